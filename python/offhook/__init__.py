@@ -1,0 +1,1 @@
+"""offhook: a self-hosted SIP gateway and trunk platform for voice AI."""

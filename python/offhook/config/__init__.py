@@ -1,0 +1,1 @@
+"""The configuration file: typed, validated whole, every error with path, line and hint."""

@@ -1,0 +1,1 @@
+"""Where a call goes on: one kind a file behind one Protocol."""

@@ -1,0 +1,27 @@
+"""Identifiers with types of their own, so that a call's id can't be passed where a leg's is meant."""
+
+import secrets
+import time
+from typing import NewType
+
+CallId = NewType("CallId", str)
+"""One call of ours, sortable by time. Not the SIP Call-ID, which is `sip_call_id` everywhere outside `sip/`."""
+
+LegId = NewType("LegId", int)
+"""One RTP leg of the media engine, unique within a process."""
+
+WireId = NewType("WireId", int)
+"""One agent connection of the media engine, unique within a process."""
+
+TrunkName = NewType("TrunkName", str)
+"""The `name` of a `[[trunk]]`."""
+
+RouteName = NewType("RouteName", str)
+"""The `name` of a `[[route]]`."""
+
+
+def new_call_id() -> CallId:
+    """Make an id of 26 characters whose order is the order of creation (48 bits of milliseconds, 80 of chance)."""
+    alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
+    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    return CallId("".join(alphabet[value >> shift & 31] for shift in range(125, -1, -5)))

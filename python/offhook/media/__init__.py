@@ -1,0 +1,1 @@
+"""Python's face of the native media core."""

@@ -1,0 +1,1 @@
+"""Where a call goes: pure functions over the loaded configuration."""
