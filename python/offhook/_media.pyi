@@ -1,0 +1,488 @@
+"""The boundary between Python, which decides, and Rust, which moves the sound.
+
+Commands enqueue and return at once; only `Engine()`, `Engine.open_leg` (it binds a port, because SDP needs the number
+now) and `Engine.close` do work before they return, without the interpreter lock. What happens comes back as
+`MediaEvent` values in one queue behind `Engine.wakeup_fd`. Audio crosses only when Python asked for it, as contiguous
+PCM16 little-endian `bytes`. All classes are final; values are frozen.
+
+Times named `at` are seconds of CLOCK_MONOTONIC, the clock of `time.monotonic()`. Durations are milliseconds.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Self, final
+
+from offhook.errors import OffhookError
+from offhook.ids import LegId, WireId
+
+class MediaError(OffhookError):
+    """The only exception of the media plane; `code` is one of:
+
+    `no_port`: every port pair of the range is in use, in quarantine or taken by another process;
+    `bad_address`: an address, port or network is not written as one;
+    `bad_config`: a value is outside its range, or a dialect description is not one (the message says what);
+    `bad_url`: the URL of a wire is not `ws:` or `wss:` with a host;
+    `too_many`: the engine's limit of legs or wires is reached;
+    `wrong_thread`: a wire was connected to a leg that lives on another media thread (see `Engine.open_wire`);
+    `closed`: the engine has been closed;
+    `system`: the system refused a thread, a socket or a descriptor (the message carries its words).
+    """
+
+@final
+class EngineConfig:
+    """What the whole engine is made with; changing it takes a restart."""
+
+    def __new__(
+        cls,
+        *,
+        address: str = "0.0.0.0",
+        port_min: int = 40000,
+        port_max: int = 41999,
+        threads: int = 0,
+        quarantine_ms: int = 2000,
+        dscp: int = 46,
+        receive_buffer: int = 262144,
+        max_legs: int = 4096,
+        max_wires: int = 4096,
+        event_limit: int = 65536,
+        dial_threads: int = 8,
+        dial_queue: int = 1024,
+    ) -> Self:
+        """`address`: the IP address that legs bind unless they name their own (`0.0.0.0` and `::` mean all).
+
+        `port_min`, `port_max`: inclusive; a leg takes an even port and the odd one above it.
+        `threads`: media threads, 0 picks by the number of cores. `quarantine_ms`: how long a freed pair is left alone,
+        so that packets still under way to an ended call are not heard by the next.
+        `dscp`: the code point on RTP and RTCP (46 is EF), 0 leaves it alone.
+        `receive_buffer`: bytes asked for per RTP socket; what the system gave is in `EngineStats.receive_buffer`.
+        `event_limit`: droppable events (audio) held for Python at most; the newest is dropped and counted.
+        `dial_threads`, `dial_queue`: helper threads that resolve, connect and upgrade, and the dials that may wait.
+        """
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def port_min(self) -> int: ...
+    @property
+    def port_max(self) -> int: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def quarantine_ms(self) -> int: ...
+    @property
+    def dscp(self) -> int: ...
+    @property
+    def receive_buffer(self) -> int: ...
+    @property
+    def max_legs(self) -> int: ...
+    @property
+    def max_wires(self) -> int: ...
+    @property
+    def event_limit(self) -> int: ...
+    @property
+    def dial_threads(self) -> int: ...
+    @property
+    def dial_queue(self) -> int: ...
+
+@final
+class LegConfig:
+    """What one RTP leg is made with."""
+
+    def __new__(
+        cls,
+        *,
+        address: str | None = None,
+        playout_limit_ms: int = 120000,
+        media_timeout_ms: int | None = 60000,
+        cname: str = "",
+    ) -> Self:
+        """`address`: the local IP address to bind, `None` for the engine's own.
+
+        `playout_limit_ms`: how much agent audio may wait to be played; more is dropped (the newest) and counted.
+        `media_timeout_ms`: `media_timeout` is told after this long without RTP while RTP is expected; `None` is never.
+        `cname`: the RTCP name of RFC 3550 section 6.5.1; empty makes a random one.
+        """
+
+    @property
+    def address(self) -> str | None: ...
+    @property
+    def playout_limit_ms(self) -> int: ...
+    @property
+    def media_timeout_ms(self) -> int | None: ...
+    @property
+    def cname(self) -> str: ...
+
+@final
+class RemoteMedia:
+    """What offer and answer agreed on for one leg: where RTP goes, who may send it, in which codec."""
+
+    def __new__(
+        cls,
+        *,
+        address: str,
+        port: int,
+        codec: Literal["PCMU", "PCMA"],
+        payload_type: int,
+        receive_payload_types: Mapping[int, str],
+        rtcp_address: str | None = None,
+        rtcp_port: int | None = None,
+        dtmf_send: int | None = None,
+        dtmf_receive: Sequence[int] = (),
+        ptime_ms: int = 20,
+        send: bool = True,
+        receive: bool = True,
+        signalling_address: str | None = None,
+        media_allow: Sequence[str] = (),
+        nat: bool = False,
+        allow_loopback: bool = False,
+    ) -> Self:
+        """`address`, `port`: where the peer's SDP wants its RTP, a literal IP address.
+
+        `codec`, `payload_type`: what we send. `receive_payload_types`: what we accept, number to codec name.
+        `rtcp_address`, `rtcp_port`: `a=rtcp`; by default the RTP address and the port above.
+        `dtmf_send`, `dtmf_receive`: telephone-event payload types, which may differ per direction (RFC 4733).
+        `ptime_ms`: 10 to 60, length of the packets we send. `send`, `receive`: the direction from our side (RFC 3264);
+        without `receive` no media timeout runs.
+        `signalling_address`: the peer's SIP source; RTP from it may be latched on. `media_allow`: further networks in
+        CIDR notation that may be latched on. `nat`: send to where RTP comes from, not to the SDP address.
+        `allow_loopback`: the peer's signalling is itself on this host, so media may go to a loopback address.
+        """
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def codec(self) -> str: ...
+    @property
+    def payload_type(self) -> int: ...
+    @property
+    def receive_payload_types(self) -> dict[int, str]: ...
+    @property
+    def rtcp_address(self) -> str | None: ...
+    @property
+    def rtcp_port(self) -> int | None: ...
+    @property
+    def dtmf_send(self) -> int | None: ...
+    @property
+    def dtmf_receive(self) -> list[int]: ...
+    @property
+    def ptime_ms(self) -> int: ...
+    @property
+    def send(self) -> bool: ...
+    @property
+    def receive(self) -> bool: ...
+    @property
+    def signalling_address(self) -> str | None: ...
+    @property
+    def media_allow(self) -> list[str]: ...
+    @property
+    def nat(self) -> bool: ...
+    @property
+    def allow_loopback(self) -> bool: ...
+
+@final
+class WireConfig:
+    """What one agent connection is dialled with."""
+
+    def __new__(
+        cls,
+        url: str,
+        dialect: str,
+        *,
+        values: Mapping[str, str] = {},
+        headers: Sequence[tuple[str, str]] = (),
+        subprotocols: Sequence[str] = (),
+        origin: str | None = None,
+        format: str = "",
+        connect_timeout_ms: int = 5000,
+        total_timeout_ms: int = 10000,
+        ping_interval_ms: int = 20000,
+        pong_timeout_ms: int = 20000,
+        send_limit: int = 65536,
+        text_limit: int = 4194304,
+    ) -> Self:
+        """`url`: `ws://` or `wss://`, host, optional port, path and query; credentials belong into `headers`.
+
+        `dialect`: the JSON description (see `offhook.destination.dialect`) of how audio, marks and clear are written.
+        `values`: fixed values of its templates, such as `streamSid`.
+        `headers`, `subprotocols`, `origin`: go into the upgrade request as they are.
+        `format`: the audio of this wire as `encoding/rate`, for example `pcm16/16000` or `pcmu/8000`; empty is the
+        dialect's own.
+        `connect_timeout_ms`: each step (name, TCP per address, TLS, upgrade); `total_timeout_ms`: all of them.
+        `ping_interval_ms`, `pong_timeout_ms`: 0 sends no pings.
+        `send_limit`: bytes of audio that wait for a slow reader; then the oldest audio is dropped and counted.
+        `text_limit`: bytes of its messages that may wait for Python before the wire is closed as a flood.
+        """
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def dialect(self) -> str: ...
+    @property
+    def values(self) -> dict[str, str]: ...
+    @property
+    def headers(self) -> list[tuple[str, str]]: ...
+    @property
+    def subprotocols(self) -> list[str]: ...
+    @property
+    def origin(self) -> str | None: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def connect_timeout_ms(self) -> int: ...
+    @property
+    def total_timeout_ms(self) -> int: ...
+    @property
+    def ping_interval_ms(self) -> int: ...
+    @property
+    def pong_timeout_ms(self) -> int: ...
+    @property
+    def send_limit(self) -> int: ...
+    @property
+    def text_limit(self) -> int: ...
+
+@final
+class MediaEvent:
+    """Something that happened on a media thread. Fields that a kind does not name are `None`.
+
+    Of a leg (`leg` is set):
+        `first_packet`         the first RTP was accepted (`address`)
+        `source_changed`       RTP is now accepted from `address`
+        `digit`                the caller pressed `digit` for `duration_ms`
+        `mark`                 the frame before mark `name` has left; `played` is False if it was dropped by a clear
+        `cleared`              the playout queue was dropped: `played_ms` of it were heard, `dropped_ms` not
+        `drained`              the queue that `drain()` waited for has left, or the wire closed normally and it has
+        `media_timeout`        no RTP for the leg's `media_timeout_ms`; told again after the same time
+        `first_agent_audio_sent`  the first agent audio (of a wire, `play` or echo) has left
+        `hang_up_requested`    the agent asked to hang up and its audio has been played
+        `unreachable`          the peer's host answered our RTP with an ICMP error (told once per remote address)
+        `audio`                20 ms that the caller sent, while `tap` is on: `pcm16` at 8 kHz from sample `position`
+        `internal_error`       our bug: the leg has been closed; `text` says where
+    Of a wire (`wire` is set):
+        `connected`            the upgrade is done: `address` of the agent, `subprotocol`, `dns_ms`, `tcp_ms`, `tls_ms`
+                               and `upgrade_ms`
+        `refused`              the agent answered the upgrade with HTTP `status`; `text` is the start of its body
+        `failed`               not connected: `code` is `dns`, `tcp`, `tls`, `upgrade`, `timeout`, `overloaded` or
+                               `cancelled`; `text` says what exactly
+        `text`                 a message that is not audio, mark or clear, as received
+        `first_audio_received` the first agent audio came
+        `first_caller_audio_sent`  the first caller audio went to the agent
+        `protocol_error`       something in its messages was ignored (`text`); told at most once a second
+        `closed`               the connection is over: WebSocket `status` (1006 if it just broke), `text` its reason,
+                               `clean` if both sides closed; `code` is set if we closed it: `requested`, `flood`,
+                               `too_slow`, `protocol_error`, `silent` or `internal_error`
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def at(self) -> float:
+        """When it happened, seconds of CLOCK_MONOTONIC."""
+    @property
+    def leg(self) -> LegId | None: ...
+    @property
+    def wire(self) -> WireId | None: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def text(self) -> str | None: ...
+    @property
+    def code(self) -> str | None: ...
+    @property
+    def status(self) -> int | None: ...
+    @property
+    def clean(self) -> bool | None: ...
+    @property
+    def played(self) -> bool | None: ...
+    @property
+    def digit(self) -> str | None: ...
+    @property
+    def duration_ms(self) -> int | None: ...
+    @property
+    def played_ms(self) -> int | None: ...
+    @property
+    def dropped_ms(self) -> int | None: ...
+    @property
+    def address(self) -> tuple[str, int] | None: ...
+    @property
+    def subprotocol(self) -> str | None: ...
+    @property
+    def dns_ms(self) -> float | None: ...
+    @property
+    def tcp_ms(self) -> float | None: ...
+    @property
+    def tls_ms(self) -> float | None: ...
+    @property
+    def upgrade_ms(self) -> float | None: ...
+    @property
+    def pcm16(self) -> bytes | None: ...
+    @property
+    def position(self) -> int | None: ...
+
+@final
+class MediaStats:
+    """Counters of one leg since it was opened; a snapshot at most one packet time old."""
+
+    def as_dict(self) -> dict[str, int | float | str | None]:
+        """All fields by name, for a record or JSON."""
+
+@final
+class WireStats:
+    """Counters of one wire since it was opened."""
+
+    def as_dict(self) -> dict[str, int | float | str | None]:
+        """All fields by name, for a record or JSON."""
+
+@final
+class EngineStats:
+    """Counters of the whole engine and its gauges."""
+
+    @property
+    def legs(self) -> int:
+        """Open legs."""
+    @property
+    def wires(self) -> int:
+        """Open wires, those being dialled included."""
+    @property
+    def leg_capacity(self) -> int:
+        """Legs that the port range and `max_legs` allow per local address."""
+    @property
+    def ports_quarantined(self) -> int:
+        """Port pairs that were freed and are left alone for a while."""
+    @property
+    def events_dropped(self) -> int:
+        """Droppable events that Python was too slow for."""
+    @property
+    def receive_overflow(self) -> int:
+        """Packets that the system dropped because a socket's buffer was full (SO_RXQ_OVFL)."""
+    @property
+    def receive_buffer(self) -> int:
+        """The smallest receive buffer in bytes that the system has given to a leg, 0 before the first leg."""
+    @property
+    def send_errors(self) -> int:
+        """Packets that the system refused to send."""
+    @property
+    def icmp_errors(self) -> int:
+        """ICMP errors that came back for our RTP and RTCP."""
+    @property
+    def internal_errors(self) -> int:
+        """Legs that were ended by a bug of ours."""
+    @property
+    def late_ticks(self) -> int:
+        """Turns of a media thread that began more than 5 ms after the time asked for."""
+    @property
+    def driver(self) -> str:
+        """`linux` (epoll, recvmmsg, sendmmsg) or `portable`."""
+    @property
+    def threads(self) -> int:
+        """Media threads."""
+    def as_dict(self) -> dict[str, int | float | str | None]:
+        """All fields by name, for metrics or JSON."""
+
+@final
+class Engine:
+    """The media plane of one process: threads, sockets and ports."""
+
+    def __new__(cls, config: EngineConfig) -> Self:
+        """Start the media threads. Raises `MediaError` (`bad_config`, `bad_address`, `system`)."""
+
+    def open_leg(self, config: LegConfig, *, beside: RtpLeg | None = None) -> RtpLeg:
+        """Bind a port pair at once and return the leg that owns it. No RTP leaves before `start`.
+
+        `beside`: put it on the media thread of that leg, so that both can be connected to the same wires.
+        Raises `MediaError` (`no_port`, `bad_address`, `too_many`, `closed`, `system`).
+        """
+
+    def open_wire(self, config: WireConfig, *, leg: RtpLeg) -> Wire:
+        """Dial an agent on a helper thread; `connected`, `refused` or `failed` tells how it went.
+
+        The wire lives on the media thread of `leg`, but is not connected to it before `leg.connect(wire)`.
+        Raises `MediaError` (`bad_url`, `bad_config`, `too_many`, `closed`).
+        """
+
+    def drain_events(self, max: int) -> list[MediaEvent]:
+        """Take up to `max` events, oldest first, and quiet `wakeup_fd` once none is left."""
+
+    @property
+    def wakeup_fd(self) -> int:
+        """A descriptor that is readable while events wait; only to be watched, never read or closed."""
+
+    def stats(self) -> EngineStats:
+        """The engine's counters now."""
+
+    def close(self) -> None:
+        """End all legs and wires at once and join the threads. May be repeated."""
+
+@final
+class RtpLeg:
+    """One RTP stream each way with one peer, on a port of its own. Commands after `close` are ignored."""
+
+    @property
+    def id(self) -> LegId: ...
+    @property
+    def local_address(self) -> tuple[str, int]:
+        """The bound address and the RTP port; RTCP is on the port above."""
+
+    def set_remote(self, remote: RemoteMedia) -> None:
+        """Set or change what was negotiated; SSRC, sequence numbers and timestamps go on (RFC 3264 section 8).
+
+        Raises `MediaError` (`bad_address`, `bad_config`).
+        """
+
+    def start(self, *, release_after_ms: int | None = 300) -> None:
+        """Let RTP flow, silence first. Agent audio is held back until the first RTP of the peer, `release()`, or
+        `release_after_ms` from now (`None`: only the other two)."""
+
+    def release(self) -> None:
+        """Let agent audio leave (the ACK came)."""
+
+    def connect(self, wire: Wire | None) -> None:
+        """Join the leg and a wire both ways from now on, in place of what was joined before; `None` parts them.
+
+        Agent audio that the wire received before is played first. Raises `MediaError` (`wrong_thread`).
+        """
+
+    def echo(self, on: bool) -> None:
+        """Play what the caller says back to the caller."""
+
+    def play(self, pcm16: bytes, rate: int, mark: str | None = None) -> None:
+        """Append PCM16 little-endian mono of 8000, 16000, 24000 or 48000 Hz to the playout queue.
+
+        `mark` is told as a `mark` event when the last of it has left. Raises `MediaError` (`bad_config`).
+        """
+
+    def clear(self) -> None:
+        """Drop all that has not left yet; `cleared` says how much was heard."""
+
+    def tap(self, on: bool) -> None:
+        """Tell what the caller says as `audio` events. They may be dropped when Python is slow."""
+
+    def send_dtmf(self, digits: str) -> None:
+        """Send `0-9 * # A-D` as RFC 4733 events after what is queued already. Raises `MediaError` (`bad_config`)."""
+
+    def drain(self) -> None:
+        """Tell `drained` once all that is queued now has left."""
+
+    def stats(self) -> MediaStats:
+        """The leg's counters, at once; they stay readable after `close`."""
+
+    def close(self) -> None:
+        """Stop RTP, close the wire joined to it with code 1000, and free the ports. May be repeated."""
+
+@final
+class Wire:
+    """One WebSocket connection to an agent, dialled by `Engine.open_wire`."""
+
+    @property
+    def id(self) -> WireId: ...
+    def send_text(self, text: str, *, numbered: bool = False) -> None:
+        """Send a message in order with the audio; what is sent before `connected` leaves right after it.
+
+        `numbered`: `{sequence}` in it is replaced by the dialect's own running number of messages.
+        """
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the connection, or give up dialling; `closed` or `failed` (`cancelled`) follows. May be repeated."""
+
+    def stats(self) -> WireStats:
+        """The wire's counters, at once; they stay readable after `close`."""
