@@ -34,7 +34,7 @@ class EngineConfig:
     def __new__(
         cls,
         *,
-        address: str = "0.0.0.0",
+        address: str = "127.0.0.1",
         port_min: int = 40000,
         port_max: int = 41999,
         threads: int = 0,

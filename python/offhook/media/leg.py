@@ -1,0 +1,122 @@
+"""One RTP leg on the event loop."""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from offhook import _media
+from offhook._media import MediaEvent, MediaStats, RemoteMedia
+from offhook.ids import LegId
+from offhook.media.wire import Wire
+
+
+class RtpLeg:
+    """One RTP stream each way with one peer; made by `MediaPlane.open_leg`, closed by `async with`.
+
+    Commands take effect in the order given and after `close` do nothing.
+    """
+
+    def __init__(
+        self,
+        native: _media.RtpLeg,
+        *,
+        on_event: Callable[[MediaEvent], None],
+        on_error: Callable[[Exception], None],
+        on_closed: Callable[["RtpLeg"], None],
+    ) -> None:
+        self.native = native
+        self.id: LegId = native.id
+        self.local_address: tuple[str, int] = native.local_address
+        """The bound address and the RTP port; RTCP is on the port above."""
+        self.on_error = on_error
+        self._on_event = on_event
+        self._on_closed = on_closed
+        self._draining: list[asyncio.Future[None]] = []
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def set_remote(self, remote: RemoteMedia) -> None:
+        """Set or change what was negotiated. Raises `MediaError` (`bad_address`, `bad_config`)."""
+        self.native.set_remote(remote)
+
+    def start(self, *, release_after: float | None = 0.3) -> None:
+        """Let RTP flow, silence first; agent audio leaves at the first RTP, `release()` or after these seconds."""
+        self.native.start(release_after_ms=None if release_after is None else round(release_after * 1000))
+
+    def release(self) -> None:
+        """Let agent audio leave (the ACK came)."""
+        self.native.release()
+
+    def connect(self, wire: Wire | None) -> None:
+        """Join leg and wire both ways in place of what was joined before; `None` parts them."""
+        self.native.connect(None if wire is None else wire.native)
+
+    def echo(self, on: bool) -> None:
+        """Play what the caller says back to the caller."""
+        self.native.echo(on)
+
+    def play(self, pcm16: bytes, rate: int, mark: str | None = None) -> None:
+        """Append PCM16 mono to the playout queue; `mark` is told when the last of it has left."""
+        self.native.play(pcm16, rate, mark)
+
+    def clear(self) -> None:
+        """Drop all that has not left yet; a `cleared` event says how much was heard."""
+        self.native.clear()
+
+    def tap(self, on: bool) -> None:
+        """Tell what the caller says as `audio` events (PCM16, 8 kHz)."""
+        self.native.tap(on)
+
+    def send_dtmf(self, digits: str) -> None:
+        """Send digits as RFC 4733 events. Raises `MediaError` (`bad_config`)."""
+        self.native.send_dtmf(digits)
+
+    def drain(self) -> None:
+        """Tell `drained` once all that is queued now has left."""
+        self.native.drain()
+
+    async def drained(self) -> None:
+        """Wait until all that is queued now has left, or the leg is closed."""
+        if self._closed:
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._draining.append(waiter)
+        self.native.drain()
+        await waiter
+
+    def stats(self) -> MediaStats:
+        """The leg's counters, at once; they stay readable after `close`."""
+        return self.native.stats()
+
+    def close(self) -> None:
+        """Stop RTP and free the ports; no event follows. May be repeated."""
+        if self._closed:
+            return
+        self.native.close()
+        self.abandon()
+        self._on_closed(self)
+
+    def deliver(self, event: MediaEvent) -> None:
+        """Take one event from the plane: waiters first, then the owner."""
+        if event.kind in ("drained", "internal_error"):
+            self._wake()
+        self._on_event(event)
+
+    def abandon(self) -> None:
+        """The engine is gone or the leg is closed: nobody may wait any longer."""
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        for waiter in self._draining:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._draining.clear()

@@ -1,0 +1,145 @@
+"""The media engine on the event loop: one watched descriptor, one dispatch to legs and wires."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Protocol, Self
+
+import structlog
+
+from offhook import _media
+from offhook._media import EngineConfig, EngineStats, LegConfig, MediaEvent, WireConfig
+from offhook.ids import LegId, WireId
+from offhook.media.leg import RtpLeg
+from offhook.media.wire import Wire
+
+_log = structlog.get_logger("offhook.media")
+
+# One turn of the loop hands out at most this many events, so that a burst of them can't hold up signalling.
+_EVENTS_PER_TURN = 256
+
+
+class NativeEngine(Protocol):
+    """What the plane needs of `_media.Engine`; a test may put something else in its place."""
+
+    @property
+    def wakeup_fd(self) -> int: ...
+    def open_leg(self, config: LegConfig, *, beside: _media.RtpLeg | None = None) -> _media.RtpLeg: ...
+    def open_wire(self, config: WireConfig, *, leg: _media.RtpLeg) -> _media.Wire: ...
+    def drain_events(self, max: int) -> list[MediaEvent]: ...
+    def stats(self) -> EngineStats: ...
+    def close(self) -> None: ...
+
+
+class MediaPlane:
+    """The media plane of this process: opens legs and wires and brings each event to its owner.
+
+    `async with MediaPlane(config) as plane` watches the engine on the running loop and closes it at the end. An
+    exception in an owner's callback is logged and given to that owner's `on_error`, so it ends one call only.
+    Raises `MediaError` if the engine can't be started.
+    """
+
+    def __init__(self, config: EngineConfig, *, engine: NativeEngine | None = None) -> None:
+        self._engine: NativeEngine = _media.Engine(config) if engine is None else engine
+        self._legs: dict[LegId, RtpLeg] = {}
+        self._wires: dict[WireId, Wire] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+        self.callback_errors = 0
+        """Callbacks of owners that raised, since the start."""
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._engine.wakeup_fd, self._on_wakeup)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End every leg and wire and stop the threads; joining them happens off the loop. May be repeated."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._loop is not None:
+            self._loop.remove_reader(self._engine.wakeup_fd)
+            await self._loop.run_in_executor(None, self._engine.close)
+        else:
+            self._engine.close()
+        # The last events (`closed` of each wire) reach their owners, so nobody waits for ever.
+        while events := self._engine.drain_events(_EVENTS_PER_TURN):
+            self._dispatch(events)
+        for wire in tuple(self._wires.values()):
+            wire.abandon()
+        for leg in tuple(self._legs.values()):
+            leg.abandon()
+        self._wires.clear()
+        self._legs.clear()
+
+    def open_leg(
+        self,
+        config: LegConfig | None = None,
+        *,
+        on_event: Callable[[MediaEvent], None],
+        on_error: Callable[[Exception], None],
+        beside: RtpLeg | None = None,
+    ) -> RtpLeg:
+        """Allocate ports and return the leg at once. Raises `MediaError` (`no_port`, `too_many`, …).
+
+        `on_event` gets each of the leg's events; if it raises, `on_error` gets the exception and should end the call.
+        """
+        native = self._engine.open_leg(config or LegConfig(), beside=None if beside is None else beside.native)
+        leg = RtpLeg(native, on_event=on_event, on_error=on_error, on_closed=self._forget_leg)
+        self._legs[leg.id] = leg
+        return leg
+
+    def open_wire(
+        self,
+        config: WireConfig,
+        *,
+        leg: RtpLeg,
+        on_event: Callable[[MediaEvent], None],
+        on_error: Callable[[Exception], None],
+    ) -> Wire:
+        """Begin to dial an agent; `await wire.connected()` says how it went. Raises `MediaError` (`bad_url`, …)."""
+        native = self._engine.open_wire(config, leg=leg.native)
+        wire = Wire(native, on_event=on_event, on_error=on_error)
+        self._wires[wire.id] = wire
+        return wire
+
+    def stats(self) -> EngineStats:
+        """The engine's counters now."""
+        return self._engine.stats()
+
+    def _on_wakeup(self) -> None:
+        self._dispatch(self._engine.drain_events(_EVENTS_PER_TURN))
+
+    def _dispatch(self, events: Iterable[MediaEvent]) -> None:
+        for event in events:
+            owner: RtpLeg | Wire | None = None
+            if event.wire is not None:
+                owner = self._wires.get(event.wire)
+                if event.kind in ("closed", "refused", "failed"):
+                    self._wires.pop(event.wire, None)
+            elif event.leg is not None:
+                owner = self._legs.get(event.leg)
+            if owner is None:
+                continue
+            try:
+                owner.deliver(event)
+            except Exception as error:
+                self.callback_errors += 1
+                _log.exception("media.callback_failed", kind=event.kind, leg=event.leg, wire=event.wire)
+                self._report(owner, error)
+
+    def _report(self, owner: RtpLeg | Wire, error: Exception) -> None:
+        try:
+            owner.on_error(error)
+        except Exception:
+            self.callback_errors += 1
+            _log.exception("media.error_callback_failed")
+
+    def _forget_leg(self, leg: RtpLeg) -> None:
+        self._legs.pop(leg.id, None)
