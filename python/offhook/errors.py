@@ -39,7 +39,10 @@ class ConfigError(OffhookError):
 
 
 class ConfigProblem:
-    """One wrong setting: where (`file`, `line`, `path` such as `trunk[0].codecs`), what, and what to do."""
+    """One wrong setting: where (`file`, `line`, `path` such as `trunk.acme.codecs`), what, and what to do.
+
+    `path` is empty if the file as a whole is meant, `line` is None where there is none.
+    """
 
     __slots__ = ("file", "hint", "line", "message", "path")
 
@@ -53,7 +56,8 @@ class ConfigProblem:
     def __str__(self) -> str:
         where = f"{self.file or 'configuration'}{f':{self.line}' if self.line else ''}"
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{where}: {self.path}: {self.message}{hint}"
+        path = f"{self.path}: " if self.path else ""
+        return f"{where}: {path}{self.message}{hint}"
 
 
 class LocalProtocolError(OffhookError):

@@ -1,0 +1,312 @@
+"""A file becomes a `Config`, or all of its problems at once."""
+
+import re
+import socket
+import stat
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from offhook.config import not_built, rules
+from offhook.config.lines import Path as TomlPath
+from offhook.config.lines import line_of, locate
+from offhook.config.problems import Finding, from_validation, unknown_key
+from offhook.config.schema import (
+    LISTS,
+    SECTIONS,
+    AgentConfig,
+    Config,
+    HttpConfig,
+    LimitsConfig,
+    MediaConfig,
+    NodeConfig,
+    RouteConfig,
+    Section,
+    SipConfig,
+    StoreConfig,
+    TrunkConfig,
+)
+from offhook.errors import ConfigError, ConfigProblem
+
+S = TypeVar("S", bound=Section)
+
+_SOUND = "a table is missing only with an error"
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+MAX_FILE_BYTES = 4 * 1024 * 1024
+DEFAULT_FILE = "offhook.toml"
+LOOPBACK = ("127.0.0.0/8", "::1")
+PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10")
+LOCAL_TRUNK = "local"
+"""The built-in trunk of a configuration without any `[[trunk]]`: this machine, with `--lan` private networks."""
+WELCOME_ROUTE = "welcome"
+"""The built-in route of that trunk, if there is no `[[route]]` either."""
+
+
+@dataclass(slots=True)
+class Examined:
+    """What `examine` found: a configuration if there is no error, and in any case every problem and warning."""
+
+    config: Config | None = None
+    errors: list[ConfigProblem] = field(default_factory=list)
+    warnings: list[ConfigProblem] = field(default_factory=list)
+
+
+def default_file(environ: Mapping[str, str], directory: Path) -> Path | None:
+    """The file that is meant when none is named: `$OFFHOOK_CONFIG`, else `offhook.toml` in `directory` if it exists."""
+    if named := environ.get("OFFHOOK_CONFIG"):
+        return Path(named)
+    found = directory / DEFAULT_FILE
+    return found if found.is_file() else None
+
+
+def load(path: Path | None, environ: Mapping[str, str], *, lan: bool = False, host_name: str | None = None) -> Config:
+    """Read and check a configuration file; None stands for the built-in configuration.
+
+    `environ` gives the values of `{ env = … }`. `lan` widens the built-in trunk to private networks. Raises
+    `ConfigError` with every problem; nothing has been opened or started by then.
+    """
+    examined = examine(path, environ, lan=lan, host_name=host_name)
+    if examined.config is None:
+        raise ConfigError(examined.errors)
+    return examined.config
+
+
+def examine(
+    path: Path | None, environ: Mapping[str, str], *, lan: bool = False, host_name: str | None = None
+) -> Examined:
+    """Do what `load` does, and return problems and warnings instead of raising."""
+    text = ""
+    if path is not None:
+        read = _read(path)
+        if isinstance(read, ConfigProblem):
+            return Examined(errors=[read])
+        text = read
+    base = Path.cwd() if path is None else path.absolute().parent
+    examined = examine_text(text, environ, file=str(path or ""), base=base, source=path, lan=lan, host_name=host_name)
+    config = examined.config
+    if path is not None and config is not None and (warning := _readable_secrets(path, config)) is not None:
+        examined.warnings.append(warning)
+        examined.config = replace(config, warnings=(*config.warnings, str(warning)))
+    return examined
+
+
+def examine_text(
+    text: str,
+    environ: Mapping[str, str],
+    *,
+    file: str,
+    base: Path,
+    source: Path | None = None,
+    lan: bool = False,
+    host_name: str | None = None,
+) -> Examined:
+    """Check a configuration given as text. `file` names it in problems, relative paths in it start at `base`."""
+    try:
+        data = _frozen(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        return Examined(errors=[_syntax(error, file)])
+    except RecursionError:
+        return Examined(errors=[ConfigProblem("", "is nested too deep", file=file)])
+    assert isinstance(data, dict), "a TOML text is a table"
+    lines = locate(text)
+    findings: list[Finding] = []
+    if lan and "trunk" in data:
+        findings.append(
+            Finding(("trunk",), "--lan widens the built-in trunk, but this file has its own", "leave out --lan")
+        )
+    if "trunk" not in data:
+        data["trunk"] = ({"name": LOCAL_TRUNK, "allow": LOOPBACK + (PRIVATE if lan else ())},)
+        if "route" not in data:
+            data["route"] = ({"name": WELCOME_ROUTE, "trunk": LOCAL_TRUNK, "destination": "echo:welcome"},)
+
+    reader = _Reader(data, environ)
+    node = reader.table("node", NodeConfig)
+    store = reader.table("store", StoreConfig)
+    draft = rules.Draft(
+        sip=reader.table("sip", SipConfig),
+        media=reader.table("media", MediaConfig),
+        http=reader.table("http", HttpConfig),
+        limits=reader.table("limits", LimitsConfig),
+        trunks=reader.entries("trunk", TrunkConfig),
+        routes=reader.entries("route", RouteConfig),
+        agents=reader.entries("agent", AgentConfig),
+        names={kind: reader.names(kind) for kind in LISTS},
+        references=list(reader.references()),
+    )
+    reader.unknown_tables()
+    findings += reader.findings
+    wrong = {finding.path for finding in findings}
+    for path, value, entry in not_built.find(data):
+        if path not in wrong:
+            said = f"{value!r} " if isinstance(value, (str, int)) and path[-1] != "password" else ""
+            findings.append(
+                Finding(path, f"{said}is refused, as this is not built yet: {entry.feature}", entry.instead)
+            )
+    findings += rules.errors(draft)
+    if store is not None and store.url is not None and not any(f.path == ("store", "url") for f in findings):
+        findings += _store_url(store.url)
+
+    def problem(finding: Finding) -> ConfigProblem:
+        line = line_of(lines, finding.path)
+        return ConfigProblem(_dotted(finding.path, data), finding.message, hint=finding.hint, line=line, file=file)
+
+    errors = sorted((problem(finding) for finding in findings), key=lambda found: found.line or 0)
+    warned = sorted((problem(finding) for finding in rules.warnings(draft)), key=lambda found: found.line or 0)
+    if errors:
+        return Examined(errors=errors, warnings=warned)
+    sip, media, http, limits = draft.sip, draft.media, draft.http, draft.limits
+    assert node is not None and store is not None and sip is not None, _SOUND  # noqa: PT018  for the type checker
+    assert media is not None and http is not None and limits is not None, _SOUND  # noqa: PT018  likewise
+    if not node.name:
+        node = node.model_copy(update={"name": host_name or socket.gethostname()})
+    data_dir = base / node.data_dir
+    config = Config(
+        node=node,
+        sip=sip,
+        media=media,
+        http=http,
+        store=store,
+        limits=limits,
+        trunks=tuple(draft.trunks.values()),
+        routes=tuple(draft.routes.values()),
+        agents=tuple(draft.agents.values()),
+        data_dir=data_dir,
+        store_url=f"sqlite:///{base / store.url.removeprefix('sqlite:///') if store.url else data_dir / 'offhook.db'}",
+        source=source,
+        warnings=tuple(str(found) for found in warned),
+    )
+    return Examined(config, warnings=warned)
+
+
+class _Reader:
+    """Validates a file's tables one by one, so that a mistake in one doesn't hide those in the others."""
+
+    def __init__(self, data: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+        self.findings: list[Finding] = []
+        self._data = data
+        self._context = {"environ": environ}
+
+    def table(self, name: str, model: type[S]) -> S | None:
+        """The table `[name]`; its defaults if the file has none, None if it is wrong."""
+        return self._valid((name,), self._data.get(name, {}), model)
+
+    def entries(self, name: str, model: type[S]) -> dict[int, S]:
+        """The valid ones of the tables `[[name]]`, by position."""
+        entries = self._data.get(name, ())
+        if not isinstance(entries, tuple):
+            self.findings.append(Finding((name,), "is a list of tables", f"write [[{name}]] with a name in it"))
+            return {}
+        checked = ((index, self._valid((name, index), entry, model)) for index, entry in enumerate(entries))
+        return {index: entry for index, entry in checked if entry is not None}
+
+    def names(self, kind: str) -> list[tuple[int, str]]:
+        """The names of the tables `[[kind]]`, right or wrong otherwise, with their positions."""
+        entries = self._data.get(kind, ())
+        if not isinstance(entries, tuple):
+            # Written as [trunk.acme]: its names are meant, and references to them are right.
+            return [(0, name) for name in entries] if isinstance(entries, Mapping) else []
+        named = ((index, entry.get("name")) for index, entry in enumerate(entries) if isinstance(entry, Mapping))
+        return [(index, name) for index, name in named if isinstance(name, str)]
+
+    def references(self) -> Iterator[tuple[TomlPath, str, str]]:
+        """The trunks and agents that routes name, right or wrong otherwise: where, which kind and which name."""
+        routes = self._data.get("route", ())
+        for index, route in enumerate(routes if isinstance(routes, tuple) else ()):
+            if not isinstance(route, Mapping):
+                continue
+            if isinstance(trunk := route.get("trunk"), str):
+                yield ("route", index, "trunk"), "trunk", trunk
+            fallbacks = route.get("fallback", ())
+            destinations: list[tuple[TomlPath, object]] = [(("route", index, "destination"), route.get("destination"))]
+            for number, fallback in enumerate(fallbacks if isinstance(fallbacks, tuple) else ()):
+                if isinstance(fallback, Mapping):
+                    destinations.append((("route", index, "fallback", number, "to"), fallback.get("to")))
+            for path, uri in destinations:
+                if isinstance(uri, str) and uri.lower().startswith("agent:") and len(uri) > len("agent:"):
+                    yield path, "agent", uri.partition(":")[2]
+
+    def unknown_tables(self) -> None:
+        """Note what the file has at its top and the schema hasn't."""
+        known = (*SECTIONS, *LISTS)
+        self.findings += [unknown_key((key,), known) for key in self._data if key not in known]
+
+    def _valid(self, path: TomlPath, value: object, model: type[S]) -> S | None:
+        try:
+            return model.model_validate(value, context=self._context)
+        except ValidationError as error:
+            self.findings += [from_validation(details, path, model) for details in error.errors()]
+            return None
+
+
+def _read(path: Path) -> str | ConfigProblem:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        return ConfigProblem("", "there is no such file", file=str(path))
+    except OSError as error:
+        return ConfigProblem("", f"can't be read: {error.strerror}", file=str(path))
+    if len(content) > MAX_FILE_BYTES:
+        return ConfigProblem("", f"is larger than {MAX_FILE_BYTES} bytes", file=str(path))
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return ConfigProblem("", "is not UTF-8", line=line, file=str(path), hint="save it as UTF-8")
+
+
+def _syntax(error: tomllib.TOMLDecodeError, file: str) -> ConfigProblem:
+    # Before Python 3.14 the position is only in the sentence: "… (at line 3, column 5)" or "… (at end of document)".
+    message, _, place = str(error).rpartition(" (at ")
+    line = place.removeprefix("line ").partition(",")[0]
+    said = message or str(error)
+    where = "" if line.isdigit() else " at the end of the file"
+    return ConfigProblem("", f"is not TOML: {said}{where}", line=int(line) if line.isdigit() else None, file=file)
+
+
+def _frozen(value: object) -> Any:
+    """Lists become tuples: settings don't change, and validation is strict about the difference."""
+    if isinstance(value, dict):
+        return {key: _frozen(item) for key, item in value.items()}
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _dotted(path: TomlPath, data: Mapping[str, Any]) -> str:
+    """`trunk.acme.codecs[1]`: by name where an entry has one of its own, else by position."""
+    if len(path) < 2 or path[0] not in LISTS or not isinstance(path[1], int):
+        head, rest = "", path
+    else:
+        names = [entry.get("name") if isinstance(entry, Mapping) else None for entry in data[path[0]]]
+        name = names[path[1]]
+        unique = isinstance(name, str) and bool(_PLAIN.fullmatch(name)) and names.count(name) == 1
+        head, rest = f"{path[0]}.{name}" if unique else f"{path[0]}[{path[1]}]", path[2:]
+    for part in rest:
+        if isinstance(part, int):
+            head += f"[{part}]"
+        else:
+            head += f"{'.' if head else ''}{part if _PLAIN.fullmatch(part) else repr(part)}"
+    return head
+
+
+def _store_url(url: str) -> list[Finding]:
+    scheme, _, rest = url.partition("://")
+    if scheme in ("postgres", "postgresql") or scheme.startswith("postgresql+"):
+        return []
+    if scheme != "sqlite" or not rest.startswith("/") or rest in ("/", "/:memory:") or "?" in rest:
+        hint = "sqlite:///data/offhook.db, or with four slashes for an absolute path"
+        return [Finding(("store", "url"), f"'{url}' is no place for records", hint)]
+    return []
+
+
+def _readable_secrets(path: Path, config: Config) -> ConfigProblem | None:
+    """A file with passwords in it, which others on this machine may read."""
+    secrets = [trunk.inbound.password for trunk in config.trunks if trunk.inbound]
+    secrets += [secret for agent in config.agents for secret in (agent.token, *agent.headers.values()) if secret]
+    if any(secret.origin == "file" for secret in secrets) and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        hint = f"chmod 600 {path}, or write {{ env = NAME }}"
+        return ConfigProblem("", "holds secrets and can be read by other users", file=str(path), hint=hint)
+    return None

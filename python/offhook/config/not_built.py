@@ -1,0 +1,130 @@
+"""Settings whose feature does not exist yet: refused by name, never ignored. Building one deletes its line here.
+
+The schema knows their names already, so that a file gets a true answer instead of "unknown setting".
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from offhook.config.lines import Path
+from offhook.route.destination_uri import DestinationUriError, OtherUri, parse_destination
+
+
+@dataclass(frozen=True, slots=True)
+class NotBuilt:
+    """Values of a setting that have no feature behind them. `where` is its path, `*` for any name or index."""
+
+    where: Path
+    refuses: Callable[[object], bool]
+    feature: str
+    instead: str
+
+
+def _present(value: object) -> bool:
+    return value is not None
+
+
+def _other_than(*built: object) -> Callable[[object], bool]:
+    return lambda value: value not in built
+
+
+def _encrypted_listener(value: object) -> bool:
+    uri = value.get("uri") if isinstance(value, Mapping) else value
+    return isinstance(uri, str) and uri.partition("://")[0] in ("tls", "ws", "wss")
+
+
+def _other_destination(value: object) -> bool:
+    try:
+        return isinstance(value, str) and isinstance(parse_destination(value), OtherUri)
+    except DestinationUriError:
+        return False
+
+
+def _postgresql(value: object) -> bool:
+    return isinstance(value, str) and value.partition(":")[0].partition("+")[0] in ("postgres", "postgresql")
+
+
+_LISTEN_INSTEAD = "use udp:// or tcp://, on a network that you trust or behind a proxy that speaks TLS"
+_CALL_INSTEAD = "leave it out; this trunk can only send calls to us"
+_PASSWORD_INSTEAD = f"{_CALL_INSTEAD}; what it proves to us is inbound"
+_DESTINATION_INSTEAD = "use agent:NAME, ws://, wss://, twilio+ws://, twilio+wss:// or echo:"
+
+NOT_BUILT = (
+    NotBuilt(("sip", "listen", "*"), _encrypted_listener, "SIP over TLS and WebSocket", _LISTEN_INSTEAD),
+    NotBuilt(("sip", "advertise"), lambda v: v == "auto", "finding our address by STUN", "write the address itself"),
+    NotBuilt(("media", "advertise"), lambda v: v == "auto", "finding our address by STUN", "write the address itself"),
+    NotBuilt(("sip", "tls_certificate"), _present, "SIP over TLS", "leave it out"),
+    NotBuilt(("sip", "tls_key"), _present, "SIP over TLS", "leave it out"),
+    NotBuilt(("store", "url"), _postgresql, "PostgreSQL", "use sqlite:///PATH"),
+    NotBuilt(("trunk", "*", "preset"), _present, "carrier presets", "write the carrier's networks into allow"),
+    NotBuilt(
+        ("trunk", "*", "srtp"), _other_than("off"), "encrypted media (SRTP)", "leave it out: media goes in the clear"
+    ),
+    NotBuilt(("trunk", "*", "codecs", "*"), _other_than("PCMU", "PCMA"), "G.722 and Opus", "use PCMU and PCMA"),
+    NotBuilt(
+        ("trunk", "*", "session_timer"),
+        _other_than("off"),
+        "session timers",
+        "leave it out; a peer that insists gets 420",
+    ),
+    NotBuilt(("trunk", "*", "host"), _present, "calling out through a trunk", _CALL_INSTEAD),
+    NotBuilt(("trunk", "*", "transport"), _present, "calling out through a trunk", _CALL_INSTEAD),
+    NotBuilt(("trunk", "*", "username"), _present, "calling out through a trunk", _PASSWORD_INSTEAD),
+    NotBuilt(("trunk", "*", "password"), _present, "calling out through a trunk", _PASSWORD_INSTEAD),
+    NotBuilt(("trunk", "*", "caller_id"), _present, "calling out through a trunk", _CALL_INSTEAD),
+    NotBuilt(("trunk", "*", "number_format"), _other_than("e164"), "calling out through a trunk", _CALL_INSTEAD),
+    NotBuilt(
+        ("trunk", "*", "register"),
+        _other_than(False),
+        "registering with a carrier",
+        "have the carrier send calls to our address",
+    ),
+    NotBuilt(
+        ("route", "*", "destination"),
+        _other_destination,
+        "destinations that are no agent, WebSocket or echo",
+        _DESTINATION_INSTEAD,
+    ),
+    NotBuilt(
+        ("route", "*", "fallback", "*", "to"),
+        _other_destination,
+        "destinations that are no agent, WebSocket or echo",
+        _DESTINATION_INSTEAD,
+    ),
+    NotBuilt(
+        ("route", "*", "early_media"),
+        _other_than("off"),
+        "sound before the answer",
+        'use answer = "at-once" to be heard early',
+    ),
+    NotBuilt(
+        ("route", "*", "barge_in"),
+        _other_than("off"),
+        "barge-in by the gateway",
+        "leave it out; the agent's own clear works",
+    ),
+    NotBuilt(("route", "*", "record"), _other_than(False), "recording", "leave it out"),
+    NotBuilt(
+        ("agent", "*", "kind"), _other_than("offhook", "twilio"), "agents of other kinds", "known: offhook, twilio"
+    ),
+)
+
+
+def find(data: Mapping[str, object]) -> Iterator[tuple[Path, object, NotBuilt]]:
+    """Go through a file's raw values and yield each that stands in the table: where, what and its line."""
+    for entry in NOT_BUILT:
+        for path, value in _at(data, entry.where, ()):
+            if entry.refuses(value):
+                yield path, value, entry
+
+
+def _at(data: object, where: Path, done: Path) -> Iterator[tuple[Path, object]]:
+    if not where:
+        yield done, data
+        return
+    head, rest = where[0], where[1:]
+    if head == "*" and isinstance(data, (list, tuple)):
+        for index, item in enumerate(data):
+            yield from _at(item, rest, (*done, index))
+    elif isinstance(data, Mapping) and head in data:
+        yield from _at(data[head], rest, (*done, head))

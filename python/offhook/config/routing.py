@@ -1,0 +1,79 @@
+"""From settings to the values that decide about calls: trunks, routes and limits."""
+
+from dataclasses import dataclass
+
+from offhook.config.schema import Config, RouteConfig, TrunkConfig
+from offhook.ids import RouteName, TrunkName
+from offhook.route.limits import Limit, Limits
+from offhook.route.table import AnswerPolicy, Fallback, FallbackCause, Route, RouteTable
+from offhook.route.trunk import InboundDigest, Trunk, TrunkTable
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """All that a new call is judged by. A reload builds another one and swaps it whole."""
+
+    trunks: TrunkTable
+    routes: RouteTable
+    limits: Limits
+
+
+def build_routing(config: Config) -> Routing:
+    """Make the tables of a configuration."""
+    return Routing(
+        trunks=TrunkTable(trunk_of(trunk) for trunk in config.trunks),
+        routes=RouteTable(route_of(route) for route in config.routes),
+        limits=Limits(
+            node=Limit(config.limits.max_calls, config.limits.max_cps),
+            trunks={TrunkName(trunk.name): Limit(trunk.max_calls, trunk.max_cps) for trunk in config.trunks},
+            agents={agent.name: agent.max_calls for agent in config.agents if agent.max_calls is not None},
+        ),
+    )
+
+
+def trunk_of(config: TrunkConfig) -> Trunk:
+    """The trunk that a `[[trunk]]` describes. Its inbound password stays in the configuration."""
+    asked = config.inbound
+    inbound = None if asked is None else InboundDigest(asked.username, asked.algorithms)
+    return Trunk(
+        name=TrunkName(config.name),
+        allow=config.allow,
+        domain=config.domain,
+        inbound=inbound,
+        media_allow=config.media_allow,
+        nat=config.nat,
+        country=config.country,
+        codecs=config.codecs,
+        media_timeout=config.media_timeout,
+        max_duration=config.max_duration,
+        max_calls=config.max_calls,
+        max_cps=config.max_cps,
+        pass_headers=config.pass_headers,
+    )
+
+
+def route_of(config: RouteConfig) -> Route:
+    """The route that a `[[route]]` describes."""
+    return Route(
+        name=RouteName(config.name),
+        destination=config.destination,
+        trunk=None if config.trunk is None else TrunkName(config.trunk),
+        to=config.to,
+        from_=config.from_,
+        headers=tuple(config.headers.items()),
+        priority=config.priority,
+        answer=AnswerPolicy(config.answer),
+        ring_timeout=config.ring_timeout,
+        fallback=tuple(
+            Fallback(frozenset(FallbackCause(cause) for cause in fallback.on), fallback.to)
+            for fallback in config.fallback
+        ),
+    )
+
+
+def inbound_password(config: Config, trunk: str, username: str) -> str | None:
+    """The password that `username` must prove to call over `trunk`, for the digest verifier; None if there is none."""
+    found = config.trunk(trunk)
+    if found is None or found.inbound is None or found.inbound.username != username:
+        return None
+    return found.inbound.password.reveal()

@@ -1,0 +1,239 @@
+"""What takes two settings to tell: names that must exist, values that contradict each other, trunks that collide."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from offhook.config.lines import Path
+from offhook.config.problems import Finding, nearest
+from offhook.config.routing import route_of, trunk_of
+from offhook.config.schema import (
+    AgentConfig,
+    HttpConfig,
+    LimitsConfig,
+    MediaConfig,
+    RouteConfig,
+    SipConfig,
+    TrunkConfig,
+)
+from offhook.config.values import HostPort, Listen
+from offhook.route.trunk import conflicts
+
+PORTS_PER_CALL = 2
+"""RTP and RTCP."""
+
+_HANDSHAKE_HEADERS = frozenset({
+    "host", "upgrade", "connection", "content-length", "transfer-encoding",
+    "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions",
+})  # fmt: skip
+
+
+@dataclass(slots=True)
+class Draft:
+    """The parts of a file that are valid by themselves; None and missing indices are those that aren't.
+
+    `names` are all names that the file gives to a kind of table and `references` all that it uses (where, kind, name),
+    also in entries that aren't valid: so one mistake neither hides another nor is told twice.
+    """
+
+    sip: SipConfig | None = None
+    media: MediaConfig | None = None
+    http: HttpConfig | None = None
+    limits: LimitsConfig | None = None
+    trunks: dict[int, TrunkConfig] = field(default_factory=dict)
+    routes: dict[int, RouteConfig] = field(default_factory=dict)
+    agents: dict[int, AgentConfig] = field(default_factory=dict)
+    names: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    references: list[tuple[Path, str, str]] = field(default_factory=list)
+
+    def known(self, kind: str) -> list[str]:
+        """All names of `trunk`, `route` or `agent`."""
+        return [name for _, name in self.names.get(kind, ())]
+
+
+def errors(draft: Draft) -> Iterator[Finding]:
+    """Everything that must not start."""
+    yield from _duplicate_names(draft)
+    yield from _references(draft)
+    yield from _addresses(draft)
+    for index, trunk in draft.trunks.items():
+        yield from _trunk(("trunk", index), trunk)
+    yield from _colliding_trunks(draft.trunks)
+    for index, route in draft.routes.items():
+        yield from _fallbacks(("route", index), route)
+    for index, agent in draft.agents.items():
+        yield from _agent(("agent", index), agent)
+
+
+def warnings(draft: Draft) -> Iterator[Finding]:
+    """What works, but hardly as meant."""
+    if draft.media is not None and draft.limits is not None:
+        calls = len(draft.media.ports) // PORTS_PER_CALL
+        if calls < draft.limits.max_calls:
+            yield Finding(
+                ("media", "ports"),
+                f"{draft.media.ports} has room for {calls} calls, limits.max_calls is {draft.limits.max_calls}",
+                "calls above that are refused for want of a port",
+            )
+    if draft.limits is not None:
+        for index, trunk in draft.trunks.items():
+            if trunk.max_calls is not None and trunk.max_calls > draft.limits.max_calls:
+                yield Finding(
+                    ("trunk", index, "max_calls"),
+                    f"{trunk.max_calls} is never reached, limits.max_calls is {draft.limits.max_calls}",
+                )
+    if not draft.names.get("route"):
+        yield Finding((), "there is no [[route]], so every call is refused", "write one with a destination")
+    yield from _hidden_routes(draft.routes)
+
+
+def _duplicate_names(draft: Draft) -> Iterator[Finding]:
+    for kind, names in draft.names.items():
+        seen: set[str] = set()
+        for index, name in names:
+            if name in seen:
+                yield Finding((kind, index, "name"), f"there is another {kind} '{name}' above", "names are unique")
+            seen.add(name)
+
+
+def _addresses(draft: Draft) -> Iterator[Finding]:
+    sip, media, http = draft.sip, draft.media, draft.http
+    if sip is not None:
+        for index, listen in enumerate(sip.listen):
+            for earlier in sip.listen[:index]:
+                same_kind = (listen.transport == "udp") == (earlier.transport == "udp")
+                if same_kind and _overlap(_address(listen), _address(earlier)):
+                    yield Finding(("sip", "listen", index), f"{listen.uri} and {earlier.uri} need the same port")
+            if http is not None and listen.transport != "udp" and _overlap(_address(listen), http.listen):
+                yield Finding(("http", "listen"), f"{http.listen} and SIP listener {listen.uri} need the same port")
+            inside = media is not None and listen.transport == "udp" and listen.port in media.ports
+            if media is not None and inside and _same_host(listen.host, media.listen):
+                hint = "move one of them"
+                yield Finding(("media", "ports"), f"{media.ports} holds the port of SIP listener {listen.uri}", hint)
+        if isinstance(sip.advertise, HostPort) and (version := _version(sip.advertise.host)):
+            versions = {_version(listen.host) for listen in sip.listen if listen.advertise is None}
+            if versions and version not in versions:
+                yield Finding(
+                    ("sip", "advertise"), f"{sip.advertise.host} is IPv{version}, but no listener is", "add a listener"
+                )
+        for index, listen in enumerate(sip.listen):
+            if listen.advertise is not None and _version(listen.advertise.host) not in (None, _version(listen.host)):
+                message = f"{listen.advertise.host} and {listen.host} are of different IP versions"
+                yield Finding(("sip", "listen", index, "advertise"), message)
+    if media is not None and media.advertise not in (None, "auto"):
+        told, own = _version(media.advertise), _version(media.listen)
+        if told != own:
+            yield Finding(("media", "advertise"), f"{media.advertise} is IPv{told}, but media.listen is IPv{own}")
+
+
+def _address(listen: Listen) -> HostPort:
+    return HostPort(listen.host, listen.port)
+
+
+def _overlap(a: HostPort, b: HostPort) -> bool:
+    return a.port == b.port != 0 and _same_host(a.host, b.host)
+
+
+def _same_host(a: str, b: str) -> bool:
+    wild = ("0.0.0.0", "::")  # noqa: S104  compared, not bound
+    return a == b or (_version(a) == _version(b) and (a in wild or b in wild))
+
+
+def _version(host: str | None) -> int | None:
+    try:
+        return ip_address(host or "").version
+    except ValueError:
+        return None
+
+
+def _trunk(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
+    if not trunk.allow and trunk.inbound is None:
+        message = f"trunk '{trunk.name}' admits nobody: it has neither allow nor inbound"
+        if trunk.domain:
+            message += " (a domain alone is nothing, as anybody can write it)"
+        yield Finding(path, message, "write the peer's networks into allow, or give it an inbound user and password")
+    if trunk.inbound is None:
+        for index, network in enumerate(trunk.allow):
+            if network.prefixlen == 0:
+                hint = "write the peer's networks, or add inbound"
+                yield Finding((*path, "allow", index), f"{network} is everybody, and there is no password", hint)
+    for index, network in enumerate(trunk.media_allow):
+        if network.prefixlen == 0:
+            hint = "write the peer's media networks; nat = true copes with one that hides behind a router"
+            yield Finding((*path, "media_allow", index), f"{network} would let anybody talk into a call", hint)
+
+
+def _colliding_trunks(trunks: dict[int, TrunkConfig]) -> Iterator[Finding]:
+    # Of two trunks of one name the second is refused already; it would only collide with itself.
+    by_name: dict[str, int] = {}
+    for index, trunk in trunks.items():
+        by_name.setdefault(trunk.name, index)
+    for conflict in conflicts([trunk_of(trunks[index]) for index in by_name.values()]):
+        yield Finding(
+            ("trunk", by_name[conflict.second]),
+            f"nothing tells trunk '{conflict.second}' from trunk '{conflict.first}': {conflict.why}",
+            "give them different networks, domains or inbound users",
+        )
+
+
+def _references(draft: Draft) -> Iterator[Finding]:
+    for path, kind, name in draft.references:
+        known = draft.known(kind)
+        if name in known:
+            continue
+        near = nearest(name, known)
+        hint = (
+            f"did you mean '{near}'?" if near else f"known: {', '.join(known)}" if known else f"there is no [[{kind}]]"
+        )
+        yield Finding(path, f"no {kind} is called '{name}'", hint)
+
+
+def _fallbacks(path: Path, route: RouteConfig) -> Iterator[Finding]:
+    tried = [route.destination]
+    for index, fallback in enumerate(route.fallback):
+        if fallback.to in tried:
+            message = f"'{fallback.to.redacted}' was tried before it"
+            yield Finding((*path, "fallback", index, "to"), message, "name another destination")
+        tried.append(fallback.to)
+
+
+def _agent(path: Path, agent: AgentConfig) -> Iterator[Finding]:
+    if agent.kind in ("offhook", "twilio") and agent.url is None:
+        yield Finding((*path, "url"), f"is required for kind '{agent.kind}'", "write wss://HOST/PATH")
+    if agent.kind == "twilio":
+        for name in ("encoding", "sample_rate"):
+            if name in agent.model_fields_set:
+                yield Finding((*path, name), "has no meaning for kind 'twilio', which is µ-law at 8000 alone")
+    elif agent.encoding == "pcmu" and agent.audio_rate != 8000:
+        yield Finding(
+            (*path, "sample_rate"), f"{agent.sample_rate} does not go with encoding 'pcmu'", "8000, or leave it out"
+        )
+    for name in agent.headers:
+        where = (*path, "headers", name)
+        if name.lower() in _HANDSHAKE_HEADERS:
+            yield Finding(where, f"'{name}' is the WebSocket handshake's own")
+        elif name.lower() == "authorization" and agent.token is not None:
+            yield Finding(where, "token is sent in the same header", "keep one of the two")
+        elif name.lower() == "origin" and agent.origin is not None:
+            yield Finding(where, "origin is sent in the same header", "keep one of the two")
+    lowered = [name.lower() for name in agent.headers]
+    for name in sorted({name for name in lowered if lowered.count(name) > 1}):
+        yield Finding((*path, "headers"), f"'{name}' is there twice", "header names have no case")
+
+
+def _hidden_routes(configs: dict[int, RouteConfig]) -> Iterator[Finding]:
+    # Beyond a few hundred routes the pairs become many; such tables are made by programs.
+    if len(configs) > 500:
+        return
+    routes = sorted(
+        ((index, route_of(config)) for index, config in configs.items()), key=lambda item: -item[1].priority
+    )
+    for position, (index, route) in enumerate(routes):
+        for _, earlier in routes[:position]:
+            if earlier.covers(route):
+                yield Finding(
+                    ("route", index),
+                    f"route '{route.name}' is never used: '{earlier.name}' comes first and takes all its calls",
+                    "put the narrower route first, or give it a higher priority",
+                )
+                break

@@ -1,0 +1,350 @@
+"""The settings by their names: the contract between the file, the command line and the programs that read it.
+
+Each section of the file is a frozen model; field descriptions are the reference (docs/reference/config.md is made from
+them). What one value alone can tell is checked here and in `values.py`, what takes two is checked in `rules.py`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from offhook.config.values import (
+    Country,
+    Destination,
+    Domain,
+    HeaderName,
+    HeaderNamePattern,
+    HeaderPattern,
+    HeaderSecret,
+    HostPort,
+    HttpListen,
+    IpText,
+    Listen,
+    ListenValue,
+    MediaAdvertise,
+    NetworkValue,
+    NumberPatterns,
+    Origin,
+    PortRange,
+    Ports,
+    Refusal,
+    SecretValue,
+    SipAdvertise,
+    WireUrl,
+)
+from offhook.route.pattern import ANY
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
+Calls = Annotated[int, Field(ge=1, le=100_000)]
+CallsPerSecond = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """What all sections have in common: unknown names are errors, types are as written, values don't change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+
+
+class NodeConfig(Section):
+    """This gateway."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,252}$")] = Field(
+        default="", description="Name of this gateway in logs, metrics and records. Without it, the host's name."
+    )
+    data_dir: Text = Field(
+        default="./data",
+        description="Directory for what the gateway keeps. A relative path starts at this file's directory "
+        "(at the working directory if there is no file).",
+    )
+
+
+class SipConfig(Section):
+    """SIP listeners and the addresses that peers are told."""
+
+    listen: Annotated[tuple[ListenValue, ...], Field(min_length=1, max_length=32)] = Field(
+        default=(Listen("udp", "0.0.0.0", 5060), Listen("tcp", "0.0.0.0", 5060)),  # noqa: S104  trunks decide who is heard
+        description="Where SIP is heard: `udp://ADDRESS:PORT`, `tcp://ADDRESS:PORT`, or a table "
+        "`{ uri = …, advertise = … }` with an address of its own for peers. Port 0 lets the system choose.",
+    )
+    advertise: SipAdvertise | None = Field(
+        default=None,
+        description="Address (and port, if it differs) that peers outside of `local_networks` are told in Via and "
+        'Contact, for all listeners without their own. `"auto"` asks a STUN server. Without it, the address of the '
+        "interface used.",
+    )
+    local_networks: Annotated[tuple[NetworkValue, ...], Field(max_length=256)] = Field(
+        default=(), description="Peers in these networks are told our own address, never `advertise`; for media, too."
+    )
+    tls_certificate: Text | None = Field(default=None, description="Certificate chain of `tls://` and `wss://`, PEM.")
+    tls_key: Text | None = Field(default=None, description="Private key of `tls_certificate`, PEM.")
+
+
+class MediaConfig(Section):
+    """RTP sockets and the threads that serve them."""
+
+    listen: IpText = Field(default="0.0.0.0", description="Address of the media sockets.")  # noqa: S104  see sip.listen
+    ports: Ports = Field(
+        default=PortRange(40000, 41999),
+        description="UDP ports for media, both ends included. Each call takes two (RTP and RTCP).",
+    )
+    advertise: MediaAdvertise | None = Field(
+        default=None,
+        description="IP address in SDP for peers outside of `sip.local_networks`. Without it, `sip.advertise` if that "
+        "is an IP address, else the address of the interface used.",
+    )
+    threads: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        default=None, description="Media threads; each call lives on one. Without it, the gateway chooses by the cores."
+    )
+
+
+class HttpConfig(Section):
+    """Health, metrics and, later, API and console."""
+
+    listen: HttpListen = Field(
+        default=HostPort("127.0.0.1", 8080),
+        description="Address of `/health/live`, `/health/ready` and `/metrics`. They ask for no password: "
+        "keep them inside.",
+    )
+
+
+class StoreConfig(Section):
+    """The records of calls."""
+
+    url: Text | None = Field(
+        default=None,
+        description="`sqlite:///PATH`, PATH as in `node.data_dir`. Without it, `offhook.db` in `node.data_dir`.",
+    )
+
+
+class LimitsConfig(Section):
+    """What the whole node takes. Above it calls get 503 with Retry-After."""
+
+    max_calls: Calls = Field(default=500, description="Calls at one time.")
+    max_cps: CallsPerSecond = Field(
+        default=50.0, description="New calls a second; a burst of one second's worth is let through."
+    )
+    refuse: Refusal = Field(
+        default="silence",
+        description='What strangers get: `"silence"`, or a SIP status from 400 to 699 (not 401 or 407). '
+        "They are counted and listed either way.",
+    )
+    drain_timeout: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] = Field(
+        default=300.0,
+        description="Seconds that running calls have to end after SIGTERM; then they are hung up. "
+        "The service manager's own limit must be longer.",
+    )
+
+
+class InboundConfig(Section):
+    """A password that callers of a trunk must prove by digest."""
+
+    username: Text = Field(description="User name.")
+    password: SecretValue = Field(description="Password: a string or `{ env = NAME }`.")
+    algorithms: Annotated[tuple[Literal["SHA-256", "SHA-512-256", "MD5"], ...], Field(min_length=1)] = Field(
+        default=("SHA-256", "MD5"),
+        description="Digest algorithms offered, best first (RFC 8760). Leave `MD5` out where the peer knows better.",
+    )
+
+
+class TrunkConfig(Section):
+    """A peer that sends us calls: a carrier, a PBX, a phone."""
+
+    name: Name = Field(description="Name of the trunk: letters, digits, `_`, `-`.")
+    preset: Text | None = Field(default=None, description="A carrier's name, which fills in what is known about it.")
+    allow: Annotated[tuple[NetworkValue, ...], Field(max_length=1024)] = Field(
+        default=(),
+        description="Source addresses that this trunk admits, as addresses or networks. Empty only with `inbound`, "
+        "which then admits callers from anywhere.",
+    )
+    domain: Domain | None = Field(
+        default=None,
+        description="Request-URI host that this trunk's calls carry. Tells apart trunks of the same source; "
+        "never enough by itself.",
+    )
+    inbound: InboundConfig | None = Field(
+        default=None,
+        description="User name and password that its callers must prove, on top of `allow` if that is set.",
+    )
+    media_allow: Annotated[tuple[NetworkValue, ...], Field(max_length=1024)] = Field(
+        default=(),
+        description="Networks from which its media may come besides the address in SDP and the signalling address.",
+    )
+    nat: bool = Field(
+        default=False,
+        description="The peer is behind NAT: answer to the port its requests come from, send media where its media "
+        "comes from.",
+    )
+    host: Domain | None = Field(default=None, description="Where our calls to it go.")
+    transport: Literal["udp", "tcp", "tls"] | None = Field(default=None, description="Transport of our calls to it.")
+    username: Text | None = Field(default=None, description="User name that we prove to it.")
+    password: SecretValue | None = Field(default=None, description="Password that we prove to it.")
+    register_: bool = Field(default=False, alias="register", description="Register with it, so that its calls find us.")
+    country: Country | None = Field(
+        default=None,
+        description="Country by which its national numbers are read, such as `US`. Without it only numbers with `+` "
+        "are E.164.",
+    )
+    caller_id: Text | None = Field(default=None, description="Number that our calls to it show.")
+    number_format: Literal["e164", "e164-no-plus", "national"] = Field(
+        default="e164", description="How numbers are written in our calls to it."
+    )
+    codecs: Annotated[tuple[Literal["PCMU", "PCMA", "G722", "opus"], ...], Field(min_length=1)] = Field(
+        default=("PCMU", "PCMA"), description="Codecs, in our order of preference."
+    )
+    srtp: Literal["off", "optional", "required"] = Field(default="off", description="Encryption of media.")
+    session_timer: Literal["off", "accept", "request", "require"] = Field(
+        default="off", description="Session timers (RFC 4028)."
+    )
+    media_timeout: Seconds = Field(
+        default=60.0,
+        description="Seconds without any media from the caller, hold apart, after which the call is ended.",
+    )
+    max_calls: Calls | None = Field(default=None, description="Calls of this trunk at one time.")
+    max_cps: CallsPerSecond | None = Field(default=None, description="New calls of this trunk a second.")
+    max_duration: Seconds = Field(default=7200.0, description="Seconds after which a call is ended.")
+    pass_headers: Annotated[tuple[HeaderNamePattern, ...], Field(max_length=64)] = Field(
+        default=("X-*",),
+        description="Headers of the INVITE that the agent gets, by name; `*` at the end stands for the rest of a name. "
+        "They are the peer's claims, not facts.",
+    )
+
+
+class FallbackConfig(Section):
+    """Another destination for calls whose destination failed."""
+
+    on: Annotated[tuple[Literal["refused", "late", "lost"], ...], Field(min_length=1)] = Field(
+        default=("refused", "late", "lost"),
+        description="`refused`: unreachable, or it said no. `late`: not ready in `ring_timeout`. "
+        "`lost`: broke off during the call.",
+    )
+    to: Destination = Field(description="Destination URI.")
+
+
+class RouteConfig(Section):
+    """A rule: calls like this go there. The first that fits wins, in file order; a higher `priority` goes first."""
+
+    name: Name = Field(description="Name of the route.")
+    trunk: Name | None = Field(default=None, description="Only calls of this trunk.")
+    to: NumberPatterns = Field(
+        default=(ANY,),
+        description="Dialled number (the user part of the Request-URI): exact, or with `*`, or a list of such. "
+        "Compared in E.164 and as received.",
+    )
+    from_: NumberPatterns = Field(
+        default=(ANY,),
+        alias="from",
+        description="Caller's number, in the same form. `anonymous` fits callers who withhold it.",
+    )
+    headers: Annotated[dict[HeaderName, HeaderPattern], Field(max_length=32)] = Field(
+        default={}, description="Headers that the INVITE must have, name to value; `*` is allowed in values."
+    )
+    priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = Field(
+        default=0, description="Routes of higher priority are tried first."
+    )
+    destination: Destination = Field(description="Where the calls go: `agent:NAME`, `echo:`, or another URI.")
+    answer: Literal["when-ready", "at-once", "first-audio"] = Field(
+        default="when-ready",
+        description="When the caller is answered: when the agent is ready, at once, or with the agent's first audio.",
+    )
+    early_media: Literal["off", "ringback"] = Field(
+        default="off", description="`off` rings with 180; the other sends sound before the answer with 183."
+    )
+    ring_timeout: Annotated[float, Field(gt=0, le=180, allow_inf_nan=False)] = Field(
+        default=20.0,
+        description="Seconds that the agent has to get ready; then the fallback, or the caller is refused.",
+    )
+    barge_in: Literal["off", "clear", "duck-then-decide"] = Field(
+        default="off",
+        description="What the gateway does by itself when the caller speaks over the agent. "
+        "The agent's own `clear` works in any case.",
+    )
+    record: bool = Field(default=False, description="Record the call.")
+    fallback: Annotated[tuple[FallbackConfig, ...], Field(max_length=8)] = Field(
+        default=(), description="Destinations to try in turn, each once, when this one fails."
+    )
+
+
+class AgentConfig(Section):
+    """An agent: how it is reached, and how much it takes."""
+
+    name: Name = Field(description="Name of the agent, for `agent:NAME`.")
+    kind: Literal[
+        "offhook", "twilio", "worker", "vobiz", "plivo", "telnyx", "openai", "elevenlabs", "vapi", "retell", "livekit"
+    ] = Field(description="What it speaks: `offhook` (our own protocol) or `twilio` (Twilio Media Streams).")
+    url: WireUrl | None = Field(default=None, description="Its WebSocket, `ws://` or `wss://`.")
+    token: HeaderSecret | None = Field(
+        default=None, description="Sent as `Authorization: Bearer …` when the WebSocket is opened."
+    )
+    headers: Annotated[dict[HeaderName, HeaderSecret], Field(max_length=32)] = Field(
+        default={}, description="Further headers for that request; values are treated as secrets."
+    )
+    origin: Origin | None = Field(default=None, description="Origin header for that request, for servers that insist.")
+    connect_timeout: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = Field(
+        default=5.0, description="Seconds for DNS, TCP, TLS and the WebSocket upgrade together."
+    )
+    encoding: Literal["pcm16", "pcmu"] = Field(
+        default="pcm16", description="Audio of kind `offhook`: 16-bit linear PCM or µ-law."
+    )
+    sample_rate: Literal[8000, 16000, 24000, 48000] | None = Field(
+        default=None,
+        description="Samples a second of kind `offhook`. Without it 16000, with `pcmu` 8000, its only one.",
+    )
+    max_calls: Calls | None = Field(
+        default=None, description="Calls that it takes at one time; more count as `refused`."
+    )
+
+    @property
+    def audio_rate(self) -> int:
+        """Samples a second on its wire: as set, else by the encoding; Twilio Media Streams has 8000 alone."""
+        if self.sample_rate is not None:
+            return self.sample_rate
+        return 8000 if self.encoding == "pcmu" or self.kind == "twilio" else 16000
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration, checked and with its defaults filled in.
+
+    `source` is the file, or None for the built-in configuration. `data_dir` and `store_url` are ready for use: paths
+    in them are absolute. `warnings` are sentences for the log; nothing in them stops a start.
+    """
+
+    node: NodeConfig
+    sip: SipConfig
+    media: MediaConfig
+    http: HttpConfig
+    store: StoreConfig
+    limits: LimitsConfig
+    trunks: tuple[TrunkConfig, ...]
+    routes: tuple[RouteConfig, ...]
+    agents: tuple[AgentConfig, ...]
+    data_dir: Path
+    store_url: str
+    source: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+    def trunk(self, name: str) -> TrunkConfig | None:
+        """The trunk of that name."""
+        return next((trunk for trunk in self.trunks if trunk.name == name), None)
+
+    def agent(self, name: str) -> AgentConfig | None:
+        """The agent of that name."""
+        return next((agent for agent in self.agents if agent.name == name), None)
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "node": NodeConfig,
+    "sip": SipConfig,
+    "media": MediaConfig,
+    "http": HttpConfig,
+    "store": StoreConfig,
+    "limits": LimitsConfig,
+}
+"""Tables that appear once, by name."""
+
+LISTS: dict[str, type[Section]] = {"trunk": TrunkConfig, "route": RouteConfig, "agent": AgentConfig}
+"""Tables that appear any number of times, written `[[trunk]]`."""

@@ -1,0 +1,161 @@
+"""Destination URIs: where a call goes on, as a value."""
+
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from offhook.errors import OffhookError
+
+MAX_URI_LENGTH = 2048
+ECHO_NAMES = ("", "welcome")
+"""`echo:` returns the caller's voice; `echo:welcome` says a short recorded prompt first."""
+
+WIRE_SCHEMES = {
+    "ws": "offhook",
+    "wss": "offhook",
+    "offhook+ws": "offhook",
+    "offhook+wss": "offhook",
+    "twilio+ws": "twilio",
+    "twilio+wss": "twilio",
+}
+"""Scheme -> dialect of the WebSocket destinations that can be dialled."""
+
+OTHER_SCHEMES = (
+    "vobiz+ws", "vobiz+wss", "plivo+ws", "plivo+wss", "telnyx+ws", "telnyx+wss", "twilio+https",
+    "worker", "sip", "sips", "tel", "vapi", "retell", "elevenlabs+sip", "livekit+sip", "openai+sip",
+)  # fmt: skip
+"""Schemes that have a meaning here but no implementation; the configuration refuses them by name."""
+
+
+class DestinationUriError(OffhookError):
+    """The text is no destination URI. The message says what is wrong, `hint` what to write."""
+
+    code = "destination_uri_invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class EchoUri:
+    """`echo:` or `echo:NAME`: the gateway itself answers."""
+
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"echo:{self.name}"
+
+    @property
+    def redacted(self) -> str:
+        """The same: there is nothing to hide."""
+        return str(self)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentUri:
+    """`agent:NAME`: an `[[agent]]` of the configuration."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"agent:{self.name}"
+
+    @property
+    def redacted(self) -> str:
+        """The same: there is nothing to hide."""
+        return str(self)
+
+
+@dataclass(frozen=True, slots=True)
+class WireUri:
+    """A WebSocket that the gateway dials: `url` is plain `ws://` or `wss://`, `dialect` what is spoken on it."""
+
+    dialect: str
+    url: str
+    secure: bool
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return self.url if self.dialect == "offhook" else f"{self.dialect}+{self.url}"
+
+    @property
+    def redacted(self) -> str:
+        """For logs, records and terminals: the query, where tokens live, is left out."""
+        return redact_query(str(self))
+
+
+@dataclass(frozen=True, slots=True)
+class OtherUri:
+    """A URI of a known scheme (`OTHER_SCHEMES`) that cannot be reached; it never gets into a route table."""
+
+    scheme: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def redacted(self) -> str:
+        """The scheme and no more."""
+        return f"{self.scheme}:…"
+
+
+DestinationUri = EchoUri | AgentUri | WireUri | OtherUri
+
+
+def parse_destination(text: str) -> DestinationUri:
+    """Read a destination URI; raises `DestinationUriError` with what to write instead."""
+    if len(text) > MAX_URI_LENGTH:
+        raise DestinationUriError(f"the URI is longer than {MAX_URI_LENGTH} characters")
+    if any(not "!" <= c <= "~" for c in text):
+        raise DestinationUriError(
+            "the URI holds a blank, a control character or a character outside ASCII",
+            hint="write such characters as %XX",
+        )
+    scheme, colon, rest = text.partition(":")
+    scheme = scheme.lower()
+    if not colon:
+        hint = f"an agent of this file is written agent:{text}" if text else "write for example echo: or agent:NAME"
+        raise DestinationUriError(f"'{text}' is no URI", hint=hint)
+    if scheme == "echo":
+        if rest not in ECHO_NAMES:
+            raise DestinationUriError(f"no echo test is called '{rest}'", hint="known: echo: and echo:welcome")
+        return EchoUri(rest)
+    if scheme == "agent":
+        if not rest:
+            raise DestinationUriError("the agent's name is missing", hint="write agent:NAME")
+        return AgentUri(rest)
+    if dialect := WIRE_SCHEMES.get(scheme):
+        return _wire(dialect, scheme.rpartition("+")[2], rest)
+    if scheme in OTHER_SCHEMES:
+        return OtherUri(scheme, text)
+    hint = "known: echo, agent, ws, wss, twilio+ws, twilio+wss"
+    if scheme in ("http", "https"):
+        hint = "an agent's WebSocket is written ws:// or wss:// (twilio+wss:// if it speaks Twilio Media Streams)"
+    raise DestinationUriError(f"unknown kind of destination '{scheme}:'", hint=hint)
+
+
+def redact_query(url: str) -> str:
+    """Return `url` with its query replaced by an ellipsis."""
+    head, question, _ = url.partition("?")
+    return f"{head}?…" if question else url
+
+
+def _wire(dialect: str, scheme: str, rest: str) -> WireUri:
+    if not rest.startswith("//"):
+        raise DestinationUriError(f"'{scheme}:' needs a host", hint=f"write {scheme}://HOST/PATH")
+    try:
+        parts: SplitResult = urlsplit(f"{scheme}:{rest}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise DestinationUriError(f"the host or port is wrong: {error}") from error
+    if not host:
+        raise DestinationUriError("the host is missing", hint=f"write {scheme}://HOST/PATH")
+    if port == 0:
+        raise DestinationUriError("port 0 cannot be dialled")
+    if "@" in parts.netloc:
+        raise DestinationUriError(
+            "user and password do not belong into the URL",
+            hint="give the [[agent]] a token, or an Authorization header",
+        )
+    if parts.fragment or rest.endswith("#"):
+        raise DestinationUriError("a WebSocket URL has no #fragment (RFC 6455 section 3)")
+    secure = scheme == "wss"
+    return WireUri(dialect, f"{scheme}:{rest}", secure, host, port or (443 if secure else 80))

@@ -1,0 +1,256 @@
+"""Where a call goes: routes in their order, and why none of them fits."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from heapq import merge
+
+from offhook.ids import RouteName, TrunkName
+from offhook.route.destination_uri import DestinationUri, OtherUri
+from offhook.route.number import Number
+from offhook.route.pattern import ANY, Pattern
+
+
+class AnswerPolicy(Enum):
+    """When the caller gets the 200."""
+
+    WHEN_READY = "when-ready"
+    AT_ONCE = "at-once"
+    FIRST_AUDIO = "first-audio"
+
+
+class FallbackCause(Enum):
+    """What a destination can do wrong so that another one is tried."""
+
+    REFUSED = "refused"
+    LATE = "late"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """Another destination, for these causes."""
+
+    on: frozenset[FallbackCause]
+    to: DestinationUri
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What a route may look at.
+
+    `to` is the number dialled, so the Request-URI's user (the To header is display, RFC 3261 8.1.1.2); `from_` the
+    caller of the From header; both read by the trunk's country. `headers` are the INVITE's, names in any case.
+    """
+
+    trunk: TrunkName
+    to: Number
+    from_: Number
+    headers: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One condition of a route that the call doesn't meet: `field` as in the file (`to`, `headers.X-Queue`)."""
+
+    field: str
+    expected: str
+    got: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.field} is '{self.got}', not '{self.expected}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One rule: its conditions, its destination, and how the call is treated on the way there.
+
+    `to` and `from_` hold alternatives, of which one must fit. `ring_timeout` is seconds from the INVITE.
+    """
+
+    name: RouteName
+    destination: DestinationUri
+    trunk: TrunkName | None = None
+    to: tuple[Pattern, ...] = (ANY,)
+    from_: tuple[Pattern, ...] = (ANY,)
+    headers: tuple[tuple[str, Pattern], ...] = ()
+    priority: int = 0
+    answer: AnswerPolicy = AnswerPolicy.WHEN_READY
+    ring_timeout: float = 20.0
+    fallback: tuple[Fallback, ...] = field(default=())
+
+    def fallbacks_for(self, cause: FallbackCause) -> tuple[DestinationUri, ...]:
+        """The destinations to try for this cause, in file order; each is tried once in a call."""
+        return tuple(fallback.to for fallback in self.fallback if cause in fallback.on)
+
+    def mismatches(self, facts: CallFacts) -> list[Mismatch]:
+        """All conditions that the call fails, in the order trunk, to, from, headers; empty if the route fits."""
+        found = []
+        if self.trunk is not None and self.trunk != facts.trunk:
+            found.append(Mismatch("trunk", self.trunk, facts.trunk))
+        if not _any_fits(self.to, facts.to):
+            found.append(_number_mismatch("to", self.to, facts.to))
+        if not _any_fits(self.from_, facts.from_):
+            found.append(_number_mismatch("from", self.from_, facts.from_))
+        for name, pattern in self.headers:
+            values = [value for header, value in facts.headers if header.lower() == name.lower()]
+            if not any(pattern.matches(value) for value in values):
+                got = ", ".join(values) if values else "(absent)"
+                found.append(Mismatch(f"headers.{name}", str(pattern), got))
+        return found
+
+    def covers(self, other: "Route") -> bool:
+        """Say whether every call that fits `other` surely fits this route (so that `other` behind it is never used)."""
+        if self.trunk is not None and self.trunk != other.trunk:
+            return False
+        numbers = all(
+            any(mine.covers(theirs) for mine in ours)
+            for ours, others in ((self.to, other.to), (self.from_, other.from_))
+            for theirs in others
+        )
+        theirs = {name.lower(): pattern for name, pattern in other.headers}
+        return numbers and all(
+            name.lower() in theirs and pattern.covers(theirs[name.lower()]) for name, pattern in self.headers
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """The call goes by this route."""
+
+    route: Route
+
+    @property
+    def destination(self) -> DestinationUri:
+        """Where the route sends it first."""
+        return self.route.destination
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoute:
+    """No route fits.
+
+    `nearest` is the route with the fewest conditions failed and `field`, `expected`, `got` the first of them; all are
+    None or empty if there is no route at all. `hint` names the change, where the difference is a familiar one.
+    """
+
+    nearest: RouteName | None = None
+    field: str = ""
+    expected: str = ""
+    got: str = ""
+    hint: str = ""
+
+    @property
+    def why(self) -> str:
+        """One sentence for the log and the record."""
+        if self.nearest is None:
+            return "there is no route"
+        text = f"no route fits; nearest is '{self.nearest}': {self.field} is '{self.got}', not '{self.expected}'"
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+Decision = Forward | NoRoute
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One route looked at, and what failed (nothing, for the route that is taken)."""
+
+    route: Route
+    mismatches: tuple[Mismatch, ...]
+
+
+class RouteTable:
+    """Routes by priority (higher first), then in file order. Immutable: a reload makes a new one."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        # sorted() is stable, so file order stays within a priority.
+        self._routes = tuple(sorted(routes, key=lambda route: -route.priority))
+        assert not any(isinstance(route.destination, OtherUri) for route in self._routes), (
+            "refused by the configuration"
+        )
+        # Routes for exact numbers are found by the number; only those with a star are tried one by one.
+        self._exact: dict[str, list[int]] = {}
+        self._starred: list[int] = []
+        for position, route in enumerate(self._routes):
+            if all(pattern.exact for pattern in route.to):
+                for text in {pattern.text for pattern in route.to}:
+                    self._exact.setdefault(text, []).append(position)
+            else:
+                self._starred.append(position)
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """All routes in the order in which they are tried."""
+        return self._routes
+
+    def decide(self, facts: CallFacts) -> Decision:
+        """Find the first route that fits."""
+        texts = _texts(facts.to)
+        for position in merge(self._starred, *(self._exact.get(text, ()) for text in texts)):
+            route = self._routes[position]
+            if not route.mismatches(facts):
+                return Forward(route)
+        return self._nearest(facts)
+
+    def explain(self, facts: CallFacts) -> list[Step]:
+        """Look at every route in order until one fits, and keep what failed: the same tests as `decide`."""
+        steps = []
+        for route in self._routes:
+            steps.append(Step(route, tuple(route.mismatches(facts))))
+            if not steps[-1].mismatches:
+                break
+        return steps
+
+    def _nearest(self, facts: CallFacts) -> NoRoute:
+        best: tuple[tuple[int, int, int], Route, Mismatch] | None = None
+        for position, route in enumerate(self._routes):
+            failed = route.mismatches(facts)
+            key = (len(failed), -_likeness(failed[0]), position)
+            if best is None or key < best[0]:
+                best = (key, route, failed[0])
+        if best is None:
+            return NoRoute()
+        _, route, failed_first = best
+        return NoRoute(route.name, failed_first.field, failed_first.expected, failed_first.got, failed_first.hint)
+
+
+def _texts(number: Number) -> tuple[str, ...]:
+    if number.anonymous:
+        return ("anonymous",)
+    return (number.text,) if number.e164 in (None, number.text) else (number.e164 or "", number.text)
+
+
+def _any_fits(patterns: tuple[Pattern, ...], number: Number) -> bool:
+    return any(pattern.matches(text) for text in _texts(number) for pattern in patterns)
+
+
+def _number_mismatch(name: str, patterns: tuple[Pattern, ...], number: Number) -> Mismatch:
+    expected = " or ".join(pattern.text for pattern in patterns)
+    got = number.canonical
+    for pattern in patterns:
+        for text in _texts(number):
+            if Pattern("+" + pattern.text).matches(text):
+                return Mismatch(
+                    name, expected, got, f"only the '+' differs: the route lacks it, write '+{pattern.text}'"
+                )
+            if pattern.text.startswith("+") and Pattern(pattern.text[1:]).matches(text):
+                fix = f"set the trunk's country, or write '{pattern.text[1:]}'"
+                return Mismatch(name, expected, got, f"only the '+' differs: the call came without it; {fix}")
+    return Mismatch(name, expected, got)
+
+
+def _likeness(mismatch: Mismatch) -> int:
+    """How alike the two sides of a mismatch are, in characters; the familiar '+' goes before all."""
+    if mismatch.hint:
+        return 1000
+    count = 0
+    for a, b in zip(mismatch.expected.lstrip("+"), mismatch.got.lstrip("+"), strict=False):
+        if a != b:
+            break
+        count += 1
+    return count

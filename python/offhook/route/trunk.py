@@ -1,0 +1,275 @@
+"""Which trunk a SIP request comes from.
+
+Only what an outsider can't choose makes a trunk: the source address, or a password proven by digest. The Request-URI
+domain narrows the choice among those and never widens it, since anybody can write it. The order is fixed:
+
+1. A trunk is a candidate if the source lies in its `allow`, or if it has no `allow` and asks for a password.
+2. A candidate with a `domain` drops out if the Request-URI host is another one.
+3. Candidates that name the domain go before those that name none; then the longest matching network wins.
+4. If the winner asks for a password, the caller is challenged; among equals the proven user name decides.
+
+No candidate: a stranger. `conflicts` finds the trunks that these rules can't tell apart, before anything starts.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from offhook.ids import TrunkName
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+ANYWHERE: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
+
+
+@dataclass(frozen=True, slots=True)
+class InboundDigest:
+    """Callers must prove this user name by digest. The password stays with the configuration."""
+
+    username: str
+    algorithms: tuple[str, ...] = ("SHA-256", "MD5")
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """A peer that may send us calls, with what its calls keep until they end.
+
+    `media_timeout` and `max_duration` are seconds; `codecs` is our order of preference; `max_calls` and `max_cps` of
+    None leave only the node's limits. `pass_headers` are patterns of header names that the agent gets.
+    """
+
+    name: TrunkName
+    allow: tuple[Network, ...] = ()
+    domain: str | None = None
+    inbound: InboundDigest | None = None
+    media_allow: tuple[Network, ...] = ()
+    nat: bool = False
+    country: str | None = None
+    codecs: tuple[str, ...] = ("PCMU", "PCMA")
+    media_timeout: float = 60.0
+    max_duration: float = 7200.0
+    max_calls: int | None = None
+    max_cps: float | None = None
+    pass_headers: tuple[str, ...] = ("X-*",)
+
+    @property
+    def sources(self) -> tuple[Network, ...]:
+        """Where its requests may come from: `allow`, or anywhere for a trunk that asks for a password instead."""
+        return self.allow or (ANYWHERE if self.inbound else ())
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The request is this trunk's."""
+
+    trunk: Trunk
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsDigest:
+    """The request is one of these trunks' if it proves the user name: challenge it."""
+
+    trunks: tuple[Trunk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """The request is nobody's.
+
+    `rule` is `source`, `domain` or `user`: the test that failed last. `nearest` is the trunk that came closest, if
+    any, and `why` a sentence with the value, that trunk and what it wants. Never a limit: those are `route/limits.py`.
+    """
+
+    rule: str
+    nearest: TrunkName | None
+    why: str
+
+
+Identity = Known | NeedsDigest | Stranger
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two trunks that nothing tells apart, and why."""
+
+    first: TrunkName
+    second: TrunkName
+    why: str
+
+
+class TrunkTable:
+    """All trunks, indexed for the question of each request. Immutable: a reload makes a new one."""
+
+    def __init__(self, trunks: Iterable[Trunk]) -> None:
+        self._trunks = tuple(trunks)
+        self._by_name = {trunk.name: trunk for trunk in self._trunks}
+        # (IP version, prefix length) -> network as int -> trunks: one dict look-up for each prefix length in use.
+        self._index: dict[tuple[int, int], dict[int, list[Trunk]]] = {}
+        for trunk in self._trunks:
+            for network in trunk.sources:
+                by_network = self._index.setdefault((network.version, network.prefixlen), {})
+                by_network.setdefault(int(network.network_address), []).append(trunk)
+        self._lengths = {
+            version: sorted((length for v, length in self._index if v == version), reverse=True) for version in (4, 6)
+        }
+
+    def __iter__(self) -> Iterator[Trunk]:
+        return iter(self._trunks)
+
+    def __len__(self) -> int:
+        return len(self._trunks)
+
+    def get(self, name: str) -> Trunk | None:
+        """The trunk of that name."""
+        return self._by_name.get(TrunkName(name))
+
+    def admits_source(self, source_ip: str) -> bool:
+        """Say whether any trunk may send from this address: the gate before a stranger's bytes are parsed."""
+        address = parse_source(source_ip)
+        return address is not None and next(self._matches(address), None) is not None
+
+    def from_source(self, source_ip: str) -> tuple[Trunk, ...]:
+        """All trunks that may send from this address, longest network first, whatever their domain.
+
+        For requests whose Request-URI is no trunk's domain: OPTIONS, and those in a dialog (it is our Contact there).
+        """
+        address = parse_source(source_ip)
+        return () if address is None else tuple(dict.fromkeys(trunk for _, trunk in self._matches(address)))
+
+    def may_send_from(self, name: str, source_ip: str) -> bool:
+        """Say whether a dialog's request may come from this address: one of its own trunk's sources."""
+        return any(trunk.name == name for trunk in self.from_source(source_ip))
+
+    def identify(
+        self, source_ip: str, transport: str, request_uri_host: str, authenticated_user: str | None = None
+    ) -> Identity:
+        """Find the trunk of a request outside of a dialog, in the order that this module's head gives.
+
+        `authenticated_user` is a user name already proven by digest against the trunks of an earlier `NeedsDigest`.
+        """
+        address = parse_source(source_ip)
+        matches = [] if address is None else list(self._matches(address))
+        if address is None or not matches:
+            return self._unknown_source(source_ip, transport, address)
+        host = normal_host(request_uri_host)
+        named = [(length, trunk) for length, trunk in matches if trunk.domain == host]
+        fitting = named or [(length, trunk) for length, trunk in matches if trunk.domain is None]
+        if not fitting:
+            return _other_domain(source_ip, request_uri_host, [trunk for _, trunk in matches])
+        best = [trunk for length, trunk in fitting if length == fitting[0][0]]
+        for trunk in best:
+            if trunk.inbound is None:
+                return Known(trunk)
+        if authenticated_user is None:
+            return NeedsDigest(tuple(best))
+        for trunk in best:
+            if trunk.inbound is not None and trunk.inbound.username == authenticated_user:
+                return Known(trunk)
+        return Stranger(
+            "user",
+            best[0].name,
+            f"user '{authenticated_user}' is not the inbound user of trunk '{best[0].name}'",
+        )
+
+    def _matches(self, address: Address) -> Iterator[tuple[int, Trunk]]:
+        value, bits = int(address), address.max_prefixlen
+        for length in self._lengths[address.version]:
+            network = value >> (bits - length) << (bits - length)
+            for trunk in self._index[address.version, length].get(network, ()):
+                yield length, trunk
+
+    def _unknown_source(self, source_ip: str, transport: str, address: Address | None) -> Stranger:
+        who = f"source {source_ip} ({transport})"
+        if address is None:
+            return Stranger("source", None, f"{who} is no IP address")
+        nearest = self._nearest_network(address)
+        if nearest is None:
+            return Stranger("source", None, f"{who} is not in the allow list of any trunk")
+        trunk, network = nearest
+        more = f" and {len(trunk.sources) - 1} more" if len(trunk.sources) > 1 else ""
+        return Stranger("source", trunk.name, f"{who} is not in trunk '{trunk.name}' allow {network}{more}")
+
+    def _nearest_network(self, address: Address) -> tuple[Trunk, Network] | None:
+        def differing_bits(found: tuple[Trunk, Network]) -> int:
+            network = found[1]
+            if network.version != address.version:
+                return 1000
+            return (int(network.network_address) ^ int(address)).bit_length()
+
+        return min(((t, n) for t in self._trunks for n in t.sources), key=differing_bits, default=None)
+
+
+def _other_domain(source_ip: str, request_uri_host: str, trunks: Sequence[Trunk]) -> Stranger:
+    nearest = max(trunks, key=lambda trunk: _common_suffix(trunk.domain or "", request_uri_host.lower()))
+    return Stranger(
+        "domain",
+        nearest.name,
+        f"source {source_ip} fits trunk '{nearest.name}', but Request-URI host '{request_uri_host}' "
+        f"is not its domain '{nearest.domain}'",
+    )
+
+
+def _common_suffix(a: str, b: str) -> int:
+    count = 0
+    for x, y in zip(reversed(a), reversed(b), strict=False):
+        if x != y:
+            break
+        count += 1
+    return count
+
+
+def conflicts(trunks: Sequence[Trunk]) -> list[Conflict]:
+    """Find pairs of trunks that `TrunkTable.identify` can't tell apart, in file order.
+
+    Networks that lie inside one another are no conflict (the longer one wins), different domains neither, nor two
+    inbound user names on the same network. What remains is the same network with the same domain or none.
+    """
+    seen: dict[tuple[str | None, Network], list[Trunk]] = {}
+    found: dict[tuple[TrunkName, TrunkName], Conflict] = {}
+    for trunk in trunks:
+        for network in trunk.sources:
+            others = seen.setdefault((trunk.domain, network), [])
+            for other in others:
+                if other is not trunk and (why := _clash(other, trunk, network)):
+                    found.setdefault((other.name, trunk.name), Conflict(other.name, trunk.name, why))
+            others.append(trunk)
+    return list(found.values())
+
+
+def _clash(first: Trunk, second: Trunk, network: Network) -> str | None:
+    domain = f"the same domain '{first.domain}'" if first.domain else "no domain"
+    source = f"both allow {network}" if first.allow and second.allow else "both take calls from anywhere"
+    match first.inbound, second.inbound:
+        case None, None:
+            return f"{source}, both have {domain}, and neither asks for a password"
+        case InboundDigest() as a, InboundDigest() as b:
+            return (
+                f"{source}, both have {domain}, and both have the inbound user '{a.username}'"
+                if a.username == b.username
+                else None
+            )
+        case None, _:
+            open_one, closed_one = first, second
+        case _:
+            open_one, closed_one = second, first
+    never = f"'{open_one.name}' asks for no password, so '{closed_one.name}' would never get a call"
+    return f"{source}, both have {domain}, and {never}"
+
+
+@lru_cache(maxsize=4096)
+def parse_source(source_ip: str) -> Address | None:
+    """Read a peer's address as sockets give it: scope ids are cut, IPv4 in IPv6 (`::ffff:192.0.2.1`) becomes IPv4."""
+    try:
+        address = ip_address(source_ip.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def normal_host(host: str) -> str:
+    """A host for comparison: lower case, without the root's dot and without the brackets of IPv6."""
+    return host.lower().rstrip(".").strip("[]")
