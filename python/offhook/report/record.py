@@ -1,0 +1,85 @@
+"""The record of a call: one flat row that says who, when, how it went and why it ended."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from offhook.ids import CallId
+
+CallDirection = Literal["inbound", "outbound"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """What is stored of one call. Times are UTC milliseconds since 1970, None where the call never came so far.
+
+    `end_reason` is a slug of `offhook.call.end_reason`; None while the call is on. `end_detail` says what exactly, in
+    words. Addresses are `host:port`. `intervals` are milliseconds by the names of `offhook.report.setup.INTERVALS`.
+    `media` holds the counters of the RTP leg (`received_…` from the caller, `sent_…` to the caller), `wire` those of
+    the agent's connection. `billable_seconds` runs from answer to end, begun seconds counted whole.
+    """
+
+    call_id: CallId
+    direction: CallDirection = "inbound"
+    setup_at: int = 0
+    ring_at: int | None = None
+    answer_at: int | None = None
+    end_at: int | None = None
+    trunk: str | None = None
+    route: str | None = None
+    destination: str | None = None
+    from_number: str | None = None
+    to_number: str | None = None
+    sip_call_id: str | None = None
+    local_tag: str | None = None
+    remote_tag: str | None = None
+    transport: str | None = None
+    remote_signalling: str | None = None
+    local_signalling: str | None = None
+    remote_media: str | None = None
+    local_media: str | None = None
+    codec: str | None = None
+    user_agent: str | None = None
+    post_dial_delay_ms: int | None = None
+    billable_seconds: int | None = None
+    end_reason: str | None = None
+    end_detail: str = ""
+    sip_status: int | None = None
+    q850: int | None = None
+    fault: str | None = None
+    intervals: Mapping[str, float] = field(default_factory=dict)
+    media: Mapping[str, int | float | str | None] = field(default_factory=dict)
+    wire: Mapping[str, int | float | str | None] = field(default_factory=dict)
+    node: str = ""
+    version: str = ""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "CallRecord":
+        """Make a record of a mapping; names that this version does not know are left out."""
+        names = {item.name for item in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in names})
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields by name, fit for JSON."""
+        return asdict(self)
+
+    @property
+    def was_answered(self) -> bool:
+        """Whether the call ever was answered."""
+        return self.answer_at is not None
+
+    @property
+    def duration_ms(self) -> int | None:
+        """From the first INVITE to the end; None while the call is on."""
+        return None if self.end_at is None else max(0, self.end_at - self.setup_at)
+
+
+def billable_seconds(answer_at: int | None, end_at: int) -> int:
+    """Seconds between answer and end (UTC milliseconds), begun seconds counted whole; 0 if never answered."""
+    return 0 if answer_at is None else max(0, -(-(end_at - answer_at) // 1000))
+
+
+def post_dial_delay_ms(setup_at: int, ring_at: int | None, answer_at: int | None) -> int | None:
+    """Milliseconds from the INVITE to the first sign of life, ringing or answer; None if there was none."""
+    signs = [at for at in (ring_at, answer_at) if at is not None]
+    return max(0, min(signs) - setup_at) if signs else None
