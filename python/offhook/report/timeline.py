@@ -16,6 +16,7 @@ KINDS: tuple[Kind, ...] = ("sip", "sdp", "agent", "media", "state", "note")
 
 MAX_ENTRIES = 400
 MAX_TEXT = 8_192
+MAX_ALL_TEXT = 512 * 1024
 _MAX_DECODED_BYTES = 64 * 1024 * 1024
 _REPEAT_WINDOW = 12
 
@@ -48,7 +49,8 @@ class Entry:
 class Timeline:
     """What happened in one call, in order. Past `limit` entries the middle is dropped and counted in `dropped`.
 
-    The first three quarters of the limit and the last quarter are kept: how a call began and how it ended.
+    The first three quarters of the limit and the last quarter are kept: how a call began and how it ended. SIP
+    messages are kept whole up to 512 KiB together, after that their first lines only.
     """
 
     def __init__(self, call_id: CallId, limit: int = MAX_ENTRIES, *, started: float | None = None) -> None:
@@ -60,6 +62,7 @@ class Timeline:
         self._first_limit = limit - limit // 4
         self._last: deque[Entry] = deque(maxlen=limit // 4)
         self._recent_sip: deque[Entry] = deque(maxlen=_REPEAT_WINDOW)
+        self._text_left = MAX_ALL_TEXT
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -100,6 +103,7 @@ class Timeline:
                 recent.repeated_ms = self._offset_ms(at)
                 return recent
         first_line = text.partition("\n")[0].rstrip("\r")
+        self._text_left -= len(text)
         entry = self.add(
             "sip",
             at,
@@ -109,7 +113,7 @@ class Timeline:
             transport=transport,
             remote=remote,
             local=local,
-            text=text,
+            text=text if self._text_left >= 0 else first_line,
         )
         self._recent_sip.append(entry)
         return entry

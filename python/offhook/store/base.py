@@ -4,8 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from offhook.errors import OffhookError
 from offhook.report.record import CallRecord
 from offhook.report.refusals import RefusalRow
+
+
+class StoreError(OffhookError):
+    """The database can't be opened or read. `code` tells `store_missing`, `store_newer`, `store_in_use` and so on."""
+
+    code = "store_error"
 
 
 class Encodable(Protocol):
@@ -38,11 +45,16 @@ class StoredCall:
 
 @dataclass(frozen=True, slots=True)
 class StoreStats:
-    """How the writer is doing. `dropped` counts what was lost because the queue was full or the disk refused."""
+    """How the writer is doing, all but `queued` since it was opened.
+
+    `queued` entries wait. `dropped` counts entries that were lost because the queue was full or could not be written,
+    `timelines_dropped` calls that were kept without their timeline, `retries` failed attempts at a batch.
+    """
 
     queued: int
     written: int
     dropped: int
+    timelines_dropped: int
     retries: int
     last_error: str
 
@@ -79,7 +91,7 @@ class Reading(Protocol):
         ...
 
     def call(self, id_or_prefix: str) -> StoredCall | None:
-        """One call by its id or the beginning of it; None if there is none. StoreError if several begin so."""
+        """One call by its id or the beginning or end of it; None if there is none. StoreError if it fits several."""
         ...
 
     def last_call(self) -> StoredCall | None:

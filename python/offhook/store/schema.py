@@ -1,0 +1,93 @@
+"""The tables, their version, and the way from each version to the next."""
+
+from collections.abc import Callable
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("call_id", String(26), primary_key=True),
+    Column("direction", String(8), nullable=False),
+    Column("setup_at", BigInteger, nullable=False),
+    Column("ring_at", BigInteger),
+    Column("answer_at", BigInteger),
+    Column("end_at", BigInteger),
+    Column("trunk", Text),
+    Column("route", Text),
+    Column("destination", Text),
+    Column("from_number", Text),
+    Column("to_number", Text),
+    Column("sip_call_id", Text),
+    Column("local_tag", Text),
+    Column("remote_tag", Text),
+    Column("transport", String(8)),
+    Column("remote_signalling", Text),
+    Column("local_signalling", Text),
+    Column("remote_media", Text),
+    Column("local_media", Text),
+    Column("codec", String(16)),
+    Column("user_agent", Text),
+    Column("post_dial_delay_ms", Integer),
+    Column("billable_seconds", Integer),
+    Column("end_reason", String(32)),
+    Column("end_detail", Text, nullable=False),
+    Column("sip_status", Integer),
+    Column("q850", Integer),
+    Column("fault", String(16)),
+    Column("intervals", JSON, nullable=False),
+    Column("media", JSON, nullable=False),
+    Column("wire", JSON, nullable=False),
+    Column("node", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("timeline", LargeBinary),
+)
+"""One row a call; the columns are the fields of `CallRecord` by name, and the encoded timeline."""
+
+Index("calls_setup_at", calls.c.setup_at)
+Index("calls_open", calls.c.call_id, sqlite_where=calls.c.end_at.is_(None))
+
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("transport", String(8), nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("nearest", Text, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
+)
+
+Index("refusals_last_at", refusals.c.last_at)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("alive_at", BigInteger, nullable=False),
+)
+"""When each node's writer was last known to live: the end of calls that a crash left open."""
+
+Migration = Callable[[Connection], None]
+
+MIGRATIONS: tuple[Migration, ...] = (metadata.create_all,)
+"""`MIGRATIONS[n]` brings version n to n + 1. A released one never changes; a change is a new one at the end."""
+
+SCHEMA_VERSION = len(MIGRATIONS)
