@@ -8,6 +8,7 @@ cap.
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final, NoReturn, Self
 
 from offhook.errors import LocalProtocolError, RemoteProtocolError
@@ -29,6 +30,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _LIST_MARK = re.compile(r'[",<]')
 _QUOTE_MARK = re.compile(r'[",]')
 _PARAM_MARK = re.compile(r'[";]')
+_PARAMS_FORBIDDEN = re.compile(r'[\x00-\x20\x7f",<>]')
 _UNQUOTED_FORBIDDEN = re.compile(r'[\x00-\x20\x7f",;<>]')
 _NEEDS_ESCAPE = re.compile(r'["\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -186,8 +188,12 @@ def split_commas(value: str, *, angles: bool = True, maximum: int = MAX_VALUES) 
     return pieces
 
 
+@lru_cache(maxsize=2048)
 def split_host_port(text: str, what: str) -> tuple[str, int | None]:
-    """Split `host[:port]`, where an IPv6 address stands in brackets and comes back without them."""
+    """Split `host[:port]`, where an IPv6 address stands in brackets and comes back without them.
+
+    Kept for the last 2,048 texts, since a node talks to few hosts; what is refused is not kept.
+    """
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket:
@@ -234,6 +240,9 @@ def join_host_port(host: str, port: int | None) -> str:
     return host if port is None else f"{host}:{port}"
 
 
+_USUAL_NAMES: Final = frozenset({"tag", "branch", "rport", "received", "lr", "expires", "q", "cause", "text"})
+
+
 class Params:
     """The `;name=value` parameters of a header field value, in order, names case-insensitive, immutable.
 
@@ -265,7 +274,15 @@ class Params:
         if text.count(";") > MAX_PARAMS:
             fail("too many parameters")
         items: list[tuple[str, str | None]] = []
-        for piece in text[1:].split(";") if '"' not in text else _split_quoted_params(text):
+        if _PARAMS_FORBIDDEN.search(text) is None:
+            # The usual case: neither quotes nor blanks, so that only the names are left to check.
+            for piece in text[1:].split(";"):
+                name, equals, value = piece.partition("=")
+                if name not in _USUAL_NAMES and _TOKEN.fullmatch(name) is None:
+                    fail(f"parameter name is no token: {excerpt(name)}")
+                items.append((name, value if equals else None))
+            return cls.from_wire(items)
+        for piece in _split_quoted_params(text) if '"' in text else text[1:].split(";"):
             name, equals, value = piece.partition("=")
             name = name.strip(WSP)
             if _TOKEN.fullmatch(name) is None:
@@ -284,9 +301,8 @@ class Params:
 
     def get(self, name: str) -> str | None:
         """Return the plain value of `name`, `""` if it has none, None if it is absent."""
-        name = name.lower()
         for have, value in self._items:
-            if self._decode_name(have).lower() == name:
+            if have == name or self._decode_name(have).lower() == name.lower():
                 return "" if value is None else self._decode(value)
         return None
 
@@ -348,18 +364,17 @@ class Params:
 
     @staticmethod
     def _encode(value: str) -> str:
-        return value if is_token(value) or _is_bracketed(value) else quote(value)
+        return value if is_token(value) or _is_address(value) else quote(value)
 
     @staticmethod
     def _decode(value: str) -> str:
         return unquote(value)
 
 
-def _is_bracketed(value: str) -> bool:
-    if not (value.startswith("[") and value.endswith("]")):
-        return False
+def _is_address(value: str) -> bool:
+    """An IPv6 address stands without quotes, in brackets or (RFC 3261's `received`) bare."""
     try:
-        ipaddress.IPv6Address(value[1:-1])
+        ipaddress.IPv6Address(value[1:-1] if value.startswith("[") and value.endswith("]") else value)
     except ValueError:
         return False
     return "%" not in value

@@ -119,6 +119,13 @@ class Headers:
             fail(f"{header_key(name)} more than once")
         return lines[0] if lines else None
 
+    def counts(self) -> dict[str, int]:
+        """Return how many lines each name has: known names canonical, others in lower case."""
+        if self._index is None:
+            self._lines("")
+        assert self._index is not None, "just built"
+        return {key: len(lines) for key, lines in self._index.items()}
+
     def values(self, name: str) -> tuple[str, ...]:
         """Return every value of `name` over all lines, split at commas where the field is a list.
 
@@ -127,6 +134,8 @@ class Headers:
         lines = self._lines(name)
         if header_key(name) not in LISTS:
             return tuple(lines)
+        if len(lines) == 1 and "," not in lines[0]:
+            return (lines[0],) if lines[0] else ()
         found: list[str] = []
         for line in lines:
             if not line:
@@ -214,10 +223,7 @@ class MessageBase:
     @_Lazy
     def via(self) -> Via:
         """The topmost Via."""
-        line = self.headers.get("Via")
-        if line is None:
-            fail("no Via")
-        return Via.parse(line) if "," not in line else self.vias[0]
+        return self.vias[0]
 
     @_Lazy
     def from_(self) -> NameAddr:
@@ -326,22 +332,22 @@ class MessageBase:
     @_Lazy
     def require(self) -> tuple[str, ...]:
         """Option tags of Require, in lower case."""
-        return self._tokens("Require")
+        return tuple(map(str.lower, self._tokens("Require")))
 
     @_Lazy
     def supported(self) -> tuple[str, ...]:
         """Option tags of Supported, in lower case."""
-        return self._tokens("Supported")
+        return tuple(map(str.lower, self._tokens("Supported")))
 
     @_Lazy
     def unsupported(self) -> tuple[str, ...]:
         """Option tags of Unsupported, in lower case."""
-        return self._tokens("Unsupported")
+        return tuple(map(str.lower, self._tokens("Unsupported")))
 
     @_Lazy
     def allow(self) -> tuple[str, ...]:
         """Methods of Allow as written; methods have case."""
-        return self.headers.values("Allow")
+        return self._tokens("Allow")
 
     @_Lazy
     def expires(self) -> int | None:
@@ -384,7 +390,11 @@ class MessageBase:
         return tuple(NameAddr.parse(value) for value in self.headers.values(name))
 
     def _tokens(self, name: str) -> tuple[str, ...]:
-        return tuple(value.lower() for value in self.headers.values(name))
+        """Values of a list of tokens; empty elements mean nothing and are left out."""
+        lines = self.headers.get_all(name)
+        if sum(line.count(",") for line in lines) >= MAX_VALUES:
+            fail(f"too many values of {name}", 513)
+        return tuple(value for line in lines for piece in line.split(",") if (value := piece.strip(" \t")))
 
     def _head(self, start_line: str) -> bytes:
         lines = [start_line]

@@ -20,6 +20,13 @@ from offhook.sip.uri import OtherUri, Uri, parse_uri
 
 _CONTROLS: Final = bytes({*range(32), 127} - {9, 10, 13})
 _VERSION = re.compile(r"[Ss][Ii][Pp]/[0-9]{1,4}\.[0-9]{1,4}")
+_READ_LATER: Final = {
+    "Contact": "contacts", "Route": "routes", "Record-Route": "record_routes", "Require": "require",
+    "Supported": "supported", "Allow": "allow", "Accept": "accept", "Expires": "expires",
+    "Content-Type": "content_type",
+}  # fmt: skip
+"""Fields that the layers above read as typed ones, so that a broken one must be met here."""
+
 _UNREADABLE_URI: Final = OtherUri("unreadable", "")
 
 
@@ -417,27 +424,11 @@ def _validate(message: Message, limits: Limits) -> None:
         # RFC 4475 section 3.1.2.18: a method that nobody knows is the more telling answer.
         fail(f"CSeq names {excerpt(cseq.method)}", 400 if message.method in METHODS else 501)
     _ = message.from_, message.to, message.call_id, message.max_forwards
-    headers = message.headers
-    if headers.get("Contact") is not None:
-        _ = message.contacts
-    if headers.get("Route") is not None:
-        _ = message.routes
-    if headers.get("Record-Route") is not None:
-        _ = message.record_routes
-    if headers.get("Require") is not None:
-        _ = message.require
-    if headers.get("Supported") is not None:
-        _ = message.supported
-    if headers.get("Allow") is not None:
-        _ = message.allow
-    if headers.get("Accept") is not None:
-        _ = message.accept
-    if headers.get("Expires") is not None:
-        _ = message.expires
-    _ = message.content_type
-    for name, _value in headers:
-        if name in SINGLES:
-            headers.single(name)
+    for name, count in message.headers.counts().items():
+        if count > 1 and name in SINGLES:
+            fail(f"{name} more than once")
+        if name in _READ_LATER:
+            getattr(message, _READ_LATER[name])
 
 
 def _salvage_request(message: Request) -> Request | None:

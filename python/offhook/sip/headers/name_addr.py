@@ -107,6 +107,6 @@ class NameAddr:
 
 def check_tag(address: NameAddr, what: str) -> NameAddr:
     """Let a From or To pass whose tag stands at most once and is not empty."""
-    if address.params.get("tag") == "" or address.params.count("tag") > 1:
+    if address.params and (address.params.get("tag") == "" or address.params.count("tag") > 1):
         fail(f"{what} with an empty or repeated tag")
     return address

@@ -45,11 +45,9 @@ class Via:
         head, semicolon, tail = text.partition(";")
         params = Params.parse(semicolon + tail)
         via = cls._parse_head(head, params)
-        branch = params.get("branch")
-        if branch == "" or (branch is not None and params.count("branch") != 1):
+        if params.get("branch") == "" or params.count("branch") > 1:
             fail("Via with an empty or repeated branch")
-        rport = params.get("rport")
-        if rport:
+        if rport := params.get("rport"):
             parse_uint(rport, 65535, "rport")
         _set(via, "_wire", text)
         return via
