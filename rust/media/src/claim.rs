@@ -1,0 +1,502 @@
+//! Which source belongs to which leg, and where a leg may send.
+//!
+//! One table a socket. The engine asks it before it hands a packet to a leg, so that a packet of a stranger
+//! never reaches a leg's order buffer, digits or agent. What we receive and where we send are two things: the table
+//! decides the first; [`send_to`] decides the second.
+use crate::clock::Time;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// The engine's name for a leg.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub struct LegKey(pub u32);
+
+/// A range of addresses, as in `198.51.100.0/24`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// The range of all addresses that share `prefix` bits with `address`; a longer prefix than the address means the address alone.
+    pub fn new(address: IpAddr, prefix: u8) -> Self {
+        Network {
+            address: plain(address),
+            prefix,
+        }
+    }
+
+    /// Whether `address` lies inside.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, plain(address)) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                let shift = 32 - u32::from(self.prefix.min(32));
+                u32::from(a).checked_shr(shift) == u32::from(b).checked_shr(shift)
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                let shift = 128 - u32::from(self.prefix.min(128));
+                u128::from(a).checked_shr(shift) == u128::from(b).checked_shr(shift)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Packets in sequence that a source needs which SDP did not name.
+const PROBATION: u8 = 3;
+/// How long after latching to another source the one that SDP names still takes over at once.
+const PRE_EMPTION: Duration = Duration::from_secs(2);
+/// How long the latched source must be silent before another may follow it.
+const SILENCE: Duration = Duration::from_secs(2);
+/// How long the stragglers of an ended leg are known as such.
+const TOMBSTONE: Duration = Duration::from_secs(5);
+/// Most tombstones of one socket; the oldest goes first.
+const MAX_TOMBSTONES: usize = 256;
+/// Most sources on probation for one leg; the oldest goes first.
+const MAX_CANDIDATES: usize = 4;
+
+/// Whether media may ever be sent to `address`; `loopback` says that the trunk is on this machine.
+pub fn is_sendable(address: SocketAddr, loopback: bool) -> bool {
+    if address.port() == 0 {
+        return false;
+    }
+    match plain(address.ip()) {
+        IpAddr::V4(ip) => {
+            !(ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast() || ip.octets()[0] == 0)
+                && (loopback || !ip.is_loopback())
+        }
+        IpAddr::V6(ip) => {
+            !(ip.is_unspecified() || ip.is_multicast()) && (loopback || !ip.is_loopback())
+        }
+    }
+}
+
+/// Whether an address named in SDP cannot be reached from here though the signalling of the same peer can:
+/// a private address behind a public one (pain of every NAT).
+pub fn is_unroutable(sdp: IpAddr, signalling: IpAddr) -> bool {
+    let (sdp, signalling) = (plain(sdp), plain(signalling));
+    sdp.is_loopback() && !signalling.is_loopback() || is_private(sdp) && !is_private(signalling)
+}
+
+/// Where to send: SDP's address, unless it is unroutable or the trunk is behind NAT; then the learned source,
+/// or until one is learned what SDP says, if that can be sent to at all.
+pub fn send_to(
+    sdp: SocketAddr,
+    learned: Option<SocketAddr>,
+    policy: &Policy,
+) -> Option<SocketAddr> {
+    let unroutable = is_unroutable(sdp.ip(), policy.signalling);
+    let target = if policy.nat || unroutable {
+        learned.or((!unroutable).then_some(sdp))
+    } else {
+        Some(sdp)
+    };
+    target.filter(|&target| is_sendable(target, policy.loopback))
+}
+
+/// IPv4 in IPv6 clothes compares as IPv4.
+fn plain(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(ip, IpAddr::V4),
+        IpAddr::V4(_) => ip,
+    }
+}
+
+fn plain_address(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(plain(address.ip()), address.port())
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
+            ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip == Ipv4Addr::UNSPECIFIED
+                || shared
+        }
+        IpAddr::V6(ip) => {
+            ip.is_loopback()
+                || ip == Ipv6Addr::UNSPECIFIED
+                || ip.is_unique_local()
+                || ip.is_unicast_link_local()
+        }
+    }
+}
+
+/// What a leg's trunk says about the sources of its media.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Where the leg's signalling comes from; media of the same address may be learned.
+    pub signalling: IpAddr,
+    /// Further ranges from which media may be learned.
+    pub media_allow: Vec<Network>,
+    /// The peer is known to be behind NAT: send where it sends from.
+    pub nat: bool,
+    /// The trunk is on this machine: loopback addresses are as good as others.
+    pub loopback: bool,
+}
+
+impl Policy {
+    fn may_learn(&self, source: IpAddr) -> bool {
+        source == plain(self.signalling)
+            || self
+                .media_allow
+                .iter()
+                .any(|network| network.contains(source))
+    }
+}
+
+/// What a packet's source comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// From the source that the leg already listens to.
+    Accepted(LegKey),
+    /// Accepted, and the leg listens to this source from now on: tell it by [`crate::leg::Leg::follow`] first.
+    Latched(LegKey),
+    /// On probation, or refused; the leg is named where one is concerned, so that it can count.
+    Refused(Option<LegKey>),
+    /// A straggler of a leg that has ended.
+    Ended,
+}
+
+/// The few facts of an RTP packet that a claim looks at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Glimpse {
+    /// Sequence number.
+    pub sequence: u16,
+    /// Source id.
+    pub ssrc: u32,
+    /// Payload type.
+    pub payload_type: u8,
+}
+
+impl Glimpse {
+    /// Looks at the fixed header only; `None` if this is no RTP.
+    pub fn of(packet: &[u8]) -> Option<Self> {
+        let header = packet.first_chunk::<12>()?;
+        (header[0] >> 6 == 2).then(|| Glimpse {
+            sequence: u16::from_be_bytes([header[2], header[3]]),
+            ssrc: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
+            payload_type: header[1] & 0x7f,
+        })
+    }
+}
+
+/// Another leg of the same socket has the same remote address and port: take another socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Collision(pub LegKey);
+
+#[derive(Debug)]
+struct Candidate {
+    source: SocketAddr,
+    ssrc: u32,
+    next_sequence: u16,
+    in_sequence: u8,
+}
+
+#[derive(Debug)]
+struct Latch {
+    source: SocketAddr,
+    ssrc: u32,
+    since: Time,
+    last_packet: Time,
+}
+
+#[derive(Debug)]
+struct Claim {
+    policy: Policy,
+    exact: Option<SocketAddr>,
+    exact_rtcp: Option<SocketAddr>,
+    /// One bit a payload type.
+    payload_types: u128,
+    latch: Option<Latch>,
+    /// A new remote address was signalled and nothing has come from it yet: the old source plays on,
+    /// but gives way at once.
+    moving: bool,
+    candidates: Vec<Candidate>,
+    /// Where accepted RTCP came from last.
+    rtcp_source: Option<SocketAddr>,
+}
+
+#[derive(Debug)]
+struct Tombstone {
+    source: SocketAddr,
+    ssrc: u32,
+    until: Time,
+}
+
+/// The claims on one socket.
+#[derive(Debug, Default)]
+pub struct ClaimTable {
+    claims: HashMap<LegKey, Claim>,
+    /// Latched sources and those that SDP names.
+    by_source: HashMap<SocketAddr, LegKey>,
+    tombstones: VecDeque<Tombstone>,
+}
+
+impl ClaimTable {
+    /// A table without claims.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Legs on this socket.
+    pub fn len(&self) -> usize {
+        self.claims.len()
+    }
+
+    /// Whether no leg uses this socket.
+    pub fn is_empty(&self) -> bool {
+        self.claims.is_empty()
+    }
+
+    /// A leg joins the socket; nothing is accepted for it before [`ClaimTable::set_remote`].
+    pub fn open(&mut self, leg: LegKey, policy: Policy) {
+        self.claims.insert(
+            leg,
+            Claim {
+                policy,
+                exact: None,
+                exact_rtcp: None,
+                payload_types: 0,
+                latch: None,
+                moving: false,
+                candidates: Vec::with_capacity(MAX_CANDIDATES),
+                rtcp_source: None,
+            },
+        );
+    }
+
+    /// SDP named the peer's addresses and payload types (a bit each). `rtp` is `None` where SDP gives no address
+    /// (0.0.0.0, port 0): what was latched goes on.
+    ///
+    /// A changed address opens a fresh claim while the old source still plays.
+    pub fn set_remote(
+        &mut self,
+        leg: LegKey,
+        rtp: Option<SocketAddr>,
+        rtcp: Option<SocketAddr>,
+        payload_types: u128,
+    ) -> Result<(), Collision> {
+        let rtp = rtp.map(plain_address);
+        if let Some(address) = rtp
+            && let Some(&owner) = self.by_source.get(&address)
+            && owner != leg
+        {
+            return Err(Collision(owner));
+        }
+        let Some(claim) = self.claims.get_mut(&leg) else {
+            return Ok(());
+        };
+        claim.payload_types = payload_types;
+        claim.exact_rtcp = rtcp.map(plain_address);
+        if claim.exact != rtp && rtp.is_some() {
+            let latched = claim.latch.as_ref().map(|latch| latch.source);
+            if let Some(old) = claim.exact
+                && latched != Some(old)
+            {
+                self.by_source.remove(&old);
+            }
+            claim.moving = latched.is_some() && latched != rtp;
+            claim.candidates.clear();
+            claim.exact = rtp;
+            self.by_source.extend(rtp.map(|address| (address, leg)));
+        }
+        Ok(())
+    }
+
+    /// Whether another leg of this socket already has the remote address `rtp`.
+    pub fn collides(&self, rtp: SocketAddr) -> bool {
+        self.by_source.contains_key(&plain_address(rtp))
+    }
+
+    /// Judges an RTP packet by its source. Only what is accepted may reach a leg.
+    pub fn receive_rtp(&mut self, now: Time, source: SocketAddr, packet: Glimpse) -> Verdict {
+        let source = plain_address(source);
+        if let Some(&leg) = self.by_source.get(&source)
+            && let Some(claim) = self.claims.get_mut(&leg)
+        {
+            if let Some(latch) = &mut claim.latch
+                && latch.source == source
+            {
+                latch.last_packet = now;
+                latch.ssrc = packet.ssrc;
+                return Verdict::Accepted(leg);
+            }
+            return if claim.exact == Some(source) && claim.may_pre_empt(now) {
+                self.latch(now, leg, source, packet.ssrc)
+            } else {
+                Verdict::Refused(Some(leg))
+            };
+        }
+        if self
+            .tombstones
+            .iter()
+            .any(|stone| stone.source == source && stone.ssrc == packet.ssrc && now < stone.until)
+        {
+            return Verdict::Ended;
+        }
+        // A source that nobody named: at most one leg may be waiting for it, or we would guess.
+        let mut waiting = self.claims.iter_mut().filter(|(_, claim)| {
+            claim.policy.may_learn(source.ip()) && claim.exact.is_some() && claim.may_learn_now(now)
+        });
+        let Some((&leg, claim)) = waiting.next() else {
+            // With one leg on the socket there is no doubt whose counter this belongs to.
+            let only = (self.claims.len() == 1)
+                .then(|| self.claims.keys().next().copied())
+                .flatten();
+            return Verdict::Refused(only);
+        };
+        if waiting.next().is_some() {
+            return Verdict::Refused(None);
+        }
+        if claim.payload_types & 1 << packet.payload_type == 0 || !claim.probe(source, packet) {
+            return Verdict::Refused(Some(leg));
+        }
+        self.latch(now, leg, source, packet.ssrc)
+    }
+
+    fn latch(&mut self, now: Time, leg: LegKey, source: SocketAddr, ssrc: u32) -> Verdict {
+        let claim = self
+            .claims
+            .get_mut(&leg)
+            .expect("the caller has just found it");
+        if let Some(old) = claim.latch.take()
+            && claim.exact != Some(old.source)
+        {
+            self.by_source.remove(&old.source);
+        }
+        claim.latch = Some(Latch {
+            source,
+            ssrc,
+            since: now,
+            last_packet: now,
+        });
+        claim.moving = false;
+        claim.candidates.clear();
+        self.by_source.insert(source, leg);
+        Verdict::Latched(leg)
+    }
+
+    /// Judges an RTCP packet: from where SDP says, or from the host that RTP is heard from. It never moves the latch.
+    pub fn receive_rtcp(&mut self, source: SocketAddr) -> Verdict {
+        let source = plain_address(source);
+        for (&leg, claim) in &mut self.claims {
+            let beside = claim
+                .latch
+                .as_ref()
+                .is_some_and(|latch| latch.source.ip() == source.ip());
+            let named = claim.exact_rtcp == Some(source) || claim.exact == Some(source);
+            // On a shared socket the host alone does not tell two calls apart; its own port or its neighbour does.
+            let near = claim
+                .latch
+                .as_ref()
+                .is_some_and(|latch| latch.source.port().abs_diff(source.port()) <= 1);
+            if named || beside && (near || claim.rtcp_source == Some(source)) {
+                let moved = claim.rtcp_source != Some(source);
+                claim.rtcp_source = Some(source);
+                return if moved {
+                    Verdict::Latched(leg)
+                } else {
+                    Verdict::Accepted(leg)
+                };
+            }
+        }
+        if self.claims.len() == 1
+            && let Some((&leg, claim)) = self.claims.iter_mut().next()
+        {
+            if claim
+                .latch
+                .as_ref()
+                .is_some_and(|latch| latch.source.ip() == source.ip())
+            {
+                claim.rtcp_source = Some(source);
+                return Verdict::Latched(leg);
+            }
+            return Verdict::Refused(Some(leg));
+        }
+        Verdict::Refused(None)
+    }
+
+    /// The source that a leg listens to.
+    pub fn latched(&self, leg: LegKey) -> Option<SocketAddr> {
+        self.claims
+            .get(&leg)?
+            .latch
+            .as_ref()
+            .map(|latch| latch.source)
+    }
+
+    /// A leg leaves the socket; its stragglers are recognised for 5 s.
+    pub fn close(&mut self, leg: LegKey, now: Time) {
+        let Some(claim) = self.claims.remove(&leg) else {
+            return;
+        };
+        self.by_source.retain(|_, owner| *owner != leg);
+        while self
+            .tombstones
+            .front()
+            .is_some_and(|stone| stone.until <= now)
+            || self.tombstones.len() >= MAX_TOMBSTONES
+        {
+            self.tombstones.pop_front();
+        }
+        if let Some(latch) = claim.latch {
+            self.tombstones.push_back(Tombstone {
+                source: latch.source,
+                ssrc: latch.ssrc,
+                until: now + TOMBSTONE,
+            });
+        }
+    }
+}
+
+impl Claim {
+    fn is_silent(&self, now: Time) -> bool {
+        self.latch
+            .as_ref()
+            .is_none_or(|latch| now - latch.last_packet >= SILENCE)
+    }
+
+    fn may_pre_empt(&self, now: Time) -> bool {
+        self.moving
+            || self.is_silent(now)
+            || self
+                .latch
+                .as_ref()
+                .is_none_or(|latch| now - latch.since < PRE_EMPTION)
+    }
+
+    fn may_learn_now(&self, now: Time) -> bool {
+        self.moving || self.is_silent(now)
+    }
+
+    /// Whether `source` has now shown enough packets in sequence.
+    fn probe(&mut self, source: SocketAddr, packet: Glimpse) -> bool {
+        if let Some(found) = self
+            .candidates
+            .iter_mut()
+            .find(|candidate| candidate.source == source)
+        {
+            let follows = found.ssrc == packet.ssrc && found.next_sequence == packet.sequence;
+            found.in_sequence = if follows { found.in_sequence + 1 } else { 1 };
+            found.ssrc = packet.ssrc;
+            found.next_sequence = packet.sequence.wrapping_add(1);
+            return found.in_sequence >= PROBATION;
+        }
+        if self.candidates.len() == MAX_CANDIDATES {
+            self.candidates.remove(0);
+        }
+        self.candidates.push(Candidate {
+            source,
+            ssrc: packet.ssrc,
+            next_sequence: packet.sequence.wrapping_add(1),
+            in_sequence: 1,
+        });
+        false
+    }
+}

@@ -1,0 +1,274 @@
+//! From one audio format to another: codec, then rate, then codec; direct where it can be.
+use crate::codec::g711;
+use crate::resample::Resampler;
+
+pub use crate::codec::Encoding;
+
+/// What a stream of audio bytes is. One channel always.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct AudioFormat {
+    /// How a sample is written.
+    pub encoding: Encoding,
+    /// Samples a second: 8000, 16000, 24000 or 48000.
+    pub rate: u32,
+}
+
+impl AudioFormat {
+    /// G.711 µ-law at 8 kHz.
+    pub const PCMU: AudioFormat = AudioFormat {
+        encoding: Encoding::Pcmu,
+        rate: 8_000,
+    };
+    /// G.711 A-law at 8 kHz.
+    pub const PCMA: AudioFormat = AudioFormat {
+        encoding: Encoding::Pcma,
+        rate: 8_000,
+    };
+
+    /// Linear 16 bit little endian at `rate`.
+    pub const fn pcm16(rate: u32) -> Self {
+        AudioFormat {
+            encoding: Encoding::Pcm16Le,
+            rate,
+        }
+    }
+
+    /// Bytes of `millis` milliseconds.
+    pub const fn bytes_in_ms(self, millis: u32) -> usize {
+        (self.rate as usize * millis as usize / 1_000) * self.encoding.sample_bytes()
+    }
+
+    /// Whether [`Converter`] knows this format.
+    pub const fn is_supported(self) -> bool {
+        matches!(self.rate, 8_000 | 16_000 | 24_000 | 48_000)
+    }
+}
+
+/// Samples handled at a time, so that scratch space stays small whatever a peer sends at once.
+const CHUNK: usize = 960;
+
+#[derive(Debug)]
+enum Way {
+    Same,
+    Table(&'static [u8; 256]),
+    Linear(Box<Linear>),
+}
+
+#[derive(Debug)]
+struct Linear {
+    resampler: Option<Resampler>,
+    decoded: Vec<i16>,
+    resampled: Vec<i16>,
+}
+
+/// Turns audio of one format into another. Stateful: a stream cut anywhere gives the same samples.
+///
+/// It allocates when it is made, not when it converts, as long as `out` has room.
+#[derive(Debug)]
+pub struct Converter {
+    from: AudioFormat,
+    to: AudioFormat,
+    way: Way,
+    /// First byte of a 16-bit sample whose second has not come yet.
+    half: Option<u8>,
+}
+
+impl Converter {
+    /// A converter from `from` to `to`. Rates other than those of [`AudioFormat::rate`] are a bug of the caller.
+    pub fn new(from: AudioFormat, to: AudioFormat) -> Self {
+        assert!(
+            from.is_supported() && to.is_supported(),
+            "rates are checked where a format is configured"
+        );
+        let way = match (from.encoding, to.encoding) {
+            (a, b) if a == b && from.rate == to.rate => Way::Same,
+            (Encoding::Pcmu, Encoding::Pcma) if from.rate == to.rate => {
+                Way::Table(&g711::PCMU_TO_PCMA)
+            }
+            (Encoding::Pcma, Encoding::Pcmu) if from.rate == to.rate => {
+                Way::Table(&g711::PCMA_TO_PCMU)
+            }
+            _ => {
+                let ratio = (to.rate as usize).div_ceil(from.rate as usize);
+                let resampler = (from.rate != to.rate).then(|| Resampler::new(from.rate, to.rate));
+                let resampled = Vec::with_capacity(if resampler.is_some() {
+                    CHUNK * ratio + ratio
+                } else {
+                    0
+                });
+                Way::Linear(Box::new(Linear {
+                    resampler,
+                    decoded: Vec::with_capacity(CHUNK),
+                    resampled,
+                }))
+            }
+        };
+        Converter {
+            from,
+            to,
+            way,
+            half: None,
+        }
+    }
+
+    /// The format taken in.
+    pub fn from(&self) -> AudioFormat {
+        self.from
+    }
+
+    /// The format given out.
+    pub fn to(&self) -> AudioFormat {
+        self.to
+    }
+
+    /// Appends `input`, converted, to `out`. Half a 16-bit sample at the end waits for the next call.
+    pub fn convert(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        match &mut self.way {
+            Way::Same => out.extend_from_slice(input),
+            Way::Table(table) => out.extend(input.iter().map(|&code| table[code as usize])),
+            Way::Linear(linear) => {
+                let mut input = input;
+                if self.from.encoding == Encoding::Pcm16Le {
+                    if let (Some(low), Some((&high, rest))) = (self.half, input.split_first()) {
+                        self.half = None;
+                        input = rest;
+                        linear.decoded.push(i16::from_le_bytes([low, high]));
+                        linear.finish(self.to.encoding, out);
+                    }
+                    if input.len() % 2 == 1 {
+                        self.half = input.last().copied();
+                        input = &input[..input.len() - 1];
+                    }
+                }
+                for chunk in input.chunks(CHUNK * self.from.encoding.sample_bytes()) {
+                    linear.decode(self.from.encoding, chunk);
+                    linear.finish(self.to.encoding, out);
+                }
+            }
+        }
+    }
+
+    /// Forgets what came before, as after `clear`: no echo of the dropped sound in what follows.
+    pub fn reset(&mut self) {
+        self.half = None;
+        if let Way::Linear(linear) = &mut self.way
+            && let Some(resampler) = &mut linear.resampler
+        {
+            resampler.reset();
+        }
+    }
+}
+
+impl Linear {
+    fn decode(&mut self, encoding: Encoding, chunk: &[u8]) {
+        match encoding {
+            Encoding::Pcmu => self
+                .decoded
+                .extend(chunk.iter().map(|&code| g711::pcmu_to_linear(code))),
+            Encoding::Pcma => self
+                .decoded
+                .extend(chunk.iter().map(|&code| g711::pcma_to_linear(code))),
+            Encoding::Pcm16Le => {
+                self.decoded.extend(
+                    chunk
+                        .chunks_exact(2)
+                        .map(|pair| i16::from_le_bytes([pair[0], pair[1]])),
+                );
+            }
+        }
+    }
+
+    fn finish(&mut self, encoding: Encoding, out: &mut Vec<u8>) {
+        let samples = match &mut self.resampler {
+            None => &self.decoded,
+            Some(resampler) => {
+                self.resampled.clear();
+                resampler.process(&self.decoded, &mut self.resampled);
+                &self.resampled
+            }
+        };
+        match encoding {
+            Encoding::Pcmu => {
+                out.extend(samples.iter().map(|&sample| g711::linear_to_pcmu(sample)))
+            }
+            Encoding::Pcma => {
+                out.extend(samples.iter().map(|&sample| g711::linear_to_pcma(sample)))
+            }
+            Encoding::Pcm16Le => out.extend(samples.iter().flat_map(|sample| sample.to_le_bytes())),
+        }
+        self.decoded.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FORMATS: [AudioFormat; 6] = [
+        AudioFormat::PCMU,
+        AudioFormat::PCMA,
+        AudioFormat::pcm16(8_000),
+        AudioFormat::pcm16(16_000),
+        AudioFormat::pcm16(24_000),
+        AudioFormat::pcm16(48_000),
+    ];
+
+    fn format() -> impl Strategy<Value = AudioFormat> {
+        (0..FORMATS.len()).prop_map(|index| FORMATS[index])
+    }
+
+    #[test]
+    fn equal_formats_pass_byte_for_byte() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for format in FORMATS {
+            let mut out = Vec::new();
+            Converter::new(format, format).convert(&bytes, &mut out);
+            assert_eq!(out, bytes);
+        }
+    }
+
+    #[test]
+    fn one_law_to_the_other_uses_the_direct_table() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        let mut out = Vec::new();
+        Converter::new(AudioFormat::PCMU, AudioFormat::PCMA).convert(&bytes, &mut out);
+        assert_eq!(out, g711::PCMU_TO_PCMA);
+    }
+
+    #[test]
+    fn twenty_milliseconds_stay_twenty_milliseconds() {
+        for from in FORMATS {
+            for to in FORMATS {
+                let mut converter = Converter::new(from, to);
+                let mut out = Vec::new();
+                let frame = vec![from.encoding.silence(); from.bytes_in_ms(20)];
+                for _ in 0..50 {
+                    converter.convert(&frame, &mut out);
+                }
+                assert_eq!(out.len(), to.bytes_in_ms(1_000), "{from:?} to {to:?}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn where_a_stream_is_cut_makes_no_difference(
+            from in format(), to in format(), bytes in proptest::collection::vec(any::<u8>(), 0..5_000),
+            cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..8),
+        ) {
+            let mut whole = Vec::new();
+            Converter::new(from, to).convert(&bytes, &mut whole);
+            let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            at.push(0);
+            at.push(bytes.len());
+            at.sort_unstable();
+            let mut converter = Converter::new(from, to);
+            let mut parts = Vec::new();
+            for pair in at.windows(2) {
+                converter.convert(&bytes[pair[0]..pair[1]], &mut parts);
+            }
+            prop_assert_eq!(whole, parts);
+        }
+    }
+}

@@ -1,0 +1,920 @@
+//! One RTP leg: packets of the peer in, packets for the peer out, the agent's side in between.
+//!
+//! The engine asks [`crate::claim::ClaimTable`] whose packet it holds before it calls [`Leg::handle_rtp`]; a leg trusts that its packets are its
+//! own. When the table says `Latched`, the engine calls [`Leg::follow`] first. After [`Leg::playout`] was given sound, or any verb was
+//! called, the engine asks [`Leg::next_timeout`] again and calls [`Leg::handle_timeout`] if it lies in the past: that is how the first frame of a
+//! talkspurt leaves at once.
+use crate::claim::{Policy, send_to};
+use crate::clock::{Time, duration_of, earliest, samples_in};
+use crate::codec::{Encoding, g711};
+use crate::order::Order;
+use crate::playout::{Frame, FrameKind, LINE_RATE, MAX_FRAME, MarkId, Playout, PlayoutConfig};
+use crate::rtcp::{self, Compound, Outgoing, Report, ReportBlock, SenderInfo};
+use crate::rtp::{Arrival, HEADER_LEN, Header, Packet, Reception};
+use crate::stats::{LegSnapshot, LegStats};
+use crate::telephone_event::{Digit, Event, EventReceiver, EventSender, Keyed, Tick};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use crate::order::UplinkFrame;
+
+/// Mean time between RTCP reports (RFC 3550 section 6.2).
+const RTCP_INTERVAL: Duration = Duration::from_secs(5);
+/// A new SSRC is heard at once if the old one has been silent for so long.
+const SSRC_SILENCE: Duration = Duration::from_millis(200);
+/// Packets in sequence that a new SSRC needs while the old one is being heard.
+const SSRC_PROBATION: u8 = 3;
+/// A packet that leaves later than this against the leg's clock is counted.
+const LATE: Duration = Duration::from_millis(5);
+/// Frames sent by one call at most; the next call goes on.
+const MAX_FRAMES_A_CALL: u32 = 8;
+/// Payload types of one leg in each direction at most.
+pub const MAX_PAYLOAD_TYPES: usize = 8;
+
+/// Where a leg's output goes. Nothing is allocated on the way.
+pub trait LegSink {
+    /// The caller's sound, in order.
+    fn audio(&mut self, frame: UplinkFrame<'_>);
+    /// An RTP packet to send.
+    fn send_rtp(&mut self, to: SocketAddr, packet: &[u8]);
+    /// An RTCP packet to send.
+    fn send_rtcp(&mut self, to: SocketAddr, packet: &[u8]);
+    /// Something that signalling or the agent has to know.
+    fn event(&mut self, event: LegEvent);
+    /// The sound before this mark has left.
+    fn mark(&mut self, mark: MarkId);
+}
+
+/// What a leg tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LegEvent {
+    /// The first RTP packet of the peer has come.
+    FirstPacket {
+        /// From there.
+        source: SocketAddr,
+    },
+    /// The peer's media comes from another address than before.
+    SourceChanged {
+        /// From there, now.
+        source: SocketAddr,
+    },
+    /// The first frame of the agent's sound has been sent.
+    FirstAudioSent,
+    /// The peer has keyed a digit.
+    Digit {
+        /// Which.
+        digit: Digit,
+        /// For how long.
+        duration: Duration,
+    },
+    /// After [`Leg::drain`]: all sound has left, and the peer has had time to play it.
+    Drained,
+    /// No RTP for the configured time though the peer should be sending. Told once, and again only after packets have come.
+    MediaTimeout,
+}
+
+/// What a leg is made with. The random values of RTP are arguments: `ssrc`, `first_sequence`, `first_timestamp`, `seed`.
+#[derive(Clone, Debug)]
+pub struct LegConfig {
+    /// Our source id.
+    pub ssrc: u32,
+    /// Sequence number of the first packet.
+    pub first_sequence: u16,
+    /// Timestamp of the first packet.
+    pub first_timestamp: u32,
+    /// For the intervals of RTCP.
+    pub seed: u64,
+    /// Our name in RTCP, the same for all legs of a call; no personal data.
+    pub cname: String,
+    /// NTP time (seconds since 1900 in 32.32) at [`Time::ZERO`].
+    pub ntp_at_zero: u64,
+    /// No RTP for so long is told; `None` for never.
+    pub media_timeout: Option<Duration>,
+    /// Time between the last frame of a drained queue and `Drained`: the peer's buffer plays it out meanwhile.
+    pub drain_linger: Duration,
+    /// Which sources may be learned, and whether to send there.
+    pub policy: Policy,
+    /// The queue towards the caller.
+    pub playout: PlayoutConfig,
+}
+
+/// What offer and answer came to, seen from us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteMedia {
+    /// The peer's address for RTP by SDP; `None` where it names none (0.0.0.0).
+    pub rtp: Option<SocketAddr>,
+    /// The peer's address for RTCP; `None` means the port above RTP's.
+    pub rtcp: Option<SocketAddr>,
+    /// The codec that we send: PCMU or PCMA.
+    pub codec: Encoding,
+    /// Its payload type at the peer.
+    pub payload_type: u8,
+    /// Payload types that we receive, at most [`MAX_PAYLOAD_TYPES`]; more are ignored.
+    pub receive_types: Vec<(u8, Encoding)>,
+    /// Payload type of telephone events that we send.
+    pub dtmf_send: Option<u8>,
+    /// Payload type of telephone events that we receive.
+    pub dtmf_receive: Option<u8>,
+    /// Payload type of comfort noise that we may receive, 13 by RFC 3389.
+    pub comfort_noise: Option<u8>,
+    /// Milliseconds in a packet that we send.
+    pub ptime_ms: u32,
+    /// Whether we send.
+    pub send: bool,
+    /// Whether the peer may send to us.
+    pub receive: bool,
+    /// Whether the peer holds the call: no time-out of media.
+    pub hold: bool,
+}
+
+impl RemoteMedia {
+    /// Payload types that may be received, a bit each, as [`crate::claim::ClaimTable::set_remote`] wants them.
+    pub fn payload_type_bits(&self) -> u128 {
+        let types = self
+            .receive_types
+            .iter()
+            .map(|&(payload_type, _)| payload_type);
+        types
+            .chain(self.dtmf_receive)
+            .chain(self.comfort_noise)
+            .fold(0, |bits, kind| bits | 1 << (kind & 0x7f))
+    }
+}
+
+/// What a payload type stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Unknown,
+    Sound(Encoding),
+    Event,
+    Noise,
+}
+
+#[derive(Debug)]
+struct Contender {
+    ssrc: u32,
+    next_sequence: u16,
+    in_sequence: u8,
+}
+
+/// Reports of the peer that ours refer to.
+#[derive(Clone, Copy, Debug, Default)]
+struct LastReport {
+    ntp_middle: u32,
+    at: Time,
+}
+
+/// One RTP leg.
+#[derive(Debug)]
+pub struct Leg {
+    config: LegConfig,
+    stats: Arc<LegStats>,
+    remote: Option<RemoteMedia>,
+    kinds: Box<[Kind; 128]>,
+    order: Order,
+    playout: Playout,
+    keyed: EventReceiver,
+    keying: EventSender,
+    reception: Option<Reception>,
+    contender: Option<Contender>,
+    /// Losses of the SSRCs before this one.
+    lost_before: i64,
+    source: Option<SocketAddr>,
+    rtcp_source: Option<SocketAddr>,
+    started: bool,
+    released: bool,
+    release_at: Option<Time>,
+    release_by_packet: bool,
+    echo: bool,
+    sequence: u16,
+    timestamp: u32,
+    /// Nothing was sent at the last tick: the next packet begins anew.
+    paused: bool,
+    first_audio_told: bool,
+    drained_told: bool,
+    last_packet: Option<Time>,
+    timeout_from: Option<Time>,
+    next_rtcp: Option<Time>,
+    sent_at_last_report: u64,
+    last_report: Option<LastReport>,
+    random: u64,
+}
+
+impl Leg {
+    /// A leg that neither sends nor passes on anything yet.
+    pub fn new(config: LegConfig, _now: Time) -> Self {
+        let playout = Playout::new(config.playout);
+        Leg {
+            stats: Arc::default(),
+            remote: None,
+            kinds: Box::new([Kind::Unknown; 128]),
+            order: Order::new(config.playout.encoding),
+            keyed: EventReceiver::new(LINE_RATE),
+            keying: EventSender::new(LINE_RATE),
+            reception: None,
+            contender: None,
+            lost_before: 0,
+            source: None,
+            rtcp_source: None,
+            started: false,
+            released: false,
+            release_at: None,
+            release_by_packet: false,
+            echo: false,
+            sequence: config.first_sequence,
+            // Playout steps by a frame before the first one.
+            timestamp: config
+                .first_timestamp
+                .wrapping_sub(playout.frame_len() as u32),
+            paused: false,
+            first_audio_told: false,
+            drained_told: false,
+            last_packet: None,
+            timeout_from: None,
+            next_rtcp: None,
+            sent_at_last_report: 0,
+            last_report: None,
+            random: config.seed | 1,
+            playout,
+            config,
+        }
+    }
+
+    /// The leg's counters, to be read by any thread.
+    pub fn shared_stats(&self) -> Arc<LegStats> {
+        Arc::clone(&self.stats)
+    }
+
+    /// The counters now.
+    pub fn stats(&self) -> LegSnapshot {
+        self.stats.snapshot()
+    }
+
+    /// What was negotiated, at first or again. SSRC, sequence numbers and timestamps run on; what waits is played in the new codec.
+    pub fn set_remote(&mut self, now: Time, remote: &RemoteMedia) {
+        let before = self.playout.frame_len();
+        self.playout.set_format(remote.codec, remote.ptime_ms);
+        if !self.started {
+            self.timestamp = self
+                .timestamp
+                .wrapping_add(before as u32)
+                .wrapping_sub(self.playout.frame_len() as u32);
+        }
+        self.kinds.fill(Kind::Unknown);
+        let mut assign =
+            |payload_type: u8, kind| self.kinds[usize::from(payload_type & 0x7f)] = kind;
+        remote
+            .comfort_noise
+            .into_iter()
+            .for_each(|kind| assign(kind, Kind::Noise));
+        for &(payload_type, codec) in remote.receive_types.iter().take(MAX_PAYLOAD_TYPES) {
+            assign(payload_type, Kind::Sound(codec));
+        }
+        remote
+            .dtmf_receive
+            .into_iter()
+            .for_each(|kind| assign(kind, Kind::Event));
+        let expected = |remote: &RemoteMedia| remote.receive && !remote.hold;
+        let was_expected = self.remote.as_ref().is_some_and(expected);
+        if expected(remote) && !was_expected && self.started {
+            self.timeout_from = Some(now);
+        }
+        if self
+            .remote
+            .as_ref()
+            .is_some_and(|old| old.rtp != remote.rtp)
+        {
+            // The learned source belonged to the old address; the claim finds the new one.
+            self.source = self.source.filter(|_| remote.rtp.is_none());
+            self.rtcp_source = None;
+        }
+        self.remote = Some(remote.clone());
+    }
+
+    /// RTP flows from here, silence first; the agent's timeline begins.
+    ///
+    /// The agent's sound waits for [`Leg::release`]; with `release_after` also for the first packet of the peer or that much time, whichever is first.
+    pub fn start(&mut self, now: Time, release_after: Option<Duration>) {
+        if self.started {
+            return;
+        }
+        self.started = true;
+        self.playout.start(now);
+        self.order.start(now);
+        self.timeout_from = Some(now);
+        self.next_rtcp = Some(now + self.rtcp_interval() / 2);
+        self.release_by_packet = release_after.is_some();
+        self.release_at = release_after.map(|after| now + after);
+        if self.release_by_packet && self.last_packet.is_some() {
+            self.release(now);
+        }
+    }
+
+    /// The agent's sound may leave.
+    pub fn release(&mut self, _now: Time) {
+        self.released = true;
+        self.release_at = None;
+        self.playout.set_open(!self.keying.is_busy());
+    }
+
+    /// Whether the agent's sound may leave.
+    pub fn is_released(&self) -> bool {
+        self.released
+    }
+
+    /// Sends the caller's sound back to the caller, beside giving it to the sink.
+    pub fn set_echo(&mut self, on: bool) {
+        self.echo = on;
+        self.playout.set_live(on);
+    }
+
+    /// The queue towards the caller.
+    pub fn playout(&mut self) -> &mut Playout {
+        &mut self.playout
+    }
+
+    /// The queue towards the caller, to be looked at.
+    pub fn playout_state(&self) -> &Playout {
+        &self.playout
+    }
+
+    /// Tells [`LegEvent::Drained`] when all sound has left.
+    pub fn drain(&mut self) {
+        self.playout.drain();
+    }
+
+    /// Keys digits, one after the other; the agent's sound waits meanwhile. Returns how many were taken: none if the peer knows no telephone
+    /// events, not those that are no keys, and at most [`crate::telephone_event::MAX_DIGITS`] wait.
+    pub fn send_dtmf(&mut self, digits: &str) -> usize {
+        let known = self
+            .remote
+            .as_ref()
+            .is_some_and(|remote| remote.dtmf_send.is_some());
+        let mut taken = 0;
+        for key in digits.chars() {
+            if known && Digit::from_char(key).is_some_and(|digit| self.keying.push(digit)) {
+                taken += 1;
+            } else {
+                self.stats.dropped_digits.add(1);
+            }
+        }
+        if taken > 0 {
+            self.playout.set_open(false);
+        }
+        taken
+    }
+
+    /// The claim has latched to another source: we may have to send there.
+    pub fn follow(&mut self, _now: Time, source: SocketAddr, sink: &mut impl LegSink) {
+        if self.source.is_some_and(|old| old != source) {
+            self.stats.received_source_changes.add(1);
+            sink.event(LegEvent::SourceChanged { source });
+        }
+        self.source = Some(source);
+    }
+
+    /// RTCP comes from here; it is learned apart from RTP.
+    pub fn follow_rtcp(&mut self, source: SocketAddr) {
+        self.rtcp_source = Some(source);
+    }
+
+    /// A packet for this leg's port came from a source that its claim refuses.
+    pub fn count_refused(&self, rtcp: bool) {
+        if rtcp {
+            self.stats.rtcp_refused.add(1)
+        } else {
+            self.stats.received_wrong_source.add(1)
+        }
+    }
+
+    /// Where RTP is sent now.
+    pub fn rtp_target(&self) -> Option<SocketAddr> {
+        let sdp = self.remote.as_ref()?.rtp;
+        match sdp {
+            Some(sdp) => send_to(sdp, self.source, &self.config.policy),
+            None => None,
+        }
+    }
+
+    /// Where RTCP is sent now.
+    pub fn rtcp_target(&self) -> Option<SocketAddr> {
+        let remote = self.remote.as_ref()?;
+        let above =
+            |address: SocketAddr| SocketAddr::new(address.ip(), address.port().saturating_add(1));
+        let sdp = remote.rtcp.or(remote.rtp.map(above))?;
+        send_to(
+            sdp,
+            self.rtcp_source.or(self.source.map(above)),
+            &self.config.policy,
+        )
+    }
+
+    /// Takes an RTP packet that the claim has accepted.
+    pub fn handle_rtp(
+        &mut self,
+        now: Time,
+        source: SocketAddr,
+        packet: &[u8],
+        sink: &mut impl LegSink,
+    ) {
+        let Ok(packet) = Packet::decode(packet) else {
+            self.stats.received_malformed.add(1);
+            return;
+        };
+        let kind = self.kinds[usize::from(packet.payload_type)];
+        if kind == Kind::Unknown {
+            self.stats.received_wrong_payload_type.add(1);
+            // It still holds its place in the sequence of a stream that we know.
+            if self
+                .reception
+                .as_ref()
+                .is_none_or(|reception| reception.ssrc() != packet.ssrc)
+            {
+                return;
+            }
+        }
+        if !self.accept_ssrc(now, &packet, sink) {
+            self.stats.received_wrong_ssrc.add(1);
+            return;
+        }
+        let reception = self
+            .reception
+            .as_mut()
+            .expect("accepting an SSRC makes its reception");
+        let arrival = reception.receive(packet.sequence);
+        if let Kind::Sound(_) = kind {
+            reception.arrived(now, packet.timestamp);
+        }
+        let jitter = reception.jitter();
+        self.stats.received_jitter_us.set(jitter.as_micros() as u64);
+        self.stats
+            .received_lost
+            .set((self.lost_before + reception.lost()).max(0) as u64);
+        match arrival {
+            Arrival::Duplicate => {
+                self.stats.received_duplicates.add(1);
+                return;
+            }
+            Arrival::Stray => {
+                self.stats.received_jumps.add(1);
+                return;
+            }
+            Arrival::Reordered => self.stats.received_reordered.add(1),
+            Arrival::Forward | Arrival::Restarted => {}
+        }
+        if kind != Kind::Unknown {
+            self.count_accepted(now, source, packet.payload.len(), sink);
+        }
+        if !self.remote.as_ref().is_some_and(|remote| remote.receive) {
+            self.stats.received_while_held.add(1);
+            return;
+        }
+        let sound = match kind {
+            Kind::Sound(codec) => Some((codec, packet.payload)),
+            Kind::Event => {
+                self.take_event(now, &packet, sink);
+                None
+            }
+            Kind::Noise => {
+                self.stats.received_comfort_noise.add(1);
+                None
+            }
+            Kind::Unknown => None,
+        };
+        self.uplink(now, sink, |order, out| {
+            order.set_jitter(jitter);
+            if arrival == Arrival::Restarted {
+                order.restart(now, out);
+            }
+            order.receive(now, packet.sequence, packet.timestamp, sound, out);
+        });
+        self.publish();
+    }
+
+    fn count_accepted(
+        &mut self,
+        now: Time,
+        source: SocketAddr,
+        bytes: usize,
+        sink: &mut impl LegSink,
+    ) {
+        self.stats.received_packets.add(1);
+        self.stats.received_bytes.add(bytes as u64);
+        self.stats.last_received_ms.set(now.as_nanos() / 1_000_000);
+        if self.last_packet.is_none() {
+            sink.event(LegEvent::FirstPacket { source });
+            if self.release_by_packet && !self.released {
+                self.release(now);
+            }
+        }
+        self.source.get_or_insert(source);
+        self.last_packet = Some(now);
+        self.timeout_from = self.started.then_some(now);
+    }
+
+    /// Whether the packet's SSRC is the one we hear, or becomes it.
+    fn accept_ssrc(&mut self, now: Time, packet: &Packet<'_>, sink: &mut impl LegSink) -> bool {
+        match &self.reception {
+            Some(reception) if reception.ssrc() == packet.ssrc => {
+                self.contender = None;
+                return true;
+            }
+            None => {}
+            Some(reception) => {
+                let silent = self
+                    .last_packet
+                    .is_none_or(|last| now - last >= SSRC_SILENCE);
+                let in_sequence = match &self.contender {
+                    Some(known)
+                        if known.ssrc == packet.ssrc && known.next_sequence == packet.sequence =>
+                    {
+                        known.in_sequence + 1
+                    }
+                    _ => 1,
+                };
+                if !silent && in_sequence < SSRC_PROBATION {
+                    let next_sequence = packet.sequence.wrapping_add(1);
+                    self.contender = Some(Contender {
+                        ssrc: packet.ssrc,
+                        next_sequence,
+                        in_sequence,
+                    });
+                    return false;
+                }
+                self.lost_before += reception.lost().max(0);
+                self.stats.received_ssrc_changes.add(1);
+                self.contender = None;
+                self.last_report = None;
+                let ended = self.keyed.restart();
+                self.tell_digit(ended, sink);
+                self.uplink(now, sink, |order, out| order.restart(now, out));
+            }
+        }
+        self.reception = Some(Reception::new(packet.ssrc, packet.sequence, LINE_RATE));
+        true
+    }
+
+    fn take_event(&mut self, now: Time, packet: &Packet<'_>, sink: &mut impl LegSink) {
+        let event =
+            Event::decode(packet.payload).filter(|event| Digit::from_event(event.code).is_some());
+        let Some(event) = event else {
+            self.stats.received_bad_events.add(1);
+            return;
+        };
+        for keyed in self.keyed.receive(now, packet.timestamp, event) {
+            self.tell_digit(keyed, sink);
+        }
+    }
+
+    fn tell_digit(&mut self, keyed: Option<Keyed>, sink: &mut impl LegSink) {
+        if let Some(Keyed { digit, duration }) = keyed {
+            self.stats.received_digits.add(1);
+            sink.event(LegEvent::Digit { digit, duration });
+        }
+    }
+
+    /// Takes an RTCP packet that the claim has accepted. It ends nothing, BYE neither: anybody can forge it.
+    pub fn handle_rtcp(
+        &mut self,
+        now: Time,
+        _source: SocketAddr,
+        packet: &[u8],
+        _sink: &mut impl LegSink,
+    ) {
+        let Ok(compound) = Compound::decode(packet) else {
+            self.stats.rtcp_refused.add(1);
+            return;
+        };
+        self.stats.rtcp_received.add(1);
+        for report in compound {
+            match report {
+                Report::Sender { ssrc, info, blocks } => {
+                    if self
+                        .reception
+                        .as_ref()
+                        .is_some_and(|reception| reception.ssrc() == ssrc)
+                    {
+                        self.last_report = Some(LastReport {
+                            ntp_middle: (info.ntp >> 16) as u32,
+                            at: now,
+                        });
+                    }
+                    self.take_blocks(now, blocks);
+                }
+                Report::Receiver { blocks, .. } => self.take_blocks(now, blocks),
+                Report::Bye { .. } => self.stats.rtcp_byes.add(1),
+                Report::Other(_) => {}
+            }
+        }
+    }
+
+    fn take_blocks(&mut self, now: Time, blocks: rtcp::Blocks<'_>) {
+        for block in blocks.filter(|block| block.ssrc == self.config.ssrc) {
+            self.stats
+                .remote_lost
+                .set(block.cumulative_lost.max(0) as u64);
+            self.stats
+                .remote_fraction_lost
+                .set(u64::from(block.fraction_lost));
+            self.stats
+                .remote_jitter_us
+                .set(u64::from(block.jitter) * 1_000_000 / u64::from(LINE_RATE));
+            if block.last_sr != 0 {
+                let middle = (self.ntp(now) >> 16) as u32;
+                let round_trip = middle
+                    .wrapping_sub(block.last_sr)
+                    .wrapping_sub(block.delay_since_last_sr);
+                // Clocks are coarse: a little below zero is zero, and half a minute is a lie.
+                if (round_trip as i32) < 30 << 16 {
+                    self.stats
+                        .round_trip_us
+                        .set(((round_trip as i32).max(0) as u64 * 1_000_000) >> 16);
+                }
+            }
+        }
+    }
+
+    /// When [`Leg::handle_timeout`] has something to do; the past means now.
+    pub fn next_timeout(&self) -> Option<Time> {
+        let drained = self.drained_at();
+        [
+            self.playout.next_timeout(),
+            self.order.next_timeout(),
+            self.keyed.next_timeout(),
+            self.release_at,
+            self.next_rtcp,
+            self.media_timeout_at(),
+            drained,
+        ]
+        .into_iter()
+        .fold(None, earliest)
+    }
+
+    fn drained_at(&self) -> Option<Time> {
+        let drained = self
+            .playout
+            .drained_at()
+            .filter(|_| !self.drained_told && !self.keying.is_busy())?;
+        Some(
+            drained
+                + duration_of(self.playout.frame_len() as u64, LINE_RATE)
+                + self.config.drain_linger,
+        )
+    }
+
+    fn media_timeout_at(&self) -> Option<Time> {
+        let expected = self
+            .remote
+            .as_ref()
+            .is_some_and(|remote| remote.receive && !remote.hold);
+        Some(self.timeout_from.filter(|_| expected)? + self.config.media_timeout?)
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Time, sink: &mut impl LegSink) {
+        if self.release_at.is_some_and(|at| at <= now) {
+            self.release(now);
+        }
+        self.uplink(now, sink, |order, out| order.handle_timeout(now, out));
+        let ended = self.keyed.handle_timeout(now);
+        self.tell_digit(ended, sink);
+        // Before the frames: polling moves the clock that the drained queue is measured by.
+        if self.drained_at().is_some_and(|at| at <= now) {
+            self.drained_told = true;
+            sink.event(LegEvent::Drained);
+        }
+        self.send_frames(now, sink);
+        if self.media_timeout_at().is_some_and(|at| at <= now) {
+            self.timeout_from = None;
+            sink.event(LegEvent::MediaTimeout);
+        }
+        if self.next_rtcp.is_some_and(|at| at <= now) {
+            self.next_rtcp = Some(now + self.rtcp_interval());
+            self.report(now, false, sink);
+        }
+        self.publish();
+    }
+
+    /// Works on the order buffer; its frames go to the sink, and with echo on back into playout.
+    fn uplink(
+        &mut self,
+        now: Time,
+        sink: &mut impl LegSink,
+        work: impl FnOnce(&mut Order, &mut dyn FnMut(UplinkFrame<'_>)),
+    ) {
+        let (echo, playout) = (self.echo, &mut self.playout);
+        work(&mut self.order, &mut |frame| {
+            if echo {
+                push_as(now, playout, frame);
+            }
+            sink.audio(frame);
+        });
+    }
+
+    fn send_frames(&mut self, now: Time, sink: &mut impl LegSink) {
+        let mut packet = [0; HEADER_LEN + MAX_FRAME];
+        for _ in 0..MAX_FRAMES_A_CALL {
+            let payload = packet
+                .last_chunk_mut::<MAX_FRAME>()
+                .expect("the packet is a header longer than a frame");
+            let frame = self.playout.poll(now, payload);
+            if let Some(frame) = frame {
+                self.send_frame(now, frame, &mut packet, sink);
+            }
+            while let Some(mark) = self.playout.fired_mark() {
+                sink.mark(mark);
+            }
+            if frame.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn send_frame(
+        &mut self,
+        now: Time,
+        frame: Frame,
+        packet: &mut [u8; HEADER_LEN + MAX_FRAME],
+        sink: &mut impl LegSink,
+    ) {
+        self.timestamp = self.timestamp.wrapping_add(frame.step);
+        let mut header = Header {
+            marker: frame.marker || self.paused,
+            payload_type: 0,
+            sequence: self.sequence,
+            timestamp: self.timestamp,
+            ssrc: self.config.ssrc,
+        };
+        let mut len = frame.len;
+        let mut kind = frame.kind;
+        let mut event = None;
+        if kind == FrameKind::Silence && self.keying.is_busy() {
+            if let Tick::Packet(keyed) = self.keying.tick(self.timestamp, frame.len as u32) {
+                event = Some(keyed);
+                header.marker = keyed.marker;
+                header.timestamp = keyed.timestamp;
+                let payload = keyed.event.encode();
+                len = payload.len();
+                packet[HEADER_LEN..HEADER_LEN + len].copy_from_slice(&payload);
+            }
+            self.playout
+                .set_open(self.released && !self.keying.is_busy());
+        }
+        let target = self.rtp_target();
+        let Some((remote, target)) = self
+            .remote
+            .as_ref()
+            .filter(|remote| remote.send)
+            .zip(target)
+        else {
+            self.stats.unsent_packets.add(1);
+            self.paused = true;
+            return;
+        };
+        let payload_type = if event.is_some() {
+            remote.dtmf_send
+        } else {
+            Some(remote.payload_type)
+        };
+        let Some(payload_type) = payload_type else {
+            // The peer gave up telephone events while a digit was being keyed.
+            self.stats.unsent_packets.add(1);
+            return;
+        };
+        header.payload_type = payload_type;
+        packet[..HEADER_LEN].copy_from_slice(&header.encode());
+        sink.send_rtp(target, &packet[..HEADER_LEN + len]);
+        self.sequence = self.sequence.wrapping_add(1);
+        self.paused = false;
+        self.stats.sent_packets.add(1);
+        self.stats.sent_bytes.add(len as u64);
+        self.stats.last_sent_ms.set(now.as_nanos() / 1_000_000);
+        self.stats
+            .sent_late_packets
+            .add(u64::from(frame.late >= LATE));
+        if let Some(event) = event {
+            kind = FrameKind::Silence;
+            self.stats.sent_event_packets.add(1);
+            self.stats.sent_digits.add(u64::from(event.marker));
+        } else if kind == FrameKind::Silence {
+            self.stats.sent_silence_packets.add(1);
+        }
+        if kind == FrameKind::Audio {
+            self.stats.sent_audio_packets.add(1);
+            if !self.first_audio_told {
+                self.first_audio_told = true;
+                sink.event(LegEvent::FirstAudioSent);
+            }
+        }
+    }
+
+    /// The leg ends: BYE by RTCP, if the peer ever heard us. To be called once.
+    pub fn close(&mut self, now: Time, sink: &mut impl LegSink) {
+        if self.started && (self.stats.sent_packets.get() > 0 || self.stats.rtcp_sent.get() > 0) {
+            self.report(now, true, sink);
+        }
+        self.next_rtcp = None;
+        self.publish();
+    }
+
+    fn report(&mut self, now: Time, bye: bool, sink: &mut impl LegSink) {
+        let Some(target) = self.rtcp_target() else {
+            return;
+        };
+        let sent = self.stats.sent_packets.get();
+        let sender = (sent > self.sent_at_last_report).then(|| SenderInfo {
+            ntp: self.ntp(now),
+            rtp_timestamp: self.timestamp_at(now),
+            packets: sent as u32,
+            bytes: self.stats.sent_bytes.get() as u32,
+        });
+        self.sent_at_last_report = sent;
+        let (last_sr, delay_since_last_sr) = self.last_report.map_or((0, 0), |last| {
+            let delay = (now - last.at).as_nanos() * 65_536 / 1_000_000_000;
+            (last.ntp_middle, delay.min(u128::from(u32::MAX)) as u32)
+        });
+        let block = self.reception.as_mut().map(|reception| ReportBlock {
+            ssrc: reception.ssrc(),
+            fraction_lost: reception.fraction_lost(),
+            cumulative_lost: reception.lost().clamp(-0x80_0000, 0x7f_ffff) as i32,
+            highest_sequence: reception.extended_highest(),
+            jitter: reception.jitter_ticks(),
+            last_sr,
+            delay_since_last_sr,
+        });
+        let outgoing = Outgoing {
+            ssrc: self.config.ssrc,
+            sender,
+            block,
+            cname: &self.config.cname,
+            bye,
+        };
+        let mut packet = [0; rtcp::WRITE_LEN];
+        let len = rtcp::write(&outgoing, &mut packet);
+        sink.send_rtcp(target, &packet[..len]);
+        self.stats.rtcp_sent.add(1);
+    }
+
+    fn ntp(&self, now: Time) -> u64 {
+        let nanos = now.as_nanos();
+        let fraction = ((nanos % 1_000_000_000) << 32) / 1_000_000_000;
+        self.config
+            .ntp_at_zero
+            .wrapping_add((nanos / 1_000_000_000) << 32)
+            .wrapping_add(fraction)
+    }
+
+    /// The RTP clock at `now`, between the timestamps of packets too.
+    fn timestamp_at(&self, now: Time) -> u32 {
+        let clock = self.playout.clock();
+        let ahead = samples_in(now - clock, LINE_RATE) as u32;
+        let behind = samples_in(clock - now, LINE_RATE) as u32;
+        self.timestamp.wrapping_add(ahead).wrapping_sub(behind)
+    }
+
+    /// Between half and one and a half times the mean (section 6.2), so that legs don't report in step.
+    fn rtcp_interval(&mut self) -> Duration {
+        // xorshift64: no quality is asked of it but that legs differ.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        RTCP_INTERVAL / 2 + RTCP_INTERVAL * (self.random >> 48) as u32 / 65_536
+    }
+
+    /// Writes the counters that other parts keep.
+    fn publish(&self) {
+        let order = self.order.counts();
+        self.stats.received_late.set(order.late);
+        self.stats.filled_frames.set(order.filled_frames);
+        self.stats.skipped_frames.set(order.skipped_frames);
+        let playout = self.playout.counts();
+        self.stats.playout_underruns.set(playout.underruns);
+        self.stats.playout_dropped_bytes.set(playout.dropped_bytes);
+        self.stats
+            .playout_trimmed_frames
+            .set(playout.trimmed_frames);
+        self.stats.playout_peak_bytes.set(playout.peak_bytes);
+        self.stats
+            .playout_cushion_us
+            .set(self.playout.cushion().as_micros() as u64);
+    }
+}
+
+fn push_as(now: Time, playout: &mut Playout, frame: UplinkFrame<'_>) {
+    let table = match (frame.codec, playout.encoding()) {
+        (Encoding::Pcmu, Encoding::Pcma) => &g711::PCMU_TO_PCMA,
+        (Encoding::Pcma, Encoding::Pcmu) => &g711::PCMA_TO_PCMU,
+        _ => {
+            playout.push(now, frame.payload);
+            return;
+        }
+    };
+    let mut converted = [0; MAX_FRAME];
+    for chunk in frame.payload.chunks(MAX_FRAME) {
+        for (out, &code) in converted.iter_mut().zip(chunk) {
+            *out = table[usize::from(code)];
+        }
+        playout.push(now, &converted[..chunk.len()]);
+    }
+}

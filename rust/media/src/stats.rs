@@ -1,0 +1,165 @@
+//! Counters of a leg: written by the thread that owns the leg, read by any other without a lock.
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A number with one writer and any readers.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`. Only the owning thread may call this: it is a load and a store, not a locked addition.
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Replaces the value.
+    #[inline]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    /// The value now.
+    #[inline]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($(#[$outer:meta])* $live:ident, $snapshot:ident { $($(#[$doc:meta])* $name:ident,)* }) => {
+        $(#[$outer])*
+        #[derive(Debug, Default)]
+        pub struct $live { $($(#[$doc])* pub $name: Counter,)* }
+
+        /// The same counters as plain numbers, each read on its own.
+        #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+        pub struct $snapshot { $($(#[$doc])* pub $name: u64,)* }
+
+        impl $live {
+            /// Reads all counters; a packet being handled meanwhile may show in some only.
+            pub fn snapshot(&self) -> $snapshot {
+                $snapshot { $($name: self.$name.get(),)* }
+            }
+        }
+
+        impl $snapshot {
+            /// Name and value of each counter, in order of declaration.
+            pub fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// What one RTP leg has seen and done. Shared by `Arc`; see [`Counter`] for who may write.
+    LegStats, LegSnapshot {
+        /// RTP packets accepted from the peer.
+        received_packets,
+        /// Payload bytes of those.
+        received_bytes,
+        /// Packets that never came, by sequence number (RFC 3550 A.3), less duplicates.
+        received_lost,
+        /// Packets that came twice.
+        received_duplicates,
+        /// Packets that came in another order than sent.
+        received_reordered,
+        /// Packets that came after their place had been filled.
+        received_late,
+        /// Interarrival jitter in microseconds (RFC 3550 A.8).
+        received_jitter_us,
+        /// Packets with a payload type that was not negotiated.
+        received_wrong_payload_type,
+        /// Packets of a source that this leg does not accept.
+        received_wrong_source,
+        /// Packets that are no RTP.
+        received_malformed,
+        /// Packets dropped while another SSRC was being heard.
+        received_wrong_ssrc,
+        /// Changes of the peer's SSRC.
+        received_ssrc_changes,
+        /// Changes of the source address.
+        received_source_changes,
+        /// Jumps of sequence numbers or timestamps that no gap explains.
+        received_jumps,
+        /// Packets dropped because we asked the peer not to send (hold).
+        received_while_held,
+        /// Comfort-noise packets.
+        received_comfort_noise,
+        /// Frames of 20 ms or less put in place of what did not come.
+        filled_frames,
+        /// Quiet frames left out to make up for silence filled in too early.
+        skipped_frames,
+        /// Telephone-event digits heard.
+        received_digits,
+        /// Telephone-event packets that name no digit (event above 15 but flash, short payload).
+        received_bad_events,
+        /// RTP packets sent.
+        sent_packets,
+        /// Payload bytes of those.
+        sent_bytes,
+        /// Sent packets that held sound from the agent.
+        sent_audio_packets,
+        /// Sent packets that held silence.
+        sent_silence_packets,
+        /// Sent packets of telephone events.
+        sent_event_packets,
+        /// Digits sent.
+        sent_digits,
+        /// Digits refused because too many were waiting.
+        dropped_digits,
+        /// Packets not sent because no address is known or the leg is held.
+        unsent_packets,
+        /// Times when playout ran dry in the middle of speech.
+        playout_underruns,
+        /// Bytes of the line's codec dropped because the queue was full.
+        playout_dropped_bytes,
+        /// Frames dropped to bring back the delay of a live source.
+        playout_trimmed_frames,
+        /// Most bytes that ever waited in the queue.
+        playout_peak_bytes,
+        /// The learned cushion in microseconds.
+        playout_cushion_us,
+        /// Packets sent late by 5 ms or more against the leg's clock.
+        sent_late_packets,
+        /// RTCP packets accepted.
+        rtcp_received,
+        /// RTCP packets that are malformed or of a wrong source.
+        rtcp_refused,
+        /// RTCP BYE received; it ends nothing, since anybody can forge it.
+        rtcp_byes,
+        /// RTCP compound packets sent.
+        rtcp_sent,
+        /// Round trip in microseconds by the peer's last report (RFC 3550 6.4.1); 0 if unknown.
+        round_trip_us,
+        /// Packets lost on the way to the peer, by its last report.
+        remote_lost,
+        /// Fraction lost on the way to the peer by its last report, in 1/256.
+        remote_fraction_lost,
+        /// Jitter at the peer in microseconds, by its last report.
+        remote_jitter_us,
+        /// Monotonic milliseconds of the last accepted RTP packet; 0 if none.
+        last_received_ms,
+        /// Monotonic milliseconds of the last sent RTP packet; 0 if none.
+        last_sent_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn another_thread_reads_what_the_owner_wrote() {
+        let stats = Arc::new(LegStats::default());
+        let reader = Arc::clone(&stats);
+        stats.received_packets.add(3);
+        stats.received_jitter_us.set(125);
+        let seen = std::thread::spawn(move || reader.snapshot())
+            .join()
+            .expect("reader");
+        assert_eq!((seen.received_packets, seen.received_jitter_us), (3, 125));
+        assert!(seen.fields().any(|field| field == ("received_packets", 3)));
+    }
+}
