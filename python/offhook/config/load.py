@@ -48,9 +48,13 @@ WELCOME_ROUTE = "welcome"
 
 @dataclass(slots=True)
 class Examined:
-    """What `examine` found: a configuration if there is no error, and in any case every problem and warning."""
+    """What `examine` found: a configuration if there is no error, and in any case every problem and warning.
+
+    `unreadable` is set if there was no text to check: no such file, or not ours to read.
+    """
 
     config: Config | None = None
+    unreadable: bool = False
     errors: list[ConfigProblem] = field(default_factory=list)
     warnings: list[ConfigProblem] = field(default_factory=list)
 
@@ -83,7 +87,7 @@ def examine(
     if path is not None:
         read = _read(path)
         if isinstance(read, ConfigProblem):
-            return Examined(errors=[read])
+            return Examined(unreadable=True, errors=[read])
         text = read
     base = Path.cwd() if path is None else path.absolute().parent
     examined = examine_text(text, environ, file=str(path or ""), base=base, source=path, lan=lan, host_name=host_name)

@@ -7,8 +7,9 @@ from heapq import merge
 
 from offhook.ids import RouteName, TrunkName
 from offhook.route.destination_uri import DestinationUri, OtherUri
-from offhook.route.number import Number
+from offhook.route.number import Number, read_caller, read_number
 from offhook.route.pattern import ANY, Pattern
+from offhook.route.trunk import Trunk
 
 
 class AnswerPolicy(Enum):
@@ -47,6 +48,24 @@ class CallFacts:
     to: Number
     from_: Number
     headers: Sequence[tuple[str, str]] = ()
+
+    @classmethod
+    def read(
+        cls,
+        trunk: Trunk,
+        *,
+        to_user: str,
+        from_user: str,
+        from_host: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> "CallFacts":
+        """Read the facts of an INVITE that `trunk` sent: user parts become numbers by its country."""
+        return cls(
+            trunk=trunk.name,
+            to=read_number(to_user, trunk.country),
+            from_=read_caller(from_user, from_host, trunk.country),
+            headers=headers,
+        )
 
 
 @dataclass(frozen=True, slots=True)
