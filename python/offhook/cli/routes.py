@@ -92,7 +92,8 @@ _VERDICTS = {True: "yes", False: "no", None: ""}
 def _text(run: DryRun, config: Config) -> str:
     lines = [f"{step.subject:<7} {_VERDICTS[step.ok]:<4} {step.text}" for step in run.steps]
     if run.route is None:
-        return "\n".join([*lines, f"refused: {run.slug}: {run.why}"])
+        hint = " (--domain gives the host)" if run.steps[-1].subject == "domain" else ""
+        return "\n".join([*lines, f"refused: {run.slug}: {run.why}{hint}"])
     route = run.route
     lines.append(f"goes to {_described(route.destination, config)} by route '{route.name}'")
     lines.append(f"answered {route.answer.value}, {route.ring_timeout:g} s to get ready")

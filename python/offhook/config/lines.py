@@ -64,6 +64,8 @@ class _Scanner:
         self._step(2 if double else 1)
         path = self._resolve(tuple(self._keys("]")), last=not double)
         self._step(2 if double else 1)
+        for length in range(1, len(path)):
+            self._lines.setdefault(path[:length], line)
         if double:
             index = self._counts.get(path, 0)
             self._counts[path] = index + 1

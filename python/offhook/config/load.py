@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from offhook.config import not_built, rules
 from offhook.config.lines import Path as TomlPath
 from offhook.config.lines import line_of, locate
-from offhook.config.problems import Finding, from_validation, unknown_key
+from offhook.config.problems import Finding, from_validation, in_words, unknown_key
 from offhook.config.schema import (
     LISTS,
     SECTIONS,
@@ -31,6 +31,7 @@ from offhook.config.schema import (
     TrunkConfig,
 )
 from offhook.errors import ConfigError, ConfigProblem
+from offhook.route.destination_uri import redact_query
 
 S = TypeVar("S", bound=Section)
 
@@ -146,10 +147,8 @@ def examine_text(
     wrong = {finding.path for finding in findings}
     for path, value, entry in not_built.find(data):
         if path not in wrong:
-            said = f"{value!r} " if isinstance(value, (str, int)) and path[-1] != "password" else ""
-            findings.append(
-                Finding(path, f"{said}is refused, as this is not built yet: {entry.feature}", entry.instead)
-            )
+            message = f"{_refused(path, value)} is refused, as it is not built yet: {entry.feature}"
+            findings.append(Finding(path, message, entry.instead))
     findings += rules.errors(draft)
     if store is not None and store.url is not None and not any(f.path == ("store", "url") for f in findings):
         findings += _store_url(store.url)
@@ -242,7 +241,11 @@ class _Reader:
         try:
             return model.model_validate(value, context=self._context)
         except ValidationError as error:
-            self.findings += [from_validation(details, path, model) for details in error.errors()]
+            details = error.errors()
+            # A list whose items are wrong is not also "empty" for want of good ones.
+            parents = {found["loc"][:-1] for found in details}
+            real = [found for found in details if not (found["type"] == "too_short" and found["loc"] in parents)]
+            self.findings += [from_validation(found, path, model) for found in real]
             return None
 
 
@@ -268,6 +271,8 @@ def _syntax(error: tomllib.TOMLDecodeError, file: str) -> ConfigProblem:
     message, _, place = str(error).rpartition(" (at ")
     line = place.removeprefix("line ").partition(",")[0]
     said = message or str(error)
+    if said == "Illegal character '\\n'":
+        said = "the line ends inside of a string"
     where = "" if line.isdigit() else " at the end of the file"
     return ConfigProblem("", f"is not TOML: {said}{where}", line=int(line) if line.isdigit() else None, file=file)
 
@@ -296,13 +301,20 @@ def _dotted(path: TomlPath, data: Mapping[str, Any]) -> str:
     return head
 
 
+def _refused(path: TomlPath, value: object) -> str:
+    """The value that is refused, for a sentence; none that may hold a password."""
+    if path[-1] == "password" or path == ("store", "url"):
+        return "this"
+    return in_words(redact_query(value) if isinstance(value, str) else value)
+
+
 def _store_url(url: str) -> list[Finding]:
     scheme, _, rest = url.partition("://")
     if scheme in ("postgres", "postgresql") or scheme.startswith("postgresql+"):
         return []
     if scheme != "sqlite" or not rest.startswith("/") or rest in ("/", "/:memory:") or "?" in rest:
         hint = "sqlite:///data/offhook.db, or with four slashes for an absolute path"
-        return [Finding(("store", "url"), f"'{url}' is no place for records", hint)]
+        return [Finding(("store", "url"), f"'{scheme}:…' is no place for records", hint)]
     return []
 
 

@@ -61,23 +61,25 @@ def from_validation(error: ErrorDetails, base: Path, model: type[Section]) -> Fi
         case "literal_error":
             return _not_one_of(path, value, str(context["expected"]))
         case "string_type":
-            return Finding(path, f"must be a string, not {_shown(value)}", "put it in quotes")
+            environment = isinstance(value, Mapping) and "env" in value
+            hint = "only secrets are taken from the environment" if environment else "put it in quotes"
+            return Finding(path, f"must be a string, not {in_words(value)}", hint)
         case "int_type" | "int_from_float":
-            return Finding(path, f"must be a whole number, not {_shown(value)}")
+            return Finding(path, f"must be a whole number, not {in_words(value)}")
         case "float_type" | "finite_number":
-            return Finding(path, f"must be a number, not {_shown(value)}")
+            return Finding(path, f"must be a number, not {in_words(value)}")
         case "bool_type":
-            return Finding(path, f"must be true or false, not {_shown(value)}", "without quotes")
+            return Finding(path, f"must be true or false, not {in_words(value)}", "without quotes")
         case "tuple_type":
-            return Finding(path, f"must be a list, not {_shown(value)}", "write it in [ ]")
+            return Finding(path, f"must be a list, not {in_words(value)}", "write it in [ ]")
         case "model_type" | "dict_type" | "model_attributes_type":
-            return Finding(path, f"must be a table, not {_shown(value)}")
+            return Finding(path, f"must be a table, not {in_words(value)}")
         case "greater_than":
-            return Finding(path, f"must be more than {context['gt']:g}, not {_shown(value)}")
+            return Finding(path, f"must be more than {context['gt']:g}, not {in_words(value)}")
         case "greater_than_equal":
-            return Finding(path, f"must be at least {context['ge']:g}, not {_shown(value)}")
+            return Finding(path, f"must be at least {context['ge']:g}, not {in_words(value)}")
         case "less_than_equal":
-            return Finding(path, f"must be at most {context['le']:g}, not {_shown(value)}")
+            return Finding(path, f"must be at most {context['le']:g}, not {in_words(value)}")
         case "too_short":
             return Finding(path, "must not be empty")
         case "too_long":
@@ -88,7 +90,7 @@ def from_validation(error: ErrorDetails, base: Path, model: type[Section]) -> Fi
             return Finding(path, f"is longer than {context['max_length']} characters")
         case "string_pattern_mismatch":
             hint = "letters, digits, '_' and '-', at most 63, a letter or digit first"
-            return Finding(path, f"{_shown(value)} can't be a name", hint)
+            return Finding(path, f"{in_words(value)} can't be a name", hint)
         case _:
             return Finding(path, error["msg"])
 
@@ -116,10 +118,11 @@ def _not_one_of(path: Path, value: object, expected: str) -> Finding:
     # Short words for different things look alike (G722, G729), so only near misses count.
     near = nearest(value, known, 0.8) if isinstance(value, str) else None
     hint = f"did you mean '{near}'? " if near else ""
-    return Finding(path, f"unknown value {_shown(value)}", f"{hint}known: {', '.join(known)}")
+    return Finding(path, f"unknown value {in_words(value)}", f"{hint}known: {', '.join(known)}")
 
 
-def _shown(value: object) -> str:
+def in_words(value: object) -> str:
+    """A raw value of the file as a sentence names it; long strings are cut, tables and lists only called so."""
     match value:
         case str():
             return f"'{value[:60]}…'" if len(value) > 60 else f"'{value}'"

@@ -19,9 +19,6 @@ from offhook.config.schema import (
 from offhook.config.values import HostPort, Listen
 from offhook.route.trunk import conflicts
 
-PORTS_PER_CALL = 2
-"""RTP and RTCP."""
-
 _HANDSHAKE_HEADERS = frozenset({
     "host", "upgrade", "connection", "content-length", "transfer-encoding",
     "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions",
@@ -68,7 +65,7 @@ def errors(draft: Draft) -> Iterator[Finding]:
 def warnings(draft: Draft) -> Iterator[Finding]:
     """What works, but hardly as meant."""
     if draft.media is not None and draft.limits is not None:
-        calls = len(draft.media.ports) // PORTS_PER_CALL
+        calls = draft.media.ports.pairs
         if calls < draft.limits.max_calls:
             yield Finding(
                 ("media", "ports"),
@@ -105,11 +102,13 @@ def _addresses(draft: Draft) -> Iterator[Finding]:
                 if same_kind and _overlap(_address(listen), _address(earlier)):
                     yield Finding(("sip", "listen", index), f"{listen.uri} and {earlier.uri} need the same port")
             if http is not None and listen.transport != "udp" and _overlap(_address(listen), http.listen):
-                yield Finding(("http", "listen"), f"{http.listen} and SIP listener {listen.uri} need the same port")
+                yield Finding(
+                    ("sip", "listen", index), f"{listen.uri} and http.listen {http.listen} need the same port"
+                )
             inside = media is not None and listen.transport == "udp" and listen.port in media.ports
             if media is not None and inside and _same_host(listen.host, media.listen):
-                hint = "move one of them"
-                yield Finding(("media", "ports"), f"{media.ports} holds the port of SIP listener {listen.uri}", hint)
+                message = f"{listen.uri} lies in media.ports {media.ports}"
+                yield Finding(("sip", "listen", index), message, "move one of them")
         if isinstance(sip.advertise, HostPort) and (version := _version(sip.advertise.host)):
             versions = {_version(listen.host) for listen in sip.listen if listen.advertise is None}
             if versions and version not in versions:
@@ -177,10 +176,11 @@ def _colliding_trunks(trunks: dict[int, TrunkConfig]) -> Iterator[Finding]:
 
 
 def _references(draft: Draft) -> Iterator[Finding]:
+    names = {kind: dict.fromkeys(draft.known(kind)) for kind in ("trunk", "agent")}
     for path, kind, name in draft.references:
-        known = draft.known(kind)
-        if name in known:
+        if name in names[kind]:
             continue
+        known = list(names[kind])
         near = nearest(name, known)
         hint = (
             f"did you mean '{near}'?" if near else f"known: {', '.join(known)}" if known else f"there is no [[{kind}]]"

@@ -89,7 +89,8 @@ class MediaConfig(Section):
     listen: IpText = Field(default="0.0.0.0", description="Address of the media sockets.")  # noqa: S104  see sip.listen
     ports: Ports = Field(
         default=PortRange(40000, 41999),
-        description="UDP ports for media, both ends included. Each call takes two (RTP and RTCP).",
+        description="UDP ports for media, both ends included. Each call takes an even one (RTP) and the odd one "
+        "above it (RTCP).",
     )
     advertise: MediaAdvertise | None = Field(
         default=None,

@@ -76,8 +76,10 @@ class PortRange:
     def __str__(self) -> str:
         return f"{self.first}-{self.last}"
 
-    def __len__(self) -> int:
-        return self.last - self.first + 1
+    @property
+    def pairs(self) -> int:
+        """How many calls it has room for: each takes an even port for RTP and the odd one above it for RTCP."""
+        return max(0, (self.last + 1 - (self.first + self.first % 2)) // 2)
 
     def __contains__(self, port: object) -> bool:
         return isinstance(port, int) and self.first <= port <= self.last
@@ -214,8 +216,8 @@ def _ports(value: object) -> PortRange:
         raise WrongValue(f"the range '{text}' is upside down", f"write {last}-{first}")
     if span.first < 1024 or span.last > 65535:
         raise WrongValue(f"the range '{text}' leaves 1024-65535")
-    if len(span) < 2:
-        raise WrongValue(f"the range '{text}' has one port", "a call needs two, RTP and RTCP")
+    if not span.pairs:
+        raise WrongValue(f"the range '{text}' has no room for a call", "it needs an even port and the odd one above it")
     return span
 
 

@@ -128,7 +128,7 @@ def parse_destination(text: str) -> DestinationUri:
         return OtherUri(scheme, text)
     hint = "known: echo, agent, ws, wss, twilio+ws, twilio+wss"
     if scheme in ("http", "https"):
-        hint = "an agent's WebSocket is written ws:// or wss:// (twilio+wss:// if it speaks Twilio Media Streams)"
+        hint = "an agent's WebSocket is written wss://, or twilio+wss:// for Twilio Media Streams"
     raise DestinationUriError(f"unknown kind of destination '{scheme}:'", hint=hint)
 
 

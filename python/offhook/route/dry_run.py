@@ -81,10 +81,7 @@ def _find_trunk(trunks: TrunkTable, question: Question, run: DryRun) -> Trunk | 
             run.steps.append(DryStep("user", False, run.why))
             return None
         identity = trunks.identify(question.source_ip, question.transport, question.domain, user)
-        if isinstance(identity, Known):
-            run.steps.append(
-                DryStep("user", True, f"'{user}' and its password are asked for, and taken as proven here")
-            )
+        proven = DryStep("user", True, f"'{user}' and its password are asked for, and taken as proven here")
     match identity:
         case Known(trunk):
             run.steps.append(DryStep("source", True, _membership(trunk, question)))

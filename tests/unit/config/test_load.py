@@ -1,0 +1,153 @@
+from pathlib import Path
+
+import pytest
+
+from offhook.config.load import LOOPBACK, PRIVATE, default_file, examine, examine_text, load
+from offhook.config.routing import build_routing, inbound_password
+from offhook.errors import ConfigError
+from offhook.route.destination_uri import EchoUri
+from offhook.route.table import CallFacts, Forward
+from offhook.route.trunk import Known, Stranger
+
+pytestmark = pytest.mark.unit
+
+
+def test_without_a_file_this_machine_alone_reaches_the_welcome() -> None:
+    config = load(None, {}, host_name="laptop")
+    routing = build_routing(config)
+    assert config.node.name == "laptop"
+    assert [listen.uri for listen in config.sip.listen] == ["udp://0.0.0.0:5060", "tcp://0.0.0.0:5060"]
+    assert str(config.http.listen) == "127.0.0.1:8080"
+    assert str(config.media.ports) == "40000-41999"
+    identity = routing.trunks.identify("127.0.0.1", "udp", "127.0.0.1")
+    assert isinstance(identity, Known)
+    decision = routing.routes.decide(CallFacts.read(identity.trunk, to_user="100", from_user="me"))
+    assert isinstance(decision, Forward)
+    assert decision.destination == EchoUri("welcome")
+    for stranger in ("192.168.1.7", "203.0.113.7", "2001:db8::1"):
+        assert isinstance(routing.trunks.identify(stranger, "udp", "x"), Stranger)
+
+
+def test_lan_admits_private_networks_and_no_others() -> None:
+    trunks = build_routing(load(None, {}, lan=True)).trunks
+    for neighbour in ("127.0.0.1", "::1", "10.9.8.7", "172.31.0.1", "192.168.1.7", "fe80::1%eth0", "::ffff:10.0.0.1"):
+        assert trunks.admits_source(neighbour)
+    for stranger in ("203.0.113.7", "172.32.0.1", "2001:db8::1", "::ffff:203.0.113.7", "nonsense"):
+        assert not trunks.admits_source(stranger)
+    assert len(load(None, {}, lan=True).trunks[0].allow) == len(LOOPBACK) + len(PRIVATE)
+
+
+def test_lan_with_trunks_of_ones_own_is_a_contradiction() -> None:
+    text = '[[trunk]]\nname = "a"\nallow = ["10.0.0.0/8"]\n'
+    found = examine_text(text, {}, file="f", base=Path("/"), lan=True)
+    assert "--lan" in str(found.errors[0])
+
+
+def test_load_raises_every_problem_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "offhook.toml"
+    file.write_text('[node]\nnmae = "x"\n[limits]\nmax_calls = "many"\n')
+    with pytest.raises(ConfigError) as caught:
+        load(file, {})
+    assert [(problem.path, problem.line) for problem in caught.value.problems] == [
+        ("node.nmae", 2),
+        ("limits.max_calls", 4),
+    ]
+    assert str(file) in str(caught.value)
+    assert caught.value.hint == "did you mean 'name'?"
+
+
+def test_paths_start_at_the_directory_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "offhook.toml"
+    file.write_text('[node]\ndata_dir = "here"\n')
+    config = load(file, {})
+    assert config.data_dir == tmp_path / "here"
+    assert config.store_url == f"sqlite:///{tmp_path}/here/offhook.db"
+    assert config.source == file
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:secret@db/x", "sqlite://", "sqlite:///:memory:", "sqlite:///a?mode=ro", "x"]
+)
+def test_a_store_that_is_no_file_is_refused_without_its_password(url: str) -> None:
+    found = examine_text(f'[store]\nurl = "{url}"\n', {}, file="f", base=Path("/"))
+    assert [problem.path for problem in found.errors] == ["store.url"]
+    assert "secret" not in str(found.errors[0])
+
+
+def test_an_absolute_store_stays_where_it_is() -> None:
+    found = examine_text('[store]\nurl = "sqlite:////var/lib/offhook/calls.db"\n', {}, file="f", base=Path("/srv"))
+    assert found.config is not None
+    assert found.config.store_url == "sqlite:////var/lib/offhook/calls.db"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfe", "is not UTF-8"),
+        (b"a = 1\n\nb = \xe9\n", ":3: is not UTF-8"),
+        (b"x = " + b"[" * 5000, "f: "),
+        (b"#" * 5_000_000, "is larger than"),
+    ],
+)
+def test_what_is_no_text_is_one_plain_line(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(content)
+    found = examine(file, {})
+    assert len(found.errors) == 1
+    assert said in str(found.errors[0])
+    assert "\n" not in str(found.errors[0])
+
+
+def test_a_file_from_windows_is_read_with_its_lines(tmp_path: Path) -> None:
+    file = tmp_path / "f.toml"
+    file.write_bytes(b'\xef\xbb\xbf[node]\r\nname = "a"\r\nnope = 1\r\n')
+    assert [problem.line for problem in examine(file, {}).errors] == [3]
+
+
+def test_no_such_file_and_a_directory(tmp_path: Path) -> None:
+    missing, directory = examine(tmp_path / "none", {}), examine(tmp_path, {})
+    assert missing.unreadable
+    assert directory.unreadable
+    assert str(missing.errors[0]).endswith("there is no such file")
+    assert "can't be read" in str(directory.errors[0])
+
+
+def test_secrets_in_a_file_that_others_read_are_warned_of(tmp_path: Path) -> None:
+    file = tmp_path / "f.toml"
+    file.write_text(
+        '[[trunk]]\nname = "a"\ninbound = { username = "u", password = "p" }\n'
+        '[[route]]\nname = "r"\ndestination = "echo:"\n'
+    )
+    file.chmod(0o644)
+    config = load(file, {})
+    assert "chmod 600" in config.warnings[0]
+    file.chmod(0o600)
+    assert load(file, {}).warnings == ()
+    file.write_text(file.read_text().replace('"p"', '{ env = "P" }'))
+    file.chmod(0o644)
+    assert load(file, {"P": "p"}).warnings == ()
+
+
+def test_the_inbound_password_is_for_its_own_user_and_trunk() -> None:
+    text = '[[trunk]]\nname = "a"\ninbound = { username = "u", password = { env = "P" } }\n'
+    config = examine_text(text, {"P": "pass word"}, file="f", base=Path("/")).config
+    assert config is not None
+    assert inbound_password(config, "a", "u") == "pass word"
+    assert inbound_password(config, "a", "v") is None
+    assert inbound_password(config, "b", "u") is None
+    assert "pass word" not in repr(config)
+
+
+def test_the_default_file(tmp_path: Path) -> None:
+    assert default_file({}, tmp_path) is None
+    (tmp_path / "offhook.toml").write_text("")
+    assert default_file({}, tmp_path) == tmp_path / "offhook.toml"
+    assert default_file({"OFFHOOK_CONFIG": "/etc/offhook.toml"}, tmp_path) == Path("/etc/offhook.toml")
+
+
+def test_many_entries_are_read_in_reasonable_steps() -> None:
+    text = '[[trunk]]\nname = "acme"\nallow = ["198.51.100.0/24"]\n'
+    text += "".join(f'[[route]]\nname = "r{n}"\nto = "+1415555{n:04}"\ndestination = "echo:"\n' for n in range(2000))
+    config = examine_text(text, {}, file="f", base=Path("/")).config
+    assert config is not None
+    assert len(config.routes) == 2000
