@@ -14,3 +14,4 @@ pub mod rtcp;
 pub mod rtp;
 pub mod stats;
 pub mod telephone_event;
+pub mod wire;
