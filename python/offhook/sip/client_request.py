@@ -1,0 +1,446 @@
+"""One request of ours on its way: targets in turn, the transport for its size, credentials, and CANCEL (RFC 3261 8.1, 18.1.1)."""
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from offhook.errors import OffhookError
+from offhook.sip import digest
+from offhook.sip.effects import Effect, LocalAddress, Resolve, SendRequest, Source, Target
+from offhook.sip.events import FailureCause
+from offhook.sip.message import Headers, Request, Response
+from offhook.sip.timers import TimerValues
+from offhook.sip.transaction.client import ClientTransaction
+from offhook.sip.transaction.invite_client import InviteClientTransaction
+from offhook.sip.transaction.invite_client import State as InviteState
+from offhook.sip.transaction.layer import AnyClientTransaction, AnyTransaction, TransactionLayer
+from offhook.sip.transaction.machine import Trouble
+from offhook.sip.uri import SipUri
+
+if TYPE_CHECKING:
+    from offhook.sip.invite import InviteSession
+
+LARGEST_DATAGRAM = 1300
+"""Bytes above which a request goes by a congestion-controlled transport (RFC 3261 18.1.1)."""
+
+MAX_CHALLENGES = 3
+"""How often one request is sent again with credentials: a proxy's, the peer's, and one stale nonce."""
+
+SUPPORTED_TRANSPORTS = ("udp", "tcp")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a peer's digest challenge is answered with.
+
+    With `realm` set, a challenge of any other realm gets nothing. They belong to one peer and are never tried on another.
+    """
+
+    username: str
+    password: str = field(repr=False)
+    realm: str | None = None
+
+
+class Core(Protocol):
+    """What the user agent lends to its requests and sessions."""
+
+    timers: TimerValues
+    transactions: TransactionLayer
+    large_requests_to_tcp: bool
+
+    def emit(self, effect: Effect) -> None:
+        """Queue an effect for the driver."""
+
+    def local_address(self, peer: Source | Target) -> LocalAddress:
+        """What we call ourselves towards a peer."""
+
+    def contact(self, local: LocalAddress) -> str:
+        """Our Contact value at that address."""
+
+    def token(self, bits: int = 64) -> str:
+        """An unguessable token for branches, tags and client nonces."""
+
+    def begin_resolution(self, request: "ClientRequest") -> int:
+        """Number a resolution so that its result finds `request`."""
+
+    def attach(
+        self, transaction: AnyClientTransaction, request: "ClientRequest | None", branch: str, now: float
+    ) -> None:
+        """Keep a new client transaction whose responses go to `request`, and carry out its first effects."""
+
+    def pump(self, transaction: AnyTransaction, now: float) -> None:
+        """Carry out the effects of a transaction after an input of ours."""
+
+
+Done = Callable[[Response | None, FailureCause | None, float], None]
+Progress = Callable[[Response, float], None]
+Number = Callable[[], int]
+
+
+class State(Enum):
+    """Where the request is."""
+
+    NEW = "new"
+    RESOLVING = "resolving"
+    SENT = "sent"
+    DONE = "done"
+
+
+class Cancel(Enum):
+    """Whether its CANCEL is wanted, and has left."""
+
+    NONE = "none"
+    HELD = "held until a provisional response"
+    SENT = "sent"
+
+
+class Input(Enum):
+    """What moves it on."""
+
+    RESOLVE = "next hop is a name"
+    TARGETS = "targets are known"
+    FINAL = "final response, or no target is left"
+    AGAIN = "another CSeq number with credentials"
+
+
+TRANSITIONS: dict[tuple[State, Input], State] = {
+    (State.NEW, Input.RESOLVE): State.RESOLVING,
+    (State.NEW, Input.TARGETS): State.SENT,
+    (State.NEW, Input.FINAL): State.DONE,
+    (State.RESOLVING, Input.TARGETS): State.SENT,
+    (State.RESOLVING, Input.FINAL): State.DONE,
+    (State.SENT, Input.RESOLVE): State.RESOLVING,
+    (State.SENT, Input.TARGETS): State.SENT,
+    (State.SENT, Input.AGAIN): State.SENT,
+    (State.SENT, Input.FINAL): State.DONE,
+    # Forks: every further 2xx is passed on too.
+    (State.DONE, Input.FINAL): State.DONE,
+}
+
+
+class ClientRequest:
+    """Sends one request and tells its outcome once (INVITE: once more for each further 2xx).
+
+    `fixed` is a target that is tried before `next_hop` is resolved: the flow on which the peer was last seen.
+    ACK to a 2xx is sent without a transaction, and again with `repeat`.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "_cancel",
+        "_cancel_headers",
+        "_challenges",
+        "_core",
+        "_credentials",
+        "_done",
+        "_fallback",
+        "_fixed",
+        "_listener",
+        "_next_hop",
+        "_number",
+        "_progress",
+        "_sent",
+        "_targets",
+        "owner",
+        "request",
+        "state",
+        "transaction",
+    )
+
+    def __init__(
+        self,
+        core: Core,
+        request: Request,
+        next_hop: SipUri,
+        done: Done,
+        *,
+        progress: Progress | None = None,
+        fixed: Target | None = None,
+        listener: Target | None = None,
+        credentials: Credentials | None = None,
+        number: Number | None = None,
+        owner: "InviteSession | None" = None,
+    ) -> None:
+        self._core = core
+        self.request = request
+        """As it was made, without Via and (INVITE) Contact, which come with the target."""
+        self._next_hop = next_hop
+        self._done = done
+        self._progress = progress
+        self._fixed = fixed
+        self._listener = listener
+        self._credentials = credentials
+        self._number = number
+        self.owner = owner
+        self.state = State.NEW
+        self.transaction: AnyClientTransaction | None = None
+        self._targets: list[Target] = []
+        self._fallback: Target | None = None
+        self._sent: SendRequest | None = None
+        self._challenges = 0
+        self._cancel = Cancel.NONE
+        self._cancel_headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def cancelling(self) -> bool:
+        """Whether CANCEL is wanted, held back or sent."""
+        return self._cancel is not Cancel.NONE
+
+    @property
+    def target(self) -> Target | None:
+        """Where it was last sent."""
+        return self._sent.target if self._sent is not None else None
+
+    @property
+    def sent_request(self) -> Request:
+        """As it last left, with Via."""
+        return self._sent.request if self._sent is not None else self.request
+
+    def begin(self, now: float) -> None:
+        """Send it, or ask for the targets of its next hop first."""
+        if self._fixed is not None:
+            self._step(Input.TARGETS)
+            self._attempt(self._fixed, now)
+        else:
+            self._resolve(now)
+
+    def resolved(self, targets: tuple[Target, ...], now: float) -> None:
+        """The answer to `Resolve`; no target is a failure."""
+        if self.state is not State.RESOLVING:
+            return
+        self._targets = [target for target in targets if target.transport in SUPPORTED_TRANSPORTS]
+        if self.cancelling:
+            self._finish(None, FailureCause.CANCELLED, now)
+        elif not self._targets:
+            self._finish(None, FailureCause.UNRESOLVED, now)
+        else:
+            self._step(Input.TARGETS)
+            self._attempt(self._targets.pop(0), now)
+
+    def receive(self, transaction: AnyClientTransaction, response: Response, now: float) -> None:
+        """A response that a transaction of this request passed on."""
+        if transaction is not self.transaction and not 200 <= response.status < 300:
+            # A target that was given up, or the round before the credentials; only its 2xx makes a dialog.
+            return
+        if response.status < 200:
+            self._send_cancel(now)
+            if self._progress is not None:
+                self._progress(response, now)
+            return
+        if response.status in (401, 407) and self._authorize(response, now):
+            return
+        if response.status == 503 and self._try_next(now):
+            return
+        self._finish(response, None, now)
+
+    def trouble(self, transaction: AnyClientTransaction, trouble: Trouble, now: float) -> None:
+        """A transaction ended without a response: the next target, if there is one (RFC 3263 4.3)."""
+        if transaction is not self.transaction or self.state is State.DONE:
+            return
+        if self._fallback is not None and trouble is Trouble.TRANSPORT:
+            # RFC 3261 18.1.1: TCP was only tried for the size.
+            fallback, self._fallback = self._fallback, None
+            self._attempt(fallback, now, may_grow=False)
+            return
+        if self._try_next(now):
+            return
+        cause = FailureCause.TIMEOUT if trouble is Trouble.TIMEOUT else FailureCause.TRANSPORT
+        self._finish(None, cause, now)
+
+    def repeat(self) -> None:
+        """Send an ACK to 2xx again."""
+        if self._sent is not None:
+            self._core.emit(self._sent)
+
+    def cancel(self, headers: tuple[tuple[str, str], ...], now: float) -> None:
+        """CANCEL the INVITE, at once if a provisional response has come, else as soon as it does (RFC 3261 9.1)."""
+        if self.cancelling or self.state is State.DONE:
+            return
+        self._cancel = Cancel.HELD
+        self._cancel_headers = headers
+        if self.transaction is None:
+            self._finish(None, FailureCause.CANCELLED, now)
+        else:
+            self._send_cancel(now)
+
+    def abandon(self, now: float) -> None:
+        """Wait no longer for the final response to a cancelled INVITE."""
+        if isinstance(self.transaction, InviteClientTransaction):
+            self.transaction.abandon(now)
+            self._core.pump(self.transaction, now)
+        if self.state is not State.DONE:
+            self._finish(None, FailureCause.CANCEL_TIMEOUT, now)
+
+    def _resolve(self, now: float) -> None:
+        target = literal_target(self._next_hop)
+        if target is not None:
+            self._targets = []
+            self._step(Input.TARGETS)
+            self._attempt(target, now)
+            return
+        self._step(Input.RESOLVE)
+        self._core.emit(Resolve(self._core.begin_resolution(self), self._next_hop))
+
+    def _try_next(self, now: float) -> bool:
+        if self.cancelling:
+            return False
+        self._fallback = None
+        if self._targets:
+            self._attempt(self._targets.pop(0), now)
+            return True
+        if self._fixed is not None:
+            # The flow is gone; where the dialog points may still be reached.
+            failed, self._fixed = self._fixed, None
+            other = literal_target(self._next_hop)
+            if other is None or (other.transport, other.host, other.port) != (
+                failed.transport,
+                failed.host,
+                failed.port,
+            ):
+                self._resolve(now)
+                return True
+        return False
+
+    def _attempt(self, target: Target, now: float, *, may_grow: bool = True) -> None:
+        target = self._on_listener(target)
+        branch = "z9hG4bK" + self._core.token()
+        request = self._addressed(target, branch)
+        wire = bytes(request)
+        if (
+            may_grow
+            and target.transport == "udp"
+            and len(wire) > LARGEST_DATAGRAM
+            and self._core.large_requests_to_tcp
+            and target is not self._fixed
+        ):
+            self._fallback = target
+            target = Target("tcp", target.host, target.port)
+            request = self._addressed(target, branch)
+            wire = bytes(request)
+        if request.method == "ACK":
+            self._sent = SendRequest(request, target, wire)
+            self._core.emit(self._sent)
+            self._step(Input.FINAL)
+            return
+        transaction_id = self._core.transactions.next_id()
+        self._sent = SendRequest(request, target, wire, transaction_id)
+        transaction: AnyClientTransaction
+        if request.method == "INVITE":
+            transaction = InviteClientTransaction(self._sent, self._core.timers, now)
+        else:
+            transaction = ClientTransaction(self._sent, self._core.timers, now)
+        self.transaction = transaction
+        self._core.attach(transaction, self, branch, now)
+
+    def _on_listener(self, target: Target) -> Target:
+        """Leave by the UDP socket by which the peer came in, where that can reach the target."""
+        listener = self._listener
+        if (
+            listener is None
+            or target.flow is not None
+            or (target.transport, listener.transport) != ("udp", "udp")
+            or (":" in target.host) != (":" in listener.host)
+        ):
+            return target
+        return Target(target.transport, target.host, target.port, listener.flow)
+
+    def _addressed(self, target: Target, branch: str) -> Request:
+        local = self._core.local_address(target)
+        headers = [("Via", f"SIP/2.0/{target.transport.upper()} {local.sent_by};branch={branch};rport")]
+        headers += self.request.headers
+        if self.request.method == "INVITE":
+            headers.append(("Contact", self._core.contact(local)))
+        return Request(self.request.method, self.request.request_uri, Headers(headers), self.request.body)
+
+    def _authorize(self, response: Response, now: float) -> bool:
+        credentials = self._credentials
+        if credentials is None or self._number is None or self._challenges >= MAX_CHALLENGES or self.cancelling:
+            return False
+        theirs, ours = (
+            ("WWW-Authenticate", "Authorization")
+            if response.status == 401
+            else ("Proxy-Authenticate", "Proxy-Authorization")
+        )
+        try:
+            value = digest.answer(
+                response.headers.get_all(theirs),
+                method=self.request.method,
+                uri=str(self.request.request_uri),
+                username=credentials.username,
+                password=credentials.password,
+                realm=credentials.realm,
+                body=self.request.body,
+                cnonce=self._core.token(),
+            )
+        except OffhookError:
+            return False
+        if value is None:
+            return False
+        self._challenges += 1
+        self.request = Request(
+            self.request.method,
+            self.request.request_uri,
+            self.request.headers.without(ours)
+            .replacing("CSeq", f"{self._number()} {self.request.method}")
+            .adding(ours, value),
+            self.request.body,
+        )
+        self._step(Input.AGAIN)
+        # The challenger is where the INVITE went: nobody else is shown the credentials.
+        assert self._sent is not None, "a response has its request"
+        self._attempt(self._sent.target, now, may_grow=False)
+        return True
+
+    def _send_cancel(self, now: float) -> None:
+        invite = self.transaction
+        if self._cancel is not Cancel.HELD or invite is None or invite.state is not InviteState.PROCEEDING:
+            return
+        assert self._sent is not None, "a transaction has its request"
+        self._cancel = Cancel.SENT
+        cancel = cancel_of(self._sent.request, self._cancel_headers)
+        send = SendRequest(cancel, self._sent.target, bytes(cancel), self._core.transactions.next_id())
+        # What becomes of a CANCEL is seen at its INVITE, so nobody hears of its own response.
+        branch = self._sent.request.via.branch or ""
+        self._core.attach(ClientTransaction(send, self._core.timers, now), None, branch, now)
+
+    def _finish(self, response: Response | None, cause: FailureCause | None, now: float) -> None:
+        self._step(Input.FINAL)
+        self._done(response, cause, now)
+
+    def _step(self, step: Input) -> None:
+        after = TRANSITIONS.get((self.state, step))
+        assert after is not None, f"{step} can't happen in {self.state}"
+        self.state = after
+
+
+def cancel_of(invite: Request, headers: tuple[tuple[str, str], ...] = ()) -> Request:
+    """The CANCEL of an INVITE as it was sent: same Request-URI, top Via, Route, From, To, Call-ID and number (9.1)."""
+    return Request(
+        "CANCEL",
+        invite.request_uri,
+        Headers(
+            [
+                ("Via", str(invite.via)),
+                *(("Route", route) for route in invite.headers.get_all("Route")),
+                ("Max-Forwards", "70"),
+                ("From", str(invite.from_)),
+                ("To", str(invite.to)),
+                ("Call-ID", invite.call_id),
+                ("CSeq", f"{invite.cseq.number} CANCEL"),
+                *headers,
+            ]
+        ),
+        b"",
+    )
+
+
+def literal_target(uri: SipUri) -> Target | None:
+    """The target of a URI whose host is an IP address; None when DNS has to be asked."""
+    try:
+        address = ipaddress.ip_address(uri.host)
+    except ValueError:
+        return None
+    transport = uri.transport or "udp"
+    return Target("tls" if uri.is_secure else transport, str(address), uri.port or 5060)

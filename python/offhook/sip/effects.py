@@ -1,0 +1,104 @@
+"""What a machine may ask of its driver, and the addresses in which it speaks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from offhook.sip.events import Event
+    from offhook.sip.message import Request, Response
+    from offhook.sip.uri import Uri
+
+Address: TypeAlias = tuple[str, int]
+"""A numeric IP address (no brackets) and a port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a message came from: `transport` is "udp" or "tcp", `flow` the id of the connection or of the UDP listener.
+
+    `local` is the address of ours that it was sent to, the interface's own even where the listener is a wildcard.
+    """
+
+    transport: str
+    remote: Address
+    local: Address
+    flow: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes: one candidate of RFC 3263. `flow` names a connection or listener to be preferred while it lives."""
+
+    transport: str
+    host: str
+    port: int
+    flow: int | None = None
+
+    @property
+    def remote(self) -> Address:
+        """The peer's address and port."""
+        return (self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAddress:
+    """What we call ourselves towards one peer, for Via and Contact. `host` is an IP address without brackets or a name."""
+
+    host: str
+    port: int
+    transport: str
+
+    @property
+    def sent_by(self) -> str:
+        """`host:port` with the brackets that IPv6 needs."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+LocalAddressPolicy: TypeAlias = Callable[[Source | Target], LocalAddress]
+"""Which of our addresses a peer is told: the advertised one, or the inside one for local networks."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendResponse:
+    """Send `wire` back where the request came from.
+
+    `to` is the address by RFC 3261 18.2.2 and RFC 3581. On TCP it is used only when the connection is gone.
+    """
+
+    response: "Response"
+    source: Source
+    to: Address
+    wire: bytes
+    transaction: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendRequest:
+    """Send `wire` to `target`; a failure is reported with `UserAgent.transport_failed(transaction, ...)`.
+
+    `transaction` is None for what nobody waits for (an ACK to 2xx).
+    """
+
+    request: "Request"
+    target: Target
+    wire: bytes
+    transaction: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Find the targets of `uri` (RFC 3263) and give them to `UserAgent.resolved(resolution, ...)`."""
+
+    resolution: int
+    uri: "Uri"
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Something that the layer above has to know."""
+
+    event: "Event"
+
+
+Effect: TypeAlias = SendResponse | SendRequest | Resolve | Tell

@@ -1,0 +1,187 @@
+"""What a user agent tells the layer above."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from offhook.sip.effects import Source
+    from offhook.sip.invite import InviteSession
+    from offhook.sip.message import Request, Response
+
+
+class FailureCause(Enum):
+    """Why a request of ours never got a final response."""
+
+    TIMEOUT = "timeout"
+    """Nobody answered within 64*T1 (timers B and F)."""
+    TRANSPORT = "transport"
+    """No target could be reached."""
+    UNRESOLVED = "unresolved"
+    """DNS knows no target."""
+    CANCEL_TIMEOUT = "cancel_timeout"
+    """Our CANCEL was not followed by a final response within 64*T1 (RFC 3261 9.1)."""
+    CANCELLED = "cancelled"
+    """We gave up before anything had been sent."""
+    DIALOG_GONE = "dialog_gone"
+    """The peer no longer knows the dialog (481, or 408, to a request within it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class InviteReceived:
+    """A new INVITE of an admitted peer; 100 has left. `peer` is what the screen admitted it as."""
+
+    session: "InviteSession"
+    request: "Request"
+    source: "Source"
+    peer: object
+
+
+@dataclass(frozen=True, slots=True)
+class InviteRefused:
+    """An admitted peer's INVITE was refused by the protocol itself (405, 415, 420, 482, 483 ...): no session was made."""
+
+    request: "Request"
+    response: "Response"
+    source: "Source"
+    peer: object
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The ACK to our 2xx. `body` is the answer when our 2xx carried the offer, else mostly empty."""
+
+    session: "InviteSession"
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AckMissing:
+    """No ACK came within 64*T1; BYE has been sent (RFC 3261 13.3.1.4)."""
+
+    session: "InviteSession"
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The caller gave up before the answer: by CANCEL, or by an Expires that ran out. 487 has been sent."""
+
+    session: "InviteSession"
+    request: "Request"
+
+
+@dataclass(frozen=True, slots=True)
+class Reinvited:
+    """The peer wants to change the media session; answer with `answer_reinvite` or `reject_reinvite`."""
+
+    session: "InviteSession"
+    request: "Request"
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteAnswered:
+    """Our re-INVITE was accepted; ACK has been sent unless the 2xx carries an offer (then `acknowledge`)."""
+
+    session: "InviteSession"
+    response: "Response"
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteRefused:
+    """Our re-INVITE was refused or never answered (`response` is None); the session goes on as before."""
+
+    session: "InviteSession"
+    response: "Response | None"
+
+
+@dataclass(frozen=True, slots=True)
+class ByeReceived:
+    """The peer ended the session; 200 has been sent."""
+
+    session: "InviteSession"
+    request: "Request"
+
+
+@dataclass(frozen=True, slots=True)
+class InfoReceived:
+    """An INFO within the dialog (RFC 6086); answer with `answer_info`."""
+
+    session: "InviteSession"
+    request: "Request"
+
+
+@dataclass(frozen=True, slots=True)
+class Provisional:
+    """A 1xx to our INVITE; 100 is not told. Forks differ in the To tag."""
+
+    session: "InviteSession"
+    response: "Response"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Our INVITE was accepted; ACK has been sent unless the 2xx carries the offer (then `acknowledge`)."""
+
+    session: "InviteSession"
+    response: "Response"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Our INVITE got a final response other than 2xx; 487 follows our own CANCEL."""
+
+    session: "InviteSession"
+    response: "Response"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Our INVITE, or an established session, failed without a response."""
+
+    session: "InviteSession"
+    cause: FailureCause
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """Our BYE is over: answered with `response`, or None when nobody answered it. The session is at its end."""
+
+    session: "InviteSession"
+    response: "Response | None"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFailed:
+    """A fault of ours ended this session (500 or BYE has been sent); every other session goes on."""
+
+    session: "InviteSession"
+    exception: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class OptionsAnswered:
+    """The end of an OPTIONS of ours: any final response means that the peer lives, `response` is None when none came."""
+
+    token: object
+    response: "Response | None"
+    cause: FailureCause | None
+
+
+SessionEvent: TypeAlias = (
+    InviteReceived
+    | Acknowledged
+    | AckMissing
+    | Cancelled
+    | Reinvited
+    | ReinviteAnswered
+    | ReinviteRefused
+    | ByeReceived
+    | InfoReceived
+    | Provisional
+    | Answered
+    | Refused
+    | Failed
+    | HungUp
+    | SessionFailed
+)
+Event: TypeAlias = SessionEvent | InviteRefused | OptionsAnswered

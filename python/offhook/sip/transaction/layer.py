@@ -1,0 +1,102 @@
+"""Finds or keeps the machine for a message, and knows whose timer is next."""
+
+from typing import TypeAlias
+
+from offhook.sip.message import Request, Response
+from offhook.sip.timers import TimerQueue
+from offhook.sip.transaction.client import ClientTransaction
+from offhook.sip.transaction.invite_client import InviteClientTransaction
+from offhook.sip.transaction.invite_server import InviteServerTransaction
+from offhook.sip.transaction.key import TransactionKey, cancelled_key, client_key, response_key, server_key
+from offhook.sip.transaction.server import ServerTransaction
+
+AnyServerTransaction: TypeAlias = InviteServerTransaction | ServerTransaction
+AnyClientTransaction: TypeAlias = InviteClientTransaction | ClientTransaction
+AnyTransaction: TypeAlias = AnyServerTransaction | AnyClientTransaction
+
+
+class TransactionLayer:
+    """All live transactions of a user agent, at most `limit` of them (`full` says when)."""
+
+    __slots__ = ("_by_id", "_clients", "_keys", "_last_id", "_queue", "_servers", "ignored", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.ignored = 0
+        """Inputs of peers that no table knew, of transactions that have ended."""
+        self._servers: dict[TransactionKey, AnyServerTransaction] = {}
+        self._clients: dict[TransactionKey, AnyClientTransaction] = {}
+        self._by_id: dict[int, AnyTransaction] = {}
+        self._keys: dict[int, TransactionKey] = {}
+        self._queue: TimerQueue[AnyTransaction] = TimerQueue()
+        self._last_id = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether new server transactions have to be refused."""
+        return len(self._by_id) >= self.limit
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def next_id(self) -> int:
+        """An id for a transaction that is about to be made."""
+        self._last_id += 1
+        return self._last_id
+
+    def server(self, key: TransactionKey) -> AnyServerTransaction | None:
+        """The server transaction under `key` (see `server_key`)."""
+        return self._servers.get(key)
+
+    def cancelled(self, cancel: Request) -> InviteServerTransaction | None:
+        """The INVITE transaction that a CANCEL is aimed at."""
+        found = self._servers.get(cancelled_key(cancel))
+        return found if isinstance(found, InviteServerTransaction) else None
+
+    def client(self, response: Response) -> AnyClientTransaction | None:
+        """The client transaction that a response answers."""
+        return self._clients.get(response_key(response))
+
+    def by_id(self, transaction_id: int) -> AnyTransaction | None:
+        """The live transaction with this id, if it still lives."""
+        return self._by_id.get(transaction_id)
+
+    def add_server(self, transaction: AnyServerTransaction, key: TransactionKey | None = None) -> None:
+        """Keep a new server transaction."""
+        key = server_key(transaction.request) if key is None else key
+        self._servers[key] = transaction
+        self._keep(transaction, key)
+
+    def add_client(self, transaction: AnyClientTransaction, branch: str) -> None:
+        """Keep a new client transaction."""
+        key = client_key(branch, transaction.request.method)
+        self._clients[key] = transaction
+        self._keep(transaction, key)
+
+    def settle(self, transaction: AnyTransaction) -> None:
+        """After an input: forget the transaction if it has ended, else take note of its next timer."""
+        if not transaction.terminated:
+            self._queue.arm(transaction)
+            return
+        if self._by_id.pop(transaction.transaction_id, None) is None:
+            return
+        self.ignored += transaction.ignored
+        key = self._keys.pop(transaction.transaction_id)
+        if isinstance(transaction, InviteServerTransaction | ServerTransaction):
+            if self._servers.get(key) is transaction:
+                del self._servers[key]
+        elif self._clients.get(key) is transaction:
+            del self._clients[key]
+
+    def next_timeout(self) -> float | None:
+        """When the first timer of all is due."""
+        return self._queue.next_timeout()
+
+    def pop_due(self, now: float) -> AnyTransaction | None:
+        """One transaction whose timer is due; `settle` it after its `handle_timeout`."""
+        return self._queue.pop_due(now)
+
+    def _keep(self, transaction: AnyTransaction, key: TransactionKey) -> None:
+        self._by_id[transaction.transaction_id] = transaction
+        self._keys[transaction.transaction_id] = key
+        self._queue.arm(transaction)

@@ -1,0 +1,693 @@
+"""The user agent core: which message belongs to what, who may speak, and what a request outside any dialog gets."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from offhook.errors import LocalProtocolError, OffhookError, RemoteProtocolError
+from offhook.sip.client_request import ClientRequest, Credentials
+from offhook.sip.dialog import DialogId
+from offhook.sip.digest import Rejected, Stale, Verified
+from offhook.sip.effects import (
+    Address,
+    Effect,
+    LocalAddress,
+    LocalAddressPolicy,
+    SendRequest,
+    SendResponse,
+    Source,
+    Target,
+    Tell,
+)
+from offhook.sip.events import Event, FailureCause, InviteReceived, InviteRefused, OptionsAnswered, SessionFailed
+from offhook.sip.headers.name_addr import NameAddr
+from offhook.sip.inspection import SDP, inspect
+from offhook.sip.invite import HeaderList, InviteSession
+from offhook.sip.merged import MergedInvites
+from offhook.sip.message import Headers, Message, Request, Response
+from offhook.sip.options import answer_options
+from offhook.sip.parser import MessageError, validate
+from offhook.sip.screening import Admit, Challenge, Drop, Refuse, Screen, Verdict
+from offhook.sip.timers import TimerQueue, TimerValues
+from offhook.sip.transaction.invite_server import InviteServerTransaction
+from offhook.sip.transaction.key import server_key
+from offhook.sip.transaction.layer import AnyClientTransaction, AnyServerTransaction, AnyTransaction, TransactionLayer
+from offhook.sip.transaction.machine import PassAck, PassResponse, Report, Trouble
+from offhook.sip.transaction.server import ServerTransaction
+from offhook.sip.uri import SipUri, Uri
+
+__all__ = ["Admit", "Challenge", "Credentials", "Drop", "Refuse", "UserAgent", "UserAgentConfig", "Verdict"]
+
+Addressed: TypeAlias = NameAddr | str
+
+
+class Random(Protocol):
+    """The part of `random.Random` that is needed; outside tests it is `random.SystemRandom`."""
+
+    def getrandbits(self, k: int, /) -> int:
+        """An integer of `k` random bits."""
+
+    def random(self) -> float:
+        """A number from 0 up to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserAgentConfig:
+    """What the user agent says of itself, and its bounds."""
+
+    user_agent: str = "offhook"
+    contact_user: str = "offhook"
+    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
+    supported: tuple[str, ...] = ()
+    max_transactions: int = 20_000
+    """Above it new INVITEs get 503 with Retry-After, without a transaction."""
+    max_dialogs: int = 10_000
+    max_resolutions: int = 1_000
+    timers: TimerValues = TimerValues()
+    large_requests_to_tcp: bool = True
+    """RFC 3261 18.1.1: requests above 1,300 bytes go by TCP where the peer takes it, else by UDP all the same."""
+    overload_retry_seconds: int = 5
+
+
+def _unknown_address(peer: Source | Target) -> LocalAddress:
+    raise LocalProtocolError("the user agent has no transport yet", hint="give it local_address, or a SipStack")
+
+
+class UserAgent:
+    """All SIP of one node, without a socket: `receive` messages, `drain` effects, come back at `next_timeout`.
+
+    Verbs of sessions and events of theirs meet here. A fault in one session ends that session, never the others.
+    """
+
+    def __init__(
+        self,
+        config: UserAgentConfig,
+        rng: Random,
+        screen: Screen,
+        local_address: LocalAddressPolicy = _unknown_address,
+    ) -> None:
+        self.config = config
+        self.timers = config.timers
+        self.large_requests_to_tcp = config.large_requests_to_tcp
+        self.transactions = TransactionLayer(config.max_transactions)
+        self.local_address: LocalAddressPolicy = local_address
+        """Set by the stack once its listeners are open."""
+        self.draining = False
+        """While set, OPTIONS outside dialogs are answered 503. New INVITEs are refused by the layer above."""
+        self.counters: Counter[str] = Counter()
+        self._screen = screen
+        self._rng = rng
+        self._allow = frozenset(config.allow)
+        self._supported = frozenset(config.supported)
+        self._allow_header = ", ".join(config.allow)
+        self._capabilities: HeaderList = (
+            ("Allow", self._allow_header),
+            *((("Supported", ", ".join(config.supported)),) if config.supported else ()),
+        )
+        self._secret = rng.getrandbits(256).to_bytes(32, "big")
+        self._effects: list[Effect] = []
+        self._dialogs: dict[DialogId, InviteSession] = {}
+        self._merged = MergedInvites(config.max_transactions)
+        self._sessions: TimerQueue[InviteSession] = TimerQueue()
+        self._resolutions: dict[int, ClientRequest] = {}
+        self._last_resolution = 0
+
+    # ------------------------------------------------------------------ the five ends
+
+    def receive(self, message: Message, source: Source, now: float) -> None:
+        """A parsed message. Nothing that a peer sends makes this raise."""
+        try:
+            if isinstance(message, Response):
+                self._receive_response(message, now)
+            else:
+                self._receive_request(message, source, now)
+        except RemoteProtocolError as error:
+            self._objected(message, error, source, now)
+
+    def receive_broken(self, error: MessageError, source: Source, now: float) -> None:
+        """Bytes that are no message: an admitted peer gets the 4xx where one can be built, nobody else gets anything."""
+        self.counters["broken_messages"] += 1
+        if error.partial is None:
+            return
+        try:
+            admitted = self._admit(error.partial, source, now)
+            if admitted is not None:
+                self._reply(error.partial, source, error.status_hint, nat=_nat(admitted.peer))
+        except RemoteProtocolError:
+            self.counters["unanswerable"] += 1
+
+    def handle_timeout(self, now: float) -> None:
+        """Everything whose time has come."""
+        while (transaction := self.transactions.pop_due(now)) is not None:
+            transaction.handle_timeout(now)
+            self.pump(transaction, now)
+        while (session := self._sessions.pop_due(now)) is not None:
+            try:
+                session.handle_timeout(now)
+            except Exception as error:
+                self.session_failed(session, error, now)
+            self.arm(session)
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` is due; None for never."""
+        transactions, sessions = self.transactions.next_timeout(), self._sessions.next_timeout()
+        if transactions is None or (sessions is not None and sessions < transactions):
+            return sessions
+        return transactions
+
+    def drain(self) -> list[Effect]:
+        """What has to be done now, in this order."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    def resolved(self, resolution: int, targets: tuple[Target, ...], now: float) -> None:
+        """The answer to a `Resolve` effect; no targets if there are none."""
+        request = self._resolutions.pop(resolution, None)
+        if request is not None:
+            self._guarded(request.owner, now, lambda: request.resolved(targets, now))
+
+    def transport_failed(self, transaction_id: int | None, now: float) -> None:
+        """What a `SendRequest` or `SendResponse` effect asked for could not be sent."""
+        self.counters["transport_failures"] += 1
+        transaction = self.transactions.by_id(transaction_id) if transaction_id is not None else None
+        if transaction is not None:
+            transaction.transport_failed(now)
+            self.pump(transaction, now)
+
+    def session_failed(self, session: InviteSession, error: Exception, now: float) -> None:
+        """A fault of ours in one session, in here or in whoever handled its event: that session ends, with 500 or BYE."""
+        self.counters["session_faults"] += 1
+        if session.is_over and session.fault is not None:
+            return
+        session.fault = error
+        try:
+            session.fail(now)
+        except Exception:
+            # It can't even say goodbye; the peer's own timers end it.
+            self.counters["session_faults"] += 1
+        self._effects.append(Tell(SessionFailed(session, error)))
+
+    # ------------------------------------------------------------------ verbs
+
+    def invite(
+        self,
+        request_uri: Uri,
+        from_: Addressed,
+        to: Addressed,
+        offer: bytes | None,
+        now: float,
+        *,
+        next_hop: SipUri | None = None,
+        route: tuple[str, ...] = (),
+        credentials: Credentials | None = None,
+        headers: HeaderList = (),
+        max_forwards: int = 70,
+        call_id: str | None = None,
+        peer: object = None,
+        target: Target | None = None,
+    ) -> InviteSession:
+        """Send an INVITE (RFC 3261 13.2.1). Without `offer` the peer is asked for one.
+
+        It goes to `target`, else to `next_hop`, else to the first `route`, else to the Request-URI. `max_forwards` is one less
+        than that of the call it goes on for; at 0 it must not be sent (LocalProtocolError).
+        """
+        content: HeaderList = (("Content-Type", SDP),) if offer else ()
+        request = self._outside(
+            "INVITE",
+            request_uri,
+            from_,
+            to,
+            (*self._capabilities, *self.identity_headers(None), *headers, *content),
+            offer or b"",
+            max_forwards=max_forwards,
+            call_id=call_id,
+            route=route,
+        )
+        return InviteSession.calling(
+            self,
+            request,
+            _next_hop(request_uri, route, next_hop),
+            credentials=credentials,
+            peer=peer,
+            fixed=target,
+            now=now,
+        )
+
+    def options(
+        self,
+        request_uri: Uri,
+        from_: Addressed,
+        token: object,
+        now: float,
+        *,
+        next_hop: SipUri | None = None,
+        credentials: Credentials | None = None,
+        headers: HeaderList = (),
+        target: Target | None = None,
+    ) -> None:
+        """Ask a peer whether it is there; `OptionsAnswered(token, ...)` tells."""
+        numbers = iter(range(2, 100))
+
+        def done(response: Response | None, cause: FailureCause | None, at: float) -> None:
+            self._effects.append(Tell(OptionsAnswered(token, response, cause)))
+
+        request = self._outside(
+            "OPTIONS", request_uri, from_, f"<{request_uri}>", (("Accept", SDP), *self.identity_headers(None), *headers)
+        )
+        ClientRequest(
+            self,
+            request,
+            _next_hop(request_uri, (), next_hop),
+            done,
+            fixed=target,
+            credentials=credentials,
+            number=lambda: next(numbers),
+        ).begin(now)
+
+    @property
+    def open_dialogs(self) -> int:
+        """Dialogs that live, early ones too."""
+        return len(self._dialogs)
+
+    # ------------------------------------------------------------------ responses
+
+    def _receive_response(self, response: Response, now: float) -> None:
+        # RFC 3261 18.1.2 and 8.1.3.3: a second Via means that it is not ours.
+        if len(response.vias) != 1:
+            self.counters["responses_with_several_vias"] += 1
+            return
+        transaction = self.transactions.client(response)
+        if transaction is None:
+            self.counters["stray_responses"] += 1
+            return
+        validate(response)
+        transaction.receive(response, now)
+        self.pump(transaction, now)
+
+    # ------------------------------------------------------------------ requests
+
+    def _receive_request(self, request: Request, source: Source, now: float) -> None:
+        key = server_key(request)
+        transaction = self.transactions.server(key)
+        if transaction is not None:
+            # Repetitions end here, before anybody thinks about them.
+            self.counters["absorbed_requests"] += 1
+            transaction.receive(request, now)
+            self.pump(transaction, now)
+            return
+        if request.method == "ACK":
+            self._receive_ack(request, source, now)
+            return
+        admitted = self._admit(request, source, now)
+        if admitted is None:
+            return
+        peer = admitted.peer
+        nat = _nat(peer)
+        validate(request)
+        request = request.received_from(source.remote[0], source.remote[1], force_rport=nat)
+        if request.method == "CANCEL":
+            self._receive_cancel(request, source, peer, now)
+            return
+        objection = inspect(
+            request, allow=self._allow, supported=self._supported, allow_header=self._allow_header
+        )
+        if objection is not None:
+            self._object(request, source, peer, objection.status, objection.headers)
+        elif request.to.tag is not None:
+            self._receive_within(request, key, source, peer, now)
+        elif request.method == "INVITE":
+            self._receive_invite(request, key, source, peer, now)
+        elif request.method == "OPTIONS":
+            # No transaction: the same question gets the same answer (RFC 3261 8.2.7).
+            answer = answer_options(
+                request,
+                capabilities=(*self._capabilities, *self.identity_headers()),
+                draining=self.draining,
+                to_tag=self._stateless_tag(request),
+            )
+            self._send_response(answer, source, _reply_to(request, source, nat=nat))
+        else:
+            # BYE and INFO mean nothing outside a dialog.
+            self._object(request, source, peer, 481)
+
+    def _receive_invite(self, request: Request, key: tuple[str, ...], source: Source, peer: object, now: float) -> None:
+        verdict = self._merged.find(request, now)
+        if verdict is not None:
+            self.counters["merged_invites"] += 1
+            self._object(request, source, peer, verdict.status, verdict.headers, verdict.reason)
+            return
+        if request.max_forwards == 0:
+            # What we would do with it is to relay it, and it has come to its last hop.
+            self._object(request, source, peer, 483)
+            return
+        if self.transactions.full or len(self._dialogs) >= self.config.max_dialogs:
+            self.counters["overloads"] += 1
+            retry = (("Retry-After", str(self.config.overload_retry_seconds)),)
+            self._object(request, source, peer, 503, retry)
+            return
+        if len(request.contacts) != 1:
+            self._object(request, source, peer, 400, reason="Bad Contact")
+            return
+        transaction = InviteServerTransaction(
+            request, source, _reply_to(request, source, nat=_nat(peer)), self.timers, self.transactions.next_id()
+        )
+        session = InviteSession.received(self, transaction, peer, now)
+        transaction.user = session
+        self.transactions.add_server(transaction, key)
+        self._merged.open(request, now)
+        transaction.respond(request.response(100), now)
+        self.pump(transaction, now)
+        self.arm(session)
+        self._effects.append(Tell(InviteReceived(session, request, source, peer)))
+
+    def _receive_within(
+        self, request: Request, key: tuple[str, ...], source: Source, peer: object, now: float
+    ) -> None:
+        session = self._dialogs.get(DialogId(request.call_id, request.to.tag or "", request.from_.tag or ""))
+        if session is None or not self._same_peer(session, peer):
+            self.counters["unknown_dialogs" if session is None else "foreign_dialog_requests"] += 1
+            self._object(request, source, peer, 481)
+            return
+        if self.transactions.full and request.method != "BYE":
+            self.counters["overloads"] += 1
+            self._reply(
+                request, source, 503, (("Retry-After", str(self.config.overload_retry_seconds)),), nat=_nat(peer)
+            )
+            return
+        reply_to = _reply_to(request, source, nat=_nat(peer))
+        transaction: AnyServerTransaction
+        if request.method == "INVITE":
+            transaction = InviteServerTransaction(request, source, reply_to, self.timers, self.transactions.next_id())
+            transaction.respond(request.response(100), now)
+        else:
+            transaction = ServerTransaction(request, source, reply_to, self.timers, self.transactions.next_id(), now)
+        transaction.user = session
+        self.transactions.add_server(transaction, key)
+        self.pump(transaction, now)
+        self._guarded(session, now, lambda: session.receive(transaction, now), request=transaction)
+
+    def _receive_ack(self, request: Request, source: Source, now: float) -> None:
+        """An ACK to 2xx is a request of its own; one to a response without a transaction means nothing."""
+        session = self._dialogs.get(DialogId(request.call_id, request.to.tag or "", request.from_.tag or ""))
+        if session is None:
+            self.counters["stray_acks"] += 1
+            return
+        match self._screen(request, source, None):
+            case Admit(peer):
+                known = self._same_peer(session, peer)
+            case Challenge():
+                # ACK can't be challenged (RFC 3261 22.1): it must come from where the dialog is known to be.
+                known = session.remote_address is not None and session.remote_address[0] == source.remote[0]
+            case _:
+                known = False
+        if not known:
+            self.counters["foreign_dialog_requests"] += 1
+            return
+        self._guarded(session, now, lambda: session.on_ack(request, now))
+
+    def _receive_cancel(self, request: Request, source: Source, peer: object, now: float) -> None:
+        invite = self.transactions.cancelled(request)
+        session = invite.user if invite is not None else None
+        if invite is None or not isinstance(session, InviteSession) or not self._same_peer(session, peer):
+            self._object(request, source, peer, 481)
+            return
+        # RFC 3261 9.2: the To tag is that of the INVITE's own responses.
+        answer = request.response(200, to_tag=session.local_tag, headers=self.identity_headers())
+        transaction = ServerTransaction(
+            request, source, _reply_to(request, source, nat=_nat(peer)), self.timers, self.transactions.next_id(), now
+        )
+        self.transactions.add_server(transaction)
+        transaction.respond(answer, now)
+        self.pump(transaction, now)
+        self._guarded(session, now, lambda: session.on_cancel(request, invite, now))
+
+    def _same_peer(self, session: InviteSession, peer: object) -> bool:
+        return session.peer is None or session.peer is peer or session.peer == peer
+
+    def _admit(self, request: Request, source: Source, now: float) -> Admit | None:
+        verdict = self._screen(request, source, None)
+        if isinstance(verdict, Challenge):
+            verdict = self._authenticate(request, source, verdict, now)
+        match verdict:
+            case Admit():
+                return verdict
+            case Refuse(status, phrase, headers):
+                self.counters["refused_requests"] += 1
+                self._reply(request, source, status, tuple(headers), phrase)
+            case Drop():
+                self.counters["dropped_requests"] += 1
+            case Challenge() | None:
+                pass
+        return None
+
+    def _authenticate(self, request: Request, source: Source, challenge: Challenge, now: float) -> Verdict | None:
+        """Digest on the server's side; None when the 401 has been sent."""
+        challenger = challenge.challenger
+        outcome = challenger.verify(request, now, source.remote[0], challenge.lookup)
+        match outcome:
+            case Verified():
+                return self._screen(request, source, outcome.user)
+            case Stale():
+                stale = True
+            case Rejected():
+                stale = False
+        if request.method == "CANCEL":
+            # RFC 3261 22.1: CANCEL can't be sent again with credentials; it is believed where its INVITE came from.
+            invite = self.transactions.cancelled(request)
+            session = invite.user if invite is not None else None
+            if isinstance(session, InviteSession) and invite is not None and invite.source.remote[0] == source.remote[0]:
+                return Admit(session.peer)
+            return Drop("cancel_without_invite")
+        self.counters["challenged_requests"] += 1
+        values = challenger.challenge(now, source.remote[0], request.method, str(request.request_uri), stale=stale)
+        self._reply(request, source, 401, tuple(("WWW-Authenticate", value) for value in values))
+        return None
+
+    # ------------------------------------------------------------------ answers without a transaction
+
+    def _objected(self, message: Message, error: RemoteProtocolError, source: Source, now: float) -> None:
+        self.counters["broken_messages"] += 1
+        partial = error.partial if isinstance(error, MessageError) else message
+        if not isinstance(partial, Request) or partial.method == "ACK":
+            return
+        try:
+            verdict = self._screen(partial, source, None)
+            if isinstance(verdict, Admit):
+                self._reply(partial, source, error.status_hint, nat=_nat(verdict.peer))
+        except RemoteProtocolError:
+            self.counters["unanswerable"] += 1
+
+    def _object(
+        self,
+        request: Request,
+        source: Source,
+        peer: object,
+        status: int,
+        headers: HeaderList = (),
+        reason: str | None = None,
+    ) -> None:
+        """Refuse a request of an admitted peer; the layer above hears of INVITEs."""
+        self.counters["objections"] += 1
+        response = self._reply(request, source, status, headers, reason, nat=_nat(peer))
+        if request.method == "INVITE":
+            self._effects.append(Tell(InviteRefused(request, response, source, peer)))
+
+    def _reply(
+        self,
+        request: Request,
+        source: Source,
+        status: int,
+        headers: HeaderList = (),
+        reason: str | None = None,
+        *,
+        nat: bool = False,
+    ) -> Response:
+        if "rport" not in request.via.params or request.via.rport is None:
+            request = request.received_from(source.remote[0], source.remote[1], force_rport=nat)
+        response = request.response(
+            status, reason, to_tag=self._stateless_tag(request), headers=(*headers, *self.identity_headers())
+        )
+        self._send_response(response, source, _reply_to(request, source, nat=nat))
+        return response
+
+    def _send_response(self, response: Response, source: Source, to: Address) -> None:
+        self._effects.append(SendResponse(response, source, to, bytes(response)))
+
+    def _stateless_tag(self, request: Request) -> str:
+        """The same for every repetition of a request, and nobody else's (RFC 3261 8.2.7)."""
+        text = "\0".join(
+            (request.via.branch or "", request.headers.get("Call-ID") or "", request.headers.get("CSeq") or "")
+        )
+        return hashlib.blake2s(text.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=8).hexdigest()
+
+    # ------------------------------------------------------------------ what requests and sessions need of us
+
+    def emit(self, effect: Effect) -> None:
+        """Queue an effect for the driver."""
+        self._effects.append(effect)
+
+    def tell(self, event: Event) -> None:
+        """Queue an event for the layer above."""
+        self._effects.append(Tell(event))
+
+    def contact(self, local: LocalAddress) -> str:
+        """Our Contact value at an address of ours."""
+        transport = "" if local.transport == "udp" else f";transport={local.transport}"
+        return f"<sip:{self.config.contact_user}@{local.sent_by}{transport}>"
+
+    def token(self, bits: int = 64) -> str:
+        """An unguessable token in hexadecimal."""
+        return f"{self._rng.getrandbits(bits):0{bits // 4}x}"
+
+    def between(self, low: float, high: float) -> float:
+        """A random number, in steps of 10 ms where it is a back-off (RFC 3261 14.1)."""
+        return low + round(self._rng.random() * (high - low), 2)
+
+    def session_headers(self) -> HeaderList:
+        """Allow and Supported."""
+        return self._capabilities
+
+    def identity_headers(self, request: Request | None = None) -> HeaderList:
+        """Server in responses."""
+        return ((("Server"), self.config.user_agent),)
+
+    def begin_resolution(self, request: ClientRequest) -> int:
+        """Number a resolution."""
+        if len(self._resolutions) >= self.config.max_resolutions:
+            raise LocalProtocolError("too many names wait for DNS at once")
+        self._last_resolution += 1
+        self._resolutions[self._last_resolution] = request
+        return self._last_resolution
+
+    def attach(self, transaction: AnyClientTransaction, request: ClientRequest | None, branch: str, now: float) -> None:
+        """Keep a new client transaction whose responses go to `request`, and carry out its first effects."""
+        transaction.user = request
+        self.transactions.add_client(transaction, branch)
+        self.pump(transaction, now)
+
+    def arm(self, session: InviteSession) -> None:
+        """Take note of the session's next time-out."""
+        self._sessions.arm(session)
+
+    def bind(self, session: InviteSession, dialog_id: DialogId) -> None:
+        """Requests within this dialog belong to `session` from now on."""
+        self._dialogs[dialog_id] = session
+
+    def unbind(self, dialog_id: DialogId) -> None:
+        """The dialog is no more."""
+        self._dialogs.pop(dialog_id, None)
+
+    def judged(self, session: InviteSession, response: Response | None, now: float) -> None:
+        """The INVITE of a session has its final response; None for a 2xx."""
+        self._merged.close(session.request, response, now)
+
+    def pump(self, transaction: AnyTransaction, now: float) -> None:
+        """Carry out what a transaction asks for, and forget it when it has ended."""
+        for effect in transaction.drain():
+            match effect:
+                case SendRequest() | SendResponse():
+                    self._effects.append(effect)
+                case PassResponse(response):
+                    user = transaction.user
+                    if isinstance(user, ClientRequest):
+                        self._pass(user, lambda u=user, r=response: u.receive(transaction, r, now), now)  # type: ignore[misc]
+                case PassAck(request):
+                    session = transaction.user
+                    if isinstance(session, InviteSession):
+                        self._guarded(session, now, lambda s=session, r=request: s.on_ack(r, now))  # type: ignore[misc]
+                case Report(trouble):
+                    self.counters["timed_out" if trouble is Trouble.TIMEOUT else "unreachable"] += 1
+                    user = transaction.user
+                    if isinstance(user, ClientRequest):
+                        self._pass(user, lambda u=user, t=trouble: u.trouble(transaction, t, now), now)  # type: ignore[misc]
+        self.transactions.settle(transaction)
+
+    def _pass(self, request: ClientRequest, action: Callable[[], None], now: float) -> None:
+        if request.owner is not None:
+            self._guarded(request.owner, now, action)
+        else:
+            action()
+
+    def _guarded(
+        self,
+        session: InviteSession | None,
+        now: float,
+        action: Callable[[], None],
+        *,
+        request: AnyServerTransaction | None = None,
+    ) -> None:
+        """Run what belongs to one session: the peer's nonsense is answered, our own fault ends the session."""
+        try:
+            action()
+        except RemoteProtocolError as error:
+            self.counters["broken_messages"] += 1
+            if request is not None:
+                request.respond(request.request.response(error.status_hint), now)
+                self.pump(request, now)
+        except Exception as error:
+            if session is None:
+                raise
+            self.session_failed(session, error, now)
+        if session is not None:
+            self.arm(session)
+
+    def _outside(
+        self,
+        method: str,
+        request_uri: Uri,
+        from_: Addressed,
+        to: Addressed,
+        headers: HeaderList,
+        body: bytes = b"",
+        *,
+        max_forwards: int = 70,
+        call_id: str | None = None,
+        route: tuple[str, ...] = (),
+    ) -> Request:
+        """A request outside any dialog (RFC 3261 8.1.1)."""
+        if max_forwards < 1:
+            raise LocalProtocolError("Max-Forwards has run out", hint="answer 483 to the call that this one continues")
+        sender = NameAddr.parse(from_) if isinstance(from_, str) else from_
+        return Request(
+            method,
+            request_uri,
+            Headers(
+                [
+                    *(("Route", value) for value in route),
+                    ("Max-Forwards", str(max_forwards)),
+                    ("From", str(sender.with_tag(self.token()))),
+                    ("To", str(to)),
+                    ("Call-ID", call_id or self.token(128)),
+                    ("CSeq", f"1 {method}"),
+                    *headers,
+                ]
+            ),
+            body,
+        )
+
+
+def _nat(peer: object) -> bool:
+    return bool(getattr(peer, "nat", False))
+
+
+def _next_hop(request_uri: Uri, route: tuple[str, ...], next_hop: SipUri | None) -> SipUri:
+    if next_hop is not None:
+        return next_hop
+    if route:
+        return NameAddr.parse(route[0]).sip_uri
+    if isinstance(request_uri, SipUri):
+        return request_uri
+    raise LocalProtocolError(f"{request_uri} leads nowhere by itself", hint="give next_hop")
+
+
+def _reply_to(request: Request, source: Source, *, nat: bool) -> Address:
+    """RFC 3261 18.2.2 and RFC 3581 4: the source's address, and its port where rport is asked for or the peer is behind NAT.
+
+    `maddr` is not followed: it would let a sender aim our answers at a third party.
+    """
+    via = request.via
+    if nat or via.wants_rport:
+        return source.remote
+    return (source.remote[0], via.sent_by[1])
