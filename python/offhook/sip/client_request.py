@@ -1,13 +1,11 @@
-"""One request of ours on its way: targets in turn, the transport for its size, credentials, and CANCEL (RFC 3261 8.1, 18.1.1)."""
+"""One request of ours on its way: targets in turn, transport by size, credentials, CANCEL (RFC 3261 8.1, 9, 18.1.1)."""
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
-from offhook.errors import OffhookError
-from offhook.sip import digest
+from offhook.sip.digest import Credentials, Unanswered, answer
 from offhook.sip.effects import Effect, LocalAddress, Resolve, SendRequest, Source, Target
 from offhook.sip.events import FailureCause
 from offhook.sip.message import Headers, Request, Response
@@ -29,18 +27,6 @@ MAX_CHALLENGES = 3
 """How often one request is sent again with credentials: a proxy's, the peer's, and one stale nonce."""
 
 SUPPORTED_TRANSPORTS = ("udp", "tcp")
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a peer's digest challenge is answered with.
-
-    With `realm` set, a challenge of any other realm gets nothing. They belong to one peer and are never tried on another.
-    """
-
-    username: str
-    password: str = field(repr=False)
-    realm: str | None = None
 
 
 class Core(Protocol):
@@ -358,25 +344,20 @@ class ClientRequest:
         credentials = self._credentials
         if credentials is None or self._number is None or self._challenges >= MAX_CHALLENGES or self.cancelling:
             return False
-        theirs, ours = (
-            ("WWW-Authenticate", "Authorization")
-            if response.status == 401
-            else ("Proxy-Authenticate", "Proxy-Authorization")
+        assert self._sent is not None, "a response has its request"
+        ours = "Authorization" if response.status == 401 else "Proxy-Authorization"
+        # The name that the request went to, or the address that it became: one of them has to be the trunk's.
+        sent_to = self._next_hop.host if self._next_hop.host in credentials.hosts else self._sent.target.host
+        value = answer(
+            response.challenges,
+            credentials,
+            sent_to=sent_to,
+            method=self.request.method,
+            uri=str(self.request.request_uri),
+            cnonce=self._core.token(),
+            body=self.request.body,
         )
-        try:
-            value = digest.answer(
-                response.headers.get_all(theirs),
-                method=self.request.method,
-                uri=str(self.request.request_uri),
-                username=credentials.username,
-                password=credentials.password,
-                realm=credentials.realm,
-                body=self.request.body,
-                cnonce=self._core.token(),
-            )
-        except OffhookError:
-            return False
-        if value is None:
+        if isinstance(value, Unanswered):
             return False
         self._challenges += 1
         self.request = Request(
@@ -389,7 +370,6 @@ class ClientRequest:
         )
         self._step(Input.AGAIN)
         # The challenger is where the INVITE went: nobody else is shown the credentials.
-        assert self._sent is not None, "a response has its request"
         self._attempt(self._sent.target, now, may_grow=False)
         return True
 

@@ -46,7 +46,7 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 
 
 class Dialog:
-    """One peer-to-peer relationship. Requests within it are built by `request`, those received are put in order by `accept`."""
+    """One peer-to-peer relationship: `request` builds what we send within it, `accept` orders what the peer sends."""
 
     __slots__ = (
         "_first_hop",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from offhook.sip.events import Event
     from offhook.sip.message import Request, Response
-    from offhook.sip.uri import Uri
+    from offhook.sip.uri import SipUri
 
 Address: TypeAlias = tuple[str, int]
 """A numeric IP address (no brackets) and a port."""
@@ -28,7 +28,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes: one candidate of RFC 3263. `flow` names a connection or listener to be preferred while it lives."""
+    """Where a request goes: a candidate of RFC 3263. `flow` is a connection or listener preferred while it lives."""
 
     transport: str
     host: str
@@ -43,7 +43,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class LocalAddress:
-    """What we call ourselves towards one peer, for Via and Contact. `host` is an IP address without brackets or a name."""
+    """What we call ourselves towards one peer, in Via and Contact. `host` is an address without brackets or a name."""
 
     host: str
     port: int
@@ -91,7 +91,7 @@ class Resolve:
     """Find the targets of `uri` (RFC 3263) and give them to `UserAgent.resolved(resolution, ...)`."""
 
     resolution: int
-    uri: "Uri"
+    uri: "SipUri"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class InviteReceived:
 
 @dataclass(frozen=True, slots=True)
 class InviteRefused:
-    """An admitted peer's INVITE was refused by the protocol itself (405, 415, 420, 482, 483 ...): no session was made."""
+    """An admitted peer's INVITE was refused by the protocol itself (405, 415, 420, 482, 483): there is no session."""
 
     request: "Request"
     response: "Response"
@@ -160,7 +160,7 @@ class SessionFailed:
 
 @dataclass(frozen=True, slots=True)
 class OptionsAnswered:
-    """The end of an OPTIONS of ours: any final response means that the peer lives, `response` is None when none came."""
+    """The end of an OPTIONS of ours: any final response shows a living peer, `response` is None when none came."""
 
     token: object
     response: "Response | None"

@@ -19,7 +19,9 @@ class Objection:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def inspect(request: Request, *, allow: frozenset[str], supported: frozenset[str], allow_header: str) -> Objection | None:
+def inspect(
+    request: Request, *, allow: frozenset[str], supported: frozenset[str], allow_header: str
+) -> Objection | None:
     """The first objection, or None. ACK and CANCEL are never objected to (no answer is possible, or none may fail)."""
     method = request.method
     if method in ("ACK", "CANCEL"):

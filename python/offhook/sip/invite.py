@@ -1,4 +1,4 @@
-"""The INVITE usage of a dialog, as callee and as caller: RFC 3261 sections 13 to 15, 9 and 3264's one offer at a time."""
+"""The INVITE usage of a dialog, as callee and as caller: RFC 3261 sections 9 and 13 to 15."""
 
 import ipaddress
 from collections import deque
@@ -9,12 +9,13 @@ from offhook.errors import LocalProtocolError
 from offhook.sip import dialog as dialogs
 from offhook.sip.accepted import AcceptedInvite
 from offhook.sip.accepted import State as AcceptedState
-from offhook.sip.client_request import ClientRequest, Core, Credentials, Done, literal_target
+from offhook.sip.client_request import ClientRequest, Core, Done, literal_target
 from offhook.sip.dialog import Dialog, DialogId
+from offhook.sip.digest import Credentials
 from offhook.sip.effects import Address, Source, Target
 from offhook.sip.events import (
-    Acknowledged,
     AckMissing,
+    Acknowledged,
     Answered,
     ByeReceived,
     Cancelled,
@@ -24,8 +25,8 @@ from offhook.sip.events import (
     InfoReceived,
     Provisional,
     Refused,
-    Reinvited,
     ReinviteAnswered,
+    Reinvited,
     ReinviteRefused,
     SessionEvent,
 )
@@ -159,15 +160,18 @@ class SessionCore(Core, Protocol):
     def session_headers(self) -> HeaderList:
         """Allow and Supported, as INVITEs and their 2xx carry them."""
 
-    def identity_headers(self, request: Request | None = None) -> HeaderList:
-        """Server or User-Agent."""
+    def server_header(self) -> HeaderList:
+        """Who answers."""
+
+    def user_agent_header(self) -> HeaderList:
+        """Who asks."""
 
     def between(self, low: float, high: float) -> float:
         """A random number of seconds."""
 
 
 class InviteSession:
-    """One INVITE and the session it sets up. Verbs take `now` last; one that comes too late returns False and does nothing.
+    """One INVITE and the session it sets up. A verb that comes too late returns False and does nothing.
 
     Made by `UserAgent` for an INVITE received and by `UserAgent.invite`. Every event about it is told through `Tell`.
     """
@@ -245,7 +249,9 @@ class InviteSession:
     # ------------------------------------------------------------------ how it is made
 
     @classmethod
-    def received(cls, core: SessionCore, transaction: InviteServerTransaction, peer: object, now: float) -> "InviteSession":
+    def received(
+        cls, core: SessionCore, transaction: InviteServerTransaction, peer: object, now: float
+    ) -> "InviteSession":
         """The callee's side of an INVITE of an admitted peer. A Contact that is missing or double raises (400)."""
         request, source = transaction.request, transaction.source
         self = cls(core, request, local_tag=core.token(), peer=peer, state=State.RECEIVED)
@@ -315,6 +321,11 @@ class InviteSession:
         """Where the peer's signalling was last seen: it is the address that may send media, too."""
         return self._path.remote if self._path is not None else None
 
+    @property
+    def flow(self) -> int | None:
+        """The connection or listener by which the peer was last seen."""
+        return self._path.flow if self._path is not None else None
+
     # ------------------------------------------------------------------ the callee's verbs
 
     def ring(self, status: int = 180, sdp: bytes | None = None, headers: HeaderList = (), *, now: float) -> bool:
@@ -330,7 +341,7 @@ class InviteSession:
         return True
 
     def answer(self, sdp: bytes, headers: HeaderList = (), *, now: float) -> bool:
-        """Send 200 with our answer (or, where the INVITE came without an offer, our offer). It is repeated until ACK."""
+        """Send 200 with our answer, or our offer where the INVITE came without one. It is repeated until ACK."""
         if not self._step(Input.ANSWER):
             return False
         response = self._response(200, (*self._core.session_headers(), *headers), sdp)
@@ -592,9 +603,7 @@ class InviteSession:
         self._core.pump(self.transaction, now)
         self._core.arm(self)
 
-    def _answer(
-        self, transaction: AnyServerTransaction, status: int, now: float, headers: HeaderList = ()
-    ) -> None:
+    def _answer(self, transaction: AnyServerTransaction, status: int, now: float, headers: HeaderList = ()) -> None:
         transaction.respond(self._response(status, headers, request=transaction.request), now)
         self._core.pump(transaction, now)
 
@@ -611,7 +620,7 @@ class InviteSession:
         extra = list(headers)
         if request.method == "INVITE" and 100 < status < 300 and self._path is not None:
             extra.insert(0, ("Contact", self._core.contact(self._core.local_address(self._path))))
-        extra += self._core.identity_headers()
+        extra += self._core.server_header()
         return request.response(
             status,
             reason,
@@ -706,7 +715,7 @@ class InviteSession:
         stray = Dialog.uac(self.request, response)
         tag, number = stray.remote_tag, response.cseq.number
         self._acks[tag, number] = self._send(stray, stray.request("ACK", self._ack_headers(), cseq=number), now)
-        self._send(stray, stray.request("BYE", self._core.identity_headers()), now)
+        self._send(stray, stray.request("BYE", self._core.user_agent_header()), now)
 
     def _learn_request(self) -> None:
         """Take the INVITE as it last left: with Via and Contact, and perhaps with credentials and another number."""
@@ -791,7 +800,7 @@ class InviteSession:
         assert self.dialog is not None, "only a dialog can be ended by BYE"
         if self._open_reinvite is not None:
             self.reject_reinvite(487, now=now)
-        request = self.dialog.request("BYE", (*headers, *self._core.identity_headers()))
+        request = self.dialog.request("BYE", (*headers, *self._core.user_agent_header()))
         self._send(self.dialog, request, now, self._on_bye_done)
         self._core.arm(self)
 
@@ -800,9 +809,7 @@ class InviteSession:
         self._end(now)
         self._core.tell(HungUp(self, response))
 
-    def _send(
-        self, dialog: Dialog, request: Request, now: float, done: Done | None = None
-    ) -> ClientRequest:
+    def _send(self, dialog: Dialog, request: Request, now: float, done: Done | None = None) -> ClientRequest:
         next_hop = dialog.next_hop
         client = ClientRequest(
             self._core,

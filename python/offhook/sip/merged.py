@@ -1,4 +1,4 @@
-"""Copies of one INVITE that came by several ways or came again: RFC 3261 8.2.2.2, and the verdict kept for those who retry."""
+"""Copies of one INVITE that came by several ways, or came again after its refusal: RFC 3261 8.2.2.2."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ InviteKey: TypeAlias = tuple[str, str, int]
 VERDICT_SECONDS = 32.0
 """How long a retry with the same Call-ID, From tag and CSeq gets the same answer."""
 
-_COPIED = frozenset({"via", "from", "to", "call-id", "cseq", "record-route", "contact", "content-type", "content-length"})
+_COPIED = frozenset(
+    {"via", "from", "to", "call-id", "cseq", "record-route", "contact", "content-type", "content-length"}
+)
 
 
 @dataclass(slots=True)

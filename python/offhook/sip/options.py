@@ -10,9 +10,16 @@ def answer_options(
 ) -> Response:
     """200 with Allow, Accept and Supported as an INVITE would get; 503 with Retry-After while calls drain."""
     if draining:
-        return request.response(503, to_tag=to_tag, headers=[("Retry-After", str(DRAINING_RETRY_SECONDS)), *capabilities])
+        return request.response(
+            503, to_tag=to_tag, headers=[("Retry-After", str(DRAINING_RETRY_SECONDS)), *capabilities]
+        )
     return request.response(
         200,
         to_tag=to_tag,
-        headers=[("Accept", "application/sdp"), ("Accept-Encoding", "identity"), ("Accept-Language", "en"), *capabilities],
+        headers=[
+            ("Accept", "application/sdp"),
+            ("Accept-Encoding", "identity"),
+            ("Accept-Language", "en"),
+            *capabilities,
+        ],
     )

@@ -8,7 +8,7 @@ from offhook.sip.effects import Source
 from offhook.sip.message import Request
 
 if TYPE_CHECKING:
-    from offhook.sip.digest import Challenger, Lookup
+    from offhook.sip.digest import Challenger
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class Challenge:
     """Digest decides (RFC 3261 22.2): 401, or the screen is asked again with the user who is now known."""
 
     challenger: "Challenger"
-    lookup: "Lookup"
-    algorithms: Sequence[str] = ()
+    lookup: Callable[[str], str | None]
+    """A user's password, None for an unknown user."""
 
 
 Verdict: TypeAlias = Admit | Drop | Refuse | Challenge

@@ -50,6 +50,9 @@ class TimerValues:
         return 0.0 if reliable else self.transaction
 
 
+DEFAULT_TIMERS = TimerValues()
+
+
 class Timed(Protocol):
     """Anything that wants to be woken: a transaction, an INVITE session."""
 
@@ -64,7 +67,7 @@ Owner = TypeVar("Owner", bound=Timed)
 class TimerQueue(Generic[Owner]):
     """A heap of deadlines. An owner that changed its mind is entered again and its old entry dies when it comes up.
 
-    Entries are at most one per call of `arm` that brought an earlier time, so the heap is bounded by the owners' own timers.
+    An entry is made only by a call of `arm` that brings an earlier time, so the owners' own timers bound the heap.
     """
 
     __slots__ = ("_armed", "_heap", "_order")

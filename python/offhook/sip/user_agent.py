@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from offhook.errors import LocalProtocolError, OffhookError, RemoteProtocolError
-from offhook.sip.client_request import ClientRequest, Credentials
+from offhook.errors import LocalProtocolError, RemoteProtocolError
+from offhook.sip.client_request import ClientRequest
 from offhook.sip.dialog import DialogId
-from offhook.sip.digest import Rejected, Stale, Verified
+from offhook.sip.digest import Credentials, Rejected, Stale, Verified
 from offhook.sip.effects import (
     Address,
     Effect,
@@ -30,7 +30,7 @@ from offhook.sip.message import Headers, Message, Request, Response
 from offhook.sip.options import answer_options
 from offhook.sip.parser import MessageError, validate
 from offhook.sip.screening import Admit, Challenge, Drop, Refuse, Screen, Verdict
-from offhook.sip.timers import TimerQueue, TimerValues
+from offhook.sip.timers import DEFAULT_TIMERS, TimerQueue, TimerValues
 from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.key import server_key
 from offhook.sip.transaction.layer import AnyClientTransaction, AnyServerTransaction, AnyTransaction, TransactionLayer
@@ -65,7 +65,7 @@ class UserAgentConfig:
     """Above it new INVITEs get 503 with Retry-After, without a transaction."""
     max_dialogs: int = 10_000
     max_resolutions: int = 1_000
-    timers: TimerValues = TimerValues()
+    timers: TimerValues = DEFAULT_TIMERS
     large_requests_to_tcp: bool = True
     """RFC 3261 18.1.1: requests above 1,300 bytes go by TCP where the peer takes it, else by UDP all the same."""
     overload_retry_seconds: int = 5
@@ -127,7 +127,7 @@ class UserAgent:
             self._objected(message, error, source, now)
 
     def receive_broken(self, error: MessageError, source: Source, now: float) -> None:
-        """Bytes that are no message: an admitted peer gets the 4xx where one can be built, nobody else gets anything."""
+        """Bytes that are no message: an admitted peer gets the 4xx where one can be built, others get nothing."""
         self.counters["broken_messages"] += 1
         if error.partial is None:
             return
@@ -177,7 +177,7 @@ class UserAgent:
             self.pump(transaction, now)
 
     def session_failed(self, session: InviteSession, error: Exception, now: float) -> None:
-        """A fault of ours in one session, in here or in whoever handled its event: that session ends, with 500 or BYE."""
+        """A fault of ours in a session, or in who handled its event: that session ends, with 500 or BYE."""
         self.counters["session_faults"] += 1
         if session.is_over and session.fault is not None:
             return
@@ -210,8 +210,8 @@ class UserAgent:
     ) -> InviteSession:
         """Send an INVITE (RFC 3261 13.2.1). Without `offer` the peer is asked for one.
 
-        It goes to `target`, else to `next_hop`, else to the first `route`, else to the Request-URI. `max_forwards` is one less
-        than that of the call it goes on for; at 0 it must not be sent (LocalProtocolError).
+        It goes to `target`, else to `next_hop`, else to the first `route`, else to the Request-URI. `max_forwards` is
+        one less than that of the call it continues; at 0 it must not be sent (LocalProtocolError).
         """
         content: HeaderList = (("Content-Type", SDP),) if offer else ()
         request = self._outside(
@@ -219,7 +219,7 @@ class UserAgent:
             request_uri,
             from_,
             to,
-            (*self._capabilities, *self.identity_headers(None), *headers, *content),
+            (*self._capabilities, *self.user_agent_header(), *headers, *content),
             offer or b"",
             max_forwards=max_forwards,
             call_id=call_id,
@@ -254,7 +254,7 @@ class UserAgent:
             self._effects.append(Tell(OptionsAnswered(token, response, cause)))
 
         request = self._outside(
-            "OPTIONS", request_uri, from_, f"<{request_uri}>", (("Accept", SDP), *self.identity_headers(None), *headers)
+            "OPTIONS", request_uri, from_, f"<{request_uri}>", (("Accept", SDP), *self.user_agent_header(), *headers)
         )
         ClientRequest(
             self,
@@ -265,6 +265,10 @@ class UserAgent:
             credentials=credentials,
             number=lambda: next(numbers),
         ).begin(now)
+
+    def flows_in_use(self) -> set[int]:
+        """The flows by which peers of live sessions are reached: their connections must not be closed for idleness."""
+        return {session.flow for session in self._dialogs.values() if session.flow is not None}
 
     @property
     def open_dialogs(self) -> int:
@@ -310,9 +314,7 @@ class UserAgent:
         if request.method == "CANCEL":
             self._receive_cancel(request, source, peer, now)
             return
-        objection = inspect(
-            request, allow=self._allow, supported=self._supported, allow_header=self._allow_header
-        )
+        objection = inspect(request, allow=self._allow, supported=self._supported, allow_header=self._allow_header)
         if objection is not None:
             self._object(request, source, peer, objection.status, objection.headers)
         elif request.to.tag is not None:
@@ -323,7 +325,7 @@ class UserAgent:
             # No transaction: the same question gets the same answer (RFC 3261 8.2.7).
             answer = answer_options(
                 request,
-                capabilities=(*self._capabilities, *self.identity_headers()),
+                capabilities=(*self._capabilities, *self.server_header()),
                 draining=self.draining,
                 to_tag=self._stateless_tag(request),
             )
@@ -362,9 +364,7 @@ class UserAgent:
         self.arm(session)
         self._effects.append(Tell(InviteReceived(session, request, source, peer)))
 
-    def _receive_within(
-        self, request: Request, key: tuple[str, ...], source: Source, peer: object, now: float
-    ) -> None:
+    def _receive_within(self, request: Request, key: tuple[str, ...], source: Source, peer: object, now: float) -> None:
         session = self._dialogs.get(DialogId(request.call_id, request.to.tag or "", request.from_.tag or ""))
         if session is None or not self._same_peer(session, peer):
             self.counters["unknown_dialogs" if session is None else "foreign_dialog_requests"] += 1
@@ -414,7 +414,7 @@ class UserAgent:
             self._object(request, source, peer, 481)
             return
         # RFC 3261 9.2: the To tag is that of the INVITE's own responses.
-        answer = request.response(200, to_tag=session.local_tag, headers=self.identity_headers())
+        answer = request.response(200, to_tag=session.local_tag, headers=self.server_header())
         transaction = ServerTransaction(
             request, source, _reply_to(request, source, nat=_nat(peer)), self.timers, self.transactions.next_id(), now
         )
@@ -427,7 +427,7 @@ class UserAgent:
         return session.peer is None or session.peer is peer or session.peer == peer
 
     def _admit(self, request: Request, source: Source, now: float) -> Admit | None:
-        verdict = self._screen(request, source, None)
+        verdict: Verdict | None = self._screen(request, source, None)
         if isinstance(verdict, Challenge):
             verdict = self._authenticate(request, source, verdict, now)
         match verdict:
@@ -457,7 +457,11 @@ class UserAgent:
             # RFC 3261 22.1: CANCEL can't be sent again with credentials; it is believed where its INVITE came from.
             invite = self.transactions.cancelled(request)
             session = invite.user if invite is not None else None
-            if isinstance(session, InviteSession) and invite is not None and invite.source.remote[0] == source.remote[0]:
+            if (
+                isinstance(session, InviteSession)
+                and invite is not None
+                and invite.source.remote[0] == source.remote[0]
+            ):
                 return Admit(session.peer)
             return Drop("cancel_without_invite")
         self.counters["challenged_requests"] += 1
@@ -507,7 +511,7 @@ class UserAgent:
         if "rport" not in request.via.params or request.via.rport is None:
             request = request.received_from(source.remote[0], source.remote[1], force_rport=nat)
         response = request.response(
-            status, reason, to_tag=self._stateless_tag(request), headers=(*headers, *self.identity_headers())
+            status, reason, to_tag=self._stateless_tag(request), headers=(*headers, *self.server_header())
         )
         self._send_response(response, source, _reply_to(request, source, nat=nat))
         return response
@@ -549,9 +553,13 @@ class UserAgent:
         """Allow and Supported."""
         return self._capabilities
 
-    def identity_headers(self, request: Request | None = None) -> HeaderList:
-        """Server in responses."""
-        return ((("Server"), self.config.user_agent),)
+    def server_header(self) -> HeaderList:
+        """Who answers."""
+        return (("Server", self.config.user_agent),)
+
+    def user_agent_header(self) -> HeaderList:
+        """Who asks."""
+        return (("User-Agent", self.config.user_agent),)
 
     def begin_resolution(self, request: ClientRequest) -> int:
         """Number a resolution."""
@@ -683,7 +691,7 @@ def _next_hop(request_uri: Uri, route: tuple[str, ...], next_hop: SipUri | None)
 
 
 def _reply_to(request: Request, source: Source, *, nat: bool) -> Address:
-    """RFC 3261 18.2.2 and RFC 3581 4: the source's address, and its port where rport is asked for or the peer is behind NAT.
+    """RFC 3261 18.2.2, RFC 3581 4: the source's address, and its port if rport asks for it or the peer is behind NAT.
 
     `maddr` is not followed: it would let a sender aim our answers at a third party.
     """

@@ -68,9 +68,7 @@ class InviteClientTransaction(Machine[State, Input]):
 
     def __init__(self, send: SendRequest, timers: TimerValues, now: float) -> None:
         assert send.transaction is not None, "a client transaction has an id"
-        super().__init__(
-            State.CALLING, TRANSITIONS, timers, send.transaction, reliable=send.target.transport != "udp"
-        )
+        super().__init__(State.CALLING, TRANSITIONS, timers, send.transaction, reliable=send.target.transport != "udp")
         self.request = send.request
         self.target = send.target
         self._send = send

@@ -74,9 +74,7 @@ class InviteServerTransaction(Machine[State, Input]):
     def __init__(
         self, request: Request, source: Source, reply_to: Address, timers: TimerValues, transaction_id: int
     ) -> None:
-        super().__init__(
-            State.PROCEEDING, TRANSITIONS, timers, transaction_id, reliable=source.transport != "udp"
-        )
+        super().__init__(State.PROCEEDING, TRANSITIONS, timers, transaction_id, reliable=source.transport != "udp")
         self.request = request
         self.source = source
         self.reply_to = reply_to

@@ -75,7 +75,7 @@ class ServerTransaction(Machine[State, Input]):
         self._step(Input.REQUEST, now)
 
     def respond(self, response: Response, now: float) -> None:
-        """Send a response of the transaction user. Only 100 is allowed before the final one, and never 408 (RFC 4320)."""
+        """Send a response of the user: before the final one only 100 is allowed, 408 never (RFC 4320)."""
         if 100 < response.status < 200 or response.status == 408:
             raise LocalProtocolError(f"{response.status} must not answer {self.request.method} (RFC 4320)")
         step = Input.PROVISIONAL if response.status == 100 else Input.FINAL
