@@ -1,6 +1,9 @@
 """Whole calls between two user agents, by every way in which a network may treat them."""
 
 import pytest
+from tests.support.netem import Netem
+from tests.support.pair import Pair
+
 from offhook.sip.events import (
     Acknowledged,
     Answered,
@@ -8,8 +11,6 @@ from offhook.sip.events import (
     HungUp,
     InviteReceived,
 )
-from tests.support.netem import Netem
-from tests.support.pair import Pair
 
 pytestmark = pytest.mark.scenario
 
