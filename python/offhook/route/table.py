@@ -150,7 +150,7 @@ class Forward:
 class NoRoute:
     """No route fits.
 
-    `nearest` is the route with the fewest conditions failed and `field`, `expected`, `got` the first of them; all are
+    `nearest` is the route with the fewest conditions failed, best one for the number dialled, and `field`, `expected`, `got` the first of them; all are
     None or empty if there is no route at all. `hint` names the change, where the difference is a familiar one.
     """
 
@@ -226,10 +226,12 @@ class RouteTable:
         return steps
 
     def _nearest(self, facts: CallFacts) -> NoRoute:
-        best: tuple[tuple[int, int, int], Route, Mismatch] | None = None
+        best: tuple[tuple[int, bool, int, int], Route, Mismatch] | None = None
         for position, route in enumerate(self._routes):
             failed = route.mismatches(facts)
-            key = (len(failed), -_likeness(failed[0]), position)
+            # Among equals, a route for this very number is nearer than one for another.
+            other_number = any(mismatch.field == "to" for mismatch in failed)
+            key = (len(failed), other_number, -_likeness(failed[0]), position)
             if best is None or key < best[0]:
                 best = (key, route, failed[0])
         if best is None:

@@ -110,7 +110,10 @@ class TrunkTable:
         for trunk in self._trunks:
             for network in trunk.sources:
                 by_network = self._index.setdefault((network.version, network.prefixlen), {})
-                by_network.setdefault(int(network.network_address), []).append(trunk)
+                owners = by_network.setdefault(int(network.network_address), [])
+                # A network that a file names twice is one.
+                if trunk not in owners:
+                    owners.append(trunk)
         self._lengths = {
             version: sorted((length for v, length in self._index if v == version), reverse=True) for version in (4, 6)
         }
@@ -136,7 +139,7 @@ class TrunkTable:
         For requests whose Request-URI is no trunk's domain: OPTIONS, and those in a dialog (it is our Contact there).
         """
         address = parse_source(source_ip)
-        return () if address is None else tuple(dict.fromkeys(trunk for _, trunk in self._matches(address)))
+        return () if address is None else tuple({trunk.name: trunk for _, trunk in self._matches(address)}.values())
 
     def may_send_from(self, name: str, source_ip: str) -> bool:
         """Say whether a dialog's request may come from this address: one of its own trunk's sources."""

@@ -1,0 +1,154 @@
+from ipaddress import ip_network
+
+import pytest
+
+from offhook.ids import TrunkName
+from offhook.route.trunk import InboundDigest, Known, NeedsDigest, Stranger, Trunk, TrunkTable, conflicts
+
+pytestmark = pytest.mark.unit
+
+
+def trunk(name: str, *allow: str, domain: str | None = None, user: str | None = None) -> Trunk:
+    networks = tuple(ip_network(network) for network in allow)
+    return Trunk(TrunkName(name), networks, domain, InboundDigest(user) if user else None)
+
+
+def who(table: TrunkTable, source: str, host: str = "203.0.113.9", user: str | None = None) -> str:
+    match table.identify(source, "udp", host, user):
+        case Known(found):
+            return found.name
+        case NeedsDigest(trunks):
+            return "digest:" + ",".join(found.name for found in trunks)
+        case Stranger(rule, nearest, _):
+            return f"stranger:{rule}:{nearest}"
+
+
+def test_an_empty_table_knows_nobody() -> None:
+    table = TrunkTable([])
+    assert who(table, "127.0.0.1") == "stranger:source:None"
+    assert not table.admits_source("127.0.0.1")
+
+
+def test_the_source_makes_the_trunk() -> None:
+    table = TrunkTable([trunk("acme", "198.51.100.0/24"), trunk("beta", "203.0.113.7", "2001:db8::/32")])
+    assert who(table, "198.51.100.255") == "acme"
+    assert who(table, "203.0.113.7") == "beta"
+    assert who(table, "2001:db8:1::1") == "beta"
+    assert who(table, "::ffff:203.0.113.7") == "beta"
+    assert who(table, "2001:db8::5%eth0") == "beta"
+    assert who(table, "198.51.101.0") == "stranger:source:acme"
+    assert who(table, "not an address") == "stranger:source:None"
+
+
+def test_a_stranger_is_told_the_nearest_trunk() -> None:
+    table = TrunkTable([trunk("far", "10.0.0.0/8"), trunk("acme", "198.51.100.0/29", "192.0.2.1")])
+    identity = table.identify("198.51.100.9", "tcp", "x")
+    assert identity == Stranger(
+        "source",
+        TrunkName("acme"),
+        "source 198.51.100.9 (tcp) is not in trunk 'acme' allow 198.51.100.0/29 and 1 more",
+    )
+
+
+def test_the_longest_network_wins() -> None:
+    table = TrunkTable([trunk("office", "10.0.0.0/8"), trunk("pbx", "10.1.2.3"), trunk("floor", "10.1.0.0/16")])
+    assert who(table, "10.1.2.3") == "pbx"
+    assert who(table, "10.1.2.4") == "floor"
+    assert who(table, "10.2.0.0") == "office"
+
+
+def test_the_domain_tells_trunks_of_one_source_apart() -> None:
+    table = TrunkTable([
+        trunk("blue", "198.51.100.0/24", domain="blue.example.net"),
+        trunk("red", "198.51.100.0/24", domain="red.example.net"),
+    ])  # fmt: skip
+    assert who(table, "198.51.100.1", "blue.example.net") == "blue"
+    assert who(table, "198.51.100.1", "RED.example.net.") == "red"
+    assert who(table, "198.51.100.1", "green.example.org") == "stranger:domain:blue"
+    identity = table.identify("198.51.100.1", "udp", "rot.example.net")
+    assert isinstance(identity, Stranger)
+    assert "Request-URI host 'rot.example.net'" in identity.why
+
+
+def test_a_named_domain_goes_before_a_longer_network_without_one() -> None:
+    table = TrunkTable([trunk("named", "10.0.0.0/8", domain="a.example"), trunk("host", "10.1.2.3")])
+    assert who(table, "10.1.2.3", "a.example") == "named"
+    assert who(table, "10.1.2.3", "b.example") == "host"
+    assert who(table, "10.1.2.4", "b.example") == "stranger:domain:named"
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
+@pytest.mark.parametrize("user", [None, "acme", "beta", ""])
+@pytest.mark.parametrize("host", ["acme.example.net", "203.0.113.9", "", "acme"])
+def test_what_anybody_can_write_admits_nobody(transport: str, user: str | None, host: str) -> None:
+    # security F3: the right domain, transport or user name from elsewhere is still a stranger.
+    table = TrunkTable([trunk("acme", "198.51.100.0/24", domain="acme.example.net"),
+                        trunk("beta", "198.51.100.0/24", user="beta")])  # fmt: skip
+    assert isinstance(table.identify("203.0.113.66", transport, host, user), Stranger)
+
+
+def test_a_trunk_that_asks_for_a_password_challenges() -> None:
+    table = TrunkTable([trunk("acme", "198.51.100.0/24", user="alice")])
+    assert who(table, "198.51.100.1") == "digest:acme"
+    assert who(table, "198.51.100.1", user="alice") == "acme"
+    assert who(table, "198.51.100.1", user="bob") == "stranger:user:acme"
+    assert who(table, "203.0.113.1", user="alice") == "stranger:source:acme"
+
+
+def test_users_tell_trunks_of_one_source_apart() -> None:
+    table = TrunkTable([trunk("road", user="alice"), trunk("home", user="bob"), trunk("acme", "198.51.100.0/24")])
+    assert who(table, "203.0.113.1") == "digest:road,home"
+    assert who(table, "203.0.113.1", user="bob") == "home"
+    assert who(table, "2001:db8::1", user="alice") == "road"
+    # A source that is a trunk's own is never asked for a password of those from anywhere.
+    assert who(table, "198.51.100.7") == "acme"
+    assert table.admits_source("203.0.113.1")
+
+
+def test_inside_a_dialog_only_the_source_counts() -> None:
+    # The Request-URI of a BYE is our Contact, not the trunk's domain.
+    table = TrunkTable([trunk("blue", "198.51.100.0/24", domain="blue.example.net"), trunk("red", "198.51.100.9")])
+    assert [found.name for found in table.from_source("198.51.100.9")] == ["red", "blue"]
+    assert table.may_send_from("blue", "198.51.100.200")
+    assert not table.may_send_from("red", "198.51.100.200")
+    assert not table.may_send_from("blue", "203.0.113.1")
+
+
+def test_a_network_named_twice_is_one() -> None:
+    table = TrunkTable([trunk("acme", "198.51.100.0/24", "198.51.100.0/24", user="alice")])
+    assert who(table, "198.51.100.1") == "digest:acme"
+    assert len(table) == 1
+    assert conflicts(list(table)) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        (trunk("a", "10.0.0.0/8"), trunk("b", "10.0.0.0/8"), "neither asks for a password"),
+        (trunk("a", "10.0.0.1"), trunk("b", "192.0.2.0/24", "10.0.0.1"), "both allow 10.0.0.1/32"),
+        (trunk("a", "10.0.0.1", domain="x"), trunk("b", "10.0.0.1", domain="x"), "the same domain 'x'"),
+        (trunk("a", "10.0.0.1", user="u"), trunk("b", "10.0.0.1", user="u"), "the inbound user 'u'"),
+        (trunk("a", user="u"), trunk("b", user="u"), "from anywhere"),
+        (trunk("a", "10.0.0.1", user="u"), trunk("b", "10.0.0.1"), "'b' asks for no password, so 'a' would never"),
+        (trunk("a", "10.0.0.1"), trunk("b", "10.0.0.1", user="u"), "'a' asks for no password, so 'b' would never"),
+    ],
+)
+def test_trunks_that_nothing_tells_apart(first: Trunk, second: Trunk, reason: str) -> None:
+    (conflict,) = conflicts([first, second])
+    assert (conflict.first, conflict.second) == ("a", "b")
+    assert reason in conflict.why
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (trunk("a", "10.0.0.0/8"), trunk("b", "10.1.0.0/16")),
+        (trunk("a", "10.0.0.0/8"), trunk("b", "192.0.2.0/24")),
+        (trunk("a", "10.0.0.1", domain="x"), trunk("b", "10.0.0.1", domain="y")),
+        (trunk("a", "10.0.0.1", domain="x"), trunk("b", "10.0.0.1")),
+        (trunk("a", "10.0.0.1", user="u"), trunk("b", "10.0.0.1", user="v")),
+        (trunk("a", user="u"), trunk("b", "10.0.0.1", user="u")),
+    ],
+)
+def test_trunks_that_something_tells_apart(first: Trunk, second: Trunk) -> None:
+    assert conflicts([first, second]) == []
