@@ -150,8 +150,9 @@ class Forward:
 class NoRoute:
     """No route fits.
 
-    `nearest` is the route with the fewest conditions failed, best one for the number dialled, and `field`, `expected`, `got` the first of them; all are
-    None or empty if there is no route at all. `hint` names the change, where the difference is a familiar one.
+    `nearest` is the route with the fewest conditions failed, best one for the number dialled, and `field`, `expected`,
+    `got` the first of them; all are None or empty if there is no route at all. `hint` names the change, where the
+    difference is a familiar one.
     """
 
     nearest: RouteName | None = None
