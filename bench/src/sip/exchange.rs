@@ -1,0 +1,256 @@
+//! All calls of a run over one transport: places them, keeps their timers, counts what they came to.
+
+use super::call::{Call, Event, Party, Phase, respond};
+use super::message::Message;
+use super::transport::Transport;
+use crate::histogram::Histogram;
+use crate::sys::Epoll;
+use serde_json::{Value, json};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::io;
+
+/// What the calls' signalling came to.
+#[derive(Default)]
+pub struct Counts {
+    /// Calls placed.
+    pub placed: u64,
+    /// Calls answered.
+    pub answered: u64,
+    /// Calls refused, by status.
+    pub refused: BTreeMap<u16, u64>,
+    /// Requests that were never answered.
+    pub timed_out: u64,
+    /// Calls that the far end hung up.
+    pub far_hung_up: u64,
+    /// Calls that we hung up, with an answer to our BYE.
+    pub hung_up: u64,
+    /// Offers of the far end in a call.
+    pub reinvited: u64,
+    /// OPTIONS outside of calls.
+    pub options: u64,
+    /// Messages that name none of our calls.
+    pub unknown: u64,
+    /// INVITE to 100.
+    pub trying: Histogram,
+    /// INVITE to 180 or 183.
+    pub ringing: Histogram,
+    /// INVITE to 200.
+    pub setup: Histogram,
+    /// BYE to its 200.
+    pub teardown: Histogram,
+}
+
+impl Counts {
+    /// Calls refused or never answered.
+    pub fn failed(&self) -> u64 {
+        self.refused.values().sum::<u64>() + self.timed_out
+    }
+}
+
+/// The calls and their transport.
+pub struct Exchange {
+    /// What they share.
+    pub party: Party,
+    /// All calls placed, by number.
+    pub calls: Vec<Call>,
+    /// What they came to.
+    pub counts: Counts,
+    transport: Transport,
+    timers: BinaryHeap<Reverse<(u64, u32)>>,
+    outgoing: Vec<String>,
+    incoming: Vec<(Message, u64)>,
+    /// Distinguishes runs that go on at the same time.
+    pub session: u64,
+}
+
+impl Exchange {
+    /// Readies an exchange; nothing is sent yet.
+    pub fn new(party: Party, transport: Transport) -> Self {
+        let session = party.run;
+        Self {
+            party,
+            calls: Vec::new(),
+            counts: Counts::default(),
+            transport,
+            timers: BinaryHeap::new(),
+            outgoing: Vec::new(),
+            incoming: Vec::new(),
+            session,
+        }
+    }
+
+    /// Adds the transport's socket to a set.
+    pub fn register(&self, epoll: &Epoll, token: u64) -> io::Result<()> {
+        self.transport.register(epoll, token)
+    }
+
+    /// Places a call with this offer and returns its number.
+    pub fn place(&mut self, offer: String, now: u64) -> io::Result<u32> {
+        let index = self.calls.len() as u32;
+        let mut call = Call::new(&self.party, index, offer);
+        call.start(&self.party, now, &mut self.outgoing);
+        self.timers.push(Reverse((call.next_timeout(), index)));
+        self.calls.push(call);
+        self.counts.placed += 1;
+        self.send()?;
+        Ok(index)
+    }
+
+    /// Hangs a call up.
+    pub fn hang_up(&mut self, index: u32, now: u64) -> io::Result<()> {
+        let call = &mut self.calls[index as usize];
+        call.hang_up(&self.party, now, &mut self.outgoing);
+        if call.next_timeout() != u64::MAX {
+            self.timers.push(Reverse((call.next_timeout(), index)));
+        }
+        self.send()
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        for text in self.outgoing.drain(..) {
+            self.transport.send(&text)?;
+        }
+        self.transport.flush()
+    }
+
+    /// Reads what came; call it when the socket is ready.
+    pub fn receive(&mut self, wall_offset: u64, events: &mut Vec<(u32, Event)>) -> io::Result<()> {
+        let mut incoming = std::mem::take(&mut self.incoming);
+        self.transport.receive(wall_offset, &mut incoming)?;
+        for (message, at) in incoming.drain(..) {
+            self.take(&message, at, events);
+        }
+        self.incoming = incoming;
+        self.send()
+    }
+
+    fn take(&mut self, message: &Message, at: u64, events: &mut Vec<(u32, Event)>) {
+        let index = message
+            .header("Call-ID")
+            .and_then(|call_id| Call::index_of(&self.party, call_id));
+        let Some(call) = index.and_then(|index| self.calls.get_mut(index as usize)) else {
+            match message.method() {
+                Some("OPTIONS") => {
+                    self.counts.options += 1;
+                    self.outgoing.push(respond(
+                        message,
+                        200,
+                        "OK",
+                        "Accept: application/sdp\r\n",
+                        "",
+                    ));
+                }
+                Some("ACK") => {}
+                Some(_) => {
+                    self.counts.unknown += 1;
+                    self.outgoing
+                        .push(respond(message, 481, "Call Does Not Exist", "", ""));
+                }
+                None => self.counts.unknown += 1,
+            }
+            return;
+        };
+        let event = if message.status().is_some() {
+            call.receive_response(&self.party, message, at, &mut self.outgoing)
+        } else {
+            call.receive_request(&self.party, message, at, &mut self.outgoing)
+        };
+        if call.next_timeout() != u64::MAX {
+            self.timers.push(Reverse((call.next_timeout(), call.index)));
+        }
+        if let Some(event) = event {
+            self.counts.count(call, &event);
+            events.push((call.index, event));
+        }
+    }
+
+    /// Sends again what is due.
+    pub fn handle_timeouts(&mut self, now: u64, events: &mut Vec<(u32, Event)>) -> io::Result<()> {
+        while let Some(&Reverse((due, index))) = self.timers.peek() {
+            if due > now {
+                break;
+            }
+            self.timers.pop();
+            let call = &mut self.calls[index as usize];
+            if call.next_timeout() > now {
+                continue;
+            }
+            let event = call.handle_timeout(now, &mut self.outgoing);
+            if call.next_timeout() != u64::MAX {
+                self.timers.push(Reverse((call.next_timeout(), index)));
+            }
+            if let Some(event) = event {
+                self.counts.count(call, &event);
+                events.push((index, event));
+            }
+        }
+        self.send()
+    }
+
+    /// Calls that are not over yet.
+    pub fn open(&self) -> usize {
+        self.calls
+            .iter()
+            .filter(|call| call.phase != Phase::Ended)
+            .count()
+    }
+
+    /// Everything counted.
+    pub fn to_json(&self) -> Value {
+        let counts = &self.counts;
+        let refused: serde_json::Map<String, Value> = counts
+            .refused
+            .iter()
+            .map(|(status, count)| (status.to_string(), json!(count)))
+            .collect();
+        json!({
+            "placed": counts.placed,
+            "answered": counts.answered,
+            "refused": refused,
+            "timed_out": counts.timed_out,
+            "hung_up_by_us": counts.hung_up,
+            "hung_up_by_far_end": counts.far_hung_up,
+            "still_open": self.open(),
+            "reinvited": counts.reinvited,
+            "options": counts.options,
+            "unknown_messages": counts.unknown,
+            "garbage_messages": self.transport.garbage,
+            "requests_retransmitted": self.calls.iter().map(|call| u64::from(call.retransmitted)).sum::<u64>(),
+            "finals_repeated_by_far_end": self.calls.iter().map(|call| u64::from(call.repeated)).sum::<u64>(),
+            "invite_to_100": counts.trying.to_json(),
+            "invite_to_180": counts.ringing.to_json(),
+            "invite_to_200": counts.setup.to_json(),
+            "bye_to_200": counts.teardown.to_json(),
+        })
+    }
+}
+
+impl Counts {
+    fn count(&mut self, call: &Call, event: &Event) {
+        let steps = &call.steps;
+        if matches!(event, Event::Answered(_) | Event::Refused(_)) && steps.trying > 0 {
+            self.trying
+                .record(steps.trying.saturating_sub(steps.invite));
+        }
+        match event {
+            Event::Answered(_) => {
+                self.answered += 1;
+                self.setup
+                    .record(steps.answered.saturating_sub(steps.invite));
+                if steps.ringing > 0 {
+                    self.ringing
+                        .record(steps.ringing.saturating_sub(steps.invite));
+                }
+            }
+            Event::Refused(status) => *self.refused.entry(*status).or_default() += 1,
+            Event::TimedOut => self.timed_out += 1,
+            Event::HungUp => {
+                self.hung_up += 1;
+                self.teardown.record(steps.ended.saturating_sub(steps.bye));
+            }
+            Event::FarHungUp => self.far_hung_up += 1,
+            Event::Reinvited(_) => self.reinvited += 1,
+        }
+    }
+}
