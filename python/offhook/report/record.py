@@ -1,7 +1,7 @@
 """The record of a call: one flat row that says who, when, how it went and why it ended."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from offhook.ids import CallId
@@ -56,12 +56,12 @@ class CallRecord:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "CallRecord":
         """Make a record of a mapping; names that this version does not know are left out."""
-        names = {item.name for item in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in names})
+        return cls(**{name: value for name, value in values.items() if name in _NAMES})
 
     def as_dict(self) -> dict[str, Any]:
         """All fields by name, fit for JSON."""
-        return asdict(self)
+        values: dict[str, Any] = {name: getattr(self, name) for name in _NAMES}
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
 
     @property
     def was_answered(self) -> bool:
@@ -72,6 +72,9 @@ class CallRecord:
     def duration_ms(self) -> int | None:
         """From the first INVITE to the end; None while the call is on."""
         return None if self.end_at is None else max(0, self.end_at - self.setup_at)
+
+
+_NAMES = tuple(item.name for item in fields(CallRecord))
 
 
 def billable_seconds(answer_at: int | None, end_at: int) -> int:

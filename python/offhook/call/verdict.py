@@ -1,0 +1,162 @@
+"""What to tell a person about a call: how it ended, how its audio went, and what to change."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from offhook.call.end_reason import EndReason, whose
+from offhook.report.record import CallRecord
+
+Counters = Mapping[str, int | float | str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One line of what happened, `detail` as it was found, `hint` on what to change, and whether all went well."""
+
+    text: str
+    detail: str
+    hint: str
+    good: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AudioLine:
+    """One way of the audio in plain words; `warning` if it is worth a look, with a `hint` on what to change."""
+
+    way: str
+    text: str
+    warning: bool = False
+    hint: str = ""
+
+
+def verdict(record: CallRecord) -> Verdict:
+    """Judge a call in one sentence."""
+    if record.end_reason is None:
+        state = "The call is on." if record.was_answered else "The call is being set up."
+        return Verdict(state, record.end_detail, "", good=True)
+    try:
+        reason = EndReason.of(record.end_reason)
+    except KeyError:
+        return Verdict(f"The call ended: {record.end_reason}.", record.end_detail, "", good=False)
+    if reason.fault == "none":
+        return Verdict(reason.text, record.end_detail, reason.hint, good=True)
+    # A caller who gives up is nobody to be sent a bill for it.
+    text = reason.text if reason.fault == "caller" else f"{reason.text} For {whose(reason.fault)} to fix."
+    return Verdict(text, record.end_detail, reason.hint, good=False)
+
+
+def audio(record: CallRecord) -> list[AudioLine]:
+    """The counters of both ways in plain words; empty if there was no audio to speak of."""
+    if not record.media:
+        return []
+    return [*_from_caller(record.media, record.was_answered), *_to_caller(record.media, record.was_answered)]
+
+
+def agent_audio(record: CallRecord) -> list[AudioLine]:
+    """What went over the agent's connection, in plain words; empty if there was none."""
+    wire = record.wire
+    if not wire:
+        return []
+    heard, spoken = _number(wire, "sent_audio_us") / 1e6, _number(wire, "received_audio_us") / 1e6
+    lost = _number(wire, "sent_dropped_us") / 1e6
+    said = _number(wire, "received_dropped_us") / 1e6
+    lines = [AudioLine("offhook → agent", f"{heard:.1f} s of the caller’s audio sent to the agent")]
+    if lost:
+        lines[0] = AudioLine(
+            "offhook → agent",
+            f"{lines[0].text}, {lost:.1f} s dropped because the agent read too slowly",
+            warning=True,
+            hint=EndReason.AGENT_TOO_SLOW.hint,
+        )
+    if said:
+        text = f"{spoken:.1f} s of speech received from the agent, {said:.1f} s more dropped as too far ahead"
+        lines.append(AudioLine("agent → offhook", text, warning=True, hint=EndReason.AGENT_FLOOD.hint))
+    elif not spoken and record.was_answered:
+        hint = "The agent was connected and silent: look at its log."
+        lines.append(AudioLine("agent → offhook", "the agent never sent any audio", warning=True, hint=hint))
+    else:
+        lines.append(AudioLine("agent → offhook", f"{spoken:.1f} s of speech received from the agent"))
+    garbage = _number(wire, "received_garbage")
+    if garbage:
+        hint = "Check `kind` of the [[agent]]."
+        text = f"{_count(garbage, 'message')} from the agent made no sense"
+        lines.append(AudioLine("", text, warning=True, hint=hint))
+    return lines
+
+
+def _from_caller(media: Counters, answered: bool) -> Iterator[AudioLine]:
+    way = "caller → offhook"
+    received, sent = _number(media, "received_packets"), _number(media, "sent_packets")
+    elsewhere = _number(media, "received_wrong_source")
+    other_codec = _number(media, "received_wrong_payload_type")
+    if not received:
+        if not answered:
+            return
+        text = f"caller audio never arrived: 0 packets in, {sent:,} out"
+        hint = "Open `media.ports` (UDP) in the firewall, and check that `media.advertise` is reachable from outside."
+        if elsewhere:
+            text += f"; {_count(elsewhere, 'packet')} came from an address that this call does not accept"
+            hint = "The caller is behind NAT: set `nat = true` or `media_allow` on the [[trunk]]."
+        elif other_codec:
+            text += f"; {_count(other_codec, 'packet')} came in a codec that was not agreed"
+            hint = "The sending side does not keep to its own SDP; show it the answer below."
+        yield AudioLine(way, text, warning=True, hint=hint)
+        return
+    lost, late = _number(media, "received_lost"), _number(media, "received_late")
+    jitter = _number(media, "received_jitter_us") / 1000
+    share = 100 * lost / (received + lost)
+    text = f"{_count(received, 'packet')}, {_lost(lost, share)}, jitter {jitter:.1f} ms"
+    if late:
+        text += f", {late:,} too late to be heard"
+    bad = share >= 1 or late > received / 100
+    hint = "The way from the caller loses or delays packets: a weak link, or a full one." if bad else ""
+    yield AudioLine(way, text, warning=bad, hint=hint)
+    if other_codec:
+        text = f"{_count(other_codec, 'packet')} in a codec that was not agreed, left out"
+        yield AudioLine("", text, warning=other_codec > received / 100)
+    if elsewhere:
+        text = f"{_count(elsewhere, 'packet')} from an address that this call does not accept, left out"
+        yield AudioLine("", text, warning=elsewhere > received / 100)
+
+
+def _to_caller(media: Counters, answered: bool) -> Iterator[AudioLine]:
+    way = "offhook → caller"
+    sent, speech = _number(media, "sent_packets"), _number(media, "sent_audio_packets")
+    if not sent:
+        if answered:
+            hint = "The caller never named a usable address for its audio, or held the call throughout."
+            yield AudioLine(way, "nothing was sent to the caller", warning=True, hint=hint)
+        return
+    text = f"{_count(sent, 'packet')}: {speech:,} with sound, {_number(media, 'sent_silence_packets'):,} silent"
+    if not speech and answered:
+        hint = "The agent sent no audio, or the call ended before it spoke."
+        yield AudioLine(way, f"{_count(sent, 'packet')}, all silent", warning=True, hint=hint)
+    else:
+        yield AudioLine(way, text)
+    if _number(media, "rtcp_received"):
+        lost = _number(media, "remote_lost")
+        share = 100 * lost / max(1, sent)
+        text = (
+            f"the caller’s side reports {_lost(lost, share)}, jitter {_number(media, 'remote_jitter_us') / 1000:.1f} ms"
+        )
+        if _number(media, "round_trip_us"):
+            text += f", round trip {_number(media, 'round_trip_us') / 1000:.0f} ms"
+        yield AudioLine("", text, warning=share >= 1)
+    underruns = _number(media, "playout_underruns")
+    if underruns:
+        hint = "The agent’s audio comes in fits and starts: its speech is made slower than it is spoken."
+        times = f"the agent’s speech ran dry in mid-sentence {_count(underruns, 'time')}"
+        yield AudioLine("", times, warning=True, hint=hint)
+
+
+def _number(counters: Counters, name: str) -> int:
+    value = counters.get(name)
+    return int(value) if isinstance(value, int | float) else 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _lost(lost: int, share: float) -> str:
+    return "none lost" if lost <= 0 else f"{lost:,} lost ({share:.1f} %)"

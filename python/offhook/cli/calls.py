@@ -1,0 +1,428 @@
+"""`offhook calls`: which calls there were, how one of them went, and who was turned away."""
+
+import json
+import os
+import re
+import sys
+import time
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from offhook.call.verdict import AudioLine, agent_audio, audio, verdict
+from offhook.config.load import default_file
+from offhook.errors import OffhookError
+from offhook.report.ladder import ladder
+from offhook.report.printable import printable
+from offhook.report.record import CallRecord
+from offhook.report.refusals import RefusalRow
+from offhook.report.setup import INTERVALS, OWN_IN_WORDS
+from offhook.report.timeline import Timeline
+from offhook.store.base import CallFilter, StoredCall
+from offhook.store.sqlite import SqliteReader
+
+NOT_FOUND = 1
+USED_WRONGLY = 2
+WIDEST = 140
+
+app = typer.Typer(help="Calls: list them, explain one of them, see who was turned away.", invoke_without_command=True)
+
+Json = Annotated[bool, typer.Option("--json", help="For programs: JSON, all times in UTC milliseconds.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The gateway's TOML file, which says where its records are.")
+]
+StoreUrl = Annotated[
+    str | None, typer.Option("--store", help="The records themselves, such as sqlite:///data/offhook.db.")
+]
+
+
+@app.callback()
+def calls(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 20,
+    since: Annotated[
+        str | None, typer.Option(help="Not older than this: 15m, 2h, 7d, 2026-11-22 or 2026-11-22T16:00.")
+    ] = None,
+    trunk: Annotated[str | None, typer.Option(help="Only calls of this trunk.")] = None,
+    number: Annotated[
+        str | None, typer.Option(help="Only calls whose caller or called number holds these digits.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Only calls that ended so, such as media_timeout.")] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only calls that somebody has to do something about.")
+    ] = False,
+    as_json: Json = False,
+    config: ConfigFile = None,
+    store: StoreUrl = None,
+) -> None:
+    """List the latest calls, newest first. `offhook calls show last` explains the last one."""
+    if context.invoked_subcommand is not None:
+        # Both say where the records are; `show` and `refused` may have been given it here.
+        context.obj = {"config": config, "store": store}
+        return
+    where = CallFilter(since=_since(since), trunk=trunk, number=number, end_reason=reason, failed=failed)
+    found = _reader(config, store).calls(limit, where)
+    if as_json:
+        _print_json([record.as_dict() for record in found])
+        return
+    console = _console()
+    if not found:
+        console.print("No calls yet." if where == CallFilter() else "No such calls.")
+        return
+    for line in _table(found, min(console.width, WIDEST)):
+        _line(console, line)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    call: Annotated[str, typer.Argument(metavar="ID", help="The id of a call, its beginning or its end; or `last`.")],
+    messages: Annotated[bool, typer.Option("--messages", "-m", help="Print the SIP messages whole, too.")] = False,
+    as_json: Json = False,
+    config: ConfigFile = None,
+    store: StoreUrl = None,
+) -> None:
+    """Explain one call: how it ended and why, its set-up, its audio both ways, and its ladder."""
+    above = context.obj or {}
+    reader = _reader(config or above.get("config"), store or above.get("store"))
+    stored = reader.last_call() if call == "last" else reader.call(call)
+    if stored is None:
+        word = "No calls yet." if call == "last" else f"No call {printable(call)}: `offhook calls` lists them."
+        typer.echo(word, err=True)
+        raise typer.Exit(NOT_FOUND)
+    timeline = Timeline.decode(stored.timeline) if stored.timeline is not None else None
+    if as_json:
+        _print_json(_explained(stored, timeline))
+        return
+    console = _console()
+    for line in _explanation(stored, timeline, min(console.width, WIDEST), messages=messages):
+        _line(console, line)
+
+
+@app.command()
+def refused(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many.")] = 20,
+    as_json: Json = False,
+    config: ConfigFile = None,
+    store: StoreUrl = None,
+) -> None:
+    """List who was turned away before it became a call: by source and rule, newest first."""
+    above = context.obj or {}
+    rows = _reader(config or above.get("config"), store or above.get("store")).refused(limit)
+    if as_json:
+        _print_json([asdict(row) for row in rows])
+        return
+    console = _console()
+    if not rows:
+        console.print("Nobody was turned away.")
+        return
+    for line in _refusal_table(rows, min(console.width, WIDEST)):
+        _line(console, line)
+
+
+def store_url(config: Path | None, environ: Mapping[str, str], directory: Path) -> str:
+    """Where the gateway of that configuration keeps its records.
+
+    Reads these two settings only, so that records can be looked at without the gateway's secrets in the environment
+    and while its file is being edited.
+    """
+    path = config or default_file(environ, directory)
+    settings: dict[str, Any] = {}
+    if path is not None:
+        try:
+            settings = tomllib.loads(path.read_text("utf-8-sig"))
+        except OSError as error:
+            raise OffhookError(f"{path}: can't be read: {error.strerror}", code="config_unreadable") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            hint = "name the records with --store"
+            raise OffhookError(f"{path}: is not TOML: {error}", hint=hint, code="config_unreadable") from error
+    base = directory.absolute() if path is None else path.absolute().parent
+    url = _text(settings, "store", "url")
+    if url is None:
+        return f"sqlite:///{base / (_text(settings, 'node', 'data_dir') or './data') / 'offhook.db'}"
+    prefix = "sqlite:///"
+    return f"{prefix}{base / url.removeprefix(prefix)}" if url.startswith(prefix) else url
+
+
+def _text(settings: dict[str, Any], table: str, name: str) -> str | None:
+    section = settings.get(table)
+    value = section.get(name) if isinstance(section, dict) else None
+    return value if isinstance(value, str) and value else None
+
+
+def _reader(config: Path | None, store: str | None) -> SqliteReader:
+    return SqliteReader(store or store_url(config, os.environ, Path()))
+
+
+def _since(text: str | None) -> int | None:
+    """A time ago or a local date and time, as UTC milliseconds."""
+    if text is None:
+        return None
+    ago = re.fullmatch(r"([0-9]{1,6})([smhd])", text.strip())
+    if ago:
+        seconds = int(ago[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[ago[2]]
+        return int((time.time() - seconds) * 1000)
+    try:
+        return int(datetime.fromisoformat(text.strip()).astimezone().timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"{text!r} is no time: write 15m, 2h, 7d or 2026-11-22T16:00") from None
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def _line(console: Console, line: Text) -> None:
+    encoding = console.encoding or "utf-8"
+    try:
+        line.plain.encode(encoding)
+    except UnicodeEncodeError:
+        plain = line.plain.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
+        line = Text(plain, style=line.style)
+    line.rstrip()
+    console.print(line)
+
+
+_PLAIN = str.maketrans({
+    "│": "|", "─": "-", "►": ">", "◄": "<", "⋮": ":", "×": "x", "…": "~", "→": ">", "←": "<", "·": ".", "’": "'",
+    "✔": "*", "✘": "!", "●": "*", "⚠": "!", "µ": "u",
+})  # fmt: skip
+
+
+def _print_json(value: Any) -> None:
+    # ASCII only: no terminal code and no broken text of a caller's gets out of its string.
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+# The list.
+
+
+def _table(records: Iterable[CallRecord], width: int) -> Iterable[Text]:
+    wide = width >= 104
+    spare = max(0, width - (110 if wide else 80))
+    number = 15 + min(5, spare // 6)
+    way = 24 + min(12, spare // 3) if wide else 0
+    columns = [("ID", 6), ("WHEN", 12 if wide else 6), ("FROM", number), ("TO", number)]
+    if wide:
+        columns.append(("TRUNK → ROUTE", way))
+    columns.append(("TALKED", 7))
+    used = sum(size + 2 for _, size in columns)
+    yield Text("  ".join(f"{title:<{size}}" for title, size in columns) + "  ENDED", style="bold")
+    for record in records:
+        judged = verdict(record)
+        when = _when(record.setup_at) if wide else _short_when(record.setup_at)
+        cells = [record.call_id[-6:], when, record.from_number or "–", record.to_number or "–"]
+        if wide:
+            cells.append(" → ".join(part for part in (record.trunk, record.route) if part) or "–")
+        cells.append(_talked(record))
+        line = Text("  ".join(_cell(text, size) for text, (_, size) in zip(cells, columns, strict=True)))
+        ended, style = _ended(record), "green" if judged.good else "red"
+        if judged.good and any(item.warning for item in audio(record)):
+            ended, style = f"{ended} ⚠ {_short_warning(record)}", "yellow"
+        line.append("  " + _cell(ended, max(16, width - used)).rstrip(), style=style)
+        yield line
+
+
+def _short_warning(record: CallRecord) -> str:
+    if not record.media.get("received_packets"):
+        return "no caller audio"
+    if not record.media.get("sent_audio_packets"):
+        return "no agent audio"
+    return "audio"
+
+
+def _ended(record: CallRecord) -> str:
+    if record.end_reason is not None:
+        return record.end_reason
+    return "talking" if record.was_answered else "ringing"
+
+
+def _talked(record: CallRecord) -> str:
+    if record.answer_at is None:
+        return "–"
+    return _duration((record.end_at or int(time.time() * 1000)) - record.answer_at)
+
+
+def _refusal_table(rows: Iterable[RefusalRow], width: int) -> Iterable[Text]:
+    columns = [("LAST", 12), ("SOURCE", 22), ("TIMES", 7), ("RULE", 18)]
+    used = sum(size + 2 for _, size in columns)
+    yield Text("  ".join(f"{title:<{size}}" for title, size in columns) + "  WHAT", style="bold")
+    for row in rows:
+        source = f"{row.source} {row.transport}".strip()
+        cells = [_when(row.last_at), source, f"{row.count:,}", row.rule]
+        line = Text("  ".join(_cell(text, size) for text, (_, size) in zip(cells, columns, strict=True)))
+        nearest = f" (nearest: {printable(row.nearest)})" if row.nearest else ""
+        room = max(16, width - used - cell_len(nearest))
+        line.append("  " + _cell(row.value, room).rstrip() + nearest)
+        yield line
+
+
+# The explanation of one call.
+
+
+def _explained(stored: StoredCall, timeline: Timeline | None) -> dict[str, Any]:
+    record = stored.record
+    return {
+        "call": record.as_dict(),
+        "verdict": asdict(verdict(record)),
+        "audio": [asdict(line) for line in (*audio(record), *agent_audio(record))],
+        "timeline": timeline.as_dict() if timeline is not None else None,
+    }
+
+
+def _explanation(stored: StoredCall, timeline: Timeline | None, width: int, *, messages: bool) -> Iterable[Text]:
+    record = stored.record
+    began = datetime.fromtimestamp(record.setup_at / 1000, UTC).astimezone()
+    title = f"Call {printable(record.call_id)}"
+    when = f"{began:%d %b %Y %H:%M:%S %Z}"
+    yield Text(set_cell_size(title, max(len(title) + 2, width - len(when))) + when, style="bold")
+    yield Text("")
+    yield from _verdict(record, width)
+    yield Text("")
+    yield from _facts(record, width)
+    yield from _set_up(record)
+    yield from _audio(record, width)
+    if timeline is None:
+        yield from _heading("Ladder")
+        kept = "It is written when the call ends." if record.end_reason is None else "It was not kept for this call."
+        yield Text(f"  {kept}", style="dim")
+        return
+    yield from _heading("Ladder")
+    tones = {"plain": "", "good": "green", "bad": "red", "quiet": "dim", "title": "bold"}
+    for row in ladder(timeline, width, caller=_caller(record)):
+        yield Text(row.text, style=tones[row.tone])
+    if messages:
+        yield from _messages(timeline)
+    elif any(entry.kind == "sip" for entry in timeline.entries):
+        yield Text("")
+        yield Text(f"  offhook calls show {record.call_id[-6:]} --messages  prints the SIP messages whole", style="dim")
+
+
+def _verdict(record: CallRecord, width: int) -> Iterable[Text]:
+    judged = verdict(record)
+    on = record.end_reason is None
+    mark, style = ("●", "bold cyan") if on else ("✔", "bold green") if judged.good else ("✘", "bold red")
+    yield from _wrapped(f"{mark} ", printable(judged.text), width, style)
+    if judged.detail:
+        yield from _wrapped("  ", printable(judged.detail), width)
+    if judged.hint:
+        yield from _wrapped("  What to change: ", printable(judged.hint), width)
+
+
+def _facts(record: CallRecord, width: int) -> Iterable[Text]:
+    yield from _fact("From", record.from_number, width)
+    yield from _fact("To", record.to_number, width)
+    way = [f"trunk {record.trunk}" if record.trunk else "", f"route {record.route}" if record.route else ""]
+    yield from _fact("Way", " → ".join(part for part in (*way, record.destination or "") if part), width)
+    if record.answer_at is not None:
+        billed = f", {record.billable_seconds} s billable" if record.billable_seconds is not None else ""
+        yield from _fact("Talked", f"{_talked(record)}{billed}", width)
+    signalling = f"{record.remote_signalling or '?'} by {(record.transport or '?').upper()}"
+    yield from _fact("SIP", signalling + (f", Call-ID {record.sip_call_id}" if record.sip_call_id else ""), width)
+    if record.sip_status is not None:
+        yield from _fact("Our answer", f"SIP {record.sip_status}", width)
+    if record.codec:
+        where = f", caller {record.remote_media}" if record.remote_media else ""
+        ours = f", offhook {record.local_media}" if record.local_media else ""
+        yield from _fact("Codec", f"{record.codec}{where}{ours}", width)
+    if record.user_agent:
+        yield from _fact("Device", record.user_agent, width)
+
+
+def _fact(name: str, text: str | None, width: int) -> Iterable[Text]:
+    if text:
+        yield from _wrapped(f"  {name:<13}", printable(text), width)
+
+
+def _set_up(record: CallRecord) -> Iterable[Text]:
+    if not record.intervals:
+        return
+    yield from _heading("Set-up")
+    words = {name: text for name, (_, _, text) in INTERVALS.items()}
+    for name, text in words.items():
+        value = record.intervals.get(name)
+        if value is not None:
+            yield Text(f"  {text:<52}{_milliseconds(value):>11}")
+        if name == "answer" and (own := record.intervals.get("own")) is not None:
+            yield Text(f"    {OWN_IN_WORDS:<50}{_milliseconds(own):>11}", style="dim")
+
+
+def _audio(record: CallRecord, width: int) -> Iterable[Text]:
+    lines: list[AudioLine] = [*audio(record), *agent_audio(record)]
+    if not lines:
+        return
+    yield from _heading("Audio")
+    for line in lines:
+        style = "yellow" if line.warning else ""
+        yield from _wrapped(f"  {line.way:<18}", printable(line.text), width, style)
+        if line.hint:
+            yield from _wrapped(" " * 20, f"→ {line.hint}", width, "dim")
+
+
+def _messages(timeline: Timeline) -> Iterable[Text]:
+    yield from _heading("Messages")
+    for entry in timeline.entries:
+        if entry.kind != "sip":
+            continue
+        towards = "from" if entry.fields.get("direction") == "in" else "to"
+        remote = printable(str(entry.fields.get("remote", "")))
+        yield Text(f"  {_milliseconds(entry.at_ms)} {towards} {remote}", style="bold")
+        text = str(entry.fields.get("text", "")).replace("\r\n", "\n").rstrip("\n")
+        yield from (Text(f"    {line}") for line in printable(text, keep_lines=True).split("\n"))
+        yield Text("")
+
+
+def _caller(record: CallRecord) -> str:
+    return f"caller {record.remote_signalling}" if record.remote_signalling else "caller"
+
+
+def _heading(text: str) -> Iterable[Text]:
+    yield Text("")
+    yield Text(text, style="bold")
+
+
+def _wrapped(head: str, text: str, width: int, style: str = "") -> Iterable[Text]:
+    """`head` and `text`, further lines set in under the text."""
+    room = max(20, width - cell_len(head))
+    line = ""
+    for word in text.split(" "):
+        if line and cell_len(line) + 1 + cell_len(word) > room:
+            yield Text(head + line, style=style)
+            head, line = " " * cell_len(head), word
+        else:
+            line = f"{line} {word}" if line else word
+    yield Text(head + line, style=style)
+
+
+def _cell(text: str, size: int) -> str:
+    text = printable(text)
+    return set_cell_size(text, size) if cell_len(text) <= size else set_cell_size(text, size - 1) + "…"
+
+
+def _when(at: int) -> str:
+    return f"{datetime.fromtimestamp(at / 1000, UTC).astimezone():%d %b %H:%M}"
+
+
+def _short_when(at: int) -> str:
+    """The time of a call of today, the day of an older one."""
+    began = datetime.fromtimestamp(at / 1000, UTC).astimezone()
+    return f"{began:%H:%M}" if began.date() == datetime.now(UTC).astimezone().date() else f"{began:%d %b}"
+
+
+def _duration(ms: int) -> str:
+    minutes, seconds = divmod(max(0, ms) // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:,.1f} ms" if value < 10_000 else f"{value / 1000:,.1f} s"

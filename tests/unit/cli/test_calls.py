@@ -1,0 +1,211 @@
+"""`offhook calls` tells a newcomer what happened, a program all of it, and a terminal nothing it would act on."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from typer.testing import CliRunner, Result
+
+from offhook.cli.calls import app, store_url
+from offhook.config.load import load
+from offhook.errors import OffhookError
+from offhook.ids import CallId
+from offhook.report.record import CallRecord
+from offhook.report.refusals import RefusalRow
+from offhook.report.timeline import Timeline
+from offhook.store.base import StoreError
+from offhook.store.sqlite import CallStore
+
+pytestmark = pytest.mark.unit
+
+NASTY = "\x1b[2J\u202e=cmd()'; DROP\r\nX"
+BEGAN = 1_795_000_000_000
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/offhook.db"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[CallStore]:
+    with CallStore(url) as store:
+        yield store
+
+
+def call(name: str, **values: Any) -> CallRecord:
+    usual = {"trunk": "acme", "route": "sales", "from_number": "+14155550100", "to_number": "+14155550123"}
+    return CallRecord.of({"call_id": CallId(name), "setup_at": BEGAN, **usual, **values})
+
+
+def offhook(url: str, *arguments: str, width: int = 100) -> Result:
+    return CliRunner().invoke(app, ["--store", url, *arguments], env={"COLUMNS": str(width), "TZ": "UTC"})
+
+
+def put_one_way_call(store: CallStore) -> None:
+    timeline = Timeline(CallId("01aaaaaaaaaaaaaaaaaabbbbbb"), started=0.0)
+    invite = f"INVITE sip:{NASTY[:4]}@gw SIP/2.0\r\nCSeq: 1 INVITE\r\nAuthorization: Digest response=s3cret\r\n\r\n"
+    timeline.add_sip(0.0, "in", invite.encode(), transport="udp", remote="192.0.2.1:5060")
+    timeline.add("agent", 0.01, note=NASTY)
+    store.finish(
+        call(
+            timeline.call_id, answer_at=BEGAN + 40, end_at=BEGAN + 60_040, end_reason="media_timeout", sip_status=200,
+            fault="carrier", billable_seconds=60, end_detail=NASTY, user_agent=NASTY, from_number=NASTY,
+            intervals={"answer": 40.25, "own": 3.5}, media={"received_packets": 0, "sent_packets": 3_000},
+            remote_signalling="192.0.2.1:5060", transport="udp", codec="PCMU",
+        ),
+        timeline,
+    )  # fmt: skip
+    assert store.flush()
+
+
+def test_no_calls_yet(store: CallStore, url: str) -> None:
+    result = offhook(url)
+    assert (result.exit_code, result.stdout) == (0, "No calls yet.\n")
+    assert offhook(url, "--trunk", "x").stdout == "No such calls.\n"
+    assert offhook(url, "show", "last").exit_code == 1
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_list_fits_the_terminal(store: CallStore, url: str, width: int) -> None:
+    put_one_way_call(store)
+    store.begin(call("02", setup_at=BEGAN + 1))
+    good = {"answer_at": BEGAN, "end_at": BEGAN + 65_000, "end_reason": "caller_hung_up", "fault": "none"}
+    store.finish(call("03", setup_at=BEGAN + 2, media={"received_packets": 0, "sent_packets": 1}, **good), None)
+    store.flush()
+    lines = offhook(url, width=width).stdout.splitlines()
+    assert len(lines) == 4
+    assert lines[0].split()[:4] == ["ID", "WHEN", "FROM", "TO"]
+    assert all(cell_len(line) <= width for line in lines)
+    assert "caller_hung_up ⚠" in lines[1]
+    assert "1:05" in lines[1]
+    assert lines[2].endswith("ringing")
+    assert lines[3].endswith("media_timeout")
+    assert "\x1b" not in "".join(lines)
+    assert "\\x1b[2J\\u202e" in lines[3] or width == 80
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_one_call_explained(store: CallStore, url: str, width: int) -> None:
+    put_one_way_call(store)
+    result = offhook(url, "show", "bbbbbb", width=width)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("Call 01aaaaaaaaaaaaaaaaaabbbbbb")
+    text = " ".join(result.stdout.split())
+    assert lines[2].startswith("✘ No audio packets came from the caller for too long.")
+    assert "What to change: If none ever came, open `media.ports` (UDP) in the firewall" in text
+    assert "INVITE received → 200 OK sent 40.2 ms" in text
+    assert "caller audio never arrived: 0 packets in, 3,000 out" in text
+    assert "── INVITE ─" in text
+    assert all(cell_len(line) <= width for line in lines)
+    assert "\x1b" not in result.stdout
+    assert "\u202e" not in result.stdout
+    assert "s3cret" not in result.stdout
+
+
+def test_whole_messages_are_printed_safely(store: CallStore, url: str) -> None:
+    put_one_way_call(store)
+    shown = offhook(url, "show", "last", "--messages").stdout
+    assert "    INVITE sip:\\x1b[2J@gw SIP/2.0\n    CSeq: 1 INVITE\n    Authorization: Digest ***\n" in shown
+
+
+def test_json_is_ascii_and_whole(store: CallStore, url: str) -> None:
+    put_one_way_call(store)
+    listed = offhook(url, "--json").stdout
+    assert listed.isascii()
+    assert "\x1b" not in listed
+    assert json.loads(listed)[0]["end_detail"] == NASTY
+    shown = json.loads(offhook(url, "show", "01aa", "--json").stdout)
+    assert shown["call"]["end_reason"] == "media_timeout"
+    assert shown["verdict"]["good"] is False
+    assert shown["audio"][0]["warning"] is True
+    assert [entry["kind"] for entry in shown["timeline"]["entries"]] == ["sip", "agent"]
+
+
+def test_a_call_that_is_on_has_no_ladder_yet(store: CallStore, url: str) -> None:
+    store.begin(call("01on"))
+    store.flush()
+    shown = offhook(url, "show", "01on").stdout
+    assert "● The call is being set up." in shown
+    assert "It is written when the call ends." in shown
+
+
+def test_refused(store: CallStore, url: str) -> None:
+    assert offhook(url, "refused").stdout == "Nobody was turned away.\n"
+    store.refusals([RefusalRow("192.0.2.66", "udp", "no_trunk", f"INVITE {NASTY}", "acme", BEGAN, BEGAN, 1_243)])
+    store.flush()
+    result = offhook(url, "refused", width=120)
+    assert "1,243    no_trunk" in result.stdout
+    assert "(nearest: acme)" in result.stdout
+    assert "\x1b" not in result.stdout
+    assert json.loads(offhook(url, "refused", "--json").stdout)[0]["count"] == 1_243
+
+
+def test_filters_reach_the_store(store: CallStore, url: str) -> None:
+    put_one_way_call(store)
+    for arguments, count in [
+        (["--trunk", "acme"], 1),
+        (["--trunk", "other"], 0),
+        (["--failed"], 1),
+        (["--reason", "no_ack"], 0),
+        (["--number", "5550123"], 1),
+        (["--since", "2026-11-01"], 1),
+        (["--since", "2030-01-01T10:00"], 0),
+    ]:
+        assert len(json.loads(offhook(url, *arguments, "--json").stdout)) == count, arguments
+
+
+@pytest.mark.parametrize("arguments", [["--since", "yesterday"], ["--limit", "0"], ["show"], ["--nonsense"]])
+def test_used_wrongly_is_exit_2(store: CallStore, url: str, arguments: list[str]) -> None:
+    assert offhook(url, *arguments).exit_code == 2
+
+
+def test_an_id_that_is_not_there_or_fits_several(store: CallStore, url: str) -> None:
+    store.begin(call("01aaaa"))
+    store.begin(call("01bbbb"))
+    store.flush()
+    missing = offhook(url, "show", "zzz\x1b")
+    assert missing.exit_code == 1
+    assert "No call zzz\\x1b" in missing.stderr
+    assert isinstance(offhook(url, "show", "01").exception, StoreError)
+
+
+def test_a_terminal_without_unicode_gets_ascii(store: CallStore, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_one_way_call(store)
+    runner = CliRunner(charset="ascii")
+    result = runner.invoke(app, ["--store", url, "show", "last"], env={"COLUMNS": "80"})
+    assert result.exit_code == 0, result.exception
+    assert result.stdout.isascii()
+    assert "|-- INVITE ---" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        '[node]\ndata_dir = "here"\n',
+        '[store]\nurl = "sqlite:///x/y.db"\n',
+        '[store]\nurl = "sqlite:////abs/y.db"\n',
+    ],
+)
+def test_the_records_are_looked_for_where_the_gateway_keeps_them(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "offhook.toml"
+    file.write_text(text)
+    assert store_url(file, {}, tmp_path) == load(file, {}).store_url
+    assert store_url(None, {}, tmp_path) == load(file, {}).store_url
+    assert store_url(None, {"OFFHOOK_CONFIG": str(file)}, Path("/")) == load(file, {}).store_url
+
+
+def test_records_without_a_file_and_with_a_broken_one(tmp_path: Path) -> None:
+    assert store_url(None, {}, tmp_path) == f"sqlite:///{tmp_path}/data/offhook.db"
+    for content in (None, "not = [toml"):
+        file = tmp_path / "broken.toml"
+        if content is not None:
+            file.write_text(content)
+        with pytest.raises(OffhookError) as caught:
+            store_url(file, {}, tmp_path)
+        assert caught.value.code == "config_unreadable"
