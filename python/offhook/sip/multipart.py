@@ -65,8 +65,10 @@ def _next_delimiter(body: bytes, delimiter: bytes, start: int) -> int:
     """Find a delimiter that begins a line at or after `start`, -1 if there is none."""
     position = start
     while (at := body.find(delimiter, position)) >= 0:
-        rest = body[at + len(delimiter) : at + len(delimiter) + 1]
-        if (at == 0 or body[at - 1] == 0x0A) and rest in (b"", b"\r", b"\n", b" ", b"\t", b"-"):
+        after = at + len(delimiter)
+        if body.startswith(b"--", after):
+            after += 2
+        if (at == 0 or body[at - 1] == 0x0A) and body[after : after + 1] in (b"", b"\r", b"\n", b" ", b"\t"):
             return at
         position = at + 1
     return -1
