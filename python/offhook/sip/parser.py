@@ -15,7 +15,7 @@ from offhook.errors import LocalProtocolError, RemoteProtocolError
 from offhook.sip.grammar import WSP, excerpt, fail, has_bare_control, is_token, parse_uint
 from offhook.sip.headers.names import KEYS, SINGLES, header_key, wire_name
 from offhook.sip.headers.via import Via
-from offhook.sip.message import METHODS, Headers, Message, Request, Response
+from offhook.sip.message import METHODS, SIP_VERSION, Headers, Message, Request, Response
 from offhook.sip.uri import OtherUri, Uri, parse_uri
 
 _CONTROLS: Final = bytes({*range(32), 127} - {9, 10, 13})
@@ -248,7 +248,8 @@ class StreamParser:
         try:
             text = _checked_text(section, line_end, self._limits)
             lines = _lines(text, line_end)
-            if not (lines[0].endswith(" SIP/2.0") or lines[0].startswith("SIP/2.0 ")):
+            words = lines[0].split(" ")
+            if words[0] != SIP_VERSION and not (len(words) == 3 and words[2] == SIP_VERSION and is_token(words[0])):
                 return None
             named = [line.partition(":") for line in lines[1:]]
             lengths = [value for name, _, value in named if header_key(name.rstrip(WSP)) == "Content-Length"]
