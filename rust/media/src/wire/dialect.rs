@@ -116,22 +116,15 @@ pub(super) enum Now {
     If(FieldId),
 }
 
-/// How to tell that the agent speaks another dialect than the one that we dialled it with.
+/// How to tell that the agent speaks another dialect than the one that we dialled it with: a field that has one of these
+/// values, in a message that ours doesn't know.
 #[derive(Debug, Clone)]
 pub(super) struct Foreign {
     pub dialect: Box<str>,
-    pub sign: Sign,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Sign {
-    /// A binary message, where ours has none.
-    Binary,
-    /// A field that has one of these values.
-    Field {
-        field: FieldId,
-        values: Vec<Box<str>>,
-    },
+    pub field: FieldId,
+    pub values: Vec<Box<str>>,
+    /// This field must be there too.
+    pub beside: Option<FieldId>,
 }
 
 /// A compiled description, shared by all wires that speak it.
@@ -583,22 +576,24 @@ impl<'a> Part<'a> {
         for (index, item) in items.iter().enumerate() {
             let part = Part::new(item, format!("foreign[{index}]"))?;
             let dialect = part.string("dialect")?.into();
-            let sign = if part.has("binary") {
-                part.only(&["dialect", "binary"])?;
-                Sign::Binary
+            part.only(&["dialect", "field", "values", "beside"])?;
+            let values = part
+                .strings("values")?
+                .into_iter()
+                .map(String::into_boxed_str)
+                .collect();
+            let field = part.path("field", paths)?;
+            let beside = if part.has("beside") {
+                Some(part.path("beside", paths)?)
             } else {
-                part.only(&["dialect", "field", "values"])?;
-                let values = part
-                    .strings("values")?
-                    .into_iter()
-                    .map(String::into_boxed_str)
-                    .collect();
-                Sign::Field {
-                    field: part.path("field", paths)?,
-                    values,
-                }
+                None
             };
-            foreign.push(Foreign { dialect, sign });
+            foreign.push(Foreign {
+                dialect,
+                field,
+                values,
+                beside,
+            });
         }
         Ok(foreign)
     }

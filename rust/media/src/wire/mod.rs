@@ -16,6 +16,9 @@ pub mod upgrade;
 mod url;
 mod websocket;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +36,7 @@ pub use websocket::FrameError;
 
 use crate::clock::{Time, duration_of, earliest};
 use crate::convert::AudioFormat;
-use dialect::{Action, Now, Rule, Sign};
+use dialect::{Action, Now, Rule};
 use flood::{Ahead, Budget};
 use json::{Field, FieldId, Fields, RawStr};
 use outgoing::{Kind, Outgoing};
@@ -443,32 +446,24 @@ impl Wire {
             core.flood(sink);
         }
         let mut input = bytes;
-        let mut frames = decoder.frames();
+        let before = decoder.frames();
+        let mut charged = 0;
         while core.state != State::Closed {
             let message = match decoder.receive(&mut input) {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
                 Err(error) => {
-                    core.fail(
-                        CloseCause::ProtocolError,
-                        error.close_code(),
-                        &error.to_string(),
-                        sink,
-                    );
-                    break;
+                    let reason = error.to_string();
+                    core.fail(CloseCause::ProtocolError, error.close_code(), &reason, sink);
+                    return;
                 }
             };
             core.handle_message(now, message, sink);
-            // Fragments are counted with the message that they make, so that no number of empty ones is free.
-            let total = decoder.frames();
-            if !core.frames.spend(now, total - frames) {
-                core.flood(sink);
-            }
-            frames = total;
+            charged += 1;
+            core.charge_frames(now, 1, sink);
         }
-        if core.state != State::Closed && !core.frames.spend(now, decoder.frames() - frames) {
-            core.flood(sink);
-        }
+        // What made no message yet costs, too, so that no number of empty fragments is free.
+        core.charge_frames(now, decoder.frames() - before - charged, sink);
     }
 
     /// The socket has ended or failed.
@@ -523,13 +518,13 @@ impl Wire {
                 sink,
             );
         }
-        if let (Some(at), Some(interval)) = (core.next_ping, core.limits.ping_interval) {
-            if at <= now {
-                core.next_ping = Some(now + interval);
-                core.silent_at.get_or_insert(now + core.limits.pong_timeout);
-                core.stats.sent_pings.add(1);
-                core.control(Opcode::Ping, b"");
-            }
+        if let (Some(at), Some(interval)) = (core.next_ping, core.limits.ping_interval)
+            && at <= now
+        {
+            core.next_ping = Some(now + interval);
+            core.silent_at.get_or_insert(now + core.limits.pong_timeout);
+            core.stats.sent_pings.add(1);
+            core.control(Opcode::Ping, b"");
         }
     }
 
@@ -673,17 +668,9 @@ impl Core {
     fn handle_binary(&mut self, now: Time, bytes: &[u8], sink: &mut impl WireSink) {
         match self.dialect.framing {
             Framing::Binary => {
-                let mut audio = std::mem::take(&mut self.audio);
-                self.accept_audio(now, bytes, &mut audio, sink);
-                self.audio = audio;
+                self.with_audio(|core, audio| core.accept_audio(now, bytes, audio, sink));
             }
             Framing::Base64 => {
-                let foreign = self
-                    .dialect
-                    .foreign
-                    .iter()
-                    .position(|foreign| matches!(foreign.sign, Sign::Binary));
-                self.tell_wrong_dialect(foreign, sink);
                 self.garbage(Garbage::UnexpectedBinary, sink);
             }
         }
@@ -709,17 +696,26 @@ impl Core {
         };
         let rule = kind.and_then(|kind| dialect.rules.iter().find(|rule| kind.equals(&rule.kind)));
         let Some(Rule { action, tell, .. }) = rule else {
-            let foreign = dialect.foreign.iter().position(|foreign| match &foreign.sign {
-                Sign::Binary => false,
-                Sign::Field { field, values } => {
-                    matches!(fields[*field], Field::Str(found) if values.iter().any(|value| found.equals(value)))
-                }
+            let foreign = dialect.foreign.iter().find(|foreign| {
+                let has = |field: FieldId| !matches!(fields[field], Field::Missing);
+                let spoken = match fields[foreign.field] {
+                    Field::Str(found) => foreign.values.iter().any(|value| found.equals(value)),
+                    _ => false,
+                };
+                spoken && foreign.beside.is_none_or(has)
             });
-            self.tell_wrong_dialect(foreign, sink);
+            if let Some(foreign) = foreign.filter(|_| !self.told_wrong_dialect) {
+                self.told_wrong_dialect = true;
+                sink.wrong_dialect(&foreign.dialect);
+            }
             return self.tell(text, sink);
         };
-        self.act(now, *action, &fields, sink)?;
-        if *tell { self.tell(text, sink) } else { Ok(()) }
+        let acted = self.act(now, *action, &fields, sink);
+        // Python is told what Rust could not do, too: it may be reason enough to end the call.
+        if *tell && self.state == State::Open {
+            self.tell(text, sink)?;
+        }
+        acted
     }
 
     fn act(
@@ -732,13 +728,12 @@ impl Core {
         match action {
             Action::Audio { payload } => {
                 let payload = string(fields, payload, "its audio payload")?;
-                let mut audio = std::mem::take(&mut self.audio);
-                let decoded = decode_base64(payload, &mut audio, &mut self.text);
-                if let Some(length) = decoded {
-                    self.accept_decoded(now, length, &mut audio, sink);
-                }
-                self.audio = audio;
-                decoded.map(|_| ()).ok_or(Garbage::NotBase64)
+                self.with_audio(|core, audio| {
+                    let length =
+                        decode_base64(payload, audio, &mut core.text).ok_or(Garbage::NotBase64)?;
+                    core.accept_decoded(now, length, audio, sink);
+                    Ok(())
+                })
             }
             Action::Mark { name } => {
                 let name = string(fields, name, "the name of the mark")?.text(&mut self.text);
@@ -883,6 +878,16 @@ impl Core {
         self.deliver(now, &buffer[..length], sink);
     }
 
+    /// Take the buffer of agent audio for as long as `self` is needed beside it.
+    fn with_audio<T>(&mut self, work: impl FnOnce(&mut Self, &mut Vec<u8>) -> T) -> T {
+        let mut audio = std::mem::take(&mut self.audio);
+        let result = work(self, &mut audio);
+        if audio.capacity() <= websocket::KEEP_CAPACITY {
+            self.audio = audio;
+        }
+        result
+    }
+
     fn deliver(&mut self, now: Time, audio: &[u8], sink: &mut impl WireSink) {
         if audio.is_empty() {
             return;
@@ -912,13 +917,6 @@ impl Core {
         Ok(())
     }
 
-    fn tell_wrong_dialect(&mut self, foreign: Option<usize>, sink: &mut impl WireSink) {
-        if let Some(index) = foreign.filter(|_| !self.told_wrong_dialect) {
-            self.told_wrong_dialect = true;
-            sink.wrong_dialect(&self.dialect.foreign[index].dialect);
-        }
-    }
-
     fn garbage(&mut self, garbage: Garbage, sink: &mut impl WireSink) {
         self.stats.received_garbage.add(1);
         self.garbage += 1;
@@ -942,6 +940,12 @@ impl Core {
                 ..Filling::default()
             };
             self.send_template(|dialect| dialect.error.as_ref(), filling);
+        }
+    }
+
+    fn charge_frames(&mut self, now: Time, count: u64, sink: &mut impl WireSink) {
+        if count > 0 && !self.frames.spend(now, count) {
+            self.flood(sink);
         }
     }
 

@@ -233,13 +233,12 @@ impl Compiler<'_> {
             }
             Value::Object(entries) => match entries.get("$") {
                 Some(Value::String(name)) if entries.len() == 1 => match self.named(name)? {
-                    gap @ (Gap::Payload
+                    Gap::Payload
                     | Gap::Name
                     | Gap::Digit
                     | Gap::Code
                     | Gap::Message
-                    | Gap::Fixed(_)) => {
-                        let _ = gap;
+                    | Gap::Fixed(_) => {
                         return Err(
                             self.wrong(format!("`{name}` is text: write it as \"{{{name}}}\""))
                         );

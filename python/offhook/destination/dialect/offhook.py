@@ -1,0 +1,245 @@
+"""offhook.v1, our own wire: JSON for control, binary messages for audio (docs/reference/offhook-protocol.md).
+
+Audio, `mark`, `clear`, `dtmf` and the hang-up are done by Rust in stream order; `ready`, `reject` and what else an
+agent says are read here.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from offhook.destination.dialect.description import Description, Foreign
+from offhook.destination.dialect.facts import AgentFacts, clean
+
+SUBPROTOCOL: Final = "offhook.v1"
+"""What the agent must choose in the upgrade."""
+
+FRAME_MS: Final = 20
+"""Length of each binary message to the agent."""
+
+FORMATS: Final = ("pcm16/16000", "pcm16/8000", "pcm16/24000", "pcm16/48000", "pcmu/8000")
+"""The audio that an agent may choose, the default first; both directions are the same."""
+
+MAX_REASON: Final = 123
+"""Characters of a reason that is kept."""
+
+REJECT_STATUSES: Final = frozenset({403, 404, 410, 480, 484, 486, 488, 500, 503, 600, 603, 604, 606, 607, 608})
+"""The SIP statuses that an agent may refuse a call with: those that make a carrier do something sensible."""
+
+DEFAULT_REJECT_STATUS: Final = 603
+
+OFFHOOK = Description(
+    name="offhook",
+    subprotocol=SUBPROTOCOL,
+    framing="binary",
+    formats=FORMATS,
+    frame_ms=FRAME_MS,
+    send={
+        "mark": {"type": "mark", "name": "{name}"},
+        "dtmf": {
+            "type": "dtmf",
+            "digit": "{digit}",
+            "duration_ms": {"$": "duration_ms"},
+            "at_ms": {"$": "timestamp_ms"},
+        },
+        "cleared": {
+            "type": "cleared",
+            "played_ms": {"$": "played_ms"},
+            "dropped_ms": {"$": "dropped_ms"},
+            "marks": {"$": "marks"},
+        },
+        "error": {"type": "error", "code": "{code}", "message": "{message}"},
+    },
+    type_path="type",
+    messages={
+        "ready": {"do": "format", "encoding": "audio.encoding", "rate": "audio.rate", "tell": True},
+        "mark": {"do": "mark", "name": "name"},
+        "clear": {"do": "clear"},
+        "dtmf": {"do": "dtmf", "digits": "digits"},
+        "hangup": {"do": "hang_up", "now": "now", "tell": True},
+    },
+    foreign=(
+        Foreign("twilio", "event", ("media", "mark", "clear"), beside="streamSid"),
+        Foreign("plivo", "event", ("playAudio", "checkpoint", "clearAudio")),
+    ),
+)
+"""The description for Rust."""
+
+
+# What we say
+
+
+def ringing(facts: AgentFacts, audio: str, *, ready_within_ms: int) -> str:
+    """The call rings: its facts, the audio that is spoken unless `ready` says otherwise, and the time there is.
+
+    `audio` is the wire's format, `encoding/rate`.
+    """
+    return _message(
+        "ringing",
+        call_id=facts.call_id,
+        from_number=clean(facts.from_number),
+        to_number=clean(facts.to_number),
+        display_name=clean(facts.display_name),
+        trunk=facts.trunk,
+        route=facts.route,
+        sip_call_id=clean(facts.sip_call_id),
+        headers=facts.clean_headers(),
+        audio=_audio(audio),
+        formats=[_format(name) for name in FORMATS],
+        ready_within_ms=ready_within_ms,
+    )
+
+
+def start(audio: str) -> str:
+    """The call has been answered: from here on the caller's audio comes, in `audio`, `encoding/rate`."""
+    return _message("start", audio=_audio(audio))
+
+
+def end(reason: str, text: str = "") -> str:
+    """The call is over; `reason` is a slug of docs/reference/end-reasons.md. The close with code 1000 follows."""
+    return _message("end", reason=reason, text=clean(text))
+
+
+def error(code: str, message: str) -> str:
+    """Something that the agent said was not taken."""
+    return _message("error", code=code, message=message[:300])
+
+
+# What the agent says
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The agent takes the call. `audio` is the format that it chose, `encoding/rate`, or None for the one offered."""
+
+    audio: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """The agent doesn't take the call; `status` is the SIP status for the caller's side."""
+
+    status: int = DEFAULT_REJECT_STATUS
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """The agent ended the call; Rust is doing it, `now` or after what is queued has been played."""
+
+    now: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A message of a type that this version doesn't know: to be ignored, counted, and told once."""
+
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A message that can't be taken; `code` and `message` are for `error()`. `type` is "" if it has none."""
+
+    type: str
+    code: str
+    message: str
+
+
+AgentMessage = Ready | Reject | HangUp | Unknown | Invalid
+"""What an agent may say to Python, to be matched whole."""
+
+
+def parse(text: str, *, offered: str = FORMATS[0]) -> AgentMessage:
+    """Read a message of the agent. Fields that this version doesn't know are ignored.
+
+    `offered` is the audio of `ringing`: an agent that names only a rate or only an encoding keeps the other.
+    """
+    try:
+        message = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return Invalid("", "not_json", "a text message is not JSON")
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        return Invalid("", "no_type", "a message is a JSON object with a string `type`")
+    kind = clean(message["type"])
+    try:
+        match kind:
+            case "ready":
+                return Ready(_chosen_audio(message.get("audio"), offered))
+            case "reject":
+                return Reject(_status(message.get("status")), _reason(message.get("reason")))
+            case "hangup":
+                return HangUp(_flag(message.get("now")), _reason(message.get("reason")))
+            case _:
+                return Unknown(kind[:64])
+    except _BadField as problem:
+        return Invalid(kind, problem.code, f"{kind}: {problem}")
+
+
+class _BadField(Exception):
+    def __init__(self, message: str, code: str = "bad_field") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _chosen_audio(audio: Any, offered: str) -> str | None:
+    if audio is None:
+        return None
+    if not isinstance(audio, dict):
+        raise _BadField("`audio` is an object with `encoding` and `rate`")
+    encoding, rate = audio.get("encoding"), audio.get("rate")
+    if encoding is not None and not isinstance(encoding, str):
+        raise _BadField("`audio.encoding` is a string")
+    if rate is not None and type(rate) is not int:
+        raise _BadField("`audio.rate` is a whole number")
+    if encoding is None and rate is None:
+        return None
+    default_encoding, default_rate = offered.split("/")
+    encoding = encoding or default_encoding
+    if rate is None:
+        rate = 8000 if encoding == "pcmu" else int(default_rate)
+    if (chosen := f"{encoding}/{rate}") not in FORMATS:
+        raise _BadField(f"`{clean(chosen)[:40]}` is none of {', '.join(FORMATS)}", "bad_format")
+    return chosen
+
+
+def _status(status: Any) -> int:
+    if status is None:
+        return DEFAULT_REJECT_STATUS
+    if type(status) is not int or status not in REJECT_STATUSES:
+        known = ", ".join(str(status) for status in sorted(REJECT_STATUSES))
+        raise _BadField(f"`status` is one of {known}", "bad_status")
+    return status
+
+
+def _reason(reason: Any) -> str:
+    if reason is None:
+        return ""
+    if not isinstance(reason, str):
+        raise _BadField("`reason` is a string")
+    # It becomes a reason phrase or a log line, so it stays on one line.
+    return " ".join(clean(reason).split())[:MAX_REASON]
+
+
+def _flag(value: Any) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise _BadField("`now` is true or false")
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _format(name: str) -> dict[str, Any]:
+    encoding, rate = name.split("/")
+    return {"encoding": encoding, "rate": int(rate)}
+
+
+def _audio(name: str) -> dict[str, Any]:
+    return _format(name) | {"frame_ms": FRAME_MS}
+
+
+def _message(kind: str, **fields: Any) -> str:
+    return json.dumps({"type": kind} | fields, ensure_ascii=False)
