@@ -500,3 +500,383 @@ impl Claim {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEG: LegKey = LegKey(1);
+    const OTHER: LegKey = LegKey(2);
+
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            signalling: "203.0.113.5".parse().expect("an address"),
+            media_allow: vec![Network::new(
+                "198.51.100.0".parse().expect("an address"),
+                24,
+            )],
+            nat: false,
+            loopback: false,
+        }
+    }
+
+    fn table(rtp: &str) -> ClaimTable {
+        let mut table = ClaimTable::new();
+        table.open(LEG, policy());
+        table
+            .set_remote(LEG, Some(addr(rtp)), None, 1)
+            .expect("no other leg");
+        table
+    }
+
+    fn packet(sequence: u16) -> Glimpse {
+        Glimpse {
+            sequence,
+            ssrc: 7,
+            payload_type: 0,
+        }
+    }
+
+    /// The verdicts on `count` packets in sequence, 20 ms apart.
+    fn stream(
+        table: &mut ClaimTable,
+        from: u64,
+        source: &str,
+        first: u16,
+        count: u16,
+    ) -> Vec<Verdict> {
+        (0..count)
+            .map(|n| {
+                table.receive_rtp(
+                    Time::from_millis(from + u64::from(n) * 20),
+                    addr(source),
+                    packet(first.wrapping_add(n)),
+                )
+            })
+            .collect()
+    }
+
+    const REFUSED: Verdict = Verdict::Refused(Some(LEG));
+
+    #[test]
+    fn the_source_that_sdp_names_is_heard_from_its_first_packet() {
+        let mut table = table("192.0.2.9:4000");
+        assert_eq!(
+            stream(&mut table, 0, "192.0.2.9:4000", 5, 2),
+            [Verdict::Latched(LEG), Verdict::Accepted(LEG)]
+        );
+        assert_eq!(table.latched(LEG), Some(addr("192.0.2.9:4000")));
+    }
+
+    #[test]
+    fn a_stranger_is_never_heard() {
+        let mut table = table("192.0.2.9:4000");
+        assert_eq!(
+            stream(&mut table, 0, "192.0.2.66:4000", 1, 50),
+            [REFUSED; 50]
+        );
+        // Not from the host that SDP names either, on another port: that may be anybody's call.
+        assert_eq!(
+            stream(&mut table, 0, "192.0.2.9:4002", 1, 50),
+            [REFUSED; 50]
+        );
+    }
+
+    #[test]
+    fn the_signalling_address_and_allowed_ranges_are_learned_after_three_packets() {
+        for source in [
+            "203.0.113.5:9999",
+            "198.51.100.77:1234",
+            "[::ffff:203.0.113.5]:9999",
+        ] {
+            let mut table = table("192.0.2.9:4000");
+            let verdicts = stream(&mut table, 0, source, u16::MAX, 4);
+            assert_eq!(
+                verdicts,
+                [
+                    REFUSED,
+                    REFUSED,
+                    Verdict::Latched(LEG),
+                    Verdict::Accepted(LEG)
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn packets_out_of_sequence_of_several_sources_or_of_a_wrong_type_teach_nothing() {
+        let mut claims = table("192.0.2.9:4000");
+        for n in 0..20 {
+            assert_eq!(
+                claims.receive_rtp(Time::ZERO, addr("203.0.113.5:9999"), packet(n * 2)),
+                REFUSED
+            );
+            let glimpse = Glimpse {
+                ssrc: u32::from(n),
+                ..packet(n)
+            };
+            assert_eq!(
+                claims.receive_rtp(Time::ZERO, addr("203.0.113.5:9998"), glimpse),
+                REFUSED
+            );
+            let glimpse = Glimpse {
+                payload_type: 8,
+                ..packet(n)
+            };
+            assert_eq!(
+                claims.receive_rtp(Time::ZERO, addr("203.0.113.5:9997"), glimpse),
+                REFUSED
+            );
+        }
+        let mut claims = table("192.0.2.9:4000");
+        for port in 1..2_000 {
+            let source = SocketAddr::new(addr("203.0.113.5:1").ip(), port);
+            claims.receive_rtp(Time::ZERO, source, packet(1));
+        }
+        assert!(claims.claims[&LEG].candidates.len() <= MAX_CANDIDATES);
+    }
+
+    #[test]
+    fn the_exact_source_pre_empts_a_learned_one_for_two_seconds() {
+        for (when, taken) in [(1_900, true), (2_500, false)] {
+            let mut table = table("192.0.2.9:4000");
+            stream(&mut table, 0, "203.0.113.5:9999", 0, when as u16 / 20);
+            let verdict =
+                table.receive_rtp(Time::from_millis(when), addr("192.0.2.9:4000"), packet(1));
+            assert_eq!(
+                verdict,
+                if taken {
+                    Verdict::Latched(LEG)
+                } else {
+                    REFUSED
+                }
+            );
+            let learned = table.receive_rtp(
+                Time::from_millis(when + 1),
+                addr("203.0.113.5:9999"),
+                packet(1),
+            );
+            assert_eq!(
+                learned,
+                if taken {
+                    REFUSED
+                } else {
+                    Verdict::Accepted(LEG)
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn once_latched_others_are_refused_until_two_seconds_of_silence() {
+        let mut table = table("192.0.2.9:4000");
+        stream(&mut table, 0, "192.0.2.9:4000", 0, 10);
+        assert_eq!(
+            stream(&mut table, 200, "203.0.113.5:9999", 0, 80),
+            [REFUSED; 80]
+        );
+        // Last heard at 180: from 2180 another may follow.
+        let verdicts = stream(&mut table, 2_180, "203.0.113.5:9999", 100, 4);
+        assert_eq!(
+            verdicts,
+            [
+                REFUSED,
+                REFUSED,
+                Verdict::Latched(LEG),
+                Verdict::Accepted(LEG)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_new_remote_address_opens_a_fresh_claim_while_the_old_plays() {
+        let mut table = table("192.0.2.9:4000");
+        stream(&mut table, 0, "192.0.2.9:4000", 0, 500);
+        table
+            .set_remote(LEG, Some(addr("192.0.2.10:6000")), None, 1)
+            .expect("no other leg");
+        assert_eq!(
+            stream(&mut table, 10_000, "192.0.2.9:4000", 500, 2),
+            [Verdict::Accepted(LEG); 2]
+        );
+        assert_eq!(
+            stream(&mut table, 10_030, "192.0.2.10:6000", 0, 1),
+            [Verdict::Latched(LEG)]
+        );
+        assert_eq!(
+            table.receive_rtp(
+                Time::from_millis(10_040),
+                addr("192.0.2.9:4000"),
+                packet(502)
+            ),
+            REFUSED
+        );
+    }
+
+    #[test]
+    fn nothing_is_accepted_before_sdp_names_an_address() {
+        let mut table = ClaimTable::new();
+        table.open(LEG, policy());
+        assert_eq!(
+            stream(&mut table, 0, "203.0.113.5:9999", 0, 5),
+            [REFUSED; 5]
+        );
+    }
+
+    #[test]
+    fn two_legs_share_a_socket_by_their_sources() {
+        let mut table = table("192.0.2.9:4000");
+        table.open(OTHER, policy());
+        let taken = table.set_remote(OTHER, Some(addr("192.0.2.9:4000")), None, 1);
+        assert_eq!(taken, Err(Collision(LEG)));
+        assert!(table.collides(addr("192.0.2.9:4000")));
+        table
+            .set_remote(OTHER, Some(addr("192.0.2.9:4002")), None, 1)
+            .expect("free");
+        assert_eq!(
+            stream(&mut table, 0, "192.0.2.9:4000", 0, 1),
+            [Verdict::Latched(LEG)]
+        );
+        assert_eq!(
+            stream(&mut table, 0, "192.0.2.9:4002", 0, 1),
+            [Verdict::Latched(OTHER)]
+        );
+        // A source that either might learn is not guessed at.
+        let mut table = ClaimTable::new();
+        for (leg, rtp) in [(LEG, "192.0.2.9:4000"), (OTHER, "192.0.2.9:4002")] {
+            table.open(leg, policy());
+            table
+                .set_remote(leg, Some(addr(rtp)), None, 1)
+                .expect("free");
+        }
+        assert_eq!(
+            stream(&mut table, 0, "203.0.113.5:9999", 0, 9),
+            [Verdict::Refused(None); 9]
+        );
+    }
+
+    #[test]
+    fn stragglers_of_an_ended_leg_are_known_for_five_seconds() {
+        let mut table = table("192.0.2.9:4000");
+        stream(&mut table, 0, "192.0.2.9:4000", 0, 5);
+        table.close(LEG, Time::from_millis(100));
+        assert!(table.is_empty());
+        assert_eq!(
+            stream(&mut table, 200, "192.0.2.9:4000", 5, 1),
+            [Verdict::Ended]
+        );
+        assert_eq!(
+            stream(&mut table, 5_200, "192.0.2.9:4000", 6, 1),
+            [Verdict::Refused(None)]
+        );
+    }
+
+    #[test]
+    fn rtcp_is_learned_apart_and_moves_no_latch() {
+        let mut table = table("192.0.2.9:4000");
+        assert_eq!(
+            table.receive_rtcp(addr("203.0.113.5:4001")),
+            REFUSED,
+            "nothing heard yet"
+        );
+        stream(&mut table, 0, "203.0.113.5:7000", 0, 3);
+        assert_eq!(
+            table.receive_rtcp(addr("203.0.113.5:7001")),
+            Verdict::Latched(LEG)
+        );
+        assert_eq!(
+            table.receive_rtcp(addr("203.0.113.5:7001")),
+            Verdict::Accepted(LEG)
+        );
+        assert_eq!(table.receive_rtcp(addr("192.0.2.66:7001")), REFUSED);
+        assert_eq!(table.latched(LEG), Some(addr("203.0.113.5:7000")));
+    }
+
+    #[test]
+    fn where_to_send() {
+        let learned = Some(addr("203.0.113.5:9999"));
+        let nat = Policy {
+            nat: true,
+            ..policy()
+        };
+        let public = addr("192.0.2.9:4000");
+        // A routable address is believed, wherever the sound comes from.
+        assert_eq!(send_to(public, learned, &policy()), Some(public));
+        assert_eq!(send_to(public, learned, &nat), learned);
+        assert_eq!(
+            send_to(public, None, &nat),
+            Some(public),
+            "opens the way until something is heard"
+        );
+        // A private address behind a public one cannot be reached.
+        for private in [
+            "10.0.0.9:4000",
+            "100.64.3.1:4000",
+            "127.0.0.1:4000",
+            "[fd00::1]:4000",
+        ] {
+            assert_eq!(send_to(addr(private), None, &policy()), None);
+            assert_eq!(send_to(addr(private), learned, &policy()), learned);
+        }
+        let inside = Policy {
+            signalling: "10.0.0.1".parse().expect("an address"),
+            ..policy()
+        };
+        assert_eq!(
+            send_to(addr("10.0.0.9:4000"), None, &inside),
+            Some(addr("10.0.0.9:4000"))
+        );
+    }
+
+    #[test]
+    fn nothing_goes_to_addresses_that_are_nobody() {
+        for address in [
+            "0.0.0.0:4000",
+            "[::]:4000",
+            "224.0.0.1:4000",
+            "[ff02::1]:4000",
+            "255.255.255.255:4000",
+            "192.0.2.9:0",
+        ] {
+            assert!(!is_sendable(addr(address), true), "{address}");
+        }
+        for address in ["127.0.0.1:4000", "[::1]:4000", "[::ffff:127.0.0.1]:4000"] {
+            assert!(
+                !is_sendable(addr(address), false) && is_sendable(addr(address), true),
+                "{address}"
+            );
+        }
+        let local = Policy {
+            signalling: addr("127.0.0.1:1").ip(),
+            loopback: true,
+            ..policy()
+        };
+        assert_eq!(
+            send_to(addr("127.0.0.1:4000"), None, &local),
+            Some(addr("127.0.0.1:4000"))
+        );
+    }
+
+    #[test]
+    fn networks_hold_their_addresses() {
+        let network = |text: &str, prefix| Network::new(text.parse().expect("an address"), prefix);
+        let ip = |text: &str| text.parse().expect("an address");
+        assert!(
+            network("10.1.0.0", 16).contains(ip("10.1.255.255"))
+                && !network("10.1.0.0", 16).contains(ip("10.2.0.0"))
+        );
+        assert!(
+            network("0.0.0.0", 0).contains(ip("8.8.8.8"))
+                && !network("0.0.0.0", 0).contains(ip("::1"))
+        );
+        assert!(network("10.1.2.3", 32).contains(ip("::ffff:10.1.2.3")));
+        assert!(
+            network("2001:db8::", 32).contains(ip("2001:db8::9"))
+                && !network("2001:db8::", 32).contains(ip("2001:db9::"))
+        );
+    }
+}

@@ -6,7 +6,7 @@
 //!
 //! Silence filled in too early (the network stood still, then everything came at once) never costs speech: the late packets go on,
 //! and the time is won back from gaps in the timestamps and from quiet frames.
-use crate::clock::{Time, duration_of, samples_in};
+use crate::clock::{Time, duration_of, earliest, samples_in};
 use crate::codec::Encoding;
 use std::time::Duration;
 
@@ -162,8 +162,7 @@ impl Order {
             self.release_in_order(now, out);
             return;
         }
-        // Silence is flowing already: whatever is missing is past its time.
-        if !self.filling && ahead <= MAX_REORDER && self.hold(now, sequence, timestamp, sound) {
+        if ahead <= MAX_REORDER && self.hold(now, sequence, timestamp, sound) {
             return;
         }
         self.release_all(now, out);
@@ -182,11 +181,8 @@ impl Order {
         if !self.started {
             return None;
         }
-        Some(
-            self.held
-                .first()
-                .map_or(self.next_fill, |first| first.arrived + self.patience),
-        )
+        let gap_closes = self.held.first().map(|first| first.arrived + self.patience);
+        earliest(gap_closes, Some(self.next_fill))
     }
 
     /// Gives up on gaps whose time is over, and fills in silence when nothing comes.
@@ -202,14 +198,14 @@ impl Order {
             self.release_first(now, out);
             self.release_in_order(now, out);
         }
-        if !self.held.is_empty() {
-            return;
-        }
         for _ in 0..MAX_CATCH_UP {
             if self.next_fill > now {
                 return;
             }
             self.next_fill += FILL_TIME;
+            if self.gap_is_filled() {
+                continue;
+            }
             self.filling = true;
             if self.next_sequence.is_some() {
                 self.surplus += FILL_FRAME as u64;
@@ -219,6 +215,14 @@ impl Order {
         if self.next_fill <= now {
             self.next_fill = now + FILL_TIME;
         }
+    }
+
+    /// Whether silence already reaches to the first packet that is held.
+    fn gap_is_filled(&self) -> bool {
+        self.held.first().is_some_and(|first| {
+            let gap = i64::from(first.timestamp.wrapping_sub(self.next_timestamp) as i32);
+            gap - (self.surplus as i64) < FILL_FRAME as i64
+        })
     }
 
     /// Keeps a packet until the gap before it closes; `false` if there is no room.
@@ -250,12 +254,18 @@ impl Order {
             self.held_bytes.extend_from_slice(payload);
             (codec, start, payload.len())
         });
+        if self.held.is_empty() && !self.filling {
+            // The gap has its own time; silence that flows already goes on flowing.
+            self.next_fill = self.next_fill.max(now + self.patience);
+        }
+        // A later packet that came before this one has proven the gap before both.
+        let arrived = self.held.get(index).map_or(now, |later| later.arrived);
         self.held.insert(
             index,
             Held {
                 sequence,
                 timestamp,
-                arrived: now,
+                arrived,
                 sound,
             },
         );

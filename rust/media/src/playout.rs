@@ -5,8 +5,9 @@
 //!
 //! - **The first frame of a talkspurt leaves at once**, not at the next tick. It carries the marker bit, and its
 //!   timestamp is that of the moment from which the spurt is clocked (a true step, never less than one frame).
-//! - **The rest of the spurt is clocked a cushion later.** The peer hears one early packet and then an even stream; an agent
-//!   whose chunks come unevenly has that much time. The cushion is learned: it grows by what was missing, and shrinks slowly.
+//! - **The rest of the spurt is clocked a cushion later**, unless more than that waits already. The peer hears one early packet and then
+//!   an even stream; an agent whose chunks come unevenly has that much time. The cushion is learned: it grows by what was missing, and
+//!   shrinks slowly. Of a cushion above 20 ms the rest is waited for before the first frame.
 //! - **A frame that is not there yet is awaited for a moment** ([`ELASTIC`]) before silence is put in its place, if the agent has been
 //!   sending just now. Timestamps go on by one frame; the next marker makes up for the time.
 use crate::clock::{Time, duration_of, samples_in};
@@ -27,7 +28,11 @@ const LIVE: Duration = Duration::from_millis(250);
 /// Speech that resumes within this time after running dry was interrupted by us, not by the agent.
 const UNDERRUN: Duration = Duration::from_millis(200);
 const MIN_CUSHION: Duration = Duration::from_millis(5);
-const MAX_CUSHION: Duration = Duration::from_millis(100);
+const MAX_CUSHION: Duration = Duration::from_millis(60);
+/// The first frame of a spurt leaves at most so much before the rest is clocked, or its peer would hear a hole.
+const MAX_LEAD: Duration = Duration::from_millis(20);
+/// Spare time that an agent always had is given back but for this.
+const SPARE_KEPT: Duration = Duration::from_millis(10);
 /// Pushes that a spurt needs before its spare time says anything about the agent.
 const ENOUGH_PUSHES: u32 = 25;
 /// Most marks waiting; more is a fault of the agent.
@@ -484,11 +489,18 @@ impl Playout {
     fn spurt_from(&self) -> Option<Time> {
         if !self.open || self.queue.is_empty() {
             None
-        } else if self.queue.len() >= self.frame || self.draining {
+        } else if self.has_cushion() || self.draining {
             Some(self.nominal)
+        } else if self.queue.len() >= self.frame {
+            Some(self.ready_at + self.cushion.saturating_sub(MAX_LEAD))
         } else {
             Some(self.last_push + FLUSH)
         }
+    }
+
+    /// Whether more than a frame and the cushion waits: an agent that sends ahead needs none.
+    fn has_cushion(&self) -> bool {
+        self.queue.len() >= self.frame + samples_in(self.cushion, LINE_RATE) as usize
     }
 
     /// How long the tick at `tick` waits for sound.
@@ -505,13 +517,21 @@ impl Playout {
             && now - dry_at <= UNDERRUN
         {
             self.counts.underruns += 1;
-            self.cushion = (self.cushion + (now - dry_at)).min(MAX_CUSHION);
+            // A longer pause is the agent's own, and no cushion would have covered it.
+            if now - dry_at <= MAX_CUSHION {
+                self.cushion = (self.cushion + (now - dry_at)).min(MAX_CUSHION);
+            }
         }
         self.phase = Phase::Speech;
         self.spurt_played = self.played;
         self.spare = Duration::MAX;
         self.pushes = 0;
-        let step = self.advance((now + self.cushion).max(tick)) + self.lag as u32;
+        let lead = if self.has_cushion() {
+            Duration::ZERO
+        } else {
+            self.cushion.min(MAX_LEAD)
+        };
+        let step = self.advance((now + lead).max(tick)) + self.lag as u32;
         self.lag = 0;
         self.sound(true, step, Duration::ZERO, out)
     }
@@ -533,7 +553,8 @@ impl Playout {
     fn end_spurt(&mut self) {
         if self.phase == Phase::Speech && self.pushes >= ENOUGH_PUSHES && self.spare < Duration::MAX
         {
-            self.cushion = self.cushion.saturating_sub(self.spare / 2).max(MIN_CUSHION);
+            let spare = self.spare.saturating_sub(SPARE_KEPT);
+            self.cushion = self.cushion.saturating_sub(spare / 4).max(MIN_CUSHION);
         }
         self.phase = Phase::Silence;
     }

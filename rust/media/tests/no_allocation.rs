@@ -1,0 +1,201 @@
+//! The hot path of a leg allocates nothing: counted, not believed.
+#![allow(unsafe_code)]
+use offhook_media::claim::{ClaimTable, Glimpse, LegKey, Policy, Verdict};
+use offhook_media::clock::Time;
+use offhook_media::codec::Encoding;
+use offhook_media::convert::{AudioFormat, Converter};
+use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
+use offhook_media::playout::{MarkId, PlayoutConfig};
+use offhook_media::rtp::Header;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The system's allocator, counting for each thread, so that the test runner's own threads don't disturb.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // Not to be reached while a thread is torn down; then nothing is being measured either.
+    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+}
+
+// SAFETY: every call goes to the system's allocator unchanged; counting touches a plain thread-local cell, which allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: our caller keeps the promises that `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from `System` by the functions here.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the pointer came from `System` by the functions here.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[derive(Default)]
+struct Sink {
+    frames: u64,
+    packets: u64,
+    events: u64,
+    marks: u64,
+}
+
+impl LegSink for Sink {
+    fn audio(&mut self, _frame: UplinkFrame<'_>) {
+        self.frames += 1;
+    }
+    fn send_rtp(&mut self, _to: SocketAddr, _packet: &[u8]) {
+        self.packets += 1;
+    }
+    fn send_rtcp(&mut self, _to: SocketAddr, _packet: &[u8]) {
+        self.packets += 1;
+    }
+    fn event(&mut self, _event: LegEvent) {
+        self.events += 1;
+    }
+    fn mark(&mut self, _mark: MarkId) {
+        self.marks += 1;
+    }
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+#[test]
+fn a_minute_of_a_call_allocates_nothing() {
+    let peer = address("192.0.2.9:4000");
+    let policy = Policy {
+        signalling: peer.ip(),
+        media_allow: Vec::new(),
+        nat: false,
+        loopback: false,
+    };
+    let key = LegKey(1);
+    let mut claims = ClaimTable::new();
+    claims.open(key, policy.clone());
+    let remote = RemoteMedia {
+        rtp: Some(peer),
+        rtcp: None,
+        codec: Encoding::Pcmu,
+        payload_type: 0,
+        receive_types: vec![(0, Encoding::Pcmu)],
+        dtmf_send: Some(101),
+        dtmf_receive: Some(96),
+        comfort_noise: Some(13),
+        ptime_ms: 20,
+        send: true,
+        receive: true,
+        hold: false,
+    };
+    claims
+        .set_remote(key, remote.rtp, None, remote.payload_type_bits())
+        .expect("the only leg");
+    let config = LegConfig {
+        ssrc: 1,
+        first_sequence: 65_000,
+        first_timestamp: u32::MAX - 70_000,
+        seed: 9,
+        cname: "leg@offhook".into(),
+        ntp_at_zero: 0,
+        media_timeout: Some(Duration::from_secs(60)),
+        drain_linger: Duration::from_millis(100),
+        policy,
+        playout: PlayoutConfig::default(),
+    };
+    let start = Time::from_millis(1_000);
+    let mut leg = Leg::new(config, start);
+    leg.set_remote(start, &remote);
+    leg.start(start, Some(Duration::from_millis(300)));
+    let mut sink = Sink::default();
+    let mut to_agent = Converter::new(AudioFormat::PCMU, AudioFormat::pcm16(16_000));
+    let mut to_line = Converter::new(AudioFormat::pcm16(24_000), AudioFormat::PCMU);
+    let (mut wire, mut line) = (Vec::with_capacity(4_096), Vec::with_capacity(4_096));
+    let speech = [7u8; 960];
+    let mut before = 0;
+    for n in 0..3_100u32 {
+        if n == 100 {
+            before = ALLOCATIONS.with(Cell::get);
+        }
+        let now = start + Duration::from_millis(20) * n;
+        // Every 17th packet is lost, every 23rd comes after the next, digits are keyed both ways.
+        let number = if n % 23 == 0 {
+            n + 1
+        } else if n % 23 == 1 {
+            n - 1
+        } else {
+            n
+        };
+        if n % 17 != 0 {
+            let event = n % 500 < 5;
+            let header = Header {
+                marker: false,
+                payload_type: if event { 96 } else { 0 },
+                sequence: (64_000 + number) as u16,
+                timestamp: if event { n - n % 500 } else { number } * 160,
+                ssrc: 77,
+            };
+            let mut packet = [0x20; 172];
+            packet[..12].copy_from_slice(&header.encode());
+            packet[12..16].copy_from_slice(&[5, 10 | u8::from(n % 500 == 4) << 7, 0, 160]);
+            let glimpse = Glimpse::of(&packet).expect("RTP");
+            match claims.receive_rtp(now, peer, glimpse) {
+                Verdict::Latched(_) => leg.follow(now, peer, &mut sink),
+                Verdict::Accepted(_) => {}
+                other => panic!("{other:?}"),
+            }
+            leg.handle_rtp(now, peer, &packet, &mut sink);
+        }
+        wire.clear();
+        to_agent.convert(&speech[..160], &mut wire);
+        if n % 400 < 300 {
+            line.clear();
+            to_line.convert(&speech, &mut line);
+            leg.playout().push(now, &line);
+            leg.playout().push_mark(MarkId(u64::from(n)));
+        }
+        if n % 700 == 0 {
+            leg.send_dtmf("42#");
+        }
+        if n % 900 == 850 {
+            leg.playout().clear(now, drop);
+        }
+        while let Some(due) = leg
+            .next_timeout()
+            .filter(|&due| due <= now + Duration::from_millis(19))
+        {
+            leg.handle_timeout(due.max(now), &mut sink);
+        }
+    }
+    let after = ALLOCATIONS.with(Cell::get);
+    assert_eq!(after - before, 0, "allocations in a minute of a call");
+    let stats = leg.stats();
+    assert!(
+        stats.received_packets > 2_800 && stats.sent_packets > 3_050,
+        "{stats:?}"
+    );
+    assert!(
+        stats.received_digits >= 6 && stats.sent_digits >= 12 && sink.marks > 2_000,
+        "{stats:?}"
+    );
+    assert!(
+        stats.received_reordered > 50 && stats.filled_frames > 50 && stats.rtcp_sent >= 8,
+        "{stats:?}"
+    );
+    assert!(sink.frames > 2_800 && sink.events > 6);
+}

@@ -1,0 +1,508 @@
+//! The agent's sound on its way to the caller, on a virtual clock.
+use offhook_media::clock::Time;
+use offhook_media::codec::Encoding;
+use offhook_media::playout::{
+    Frame, FrameKind, MAX_FRAME, MAX_MARKS, MarkId, Playout, PlayoutConfig,
+};
+use proptest::prelude::*;
+use std::time::Duration;
+
+const START: Time = Time::from_millis(1_000);
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn at(millis: u64) -> Time {
+    START + ms(millis)
+}
+
+/// A small generator of our own: a failing seed is in the assertion.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+struct Left {
+    at: Time,
+    frame: Frame,
+    bytes: Vec<u8>,
+    marks: Vec<MarkId>,
+}
+
+/// A started, open playout and everything that has left it.
+struct Line {
+    playout: Playout,
+    left: Vec<Left>,
+}
+
+impl Line {
+    fn new(config: PlayoutConfig) -> Self {
+        let mut playout = Playout::new(config);
+        playout.start(START);
+        playout.set_open(true);
+        Line {
+            playout,
+            left: Vec::new(),
+        }
+    }
+
+    fn poll(&mut self, now: Time) {
+        let mut out = [0; MAX_FRAME];
+        while let Some(frame) = self.playout.poll(now, &mut out) {
+            let marks = std::iter::from_fn(|| self.playout.fired_mark()).collect();
+            self.left.push(Left {
+                at: now,
+                frame,
+                bytes: out[..frame.len].to_vec(),
+                marks,
+            });
+        }
+        let marks: Vec<MarkId> = std::iter::from_fn(|| self.playout.fired_mark()).collect();
+        if let Some(last) = self.left.last_mut() {
+            last.marks.extend(marks);
+        }
+    }
+
+    /// Runs the clock to `until`, doing what is due on time.
+    fn run(&mut self, until: Time) {
+        while let Some(due) = self.playout.next_timeout().filter(|&due| due <= until) {
+            let now = due.max(self.left.last().map_or(START, |left| left.at));
+            self.poll(now);
+        }
+    }
+
+    fn push(&mut self, now: Time, bytes: &[u8]) {
+        self.run(now);
+        self.playout.push(now, bytes);
+        self.poll(now);
+    }
+
+    fn sound(&self) -> impl Iterator<Item = &Left> {
+        self.left
+            .iter()
+            .filter(|left| left.frame.kind == FrameKind::Audio)
+    }
+
+    fn heard(&self) -> Vec<u8> {
+        self.sound()
+            .flat_map(|left| left.bytes.iter().copied())
+            .collect()
+    }
+}
+
+/// Sound that is recognised: never the byte of silence.
+fn speech(samples: usize) -> Vec<u8> {
+    (0..samples).map(|n| (n % 251) as u8).collect()
+}
+
+#[test]
+fn silence_leaves_every_packet_time_from_the_start() {
+    for ptime_ms in [10, 20, 30, 60] {
+        let mut line = Line::new(PlayoutConfig {
+            ptime_ms,
+            ..PlayoutConfig::default()
+        });
+        line.run(at(600));
+        assert_eq!(line.left.len() as u32, 600 / ptime_ms + 1);
+        for (index, left) in line.left.iter().enumerate() {
+            assert_eq!(left.at, at(index as u64 * u64::from(ptime_ms)));
+            assert_eq!(left.frame.step, ptime_ms * 8);
+            assert!(!left.frame.marker);
+            assert_eq!(left.bytes, vec![0xff; ptime_ms as usize * 8]);
+        }
+    }
+}
+
+#[test]
+fn the_first_frame_of_a_talkspurt_leaves_at_once() {
+    let mut line = Line::new(PlayoutConfig::default());
+    line.push(at(107), &speech(160));
+    line.push(at(108), &speech(800)[160..]);
+    let first = line.left.last().expect("left");
+    assert_eq!(
+        (first.at, first.frame.kind, first.frame.marker),
+        (at(107), FrameKind::Audio, true)
+    );
+    // The rest is clocked the cushion later, and the timestamp says so: 100 + 22 ms is where the spurt is clocked.
+    assert_eq!(first.frame.step, 22 * 8);
+    line.run(at(400));
+    let times: Vec<Time> = line.sound().map(|left| left.at).collect();
+    assert_eq!(times, [at(107), at(142), at(162), at(182), at(202)]);
+    assert_eq!(line.heard(), speech(800));
+    assert!(
+        line.sound()
+            .skip(1)
+            .all(|left| !left.frame.marker && left.frame.step == 160)
+    );
+}
+
+#[test]
+fn an_agent_with_fifteen_milliseconds_of_jitter_causes_no_underrun() {
+    for seed in 0..200 {
+        let mut random = Random(seed);
+        let mut line = Line::new(PlayoutConfig::default());
+        let offset = 200 + random.below(20);
+        let mut sent = Vec::new();
+        for chunk in 0..250 {
+            let arrives =
+                START + ms(offset + chunk * 20) + Duration::from_micros(random.below(30_001));
+            let bytes = speech(160);
+            line.push(arrives, &bytes);
+            sent.extend(bytes);
+        }
+        line.run(at(6_000));
+        assert_eq!(line.playout.counts().underruns, 0, "seed {seed}");
+        assert_eq!(line.heard(), sent, "seed {seed}");
+        let first = line
+            .left
+            .iter()
+            .position(|left| left.frame.marker)
+            .expect("speech");
+        assert!(
+            line.left[first..first + 250]
+                .iter()
+                .all(|left| left.frame.kind == FrameKind::Audio),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn what_was_missing_once_is_cushioned_next_time() {
+    let mut line = Line::new(PlayoutConfig::default());
+    let mut random = Random(7);
+    let mut underruns = Vec::new();
+    for spurt in 0..12 {
+        let before = line.playout.counts().underruns;
+        for chunk in 0..50 {
+            // Chunks of 40 ms that come up to 60 ms late.
+            let arrives = at(200 + spurt * 4_000 + chunk * 40 + random.below(60));
+            let arrives = arrives.max(line.left.last().map_or(START, |left| left.at));
+            line.push(arrives, &speech(320));
+        }
+        line.run(at(200 + spurt * 4_000 + 3_900));
+        underruns.push(line.playout.counts().underruns - before);
+    }
+    assert!(underruns[8..].iter().sum::<u64>() == 0, "{underruns:?}");
+    assert!(line.playout.cushion() > ms(15) && line.playout.cushion() <= ms(60));
+}
+
+#[test]
+fn no_two_packets_are_further_apart_than_lead_frame_and_elastic_wait() {
+    for seed in 0..50 {
+        let mut random = Random(seed);
+        let mut line = Line::new(PlayoutConfig::default());
+        let mut now = 100;
+        for _ in 0..40 {
+            now += random.below(700);
+            line.push(at(now), &speech(random.below(4_000) as usize));
+        }
+        line.run(at(now + 2_000));
+        for pair in line.left.windows(2) {
+            let begins = pair[0].frame.marker;
+            assert!(
+                pair[1].at - pair[0].at <= ms(if begins { 55 } else { 40 }),
+                "seed {seed}: {:?} {:?}",
+                pair[0].at,
+                pair[1].at
+            );
+        }
+    }
+}
+
+#[test]
+fn timestamps_never_overlap_and_stay_with_the_clock() {
+    let mut random = Random(3);
+    let mut line = Line::new(PlayoutConfig::default());
+    let mut now = 100;
+    for _ in 0..300 {
+        now += random.below(900);
+        line.push(at(now), &speech(random.below(6_000) as usize));
+    }
+    line.run(at(now + 2_000));
+    let mut timestamp = 0u64;
+    for left in &line.left {
+        assert!(left.frame.step >= 160);
+        assert!(left.frame.marker || left.frame.step == 160);
+        timestamp += u64::from(left.frame.step);
+    }
+    let elapsed = (line.left.last().expect("left").at - START).as_millis() as u64 * 8;
+    assert!(
+        timestamp.abs_diff(elapsed) < 800,
+        "{timestamp} samples in {elapsed}"
+    );
+}
+
+#[test]
+fn a_mark_fires_with_the_frame_that_holds_the_last_sound_before_it() {
+    let mut line = Line::new(PlayoutConfig::default());
+    line.run(at(100));
+    assert!(line.playout.push_mark(MarkId(1)));
+    line.run(at(100));
+    assert_eq!(
+        line.left.last().expect("left").marks,
+        [MarkId(1)],
+        "nothing before it: at once"
+    );
+    line.playout.push(at(110), &speech(400));
+    line.playout.push_mark(MarkId(2));
+    line.playout.push(at(110), &speech(80));
+    line.playout.push_mark(MarkId(3));
+    line.poll(at(110));
+    line.run(at(400));
+    let marks: Vec<&[MarkId]> = line.sound().map(|left| left.marks.as_slice()).collect();
+    assert_eq!(marks, [&[][..], &[], &[MarkId(2), MarkId(3)]]);
+}
+
+#[test]
+fn marks_are_bounded() {
+    let mut line = Line::new(PlayoutConfig::default());
+    line.playout.push(at(0), &speech(160));
+    assert!((0..MAX_MARKS as u64).all(|mark| line.playout.push_mark(MarkId(mark))));
+    assert!(!line.playout.push_mark(MarkId(9_999)));
+}
+
+#[test]
+fn clear_drops_what_has_not_left_and_tells_exactly_what_has() {
+    let mut line = Line::new(PlayoutConfig::default());
+    line.playout.push(at(100), &speech(1_600));
+    line.playout.push_mark(MarkId(1));
+    line.playout.push(at(100), &speech(1_600));
+    line.playout.push_mark(MarkId(2));
+    line.run(at(100));
+    // 100: frames 0 and on from 135 every 20 ms: six have left by 220.
+    line.run(at(220));
+    let sent = line.sound().count() as u64;
+    let mut dropped = Vec::new();
+    let cleared = line.playout.clear(at(225), |mark| dropped.push(mark));
+    assert_eq!(cleared.generation, 1);
+    assert_eq!(cleared.played_ms, sent * 20);
+    assert_eq!(cleared.spurt_played_ms, sent * 20);
+    assert_eq!(cleared.dropped_ms, 400 - sent * 20);
+    assert_eq!(dropped, [MarkId(1), MarkId(2)]);
+    line.run(at(500));
+    assert_eq!(
+        line.sound().count() as u64,
+        sent,
+        "nothing leaves after clear"
+    );
+    // The next generation counts from zero, and sound made for the old one is stale.
+    assert_eq!(line.playout.push_for(0, at(500), &speech(160)), 0);
+    assert_eq!(line.playout.push_for(1, at(500), &speech(160)), 160);
+    line.run(at(700));
+    let cleared = line.playout.clear(at(700), |_| unreachable!("no marks"));
+    assert_eq!(
+        (
+            cleared.played_ms,
+            cleared.dropped_ms,
+            cleared.spurt_played_ms
+        ),
+        (20, 0, 0)
+    );
+}
+
+#[test]
+fn the_queue_ends_at_its_capacity_and_counts_what_it_drops() {
+    let mut line = Line::new(PlayoutConfig {
+        capacity: Duration::from_secs(1),
+        ..PlayoutConfig::default()
+    });
+    assert_eq!(line.playout.push(at(0), &speech(9_000)), 8_000);
+    assert_eq!(line.playout.push(at(0), &speech(10)), 0);
+    assert_eq!(line.playout.counts().dropped_bytes, 1_010);
+    line.run(at(3_000));
+    assert_eq!(
+        line.heard(),
+        speech(9_000)[..8_000],
+        "the newest was dropped"
+    );
+}
+
+#[test]
+fn the_last_words_leave_though_they_fill_no_frame() {
+    let mut line = Line::new(PlayoutConfig::default());
+    line.push(at(100), &speech(500));
+    line.run(at(1_000));
+    let last = line.sound().last().expect("left");
+    assert_eq!(last.bytes[..20], speech(500)[480..]);
+    assert!(
+        last.bytes[20..].iter().all(|&byte| byte == 0xff),
+        "padded with silence"
+    );
+    // Less than a frame and nothing else: waits for more, but not for long.
+    line.push(at(1_005), &speech(50));
+    line.run(at(1_200));
+    assert_eq!(line.playout.waiting_samples(), 0);
+    assert_eq!(line.playout.played_samples(), 550);
+}
+
+#[test]
+fn chunks_of_any_size_make_whole_frames() {
+    let mut line = Line::new(PlayoutConfig::default());
+    let bytes = speech(8_000);
+    let mut now = 100_000;
+    for chunk in bytes.chunks(333) {
+        line.push(START + Duration::from_micros(now), chunk);
+        now += 41_625;
+    }
+    line.run(at(3_000));
+    assert_eq!(line.heard(), bytes);
+    assert_eq!(line.playout.counts().underruns, 0);
+}
+
+#[test]
+fn draining_ends_when_all_has_left() {
+    let mut line = Line::new(PlayoutConfig::default());
+    line.push(at(100), &speech(330));
+    line.playout.drain();
+    assert_eq!(line.playout.drained_at(), None);
+    line.run(at(159));
+    assert_eq!(line.playout.drained_at(), None);
+    line.run(at(300));
+    assert!(line.playout.drained_at().is_some());
+    assert_eq!(line.playout.played_samples(), 330);
+}
+
+#[test]
+fn while_closed_silence_leaves_and_sound_waits() {
+    let mut line = Line::new(PlayoutConfig::default());
+    line.playout.set_open(false);
+    line.push(at(100), &speech(320));
+    line.playout.push_mark(MarkId(1));
+    line.run(at(300));
+    assert_eq!(line.sound().count(), 0);
+    line.playout.set_open(true);
+    line.poll(at(307));
+    line.run(at(500));
+    assert_eq!(
+        line.sound().map(|left| left.at).collect::<Vec<_>>()[0],
+        at(307)
+    );
+    assert_eq!(line.heard(), speech(320));
+}
+
+#[test]
+fn a_pause_of_the_machine_is_not_followed_by_a_burst() {
+    for speaking in [false, true] {
+        let mut line = Line::new(PlayoutConfig::default());
+        if speaking {
+            line.push(at(90), &speech(40_000));
+        }
+        line.run(at(200));
+        let before = line.left.len();
+        line.poll(at(1_500));
+        assert_eq!(line.left.len(), before + 1);
+        line.run(at(1_600));
+        assert!(line.left.len() <= before + 6);
+    }
+}
+
+#[test]
+fn a_live_source_gets_its_delay_back_after_a_burst() {
+    let mut line = Line::new(PlayoutConfig::default());
+    line.playout.set_live(true);
+    for chunk in 0..100 {
+        line.push(at(100 + chunk * 20), &speech(160));
+    }
+    // The network stands still for 400 ms, then all comes at once.
+    for _ in 100..120 {
+        line.push(at(100 + 2_400), &speech(160));
+    }
+    for chunk in 120..500 {
+        line.push(at(100 + chunk * 20), &speech(160));
+    }
+    assert!(line.playout.counts().trimmed_frames > 0);
+    assert!(
+        line.playout.waiting_samples() <= 480,
+        "{} samples wait",
+        line.playout.waiting_samples()
+    );
+}
+
+#[test]
+fn a_change_of_codec_rewrites_what_waits() {
+    let mut line = Line::new(PlayoutConfig::default());
+    line.playout.push(at(0), &[0x80; 480]);
+    line.playout.set_format(Encoding::Pcma, 30);
+    line.run(at(100));
+    assert_eq!(
+        line.heard()[..240],
+        [0xaa; 240],
+        "the loudest value of both laws"
+    );
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    Push(usize),
+    Mark,
+    Clear,
+    Wait(u64),
+    Gate(bool),
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        4 => (0usize..1_000).prop_map(Action::Push),
+        1 => Just(Action::Mark),
+        1 => Just(Action::Clear),
+        5 => (0u64..90_000).prop_map(Action::Wait),
+        1 => any::<bool>().prop_map(Action::Gate),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_sample_is_played_dropped_or_waiting(
+        actions in proptest::collection::vec(action(), 1..120), live: bool, ptime_ms in prop::sample::select(vec![10u32, 20, 30, 60]),
+    ) {
+        let config = PlayoutConfig { ptime_ms, capacity: Duration::from_millis(500), ..PlayoutConfig::default() };
+        let mut line = Line::new(config);
+        line.playout.set_live(live);
+        let (mut now, mut pushed, mut cleared, mut marks, mut lost_marks) = (START, 0u64, 0u64, 0u64, Vec::new());
+        for action in actions {
+            match action {
+                Action::Push(len) => {
+                    pushed += len as u64;
+                    line.push(now, &speech(len));
+                }
+                Action::Mark => {
+                    if line.playout.push_mark(MarkId(marks)) {
+                        marks += 1;
+                    }
+                }
+                Action::Clear => cleared += line.playout.clear(now, |mark| lost_marks.push(mark)).dropped_samples,
+                Action::Wait(micros) => {
+                    now += Duration::from_micros(micros);
+                    line.run(now);
+                }
+                Action::Gate(open) => line.playout.set_open(open),
+            }
+        }
+        let counts = line.playout.counts();
+        let trimmed = counts.trimmed_frames * u64::from(ptime_ms) * 8;
+        let accounted = line.playout.played_samples() + cleared + counts.dropped_bytes + trimmed + line.playout.waiting_samples();
+        prop_assert_eq!(pushed, accounted);
+        line.playout.set_open(true);
+        line.run(now + Duration::from_secs(2));
+        line.poll(now + Duration::from_secs(2));
+        prop_assert_eq!(line.playout.waiting_samples(), 0);
+        let mut fired: Vec<MarkId> = line.left.iter().flat_map(|left| left.marks.iter().copied()).collect();
+        prop_assert!(fired.is_sorted());
+        fired.extend(lost_marks);
+        fired.sort();
+        prop_assert_eq!(fired, (0..marks).map(MarkId).collect::<Vec<_>>());
+        for pair in line.left.windows(2) {
+            prop_assert!(pair[0].at <= pair[1].at);
+            prop_assert!(pair[1].frame.step as usize >= pair[1].frame.len);
+        }
+    }
+}
