@@ -1,6 +1,7 @@
 """Telephone numbers as routes compare them: E.164 where the text is a number, the text itself where it isn't."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import phonenumbers
 
@@ -36,6 +37,7 @@ class Number:
         return self.canonical
 
 
+@lru_cache(maxsize=4096)
 def read_number(user: str, country: str | None = None) -> Number:
     """Read the user part of a SIP or tel URI as a number.
 
@@ -52,8 +54,7 @@ def read_number(user: str, country: str | None = None) -> Number:
     if country is None:
         return Number(text)
     # A carrier that sends E.164 without its plus sign is understood where the digits can't be a national number.
-    international = _e164("+" + text, None, strict=True)
-    return Number(text, _e164(text, country, strict=False) or international)
+    return Number(text, _e164(text, country, strict=False) or _e164("+" + text, None, strict=True))
 
 
 def read_caller(user: str, host: str = "", country: str | None = None) -> Number:

@@ -1,6 +1,6 @@
 """Where a call goes: routes in their order, and why none of them fits."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from heapq import merge
@@ -10,6 +10,9 @@ from offhook.route.destination_uri import DestinationUri, OtherUri
 from offhook.route.number import Number, read_caller, read_number
 from offhook.route.pattern import ANY, Pattern
 from offhook.route.trunk import Trunk
+
+MAX_COMPARED = 100
+"""Routes that fail equally much are compared in their text up to this many, so that a refusal stays cheap."""
 
 
 class AnswerPolicy(Enum):
@@ -103,21 +106,36 @@ class Route:
         """The destinations to try for this cause, in file order; each is tried once in a call."""
         return tuple(fallback.to for fallback in self.fallback if cause in fallback.on)
 
-    def mismatches(self, facts: CallFacts) -> list[Mismatch]:
-        """All conditions that the call fails, in the order trunk, to, from, headers; empty if the route fits."""
-        found = []
+    def failed(self, facts: CallFacts) -> Iterator[str]:
+        """The conditions that the call fails, in the order trunk, to, from, headers; none if the route fits."""
         if self.trunk is not None and self.trunk != facts.trunk:
-            found.append(Mismatch("trunk", self.trunk, facts.trunk))
+            yield "trunk"
         if not _any_fits(self.to, facts.to):
-            found.append(_number_mismatch("to", self.to, facts.to))
+            yield "to"
         if not _any_fits(self.from_, facts.from_):
-            found.append(_number_mismatch("from", self.from_, facts.from_))
+            yield "from"
         for name, pattern in self.headers:
-            values = [value for header, value in facts.headers if header.lower() == name.lower()]
-            if not any(pattern.matches(value) for value in values):
+            if not any(pattern.matches(value) for value in _values(facts, name)):
+                yield f"headers.{name}"
+
+    def fits(self, facts: CallFacts) -> bool:
+        """Say whether the call meets every condition."""
+        return next(self.failed(facts), None) is None
+
+    def mismatch(self, field: str, facts: CallFacts) -> Mismatch:
+        """What a condition that `failed` names wants, and what the call has."""
+        match field:
+            case "trunk":
+                return Mismatch(field, self.trunk or "", facts.trunk)
+            case "to":
+                return _number_mismatch(field, self.to, facts.to)
+            case "from":
+                return _number_mismatch(field, self.from_, facts.from_)
+            case _:
+                name = field.removeprefix("headers.")
+                values = _values(facts, name)
                 got = ", ".join(values) if values else "(absent)"
-                found.append(Mismatch(f"headers.{name}", str(pattern), got))
-        return found
+                return Mismatch(field, str(dict(self.headers)[name]), got)
 
     def covers(self, other: "Route") -> bool:
         """Say whether every call that fits `other` surely fits this route (so that `other` behind it is never used)."""
@@ -213,7 +231,7 @@ class RouteTable:
         texts = _texts(facts.to)
         for position in merge(self._starred, *(self._exact.get(text, ()) for text in texts)):
             route = self._routes[position]
-            if not route.mismatches(facts):
+            if route.fits(facts):
                 return Forward(route)
         return self._nearest(facts)
 
@@ -221,24 +239,27 @@ class RouteTable:
         """Look at every route in order until one fits, and keep what failed: the same tests as `decide`."""
         steps = []
         for route in self._routes:
-            steps.append(Step(route, tuple(route.mismatches(facts))))
+            steps.append(Step(route, tuple(route.mismatch(field, facts) for field in route.failed(facts))))
             if not steps[-1].mismatches:
                 break
         return steps
 
     def _nearest(self, facts: CallFacts) -> NoRoute:
-        best: tuple[tuple[int, bool, int, int], Route, Mismatch] | None = None
-        for position, route in enumerate(self._routes):
-            failed = route.mismatches(facts)
+        fewest, nearest = 0, list[tuple[Route, str]]()
+        for route in self._routes:
+            failed = list(route.failed(facts))
             # Among equals, a route for this very number is nearer than one for another.
-            other_number = any(mismatch.field == "to" for mismatch in failed)
-            key = (len(failed), other_number, -_likeness(failed[0]), position)
-            if best is None or key < best[0]:
-                best = (key, route, failed[0])
-        if best is None:
+            distance = 2 * len(failed) + ("to" in failed)
+            if not nearest or distance < fewest:
+                fewest, nearest = distance, []
+            if distance == fewest and len(nearest) < MAX_COMPARED:
+                nearest.append((route, failed[0]))
+        if not nearest:
             return NoRoute()
-        _, route, failed_first = best
-        return NoRoute(route.name, failed_first.field, failed_first.expected, failed_first.got, failed_first.hint)
+        compared = [(route, route.mismatch(field, facts)) for route, field in nearest]
+        # max() keeps the first of equals, so file order stays.
+        route, mismatch = max(compared, key=lambda pair: _likeness(pair[1]))
+        return NoRoute(route.name, mismatch.field, mismatch.expected, mismatch.got, mismatch.hint)
 
 
 def _texts(number: Number) -> tuple[str, ...]:
@@ -247,8 +268,15 @@ def _texts(number: Number) -> tuple[str, ...]:
     return (number.text,) if number.e164 in (None, number.text) else (number.e164 or "", number.text)
 
 
+def _values(facts: CallFacts, name: str) -> list[str]:
+    return [value for header, value in facts.headers if header.lower() == name.lower()]
+
+
 def _any_fits(patterns: tuple[Pattern, ...], number: Number) -> bool:
-    return any(pattern.matches(text) for text in _texts(number) for pattern in patterns)
+    if patterns == (ANY,):
+        return True
+    texts = _texts(number)
+    return any(pattern.matches(text) for pattern in patterns for text in texts)
 
 
 def _number_mismatch(name: str, patterns: tuple[Pattern, ...], number: Number) -> Mismatch:

@@ -11,6 +11,7 @@ domain narrows the choice among those and never widens it, since anybody can wri
 No candidate: a stranger. `conflicts` finds the trunks that these rules can't tell apart, before anything starts.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -118,6 +119,8 @@ class TrunkTable:
             version: sorted((length for v, length in self._index if v == version), reverse=True) for version in (4, 6)
         }
 
+        self._sorted = {version: _by_address(self._trunks, version) for version in (4, 6)}
+
     def __iter__(self) -> Iterator[Trunk]:
         return iter(self._trunks)
 
@@ -195,13 +198,20 @@ class TrunkTable:
         return Stranger("source", trunk.name, f"{who} is not in trunk '{trunk.name}' allow {network}{more}")
 
     def _nearest_network(self, address: Address) -> tuple[Trunk, Network] | None:
-        def differing_bits(found: tuple[Trunk, Network]) -> int:
-            network = found[1]
-            if network.version != address.version:
-                return 1000
-            return (int(network.network_address) ^ int(address)).bit_length()
+        """The network that shares the most leading bits with the address; any, if none is of its IP version."""
+        networks = self._sorted[address.version]
+        if not networks:
+            return next(((trunk, network) for trunk in self._trunks for network in trunk.sources), None)
+        # Sorted by address, the ones that share the longest prefix stand next to where it would be put.
+        at = bisect_left(networks, int(address), key=lambda entry: entry[0])
+        around = networks[max(0, at - 1) : at + 1]
+        _, trunk, network = min(around, key=lambda entry: (entry[0] ^ int(address)).bit_length())
+        return trunk, network
 
-        return min(((t, n) for t in self._trunks for n in t.sources), key=differing_bits, default=None)
+
+def _by_address(trunks: Sequence[Trunk], version: int) -> list[tuple[int, Trunk, Network]]:
+    entries = [(int(n.network_address), trunk, n) for trunk in trunks for n in trunk.sources if n.version == version]
+    return sorted(entries, key=lambda entry: entry[0])
 
 
 def _other_domain(source_ip: str, request_uri_host: str, trunks: Sequence[Trunk]) -> Stranger:

@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from offhook.ids import RouteName, TrunkName
 from offhook.route.destination_uri import AgentUri, EchoUri
@@ -181,3 +183,30 @@ def test_covering_needs_every_condition() -> None:
     assert not route("a", from_="+1*").covers(route("b"))
     assert not route("a", headers={"X": "1"}).covers(route("b"))
     assert route("a", headers={"x": "*"}).covers(route("b", headers={"X": "1"}))
+
+
+numbers = st.text(alphabet="+12", min_size=1, max_size=3)
+conditions = st.builds(
+    lambda to, trunk, priority: (to, trunk, priority),
+    st.lists(numbers | st.sampled_from(["*", "1*", "+*", "*2"]), min_size=1, max_size=2),
+    st.sampled_from([None, "acme", "beta"]),
+    st.integers(0, 1),
+)
+
+
+@given(st.lists(conditions, max_size=8), numbers)
+def test_the_index_changes_nothing(rows: list[tuple[list[str], str | None, int]], dialled: str) -> None:
+    routes = [route(f"r{index}", *to, trunk=trunk, priority=p) for index, (to, trunk, p) in enumerate(rows)]
+    table, call = RouteTable(routes), facts(dialled)
+    steps = table.explain(call)
+    match table.decide(call):
+        case Forward(found):
+            assert steps[-1].route == found
+            assert steps[-1].mismatches == ()
+        case NoRoute() as none:
+            assert len(steps) == len(routes)
+            assert all(step.mismatches for step in steps)
+            if routes:
+                near = next(step for step in steps if step.route.name == none.nearest)
+                assert near.mismatches[0].field == none.field
+                assert len(near.mismatches) == min(len(step.mismatches) for step in steps)

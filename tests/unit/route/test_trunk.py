@@ -1,6 +1,8 @@
-from ipaddress import ip_network
+from ipaddress import IPv4Address, ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from offhook.ids import TrunkName
 from offhook.route.trunk import InboundDigest, Known, NeedsDigest, Stranger, Trunk, TrunkTable, conflicts
@@ -152,3 +154,29 @@ def test_trunks_that_nothing_tells_apart(first: Trunk, second: Trunk, reason: st
 )
 def test_trunks_that_something_tells_apart(first: Trunk, second: Trunk) -> None:
     assert conflicts([first, second]) == []
+
+
+networks = st.builds(
+    lambda address, length: f"{IPv4Address(address >> (32 - length) << (32 - length))}/{length}",
+    st.integers(0xC6336400, 0xC63364FF) | st.integers(0x0A000000, 0x0AFFFFFF),
+    st.integers(8, 32),
+)
+
+
+@given(st.lists(networks, max_size=12), st.integers(0xC6336300, 0xC63365FF) | st.integers(0x09FFFF00, 0x0B0000FF))
+def test_any_source_gets_its_longest_network_or_hears_of_the_nearest(allow: list[str], value: int) -> None:
+    table = TrunkTable([trunk(f"t{index}", network) for index, network in enumerate(allow)])
+    source = IPv4Address(value)
+    holding = [ip_network(network) for network in allow if source in ip_network(network)]
+    match table.identify(str(source), "udp", "x"):
+        case Known(found):
+            assert found.allow[0].prefixlen == max(network.prefixlen for network in holding)
+        case Stranger("source", nearest, _):
+            assert not holding
+            bits = [(int(ip_network(network).network_address) ^ value).bit_length() for network in allow]
+            assert (nearest is None) == (not allow)
+            if nearest is not None:
+                assert bits[int(nearest[1:])] == min(bits)
+        case other:
+            raise AssertionError(other)
+    assert table.admits_source(str(source)) == bool(holding)
