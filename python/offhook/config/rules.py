@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 
 from offhook.config.lines import Path
 from offhook.config.problems import Finding, nearest
@@ -16,7 +15,7 @@ from offhook.config.schema import (
     SipConfig,
     TrunkConfig,
 )
-from offhook.config.values import HostPort, Listen
+from offhook.config.values import HostPort, Listen, ip_version
 from offhook.route.trunk import conflicts
 
 _HANDSHAKE_HEADERS = frozenset({
@@ -109,18 +108,21 @@ def _addresses(draft: Draft) -> Iterator[Finding]:
             if media is not None and inside and _same_host(listen.host, media.listen):
                 message = f"{listen.uri} lies in media.ports {media.ports}"
                 yield Finding(("sip", "listen", index), message, "move one of them")
-        if isinstance(sip.advertise, HostPort) and (version := _version(sip.advertise.host)):
-            versions = {_version(listen.host) for listen in sip.listen if listen.advertise is None}
+        if isinstance(sip.advertise, HostPort) and (version := ip_version(sip.advertise.host)):
+            versions = {ip_version(listen.host) for listen in sip.listen if listen.advertise is None}
             if versions and version not in versions:
                 yield Finding(
                     ("sip", "advertise"), f"{sip.advertise.host} is IPv{version}, but no listener is", "add a listener"
                 )
         for index, listen in enumerate(sip.listen):
-            if listen.advertise is not None and _version(listen.advertise.host) not in (None, _version(listen.host)):
+            if listen.advertise is not None and ip_version(listen.advertise.host) not in (
+                None,
+                ip_version(listen.host),
+            ):
                 message = f"{listen.advertise.host} and {listen.host} are of different IP versions"
                 yield Finding(("sip", "listen", index, "advertise"), message)
     if media is not None and media.advertise not in (None, "auto"):
-        told, own = _version(media.advertise), _version(media.listen)
+        told, own = ip_version(media.advertise), ip_version(media.listen)
         if told != own:
             yield Finding(("media", "advertise"), f"{media.advertise} is IPv{told}, but media.listen is IPv{own}")
 
@@ -135,14 +137,7 @@ def _overlap(a: HostPort, b: HostPort) -> bool:
 
 def _same_host(a: str, b: str) -> bool:
     wild = ("0.0.0.0", "::")  # noqa: S104  compared, not bound
-    return a == b or (_version(a) == _version(b) and (a in wild or b in wild))
-
-
-def _version(host: str | None) -> int | None:
-    try:
-        return ip_address(host or "").version
-    except ValueError:
-        return None
+    return a == b or (ip_version(a) == ip_version(b) and (a in wild or b in wild))
 
 
 def _trunk(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:

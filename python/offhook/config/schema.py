@@ -33,6 +33,7 @@ from offhook.config.values import (
     SecretValue,
     SipAdvertise,
     WireUrl,
+    ip_version,
 )
 from offhook.route.pattern import ANY
 
@@ -73,8 +74,8 @@ class SipConfig(Section):
     advertise: SipAdvertise | None = Field(
         default=None,
         description="Address (and port, if it differs) that peers outside of `local_networks` are told in Via and "
-        'Contact, for all listeners without their own. `"auto"` asks a STUN server. Without it, the address of the '
-        "interface used.",
+        'Contact, for listeners of its IP version without their own. `"auto"` asks a STUN server. Without it, '
+        "the address of the interface used.",
     )
     local_networks: Annotated[tuple[NetworkValue, ...], Field(max_length=256)] = Field(
         default=(), description="Peers in these networks are told our own address, never `advertise`; for media, too."
@@ -327,6 +328,28 @@ class Config:
     store_url: str
     source: Path | None = None
     warnings: tuple[str, ...] = ()
+
+    def advertised(self, listen: Listen) -> HostPort | None:
+        """What peers outside of `sip.local_networks` are told for a listener; None for the address of the interface.
+
+        `sip.advertise` stands in for listeners without their own, if it is a name or of the listener's IP version;
+        its port is the listener's if it has none.
+        """
+        if listen.advertise is not None:
+            return listen.advertise
+        told = self.sip.advertise
+        if not isinstance(told, HostPort) or ip_version(told.host) not in (None, ip_version(listen.host)):
+            return None
+        return HostPort(told.host, told.port or listen.port)
+
+    @property
+    def advertised_media(self) -> str | None:
+        """The IP address that SDP gives to peers outside of `sip.local_networks`; None for that of the interface."""
+        if self.media.advertise is not None:
+            return self.media.advertise
+        told = self.sip.advertise
+        fits = isinstance(told, HostPort) and ip_version(told.host) == ip_version(self.media.listen)
+        return told.host if isinstance(told, HostPort) and fits else None
 
     def trunk(self, name: str) -> TrunkConfig | None:
         """The trunk of that name."""

@@ -131,6 +131,12 @@ def _ip(text: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
+def ip_version(host: str) -> int | None:
+    """4 or 6 for an IP address, None for a name."""
+    address = _ip(host)
+    return None if address is None else address.version
+
+
 def read_listen(value: object) -> Listen:
     """Read a SIP listener: a URI, or a table of `uri` and `advertise`."""
     advertise: object = None

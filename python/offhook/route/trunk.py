@@ -18,6 +18,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from offhook.ids import TrunkName
+from offhook.route.pattern import Pattern
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
@@ -59,6 +60,10 @@ class Trunk:
     def sources(self) -> tuple[Network, ...]:
         """Where its requests may come from: `allow`, or anywhere for a trunk that asks for a password instead."""
         return self.allow or (ANYWHERE if self.inbound else ())
+
+    def passes(self, header: str) -> bool:
+        """Say whether the agent gets a header of that name, whatever its case."""
+        return any(Pattern(name.lower()).matches(header.lower()) for name in self.pass_headers)
 
 
 @dataclass(frozen=True, slots=True)

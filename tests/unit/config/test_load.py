@@ -138,6 +138,35 @@ def test_the_inbound_password_is_for_its_own_user_and_trunk() -> None:
     assert "pass word" not in repr(config)
 
 
+def test_what_peers_are_told() -> None:
+    text = """[sip]
+    listen = ["udp://0.0.0.0:5060", "tcp://[::]:5070", { uri = "tcp://0.0.0.0:5061", advertise = "sip.example.net" }]
+    advertise = "203.0.113.7"
+    """
+    config = examine_text(text, {}, file="f", base=Path("/")).config
+    assert config is not None
+    assert [str(config.advertised(listen)) for listen in config.sip.listen] == [
+        "203.0.113.7:5060", "None", "sip.example.net:5061",
+    ]  # fmt: skip
+    assert config.advertised_media == "203.0.113.7"
+
+
+@pytest.mark.parametrize(
+    ("sip", "media", "told"),
+    [
+        ('advertise = "sip.example.net:15060"', "", None),
+        ('advertise = "203.0.113.7:15060"', "", "203.0.113.7"),
+        ('advertise = "203.0.113.7"', 'advertise = "203.0.113.8"', "203.0.113.8"),
+        ('advertise = "203.0.113.7"', 'listen = "::"', None),
+        ("", "", None),
+    ],
+)
+def test_the_media_address_that_peers_are_told(sip: str, media: str, told: str | None) -> None:
+    config = examine_text(f"[sip]\n{sip}\n[media]\n{media}\n", {}, file="f", base=Path("/")).config
+    assert config is not None
+    assert config.advertised_media == told
+
+
 def test_the_default_file(tmp_path: Path) -> None:
     assert default_file({}, tmp_path) is None
     (tmp_path / "offhook.toml").write_text("")

@@ -116,6 +116,12 @@ def test_inside_a_dialog_only_the_source_counts() -> None:
     assert not table.may_send_from("blue", "203.0.113.1")
 
 
+def test_headers_for_the_agent() -> None:
+    acme = Trunk(TrunkName("acme"), pass_headers=("X-*", "Diversion"))
+    assert all(acme.passes(name) for name in ("X-Queue", "x-queue", "X-", "DIVERSION"))
+    assert not any(acme.passes(name) for name in ("From", "Authorization", "Diversion-2", "NX-Queue"))
+
+
 def test_a_network_named_twice_is_one() -> None:
     table = TrunkTable([trunk("acme", "198.51.100.0/24", "198.51.100.0/24", user="alice")])
     assert who(table, "198.51.100.1") == "digest:acme"
