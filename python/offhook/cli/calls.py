@@ -21,7 +21,7 @@ from offhook.call.verdict import AudioLine, agent_audio, audio, verdict
 from offhook.config.load import default_file
 from offhook.errors import OffhookError
 from offhook.report.ladder import ladder
-from offhook.report.printable import printable
+from offhook.observe.printable import printable
 from offhook.report.record import CallRecord
 from offhook.report.refusals import RefusalRow
 from offhook.report.setup import INTERVALS, OWN_IN_WORDS

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from rich.cells import cell_len, set_cell_size
 
-from offhook.report.printable import printable
+from offhook.observe.printable import printable
 from offhook.report.timeline import Entry, Timeline
 
 Tone = Literal["plain", "good", "bad", "quiet", "title"]

@@ -335,5 +335,3 @@ class Flows:
         if len(self._routes) > ROUTES_KEPT:
             self._routes.popitem(last=False)
         return route
-
-

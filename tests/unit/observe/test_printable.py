@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.report.printable import printable
+from offhook.observe.printable import printable
 
 pytestmark = pytest.mark.unit
 

@@ -1,0 +1,249 @@
+"""The metrics that Prometheus reads, each named and explained once.
+
+docs/reference/metrics.md is written from this table by `python -m offhook.observe.metrics FILE`. Labels hold only names
+of the configuration and slugs of closed lists, so that no caller can make new time series.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+Counters = Mapping[str, int | float | str | None]
+"""What a component counts, by name; values that are no numbers are left out."""
+
+LABELS_LIMIT = 64
+"""So many different rules and counters get a time series of their own; further ones are `other`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """One metric: its full name, kind, labels and what it says."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    text: str
+    buckets: tuple[float, ...] = ()
+
+
+_SET_UP = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0)
+_TALK = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0)
+
+CALLS = MetricSpec("offhook_calls_total", "counter", ("trunk",), "Calls admitted, answered or not.")
+ACTIVE = MetricSpec("offhook_calls_active", "gauge", ("trunk",), "Calls that are on, ringing ones included.")
+ANSWERED = MetricSpec("offhook_calls_answered_total", "counter", ("trunk",), "Calls answered.")
+ENDED = MetricSpec(
+    "offhook_calls_ended_total", "counter", ("trunk", "reason", "fault"),
+    "Calls ended, by end reason (see end-reasons.md) and by who has to change something.",
+)  # fmt: skip
+TALK = MetricSpec("offhook_call_talk_seconds", "histogram", (), "From answer to end of answered calls.", _TALK)
+ANSWER = MetricSpec("offhook_call_answer_seconds", "histogram", (), "From INVITE to our 200.", _SET_UP)
+OWN = MetricSpec(
+    "offhook_call_own_seconds", "histogram", (), "The gateway’s own share of that, without the agent’s.", _SET_UP
+)
+DIAL = MetricSpec("offhook_agent_dial_seconds", "histogram", (), "From dialling an agent to its connection.", _SET_UP)
+GREETING = MetricSpec(
+    "offhook_call_greeting_seconds", "histogram", (), "From our 200 to the first agent audio on the line.", _SET_UP
+)
+ONE_WAY = MetricSpec(
+    "offhook_calls_one_way_total", "counter", ("silent",),
+    "Answered calls without any audio from one side: `caller` or `agent`.",
+)  # fmt: skip
+PACKETS = MetricSpec(
+    "offhook_rtp_packets_total", "counter", ("direction",), "RTP packets of ended calls: `received` or `sent`."
+)
+LOST = MetricSpec("offhook_rtp_packets_lost_total", "counter", (), "RTP packets of ended calls that never came.")
+REFUSED = MetricSpec(
+    "offhook_refused_requests_total", "counter", ("rule",), "Requests turned away before they became a call."
+)
+LOOP_LAG = MetricSpec(
+    "offhook_loop_lag_seconds", "gauge", (), "How late the event loop of the signalling ran when last measured."
+)
+INFO = MetricSpec("offhook_info", "gauge", ("version", "node"), "Always 1; says which version runs on which node.")
+SIP = MetricSpec(
+    "offhook_sip_events_total", "counter", ("event",),
+    "What the SIP stack counts: messages, retransmissions, refused and broken input, exceptions in callbacks.",
+)  # fmt: skip
+MEDIA = MetricSpec(
+    "offhook_media_engine", "gauge", ("counter",),
+    "What the media engine counts and holds: open legs and wires, capacity, dropped and late packets.",
+)  # fmt: skip
+STORE = MetricSpec(
+    "offhook_store", "gauge", ("counter",),
+    "The writer of call records: `queued`, `written`, `dropped`, `timelines_dropped`, `retries`.",
+)  # fmt: skip
+LOG = MetricSpec(
+    "offhook_log_lines_missing_total", "counter", ("cause",),
+    "Log lines never written: `suppressed` by the rate limit, `dropped` because nobody read the log.",
+)  # fmt: skip
+
+METRICS: tuple[MetricSpec, ...] = (
+    CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, ONE_WAY, PACKETS, LOST, REFUSED, LOOP_LAG, INFO,
+    SIP, MEDIA, STORE, LOG,
+)  # fmt: skip
+
+
+class FinishedCall(Protocol):
+    """What is counted of a call: the names are those of its record, times are milliseconds."""
+
+    @property
+    def trunk(self) -> str | None: ...
+    @property
+    def answer_at(self) -> int | None: ...
+    @property
+    def end_at(self) -> int | None: ...
+    @property
+    def end_reason(self) -> str | None: ...
+    @property
+    def fault(self) -> str | None: ...
+    @property
+    def intervals(self) -> Mapping[str, float]: ...
+    @property
+    def media(self) -> Counters: ...
+
+
+class Metrics:
+    """All metrics of one gateway. `registry` is what the HTTP side renders; counting is safe from any thread."""
+
+    def __init__(self, *, node: str = "", version: str = "") -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=self.registry)
+        self._calls = self._counter(CALLS)
+        self._active = self._gauge(ACTIVE)
+        self._answered = self._counter(ANSWERED)
+        self._ended = self._counter(ENDED)
+        self._histograms = {
+            "answer": self._histogram(ANSWER),
+            "own": self._histogram(OWN),
+            "agent_dial": self._histogram(DIAL),
+            "greeting": self._histogram(GREETING),
+        }
+        self._talk = self._histogram(TALK)
+        self._one_way = self._counter(ONE_WAY)
+        self._packets = self._counter(PACKETS)
+        self._lost = self._counter(LOST)
+        self._refused = self._counter(REFUSED)
+        self._rules: set[str] = set()
+        self._loop_lag = self._gauge(LOOP_LAG)
+        self._gauge(INFO).labels(version=version, node=node).set(1)
+
+    def call_started(self, trunk: str) -> None:
+        """A call was admitted."""
+        self._calls.labels(trunk=trunk).inc()
+        self._active.labels(trunk=trunk).inc()
+
+    def call_answered(self, call: FinishedCall) -> None:
+        """A call was answered."""
+        self._answered.labels(trunk=call.trunk or "").inc()
+
+    def call_ended(self, call: FinishedCall) -> None:
+        """A call that was started ended; its record is complete."""
+        self._active.labels(trunk=call.trunk or "").dec()
+        self._ended.labels(trunk=call.trunk or "", reason=call.end_reason or "", fault=call.fault or "").inc()
+        for name, histogram in self._histograms.items():
+            value = call.intervals.get(name)
+            if value is not None:
+                histogram.observe(value / 1000)
+        received, sent = _number(call.media, "received_packets"), _number(call.media, "sent_packets")
+        self._packets.labels(direction="received").inc(received)
+        self._packets.labels(direction="sent").inc(sent)
+        self._lost.inc(_number(call.media, "received_lost"))
+        if call.answer_at is None or call.end_at is None:
+            return
+        self._talk.observe(max(0, call.end_at - call.answer_at) / 1000)
+        if call.media and not received:
+            self._one_way.labels(silent="caller").inc()
+        if call.media and not _number(call.media, "sent_audio_packets"):
+            self._one_way.labels(silent="agent").inc()
+
+    def refused(self, rule: str) -> None:
+        """A request was turned away by `rule`."""
+        if rule not in self._rules and len(self._rules) >= LABELS_LIMIT:
+            rule = "other"
+        self._rules.add(rule)
+        self._refused.labels(rule=rule).inc()
+
+    def loop_lag(self, seconds: float) -> None:
+        """The event loop ran so late."""
+        self._loop_lag.set(seconds)
+
+    def watch_sip(self, read: Callable[[], Counters]) -> None:
+        """Ask `read` for the counters of the SIP stack whenever metrics are read."""
+        self.registry.register(_Watched(SIP, read))
+
+    def watch_media(self, read: Callable[[], Counters]) -> None:
+        """Ask `read` for the counters of the media engine whenever metrics are read."""
+        self.registry.register(_Watched(MEDIA, read))
+
+    def watch_store(self, read: Callable[[], Counters]) -> None:
+        """Ask `read` for the counters of the store's writer whenever metrics are read."""
+        self.registry.register(_Watched(STORE, read))
+
+    def watch_log(self, read: Callable[[], Counters]) -> None:
+        """Ask `read` for the lines that the log left out whenever metrics are read."""
+        self.registry.register(_Watched(LOG, read))
+
+    def _counter(self, spec: MetricSpec) -> Counter:
+        return Counter(spec.name, spec.text, spec.labels, registry=self.registry)
+
+    def _gauge(self, spec: MetricSpec) -> Gauge:
+        return Gauge(spec.name, spec.text, spec.labels, registry=self.registry)
+
+    def _histogram(self, spec: MetricSpec) -> Histogram:
+        return Histogram(spec.name, spec.text, spec.labels, registry=self.registry, buckets=spec.buckets)
+
+
+class _Watched(Collector):
+    """Counters that another component keeps, as one metric with a label for the counter's name."""
+
+    def __init__(self, spec: MetricSpec, read: Callable[[], Counters]) -> None:
+        self._spec = spec
+        self._read = read
+
+    def describe(self) -> Iterable[Metric]:
+        return [self._family()]
+
+    def collect(self) -> Iterable[Metric]:
+        family = self._family()
+        numbers = [(name, value) for name, value in self._read().items() if isinstance(value, int | float)]
+        for name, value in sorted(numbers)[:LABELS_LIMIT]:
+            family.add_metric([name], value)
+        return [family]
+
+    def _family(self) -> CounterMetricFamily | GaugeMetricFamily:
+        kind = CounterMetricFamily if self._spec.kind == "counter" else GaugeMetricFamily
+        return kind(self._spec.name, self._spec.text, labels=self._spec.labels)
+
+
+def _number(counters: Counters, name: str) -> float:
+    value = counters.get(name)
+    return value if isinstance(value, int | float) else 0
+
+
+def page() -> str:
+    """docs/reference/metrics.md as it has to be."""
+    lines = [
+        "# Metrics",
+        "",
+        "`/metrics` of the HTTP listener gives these in the text format of Prometheus, and the usual `process_…` ones.",
+        "Times are seconds. Histograms have `_bucket`, `_sum` and `_count` as always.",
+        "",
+        "This page is written by `python -m offhook.observe.metrics docs/reference/metrics.md`.",
+        "",
+        "| metric | kind | labels | what it says |",
+        "|---|---|---|---|",
+    ]
+    for spec in METRICS:
+        labels = ", ".join(f"`{label}`" for label in spec.labels) or "–"
+        lines.append(f"| `{spec.name}` | {spec.kind} | {labels} | {spec.text} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
