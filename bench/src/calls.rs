@@ -116,7 +116,7 @@ struct Window {
     machine: Machine,
     started: u64,
     own: Value,
-    machine_share: Value,
+    machine_after: Machine,
 }
 
 /// Places the calls, holds them, hangs up; everything measured.
@@ -323,7 +323,7 @@ impl Run<'_> {
             machine: Machine::sample(),
             started: now,
             own: Value::Null,
-            machine_share: Value::Null,
+            machine_after: Machine::default(),
         });
     }
 
@@ -342,7 +342,7 @@ impl Run<'_> {
             "cpu_ms_per_call_second": round(cpu_ms / seconds / window.calls.max(1) as f64),
             "core_percent": round(cpu_ms / seconds / 10.0),
         });
-        window.machine_share = Machine::sample().to_json(window.machine);
+        window.machine_after = Machine::sample();
     }
 
     fn report(mut self, groups: &[(String, Vec<u32>)], before: &[process::Sample]) -> Value {
@@ -362,18 +362,22 @@ impl Run<'_> {
             "media": self.totals.to_json(&tallies),
         });
         if let Some(window) = self.window.take() {
+            let mut known = window.own["core_percent"].as_f64().unwrap_or(0.0);
             report["own"] = window.own;
-            report["machine"] = window.machine_share;
             report["calls_in_window"] = json!(window.calls);
             for (((name, watch), first), (_, pids)) in
                 window.watches.into_iter().zip(before).zip(groups)
             {
                 let samples = watch.finish();
                 report["processes"][&name] = process::cost(&samples, window.calls);
+                known += report["processes"][&name]["core_percent"]
+                    .as_f64()
+                    .unwrap_or(0.0);
                 report["processes"][&name]["pids"] = json!(pids);
                 report["processes"][&name]["memory"] =
                     process::growth(first, samples.last(), window.calls);
             }
+            report["machine"] = window.machine_after.to_json(window.machine, known);
         }
         report["violations"] = json!(violations(&report, self.options));
         report

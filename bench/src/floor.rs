@@ -13,6 +13,9 @@ use std::net::{SocketAddr, UdpSocket};
 
 /// Frames that wait to be sent: more would only add delay.
 const QUEUE: usize = 5;
+/// Every so many packets one is spoilt.
+const SPOIL_EVERY: u64 = 50;
+const SSRC: u32 = 0xf100_0000;
 
 /// How the floor echoes.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,6 +26,24 @@ pub struct Options {
     /// Return each packet the moment it comes, instead of on a clock of 20 ms of the call's own
     #[arg(long)]
     pub reflect: bool,
+    /// Do this to every 50th packet, to see that it is noticed
+    #[arg(long, value_enum)]
+    pub spoil: Option<Spoil>,
+}
+
+/// What a bad echo does to a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Spoil {
+    /// Leaves it out.
+    Lose,
+    /// Sends its audio a second time, in a packet of its own.
+    Repeat,
+    /// Sends it to the call before.
+    Mix,
+    /// Changes one byte of it.
+    Alter,
+    /// Sends half a frame of silence before it.
+    Stretch,
 }
 
 struct Leg {
@@ -35,25 +56,52 @@ struct Leg {
 }
 
 impl Leg {
-    fn send(&mut self, payload: &[u8; FRAME]) {
+    fn send(&mut self, payload: &[u8]) {
         let mut bytes = [0; HEADER + FRAME];
+        let length = HEADER + payload.len();
         rtp::write_header(
             &mut bytes,
             self.payload_type,
             false,
             self.sequence,
             self.timestamp,
-            0xf100_0000,
+            SSRC,
         );
-        bytes[HEADER..].copy_from_slice(payload);
+        bytes[HEADER..length].copy_from_slice(payload);
         self.sequence = self.sequence.wrapping_add(1);
-        self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
-        let _ = self.rtp.send_to(&bytes, self.remote);
+        self.timestamp = self.timestamp.wrapping_add(payload.len() as u32);
+        // A call that has just gone refuses its last packets.
+        let _ = self.rtp.send_to(&bytes[..length], self.remote);
+    }
+
+    fn spoil(&mut self, spoil: Spoil, frame: &mut [u8; FRAME]) {
+        match spoil {
+            Spoil::Lose => {
+                self.sequence = self.sequence.wrapping_add(1);
+                self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
+            }
+            Spoil::Repeat => {
+                self.send(frame);
+                self.send(frame);
+            }
+            Spoil::Alter => {
+                frame[FRAME / 2] ^= 0x01;
+                self.send(frame);
+            }
+            Spoil::Stretch => {
+                self.send(&[0xff; FRAME / 2]);
+                self.send(frame);
+            }
+            // Takes two calls, so the floor does it.
+            Spoil::Mix => {}
+        }
     }
 }
 
 struct Floor {
     reflect: bool,
+    spoil: Option<Spoil>,
+    received: u64,
     sip: UdpSocket,
     epoll: Epoll,
     legs: Vec<Option<Leg>>,
@@ -81,6 +129,8 @@ impl Floor {
         epoll.add(&sip, 0, sys::READABLE)?;
         Ok(Self {
             reflect: options.reflect,
+            spoil: options.spoil,
+            received: 0,
             sip,
             epoll,
             legs: Vec::new(),
@@ -123,15 +173,26 @@ impl Floor {
         let Ok(len) = leg.rtp.recv(&mut buffer) else {
             return;
         };
-        let Some(frame) = Packet::parse(&buffer[..len])
+        let Some(mut frame) = Packet::parse(&buffer[..len])
             .and_then(|packet| <[u8; FRAME]>::try_from(packet.payload).ok())
         else {
             return;
         };
-        if self.reflect {
-            leg.send(&frame);
-        } else if leg.queue.len() < QUEUE {
-            leg.queue.push_back(frame);
+        self.received += 1;
+        match self
+            .spoil
+            .filter(|_| self.received.is_multiple_of(SPOIL_EVERY))
+        {
+            Some(Spoil::Mix) => {
+                let other = if index == 0 { 1 } else { index - 1 };
+                if let Some(other) = self.legs.get_mut(other).and_then(Option::as_mut) {
+                    other.send(&frame);
+                }
+            }
+            Some(spoil) => leg.spoil(spoil, &mut frame),
+            None if self.reflect => leg.send(&frame),
+            None if leg.queue.len() < QUEUE => leg.queue.push_back(frame),
+            None => {}
         }
     }
 
@@ -211,6 +272,8 @@ mod tests {
     use super::*;
     use crate::calls;
     use clap::Parser;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     #[derive(Parser)]
     struct Line {
@@ -218,26 +281,17 @@ mod tests {
         options: calls::Options,
     }
 
-    fn call_floor(reflect: bool) -> serde_json::Value {
-        let options = Options {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            reflect,
-        };
-        let mut floor = Floor::open(&options).unwrap();
+    fn call_floor(options: &Options, ports: &str) -> serde_json::Value {
+        let mut floor = Floor::open(options).unwrap();
         let target = floor.sip.local_addr().unwrap().to_string();
-        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let server = std::thread::spawn(move || {
             let mut ready = Vec::new();
-            while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            while !stopped.load(Ordering::Relaxed) {
                 floor.step(&mut ready).unwrap();
             }
         });
-        let ports = if reflect {
-            "21000-21100"
-        } else {
-            "22000-22100"
-        };
         let words = [
             "calls",
             "--target",
@@ -254,28 +308,61 @@ mod tests {
             ports,
         ];
         let report = calls::run(&Line::parse_from(words).options).unwrap();
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
         server.join().unwrap();
+        assert_eq!(report["sip"]["answered"], 3, "{report:#}");
+        assert_eq!(report["sip"]["hung_up_by_us"], 3);
         report
     }
 
+    fn options(reflect: bool, spoil: Option<Spoil>) -> Options {
+        Options {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            reflect,
+            spoil,
+        }
+    }
+
     #[test]
-    fn the_tool_finds_nothing_wrong_with_the_floor() {
-        for reflect in [true, false] {
-            let report = call_floor(reflect);
-            assert_eq!(report["sip"]["answered"], 3, "{report:#}");
-            assert_eq!(report["sip"]["hung_up_by_us"], 3);
-            let echo = &report["media"]["echo"];
-            assert_eq!(
-                (
-                    &echo["of_another_call"],
-                    &echo["duplicates"],
-                    &echo["altered"]
-                ),
-                (&0.into(), &0.into(), &0.into())
-            );
-            assert!(echo["frames_back"].as_u64() > Some(100), "{report:#}");
-            assert!(echo["round_trip"]["count"].as_u64() > Some(50));
+    fn nothing_is_wrong_with_the_floor() {
+        for (reflect, ports) in [(true, "21000-21100"), (false, "21100-21200")] {
+            let echo = &call_floor(&options(reflect, None), ports)["media"]["echo"];
+            for name in [
+                "of_another_call",
+                "duplicates",
+                "altered",
+                "reordered",
+                "stale",
+            ] {
+                assert_eq!(echo[name], 0, "{name} {echo:#}");
+            }
+            assert!(echo["frames_back"].as_u64() > Some(100), "{echo:#}");
+            assert!(echo["round_trip"]["count"].as_u64() > Some(50), "{echo:#}");
+        }
+    }
+
+    #[test]
+    fn every_way_to_spoil_an_echo_is_noticed_and_called_by_its_name() {
+        let cases = [
+            (Spoil::Lose, vec!["lost"], "22000-22100"),
+            (Spoil::Repeat, vec!["duplicates"], "22100-22200"),
+            (Spoil::Mix, vec!["of_another_call", "lost"], "22200-22300"),
+            (Spoil::Alter, vec!["altered"], "22300-22400"),
+            (Spoil::Stretch, vec!["insertions"], "22400-22500"),
+        ];
+        for (spoil, noticed, ports) in cases {
+            let echo = &call_floor(&options(true, Some(spoil)), ports)["media"]["echo"];
+            for name in ["lost", "duplicates", "of_another_call", "altered"] {
+                let expected = noticed.contains(&name);
+                assert_eq!(
+                    echo[name].as_u64() > Some(0),
+                    expected,
+                    "{spoil:?} {name} {echo:#}"
+                );
+            }
+            for name in noticed {
+                assert!(echo[name].as_u64() > Some(0), "{spoil:?} {name} {echo:#}");
+            }
         }
     }
 }

@@ -144,48 +144,62 @@ fn numbers(directory: &str) -> Vec<u32> {
         .collect()
 }
 
-/// Ticks of the whole machine since it started.
+/// Idle and stolen time of the whole machine. What is busy is what is not idle: the kernel samples busy time at its own
+/// ticks and misses work that is done between them, but it measures idle time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Machine {
-    busy: u64,
-    idle: u64,
-    steal: u64,
+    at: u64,
+    idle_ticks: u64,
+    stolen_ticks: u64,
+    cores: u64,
 }
 
 impl Machine {
     /// Reads `/proc/stat`.
     pub fn sample() -> Self {
-        Self::parse(&fs::read_to_string("/proc/stat").unwrap_or_default())
+        Self::parse(
+            &fs::read_to_string("/proc/stat").unwrap_or_default(),
+            sys::now(),
+        )
     }
 
-    fn parse(text: &str) -> Self {
-        let words: Vec<u64> = text
-            .lines()
-            .next()
-            .unwrap_or_default()
+    fn parse(text: &str, at: u64) -> Self {
+        let first = text.lines().next().unwrap_or_default();
+        let words: Vec<u64> = first
             .split_ascii_whitespace()
             .skip(1)
             .filter_map(|word| word.parse().ok())
             .collect();
-        let at = |index: usize| words.get(index).copied().unwrap_or(0);
+        let column = |index: usize| words.get(index).copied().unwrap_or(0);
+        let is_core = |line: &&str| {
+            line.strip_prefix("cpu")
+                .is_some_and(|rest| !rest.starts_with(' '))
+        };
+        let cores = text.lines().filter(is_core).count() as u64;
         Self {
-            busy: at(0) + at(1) + at(2) + at(5) + at(6),
-            idle: at(3) + at(4),
-            steal: at(7),
+            at,
+            idle_ticks: column(3) + column(4),
+            stolen_ticks: column(7),
+            cores,
         }
     }
 
-    /// Shares of all cores since `before`: busy, and stolen by other guests of the host.
-    pub fn to_json(self, before: Self) -> Value {
-        let (busy, idle, steal) = (
-            self.busy - before.busy,
-            self.idle - before.idle,
-            self.steal - before.steal,
-        );
-        let percent = |part: u64| {
-            (part as f64 * 1_000.0 / (busy + idle + steal).max(1) as f64).round() / 10.0
-        };
-        json!({ "busy_percent": percent(busy), "stolen_percent": percent(steal) })
+    /// Since `before`, in percent of one core: what was busy, what of it `known_percent` does not explain, what other
+    /// guests of the host took away.
+    pub fn to_json(self, before: Self, known_percent: f64) -> Value {
+        let seconds = self.at.saturating_sub(before.at) as f64 / 1e9;
+        let percent =
+            |ticks: u64| ticks as f64 * 100.0 / sys::clock_ticks() as f64 / seconds.max(1e-9);
+        let busy =
+            self.cores as f64 * 100.0 - percent(self.idle_ticks.saturating_sub(before.idle_ticks));
+        let stolen = percent(self.stolen_ticks.saturating_sub(before.stolen_ticks));
+        let round = |value: f64| (value * 10.0).round() / 10.0;
+        json!({
+            "cores": self.cores,
+            "busy_core_percent": round(busy.max(0.0)),
+            "others_core_percent": round((busy - known_percent).max(0.0)),
+            "stolen_core_percent": round(stolen),
+        })
     }
 }
 
@@ -336,12 +350,17 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_is_busy_by_share() {
-        let before = Machine::parse("cpu  0 0 0 0 0 0 0 0 0 0\n");
-        let after = Machine::parse("cpu  10 0 10 70 5 0 0 5 0 0\ncpu0 1 1 1\n");
-        assert_eq!(
-            after.to_json(before),
-            json!({"busy_percent": 20.0, "stolen_percent": 5.0})
+    fn the_machine_is_busy_where_it_is_not_idle() {
+        let ticks = sys::clock_ticks();
+        let before = Machine::parse("cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 0\ncpu1 0\n", 0);
+        let text = format!(
+            "cpu  3 0 3 {} {ticks} 0 0 {ticks} 0 0\ncpu0 1\ncpu1 1\nintr 5\n",
+            ticks * 5
         );
+        let after = Machine::parse(&text, 10_000_000_000);
+        let expected = json!({
+            "cores": 2, "busy_core_percent": 140.0, "others_core_percent": 100.0, "stolen_core_percent": 10.0,
+        });
+        assert_eq!(after.to_json(before, 40.0), expected);
     }
 }

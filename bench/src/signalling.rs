@@ -156,7 +156,9 @@ impl<'a> Step<'a> {
         let own_ms = (sys::own_cpu() - own) as f64 / 1e6;
         let after = read();
         let mut report = self.report(own_ms);
-        report["machine"] = Machine::sample().to_json(machine);
+        let machine_after = Machine::sample();
+        let seconds = (now - start) as f64 / 1e9;
+        let mut known = own_ms / seconds / 10.0;
         for (((name, _), first), last) in groups.iter().zip(&before).zip(&after) {
             // The cost is per call here: one call for one second, so to say, divided by all.
             let calls = self.exchange.counts.placed.max(1) as f64;
@@ -166,8 +168,10 @@ impl<'a> Step<'a> {
             cost["running_ms_per_call"] = json!(per_call(
                 last.running_ns.saturating_sub(first.running_ns) as f64 / 1e6
             ));
+            known += cost["core_percent"].as_f64().unwrap_or(0.0);
             report["processes"][name] = cost;
         }
+        report["machine"] = machine_after.to_json(machine, known);
         Ok(report)
     }
 
