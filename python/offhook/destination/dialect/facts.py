@@ -35,5 +35,5 @@ class AgentFacts:
 
 
 def clean(text: str) -> str:
-    """Text from the wire as valid Unicode of bounded length: bytes that were no UTF-8 become U+FFFD."""
-    return text[:MAX_VALUE].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """Text from the wire as valid Unicode of bounded length; a lone surrogate or a byte that is no UTF-8 is U+FFFD."""
+    return text[:MAX_VALUE].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
