@@ -32,6 +32,7 @@ from offhook.config.schema import (
 )
 from offhook.errors import ConfigError, ConfigProblem
 from offhook.route.destination_uri import redact_query
+from offhook.route.quoting import printable
 
 S = TypeVar("S", bound=Section)
 
@@ -112,7 +113,8 @@ def examine_text(
     """Check a configuration given as text. `file` names it in problems, relative paths in it start at `base`."""
     try:
         data = _frozen(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
+        # Besides its own error, tomllib lets that of int() through for a number of thousands of digits.
         return Examined(errors=[_syntax(error, file)])
     except RecursionError:
         return Examined(errors=[ConfigProblem("", "is nested too deep", file=file)])
@@ -155,7 +157,10 @@ def examine_text(
 
     def problem(finding: Finding) -> ConfigProblem:
         line = line_of(lines, finding.path)
-        return ConfigProblem(_dotted(finding.path, data), finding.message, hint=finding.hint, line=line, file=file)
+        # Names and values of the file stand in these texts.
+        texts = (_dotted(finding.path, data), finding.message, finding.hint)
+        path, message, hint = (printable(text, None) for text in texts)
+        return ConfigProblem(path, message, hint=hint, line=line, file=file)
 
     errors = sorted((problem(finding) for finding in findings), key=lambda found: found.line or 0)
     warned = sorted((problem(finding) for finding in rules.warnings(draft)), key=lambda found: found.line or 0)
@@ -266,7 +271,7 @@ def _read(path: Path) -> str | ConfigProblem:
         return ConfigProblem("", "is not UTF-8", line=line, file=str(path), hint="save it as UTF-8")
 
 
-def _syntax(error: tomllib.TOMLDecodeError, file: str) -> ConfigProblem:
+def _syntax(error: ValueError, file: str) -> ConfigProblem:
     # Before Python 3.14 the position is only in the sentence: "… (at line 3, column 5)" or "… (at end of document)".
     message, _, place = str(error).rpartition(" (at ")
     line = place.removeprefix("line ").partition(",")[0]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from offhook.route.number import Number
+from offhook.route.quoting import printable
 from offhook.route.table import CallFacts, Forward, NoRoute, Route, RouteTable
 from offhook.route.trunk import Known, NeedsDigest, Stranger, Trunk, TrunkTable
 
@@ -105,10 +106,11 @@ def _membership(trunk: Trunk, question: Question) -> str:
 
 
 def _reading(number: Number, trunk: Trunk) -> str:
+    text = printable(number.text)
     if number.anonymous:
-        return f"'{number.text}' is a withheld number"
+        return f"'{text}' is a withheld number"
     if number.e164 is None:
         country = f"country {trunk.country}" if trunk.country else "the trunk has no country"
-        return f"'{number.text}' is taken as it stands ({country})"
+        return f"'{text}' is taken as it stands ({country})"
     how = "" if number.text.startswith("+") else f" by country {trunk.country}"
-    return f"'{number.text}' is {number.e164}{how}"
+    return f"'{text}' is {number.e164}{how}"

@@ -9,6 +9,7 @@ from offhook.ids import RouteName, TrunkName
 from offhook.route.destination_uri import DestinationUri, OtherUri
 from offhook.route.number import Number, read_caller, read_number
 from offhook.route.pattern import ANY, Pattern
+from offhook.route.quoting import printable
 from offhook.route.trunk import Trunk
 
 MAX_COMPARED = 100
@@ -73,12 +74,19 @@ class CallFacts:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """One condition of a route that the call doesn't meet: `field` as in the file (`to`, `headers.X-Queue`)."""
+    """One condition of a route that the call doesn't meet: `field` as in the file (`to`, `headers.X-Queue`).
+
+    `got` is made printable and cut, since the caller wrote it.
+    """
 
     field: str
     expected: str
     got: str
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        # The call's own text goes into logs and terminals.
+        object.__setattr__(self, "got", printable(self.got))
 
     def __str__(self) -> str:
         return f"{self.field} is '{self.got}', not '{self.expected}'"

@@ -19,6 +19,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from offhook.ids import TrunkName
 from offhook.route.pattern import Pattern
+from offhook.route.quoting import printable
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
@@ -181,7 +182,7 @@ class TrunkTable:
         return Stranger(
             "user",
             best[0].name,
-            f"user '{authenticated_user}' is not the inbound user of trunk '{best[0].name}'",
+            f"user '{printable(authenticated_user)}' is not the inbound user of trunk '{best[0].name}'",
         )
 
     def _matches(self, address: Address) -> Iterator[tuple[int, Trunk]]:
@@ -192,7 +193,7 @@ class TrunkTable:
                 yield length, trunk
 
     def _unknown_source(self, source_ip: str, transport: str, address: Address | None) -> Stranger:
-        who = f"source {source_ip} ({transport})"
+        who = f"source {printable(source_ip)} ({transport})"
         if address is None:
             return Stranger("source", None, f"{who} is no IP address")
         nearest = self._nearest_network(address)
@@ -224,7 +225,7 @@ def _other_domain(source_ip: str, request_uri_host: str, trunks: Sequence[Trunk]
     return Stranger(
         "domain",
         nearest.name,
-        f"source {source_ip} fits trunk '{nearest.name}', but Request-URI host '{request_uri_host}' "
+        f"source {source_ip} fits trunk '{nearest.name}', but Request-URI host '{printable(request_uri_host)}' "
         f"is not its domain '{nearest.domain}'",
     )
 

@@ -87,6 +87,8 @@ def test_an_absolute_store_stays_where_it_is() -> None:
         (b"a = 1\n\nb = \xe9\n", ":3: is not UTF-8"),
         (b"x = " + b"[" * 5000, "f: "),
         (b"#" * 5_000_000, "is larger than"),
+        (b"a = " + b"9" * 5000, "is not TOML"),
+        (b"a = 1\nb = \x00", ":2: is not TOML"),
     ],
 )
 def test_what_is_no_text_is_one_plain_line(tmp_path: Path, content: bytes, said: str) -> None:

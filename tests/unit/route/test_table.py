@@ -127,6 +127,15 @@ def test_the_nearest_route_has_the_fewest_differences() -> None:
     assert absent.got == "(absent)"
 
 
+def test_what_the_caller_wrote_can_not_steer_a_terminal() -> None:
+    table = RouteTable([route("a", headers={"X-Queue": "sales"})])
+    decision = table.decide(facts("1", X_Queue="\x1b[2J\r\nforged \udcff" + "x" * 500))
+    assert isinstance(decision, NoRoute)
+    assert decision.why.isprintable()
+    assert decision.got.startswith("\\x1b[2J\\r\\nforged \\udcff")
+    assert len(decision.why) < 300
+
+
 def test_the_number_that_begins_most_alike_is_nearest() -> None:
     table = RouteTable([route("a", "+49*"), route("b", "+14155550101"), route("c", "+1212*")])
     assert taken(table, facts("+14155550100")) == "none:b:to"

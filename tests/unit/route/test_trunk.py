@@ -116,6 +116,15 @@ def test_inside_a_dialog_only_the_source_counts() -> None:
     assert not table.may_send_from("blue", "203.0.113.1")
 
 
+def test_what_a_stranger_wrote_can_not_steer_a_terminal() -> None:
+    table = TrunkTable([trunk("a", "10.0.0.1", domain="x.example"), trunk("b", "10.0.0.2", user="u")])
+    nasty = "\x1b[2J\n" + "x" * 1000
+    for identity in (table.identify("10.0.0.1", "udp", nasty), table.identify("10.0.0.2", "udp", "x", nasty)):
+        assert isinstance(identity, Stranger)
+        assert identity.why.isprintable()
+        assert len(identity.why) < 300
+
+
 def test_headers_for_the_agent() -> None:
     acme = Trunk(TrunkName("acme"), pass_headers=("X-*", "Diversion"))
     assert all(acme.passes(name) for name in ("X-Queue", "x-queue", "X-", "DIVERSION"))
