@@ -289,7 +289,8 @@ class AgentConfig(Section):
         default=5.0, description="Seconds for DNS, TCP, TLS and the WebSocket upgrade together."
     )
     encoding: Literal["pcm16", "pcmu"] = Field(
-        default="pcm16", description="Audio of kind `offhook`: 16-bit linear PCM or µ-law."
+        default="pcm16",
+        description="Audio of kind `offhook`: 16-bit linear PCM or µ-law, unless the agent's `ready` names another.",
     )
     sample_rate: Literal[8000, 16000, 24000, 48000] | None = Field(
         default=None,
