@@ -5,7 +5,7 @@
 //! called, the engine asks [`Leg::next_timeout`] again and calls [`Leg::handle_timeout`] if it lies in the past: that is how the first frame of a
 //! talkspurt leaves at once.
 use crate::claim::{Policy, send_to};
-use crate::clock::{Time, duration_of, earliest, samples_in};
+use crate::clock::{Time, earliest, samples_in};
 use crate::codec::{Encoding, g711};
 use crate::order::Order;
 use crate::playout::{Frame, FrameKind, LINE_RATE, MAX_FRAME, MarkId, Playout, PlayoutConfig};
@@ -656,11 +656,7 @@ impl Leg {
             .playout
             .drained_at()
             .filter(|_| !self.drained_told && !self.keying.is_busy())?;
-        Some(
-            drained
-                + duration_of(self.playout.frame_len() as u64, LINE_RATE)
-                + self.config.drain_linger,
-        )
+        Some(drained + self.config.drain_linger)
     }
 
     fn media_timeout_at(&self) -> Option<Time> {
@@ -679,7 +675,6 @@ impl Leg {
         self.uplink(now, sink, |order, out| order.handle_timeout(now, out));
         let ended = self.keyed.handle_timeout(now);
         self.tell_digit(ended, sink);
-        // Before the frames: polling moves the clock that the drained queue is measured by.
         if self.drained_at().is_some_and(|at| at <= now) {
             self.drained_told = true;
             sink.event(LegEvent::Drained);
@@ -705,7 +700,8 @@ impl Leg {
     ) {
         let (echo, playout) = (self.echo, &mut self.playout);
         work(&mut self.order, &mut |frame| {
-            if echo {
+            // What did not come needs no echo: playout is silent by itself.
+            if echo && !frame.filled {
                 push_as(now, playout, frame);
             }
             sink.audio(frame);

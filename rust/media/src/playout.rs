@@ -158,6 +158,7 @@ pub struct Playout {
     /// When the queue last came to hold a whole frame.
     ready_at: Time,
     dry_at: Option<Time>,
+    sound_ends: Time,
     cushion: Duration,
     spare: Duration,
     pushes: u32,
@@ -201,6 +202,7 @@ impl Playout {
             last_push: Time::ZERO,
             ready_at: Time::ZERO,
             dry_at: None,
+            sound_ends: Time::ZERO,
             cushion: config.cushion.clamp(MIN_CUSHION, MAX_CUSHION),
             spare: Duration::MAX,
             pushes: 0,
@@ -370,10 +372,9 @@ impl Playout {
         self.draining = true;
     }
 
-    /// When all sound had been heard by the leg's clock, once [`Playout::drain`] was called and all has left.
+    /// When the last sound ends by the leg's clock, once [`Playout::drain`] was called and all has left.
     pub fn drained_at(&self) -> Option<Time> {
-        let done = self.draining && self.queue.is_empty() && self.phase == Phase::Silence;
-        done.then_some(self.nominal)
+        (self.draining && self.queue.is_empty()).then_some(self.sound_ends)
     }
 
     /// Samples waiting.
@@ -589,6 +590,7 @@ impl Playout {
         }
         self.taken += len as u64;
         self.played += len as u64;
+        self.sound_ends = self.nominal + self.frame_time;
         Frame {
             kind: FrameKind::Audio,
             marker,
@@ -606,16 +608,16 @@ impl Playout {
         self.trim.low = self.trim.low.min(self.queue.len() - self.frame);
         self.trim.frames += 1;
         if self.trim.frames >= TRIM_WINDOW_FRAMES {
-            let needed = samples_in(self.cushion, LINE_RATE) as usize + self.frame;
-            let excess = self.trim.low.saturating_sub(needed);
+            // A whole frame lay there all the time: it is delay, not cushion.
+            let excess = self.trim.low / self.frame;
             let overdue = self.trim.wanted && excess > 0;
             self.trim = Trim {
                 low: usize::MAX,
                 frames: 0,
                 wanted: excess > 0,
             };
-            if excess > samples_in(TRIM_AT_ONCE, LINE_RATE) as usize {
-                self.drop_frames(excess / self.frame);
+            if self.frame_time * excess as u32 > TRIM_AT_ONCE {
+                self.drop_frames(excess);
                 self.trim.wanted = false;
             } else if overdue {
                 self.drop_frames(1);
