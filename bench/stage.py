@@ -1,0 +1,145 @@
+"""The processes of a measurement: the gateway or the floor, the agent behind it, the load tool in front."""
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from machine import ROOT
+from rows import ROWS, Agent, Row
+
+SIP = "127.0.0.1:15060"
+HTTP = "127.0.0.1:18080"
+FLOOR = "127.0.0.1:15070"
+START_SECONDS = 30
+TOOL = ROOT / "target" / "release" / "offhook-bench"
+
+
+class StageError(Exception):
+    """A process did not start or ended too early; the text says which and shows the end of what it wrote."""
+
+
+def build_tool() -> None:
+    """Builds the load tool, optimised."""
+    subprocess.run(["cargo", "build", "--quiet", "--release", "-p", "offhook-bench"], cwd=ROOT, check=True)
+
+
+def configuration(data_dir: Path) -> str:
+    """One configuration for all rows: each destination is reached by a number of its own."""
+    routes = {row.number: row.destination for row in ROWS if row.destination}
+    parts = [
+        f'[node]\nname = "bench"\ndata_dir = {json.dumps(str(data_dir))}\n',
+        f'[sip]\nlisten = ["udp://{SIP}", "tcp://{SIP}"]\n',
+        '[media]\nlisten = "127.0.0.1"\nports = "40000-49999"\n',
+        f'[http]\nlisten = "{HTTP}"\n',
+        "[limits]\nmax_calls = 4000\nmax_cps = 4000\n",
+        '[[trunk]]\nname = "bench"\nallow = ["127.0.0.0/8"]\nmax_calls = 4000\nmax_cps = 4000\n',
+    ]
+    for number, destination in routes.items():
+        parts.append(f'[[route]]\nname = "to-{number}"\nto = "{number}"\ndestination = "{destination}"\n')
+    return "\n".join(parts)
+
+
+@contextlib.contextmanager
+def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _died(what: str, log: Path) -> StageError:
+    return StageError(f"{what} did not come up:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def _is_ready() -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HTTP}/health/ready", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+@contextlib.contextmanager
+def gateway(command: str | None, *, one_core: bool) -> Iterator[subprocess.Popen[bytes]]:
+    """The gateway, ready to take calls; `one_core` keeps all its threads on the machine's first core."""
+    with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name:
+        directory = Path(name)
+        config = directory / "offhook.toml"
+        config.write_text(configuration(directory / "data"))
+        words = shlex.split(command) if command else [sys.executable, "-m", "offhook"]
+        pinned = ["taskset", "-c", "0"] if one_core else []
+        log = directory / "gateway.log"
+        with _process([*pinned, *words, "run", "--config", str(config)], log) as process:
+            deadline = time.monotonic() + START_SECONDS
+            while True:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise _died("the gateway", log)
+                if _is_ready():
+                    break
+                time.sleep(0.1)
+            yield process
+            if process.poll() is not None:
+                raise _died("the gateway died during the measurement; it", log)
+
+
+@contextlib.contextmanager
+def floor() -> Iterator[subprocess.Popen[bytes]]:
+    """The bare echo."""
+    with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name:
+        log = Path(name) / "floor.log"
+        with _process([str(TOOL), "floor", "--listen", FLOOR], log) as process:
+            time.sleep(0.3)
+            if process.poll() is not None:
+                raise _died("the floor", log)
+            yield process
+
+
+@contextlib.contextmanager
+def agent(character: Agent | None) -> Iterator[subprocess.Popen[bytes] | None]:
+    """The agent behind the gateway, if the row has one."""
+    if character is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name:
+        log = Path(name) / "agent.log"
+        command = [str(TOOL), "agent", "--listen", f"127.0.0.1:{character.port}", *character.arguments]
+        with _process(command, log) as process:
+            time.sleep(0.3)
+            if process.poll() is not None:
+                raise _died("the agent", log)
+            yield process
+
+
+def load(row: Row, arguments: list[str], processes: dict[str, int]) -> dict[str, Any]:
+    """Runs the load tool and hands out its report; `processes` are measured, the one named `gateway` as such."""
+    target = FLOOR if row.target == "floor" else SIP
+    command = [str(TOOL), row.command, "--target", target, "--to", row.number, "--json", *arguments]
+    for name, pid in processes.items():
+        command += ["--pid", str(pid)] if name == "gateway" else ["--watch", f"{name}={pid}"]
+    # On one core the gateway has the first; the tool must not take it.
+    cores = os.sched_getaffinity(0)
+    if row.one_core and len(cores) > 1:
+        command = ["taskset", "-c", str(max(cores)), *command]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise StageError(f"the load tool failed: {result.stderr.strip()}")
+    report: dict[str, Any] = json.loads(result.stdout)
+    return report
