@@ -114,11 +114,11 @@ FIRST_FRAME = (
 )
 
 TWILIO = Agent(19101, ("--dialect", "twilio"))
-OFFHOOK = Agent(19102, ("--dialect", "offhook", "--format", "mulaw"))
+OFFHOOK = Agent(19102, ("--dialect", "offhook", "--format", "pcmu"))
 PCM16 = Agent(19103, ("--dialect", "offhook", "--format", "pcm16@16000"))
 TWILIO_JITTER = Agent(19104, ("--dialect", "twilio", "--jitter", "15"))
-OFFHOOK_JITTER = Agent(19105, ("--dialect", "offhook", "--format", "mulaw", "--jitter", "15"))
-OFFHOOK_GATED = Agent(19106, ("--dialect", "offhook", "--format", "mulaw", "--gate"))
+OFFHOOK_JITTER = Agent(19105, ("--dialect", "offhook", "--format", "pcmu", "--jitter", "15"))
+OFFHOOK_GATED = Agent(19106, ("--dialect", "offhook", "--format", "pcmu", "--gate"))
 
 ROWS = (
     Row(

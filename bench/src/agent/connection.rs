@@ -177,6 +177,7 @@ impl Connection {
                 Some(Said::Stop) => tally.stops += 1,
                 Some(Said::Digit) => tally.digits += 1,
                 Some(Said::Mark) => tally.marks += 1,
+                Some(Said::Complaint) => tally.complaints += 1,
                 Some(Said::Other) => {}
                 None => tally.unreadable += 1,
             },

@@ -27,7 +27,7 @@ impl Dialect {
 /// The audio that an `offhook` agent asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format {
-    /// `mulaw` or `pcm16`.
+    /// How a sample is written.
     pub encoding: Encoding,
     /// Samples a second.
     pub rate: u32,
@@ -37,7 +37,7 @@ pub struct Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// One byte of µ-law.
-    Mulaw,
+    Pcmu,
     /// Two bytes, little-endian.
     Pcm16,
 }
@@ -48,13 +48,13 @@ impl std::str::FromStr for Format {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, rate) = text.split_once('@').unwrap_or((text, "8000"));
         let encoding = match name {
-            "mulaw" => Encoding::Mulaw,
+            "pcmu" => Encoding::Pcmu,
             "pcm16" => Encoding::Pcm16,
-            other => return Err(format!("no encoding {other}; known: mulaw, pcm16")),
+            other => return Err(format!("no encoding {other}; known: pcmu, pcm16")),
         };
         let rate = rate.parse().map_err(|_| format!("{rate} is no rate"))?;
         if !matches!(rate, 8_000 | 16_000 | 24_000 | 48_000)
-            || (encoding == Encoding::Mulaw && rate != 8_000)
+            || (encoding == Encoding::Pcmu && rate != 8_000)
         {
             return Err(format!("{name} at {rate} is not known"));
         }
@@ -66,7 +66,7 @@ impl Format {
     /// Bytes of 20 ms.
     pub fn frame_bytes(self) -> usize {
         let width = match self.encoding {
-            Encoding::Mulaw => 1,
+            Encoding::Pcmu => 1,
             Encoding::Pcm16 => 2,
         };
         self.rate as usize / 50 * width
@@ -75,7 +75,7 @@ impl Format {
     /// Whether the audio is digital silence, or as good as.
     pub fn is_silent(self, audio: &[u8]) -> bool {
         match self.encoding {
-            Encoding::Mulaw => audio.iter().all(|&code| code | 0x80 == 0xff),
+            Encoding::Pcmu => audio.iter().all(|&code| code | 0x80 == 0xff),
             Encoding::Pcm16 => audio
                 .chunks_exact(2)
                 .all(|pair| i16::from_le_bytes([pair[0], pair[1]]).unsigned_abs() <= 16),
@@ -90,7 +90,7 @@ impl Format {
             let angle = f64::from(index) / f64::from(samples) * 8.0 * std::f64::consts::TAU;
             let sample = (angle.sin() * 8_000.0) as i16;
             match self.encoding {
-                Encoding::Mulaw => audio.push(crate::g711::Codec::Pcmu.encode(sample)),
+                Encoding::Pcmu => audio.push(crate::g711::Codec::Pcmu.encode(sample)),
                 Encoding::Pcm16 => audio.extend_from_slice(&sample.to_le_bytes()),
             }
         }
@@ -113,6 +113,8 @@ pub enum Said<'a> {
     Digit,
     /// A mark was played.
     Mark,
+    /// Something that we said was not taken.
+    Complaint,
     /// Something else.
     Other,
 }
@@ -169,9 +171,10 @@ impl Talk {
                 Some(match &*message.kind {
                     "ringing" => Said::Ringing,
                     "start" => Said::Start,
-                    "stop" | "end" | "ended" => Said::Stop,
+                    "end" => Said::Stop,
                     "dtmf" => Said::Digit,
                     "mark" => Said::Mark,
+                    "error" => Said::Complaint,
                     _ => Said::Other,
                 })
             }
@@ -217,7 +220,7 @@ impl Talk {
         match self.dialect {
             Dialect::Twilio => {
                 let format = Format {
-                    encoding: Encoding::Mulaw,
+                    encoding: Encoding::Pcmu,
                     rate: 8_000,
                 };
                 base64::engine::general_purpose::STANDARD
@@ -241,7 +244,7 @@ impl Talk {
     /// Appends our answer to `Said::Ringing`.
     pub fn write_ready(&self, out: &mut Vec<u8>) {
         let encoding = match self.format.encoding {
-            Encoding::Mulaw => "mulaw",
+            Encoding::Pcmu => "pcmu",
             Encoding::Pcm16 => "pcm16",
         };
         let ready: Value = json!({
@@ -268,7 +271,7 @@ mod tests {
 
     #[test]
     fn twilio_audio_goes_back_as_it_came() {
-        let mut talk = Talk::new(Dialect::Twilio, "mulaw".parse().unwrap());
+        let mut talk = Talk::new(Dialect::Twilio, "pcmu".parse().unwrap());
         assert_eq!(
             talk.read(TEXT, br#"{"event":"connected","protocol":"Call"}"#),
             Some(Said::Other)
@@ -318,7 +321,7 @@ mod tests {
     #[test]
     fn silence_is_known_in_every_form() {
         use base64::Engine as _;
-        let twilio = Talk::new(Dialect::Twilio, "mulaw".parse().unwrap());
+        let twilio = Talk::new(Dialect::Twilio, "pcmu".parse().unwrap());
         let encode = |bytes: &[u8]| {
             base64::engine::general_purpose::STANDARD
                 .encode(bytes)
@@ -329,6 +332,6 @@ mod tests {
         let format: Format = "pcm16@24000".parse().unwrap();
         assert!(format.is_silent(&[0; 960]) && !format.is_silent(&format.tone()));
         assert_eq!(format.tone().len(), format.frame_bytes());
-        assert!("mulaw@16000".parse::<Format>().is_err() && "opus".parse::<Format>().is_err());
+        assert!("pcmu@16000".parse::<Format>().is_err() && "opus".parse::<Format>().is_err());
     }
 }

@@ -42,8 +42,8 @@ pub struct Options {
     /// Protocol of the gateway's connections
     #[arg(long, value_enum, default_value_t = Dialect::Offhook)]
     pub dialect: Dialect,
-    /// Audio that an offhook agent asks for: mulaw, pcm16 or pcm16@RATE
-    #[arg(long, default_value = "mulaw")]
+    /// Audio that an offhook agent asks for: pcmu, pcm16 or pcm16@RATE
+    #[arg(long, default_value = "pcmu")]
     pub format: Format,
     /// How it behaves
     #[arg(long, value_enum, default_value_t = Mode::Echo)]
@@ -81,6 +81,7 @@ pub struct Tally {
     stops: u64,
     digits: u64,
     marks: u64,
+    complaints: u64,
     audio_messages: u64,
     audio_bytes: u64,
     unreadable: u64,
@@ -100,6 +101,7 @@ impl Tally {
             "stops": self.stops,
             "digits": self.digits,
             "marks": self.marks,
+            "complaints": self.complaints,
             "audio_messages": self.audio_messages,
             "audio_bytes": self.audio_bytes,
             "unreadable_messages": self.unreadable,
