@@ -1,0 +1,73 @@
+# offhook: `make help` lists the words. CI runs the same ones.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint fmt prove soak bench wheel docs clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Python 3.11 or newer is needed; {sys.executable} is {v.major}.{v.minor}. Set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# The package itself, editable, with the media core always as a release build.
+$(VENV)/.offhook: $(BIN)/python pyproject.toml tools/build_backend.py $(RUST_SOURCES)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.offhook
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+run: $(VENV)/.offhook ## the gateway with embedded defaults and an agent that answers (ARGS="--config F")
+	$(BIN)/offhook run $(ARGS)
+
+# Peers that come from PyPI live in an environment of their own, as a user of offhook would have them.
+$(VENV)/agents/.ready: tests/interop/agents.txt $(VENV)/.dev
+	$(PYTHON) -m venv $(VENV)/agents
+	$(VENV)/agents/bin/python -m pip install --quiet --upgrade pip
+	$(BIN)/maturin build --quiet --release --out $(VENV)/agents/wheel
+	$(VENV)/agents/bin/python -m pip install --quiet --find-links $(VENV)/agents/wheel $$(ls -t $(VENV)/agents/wheel/*.whl | head -1) -r tests/interop/agents.txt
+	@touch $@
+
+test: $(VENV)/.dev $(VENV)/agents/.ready ## every code path with small counts
+	tools/peers.sh
+	cargo test --release --workspace --quiet
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## format, types, layers, the boundary's stub
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/stubtest offhook._media --mypy-config-file pyproject.toml
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets --quiet -- -D warnings
+
+fmt: $(VENV)/.dev ## format both languages
+	$(BIN)/ruff check --fix --exit-zero .
+	$(BIN)/ruff format .
+	cargo fmt --all
+
+prove: $(VENV)/.dev $(VENV)/agents/.ready ## the full counts; writes a dated page to docs/proof/
+	tools/peers.sh
+	$(BIN)/python tests/prove.py $(ARGS)
+
+bench: $(VENV)/.dev ## the load tool against a fresh gateway; writes a dated page to docs/benchmarks/
+	cargo build --release --quiet -p offhook-bench
+	$(BIN)/python bench/run.py $(ARGS)
+
+wheel: $(VENV)/.dev ## a wheel that installs where there is no Rust
+	$(BIN)/maturin build --release --out dist
+
+docs: $(VENV)/.dev ## write the generated reference pages
+	$(BIN)/python tools/reference.py
+
+clean: ## remove what was built
+	rm -rf $(VENV) target dist python/offhook/_media*.so

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The foreign programs that the tests talk to: install them as root, else print the line that does.
+set -euo pipefail
+declare -A package=(
+  [sipp]=sip-tester [baresip]=baresip-core [kamailio]=kamailio [sipsak]=sipsak [tshark]=tshark [sox]=sox [ip]=iproute2
+)
+missing=()
+for program in "${!package[@]}"; do
+  command -v "$program" >/dev/null || missing+=("${package[$program]}")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+  echo "The tests need peers that are not installed. Run: sudo apt-get install ${missing[*]}" >&2
+  exit 1
+fi
+echo "installing the tests' peers: ${missing[*]}"
+apt-get update -qq
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
