@@ -92,10 +92,22 @@ class TransportError(OffhookError):
 
 
 class DestinationError(OffhookError):
-    """The agent could not be reached, refused or broke off. `retryable` says whether a fallback may be tried."""
+    """The agent could not be reached, refused or broke off. `code` is the slug of the end reason.
+
+    `retryable` says whether a fallback may be tried; `sip_status` is the answer that the agent itself asked for.
+    """
 
     code = "destination_error"
 
-    def __init__(self, message: str, *, code: str | None = None, retryable: bool = True, hint: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        retryable: bool = True,
+        sip_status: int | None = None,
+        hint: str = "",
+    ) -> None:
         super().__init__(message, hint=hint, code=code)
         self.retryable = retryable
+        self.sip_status = sip_status

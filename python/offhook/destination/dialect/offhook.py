@@ -95,6 +95,11 @@ def start(audio: str) -> str:
     return _message("start", audio=_audio(audio))
 
 
+def dtmf(digit: str, duration_ms: int, at_ms: int | None = None) -> str:
+    """A digit that did not come as RFC 4733 (those are Rust's, and know their place `at_ms` in the audio)."""
+    return _message("dtmf", digit=digit, duration_ms=duration_ms, at_ms=at_ms)
+
+
 def end(reason: str, text: str = "") -> str:
     """The call is over; `reason` is a slug of docs/reference/end-reasons.md. The close with code 1000 follows."""
     return _message("end", reason=reason, text=clean(text))

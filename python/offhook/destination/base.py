@@ -1,0 +1,93 @@
+"""What a call asks of the place where it goes on, whatever kind that is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from offhook.destination.dialect.facts import AgentFacts
+from offhook.errors import DestinationError
+from offhook.media.leg import RtpLeg
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConnected:
+    """The agent's transport is up. `intervals` are milliseconds by step: dns, tcp, tls, upgrade."""
+
+    at: float
+    address: str
+    intervals: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAudio:
+    """The agent's first audio was received (`sent` is false) or has left towards the caller (`sent` is true)."""
+
+    at: float
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallerAudio:
+    """The caller's first audio has gone to the agent."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHungUp:
+    """The agent ended the call in good order. What it said last is still to be played when `drain` is true."""
+
+    detail: str
+    drain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLost:
+    """The agent broke off. `error.code` is the slug of the end reason, if the call has no fallback."""
+
+    error: DestinationError
+
+
+@dataclass(frozen=True, slots=True)
+class AgentNote:
+    """Something for the timeline: what the agent sent or did, with its fields."""
+
+    what: str
+    fields: Mapping[str, object]
+
+
+DestinationEvent = AgentConnected | AgentAudio | CallerAudio | AgentHungUp | AgentLost | AgentNote
+"""What a destination tells the call that it serves, through the listener that it was made with."""
+
+DestinationListener = Callable[["Destination", DestinationEvent], None]
+"""Called on the event loop. The first argument lets the call ignore a destination that it has given up."""
+
+
+class Destination(Protocol):
+    """One place where one call goes on. Made for one call and closed with it."""
+
+    @property
+    def uri(self) -> str:
+        """The destination's URI, without credentials."""
+
+    async def prepare(self, leg: RtpLeg, facts: AgentFacts) -> None:
+        """Make ready while the phone rings; returns when the call may be answered.
+
+        Raises `DestinationError`; its code is the slug of the end reason: `agent_unreachable`, `agent_refused`,
+        `agent_rejected` and so on. Cancelled when the caller gives up or the ringing budget ends.
+        """
+
+    def begin(self) -> None:
+        """Join the agent's sound to the leg: once, with the 200 or, when the agent's audio decides, before it."""
+
+    def played(self, mark: str) -> None:
+        """The sound that this destination queued with `leg.play(…, mark=mark)` has left."""
+
+    def digit(self, digit: str, duration_ms: int) -> None:
+        """Tell the agent of a digit that came by SIP INFO. RFC 4733 digits never pass here."""
+
+    def stats(self) -> Mapping[str, int | float | str | None]:
+        """The counters of the agent's connection for the record; empty where there is none. Valid after `close` too."""
+
+    def close(self, reason: str) -> None:
+        """Tell the agent that the call is over and let go. `reason` is the slug of the end reason. May be repeated."""

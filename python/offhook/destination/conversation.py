@@ -1,0 +1,133 @@
+"""What is said to an agent, and heard from it, beside audio: one class per dialect, all with the same words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from offhook.destination.dialect import offhook, twilio
+from offhook.destination.dialect.description import Description
+from offhook.destination.dialect.facts import AgentFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A message to the agent; `numbered` fills in the wire's running number."""
+
+    text: str
+    numbered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The agent takes the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The agent doesn't take the call; `sip_status` is its answer to the caller."""
+
+    sip_status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndNow:
+    """The agent wants the call to end at once, without what it has queued."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A message that was not taken, and what is answered to it, if anything."""
+
+    what: str
+    answer: Say | None = None
+
+
+Heard = Ready | Rejected | EndNow | Ignored | None
+
+
+class Conversation(Protocol):
+    """One agent connection's messages that are not audio, mark, clear or digits (those are Rust's)."""
+
+    @property
+    def description(self) -> Description: ...
+    @property
+    def values(self) -> Mapping[str, str]: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def is_ready_when_connected(self) -> bool: ...
+    def connected(self) -> list[Say]: ...
+    def begin(self) -> list[Say]: ...
+    def digit(self, digit: str, duration_ms: int) -> list[Say]: ...
+    def end(self, reason: str) -> list[Say]: ...
+    def hear(self, text: str) -> Heard: ...
+
+
+class TwilioConversation:
+    """Twilio Media Streams: ready with the upgrade; `connected` and `start` go out when the call is answered."""
+
+    description = twilio.TWILIO
+    is_ready_when_connected = True
+    format = twilio.TWILIO.formats[0]
+
+    def __init__(self, facts: AgentFacts, node: str) -> None:
+        self._facts = facts
+        self._ids = twilio.StreamIds.of(facts.call_id, node=node)
+        self.values = self._ids.values()
+
+    def connected(self) -> list[Say]:
+        return []
+
+    def begin(self) -> list[Say]:
+        return [Say(twilio.connected()), Say(twilio.start(self._ids, self._facts), numbered=True)]
+
+    def digit(self, digit: str, duration_ms: int) -> list[Say]:
+        return [Say(twilio.dtmf(self._ids, digit), numbered=True)]
+
+    def end(self, reason: str) -> list[Say]:
+        return [Say(twilio.stop(self._ids), numbered=True)]
+
+    def hear(self, text: str) -> Heard:
+        return Ignored("a message that Twilio Media Streams do not have")
+
+
+class OffhookConversation:
+    """offhook.v1: told while the phone rings, and ready when it says so."""
+
+    description = offhook.OFFHOOK
+    is_ready_when_connected = False
+    values: Mapping[str, str] = {}
+
+    def __init__(self, facts: AgentFacts, format: str, ready_within_ms: int) -> None:
+        self._facts = facts
+        self._ready_within_ms = ready_within_ms
+        self.format = format
+
+    def connected(self) -> list[Say]:
+        return [Say(offhook.ringing(self._facts, self.format, ready_within_ms=self._ready_within_ms))]
+
+    def begin(self) -> list[Say]:
+        return [Say(offhook.start(self.format))]
+
+    def digit(self, digit: str, duration_ms: int) -> list[Say]:
+        return [Say(offhook.dtmf(digit, duration_ms))]
+
+    def end(self, reason: str) -> list[Say]:
+        return [Say(offhook.end(reason))]
+
+    def hear(self, text: str) -> Heard:
+        match offhook.parse(text, offered=self.format):
+            case offhook.Ready(audio):
+                self.format = audio or self.format
+                return Ready()
+            case offhook.Reject(status, reason):
+                return Rejected(status, reason)
+            case offhook.HangUp(now, reason):
+                return EndNow(reason) if now else None
+            case offhook.Unknown(kind):
+                return Ignored(f"a message of the unknown type '{kind}'")
+            case offhook.Invalid(_, code, message):
+                return Ignored(message, Say(offhook.error(code, message)))

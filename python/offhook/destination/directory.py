@@ -1,0 +1,65 @@
+"""The directory: from a destination's URI to the destination itself."""
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from offhook.destination.base import Destination, DestinationListener
+from offhook.destination.echo import EchoDestination
+from offhook.destination.wire import AgentSpec, Seat, WireDestination
+from offhook.errors import DestinationError
+from offhook.media.plane import MediaPlane
+from offhook.route.destination_uri import AgentUri, DestinationUri, EchoUri, OtherUri, WireUri
+from offhook.route.limits import Admission
+
+
+class Directory:
+    """Makes destinations. `agents` are the `[[agent]]`s of the configuration by name."""
+
+    def __init__(self, media: MediaPlane, agents: Mapping[str, AgentSpec], admission: Admission, *, node: str) -> None:
+        self.agents = agents
+        self._media = media
+        self._admission = admission
+        self._node = node
+
+    def make(self, uri: DestinationUri, listener: DestinationListener, *, ready_within: float) -> Destination:
+        """A new destination for one call; `ready_within` seconds is the time that it has."""
+        match uri:
+            case EchoUri(name):
+                return EchoDestination(name or None, listener)
+            case WireUri():
+                spec = AgentSpec(name="", dialect=uri.dialect, url=uri.url)
+                return self._wire(uri.redacted, spec, listener, ready_within, None)
+            case AgentUri(name):
+                seat = AgentSeat(name, self._admission)
+                return self._wire(str(uri), self.agents[name], listener, ready_within, seat)
+            case OtherUri():
+                raise AssertionError("refused when the configuration was loaded")
+            case _:
+                assert_never(uri)
+
+    def _wire(
+        self, uri: str, spec: AgentSpec, listener: DestinationListener, ready_within: float, seat: Seat | None
+    ) -> WireDestination:
+        return WireDestination(uri, spec, self._media, listener, node=self._node, ready_within=ready_within, seat=seat)
+
+
+class AgentSeat:
+    """One call's place at an agent that takes only so many."""
+
+    def __init__(self, agent: str, admission: Admission) -> None:
+        self._agent = agent
+        self._admission = admission
+        self._taken = False
+
+    def take(self) -> None:
+        """Take the place, or raise `DestinationError` (`limit_agent_calls`)."""
+        refused = self._admission.enter_agent(self._agent)
+        if refused is not None:
+            raise DestinationError(refused.why, code=refused.slug)
+        self._taken = True
+
+    def give_back(self) -> None:
+        """Leave the place to the next. May be repeated."""
+        if self._taken:
+            self._taken = False
+            self._admission.leave_agent(self._agent)

@@ -1,0 +1,80 @@
+"""`echo:`, the test that carriers have: what the caller says comes back. `echo:NAME` plays a recorded prompt first."""
+
+import wave
+from functools import cache
+from importlib import resources
+
+from offhook.destination.base import Destination, DestinationListener
+from offhook.destination.dialect.facts import AgentFacts
+from offhook.errors import DestinationError
+from offhook.media.leg import RtpLeg
+
+_PROMPT_MARK = "prompt"
+
+
+class EchoDestination:
+    """An echo inside the media plane. Ready at once, never ends the call."""
+
+    def __init__(self, prompt: str | None, listener: DestinationListener) -> None:
+        self._prompt = prompt
+        self._listener = listener
+        self._leg: RtpLeg | None = None
+
+    @property
+    def uri(self) -> str:
+        return f"echo:{self._prompt or ''}"
+
+    async def prepare(self, leg: RtpLeg, facts: AgentFacts) -> None:
+        if self._prompt is not None:
+            prompt(self._prompt)
+        self._leg = leg
+
+    def begin(self) -> None:
+        assert self._leg is not None, "begin follows prepare"
+        if self._prompt is None:
+            self._leg.echo(True)
+            return
+        samples, rate = prompt(self._prompt)
+        self._leg.play(samples, rate, mark=_PROMPT_MARK)
+
+    def played(self, mark: str) -> None:
+        # Not before: the echo would queue up behind the prompt and stay late by its length for the whole call.
+        if mark == _PROMPT_MARK and self._leg is not None:
+            self._leg.echo(True)
+
+    def digit(self, digit: str, duration_ms: int) -> None:
+        """An echo has nobody to tell."""
+
+    def stats(self) -> dict[str, int | float | str | None]:
+        return {}
+
+    def close(self, reason: str) -> None:
+        if self._leg is not None:
+            self._leg.echo(False)
+            self._leg = None
+
+
+@cache
+def prompt(name: str) -> tuple[bytes, int]:
+    """The recorded prompt of that name: PCM16 little-endian mono, and its rate in Hz.
+
+    Raises `DestinationError` (`config_invalid`) when there is none of that name; `prompt_names()` lists them.
+    """
+    file = resources.files("offhook.destination") / "prompts" / f"{name}.wav"
+    if name not in prompt_names():
+        raise DestinationError(
+            f"no recorded prompt '{name}'", code="internal_error", hint=f"there are: {', '.join(prompt_names())}"
+        )
+    with file.open("rb") as stream, wave.open(stream) as reader:
+        return reader.readframes(reader.getnframes()), reader.getframerate()
+
+
+@cache
+def prompt_names() -> tuple[str, ...]:
+    """The names that may follow `echo:`."""
+    folder = resources.files("offhook.destination") / "prompts"
+    return tuple(sorted(entry.name.removesuffix(".wav") for entry in folder.iterdir() if entry.name.endswith(".wav")))
+
+
+def _is_a_destination(echo: EchoDestination) -> Destination:
+    return echo

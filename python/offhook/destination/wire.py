@@ -1,0 +1,317 @@
+"""An agent behind a WebSocket. Audio, marks, clear and digits run in Rust; here is the rest of its life."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from offhook._media import MediaError, MediaEvent, WireConfig
+from offhook.destination.base import (
+    AgentAudio,
+    AgentConnected,
+    AgentHungUp,
+    AgentLost,
+    AgentNote,
+    CallerAudio,
+    Destination,
+    DestinationEvent,
+    DestinationListener,
+)
+from offhook.destination.conversation import (
+    Conversation,
+    EndNow,
+    Ignored,
+    OffhookConversation,
+    Ready,
+    Rejected,
+    Say,
+    TwilioConversation,
+)
+from offhook.destination.dialect.facts import AgentFacts
+from offhook.errors import DestinationError
+from offhook.media.leg import RtpLeg
+from offhook.media.plane import MediaPlane
+from offhook.media.wire import Connected, Failed, Refused, Wire
+from offhook.route.destination_uri import redact_query
+
+# A bot that closes so has said all it wanted; 1005 is a close frame without a code.
+_GOOD_ORDER = (1000, 1005)
+_SLUG_OF_OUR_CLOSE = {
+    "flood": "agent_flood",
+    "too_slow": "agent_too_slow",
+    "protocol_error": "agent_protocol_error",
+    "wrong_dialect": "wrong_dialect",
+    "internal_error": "internal_error",
+}
+_NOTES_KEPT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """How an agent is reached. `headers` hold its credentials and are never shown; `connect_timeout` is seconds.
+
+    `encoding` (`pcm16`, `pcmu`) and `sample_rate` (Hz) matter to the dialect `offhook` only.
+    """
+
+    name: str
+    dialect: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    origin: str | None = None
+    connect_timeout: float = 5.0
+    encoding: str = "pcm16"
+    sample_rate: int = 16_000
+
+
+class Seat(Protocol):
+    """A place at an agent that takes only so many calls at once."""
+
+    def take(self) -> None:
+        """Take it, or raise `DestinationError`."""
+
+    def give_back(self) -> None:
+        """Leave it to the next. May be repeated."""
+
+
+class WireDestination:
+    """One agent connection of one call: dialled while the phone rings, joined to the leg when the call is answered."""
+
+    def __init__(
+        self,
+        uri: str,
+        spec: AgentSpec,
+        media: MediaPlane,
+        listener: DestinationListener,
+        *,
+        node: str,
+        ready_within: float,
+        seat: Seat | None = None,
+    ) -> None:
+        self._uri = uri
+        self._spec = spec
+        self._media = media
+        self._listener = listener
+        self._node = node
+        self._seat = seat
+        self._ready_within_ms = round(ready_within * 1000)
+        self._conversation: Conversation | None = None
+        self._wire: Wire | None = None
+        self._leg: RtpLeg | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._begun = False
+        self._closed = False
+        self._notes = 0
+
+    @property
+    def uri(self) -> str:
+        return self._uri
+
+    async def prepare(self, leg: RtpLeg, facts: AgentFacts) -> None:
+        if self._seat is not None:
+            self._seat.take()
+        self._leg = leg
+        self._ready = asyncio.get_running_loop().create_future()
+        self._conversation = conversation = self._converse(facts)
+        spec = self._spec
+        try:
+            self._wire = self._media.open_wire(
+                WireConfig(
+                    spec.url,
+                    conversation.description.to_json(),
+                    values=dict(conversation.values),
+                    headers=spec.headers,
+                    subprotocols=[conversation.description.subprotocol] if conversation.description.subprotocol else [],
+                    origin=spec.origin,
+                    format=conversation.format,
+                    connect_timeout_ms=round(spec.connect_timeout * 1000),
+                    total_timeout_ms=round(spec.connect_timeout * 1000),
+                ),
+                leg=leg,
+                on_event=self._take,
+                on_error=self._failed,
+            )
+        except MediaError as error:
+            raise DestinationError(f"{self._uri}: {error}", code="agent_unreachable", hint=error.hint) from error
+        await self._ready
+
+    def begin(self) -> None:
+        assert self._wire is not None, "begin follows prepare"
+        assert self._leg is not None, "begin follows prepare"
+        assert self._conversation is not None, "begin follows prepare"
+        self._begun = True
+        self._say(self._conversation.begin())
+        self._leg.connect(self._wire)
+
+    def played(self, mark: str) -> None:
+        """Marks of the agent are answered in Rust."""
+
+    def digit(self, digit: str, duration_ms: int) -> None:
+        if self._conversation is not None and self._begun:
+            self._say(self._conversation.digit(digit, duration_ms))
+
+    def stats(self) -> dict[str, int | float | str | None]:
+        return {} if self._wire is None else self._wire.stats().as_dict()
+
+    def close(self, reason: str) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._wire is not None and self._conversation is not None:
+            self._say(self._conversation.end(reason))
+            self._wire.close(1000, reason)
+        if self._seat is not None:
+            self._seat.give_back()
+
+    # -- what comes of it
+
+    def _converse(self, facts: AgentFacts) -> Conversation:
+        if self._spec.dialect == "twilio":
+            return TwilioConversation(facts, self._node)
+        return OffhookConversation(facts, f"{self._spec.encoding}/{self._spec.sample_rate}", self._ready_within_ms)
+
+    def _take(self, event: MediaEvent) -> None:
+        if self._closed:
+            return
+        assert self._wire is not None, "its events come after it was opened"
+        assert self._conversation is not None, "made before the wire"
+        match event.kind:
+            case "connected" | "refused" | "failed":
+                self._dialled()
+            case "text":
+                self._hear(event.text or "")
+            case "first_audio_received":
+                self._tell(AgentAudio(event.at, sent=False))
+            case "first_caller_audio_sent":
+                self._tell(CallerAudio(event.at))
+            case "protocol_error" if event.code == "wrong_dialect":
+                self._speaks_another(event.text or "another protocol")
+            case "protocol_error":
+                self._note("the agent sent something that was ignored", detail=event.text or "")
+            case "closed":
+                self._broke_off(event)
+            case _:
+                self._note(event.kind)
+
+    def _dialled(self) -> None:
+        assert self._wire is not None, "dialled"
+        assert self._conversation is not None, "made before the wire"
+        match self._wire.outcome:
+            case Connected() as done:
+                steps = {
+                    "dns_ms": done.dns_ms,
+                    "tcp_ms": done.tcp_ms,
+                    "tls_ms": done.tls_ms,
+                    "upgrade_ms": done.upgrade_ms,
+                }
+                address = f"{done.address[0]} port {done.address[1]}"
+                self._tell(AgentConnected(asyncio.get_running_loop().time(), address, steps))
+                if self._conversation.description.subprotocol not in (None, done.subprotocol):
+                    # A server that knows our dialect says so in the upgrade; most others are bots made for Twilio.
+                    self._speaks_another("twilio")
+                    return
+                self._say(self._conversation.connected())
+                if self._conversation.is_ready_when_connected:
+                    self._set_ready()
+            case Refused(status, body):
+                hint = _HTTP_HINTS.get(status, "")
+                said = f": {body.strip()[:200]}" if body.strip() else ""
+                self._lose("agent_refused", f"{self._uri} answered HTTP {status}{said}", hint=hint)
+            case Failed("wrong_dialect", detail):
+                self._lose("wrong_dialect", f"{self._uri}: {detail}")
+            case Failed(code, detail):
+                slug = "agent_refused" if code == "upgrade" else "agent_unreachable"
+                self._lose(slug, f"{self._uri}: {detail}")
+            case None:
+                raise AssertionError("a dial that has come to an end has an outcome")
+
+    def _hear(self, text: str) -> None:
+        assert self._conversation is not None, "made before the wire"
+        match self._conversation.hear(text):
+            case Ready():
+                self._set_ready()
+            case Rejected(sip_status, reason):
+                said = f" ({reason})" if reason else ""
+                error = DestinationError(
+                    f"{self._uri} rejected the call with {sip_status}{said}",
+                    code="agent_rejected",
+                    retryable=False,
+                    sip_status=sip_status,
+                )
+                self._fail(error)
+            case EndNow(reason):
+                self._tell(AgentHungUp(reason or "the agent hung up", drain=False))
+            case Ignored(what, answer):
+                self._note("the agent sent something that was ignored", detail=what)
+                if answer is not None:
+                    self._say([answer])
+            case None:
+                pass
+
+    def _broke_off(self, event: MediaEvent) -> None:
+        said = f": {event.text}" if event.text else ""
+        status = event.status or 1006
+        if event.code is not None and event.code != "requested":
+            slug = _SLUG_OF_OUR_CLOSE.get(event.code, "agent_lost")
+            self._lose(slug, f"{self._uri} was closed by the gateway ({event.code}){said}")
+        elif status in _GOOD_ORDER and self._begun:
+            self._tell(AgentHungUp(f"{self._uri} closed with {status}{said}"))
+        else:
+            when = "" if self._begun else " before the call was answered"
+            self._lose("agent_lost", f"{self._uri} closed with {status}{when}{said}")
+
+    def _lose(self, slug: str, message: str, *, hint: str = "") -> None:
+        self._fail(DestinationError(message, code=slug, hint=hint))
+
+    def _fail(self, error: DestinationError) -> None:
+        """The agent is gone: `prepare` raises if it still waits, else the call is told."""
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(error)
+        else:
+            self._tell(AgentLost(error))
+
+    def _failed(self, error: Exception) -> None:
+        """A callback of ours failed: a bug, but this agent's alone."""
+        self._fail(DestinationError(f"{type(error).__name__}: {error}", code="internal_error", retryable=False))
+
+    def _speaks_another(self, dialect: str) -> None:
+        """The agent was dialled in one dialect and answers in another: a wrong setting, told as such at once."""
+        plain = self._spec.url
+        right = plain if dialect == "offhook" else f"{dialect}+{plain}"
+        self._lose(
+            "wrong_dialect",
+            f"{self._uri} was dialled as '{self._spec.dialect}' but speaks '{dialect}'",
+            hint=f'write the destination as {redact_query(right)}, or kind = "{dialect}" in its [[agent]]',
+        )
+
+    def _set_ready(self) -> None:
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_result(None)
+
+    def _say(self, messages: list[Say]) -> None:
+        assert self._wire is not None, "there is somebody to talk to"
+        for message in messages:
+            self._wire.send_text(message.text, numbered=message.numbered)
+
+    def _note(self, what: str, **fields: object) -> None:
+        self._notes += 1
+        if self._notes <= _NOTES_KEPT:
+            self._tell(AgentNote(what, fields))
+
+    def _tell(self, event: DestinationEvent) -> None:
+        self._listener(self, event)
+
+
+_HTTP_HINTS = {
+    401: "its token is missing or wrong",
+    403: "it does not want this gateway: check token, headers and origin of the [[agent]]",
+    404: "the path of its URL is wrong",
+    200: "there is a web server, but no WebSocket at this path",
+    301: "it has moved: use the new URL",
+    302: "it has moved: use the new URL",
+    426: "it asks for another protocol version",
+    502: "a proxy stands there, and the agent behind it is not running",
+    503: "the agent is overloaded or not running",
+}
+
+
+def _is_a_destination(wire: WireDestination) -> Destination:
+    return wire
