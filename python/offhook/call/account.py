@@ -1,0 +1,62 @@
+"""The account of a call: what its record says, at any moment of its life."""
+
+from collections.abc import Callable
+
+from offhook.call.call import Call
+from offhook.report.record import CallRecord, billable_seconds, post_dial_delay_ms
+
+
+def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: str) -> CallRecord:
+    """The record of `call` as it stands. `wall` turns monotonic seconds into UTC milliseconds."""
+    session, source, leg = call.leg.session, call.leg.source, call.leg
+    setup_at, ring_at = wall(call.arrived_at), _at(wall, call.rang_at)
+    answer_at, end_at = _at(wall, call.answered_at), _at(wall, call.ended_at)
+    reason = call.reason
+    sip_status = None
+    if reason is not None:
+        # What the INVITE was answered with: the 200 once there was one.
+        sip_status = 200 if answer_at is not None else call.reject_status or reason.sip_status
+    audio = leg.audio
+    return CallRecord(
+        call_id=call.id,
+        setup_at=setup_at,
+        ring_at=ring_at,
+        answer_at=answer_at,
+        end_at=end_at,
+        trunk=call.trunk.name,
+        route=call.route.name if call.route is not None else None,
+        destination=call.destination_uri.redacted if call.destination_uri is not None else None,
+        from_number=call.facts.from_number,
+        to_number=call.facts.to_number,
+        sip_call_id=session.sip_call_id,
+        local_tag=session.local_tag,
+        remote_tag=session.remote_tag,
+        transport=source.transport,
+        remote_signalling=_host_port(source.remote),
+        local_signalling=_host_port(source.local),
+        remote_media=_host_port(audio.remote) if audio is not None and audio.remote is not None else None,
+        local_media=leg.local_media,
+        codec=audio.codec if audio is not None else None,
+        user_agent=(session.request.headers.get("User-Agent") or "")[:200] or None,
+        post_dial_delay_ms=post_dial_delay_ms(setup_at, ring_at, answer_at),
+        billable_seconds=billable_seconds(answer_at, end_at) if end_at is not None else None,
+        end_reason=reason.slug if reason is not None else None,
+        end_detail=call.end_detail,
+        sip_status=sip_status,
+        q850=reason.q850 if reason is not None else None,
+        fault=reason.fault if reason is not None else None,
+        intervals=call.set_up.intervals(),
+        media=leg.media_stats() if leg.is_open else {},
+        wire=call.wire_stats,
+        node=node,
+        version=version,
+    )
+
+
+def _at(wall: Callable[[float], int], at: float | None) -> int | None:
+    return None if at is None else wall(at)
+
+
+def _host_port(address: tuple[str, int]) -> str:
+    host, port = address[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

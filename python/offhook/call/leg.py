@@ -1,0 +1,207 @@
+"""The caller's leg: one SIP session, one RTP leg, and what they agreed on."""
+
+import ipaddress
+from collections.abc import Callable
+
+from offhook._media import LegConfig, MediaEvent, RemoteMedia
+from offhook.call.end_reason import EndReason
+from offhook.errors import RemoteProtocolError
+from offhook.media.leg import RtpLeg
+from offhook.media.plane import MediaPlane
+from offhook.report.timeline import Timeline
+from offhook.route.trunk import Trunk
+from offhook.sdp import negotiate
+from offhook.sdp.description import SessionDescription
+from offhook.sdp.negotiate import LocalMedia, NegotiatedAudio
+from offhook.sip.effects import Source
+from offhook.sip.invite import InviteSession
+from offhook.sip.message import Request
+
+# The caller's greeting is held until the ACK, the caller's first RTP, or this long after the 200 (seconds).
+_RELEASE_AFTER = 0.3
+
+
+class CallerLeg:
+    """The side of a call that dialled us. Its sound and its signalling end together.
+
+    The caller of these methods is the `Call`; SIP verbs take `now` and are performed by the stack afterwards.
+    """
+
+    def __init__(self, session: InviteSession, source: Source, trunk: Trunk, timeline: Timeline) -> None:
+        self.session = session
+        self.source = source
+        self.audio: NegotiatedAudio | None = None
+        self._trunk = trunk
+        self._timeline = timeline
+        self._rtp: RtpLeg | None = None
+        self._local: LocalMedia | None = None
+        self._description: SessionDescription | None = None
+        self._offerless = False
+        self._started = False
+
+    @property
+    def rtp(self) -> RtpLeg:
+        """The RTP leg; `open` comes first."""
+        assert self._rtp is not None, "the leg is opened before it is used"
+        return self._rtp
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an RTP leg, open or closed again."""
+        return self._rtp is not None
+
+    @property
+    def awaits_offer_answer(self) -> bool:
+        """Whether our 200 carried the offer, so that the ACK must bring the answer (RFC 3264 section 5)."""
+        return self._offerless and self.audio is None
+
+    @property
+    def contact(self) -> str:
+        """Where we have asked the caller to send its requests."""
+        response = self.session.response
+        return (response.headers.get("Contact") if response is not None else None) or "our Contact"
+
+    @property
+    def local_media(self) -> str | None:
+        """Where our SDP asks for the caller's RTP, as `host:port`."""
+        return None if self._local is None else f"{self._local.address}:{self._local.port}"
+
+    def media_stats(self) -> dict[str, int | float | str | None]:
+        """The counters of the RTP leg; they stay readable after `close`."""
+        return self.rtp.stats().as_dict()
+
+    def open(
+        self,
+        media: MediaPlane,
+        address: str,
+        *,
+        on_event: Callable[[MediaEvent], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        """Take a port. `address` is what our SDP will say. Raises `MediaError` (`no_port`, …)."""
+        config = LegConfig(media_timeout_ms=round(self._trunk.media_timeout * 1000))
+        self._rtp = media.open_leg(config, on_event=on_event, on_error=on_error)
+        self._local = LocalMedia(
+            address=address,
+            port=self._rtp.local_address[1],
+            codecs=self._trunk.codecs,
+            prefer_local=True,
+        )
+
+    def take_offer(self, request: Request, now: float) -> EndReason | None:
+        """Judge the offer of the INVITE and prepare the answer; the reason to refuse it, if there is one.
+
+        Without a body the 200 will carry our offer (RFC 3261 section 13.2.1).
+        """
+        assert self._local is not None, "open comes before take_offer"
+        if not request.body:
+            self._offerless = True
+            self._description = negotiate.offer(self._local)
+            self._timeline.add(
+                "sdp", now, note="the INVITE has no SDP: our 200 carries the offer, the ACK must answer it"
+            )
+            return None
+        return self._answer_offer(request.body, now)
+
+    def ring(self, now: float) -> None:
+        """180 without SDP."""
+        self.session.ring(now=now)
+
+    def answer(self, now: float) -> None:
+        """200, and RTP from this moment on; only an offerless INVITE has to wait for the ACK to know where to."""
+        assert self._description is not None, "take_offer comes before answer"
+        self.session.answer(bytes(self._description), now=now)
+        if self.audio is not None:
+            self._start()
+
+    def acknowledged(self, body: bytes, now: float) -> EndReason | None:
+        """Take the ACK: the answer to our offer if there was one. Returns why the call can't go on, if it can't."""
+        if not self.awaits_offer_answer:
+            self.rtp.release()
+            return None
+        assert self._description is not None, "our offer was in the 200"
+        try:
+            audio = negotiate.accept(self._description, SessionDescription.parse(body)) if body else None
+        except RemoteProtocolError as error:
+            self._timeline.add("sdp", now, note=f"the answer in the ACK can't be read: {error}")
+            return EndReason.NO_OFFER_ANSWER
+        if audio is None:
+            self._timeline.add("sdp", now, note="the ACK brought no usable answer to our offer")
+            return EndReason.NO_OFFER_ANSWER
+        self._agree(audio, now)
+        self._start()
+        self.rtp.release()
+        return None
+
+    def reinvited(self, request: Request, now: float) -> None:
+        """Answer a re-INVITE; on failure the media session stays as it was (RFC 3261 section 14.2)."""
+        assert self._local is not None, "a re-INVITE comes within a session"
+        if not request.body:
+            # RFC 3261 section 14.2: an offer that is no less than what is in use.
+            self._description = negotiate.offer(self._local, previous=self._description)
+            self._offerless, self.audio = True, None
+            self.session.answer_reinvite(bytes(self._description), now=now)
+            return
+        refusal = self._answer_offer(request.body, now)
+        if refusal is not None:
+            self.session.reject_reinvite(refusal.sip_status or 488, now=now)
+            return
+        assert self._description is not None, "an accepted offer has an answer"
+        self.session.answer_reinvite(bytes(self._description), now=now)
+
+    def close(self) -> None:
+        """Stop the sound and free the ports. May be repeated."""
+        if self._rtp is not None:
+            self._rtp.close()
+
+    def _answer_offer(self, body: bytes, now: float) -> EndReason | None:
+        assert self._local is not None, "open comes first"
+        try:
+            offer = SessionDescription.parse(body)
+        except RemoteProtocolError as error:
+            self._timeline.add("sdp", now, note=f"the offer can't be read: {error}")
+            return EndReason.BAD_SDP
+        answer = negotiate.answer(offer, self._local, previous=self._description)
+        for note in answer.notes:
+            self._timeline.add("sdp", now, note=note)
+        if answer.audio is None:
+            return EndReason.of(answer.refusal or "no_common_codec")
+        self._description = answer.description
+        self._agree(answer.audio, now)
+        return None
+
+    def _agree(self, audio: NegotiatedAudio, now: float) -> None:
+        self.audio = audio
+        self._timeline.add("sdp", now, note=str(audio))
+        self.rtp.set_remote(self._remote_media(audio))
+
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            self.rtp.start(release_after=_RELEASE_AFTER)
+
+    def _remote_media(self, audio: NegotiatedAudio) -> RemoteMedia:
+        signalling = self.source.remote[0]
+        # Nowhere to send yet: the core learns the address from the peer's packets.
+        unknown = ("::" if ":" in signalling else "0.0.0.0", 9)  # noqa: S104
+        address, port = audio.remote or unknown
+        rtcp_address, rtcp_port = audio.remote_rtcp or (None, None)
+        return RemoteMedia(
+            address=address,
+            port=port,
+            codec="PCMA" if audio.codec == "PCMA" else "PCMU",
+            payload_type=audio.payload_type,
+            receive_payload_types=audio.receive_types,
+            rtcp_address=rtcp_address,
+            rtcp_port=rtcp_port,
+            dtmf_send=audio.dtmf_send,
+            dtmf_receive=audio.dtmf_receive[0] if audio.dtmf_receive else None,
+            ptime_ms=audio.ptime,
+            send=audio.send,
+            receive=audio.receive,
+            hold=audio.remote_hold,
+            signalling_address=signalling,
+            media_allow=tuple(map(str, self._trunk.media_allow)),
+            nat=self._trunk.nat,
+            allow_loopback=ipaddress.ip_address(signalling.partition("%")[0]).is_loopback,
+        )

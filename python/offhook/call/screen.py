@@ -1,0 +1,138 @@
+"""The screen: who may speak SIP to us at all. Strangers learn nothing, and what they ran into is written down once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from offhook.ids import TrunkName
+from offhook.route.trunk import Known, NeedsDigest, Stranger, Trunk, TrunkTable
+from offhook.sip.digest import Challenger
+from offhook.sip.effects import Source
+from offhook.sip.message import Request
+from offhook.sip.screening import Admit, Challenge, Drop, Refuse, Verdict
+from offhook.sip.uri import SipUri
+
+DialogPeer = Callable[[str], tuple[Trunk, str] | None]
+"""Call-ID to the trunk of a running call and the address that its INVITE came from."""
+
+OnStranger = Callable[[str, str, Stranger], None]
+"""(source address, transport, what it ran into)."""
+
+_STRANGERS_KEPT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenRules:
+    """The part that a reload swaps whole. `passwords` are those of the trunks with `inbound`, by trunk.
+
+    `refuse_status` is what strangers get; None is silence.
+    """
+
+    trunks: TrunkTable
+    passwords: Mapping[TrunkName, tuple[str, str]]
+    refuse_status: int | None
+
+
+class TrunkScreen:
+    """Says of each request whose trunk it is, as `UserAgent` asks it."""
+
+    def __init__(
+        self,
+        rules: ScreenRules,
+        make_challenger: Callable[[tuple[str, ...]], Challenger],
+        dialog_peer: DialogPeer,
+        on_stranger: OnStranger,
+    ) -> None:
+        self._rules = rules
+        self._make_challenger = make_challenger
+        self._challengers: dict[tuple[str, ...], Challenger] = {}
+        self._dialog_peer = dialog_peer
+        self._on_stranger = on_stranger
+        self._strangers: dict[tuple[str, str], Stranger] = {}
+
+    @property
+    def rules(self) -> ScreenRules:
+        """What it judges by."""
+        return self._rules
+
+    @rules.setter
+    def rules(self, rules: ScreenRules) -> None:
+        self._rules = rules
+        self._strangers.clear()
+
+    def gate(self, transport: str, remote: str) -> bool:
+        """Whether bytes of this source are worth parsing; a source that is not is written down."""
+        if self.rules.trunks.admits_source(remote):
+            return True
+        self._on_stranger(remote, transport, self._stranger(remote, transport))
+        return False
+
+    def __call__(self, request: Request, source: Source, user: str | None) -> Verdict:
+        if request.to.tag is not None:
+            return self._within_dialog(request, source, user)
+        uri = request.request_uri
+        host = uri.host if isinstance(uri, SipUri) else ""
+        identity = self.rules.trunks.identify(source.remote[0], source.transport, host, user)
+        if isinstance(identity, Stranger) and identity.rule == "domain" and request.method == "OPTIONS":
+            # A qualify ping names our address, not the trunk's domain: its source is what counts.
+            trunks = self.rules.trunks.from_source(source.remote[0])
+            open_ones = [trunk for trunk in trunks if trunk.inbound is None]
+            if open_ones:
+                return Admit(open_ones[0])
+        match identity:
+            case Known(trunk):
+                return Admit(trunk)
+            case NeedsDigest(trunks):
+                return self._challenge(trunks)
+            case Stranger():
+                return self._refuse(source, identity)
+
+    def _within_dialog(self, request: Request, source: Source, user: str | None) -> Verdict:
+        """A request of a dialog names our Contact, so it is the dialog's own trunk that it must come from."""
+        host = source.remote[0]
+        found = self._dialog_peer(request.call_id)
+        candidates = self.rules.trunks.from_source(host)
+        if found is None:
+            # No such call: whoever may call us is told so (481), strangers are not.
+            return Admit(candidates[0]) if candidates else self._unknown(source)
+        trunk, came_from = found
+        if host == came_from or (trunk.inbound is not None and user == trunk.inbound.username):
+            return Admit(trunk)
+        if trunk.name not in {candidate.name for candidate in candidates}:
+            return self._unknown(source)
+        return Admit(trunk) if trunk.inbound is None else self._challenge((trunk,))
+
+    def _challenge(self, trunks: tuple[Trunk, ...]) -> Verdict:
+        passwords = dict(self.rules.passwords[trunk.name] for trunk in trunks if trunk.name in self.rules.passwords)
+        allowed = [trunk.inbound.algorithms for trunk in trunks if trunk.inbound is not None]
+        # What every one of them takes, in the first one's order; one weak trunk must not weaken its neighbour.
+        algorithms = tuple(name for name in allowed[0] if all(name in others for others in allowed)) if allowed else ()
+        challenger = self._challengers.get(algorithms)
+        if challenger is None:
+            # Bounded by the trunks of the configuration.
+            challenger = self._challengers[algorithms] = self._make_challenger(algorithms)
+        return Challenge(challenger, passwords.get)
+
+    def _unknown(self, source: Source) -> Verdict:
+        identity = self.rules.trunks.identify(source.remote[0], source.transport, "")
+        if isinstance(identity, Stranger):
+            return self._refuse(source, identity)
+        return Drop("dialog_of_another_trunk")
+
+    def _stranger(self, remote: str, transport: str) -> Stranger:
+        """What a source ran into; remembered, since a flood asks for it with each packet."""
+        found = self._strangers.get((remote, transport))
+        if found is None:
+            identity = self.rules.trunks.identify(remote, transport, "")
+            found = identity if isinstance(identity, Stranger) else Stranger("source", None, f"source {remote}")
+            if len(self._strangers) >= _STRANGERS_KEPT:
+                self._strangers.clear()
+            self._strangers[remote, transport] = found
+        return found
+
+    def _refuse(self, source: Source, stranger: Stranger) -> Verdict:
+        self._on_stranger(source.remote[0], source.transport, stranger)
+        status = self.rules.refuse_status
+        if stranger.rule != "source":
+            # Its address is allowed: that is a trunk with a wrong setting, and silence would hide it.
+            status = status or 403
+        return Drop(stranger.rule) if status is None else Refuse(status)
