@@ -20,8 +20,8 @@ from rich.text import Text
 from offhook.call.verdict import AudioLine, agent_audio, audio, verdict
 from offhook.config.load import default_file
 from offhook.errors import OffhookError
-from offhook.report.ladder import ladder
 from offhook.observe.printable import printable
+from offhook.report.ladder import ladder
 from offhook.report.record import CallRecord
 from offhook.report.refusals import RefusalRow
 from offhook.report.setup import INTERVALS, OWN_IN_WORDS

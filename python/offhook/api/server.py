@@ -1,0 +1,72 @@
+"""The HTTP server inside our own event loop."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+
+from offhook.errors import TransportError
+
+_STOP_LIMIT = 2.0
+
+
+class HttpServer:
+    """uvicorn on a socket that we bound, so that a taken port is one plain line and signals stay with the gateway."""
+
+    def __init__(self, app: Starlette, host: str, port: int) -> None:
+        self._address = f"{host}:{port}"
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind((host, port))
+        except OSError as error:
+            self._socket.close()
+            raise TransportError(
+                f"HTTP can't listen on {self._address}: {error.strerror or error}",
+                address=self._address,
+                hint="another program has the port: stop it, or set [http] listen",
+            ) from error
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            http="httptools",
+            server_header=False,
+            timeout_keep_alive=5,
+        )
+        self._server = _QuietServer(config)
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        host, port = self._socket.getsockname()[:2]
+        return host, port
+
+    async def start(self) -> None:
+        """Begin to serve; returns at once."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="http")
+
+    async def close(self) -> None:
+        """Stop serving; requests in work get two seconds."""
+        if self._task is None:
+            self._socket.close()
+            return
+        self._server.should_exit = True
+        try:
+            await asyncio.wait_for(self._task, _STOP_LIMIT)
+        except TimeoutError:
+            self._server.force_exit = True
+
+
+class _QuietServer(uvicorn.Server):
+    """uvicorn takes SIGINT and SIGTERM for itself; they are the gateway's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

@@ -1,0 +1,337 @@
+"""The composition root: a configuration in, a running gateway out. The only file that knows every layer."""
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from offhook._media import EngineConfig
+from offhook.api.health import Readiness, http_app
+from offhook.api.server import HttpServer
+from offhook.call.call import CallServices
+from offhook.call.end_reason import EndReason
+from offhook.call.screen import ScreenRules, TrunkScreen
+from offhook.call.switchboard import Rules, Switchboard
+from offhook.config.routing import build_routing, inbound_password
+from offhook.config.schema import AgentConfig, Config
+from offhook.config.values import HostPort, Listen
+from offhook.destination.directory import Directory
+from offhook.destination.wire import AgentSpec
+from offhook.ids import TrunkName
+from offhook.media.plane import MediaPlane
+from offhook.observe.loop_lag import LoopLag
+from offhook.observe.metrics import Metrics
+from offhook.report.refusals import RefusalLog
+from offhook.route.limits import Admission
+from offhook.route.trunk import Stranger, parse_source
+from offhook.sip.digest import Challenger
+from offhook.sip.effects import Source
+from offhook.sip.user_agent import UserAgent, UserAgentConfig
+from offhook.store.sqlite import CallStore
+from offhook.transport.driver import SipStack
+from offhook.transport.listener import Listener
+from offhook.transport.resolver import DnsResolver
+
+_log = structlog.get_logger("offhook")
+
+_REFUSALS_CHECKED_EVERY = 5.0
+_LAST_GOODBYES = 1.0
+
+
+class Gateway:
+    """One gateway process. `async with Gateway(config) as gateway: await gateway.serve()` is its whole life.
+
+    Entering opens the store, the media plane, the SIP listeners and HTTP in this order, and raises `TransportError`,
+    `StoreError` or `MediaError` with one plain line when one of them can't be had; what was opened is closed again.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._routing = build_routing(config)
+        self._admission = Admission(self._routing.limits)
+        self._refusals = RefusalLog()
+        self._lag = LoopLag()
+        self._stop = asyncio.Event()
+        self._end_now = asyncio.Event()
+        self._resources = contextlib.AsyncExitStack()
+        self._version = _version()
+        self._wall_offset = time.time() - time.monotonic()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except BaseException:
+            await self._resources.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._resources.aclose()
+
+    # -- what it is
+
+    @property
+    def listening(self) -> tuple[str, ...]:
+        """Every SIP listener as it is bound, such as `udp://0.0.0.0:5060`."""
+        return tuple(
+            f"{transport}://[{host}]:{port}" if ":" in host else f"{transport}://{host}:{port}"
+            for transport, host, port in self._stack.addresses
+        )
+
+    @property
+    def sip_port(self) -> int:
+        """The port of the first SIP listener."""
+        return self._stack.addresses[0][2]
+
+    @property
+    def http_address(self) -> tuple[str, int]:
+        """Where HTTP listens."""
+        return self._http.address
+
+    @property
+    def call_capacity(self) -> int:
+        """Calls at one time that limits and media ports allow together."""
+        return min(self.config.limits.max_calls, self._media.stats().leg_capacity)
+
+    # -- its life
+
+    async def serve(self) -> None:
+        """Run until `stop`: then refuse new calls (503), let running ones end for `drain_timeout`, hang up the rest."""
+        await self._stop.wait()
+        self._admission.draining = self._user_agent.draining = True
+        waiting = self._switchboard.calls
+        _log.info("gateway.draining", calls=waiting)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.config.limits.drain_timeout):
+                await _first_of(self._switchboard.idle(), self._end_now.wait())
+        if self._switchboard.calls:
+            self._switchboard.hang_up_all(EndReason.GATEWAY_SHUTDOWN, "the gateway was stopped before the call ended")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_GOODBYES):
+                    await self._switchboard.idle()
+
+    def stop(self) -> None:
+        """Begin to drain; a second time, end the calls that still run."""
+        if self._stop.is_set():
+            self._end_now.set()
+        self._stop.set()
+
+    # -- how it is put together
+
+    async def _open(self) -> None:
+        config, loop = self.config, asyncio.get_running_loop()
+        self._store = CallStore(config.store_url, node=config.node.name)
+        crashed = await asyncio.to_thread(self._store.open)
+        self._resources.push_async_callback(asyncio.to_thread, self._store.close)
+        if crashed:
+            _log.warning("store.crashed_calls_closed", calls=crashed)
+        self._media = await self._resources.enter_async_context(MediaPlane(_engine_config(config)))
+        self._metrics = Metrics(node=config.node.name, version=self._version)
+        self._resources.push_async_callback(self._flush_refusals)
+        self._switchboard = self._make_switchboard()
+        self._screen = self._make_screen()
+        self._user_agent = UserAgent(
+            UserAgentConfig(user_agent=f"offhook/{self._version}"),
+            secrets.SystemRandom(),
+            self._screen,
+        )
+        self._stack = SipStack(
+            self._user_agent,
+            [_listener(listen, config.sip.advertise) for listen in config.sip.listen],
+            local_networks=config.sip.local_networks,
+            resolver=DnsResolver(),
+            gate=self._screen.gate,
+            on_event=lambda event, now: self._switchboard.take(event),
+            on_message=self._switchboard.see,
+        )
+        self._resources.push_async_callback(self._stack.close)
+        await self._stack.start()
+        self._http = HttpServer(
+            http_app(self._readiness, self._metrics.registry), config.http.listen.host, config.http.listen.port
+        )
+        self._resources.push_async_callback(self._http.close)
+        await self._http.start()
+        await self._resources.enter_async_context(self._lag)
+        await self._resources.enter_async_context(self._periodically())
+        self._watch()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self.stop)
+            self._resources.callback(loop.remove_signal_handler, name)
+
+    def _make_switchboard(self) -> Switchboard:
+        loop = asyncio.get_running_loop()
+        directory = Directory(
+            self._media,
+            {agent.name: _agent_spec(agent) for agent in self.config.agents},
+            self._admission,
+            node=self.config.node.name,
+        )
+        services = CallServices(
+            perform=lambda action: self._stack.perform(action),
+            media=self._media,
+            make_destination=directory.make,
+            media_address=self._media_address,
+            now=loop.time,
+            answered=lambda call: self._switchboard.answered(call),
+            ended=lambda call: self._switchboard.ended(call),
+        )
+        return Switchboard(
+            Rules(self._routing.routes),
+            self._admission,
+            services,
+            self._store,
+            self._metrics,
+            wall=self._wall,
+            loop_lag=lambda: self._lag.worst,
+            node=self.config.node.name,
+            version=self._version,
+        )
+
+    def _make_screen(self) -> TrunkScreen:
+        config = self.config
+        passwords = {}
+        for trunk in self._routing.trunks:
+            if trunk.inbound is None:
+                continue
+            password = inbound_password(config, trunk.name, trunk.inbound.username)
+            assert password is not None, "a trunk with an inbound user has its password"
+            passwords[TrunkName(trunk.name)] = (trunk.inbound.username, password)
+        rules = ScreenRules(
+            self._routing.trunks,
+            passwords,
+            config.limits.refuse if isinstance(config.limits.refuse, int) else None,
+        )
+        secret = secrets.token_bytes(32)
+
+        def make_challenger(algorithms: tuple[str, ...]) -> Challenger:
+            return Challenger(config.node.name, algorithms, secret=secret, rng=secrets.SystemRandom())
+
+        return TrunkScreen(rules, make_challenger, self._switchboard.dialog_peer, self._on_stranger)
+
+    def _media_address(self, source: Source) -> str:
+        """The address that this peer is told to send RTP to: ours on its own network, else the advertised one."""
+        media, sip = self.config.media, self.config.sip
+        advertised = media.advertise or (sip.advertise.host if isinstance(sip.advertise, HostPort) else None)
+        peer = parse_source(source.remote[0])
+        inside = peer is not None and (
+            peer.is_loopback or any(peer in network for network in self.config.sip.local_networks)
+        )
+        if advertised is not None and not inside and parse_source(advertised) is not None:
+            return advertised
+        bound = parse_source(media.listen)
+        return str(bound) if bound is not None and not bound.is_unspecified else source.local[0]
+
+    def _on_stranger(self, source: str, transport: str, stranger: Stranger) -> None:
+        now = time.monotonic()
+        self._metrics.refused(stranger.rule)
+        first = self._refusals.add(
+            source,
+            stranger.rule,
+            now,
+            self._wall(now),
+            transport=transport,
+            value=stranger.why,
+            nearest=stranger.nearest or "",
+        )
+        if first:
+            _log.warning(
+                "request.refused", source=source, rule=stranger.rule, why=stranger.why, nearest=stranger.nearest
+            )
+
+    def _readiness(self) -> Readiness:
+        detail = {"calls": self._admission.calls, "capacity": self.call_capacity}
+        if self._stop.is_set():
+            return Readiness(False, "draining", detail)
+        if self._admission.calls >= self.call_capacity:
+            return Readiness(False, "full", detail)
+        return Readiness(True, "", detail)
+
+    def _wall(self, at: float) -> int:
+        return round((at + self._wall_offset) * 1000)
+
+    def _watch(self) -> None:
+        self._metrics.watch_sip(lambda: {**self._user_agent.counters, **self._stack.counters})
+        self._metrics.watch_media(lambda: self._media.stats().as_dict())
+        self._metrics.watch_store(lambda: asdict(self._store.stats()))
+
+    async def _flush_refusals(self) -> None:
+        rows = self._refusals.flush(time.monotonic(), force=True)
+        if rows:
+            self._store.refusals(rows)
+
+    @contextlib.asynccontextmanager
+    async def _periodically(self) -> AsyncIterator[None]:
+        async def turn() -> None:
+            while True:
+                await asyncio.sleep(_REFUSALS_CHECKED_EVERY)
+                # A clock that was set meanwhile shows in later records, never in a timer.
+                self._wall_offset = time.time() - time.monotonic()
+                self._metrics.loop_lag(self._lag.worst)
+                rows = self._refusals.flush(time.monotonic())
+                if rows:
+                    self._store.refusals(rows)
+
+        task = asyncio.get_running_loop().create_task(turn(), name="refusals")
+        try:
+            yield
+        finally:
+            task.cancel()
+
+
+def _listener(listen: Listen, default: HostPort | str | None) -> Listener:
+    advertise = listen.advertise or (default if isinstance(default, HostPort) else None)
+    return Listener(listen.uri, None if advertise is None else (advertise.host, advertise.port or None))
+
+
+def _engine_config(config: Config) -> EngineConfig:
+    return EngineConfig(
+        address=config.media.listen,
+        port_min=config.media.ports.first,
+        port_max=config.media.ports.last,
+        threads=config.media.threads or 0,
+        max_legs=max(64, config.limits.max_calls + 64),
+        max_wires=max(64, 2 * config.limits.max_calls + 64),
+    )
+
+
+def _agent_spec(agent: AgentConfig) -> AgentSpec:
+    assert agent.url is not None, "the configuration asks for the url of these kinds"
+    headers = {name: secret.reveal() for name, secret in agent.headers.items()}
+    if agent.token is not None:
+        headers["Authorization"] = f"Bearer {agent.token.reveal()}"
+    return AgentSpec(
+        name=agent.name,
+        dialect=agent.kind,
+        url=str(agent.url),
+        headers=tuple(headers.items()),
+        origin=agent.origin,
+        connect_timeout=agent.connect_timeout,
+        encoding=agent.encoding,
+        sample_rate=agent.sample_rate or (8_000 if agent.encoding == "pcmu" else 16_000),
+    )
+
+
+async def _first_of(*waits: Coroutine[object, object, object]) -> None:
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _version() -> str:
+    try:
+        return version("offhook")
+    except PackageNotFoundError:
+        return "unknown"

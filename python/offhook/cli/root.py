@@ -1,0 +1,64 @@
+"""The root of the command line: every command, each imported only when it runs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from offhook.cli.calls import app as calls
+from offhook.cli.check import check
+from offhook.cli.routes import app as routes
+from offhook.errors import OffhookError
+
+REFUSED = 1
+USED_WRONGLY = 2
+
+app = typer.Typer(
+    name="offhook",
+    help="A SIP gateway for voice AI: phone calls in, AI agents on the line.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="The TOML file; without it ./offhook.toml or the defaults.")
+    ] = None,
+    lan: Annotated[
+        bool, typer.Option("--lan", help="Without a file: answer private networks too, not only this machine.")
+    ] = False,
+    log: Annotated[Literal["auto", "console", "json"], typer.Option(help="How the log is written.")] = "auto",
+) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C; a first one lets calls end, a second one ends them."""
+    from offhook.cli.run import run_gateway
+
+    raise typer.Exit(run_gateway(config, lan=lan, log=log))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from offhook.cli.version import print_version
+
+    print_version()
+
+
+app.command()(check)
+app.add_typer(routes, name="routes")
+app.add_typer(calls, name="calls")
+
+
+def command() -> int:
+    """Run the command line and return its exit code; an error that has a plain word is one line, not a traceback."""
+    try:
+        result = app(standalone_mode=False)
+    except OffhookError as error:
+        print(f"offhook: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        return USED_WRONGLY if error.code == "config_invalid" else REFUSED
+    return result if isinstance(result, int) else 0

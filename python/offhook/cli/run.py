@@ -1,0 +1,87 @@
+"""`offhook run`: the gateway in the foreground."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from offhook.config.load import default_file, load
+from offhook.config.schema import Config
+from offhook.errors import OffhookError
+from offhook.observe.log import Form, configure
+
+
+def run_gateway(path: Path | None, *, lan: bool, log: Form) -> int:
+    """Load the configuration, run until told to stop, and return the exit code.
+
+    Raises `ConfigError` with every problem of the file, `TransportError` for a port that is taken, and `OffhookError`
+    with code `extension_missing` when the media core was not built.
+    """
+    config = load(path or default_file(os.environ, Path.cwd()), os.environ, lan=lan)
+    # What follows needs the media core; a missing one is said before a port is opened.
+    try:
+        from offhook.app import Gateway
+    except ImportError as error:
+        if error.name != "offhook._media":
+            raise
+        raise OffhookError(
+            "the media core (offhook._media) is not built",
+            code="extension_missing",
+            hint="run `pip install .` in the project's folder with Rust installed, or install a wheel",
+        ) from error
+
+    writer = configure(log)
+    console = Console(stderr=True, highlight=False)
+    for warning in config.warnings:
+        console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
+
+    async def serve() -> None:
+        async with Gateway(config) as gateway:
+            console.print(_banner(config, gateway), soft_wrap=True)
+            await gateway.serve()
+
+    try:
+        with _runner() as runner:
+            runner.run(serve())
+    finally:
+        writer.close()
+    return 0
+
+
+def _runner() -> "asyncio.Runner":
+    if sys.platform != "win32":
+        import uvloop
+
+        return asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    return asyncio.Runner()
+
+
+def _banner(config: Config, gateway: "object") -> str:
+    from offhook.app import Gateway
+
+    assert isinstance(gateway, Gateway), "made just above"
+    listeners = "  ".join(gateway.listening)
+    source = str(config.source) if config.source else "built-in defaults"
+    trunks = ", ".join(f"{trunk.name} ({_sources(trunk.allow)})" for trunk in config.trunks)
+    routes = ", ".join(f"{route.name} → {route.destination.redacted}" for route in config.routes)
+    host, port = gateway.http_address
+    lines = [
+        f"[bold]offhook[/] is ready. Configuration: {source}",
+        f"  SIP     {listeners}",
+        f"  media   UDP {config.media.ports}, room for {gateway.call_capacity} calls at once",
+        f"  HTTP    http://{host}:{port}/health/ready  /metrics",
+        f"  trunks  {trunks}",
+        f"  routes  {routes}",
+    ]
+    if config.source is None:
+        port = gateway.sip_port
+        lines.append(f"Call it from a softphone on this machine: [bold]sip:hello@127.0.0.1:{port}[/]")
+    return "\n".join(lines)
+
+
+def _sources(allow: "tuple[object, ...]") -> str:
+    names = [str(network) for network in allow[:3]]
+    more = [f"{len(allow) - 3} more"] if len(allow) > 3 else []
+    return ", ".join([*names, *more]) or "by password"
