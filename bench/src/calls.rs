@@ -217,6 +217,8 @@ impl Run<'_> {
             let line = &mut self.lines[index as usize];
             match event {
                 Event::Answered(Some(audio)) => {
+                    let codec = self.options.codec.payload_type();
+                    self.totals.wrong_answers += u64::from(audio.payload_type != codec);
                     line.answered(
                         audio.address,
                         self.exchange.calls[index as usize].steps.answered,
@@ -225,11 +227,8 @@ impl Run<'_> {
                 }
                 Event::Reinvited(Some(audio)) => line.moved(audio.address),
                 Event::FarHungUp => line.fall_silent(),
-                Event::Answered(None)
-                | Event::Reinvited(None)
-                | Event::Refused(_)
-                | Event::TimedOut
-                | Event::HungUp => {}
+                Event::Answered(None) => self.totals.silent_answers += 1,
+                Event::Reinvited(None) | Event::Refused(_) | Event::TimedOut | Event::HungUp => {}
             }
         }
     }
@@ -346,7 +345,12 @@ impl Run<'_> {
     }
 
     fn report(mut self, groups: &[(String, Vec<u32>)], before: &[process::Sample]) -> Value {
-        let tallies: Vec<_> = self.lines.iter_mut().map(Line::close).collect();
+        let totals = &mut self.totals;
+        let tallies: Vec<_> = self
+            .lines
+            .iter_mut()
+            .map(|line| line.close(totals))
+            .collect();
         let mut report = json!({
             "tool": "offhook-bench calls",
             "target": self.options.endpoint.target.to_string(),
@@ -411,6 +415,11 @@ fn violations(report: &Value, options: &Options) -> Vec<String> {
         (
             "/media/far_end_rtp/wrong_source",
             "packets from an address not in the answer",
+        ),
+        ("/media/answers_without_audio", "answers without audio"),
+        (
+            "/media/answers_of_another_codec",
+            "answers of another codec",
         ),
         ("/sip/hung_up_by_far_end", "calls hung up by the far end"),
         ("/sip/still_open", "calls never ended"),

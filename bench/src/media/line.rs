@@ -45,6 +45,10 @@ pub struct Totals {
     pub answer_to_echo: Histogram,
     /// Frames of another call.
     pub wrong_call: u64,
+    /// Answers that describe no audio.
+    pub silent_answers: u64,
+    /// Answers that prefer another codec than the one offered.
+    pub wrong_answers: u64,
     /// Packets sent.
     pub sent: u64,
     /// Sends that failed.
@@ -79,6 +83,7 @@ pub struct Line {
     pub local: SocketAddr,
     remote: Option<SocketAddr>,
     answered_at: u64,
+    first_rtp_at: u64,
     frames: u32,
     sequence: u16,
     timestamp: u32,
@@ -104,6 +109,7 @@ impl Line {
             local,
             remote: None,
             answered_at: 0,
+            first_rtp_at: 0,
             frames: 0,
             // Starts that tell calls apart in a capture and come near the wrap in some.
             sequence: (index.wrapping_mul(2_503) & 0xffff) as u16,
@@ -251,10 +257,8 @@ impl Line {
             return;
         }
         let at = arrival.stamp.saturating_sub(wall_offset);
-        if !self.stream.has_started() && self.answered_at > 0 {
-            totals
-                .answer_to_rtp
-                .record(at.saturating_sub(self.answered_at));
+        if self.first_rtp_at == 0 {
+            self.first_rtp_at = at;
         }
         match self
             .stream
@@ -289,7 +293,13 @@ impl Line {
     }
 
     /// No more is heard; what its frames came to.
-    pub fn close(&mut self) -> Tally {
+    pub fn close(&mut self, totals: &mut Totals) -> Tally {
+        // The first packet may be read before the 200 that it follows.
+        if self.first_rtp_at > 0 && self.answered_at > 0 {
+            totals
+                .answer_to_rtp
+                .record(self.first_rtp_at.saturating_sub(self.answered_at));
+        }
         self.ledger.close();
         self.ledger.tally
     }
@@ -341,6 +351,8 @@ impl Totals {
                 "garbage": regularity.garbage,
                 "rtcp_packets": regularity.rtcp,
             },
+            "answers_without_audio": self.silent_answers,
+            "answers_of_another_codec": self.wrong_answers,
             "sent": {
                 "packets": self.sent,
                 "errors": self.send_errors,

@@ -69,11 +69,6 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Whether any packet came.
-    pub fn has_started(&self) -> bool {
-        self.last.is_some()
-    }
-
     /// Takes one packet that the kernel stamped `at`.
     pub fn receive(
         &mut self,
