@@ -34,7 +34,12 @@ class Core(Protocol):
 
     timers: TimerValues
     transactions: TransactionLayer
-    large_requests_to_tcp: bool
+
+    def takes_tcp(self, target: Target, now: float) -> bool:
+        """Whether a large request may go by TCP to a target of UDP."""
+
+    def tcp_refused(self, target: Target, now: float) -> None:
+        """A target took no TCP."""
 
     def emit(self, effect: Effect) -> None:
         """Queue an effect for the driver."""
@@ -48,8 +53,8 @@ class Core(Protocol):
     def token(self, bits: int = 64) -> str:
         """An unguessable token for branches, tags and client nonces."""
 
-    def begin_resolution(self, request: "ClientRequest") -> int:
-        """Number a resolution so that its result finds `request`."""
+    def begin_resolution(self, request: "ClientRequest") -> int | None:
+        """Number a resolution so that its result finds `request`; None if too many are under way."""
 
     def attach(
         self, transaction: AnyClientTransaction, request: "ClientRequest | None", branch: str, now: float
@@ -228,6 +233,7 @@ class ClientRequest:
         if self._fallback is not None and trouble is Trouble.TRANSPORT:
             # RFC 3261 18.1.1: TCP was only tried for the size.
             fallback, self._fallback = self._fallback, None
+            self._core.tcp_refused(fallback, now)
             self._attempt(fallback, now, may_grow=False)
             return
         if self._try_next(now):
@@ -262,12 +268,19 @@ class ClientRequest:
     def _resolve(self, now: float) -> None:
         target = literal_target(self._next_hop)
         if target is not None:
+            if target.transport not in SUPPORTED_TRANSPORTS:
+                self._finish(None, FailureCause.UNRESOLVED, now)
+                return
             self._targets = []
             self._step(Input.TARGETS)
             self._attempt(target, now)
             return
         self._step(Input.RESOLVE)
-        self._core.emit(Resolve(self._core.begin_resolution(self), self._next_hop))
+        resolution = self._core.begin_resolution(self)
+        if resolution is None:
+            self._finish(None, FailureCause.UNRESOLVED, now)
+        else:
+            self._core.emit(Resolve(resolution, self._next_hop))
 
     def _try_next(self, now: float) -> bool:
         if self.cancelling:
@@ -298,8 +311,8 @@ class ClientRequest:
             may_grow
             and target.transport == "udp"
             and len(wire) > LARGEST_DATAGRAM
-            and self._core.large_requests_to_tcp
             and target is not self._fixed
+            and self._core.takes_tcp(target, now)
         ):
             self._fallback = target
             target = Target("tcp", target.host, target.port)

@@ -222,4 +222,7 @@ def contact_of(message: Request | Response) -> SipUri:
     contacts = message.contacts
     if len(contacts) != 1:
         raise RemoteProtocolError(f"{len(contacts)} Contact values where a dialog needs one", status_hint=400)
-    return contacts[0].sip_uri
+    uri = contacts[0].uri
+    if not isinstance(uri, SipUri):
+        raise RemoteProtocolError(f"nobody can be reached at a {uri.scheme} Contact", status_hint=400)
+    return uri

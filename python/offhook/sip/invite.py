@@ -9,7 +9,7 @@ from offhook.errors import LocalProtocolError
 from offhook.sip import dialog as dialogs
 from offhook.sip.accepted import AcceptedInvite
 from offhook.sip.accepted import State as AcceptedState
-from offhook.sip.client_request import ClientRequest, Core, Done, literal_target
+from offhook.sip.client_request import SUPPORTED_TRANSPORTS, ClientRequest, Core, Done, literal_target
 from offhook.sip.dialog import Dialog, DialogId
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Address, Source, Target
@@ -376,6 +376,7 @@ class InviteSession:
         if self.state is State.UNACKNOWLEDGED:
             self._step(Input.ACKNOWLEDGE)
         self._send_ack(number, sdp, now)
+        self._try_reinvite(now)
         return True
 
     # ------------------------------------------------------------------ both sides' verbs
@@ -390,6 +391,7 @@ class InviteSession:
         elif before in (State.CALLING, State.PROCEEDING):
             assert self._invite is not None, "the caller has its INVITE"
             self._cancel_deadline = now + self._core.timers.transaction
+            self._bye_headers = headers
             self._invite.cancel(headers, now)
             self._core.arm(self)
         elif before is State.ACCEPTED:
@@ -714,7 +716,9 @@ class InviteSession:
             return
         stray = Dialog.uac(self.request, response)
         tag, number = stray.remote_tag, response.cseq.number
-        self._acks[tag, number] = self._send(stray, stray.request("ACK", self._ack_headers(), cseq=number), now)
+        self._acks[tag, number] = self._send(
+            stray, stray.request("ACK", _credentials_of(self.request), cseq=number), now
+        )
         self._send(stray, stray.request("BYE", self._core.user_agent_header()), now)
 
     def _learn_request(self) -> None:
@@ -722,16 +726,6 @@ class InviteSession:
         if self._invite is not None and self._invite.target is not None:
             self.request = self._invite.sent_request
             self._path = self._invite.target
-
-    def _ack_headers(self) -> HeaderList:
-        # RFC 3261 13.2.2.4: the credentials of the INVITE go with the ACK.
-        request = self.request
-        return tuple(
-            (name, value)
-            for name in ("Authorization", "Proxy-Authorization")
-            for value in request.headers.get_all(name)
-            if self.is_caller
-        )
 
     # ------------------------------------------------------------------ both sides
 
@@ -743,7 +737,10 @@ class InviteSession:
     def _try_reinvite(self, now: float) -> None:
         if self._wanted_reinvite is None or self._retry_at is not None or self.state is not State.CONFIRMED:
             return
-        if self._reinvite is not None or self._open_reinvite is not None or self._unacknowledged is not None:
+        if self._reinvite is not None or self._open_reinvite is not None:
+            return
+        if self._accepted or self._unacknowledged is not None:
+            # One offer at a time (RFC 3264 4): the ACK that is awaited, or owed, comes first.
             return
         sdp, headers = self._wanted_reinvite
         assert self.dialog is not None, "a confirmed session has its dialog"
@@ -774,7 +771,7 @@ class InviteSession:
             self._wanted_reinvite = None
             self.dialog.refresh_target(response)
             if reinvite.request.body:
-                self._send_ack(response.cseq.number, b"", now)
+                self._send_ack(response.cseq.number, b"", now, reinvite.request)
             else:
                 self._unacknowledged = response.cseq.number
             self._core.tell(ReinviteAnswered(self, response))
@@ -787,10 +784,11 @@ class InviteSession:
             self._wanted_reinvite = None
             self._core.tell(ReinviteRefused(self, response))
 
-    def _send_ack(self, number: int, sdp: bytes, now: float) -> None:
+    def _send_ack(self, number: int, sdp: bytes, now: float, invite: Request | None = None) -> None:
         assert self.dialog is not None, "only a dialog's 2xx is acknowledged"
         content = (("Content-Type", SDP),) if sdp else ()
-        request = self.dialog.request("ACK", (*self._ack_headers(), *content), sdp, cseq=number)
+        credentials = _credentials_of(invite or (self.request if self.is_caller else None))
+        request = self.dialog.request("ACK", (*credentials, *content), sdp, cseq=number)
         # Older ones are not repeated any more: their 2xx was acknowledged before the next INVITE went out.
         while len(self._acks) >= MAX_FORKS:
             del self._acks[next(iter(self._acks))]
@@ -833,8 +831,10 @@ class InviteSession:
         literal = literal_target(next_hop)
         if literal is None:
             return path if self.nat else None
-        same_host = literal.host == path.host and literal.transport == path.transport
-        if path.transport != "udp" and same_host:
+        if literal.transport not in SUPPORTED_TRANSPORTS:
+            # A sips Contact of somebody who speaks plainly to us: he is where he speaks from.
+            return path
+        if path.transport != "udp" and literal.host == path.host and next_hop.transport in (None, path.transport):
             # The connection that the peer opened, or that we opened to it, serves both ways.
             return path
         return path if self.nat or _unreachable(literal.host, path.host) else None
@@ -866,6 +866,14 @@ class InviteSession:
             return False
         self.state = after
         return True
+
+
+def _credentials_of(invite: Request | None) -> HeaderList:
+    """What an ACK copies of its INVITE (RFC 3261 13.2.2.4 and 22.1)."""
+    if invite is None:
+        return ()
+    names = ("Authorization", "Proxy-Authorization")
+    return tuple((name, value) for name in names for value in invite.headers.get_all(name))
 
 
 def _unreachable(host: str, seen_from: str) -> bool:

@@ -32,15 +32,23 @@ from offhook.sip.parser import MessageError, validate
 from offhook.sip.screening import Admit, Challenge, Drop, Refuse, Screen, Verdict
 from offhook.sip.timers import DEFAULT_TIMERS, TimerQueue, TimerValues
 from offhook.sip.transaction.invite_server import InviteServerTransaction
+from offhook.sip.transaction.invite_server import State as InviteServerState
 from offhook.sip.transaction.key import server_key
 from offhook.sip.transaction.layer import AnyClientTransaction, AnyServerTransaction, AnyTransaction, TransactionLayer
 from offhook.sip.transaction.machine import PassAck, PassResponse, Report, Trouble
 from offhook.sip.transaction.server import ServerTransaction
+from offhook.sip.transaction.server import State as ServerState
 from offhook.sip.uri import SipUri, Uri
 
 __all__ = ["Admit", "Challenge", "Credentials", "Drop", "Refuse", "UserAgent", "UserAgentConfig", "Verdict"]
 
 Addressed: TypeAlias = NameAddr | str
+
+UNANSWERED = (InviteServerState.PROCEEDING, ServerState.TRYING, ServerState.PROCEEDING)
+"""Server transactions in these states can still be given a final response."""
+
+MAX_WITHOUT_TCP = 512
+WITHOUT_TCP_SECONDS = 300.0
 
 
 class Random(Protocol):
@@ -90,7 +98,6 @@ class UserAgent:
     ) -> None:
         self.config = config
         self.timers = config.timers
-        self.large_requests_to_tcp = config.large_requests_to_tcp
         self.transactions = TransactionLayer(config.max_transactions)
         self.local_address: LocalAddressPolicy = local_address
         """Set by the stack once its listeners are open."""
@@ -113,6 +120,7 @@ class UserAgent:
         self._sessions: TimerQueue[InviteSession] = TimerQueue()
         self._resolutions: dict[int, ClientRequest] = {}
         self._last_resolution = 0
+        self._without_tcp: dict[Address, float] = {}
 
     # ------------------------------------------------------------------ the five ends
 
@@ -179,7 +187,8 @@ class UserAgent:
     def session_failed(self, session: InviteSession, error: Exception, now: float) -> None:
         """A fault of ours in a session, or in who handled its event: that session ends, with 500 or BYE."""
         self.counters["session_faults"] += 1
-        if session.is_over and session.fault is not None:
+        if session.fault is not None:
+            # Told once: a handler that fails again at the news must not be told for ever.
             return
         session.fault = error
         try:
@@ -508,8 +517,7 @@ class UserAgent:
         *,
         nat: bool = False,
     ) -> Response:
-        if "rport" not in request.via.params or request.via.rport is None:
-            request = request.received_from(source.remote[0], source.remote[1], force_rport=nat)
+        request = request.received_from(source.remote[0], source.remote[1], force_rport=nat)
         response = request.response(
             status, reason, to_tag=self._stateless_tag(request), headers=(*headers, *self.server_header())
         )
@@ -527,6 +535,18 @@ class UserAgent:
         return hashlib.blake2s(text.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=8).hexdigest()
 
     # ------------------------------------------------------------------ what requests and sessions need of us
+
+    def takes_tcp(self, target: Target, now: float) -> bool:
+        """Whether a large request may go by TCP to a target of UDP (RFC 3261 18.1.1)."""
+        if not self.config.large_requests_to_tcp:
+            return False
+        return self._without_tcp.get(target.remote, now) <= now
+
+    def tcp_refused(self, target: Target, now: float) -> None:
+        """A target took no TCP: it is left in peace for some minutes, as each try costs the call its time."""
+        if len(self._without_tcp) >= MAX_WITHOUT_TCP:
+            self._without_tcp.clear()
+        self._without_tcp[target.remote] = now + WITHOUT_TCP_SECONDS
 
     def emit(self, effect: Effect) -> None:
         """Queue an effect for the driver."""
@@ -561,10 +581,11 @@ class UserAgent:
         """Who asks."""
         return (("User-Agent", self.config.user_agent),)
 
-    def begin_resolution(self, request: ClientRequest) -> int:
+    def begin_resolution(self, request: ClientRequest) -> int | None:
         """Number a resolution."""
         if len(self._resolutions) >= self.config.max_resolutions:
-            raise LocalProtocolError("too many names wait for DNS at once")
+            self.counters["resolutions_refused"] += 1
+            return None
         self._last_resolution += 1
         self._resolutions[self._last_resolution] = request
         return self._last_resolution
@@ -631,8 +652,9 @@ class UserAgent:
             action()
         except RemoteProtocolError as error:
             self.counters["broken_messages"] += 1
-            if request is not None:
-                request.respond(request.request.response(error.status_hint), now)
+            if request is not None and request.state in UNANSWERED:
+                tag = session.local_tag if session is not None else None
+                request.respond(request.request.response(error.status_hint, to_tag=tag), now)
                 self.pump(request, now)
         except Exception as error:
             if session is None:
@@ -696,6 +718,7 @@ def _reply_to(request: Request, source: Source, *, nat: bool) -> Address:
     `maddr` is not followed: it would let a sender aim our answers at a third party.
     """
     via = request.via
-    if nat or via.wants_rport:
+    if source.transport == "udp" and (nat or via.wants_rport):
         return source.remote
+    # On TCP the port that the peer listens on, for the case that its connection is gone.
     return (source.remote[0], via.sent_by[1])

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections import Counter, deque
-from typing import Protocol
+from typing import Protocol, cast
 
 from offhook.errors import RemoteProtocolError
 from offhook.sip.effects import Address, Source
@@ -61,7 +61,8 @@ class TcpConnection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "TCP has a duplex transport"
+        # uvloop's transports are no subclass of asyncio's.
+        transport = cast(asyncio.Transport, transport)
         sock: socket.socket | None = transport.get_extra_info("socket")
         remote, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
         self._transport = transport
