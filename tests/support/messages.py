@@ -48,7 +48,12 @@ def request(
 
 
 def response(
-    to: Request, status: int, tag: str | None = "bob", *headers: tuple[str, str], body: bytes = b"", contact: bool = True
+    to: Request,
+    status: int,
+    tag: str | None = "bob",
+    *headers: tuple[str, str],
+    body: bytes = b"",
+    contact: bool = True,
 ) -> Response:
     """An answer of the peer to a request of ours, as it comes from the wire."""
     extra = [("Contact", "<sip:bob@192.0.2.2>")] if contact and 100 < status < 300 else []

@@ -359,6 +359,10 @@ class ClientRequest:
             return False
         assert self._sent is not None, "a response has its request"
         ours = "Authorization" if response.status == 401 else "Proxy-Authorization"
+        stale = any((challenge.get("stale") or "").lower() == "true" for challenge in response.challenges)
+        if ours in self.request.headers and not stale:
+            # RFC 7616 3.3: they were wrong, and will be again.
+            return False
         # The name that the request went to, or the address that it became: one of them has to be the trunk's.
         sent_to = self._next_hop.host if self._next_hop.host in credentials.hosts else self._sent.target.host
         value = answer(

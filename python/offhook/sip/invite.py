@@ -552,6 +552,14 @@ class InviteSession:
                 self.reject_reinvite(500, now=now)
             self.hang_up(now=now)
 
+    def drop(self, now: float) -> None:
+        """Forget it as it stands, without a word: for a session that can't be ended in any better way."""
+        self.state = State.TERMINATED
+        self._infos.clear()
+        self._open_reinvite = None
+        self._reinvite = None
+        self._end(now)
+
     # ------------------------------------------------------------------ callee
 
     def _on_reinvite(self, transaction: InviteServerTransaction, now: float) -> None:

@@ -188,7 +188,9 @@ class UserAgent:
         """A fault of ours in a session, or in who handled its event: that session ends, with 500 or BYE."""
         self.counters["session_faults"] += 1
         if session.fault is not None:
-            # Told once: a handler that fails again at the news must not be told for ever.
+            # Told once: a handler that fails again at the news must not be told for ever, and a session that fails
+            # again while it says goodbye is forgotten as it stands.
+            session.drop(now)
             return
         session.fault = error
         try:
@@ -196,6 +198,7 @@ class UserAgent:
         except Exception:
             # It can't even say goodbye; the peer's own timers end it.
             self.counters["session_faults"] += 1
+            session.drop(now)
         self._effects.append(Tell(SessionFailed(session, error)))
 
     # ------------------------------------------------------------------ verbs
@@ -652,16 +655,20 @@ class UserAgent:
             action()
         except RemoteProtocolError as error:
             self.counters["broken_messages"] += 1
-            if request is not None and request.state in UNANSWERED:
-                tag = session.local_tag if session is not None else None
-                request.respond(request.request.response(error.status_hint, to_tag=tag), now)
-                self.pump(request, now)
+            self._answer_unanswered(request, error.status_hint, now)
         except Exception as error:
             if session is None:
                 raise
+            self._answer_unanswered(request, 500, now)
             self.session_failed(session, error, now)
         if session is not None:
             self.arm(session)
+
+    def _answer_unanswered(self, transaction: AnyServerTransaction | None, status: int, now: float) -> None:
+        if transaction is not None and transaction.state in UNANSWERED:
+            # The request has a To tag, so the response needs none of ours.
+            transaction.respond(transaction.request.response(status), now)
+            self.pump(transaction, now)
 
     def _outside(
         self,

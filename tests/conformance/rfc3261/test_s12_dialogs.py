@@ -39,7 +39,9 @@ def within(session: InviteSession, method: str, cseq: int, *headers: str, **fiel
 
 @pytest.mark.rfc(3261, "12.1.1")
 def test_the_callees_side_takes_the_routes_in_their_order() -> None:
-    invite = request("INVITE", "Record-Route: <sip:p2.example;lr>, <sip:p1.example;lr>", contact="<sip:a@10.0.0.1:5062>")
+    invite = request(
+        "INVITE", "Record-Route: <sip:p2.example;lr>, <sip:p1.example;lr>", contact="<sip:a@10.0.0.1:5062>"
+    )
     dialog = Dialog.uas(invite, "us", first_cseq=7)
     assert dialog.id == DialogId("call@192.0.2.1", "us", "alice")
     assert dialog.route_set == ("<sip:p2.example;lr>", "<sip:p1.example;lr>")
@@ -53,7 +55,9 @@ def test_the_callees_side_takes_the_routes_in_their_order() -> None:
 @pytest.mark.rfc(3261, "12.1.2")
 def test_the_callers_side_takes_them_the_other_way_round() -> None:
     invite = request()
-    answer = response(invite, 200, "bob", ("Record-Route", "<sip:p2.example;lr>"), ("Record-Route", "<sip:p1.example;lr>"))
+    answer = response(
+        invite, 200, "bob", ("Record-Route", "<sip:p2.example;lr>"), ("Record-Route", "<sip:p1.example;lr>")
+    )
     dialog = Dialog.uac(invite, answer)
     assert dialog.route_set == ("<sip:p1.example;lr>", "<sip:p2.example;lr>")
     assert dialog.id == DialogId("call@192.0.2.1", "alice", "bob")
@@ -96,13 +100,20 @@ def test_the_ack_goes_through_two_proxies_to_an_inside_contact() -> None:
     invite = solo.requests("INVITE")[0]
     routes = (("Record-Route", "<sip:192.0.2.9;lr;ftag=x>, <sip:10.0.0.9;lr;transport=tcp>"),)
     answer = invite.response(
-        200, to_tag="bob", headers=[*routes, ("Contact", "<sip:bob@10.1.2.3:5066>")], body=SDP, content_type="application/sdp"
+        200,
+        to_tag="bob",
+        headers=[*routes, ("Contact", "<sip:bob@10.1.2.3:5066>")],
+        body=SDP,
+        content_type="application/sdp",
     )
     solo.receive(answer)
     sent = solo.last()
     assert sent.request.method == "ACK"
     assert str(sent.request.request_uri) == "sip:bob@10.1.2.3:5066"
-    assert [str(route) for route in sent.request.routes] == ["<sip:10.0.0.9;lr;transport=tcp>", "<sip:192.0.2.9;lr;ftag=x>"]
+    assert [str(route) for route in sent.request.routes] == [
+        "<sip:10.0.0.9;lr;transport=tcp>",
+        "<sip:192.0.2.9;lr;ftag=x>",
+    ]
     assert (sent.target.transport, sent.target.host, sent.target.port) == ("tcp", "10.0.0.9", 5060)
 
 
@@ -135,12 +146,9 @@ def test_a_lower_cseq_is_500_and_does_nothing() -> None:
 @pytest.mark.parametrize("field", ["to", "from_", "call_id"])
 def test_another_tag_or_call_id_is_481(field: str) -> None:
     solo = Solo()
-    answered(solo)
-    fields = {"to": "<sip:bob@192.0.2.2>;tag=nobody"}
-    if field == "from_":
-        fields = {"to": f"<sip:bob@192.0.2.2>;tag={solo.told(InviteReceived)[0].session.local_tag}", "from_": "<sip:a@b>;tag=x"}
-    elif field == "call_id":
-        fields = {"to": f"<sip:bob@192.0.2.2>;tag={solo.told(InviteReceived)[0].session.local_tag}", "call_id": "other"}
+    session = answered(solo)
+    wrong = {"to": "<sip:bob@192.0.2.2>;tag=nobody", "from_": "<sip:alice@192.0.2.1>;tag=x", "call_id": "other"}
+    fields = {"to": f"<sip:bob@192.0.2.2>;tag={session.local_tag}", field: wrong[field]}
     (answer,) = solo.receive(request("BYE", branch="z9hG4bKbye", cseq=2, **fields))  # type: ignore[arg-type]
     assert answer.status == 481
 
@@ -210,7 +218,9 @@ def test_a_peer_on_tcp_is_reached_on_its_connection(contact: str) -> None:
 
 def test_a_connection_that_is_gone_is_opened_anew_to_the_contact() -> None:
     solo = Solo()
-    session = answered(solo, contact="<sip:alice@192.0.2.1:5070;transport=tcp>", via="SIP/2.0/TCP 192.0.2.1", source=TCP)
+    session = answered(
+        solo, contact="<sip:alice@192.0.2.1:5070;transport=tcp>", via="SIP/2.0/TCP 192.0.2.1", source=TCP
+    )
     solo.do(session.hang_up)
     solo.user_agent.transport_failed(solo.last().transaction, solo.now)
     solo.drain()

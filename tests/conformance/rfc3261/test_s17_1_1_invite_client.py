@@ -110,7 +110,7 @@ def test_timer_d_is_zero_over_a_reliable_transport() -> None:
 
 @pytest.mark.rfc(3261, "17.1.1.3")
 def test_the_ack_to_a_refusal_copies_what_it_must() -> None:
-    invite = request("INVITE", "Route: <sip:p1.example;lr>, <sip:p2.example;lr>", "Proxy-Authorization: Digest a=\"b\"")
+    invite = request("INVITE", "Route: <sip:p1.example;lr>, <sip:p2.example;lr>", 'Proxy-Authorization: Digest a="b"')
     machine = InviteClientTransaction(to_send(invite), DEFAULT_TIMERS, 0.0)
     machine.drain()
     machine.receive(response(invite, 486, "their-tag"), 0.1)

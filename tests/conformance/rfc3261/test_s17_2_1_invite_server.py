@@ -136,9 +136,7 @@ def test_an_ack_in_accepted_is_passed_to_the_user() -> None:
 
 
 @pytest.mark.rfc(6026, "7.1")
-@pytest.mark.parametrize(
-    ("status", "state"), [(100, State.PROCEEDING), (486, State.COMPLETED), (200, State.ACCEPTED)]
-)
+@pytest.mark.parametrize(("status", "state"), [(100, State.PROCEEDING), (486, State.COMPLETED), (200, State.ACCEPTED)])
 def test_a_transport_error_is_told_and_the_state_stays(status: int, state: State) -> None:
     run = Run(TCP)
     run.respond(status)

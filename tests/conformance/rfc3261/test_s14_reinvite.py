@@ -1,0 +1,273 @@
+"""RFC 3261 section 14: changing a session, both ways, at once, and in vain."""
+
+import pytest
+from tests.support.messages import SDP, request, response
+from tests.support.pair import Pair
+from tests.support.solo import Solo
+
+from offhook.sip.events import (
+    AckMissing,
+    Answered,
+    ByeReceived,
+    Cancelled,
+    Failed,
+    FailureCause,
+    InviteReceived,
+    ReinviteAnswered,
+    Reinvited,
+    ReinviteRefused,
+)
+from offhook.sip.invite import InviteSession, State
+
+pytestmark = pytest.mark.conformance
+
+
+def callee(solo: Solo) -> InviteSession:
+    """A session that the peer set up."""
+    solo.receive(request(body=SDP))
+    session: InviteSession = solo.told(InviteReceived)[-1].session
+    solo.do(session.answer, SDP)
+    solo.receive(within(session, "ACK", 1))
+    return session
+
+
+def caller(solo: Solo) -> InviteSession:
+    """A session that we set up."""
+    session: InviteSession = solo.invite("sip:alice@192.0.2.1")
+    solo.receive(response(solo.requests("INVITE")[0], 200, "alice", body=SDP))
+    return session
+
+
+def within(session: InviteSession, method: str, cseq: int, body: bytes = b"", branch: str = "") -> object:
+    return request(
+        method,
+        to=f"<sip:bob@192.0.2.2>;tag={session.local_tag}",
+        from_=f"<sip:alice@192.0.2.1>;tag={session.remote_tag}",
+        call_id=session.sip_call_id,
+        branch=branch or f"z9hG4bK{method}{cseq}",
+        cseq=cseq,
+        body=body,
+    )
+
+
+@pytest.mark.rfc(3261, "14.2")
+def test_the_peer_changes_the_session() -> None:
+    solo = Solo()
+    session = callee(solo)
+    (trying,) = solo.receive(within(session, "INVITE", 2, SDP))
+    assert trying.status == 100
+    assert solo.told(Reinvited)[0].request.sdp == SDP
+    solo.do(session.answer_reinvite, b"v=0 new answer")
+    answer = solo.responses(200)[-1]
+    assert (answer.sdp, answer.to.tag, answer.cseq.number) == (b"v=0 new answer", session.local_tag, 2)
+    assert answer.contacts
+    solo.receive(within(session, "ACK", 2))
+    solo.run(100)
+    assert len(solo.responses(200)) == 2
+    assert session.state is State.CONFIRMED
+
+
+@pytest.mark.rfc(3261, "14.2")
+def test_a_reinvite_whose_ack_never_comes_ends_the_session() -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.receive(within(session, "INVITE", 2, SDP))
+    solo.do(session.answer_reinvite, SDP)
+    solo.run(32)
+    assert len(solo.told(AckMissing)) == 1
+    assert len(solo.requests("BYE")) == 1
+
+
+@pytest.mark.rfc(3261, "14.2")
+def test_a_refused_change_leaves_the_session_as_it_was() -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.receive(within(session, "INVITE", 2, SDP))
+    solo.do(session.reject_reinvite, 488)
+    assert solo.responses(488)[0].cseq.number == 2
+    assert session.state is State.CONFIRMED
+
+
+@pytest.mark.rfc(3261, "14.2")
+def test_a_second_invite_before_the_first_has_its_answer_is_500_with_retry_after() -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.receive(within(session, "INVITE", 2, SDP))
+    answer = solo.receive(within(session, "INVITE", 3, SDP))[-1]
+    assert answer.status == 500
+    assert 0 <= (answer.retry_after if answer.retry_after is not None else -1) <= 10
+    solo.do(session.answer_reinvite, SDP)
+    assert solo.responses(200)[-1].cseq.number == 2
+
+
+@pytest.mark.rfc(3261, "14.2")
+def test_a_reinvite_before_the_first_answer_is_500_too() -> None:
+    solo = Solo()
+    solo.receive(request(body=SDP))
+    session = solo.told(InviteReceived)[0].session
+    solo.do(session.ring)
+    assert solo.receive(within(session, "INVITE", 2, SDP))[-1].status == 500
+    assert session.state is State.RINGING
+
+
+@pytest.mark.rfc(3261, "14.2")
+def test_an_invite_that_meets_ours_is_491() -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.do(session.reinvite, b"v=0 ours")
+    assert solo.receive(within(session, "INVITE", 2, SDP))[-1].status == 491
+    assert solo.told(Reinvited) == []
+
+
+@pytest.mark.rfc(3261, "14.1")
+@pytest.mark.parametrize("ours", [True, False])
+def test_after_491_the_owner_of_the_call_id_waits_longer(ours: bool) -> None:
+    for seed in range(20):
+        solo = Solo(seed=seed)
+        session = caller(solo) if ours else callee(solo)
+        solo.do(session.reinvite, b"v=0 ours")
+        solo.receive(response(solo.requests("INVITE")[-1], 491, "alice"))
+        solo.run(10)
+        # The third of its number is the next one's retransmission: nobody answers it.
+        branches = [request_.via.branch for request_ in solo.requests("INVITE") if request_.body == b"v=0 ours"]
+        times = [at for at, effect in solo.sent if b"v=0 ours" in effect.wire]
+        assert branches[0] != branches[1]
+        wait = times[1] - times[0]
+        low, high = (2.1, 4.0) if ours else (0.0, 2.0)
+        assert low <= wait <= high
+        assert round(wait * 100) == pytest.approx(wait * 100), "in units of 10 ms"
+
+
+@pytest.mark.rfc(3261, "14.1")
+def test_we_change_the_session() -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.do(session.reinvite, b"v=0 ours", (("X-Own", "1"),))
+    invite = solo.requests("INVITE")[0]
+    assert (invite.sdp, invite.headers.get("X-Own")) == (b"v=0 ours", "1")
+    assert invite.to.tag == "alice"
+    assert invite.contacts
+    answer = response(invite, 200, "alice", body=SDP)
+    (ack,) = solo.receive(answer)
+    (again,) = solo.receive(answer)
+    assert ack.method == again.method == "ACK"
+    assert ack.cseq.number == invite.cseq.number
+    assert [event.response.sdp for event in solo.told(ReinviteAnswered)] == [SDP]
+
+
+@pytest.mark.rfc(3261, "14.1")
+def test_asking_for_the_peers_offer() -> None:
+    solo = Solo()
+    session = caller(solo)
+    solo.do(session.reinvite, None)
+    invite = solo.requests("INVITE")[-1]
+    assert invite.body == b""
+    assert solo.receive(response(invite, 200, "alice", body=SDP)) == []
+    solo.do(session.acknowledge, b"v=0 answer")
+    assert solo.requests("ACK")[-1].sdp == b"v=0 answer"
+
+
+@pytest.mark.rfc(3261, "14.1")
+@pytest.mark.parametrize("status", [400, 403, 488, 500, 606])
+def test_a_refusal_of_our_change_leaves_the_session(status: int) -> None:
+    solo = Solo()
+    session = caller(solo)
+    solo.do(session.reinvite, b"v=0 ours")
+    solo.receive(response(solo.requests("INVITE")[-1], status, "alice"))
+    assert [event.response.status for event in solo.told(ReinviteRefused)] == [status]
+    assert session.state is State.CONFIRMED
+    assert solo.requests("BYE") == []
+
+
+@pytest.mark.rfc(3261, "12.2.1.2")
+@pytest.mark.parametrize("status", [408, 481])
+def test_a_peer_that_has_lost_the_dialog_ends_it(status: int) -> None:
+    solo = Solo()
+    session = caller(solo)
+    solo.do(session.reinvite, b"v=0 ours")
+    solo.receive(response(solo.requests("INVITE")[-1], status, "alice"))
+    assert [event.cause for event in solo.told(Failed)] == [FailureCause.DIALOG_GONE]
+    assert len(solo.requests("BYE")) == 1
+    assert session.state is State.ENDING
+
+
+@pytest.mark.rfc(3261, "14.1")
+def test_a_change_that_nobody_answers_ends_the_session() -> None:
+    solo = Solo()
+    session = caller(solo)
+    solo.do(session.reinvite, b"v=0 ours")
+    solo.run(200)
+    assert [event.cause for event in solo.told(Failed)] == [FailureCause.TIMEOUT]
+    solo.assert_empty()
+
+
+@pytest.mark.rfc(3261, "14.1")
+def test_our_change_waits_while_the_peers_is_open() -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.receive(within(session, "INVITE", 2, SDP))
+    solo.do(session.reinvite, b"v=0 ours")
+    assert solo.requests("INVITE") == []
+    solo.do(session.answer_reinvite, SDP)
+    assert solo.requests("INVITE") == []
+    solo.receive(within(session, "ACK", 2))
+    assert [invite.sdp for invite in solo.requests("INVITE")] == [b"v=0 ours"]
+
+
+def test_our_change_waits_for_the_ack_of_the_first_invite() -> None:
+    solo = Solo()
+    solo.receive(request(body=SDP))
+    session = solo.told(InviteReceived)[0].session
+    solo.do(session.answer, SDP)
+    solo.do(session.reinvite, b"v=0 ours")
+    assert solo.requests("INVITE") == []
+    solo.receive(within(session, "ACK", 1, branch="z9hG4bKa"))
+    assert len(solo.requests("INVITE")) == 1
+
+
+@pytest.mark.rfc(3261, "9.2")
+def test_a_cancelled_reinvite_leaves_the_session() -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.receive(within(session, "INVITE", 2, SDP))
+    first, second = solo.receive(within(session, "CANCEL", 2, branch="z9hG4bKINVITE2"))
+    assert [(first.status, first.cseq.method), (second.status, second.cseq.method)] == [
+        (200, "CANCEL"),
+        (487, "INVITE"),
+    ]
+    assert solo.told(Cancelled) == []
+    assert solo.do(session.answer_reinvite, SDP) is False
+    assert session.state is State.CONFIRMED
+
+
+@pytest.mark.rfc(3261, "15.1.2")
+def test_a_bye_answers_the_open_reinvite_with_487() -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.receive(within(session, "INVITE", 2, SDP))
+    answers = solo.receive(within(session, "BYE", 3))
+    assert [(answer.status, answer.cseq.method) for answer in answers] == [(200, "BYE"), (487, "INVITE")]
+    assert len(solo.told(ByeReceived)) == 1
+
+
+def test_both_sides_change_at_once_and_both_get_their_turn() -> None:
+    for seed in range(10):
+        pair = Pair()
+        pair.netem.seed = seed
+        pair.netem.delay = 0.05
+        pair.uas.on[InviteReceived] = lambda event, p=pair: event.session.answer(SDP, now=p.uas.now)
+        for node in (pair.uac, pair.uas):
+            node.on[Reinvited] = lambda event, n=node: event.session.answer_reinvite(b"v=0 agreed", now=n.now)
+        ours = pair.call()
+        pair.run(1)
+        theirs = pair.uas.told(InviteReceived)[0].session
+        pair.uac.perform(lambda now, s=ours: s.reinvite(b"v=0 caller's", now=now))
+        pair.uas.perform(lambda now, s=theirs: s.reinvite(b"v=0 callee's", now=now))
+        pair.run(20)
+        assert len(pair.sent("uac", 491)) == len(pair.sent("uas", 491)) == 1, pair.ladder()
+        assert len(pair.uac.told(ReinviteAnswered)) == len(pair.uas.told(ReinviteAnswered)) == 1, pair.ladder()
+        pair.uac.perform(lambda now, s=ours: s.hang_up(now=now))
+        pair.run(100)
+        assert len(pair.uas.told(ByeReceived)) == 1
+        assert len(pair.uac.told(Answered)) == 1
+        pair.assert_nothing_left()
