@@ -23,6 +23,9 @@ MAX_HOST_CHARS: Final = 255
 """Characters of a host name (RFC 1035 section 2.3.4)."""
 
 WSP: Final = " \t"
+"""Blanks. Never bare `strip()` or `split()`: those take any Unicode space."""
+
+BLANKS = re.compile(r"[ \t]+")
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _HOST = re.compile(r"[A-Za-z0-9._-]+")
@@ -31,8 +34,11 @@ _LIST_MARK = re.compile(r'[",<]')
 _QUOTE_MARK = re.compile(r'[",]')
 _PARAM_MARK = re.compile(r'[";]')
 _PARAMS_FORBIDDEN = re.compile(r'[\x00-\x20\x7f",<>]')
-_UNQUOTED_FORBIDDEN = re.compile(r'[\x00-\x20\x7f",;<>]')
+UNQUOTED_FORBIDDEN = re.compile(r'[\x00-\x20\x7f",;<>]')
+"""What can't stand in a value without quotes; the grammar allows less still, but peers don't keep to it."""
+
 _NEEDS_ESCAPE = re.compile(r'["\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -83,20 +89,21 @@ def parse_delta_seconds(text: str, what: str) -> int:
 def find_quote_end(text: str, start: int) -> int:
     """Return the index just after the quoted string that opens at `start`, or -1 if it never ends."""
     position = start + 1
-    while True:
-        end = text.find('"', position)
-        if end < 0:
-            return -1
+    end = text.find('"', position)
+    while end >= 0:
         backslash = text.find("\\", position, end)
         if backslash < 0:
             return end + 1
         position = backslash + 2
+        if position > end:
+            end = text.find('"', position)
+    return -1
 
 
 def quote(text: str) -> str:
-    """Write a quoted string. CR and LF can't stand in one, even escaped: LocalProtocolError; NUL neither from us."""
-    if "\r" in text or "\n" in text or "\0" in text:
-        raise LocalProtocolError("CR, LF or NUL in a quoted string", hint="remove line ends from names and values")
+    """Write a quoted string. CR and LF can't stand in one, even escaped: LocalProtocolError."""
+    if "\r" in text or "\n" in text:
+        raise LocalProtocolError("CR or LF in a quoted string", hint="remove line ends from names and values")
     return '"' + _NEEDS_ESCAPE.sub(r"\\\g<0>", text) + '"'
 
 
@@ -105,16 +112,14 @@ def unquote(text: str) -> str:
     if len(text) < 2 or text[0] != '"':
         return text
     inner = text[1:-1]
-    if "\\" not in inner:
-        return inner
-    pieces = []
-    position = 0
-    while (backslash := inner.find("\\", position)) >= 0:
-        pieces.append(inner[position:backslash])
-        pieces.append(inner[backslash + 1 : backslash + 2])
-        position = backslash + 2
-    pieces.append(inner[position:])
-    return "".join(pieces)
+    return _QUOTED_PAIR.sub(r"\1", inner) if "\\" in inner else inner
+
+
+def read_quoted(text: str, what: str) -> str:
+    """Read a quoted string that is all of `text`, else raise RemoteProtocolError."""
+    if text[:1] != '"' or find_quote_end(text, 0) != len(text) or "\r" in text or "\n" in text:
+        fail(f"{what} is no quoted string: {excerpt(text)}")
+    return unquote(text)
 
 
 def has_bare_control(text: str) -> bool:
@@ -292,9 +297,8 @@ class Params:
                 continue
             value = value.strip(WSP)
             if value[:1] == '"':
-                if find_quote_end(value, 0) != len(value):
-                    fail(f"text after the quoted value of parameter {name}")
-            elif _UNQUOTED_FORBIDDEN.search(value) is not None:
+                read_quoted(value, f"value of parameter {name}")
+            elif UNQUOTED_FORBIDDEN.search(value) is not None:
                 fail(f"value of parameter {name} needs quotes: {excerpt(value)}")
             items.append((name, value))
         return cls.from_wire(items)

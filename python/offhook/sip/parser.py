@@ -378,29 +378,34 @@ def _parse_head(section: bytes, line_end: str, limits: Limits) -> _Head:
 
 
 def _parse_start_line(line: str, limits: Limits) -> tuple[str, Uri | None, int, str]:
-    if line[:8].upper() == "SIP/2.0 ":
+    if line[:8] == "SIP/2.0 " or (_is_version(line[:7]) and line[7:8] == " "):
         code, _, reason = line[8:].partition(" ")
         if len(code) != 3 or not "100" <= code <= "699" or not (code.isascii() and code.isdigit()):
             fail(f"no status code: {excerpt(code)}")
         return "", None, int(code), reason
     pieces = line.split(" ")
     method = pieces[0]
-    if not is_token(method) and _VERSION.match(line) is None:
-        fail(f"no start line: {excerpt(line)}")
+    if not is_token(method):
+        fail(f"no start line: {excerpt(line)}", 505 if _VERSION.fullmatch(method) else 400)
     version = pieces[-1]
     if len(method) > limits.max_method_bytes:
         fail("method is too long")
-    if len(pieces) == 3 and version.upper() != "SIP/2.0" and _VERSION.fullmatch(version) is not None:
+    if len(pieces) == 3 and not _is_version(version) and _VERSION.fullmatch(version) is not None:
         fail(f"version is not spoken here: {excerpt(version)}", 505)
     if len(line) - len(method) - len(version) - 2 > limits.max_request_uri_bytes:
         fail("Request-URI is too long", 414)
-    if len(pieces) != 3 or version.upper() != "SIP/2.0" or "\t" in line:
+    if len(pieces) != 3 or not _is_version(version) or "\t" in line:
         fail(f"no start line: {excerpt(line)}")
     uri_text = pieces[1]
     request_uri = parse_uri(uri_text)
     if getattr(request_uri, "headers", ()):
         fail("headers in a Request-URI")
     return method, request_uri, 0, ""
+
+
+def _is_version(text: str) -> bool:
+    """SIP-Version has no case (RFC 3261 section 7.1), but only ASCII letters are letters here."""
+    return text == SIP_VERSION or (text.isascii() and text.upper() == SIP_VERSION)
 
 
 def validate(message: Message, limits: Limits = DEFAULT_LIMITS) -> None:

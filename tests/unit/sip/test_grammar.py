@@ -50,7 +50,7 @@ def test_quote_and_unquote(text: str) -> None:
     assert not has_bare_control(quoted)
 
 
-@pytest.mark.parametrize("text", ["a\rb", "a\nb", "a\0b"])
+@pytest.mark.parametrize("text", ["a\rb", "a\nb"])
 def test_no_line_end_in_quotes(text: str) -> None:
     with pytest.raises(LocalProtocolError):
         quote(text)

@@ -115,6 +115,8 @@ def test_bytes_80_to_ff_survive_in_every_field() -> None:
         "OPTIONS sip:a@b SIP/2",
         "OPTIONS sip:a@b HTTP/1.1",
         "OPT(IONS sip:a@b SIP/2.0",
+        "OPTIONS sip:a@b ſIP/2.0",
+        "OPTIONS\u2003sip:a@b\u2003SIP/2.0",
         "GET / HTTP/1.1",
         "OPTIONS a@b SIP/2.0",
         "OPTIONS sip:a@b;x y SIP/2.0",

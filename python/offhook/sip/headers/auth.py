@@ -4,7 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from offhook.sip.grammar import MAX_PARAMS, WSP, excerpt, fail, find_quote_end, is_token, quote, split_commas, unquote
+from offhook.sip.grammar import (
+    BLANKS,
+    MAX_PARAMS,
+    UNQUOTED_FORBIDDEN,
+    WSP,
+    excerpt,
+    fail,
+    is_token,
+    quote,
+    read_quoted,
+    split_commas,
+)
 
 _ALWAYS_QUOTED: Final = frozenset({"username", "realm", "nonce", "uri", "response", "cnonce", "opaque", "domain"})
 
@@ -23,7 +34,8 @@ class AuthValue:
     @classmethod
     def parse(cls, text: str) -> "AuthValue":
         """Parse one header field value. Raises RemoteProtocolError (400) for broken or repeated digest parameters."""
-        scheme, _, rest = text.strip(WSP).replace("\t", " ").partition(" ")
+        scheme, *others = BLANKS.split(text.strip(WSP), maxsplit=1)
+        rest = others[0] if others else ""
         if not is_token(scheme):
             fail(f"no authentication scheme: {excerpt(scheme)}")
         scheme = scheme.lower()
@@ -38,10 +50,8 @@ class AuthValue:
             if name in params:
                 fail(f"digest parameter {name} twice")
             if value[0] == '"':
-                if find_quote_end(value, 0) != len(value):
-                    fail(f"text after the quoted value of {name}")
-                value = unquote(value)
-            elif '"' in value or " " in value:
+                value = read_quoted(value, f"value of {name}")
+            elif UNQUOTED_FORBIDDEN.search(value) is not None:
                 fail(f"value of {name} needs quotes")
             params[name] = value
         return cls(scheme, tuple(params.items()))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from offhook.errors import LocalProtocolError
-from offhook.sip.grammar import check_token, excerpt, fail, is_token, parse_uint
+from offhook.sip.grammar import BLANKS, check_token, excerpt, fail, is_token, parse_uint
 
 MAX_CSEQ = 2**31 - 1
 """The largest number that may be sent or accepted (RFC 3261 section 8.1.1.5)."""
@@ -24,7 +24,7 @@ class CSeq:
     @classmethod
     def parse(cls, text: str) -> "CSeq":
         """Parse `number method`; a number of 2**31 or more is refused with 400."""
-        pieces = text.split()
+        pieces = BLANKS.split(text)
         if len(pieces) != 2 or not is_token(pieces[1]):
             fail(f"no CSeq: {excerpt(text)}")
         return cls(parse_uint(pieces[0], MAX_CSEQ, "CSeq"), pieces[1])

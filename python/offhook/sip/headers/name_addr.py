@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from offhook.errors import LocalProtocolError
-from offhook.sip.grammar import NO_PARAMS, WSP, Params, check_token, excerpt, fail, find_quote_end, quote, unquote
+from offhook.sip.grammar import NO_PARAMS, WSP, Params, check_token, excerpt, fail, find_quote_end, quote, read_quoted
 from offhook.sip.uri import SipUri, Uri, parse_uri
 
 _set = object.__setattr__
@@ -36,7 +36,7 @@ class NameAddr:
             end = find_quote_end(text, 0)
             if end < 0:
                 fail("display name without its closing quote")
-            display_name = unquote(text[:end])
+            display_name = read_quoted(text[:end], "display name")
             rest = text[end:].lstrip(WSP)
             if rest[:1] != "<":
                 fail("display name without a URI in brackets")
@@ -95,8 +95,11 @@ class NameAddr:
         return min(float(f"{whole or '0'}.{part or '0'}"), 1.0)
 
     def with_tag(self, tag: str) -> "NameAddr":
-        """Return this address with `tag` set."""
-        return replace(self, params=self.params.replacing("tag", check_token(tag, "tag")))
+        """Return this address with `tag` set; a display name is written as it came."""
+        params = self.params.replacing("tag", check_token(tag, "tag"))
+        if self._wire is None or not self.display_name or "tag" in self.params:
+            return replace(self, params=params)
+        return self._make(self.uri, self.display_name, params, f"{self._wire};tag={tag}")
 
     def __str__(self) -> str:
         if self._wire is not None:

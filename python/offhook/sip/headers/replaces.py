@@ -1,9 +1,12 @@
 """Replaces (RFC 3891): the dialog that a new INVITE takes over."""
 
+import re
 from dataclasses import dataclass
 
 from offhook.errors import LocalProtocolError
-from offhook.sip.grammar import Params, check_token, check_value, excerpt, fail, is_token
+from offhook.sip.grammar import Params, check_token, excerpt, fail, is_token
+
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f;,]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,7 @@ class Replaces:
     early_only: bool = False
 
     def __post_init__(self) -> None:
-        if any(character in check_value(self.sip_call_id, "Call-ID") for character in " \t;,"):
+        if not self.sip_call_id or _FORBIDDEN.search(self.sip_call_id) is not None:
             raise LocalProtocolError("a Call-ID has no blanks or separators")
         check_token(self.to_tag, "to-tag")
         check_token(self.from_tag, "from-tag")
@@ -26,7 +29,7 @@ class Replaces:
         """Parse the value; both tags must be there exactly once."""
         head, semicolon, tail = text.partition(";")
         sip_call_id = head.strip(" \t")
-        if not sip_call_id or any(character in sip_call_id for character in " \t,"):
+        if not sip_call_id or _FORBIDDEN.search(sip_call_id) is not None:
             fail(f"no Replaces: {excerpt(text)}")
         params = Params.parse(semicolon + tail)
         tags = params.get("to-tag") or "", params.get("from-tag") or ""

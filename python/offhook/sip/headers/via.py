@@ -5,6 +5,7 @@ from typing import Final
 
 from offhook.errors import RemoteProtocolError
 from offhook.sip.grammar import (
+    BLANKS,
     NO_PARAMS,
     WSP,
     Params,
@@ -80,10 +81,10 @@ class Via:
             if not (is_token(name) and is_token(version)):
                 fail(f"no Via: {excerpt(head)}")
             protocol = f"{name.upper()}/{version}"
-        words = rest.replace("\t", " ").strip().split(" ", 1)
+        words = BLANKS.split(rest.strip(WSP), maxsplit=1)
         if len(words) != 2 or not is_token(words[0]):
             fail(f"no Via: {excerpt(head)}")
-        host, port = split_host_port(words[1].strip(), "Via")
+        host, port = split_host_port(words[1].strip(WSP), "Via")
         via = cls.__new__(cls)
         _set(via, "transport", words[0].upper())
         _set(via, "host", host)

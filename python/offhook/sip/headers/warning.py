@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from offhook.errors import LocalProtocolError
-from offhook.sip.grammar import check_value, excerpt, fail, find_quote_end, parse_uint, quote, unquote
+from offhook.sip.grammar import BLANKS, UNQUOTED_FORBIDDEN, WSP, excerpt, fail, parse_uint, quote, read_quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,22 +17,20 @@ class Warning:
     def __post_init__(self) -> None:
         if not 100 <= self.code <= 999:
             raise LocalProtocolError(f"warn-code out of range: {self.code}")
-        if not self.agent or any(blank in check_value(self.agent, "warn-agent") for blank in ' \t",;'):
+        if not self.agent or UNQUOTED_FORBIDDEN.search(self.agent) is not None:
             raise LocalProtocolError("a warn-agent is a host or a token")
 
     @classmethod
     def parse(cls, text: str) -> "Warning":
         """Parse one value: code, agent and a quoted text."""
-        pieces = text.replace("\t", " ").split(" ", 2)
-        if len(pieces) != 3 or not pieces[1] or any(mark in pieces[1] for mark in '",;'):
+        pieces = BLANKS.split(text.strip(WSP), maxsplit=2)
+        if len(pieces) != 3 or UNQUOTED_FORBIDDEN.search(pieces[1]) is not None:
             fail(f"no Warning: {excerpt(text)}")
-        said = pieces[2].strip(" ")
-        if said[:1] != '"' or find_quote_end(said, 0) != len(said):
-            fail("the text of a Warning is a quoted string")
+        said = read_quoted(pieces[2], "text of Warning")
         code = parse_uint(pieces[0], 999, "warn-code")
         if code < 100:
             fail("a warn-code has three digits")
-        return cls(code, pieces[1], unquote(said))
+        return cls(code, pieces[1], said)
 
     def __str__(self) -> str:
         return f"{self.code} {self.agent} {quote(self.text)}"

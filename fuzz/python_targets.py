@@ -1,0 +1,294 @@
+"""Mutation fuzzing of the Python readers: `python fuzz/python_targets.py --seconds 60 [--target uri] [--seed 7]`.
+
+Each target reads mutated seeds and is judged by oracles: nothing is raised but RemoteProtocolError, no input takes
+50 ms, what was read and printed is read the same again, and datagram and stream reader agree. A finding is written to
+`fuzz/findings/`, to be kept under `fuzz/corpus/TARGET/` once it is understood; files there are seeds. Exit 0: none.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import random
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "python"), str(ROOT)]
+
+from tests.conformance.rfc4475.messages import CASES  # noqa: E402
+
+from offhook.errors import RemoteProtocolError  # noqa: E402
+from offhook.sdp.description import SessionDescription  # noqa: E402
+from offhook.sip.digest import Challenger, Credentials, answer  # noqa: E402
+from offhook.sip.grammar import Params, has_bare_control  # noqa: E402
+from offhook.sip.headers import AuthValue, CSeq, MediaType, NameAddr, Reason, Replaces, Via, Warning  # noqa: E402
+from offhook.sip.message import Headers, Request  # noqa: E402
+from offhook.sip.multipart import split_multipart  # noqa: E402
+from offhook.sip.parser import KeepAlive, MessageError, StreamParser, parse_datagram, validate  # noqa: E402
+from offhook.sip.uri import parse_uri  # noqa: E402
+
+SLOW = 0.05
+MAX_INPUT = 65_000
+MAX_FIELD = 8_192
+"""Bytes that the message parser lets into one field; the targets of single fields get no more."""
+
+WHOLE = ("datagram", "stream", "multipart", "sdp")
+"""Targets that read whole messages and bodies."""
+
+WORDS = [
+    b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\r\n ", b"\x00", b"\t", b" ", b":", b";", b";;", b",", b",,", b"=", b'"',
+    b"\\", b"<", b">", b"@", b"%", b"%00", b"%zz", b"?", b"[", b"]", b"[::1]", b"*", b"/", b"--", b"\xff",
+    b"\xc3\xa9", b"\xe2\x80\xa8", b"-1", b"0", b"4294967296", b"99999999999999999999999", b"1_0", b"\xd9\xa1",
+    b"SIP/2.0", b"SIP/2.0 200 OK\r\n", b"Via: ", b"Content-Length: ", b"l: 5\r\n",
+    b"Content-Type: multipart/mixed;boundary=b\r\n", b"--b\r\n", b"--b--", b"tag=", b";tag", b"z9hG4bK", b"sip:",
+    b"sips:", b"tel:", b"INVITE ", b"ACK", b"Contact: *", b"rport", b"received=", b"Digest ", b"a=",
+    b"m=audio 0 RTP/AVP 0\r\n", b"c=IN IP4 0.0.0.0\r\n",
+]  # fmt: skip
+
+URIS = [
+    b"sip:desk@example.com", b"sips:a:b@[2001:db8::1]:5061;transport=tls;lr?To=%3Csip:x%40y%3E&Subject=a%20b",
+    b"tel:+1-415-555-0100;ext=12;phone-context=+1", b"urn:service:sos", b"sip:%00;x=1@h;y=%41?a=b",
+]  # fmt: skip
+ADDRESSES = [b'"A \\"B\\"" <sip:a@b;lr>;tag=1;x="y;z"', b"sip:a@b;tag=2", b"Ann Bee <tel:+1>", b"<urn:x:y>;q=0.5"]
+VIAS = [b"SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKx;rport;received=::1", b"SIP / 2.0 / TCP [::1]"]
+AUTH = [
+    b'Digest username="a", realm="r", nonce="n", uri="sip:h", response="00", algorithm=MD5, cnonce="c", qop=auth, '
+    b"nc=00000001",
+    b'Digest realm="r", nonce="n", algorithm=SHA-256, qop="auth,auth-int", opaque="o"',
+    b"Other a b c",
+]  # fmt: skip
+SDP = (
+    b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8 101\r\n"
+    b"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendonly\r\nm=video 0 RTP/AVP 31\r\n"
+)
+MULTIPART = b"--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b\r\n\r\nx\r\n--b--\r\n"
+
+CHALLENGER = Challenger(
+    "r", ("SHA-256", "MD5"), secret=b"a secret of the fuzzer", rng=random.Random(1), require_qop=False
+)
+CREDENTIALS = Credentials("a", "b", frozenset({"h"}))
+
+
+def text_of(data: bytes) -> str:
+    """Decode as the parser does."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def read_datagram(data: bytes) -> None:
+    """Parse, print, parse again, read as a stream, answer."""
+    try:
+        message = parse_datagram(data)
+    except MessageError as error:
+        if error.partial is not None:
+            bytes(error.partial.response(error.status_hint, to_tag="t"))
+        raise
+    printed = bytes(message)
+    assert parse_datagram(printed) == message, "print and parse gives another message"
+    assert bytes(parse_datagram(printed)) == printed, "printing is no fixed point"
+    streamed = [got for got in StreamParser().receive(printed) if not isinstance(got, KeepAlive)]
+    assert streamed == [message], "the stream reader read something else"
+    try:
+        validate(message)
+    except MessageError as error:
+        if error.partial is not None:
+            validate_answer(error.partial, error.status_hint)
+        raise
+    _ = message.vias, message.contacts, message.routes, message.record_routes, message.reasons
+    _ = message.from_.tag, message.to.tag, message.accept, message.allow, message.expires
+    if isinstance(message, Request):
+        stamped = message.received_from("192.0.2.77", 5062, force_rport=True)
+        assert stamped.vias[1:] == message.vias[1:], "a lower Via was changed"
+        validate(stamped.response(486, to_tag="t"))
+        _ = message.refer_to, message.replaces, message.authorizations
+    _ = message.sdp
+
+
+def validate_answer(partial: Request, status: int) -> None:
+    """An answer to a refused request must at least find its way back."""
+    response = parse_datagram(bytes(partial.response(status, to_tag="t")))
+    assert response.via == partial.via, "the answer's Via is not the request's"
+
+
+def read_stream(data: bytes) -> None:
+    """Feed whole and in small segments: the same messages and the same end; as a datagram each message the same."""
+    whole = StreamParser()
+    expected = [got for got in whole.receive(data) if not isinstance(got, KeepAlive)]
+    step = data[0] % 7 + 1 if data else 1
+    small = StreamParser()
+    got = [g for at in range(0, min(len(data), 4000), step) for g in small.receive(data[at : min(at + step, 4000)])]
+    found = [g for g in got if not isinstance(g, KeepAlive)]
+    if len(data) <= 4000:
+        assert whole.is_dead == small.is_dead, "segments change whether the stream lives"
+        assert len(found) == len(expected), "segments change how many messages there are"
+        for one, other in zip(found, expected, strict=True):
+            if isinstance(one, MessageError) or isinstance(other, MessageError):
+                assert type(one) is type(other), "segments change what is refused"
+            else:
+                assert one == other, "segments change a message"
+    for one in expected:
+        if not isinstance(one, MessageError):
+            assert parse_datagram(bytes(one)) == one, "print and parse gives another message"
+
+
+def fixed_point(parse: Callable[[str], object]) -> Callable[[bytes], None]:
+    """A target for one typed field: what is printed is read the same."""
+
+    def read(data: bytes) -> None:
+        text = text_of(data)
+        value = parse(text)
+        if has_bare_control(text):
+            return  # the message parser lets none through; reading it must do no harm, printing is not asked for
+        assert parse(str(value)) == value, f"print and parse gives another value: {value!r}"
+
+    return read
+
+
+def read_multipart(data: bytes) -> None:
+    """Parts never hold more than the body did."""
+    parts = split_multipart(data, "b")
+    assert sum(len(part.body) for part in parts) <= len(data), "parts are longer than the body"
+
+
+def read_digest(data: bytes) -> None:
+    """Judge credentials and answer a challenge; the judge never raises."""
+    value = text_of(data)
+    if any(mark in value for mark in "\r\n\0"):
+        return
+    request = Request("INVITE", parse_uri("sip:h"), Headers.from_wire([("Authorization", value)]))
+    CHALLENGER.verify(request, 10.0, "192.0.2.1", {"a": "b"}.get)
+    parsed = AuthValue.parse(value)
+    answer([parsed], CREDENTIALS, sent_to="h", method="INVITE", uri="sip:h", cnonce="c")
+
+
+def read_sdp(data: bytes) -> None:
+    """A description that was read and written is read the same again."""
+    description = SessionDescription.parse(data)
+    assert SessionDescription.parse(bytes(description)) == description, "print and parse gives another description"
+
+
+MESSAGES = [case.data for case in CASES]
+TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
+    "datagram": (read_datagram, MESSAGES),
+    "stream": (read_stream, [*MESSAGES, MESSAGES[7] + b"\r\n\r\n" + MESSAGES[9]]),
+    "uri": (fixed_point(parse_uri), URIS),
+    "name_addr": (fixed_point(NameAddr.parse), ADDRESSES),
+    "via": (fixed_point(Via.parse), VIAS),
+    "cseq": (fixed_point(CSeq.parse), [b"1 INVITE", b"0009  A"]),
+    "params": (fixed_point(Params.parse), [b';a=b;c;d="x;y\\"z"', b"; a = b ; c"]),
+    "media_type": (fixed_point(MediaType.parse), [b"application/sdp;charset=utf-8", b"*/*;q=0.5"]),
+    "reason": (fixed_point(Reason.parse), [b'Q.850;cause=16;text="x"', b"SIP"]),
+    "replaces": (fixed_point(Replaces.parse), [b"a@b;to-tag=t;from-tag=f;early-only"]),
+    "warning": (fixed_point(Warning.parse), [b'370 h "t \\"x\\""']),
+    "auth": (fixed_point(AuthValue.parse), AUTH),
+    "digest": (read_digest, AUTH),
+    "multipart": (read_multipart, [MULTIPART]),
+    "sdp": (read_sdp, [SDP]),
+}  # fmt: skip
+
+
+def mutate(data: bytes, seeds: list[bytes], rng: random.Random, maximum: int) -> bytes:
+    """Change a seed in one to six places."""
+    value = bytearray(data)
+    for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
+        at = rng.randrange(len(value) + 1)
+        end = min(len(value), at + rng.choice((1, 1, 2, 4, 16, 80)))
+        match rng.randrange(9):
+            case 0 if value:
+                value[min(at, len(value) - 1)] ^= 1 << rng.randrange(8)
+            case 1:
+                value[at:at] = rng.choice(WORDS)
+            case 2:
+                value[at:end] = rng.choice(WORDS)
+            case 3:
+                del value[at:end]
+            case 4:
+                value[at:at] = value[at:end] * rng.choice((1, 2, 10, 300))
+            case 5:
+                value[at:at] = rng.choice(seeds)[rng.randrange(40) :]
+            case 6:
+                value[at:end] = rng.randbytes(end - at)
+            case 7:
+                lines = bytes(value).split(b"\r\n")
+                rng.shuffle(lines) if rng.random() < 0.3 else lines.insert(rng.randrange(len(lines)), rng.choice(lines))
+                value = bytearray(b"\r\n".join(lines))
+            case _:
+                value[at:at] = bytes((rng.randrange(256),))
+    return bytes(value[:maximum])
+
+
+def run_once(read: Callable[[bytes], None], data: bytes) -> str | None:
+    """Give one input to a target; return what is wrong, None if nothing is."""
+    start = time.perf_counter()
+    try:
+        read(data)
+    except RemoteProtocolError:
+        pass
+    except Exception:
+        return traceback.format_exc()
+    taken = time.perf_counter() - start
+    if taken < SLOW:
+        return None
+    again = []
+    for _ in range(3):
+        start = time.perf_counter()
+        with contextlib.suppress(RemoteProtocolError):
+            read(data)
+        again.append(time.perf_counter() - start)
+    return f"takes {min(again) * 1000:.0f} ms" if min(again) >= SLOW else None
+
+
+def seeds_of(name: str) -> list[bytes]:
+    """The seeds written here and the files kept for the target."""
+    return [*TARGETS[name][1], *(path.read_bytes() for path in sorted((ROOT / "fuzz" / "corpus" / name).glob("*")))]
+
+
+def fuzz(
+    name: str, rng: random.Random, *, until: float | None = None, runs: int | None = None
+) -> tuple[int, list[tuple[bytes, str]]]:
+    """Fuzz one target until a `time.monotonic()` or for a number of runs; return runs and findings (at most 10)."""
+    read, _ = TARGETS[name]
+    seeds = seeds_of(name)
+    findings: list[tuple[bytes, str]] = []
+    done = 0
+    for data in seeds:
+        wrong = run_once(read, data)
+        if wrong is not None:
+            findings.append((data, wrong))
+    while len(findings) < 10 and (runs is None or done < runs) and (until is None or time.monotonic() < until):
+        data = mutate(rng.choice(seeds), seeds, rng, MAX_INPUT if name in WHOLE else MAX_FIELD)
+        done += 1
+        wrong = run_once(read, data)
+        if wrong is not None:
+            findings.append((data, wrong))
+    return done, findings
+
+
+def main() -> int:
+    """Fuzz every target for an equal share of the time."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=60.0, help="time for all targets together")
+    parser.add_argument("--target", choices=sorted(TARGETS), action="append", help="only this target; may be repeated")
+    parser.add_argument("--seed", type=int, help="start of the random numbers; default: new each time, and printed")
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
+    names = options.target or list(TARGETS)
+    print(f"seed {seed}, {len(names)} targets, {options.seconds / len(names):.1f} s each")
+    bad = 0
+    for name in names:
+        until = time.monotonic() + options.seconds / len(names)
+        done, findings = fuzz(name, random.Random(f"{seed} {name}"), until=until)
+        print(f"{name}: {done} inputs, {len(findings)} findings")
+        for data, wrong in findings:
+            bad += 1
+            path = ROOT / "fuzz" / "findings" / f"{name}-{hashlib.sha256(data).hexdigest()[:12]}"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+            print(f"  {path.relative_to(ROOT)}: {wrong.strip().splitlines()[-1]}")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
