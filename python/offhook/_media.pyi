@@ -24,6 +24,7 @@ class MediaError(OffhookError):
     `too_many`: the engine's limit of legs or wires is reached;
     `wrong_thread`: a wire was connected to a leg that lives on another media thread (see `Engine.open_wire`);
     `closed`: the engine has been closed;
+    `overloaded`: a media thread has more commands waiting than it may;
     `system`: the system refused a thread, a socket or a descriptor (the message carries its words).
     """
 
@@ -44,7 +45,7 @@ class EngineConfig:
         max_legs: int = 4096,
         max_wires: int = 4096,
         event_limit: int = 65536,
-        dial_threads: int = 8,
+        dial_threads: int = 32,
         dial_queue: int = 1024,
     ) -> Self:
         """`address`: the IP address that legs bind unless they name their own (`0.0.0.0` and `::` mean all).

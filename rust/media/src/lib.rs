@@ -5,6 +5,7 @@ pub mod claim;
 pub mod clock;
 pub mod codec;
 pub mod convert;
+pub mod engine;
 pub mod error;
 pub mod leg;
 pub mod order;

@@ -1,0 +1,469 @@
+//! Helper threads that reach an agent: name, TCP, TLS, WebSocket upgrade. What they return is driven by a media thread.
+//!
+//! Nothing here runs per packet, so these threads may wait. Each step has a time limit, all together have one, and a dial
+//! that is no longer wanted stops within `SLICE`.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+use super::event::Timings;
+use super::transport::Transport;
+use super::url::WireUrl;
+use crate::wire::handshake;
+
+/// How long a waiting step goes without asking whether the dial is still wanted.
+const SLICE: Duration = Duration::from_millis(50);
+/// The head start of one address before the next is tried beside it (RFC 8305 section 5).
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+/// Addresses of one name that are tried at most.
+const MAX_ADDRESSES: usize = 8;
+/// A thread without work ends after this.
+const IDLE: Duration = Duration::from_secs(10);
+/// Name look-ups that hang in the system at most; it gives no way to end one.
+const MAX_LOOKUPS: usize = 64;
+/// The system keeps at most this much audio on its way to the agent; more would only be late.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// One agent to be reached.
+#[derive(Debug)]
+pub struct Dial {
+    /// Where it is.
+    pub url: WireUrl,
+    /// What goes into the upgrade request beside what RFC 6455 asks for.
+    pub headers: Vec<(String, String)>,
+    /// Subprotocols offered, in order of preference.
+    pub subprotocols: Vec<String>,
+    /// The Origin header.
+    pub origin: Option<String>,
+    /// The limit of each step.
+    pub step: Duration,
+    /// The limit of all steps together.
+    pub total: Duration,
+    /// Set when nobody waits for the outcome any more.
+    pub cancelled: Arc<AtomicBool>,
+}
+
+/// What became of a dial.
+#[derive(Debug)]
+pub enum DialOutcome {
+    /// The upgrade is done.
+    Connected(Box<Connected>),
+    /// The server answered the upgrade with something else.
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The start of the body, as text.
+        body: String,
+    },
+    /// A step failed.
+    Failed {
+        /// `dns`, `tcp`, `tls`, `upgrade`, `timeout`, `overloaded` or `cancelled`.
+        code: &'static str,
+        /// What exactly.
+        detail: String,
+    },
+}
+
+/// An upgraded connection.
+#[derive(Debug)]
+pub struct Connected {
+    /// The stream, non-blocking.
+    pub transport: Transport,
+    /// What came right behind the answer to the upgrade.
+    pub early: Vec<u8>,
+    /// The address that was reached.
+    pub address: SocketAddr,
+    /// The subprotocol that the server chose.
+    pub subprotocol: Option<String>,
+    /// How long each step took.
+    pub timings: Timings,
+}
+
+struct Failure {
+    code: &'static str,
+    detail: String,
+}
+
+impl Failure {
+    fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+type Report = Box<dyn FnOnce(DialOutcome) + Send>;
+
+/// Threads that dial, made when needed and bounded, with a bounded queue before them.
+pub struct DialPool {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    work: Condvar,
+    max_threads: usize,
+    max_queue: usize,
+    tls: Mutex<Option<Arc<ClientConfig>>>,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<(Dial, Report)>,
+    threads: usize,
+    idle: usize,
+    closed: bool,
+}
+
+impl DialPool {
+    /// A pool of up to `max_threads` with up to `max_queue` dials waiting for one of them.
+    #[must_use]
+    pub fn new(max_threads: usize, max_queue: usize) -> Self {
+        let shared = Shared {
+            state: Mutex::default(),
+            work: Condvar::new(),
+            max_threads,
+            max_queue,
+            tls: Mutex::new(None),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Dial on a helper thread and give the outcome to `report` there.
+    pub fn submit(&self, dial: Dial, report: Report) {
+        let mut state = self.shared.lock();
+        if state.closed {
+            drop(state);
+            return report(DialOutcome::Failed { code: "cancelled", detail: "the engine is closed".into() });
+        }
+        if state.idle <= state.queue.len() && state.threads < self.shared.max_threads {
+            let shared = Arc::clone(&self.shared);
+            match thread::Builder::new().name("offhook-dial".into()).spawn(move || shared.run()) {
+                Ok(_) => state.threads += 1,
+                Err(error) if state.threads == 0 => {
+                    drop(state);
+                    let detail = format!("no helper thread could be started: {error}");
+                    return report(DialOutcome::Failed { code: "overloaded", detail });
+                }
+                Err(_) => {}
+            }
+        }
+        if state.queue.len() >= self.shared.max_queue {
+            drop(state);
+            let detail = format!("{} dials are waiting for a helper thread", self.shared.max_queue);
+            return report(DialOutcome::Failed { code: "overloaded", detail });
+        }
+        state.queue.push_back((dial, report));
+        self.shared.work.notify_one();
+    }
+
+    /// Take no more work and let the threads end; the outcomes of what waits are reported as cancelled.
+    pub fn close(&self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        let waiting: Vec<_> = state.queue.drain(..).collect();
+        self.shared.work.notify_all();
+        drop(state);
+        for (_, report) in waiting {
+            report(DialOutcome::Failed { code: "cancelled", detail: "the engine is closed".into() });
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some((dial, report)) = state.queue.pop_front() {
+                drop(state);
+                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.dial(&dial)));
+                report(outcome.unwrap_or_else(|_| DialOutcome::Failed {
+                    code: "upgrade",
+                    detail: "an internal error ended the dial".into(),
+                }));
+                state = self.lock();
+                continue;
+            }
+            if state.closed {
+                break;
+            }
+            state.idle += 1;
+            let (woken, wait) =
+                self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            state.idle -= 1;
+            if wait.timed_out() && state.queue.is_empty() {
+                break;
+            }
+        }
+        state.threads -= 1;
+    }
+
+    fn dial(&self, dial: &Dial) -> DialOutcome {
+        match self.connect(dial) {
+            Ok(outcome) => outcome,
+            Err(failure) => DialOutcome::Failed { code: failure.code, detail: failure.detail },
+        }
+    }
+
+    fn connect(&self, dial: &Dial) -> Result<DialOutcome, Failure> {
+        let mut clock = StepClock::new(dial);
+        let mut timings = Timings::default();
+        let (addresses, ms) = clock.step("name look-up", |limit| resolve(&dial.url, limit))?;
+        timings.dns_ms = if dial.url.address().is_some() { 0.0 } else { ms };
+        let ((stream, address), ms) = clock.step("TCP connection", |limit| connect_any(&addresses, limit))?;
+        timings.tcp_ms = ms;
+        // A short frame every 20 ms must not wait for the acknowledgement of the last one.
+        let _ = stream.set_nodelay(true);
+        offhook_media_sys::shrink_send_buffer(&stream, SEND_BUFFER);
+        stream
+            .set_nonblocking(false)
+            .and_then(|()| stream.set_read_timeout(Some(SLICE)))
+            .and_then(|()| stream.set_write_timeout(Some(SLICE)))
+            .map_err(|error| Failure::new("tcp", error.to_string()))?;
+        let tls = if dial.url.secure {
+            let config = self.tls_config()?;
+            let (tls, ms) = clock.step("TLS handshake", |limit| shake_hands(&stream, &dial.url.host, config, limit))?;
+            timings.tls_ms = ms;
+            Some(Box::new(tls))
+        } else {
+            None
+        };
+        let mut transport = Transport::new(stream, tls);
+        let (upgrade, ms) = clock.step("WebSocket upgrade", |limit| upgrade(&mut transport, dial, limit))?;
+        timings.upgrade_ms = ms;
+        Ok(match upgrade {
+            Upgrade::Accepted { subprotocol, early } => {
+                transport
+                    .stream()
+                    .set_nonblocking(true)
+                    .map_err(|error| Failure::new("tcp", error.to_string()))?;
+                DialOutcome::Connected(Box::new(Connected { transport, early, address, subprotocol, timings }))
+            }
+            Upgrade::Refused { status, body } => DialOutcome::Refused { status, body },
+        })
+    }
+
+    /// Trusted roots are read once, at the first `wss`: SSL_CERT_FILE and SSL_CERT_DIR, else the system's.
+    fn tls_config(&self) -> Result<Arc<ClientConfig>, Failure> {
+        let mut held = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(config) = &*held {
+            return Ok(Arc::clone(config));
+        }
+        let loaded = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(loaded.certs);
+        if roots.is_empty() {
+            let why = loaded.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+            return Err(Failure::new("tls", format!("no trusted certificates were found{why}")));
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Failure::new("tls", error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        // RFC 6455 is HTTP/1.1; a server that would rather speak HTTP/2 must not choose it.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let config = Arc::new(config);
+        *held = Some(Arc::clone(&config));
+        Ok(config)
+    }
+}
+
+/// The time limits of one dial.
+struct StepClock<'a> {
+    dial: &'a Dial,
+    deadline: Instant,
+}
+
+/// The limit of one step, which the step asks between its waits.
+#[derive(Clone, Copy)]
+struct Limit<'a> {
+    deadline: Instant,
+    name: &'static str,
+    cancelled: &'a AtomicBool,
+}
+
+impl<'a> StepClock<'a> {
+    fn new(dial: &'a Dial) -> Self {
+        Self { dial, deadline: Instant::now() + dial.total }
+    }
+
+    fn step<T>(
+        &mut self,
+        name: &'static str,
+        action: impl FnOnce(Limit<'a>) -> Result<T, Failure>,
+    ) -> Result<(T, f64), Failure> {
+        let begun = Instant::now();
+        let deadline = self.deadline.min(begun + self.dial.step);
+        let limit = Limit { deadline, name, cancelled: &self.dial.cancelled };
+        limit.check()?;
+        let value = action(limit)?;
+        Ok((value, begun.elapsed().as_secs_f64() * 1e3))
+    }
+}
+
+impl Limit<'_> {
+    fn check(&self) -> Result<(), Failure> {
+        if self.cancelled.load(Relaxed) {
+            return Err(Failure::new("cancelled", format!("given up during the {}", self.name)));
+        }
+        if Instant::now() >= self.deadline {
+            return Err(Failure::new("timeout", format!("the {} took too long", self.name)));
+        }
+        Ok(())
+    }
+
+    fn slice(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now()).min(SLICE).max(Duration::from_millis(1))
+    }
+}
+
+static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
+
+fn resolve(url: &WireUrl, limit: Limit<'_>) -> Result<Vec<SocketAddr>, Failure> {
+    if let Some(address) = url.address() {
+        return Ok(vec![SocketAddr::new(address, url.port)]);
+    }
+    if LOOKUPS.fetch_add(1, Relaxed) >= MAX_LOOKUPS {
+        LOOKUPS.fetch_sub(1, Relaxed);
+        return Err(Failure::new("overloaded", "too many name look-ups are under way"));
+    }
+    let (answer, answered) = mpsc::channel();
+    let (host, port) = (url.host.clone(), url.port);
+    // The system's look-up can't be interrupted, so it has a thread of its own to be left behind on.
+    let spawned = thread::Builder::new().name("offhook-dns".into()).spawn(move || {
+        let result = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+        LOOKUPS.fetch_sub(1, Relaxed);
+        let _ = answer.send(result);
+    });
+    if let Err(error) = spawned {
+        LOOKUPS.fetch_sub(1, Relaxed);
+        return Err(Failure::new("overloaded", error.to_string()));
+    }
+    let found = loop {
+        match answered.recv_timeout(limit.slice()) {
+            Ok(Ok(addresses)) => break addresses,
+            Ok(Err(error)) => return Err(Failure::new("dns", format!("{}: {error}", url.host))),
+            Err(_) => limit.check()?,
+        }
+    };
+    let addresses = interleave(&found);
+    if addresses.is_empty() {
+        return Err(Failure::new("dns", format!("{} has no address", url.host)));
+    }
+    Ok(addresses)
+}
+
+/// Families in turn, beginning with the one that the system put first (RFC 8305 section 4).
+fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
+    let first_is_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
+    let mut first = found.iter().filter(|address| address.is_ipv6() == first_is_v6);
+    let mut second = found.iter().filter(|address| address.is_ipv6() != first_is_v6);
+    let mut order: Vec<SocketAddr> = Vec::new();
+    loop {
+        let (a, b) = (first.next(), second.next());
+        if (a, b) == (None, None) || order.len() >= MAX_ADDRESSES {
+            return order;
+        }
+        for address in [a, b].into_iter().flatten() {
+            if !order.contains(address) && order.len() < MAX_ADDRESSES {
+                order.push(*address);
+            }
+        }
+    }
+}
+
+fn connect_any(addresses: &[SocketAddr], limit: Limit<'_>) -> Result<(TcpStream, SocketAddr), Failure> {
+    let mut waiting = addresses.iter().copied();
+    let mut attempts: Vec<(TcpStream, SocketAddr)> = Vec::new();
+    let mut last: Option<(SocketAddr, io::Error)> = None;
+    let mut next_at = Instant::now();
+    let mut exhausted = false;
+    loop {
+        if !exhausted && (Instant::now() >= next_at || attempts.is_empty()) {
+            match waiting.next() {
+                Some(address) => match offhook_media_sys::start_connect(address) {
+                    Ok(stream) => {
+                        attempts.push((stream, address));
+                        next_at = Instant::now() + NEXT_ADDRESS;
+                    }
+                    Err(error) => last = Some((address, error)),
+                },
+                None => exhausted = true,
+            }
+            if attempts.is_empty() && !exhausted {
+                continue;
+            }
+        }
+        if attempts.is_empty() {
+            let detail = last.map_or_else(
+                || "no address".to_owned(),
+                |(address, error)| format!("{address}: {error}"),
+            );
+            return Err(Failure::new("tcp", detail));
+        }
+        let streams: Vec<&TcpStream> = attempts.iter().map(|(stream, _)| stream).collect();
+        let decided = offhook_media_sys::wait_writable(&streams, limit.slice().as_millis() as i32)
+            .map_err(|error| Failure::new("tcp", error.to_string()))?;
+        for index in (0..attempts.len()).rev().filter(|index| decided[*index]) {
+            let (stream, address) = attempts.remove(index);
+            match offhook_media_sys::connect_result(&stream) {
+                Ok(()) => return Ok((stream, address)),
+                Err(error) => {
+                    last = Some((address, error));
+                    next_at = Instant::now();
+                }
+            }
+        }
+        limit.check()?;
+    }
+}
+
+fn is_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+}
+
+fn shake_hands(
+    stream: &TcpStream,
+    host: &str,
+    config: Arc<ClientConfig>,
+    limit: Limit<'_>,
+) -> Result<ClientConnection, Failure> {
+    let fail = |error: &dyn std::fmt::Display| Failure::new("tls", error.to_string());
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| fail(&error))?;
+    let mut tls = ClientConnection::new(config, name).map_err(|error| fail(&error))?;
+    let mut stream = stream;
+    while tls.is_handshaking() || tls.wants_write() {
+        limit.check()?;
+        let result = if tls.wants_write() { tls.write_tls(&mut stream) } else { tls.read_tls(&mut stream) };
+        match result {
+            Ok(0) => return Err(Failure::new("tls", "the server closed the connection during the handshake")),
+            Ok(_) => {}
+            Err(error) if is_wait(&error) => continue,
+            Err(error) => return Err(fail(&error)),
+        }
+        if let Err(error) = tls.process_new_packets() {
+            // The alert tells the server what we did not like; whether it arrives changes nothing for us.
+            let _ = tls.write_tls(&mut stream);
+            return Err(fail(&error));
+        }
+    }
+    Ok(tls)
+}
+
+enum Upgrade {
+    Accepted { subprotocol: Option<String>, early: Vec<u8> },
+    Refused { status: u16, body: String },
+}
