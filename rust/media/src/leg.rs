@@ -192,7 +192,6 @@ pub struct Leg {
     /// Nothing was sent at the last tick: the next packet begins anew.
     paused: bool,
     first_audio_told: bool,
-    drained_told: bool,
     last_packet: Option<Time>,
     timeout_from: Option<Time>,
     next_rtcp: Option<Time>,
@@ -229,7 +228,6 @@ impl Leg {
                 .wrapping_sub(playout.frame_len() as u32),
             paused: false,
             first_audio_told: false,
-            drained_told: false,
             last_packet: None,
             timeout_from: None,
             next_rtcp: None,
@@ -249,6 +247,11 @@ impl Leg {
     /// The counters now.
     pub fn stats(&self) -> LegSnapshot {
         self.stats.snapshot()
+    }
+
+    /// Which sources may be learned and where may be sent, where the trunk was not known yet when the leg was made.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.config.policy = policy;
     }
 
     /// What was negotiated, at first or again. SSRC, sequence numbers and timestamps run on; what waits is played in the new codec.
@@ -655,7 +658,7 @@ impl Leg {
         let drained = self
             .playout
             .drained_at()
-            .filter(|_| !self.drained_told && !self.keying.is_busy())?;
+            .filter(|_| !self.keying.is_busy())?;
         Some(drained + self.config.drain_linger)
     }
 
@@ -676,7 +679,7 @@ impl Leg {
         let ended = self.keyed.handle_timeout(now);
         self.tell_digit(ended, sink);
         if self.drained_at().is_some_and(|at| at <= now) {
-            self.drained_told = true;
+            self.playout.drained();
             sink.event(LegEvent::Drained);
         }
         self.send_frames(now, sink);

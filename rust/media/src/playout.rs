@@ -372,6 +372,11 @@ impl Playout {
         self.draining = true;
     }
 
+    /// The end that [`Playout::drain`] asked for has been told; what comes now is new.
+    pub fn drained(&mut self) {
+        self.draining = false;
+    }
+
     /// When the last sound ends by the leg's clock, once [`Playout::drain`] was called and all has left.
     pub fn drained_at(&self) -> Option<Time> {
         (self.draining && self.queue.is_empty()).then_some(self.sound_ends)

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::dial::DialOutcome;
 use super::event::Backlog;
 use super::ports::LegSockets;
-use crate::leg::{LegConfig, RemoteMedia};
+use crate::claim::Policy;
+use crate::leg::{Leg, RemoteMedia};
 use crate::wire::Wire;
 
 /// One command. They take effect in the order in which they were given.
@@ -32,8 +33,7 @@ pub(super) enum Command {
 pub(super) struct NewLeg {
     pub id: u64,
     pub sockets: LegSockets,
-    pub config: LegConfig,
-    pub stats: Arc<crate::stats::LegStats>,
+    pub leg: Leg,
 }
 
 /// A wire to be run.
@@ -52,7 +52,7 @@ pub(super) struct NewWire {
 /// For one leg; `RtpLeg` of `_media.pyi` documents each.
 #[derive(Debug)]
 pub(super) enum LegCommand {
-    SetRemote(Box<RemoteMedia>),
+    SetRemote(Box<(RemoteMedia, Policy)>),
     Start { release_after: Option<Duration> },
     Release,
     Connect(Option<u64>),

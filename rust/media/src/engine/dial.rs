@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
@@ -16,8 +16,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::event::Timings;
 use super::transport::Transport;
-use super::url::WireUrl;
-use crate::wire::handshake;
+use crate::wire::AgentUrl;
+use crate::wire::upgrade::{Upgrade, UpgradeError, Upgraded};
 
 /// How long a waiting step goes without asking whether the dial is still wanted.
 const SLICE: Duration = Duration::from_millis(50);
@@ -36,13 +36,11 @@ const SEND_BUFFER: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Dial {
     /// Where it is.
-    pub url: WireUrl,
-    /// What goes into the upgrade request beside what RFC 6455 asks for.
-    pub headers: Vec<(String, String)>,
-    /// Subprotocols offered, in order of preference.
-    pub subprotocols: Vec<String>,
-    /// The Origin header.
-    pub origin: Option<String>,
+    pub url: AgentUrl,
+    /// The upgrade request.
+    pub request: Vec<u8>,
+    /// What judges the answer to it.
+    pub upgrade: Upgrade,
     /// The limit of each step.
     pub step: Duration,
     /// The limit of all steps together.
@@ -184,9 +182,9 @@ impl Shared {
     fn run(&self) {
         let mut state = self.lock();
         loop {
-            if let Some((dial, report)) = state.queue.pop_front() {
+            if let Some((mut dial, report)) = state.queue.pop_front() {
                 drop(state);
-                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.dial(&dial)));
+                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.dial(&mut dial)));
                 report(outcome.unwrap_or_else(|_| DialOutcome::Failed {
                     code: "upgrade",
                     detail: "an internal error ended the dial".into(),
@@ -209,48 +207,65 @@ impl Shared {
         state.threads -= 1;
     }
 
-    fn dial(&self, dial: &Dial) -> DialOutcome {
+    fn dial(&self, dial: &mut Dial) -> DialOutcome {
         match self.connect(dial) {
             Ok(outcome) => outcome,
             Err(failure) => DialOutcome::Failed { code: failure.code, detail: failure.detail },
         }
     }
 
-    fn connect(&self, dial: &Dial) -> Result<DialOutcome, Failure> {
-        let mut clock = StepClock::new(dial);
+    fn connect(&self, dial: &mut Dial) -> Result<DialOutcome, Failure> {
+        let clock = StepClock {
+            step: dial.step,
+            deadline: Instant::now() + dial.total,
+            cancelled: Arc::clone(&dial.cancelled),
+        };
+        let url = &dial.url;
         let mut timings = Timings::default();
-        let (addresses, ms) = clock.step("name look-up", |limit| resolve(&dial.url, limit))?;
-        timings.dns_ms = if dial.url.address().is_some() { 0.0 } else { ms };
+        let (addresses, ms) = clock.step("name look-up", |limit| resolve(url, limit))?;
+        timings.dns_ms = if literal(url).is_some() { 0.0 } else { ms };
         let ((stream, address), ms) = clock.step("TCP connection", |limit| connect_any(&addresses, limit))?;
         timings.tcp_ms = ms;
         // A short frame every 20 ms must not wait for the acknowledgement of the last one.
         let _ = stream.set_nodelay(true);
         offhook_media_sys::shrink_send_buffer(&stream, SEND_BUFFER);
+        let tcp = |error: io::Error| Failure::new("tcp", error.to_string());
         stream
             .set_nonblocking(false)
             .and_then(|()| stream.set_read_timeout(Some(SLICE)))
             .and_then(|()| stream.set_write_timeout(Some(SLICE)))
-            .map_err(|error| Failure::new("tcp", error.to_string()))?;
-        let tls = if dial.url.secure {
+            .map_err(tcp)?;
+        let tls = if url.tls {
             let config = self.tls_config()?;
-            let (tls, ms) = clock.step("TLS handshake", |limit| shake_hands(&stream, &dial.url.host, config, limit))?;
+            let (tls, ms) = clock.step("TLS handshake", |limit| shake_hands(&stream, &url.host, config, limit))?;
             timings.tls_ms = ms;
             Some(Box::new(tls))
         } else {
             None
         };
         let mut transport = Transport::new(stream, tls);
-        let (upgrade, ms) = clock.step("WebSocket upgrade", |limit| upgrade(&mut transport, dial, limit))?;
+        let (request, upgrade) = (&dial.request, &mut dial.upgrade);
+        let (answer, ms) =
+            clock.step("WebSocket upgrade", |limit| ask(&mut transport, request, upgrade, limit))?;
         timings.upgrade_ms = ms;
-        Ok(match upgrade {
-            Upgrade::Accepted { subprotocol, early } => {
-                transport
-                    .stream()
-                    .set_nonblocking(true)
-                    .map_err(|error| Failure::new("tcp", error.to_string()))?;
+        Ok(match answer {
+            Ok(upgraded) => {
+                transport.stream().set_nonblocking(true).map_err(tcp)?;
+                let (early, subprotocol) = (upgraded.leftover, upgraded.subprotocol);
                 DialOutcome::Connected(Box::new(Connected { transport, early, address, subprotocol, timings }))
             }
-            Upgrade::Refused { status, body } => DialOutcome::Refused { status, body },
+            Err(UpgradeError::Refused { status, location, excerpt }) => {
+                let body = match location {
+                    Some(location) => format!("it points to {location}; redirects are not followed"),
+                    None => excerpt,
+                };
+                DialOutcome::Refused { status, body }
+            }
+            Err(error) => {
+                let hint = error.hint();
+                let detail = if hint.is_empty() { error.to_string() } else { format!("{error}; {hint}") };
+                DialOutcome::Failed { code: "upgrade", detail }
+            }
         })
     }
 
@@ -282,9 +297,10 @@ impl Shared {
 }
 
 /// The time limits of one dial.
-struct StepClock<'a> {
-    dial: &'a Dial,
+struct StepClock {
+    step: Duration,
     deadline: Instant,
+    cancelled: Arc<AtomicBool>,
 }
 
 /// The limit of one step, which the step asks between its waits.
@@ -295,19 +311,15 @@ struct Limit<'a> {
     cancelled: &'a AtomicBool,
 }
 
-impl<'a> StepClock<'a> {
-    fn new(dial: &'a Dial) -> Self {
-        Self { dial, deadline: Instant::now() + dial.total }
-    }
-
-    fn step<T>(
-        &mut self,
+impl StepClock {
+    fn step<'a, T>(
+        &'a self,
         name: &'static str,
         action: impl FnOnce(Limit<'a>) -> Result<T, Failure>,
     ) -> Result<(T, f64), Failure> {
         let begun = Instant::now();
-        let deadline = self.deadline.min(begun + self.dial.step);
-        let limit = Limit { deadline, name, cancelled: &self.dial.cancelled };
+        let deadline = self.deadline.min(begun + self.step);
+        let limit = Limit { deadline, name, cancelled: &self.cancelled };
         limit.check()?;
         let value = action(limit)?;
         Ok((value, begun.elapsed().as_secs_f64() * 1e3))
@@ -332,8 +344,12 @@ impl Limit<'_> {
 
 static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
 
-fn resolve(url: &WireUrl, limit: Limit<'_>) -> Result<Vec<SocketAddr>, Failure> {
-    if let Some(address) = url.address() {
+fn literal(url: &AgentUrl) -> Option<IpAddr> {
+    url.host.parse().ok()
+}
+
+fn resolve(url: &AgentUrl, limit: Limit<'_>) -> Result<Vec<SocketAddr>, Failure> {
+    if let Some(address) = literal(url) {
         return Ok(vec![SocketAddr::new(address, url.port)]);
     }
     if LOOKUPS.fetch_add(1, Relaxed) >= MAX_LOOKUPS {
@@ -463,7 +479,50 @@ fn shake_hands(
     Ok(tls)
 }
 
-enum Upgrade {
-    Accepted { subprotocol: Option<String>, early: Vec<u8> },
-    Refused { status: u16, body: String },
+/// Send the request and read until the answer is judged.
+fn ask(
+    transport: &mut Transport,
+    request: &[u8],
+    upgrade: &mut Upgrade,
+    limit: Limit<'_>,
+) -> Result<Result<Upgraded, UpgradeError>, Failure> {
+    let lost = |error: io::Error| Failure::new("upgrade", format!("the connection was lost: {error}"));
+    let mut rest = request;
+    while !rest.is_empty() || transport.wants_write() {
+        limit.check()?;
+        let result = if rest.is_empty() { transport.flush().map(|()| 0) } else { transport.write(rest) };
+        match result {
+            Ok(count) => rest = &rest[count..],
+            Err(error) if is_wait(&error) => {}
+            Err(error) => return Err(lost(error)),
+        }
+    }
+    let mut buffer = [0; 4096];
+    loop {
+        limit.check()?;
+        match transport.read(&mut buffer) {
+            Ok(0) => return Ok(Err(upgrade.give_up())),
+            Ok(count) => match upgrade.receive(&buffer[..count]) {
+                Ok(None) => {}
+                Ok(Some(upgraded)) => return Ok(Ok(upgraded)),
+                Err(error) => return Ok(Err(error)),
+            },
+            Err(error) if is_wait(&error) => {}
+            Err(error) => return Err(lost(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns_and_nothing_is_tried_twice() {
+        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let found = ["[2001:db8::1]:1", "[2001:db8::2]:1", "192.0.2.1:1", "192.0.2.1:1", "192.0.2.2:1"].map(address);
+        let order = ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1", "192.0.2.2:1"].map(address);
+        assert_eq!(interleave(&found), order);
+        assert_eq!(interleave(&[]), []);
+    }
 }

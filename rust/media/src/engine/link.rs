@@ -123,13 +123,10 @@ pub(super) struct LegSlot {
 /// What a leg's sink needs beside the leg.
 #[derive(Default)]
 struct Side {
-    echo: bool,
-    echoed: Vec<u8>,
     tap: bool,
     marks: Marks,
     uplink: Way,
     downlink: Way,
-    echo_way: Way,
     prompt: Way,
     tap_way: Way,
     drain_asked: bool,
@@ -168,26 +165,26 @@ impl LegSlot {
         match input {
             LegInput::Timeout => {}
             LegInput::Rtp(source, packet) => {
-                let Some(glimpse) = Glimpse::of(packet) else {
-                    self.leg.stats().received_malformed.add(1);
-                    return;
-                };
-                match self.claims.receive_rtp(now, source, glimpse) {
-                    Verdict::Accepted(_) => self.with_sink(now, &mut wire, out, |leg, sink| {
+                // What is no RTP is the leg's to count.
+                let verdict = Glimpse::of(packet).map(|glimpse| self.claims.receive_rtp(now, source, glimpse));
+                match verdict {
+                    Some(Verdict::Refused(_) | Verdict::Ended) => self.leg.count_refused(false),
+                    verdict => self.with_sink(now, &mut wire, out, |leg, sink| {
+                        if matches!(verdict, Some(Verdict::Latched(_))) {
+                            leg.follow(now, source, sink);
+                        }
                         leg.handle_rtp(now, source, packet, sink);
                     }),
-                    Verdict::Latched(_) => self.with_sink(now, &mut wire, out, |leg, sink| {
-                        leg.follow(now, source, sink);
-                        leg.handle_rtp(now, source, packet, sink);
-                    }),
-                    Verdict::Refused(_) | Verdict::Ended => self.leg.stats().received_wrong_source.add(1),
                 }
             }
             LegInput::Rtcp(source, packet) => match self.claims.receive_rtcp(source) {
-                Verdict::Accepted(_) | Verdict::Latched(_) => self.with_sink(now, &mut wire, out, |leg, sink| {
+                Verdict::Refused(_) | Verdict::Ended => self.leg.count_refused(true),
+                verdict => self.with_sink(now, &mut wire, out, |leg, sink| {
+                    if matches!(verdict, Verdict::Latched(_)) {
+                        leg.follow_rtcp(source);
+                    }
                     leg.handle_rtcp(now, source, packet, sink);
                 }),
-                Verdict::Refused(_) | Verdict::Ended => self.leg.stats().rtcp_refused.add(1),
             },
             LegInput::Unreachable(destination) => {
                 if self.side.unreachable != Some(destination) {
@@ -198,7 +195,6 @@ impl LegSlot {
             LegInput::Command(command) => self.obey(now, command, wire.as_deref_mut(), key, out),
         }
         for _ in 0..FRAMES_PER_INPUT {
-            self.play_echo(now);
             if self.leg.next_timeout().is_none_or(|at| at > now) {
                 break;
             }
@@ -213,23 +209,23 @@ impl LegSlot {
 
     fn obey(&mut self, now: Time, command: LegCommand, wire: Option<&mut WireSlot>, key: LegKey, out: &mut Outbox) {
         match command {
-            LegCommand::SetRemote(remote) => {
+            LegCommand::SetRemote(both) => {
+                let (remote, policy) = *both;
                 if self.claims.is_empty() {
-                    self.claims.open(key, remote.policy.clone());
+                    self.claims.open(key, policy.clone());
                 }
-                let types = remote.payload_types();
                 // A collision needs a second leg on these sockets.
-                let _ = self.claims.set_remote(key, remote.claimed_rtp(), remote.claimed_rtcp(), types);
+                let _ = self.claims.set_remote(key, remote.rtp, remote.rtcp, remote.payload_type_bits());
+                self.leg.set_policy(policy);
                 self.leg.set_remote(now, &remote);
             }
             LegCommand::Start { release_after } => self.leg.start(now, release_after),
             LegCommand::Release => self.leg.release(now),
-            LegCommand::Echo(on) => {
-                self.side.echo = on;
-                self.leg.playout().set_live(on);
-            }
+            LegCommand::Echo(on) => self.leg.set_echo(on),
             LegCommand::Tap(on) => self.side.tap = on,
-            LegCommand::SendDtmf(digits) => self.leg.send_dtmf(&digits),
+            LegCommand::SendDtmf(digits) => {
+                self.leg.send_dtmf(&digits);
+            }
             LegCommand::Play(prompt) => self.play(now, &prompt),
             LegCommand::Clear => self.clear_for_python(now, wire, out),
             LegCommand::Drain => {
@@ -251,13 +247,6 @@ impl LegSlot {
         playout.push(now, audio);
         if let Some(name) = &prompt.mark {
             playout.push_mark(self.side.marks.add(None, name));
-        }
-    }
-
-    fn play_echo(&mut self, now: Time) {
-        if !self.side.echoed.is_empty() {
-            self.leg.playout().push(now, &self.side.echoed);
-            self.side.echoed.clear();
         }
     }
 
@@ -334,7 +323,9 @@ impl LegSlot {
                 EarlyItem::Mark(name) => {
                     self.push_agent_mark(wire.id, &name);
                 }
-                EarlyItem::Dtmf(digits) => self.leg.send_dtmf(&digits),
+                EarlyItem::Dtmf(digits) => {
+                    self.leg.send_dtmf(&digits);
+                }
             }
         }
         if early.hang_up {
@@ -350,9 +341,7 @@ impl LegSlot {
         action: impl FnOnce(&mut Leg, &mut LegGlue<'_>),
     ) {
         let wire = wire.as_deref_mut().filter(|wire| wire.transport.is_some() && wire.ending.is_none());
-        let line = self.leg.playout().encoding();
-        let mut sink =
-            LegGlue { now, id: self.id, line, sockets: &self.sockets, side: &mut self.side, wire, out };
+        let mut sink = LegGlue { now, id: self.id, sockets: &self.sockets, side: &mut self.side, wire, out };
         action(&mut self.leg, &mut sink);
     }
 }
@@ -361,7 +350,6 @@ impl LegSlot {
 struct LegGlue<'a> {
     now: Time,
     id: u64,
-    line: Encoding,
     sockets: &'a LegSockets,
     side: &'a mut Side,
     wire: Option<&'a mut WireSlot>,
@@ -379,12 +367,6 @@ impl LegSink for LegGlue<'_> {
                 wire.told_caller_audio = true;
                 self.out.tell(self.now, Subject::Wire(wire.id), What::FirstCallerAudioSent);
             }
-        }
-        // Silence that fills a gap is no speech: left out, the first frame after it leaves at once.
-        if self.side.echo && !frame.filled {
-            let scratch = &mut self.out.scratch;
-            let audio = self.side.echo_way.convert(from, line(self.line), frame.payload, scratch);
-            self.side.echoed.extend_from_slice(audio);
         }
         if self.side.tap {
             let scratch = &mut self.out.scratch;
@@ -407,7 +389,8 @@ impl LegSink for LegGlue<'_> {
         let what = match event {
             LegEvent::FirstPacket { source } => What::FirstPacket { source },
             LegEvent::SourceChanged { source } => What::SourceChanged { source },
-            LegEvent::Digit { digit, duration_ms } => {
+            LegEvent::Digit { digit, duration } => {
+                let (digit, duration_ms) = (digit.as_char(), duration.as_millis() as u32);
                 if let Some(wire) = &mut self.wire {
                     wire.wire.send_digit(digit, u64::from(duration_ms));
                 }
@@ -677,7 +660,9 @@ impl WireSink for WireGlue<'_> {
 
     fn dtmf(&mut self, digits: &str) {
         match &mut self.leg {
-            Some(leg) => leg.leg.send_dtmf(digits),
+            Some(leg) => {
+                leg.leg.send_dtmf(digits);
+            }
             None if self.early.items.len() < EARLY_ITEMS => self.early.items.push(EarlyItem::Dtmf(digits.to_owned())),
             None => {}
         }
