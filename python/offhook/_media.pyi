@@ -14,6 +14,21 @@ from typing import Literal, Self, final
 from offhook.errors import OffhookError
 from offhook.ids import LegId, WireId
 
+__all__ = [
+    "Engine",
+    "EngineConfig",
+    "EngineStats",
+    "LegConfig",
+    "MediaError",
+    "MediaEvent",
+    "MediaStats",
+    "RemoteMedia",
+    "RtpLeg",
+    "Wire",
+    "WireConfig",
+    "WireStats",
+]
+
 class MediaError(OffhookError):
     """The only exception of the media plane; `code` is one of:
 
@@ -127,10 +142,11 @@ class RemoteMedia:
         rtcp_address: str | None = None,
         rtcp_port: int | None = None,
         dtmf_send: int | None = None,
-        dtmf_receive: Sequence[int] = (),
+        dtmf_receive: int | None = None,
         ptime_ms: int = 20,
         send: bool = True,
         receive: bool = True,
+        hold: bool = False,
         signalling_address: str | None = None,
         media_allow: Sequence[str] = (),
         nat: bool = False,
@@ -142,10 +158,13 @@ class RemoteMedia:
         `rtcp_address`, `rtcp_port`: `a=rtcp`; by default the RTP address and the port above.
         `dtmf_send`, `dtmf_receive`: telephone-event payload types, which may differ per direction (RFC 4733).
         `ptime_ms`: 10 to 60, length of the packets we send. `send`, `receive`: the direction from our side (RFC 3264);
-        without `receive` no media timeout runs.
-        `signalling_address`: the peer's SIP source; RTP from it may be latched on. `media_allow`: further networks in
-        CIDR notation that may be latched on. `nat`: send to where RTP comes from, not to the SDP address.
-        `allow_loopback`: the peer's signalling is itself on this host, so media may go to a loopback address.
+        without `receive`, or on `hold` by the peer, no media timeout runs.
+        `address` `0.0.0.0` or `::` is the old way to hold: nothing is sent.
+        `signalling_address`: the peer's SIP source (by default the RTP address); RTP from it may be latched on.
+        `media_allow`: further networks in CIDR notation that may be latched on.
+        `nat`: send to where RTP comes from, not to the SDP address.
+        `allow_loopback`: the peer is on this host, so media may go to a loopback address; so it is where
+        `signalling_address` is one.
         """
 
     @property
@@ -165,13 +184,15 @@ class RemoteMedia:
     @property
     def dtmf_send(self) -> int | None: ...
     @property
-    def dtmf_receive(self) -> list[int]: ...
+    def dtmf_receive(self) -> int | None: ...
     @property
     def ptime_ms(self) -> int: ...
     @property
     def send(self) -> bool: ...
     @property
     def receive(self) -> bool: ...
+    @property
+    def hold(self) -> bool: ...
     @property
     def signalling_address(self) -> str | None: ...
     @property
@@ -268,7 +289,9 @@ class MediaEvent:
         `text`                 a message that is not audio, mark or clear, as received
         `first_audio_received` the first agent audio came
         `first_caller_audio_sent`  the first caller audio went to the agent
-        `protocol_error`       something in its messages was ignored (`text`); told at most once a second
+        `protocol_error`       something in its messages was ignored: `code` and `text` say what. `code` is `not_json`,
+                               `unexpected_binary`, `bad_field`, `not_base64`, `too_long`, `bad_digits`, `bad_format`,
+                               `too_many_marks`, or `wrong_dialect` with the name of the dialect it speaks in `text`
         `closed`               the connection is over: WebSocket `status` (1006 if it just broke), `text` its reason,
                                `clean` if both sides closed; `code` is set if we closed it: `requested`, `flood`,
                                `too_slow`, `protocol_error`, `silent` or `internal_error`
@@ -324,14 +347,194 @@ class MediaEvent:
 class MediaStats:
     """Counters of one leg since it was opened; a snapshot at most one packet time old."""
 
-    def as_dict(self) -> dict[str, int | float | str | None]:
+    @property
+    def received_packets(self) -> int:
+        """RTP packets accepted from the peer."""
+    @property
+    def received_bytes(self) -> int:
+        """Payload bytes of those."""
+    @property
+    def received_lost(self) -> int:
+        """Packets that never came, by sequence number (RFC 3550 A.3), less duplicates."""
+    @property
+    def received_duplicates(self) -> int:
+        """Packets that came twice."""
+    @property
+    def received_reordered(self) -> int:
+        """Packets that came in another order than sent."""
+    @property
+    def received_late(self) -> int:
+        """Packets that came after their place had been filled."""
+    @property
+    def received_jitter_us(self) -> int:
+        """Interarrival jitter in microseconds (RFC 3550 A.8)."""
+    @property
+    def received_wrong_payload_type(self) -> int:
+        """Packets with a payload type that was not negotiated."""
+    @property
+    def received_wrong_source(self) -> int:
+        """Packets of a source that this leg does not accept."""
+    @property
+    def received_malformed(self) -> int:
+        """Packets that are no RTP."""
+    @property
+    def received_wrong_ssrc(self) -> int:
+        """Packets dropped while another SSRC was being heard."""
+    @property
+    def received_ssrc_changes(self) -> int:
+        """Changes of the peer's SSRC."""
+    @property
+    def received_source_changes(self) -> int:
+        """Changes of the source address."""
+    @property
+    def received_jumps(self) -> int:
+        """Jumps of sequence numbers or timestamps that no gap explains."""
+    @property
+    def received_while_held(self) -> int:
+        """Packets dropped because we asked the peer not to send (hold)."""
+    @property
+    def received_comfort_noise(self) -> int:
+        """Comfort-noise packets."""
+    @property
+    def filled_frames(self) -> int:
+        """Frames of 20 ms or less put in place of what did not come."""
+    @property
+    def skipped_frames(self) -> int:
+        """Quiet frames left out to make up for silence filled in too early."""
+    @property
+    def received_digits(self) -> int:
+        """Telephone-event digits heard."""
+    @property
+    def received_bad_events(self) -> int:
+        """Telephone-event packets that name no digit (event above 15 but flash, short payload)."""
+    @property
+    def sent_packets(self) -> int:
+        """RTP packets sent."""
+    @property
+    def sent_bytes(self) -> int:
+        """Payload bytes of those."""
+    @property
+    def sent_audio_packets(self) -> int:
+        """Sent packets that held sound from the agent."""
+    @property
+    def sent_silence_packets(self) -> int:
+        """Sent packets that held silence."""
+    @property
+    def sent_event_packets(self) -> int:
+        """Sent packets of telephone events."""
+    @property
+    def sent_digits(self) -> int:
+        """Digits sent."""
+    @property
+    def dropped_digits(self) -> int:
+        """Digits refused because too many were waiting."""
+    @property
+    def unsent_packets(self) -> int:
+        """Packets not sent because no address is known or the leg is held."""
+    @property
+    def playout_underruns(self) -> int:
+        """Times when playout ran dry in the middle of speech."""
+    @property
+    def playout_dropped_bytes(self) -> int:
+        """Bytes of the line's codec dropped because the queue was full."""
+    @property
+    def playout_trimmed_frames(self) -> int:
+        """Frames dropped to bring back the delay of a live source."""
+    @property
+    def playout_peak_bytes(self) -> int:
+        """Most bytes that ever waited in the queue."""
+    @property
+    def playout_cushion_us(self) -> int:
+        """The learned cushion in microseconds."""
+    @property
+    def sent_late_packets(self) -> int:
+        """Packets sent late by 5 ms or more against the leg's clock."""
+    @property
+    def rtcp_received(self) -> int:
+        """RTCP packets accepted."""
+    @property
+    def rtcp_refused(self) -> int:
+        """RTCP packets that are malformed or of a wrong source."""
+    @property
+    def rtcp_byes(self) -> int:
+        """RTCP BYE received; it ends nothing, since anybody can forge it."""
+    @property
+    def rtcp_sent(self) -> int:
+        """RTCP compound packets sent."""
+    @property
+    def round_trip_us(self) -> int:
+        """Round trip in microseconds by the peer's last report (RFC 3550 6.4.1); 0 if unknown."""
+    @property
+    def remote_lost(self) -> int:
+        """Packets lost on the way to the peer, by its last report."""
+    @property
+    def remote_fraction_lost(self) -> int:
+        """Fraction lost on the way to the peer by its last report, in 1/256."""
+    @property
+    def remote_jitter_us(self) -> int:
+        """Jitter at the peer in microseconds, by its last report."""
+    @property
+    def last_received_ms(self) -> int:
+        """Monotonic milliseconds of the last accepted RTP packet; 0 if none."""
+    @property
+    def last_sent_ms(self) -> int:
+        """Monotonic milliseconds of the last sent RTP packet; 0 if none."""
+    def as_dict(self) -> dict[str, int]:
         """All fields by name, for a record or JSON."""
 
 @final
 class WireStats:
     """Counters of one wire since it was opened."""
 
-    def as_dict(self) -> dict[str, int | float | str | None]:
+    @property
+    def sent_messages(self) -> int:
+        """Messages that were queued for the agent, control frames included, those dropped later included."""
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes that were handed to the socket."""
+    @property
+    def sent_audio_us(self) -> int:
+        """Caller audio that was queued, in microseconds."""
+    @property
+    def sent_dropped_us(self) -> int:
+        """Caller audio that was dropped because the agent read too slowly, in microseconds."""
+    @property
+    def sent_dropped_messages(self) -> int:
+        """Messages of caller audio that were dropped for that."""
+    @property
+    def received_messages(self) -> int:
+        """Messages from the agent, control frames included."""
+    @property
+    def received_bytes(self) -> int:
+        """Bytes from the agent's socket."""
+    @property
+    def received_audio_us(self) -> int:
+        """Agent audio that was accepted, in microseconds."""
+    @property
+    def received_dropped_us(self) -> int:
+        """Agent audio that was dropped because it was too far ahead of real time, in microseconds."""
+    @property
+    def received_flood(self) -> int:
+        """Messages beyond the agent's budgets."""
+    @property
+    def received_garbage(self) -> int:
+        """Messages from the agent that made no sense."""
+    @property
+    def received_texts(self) -> int:
+        """Messages that went to Python."""
+    @property
+    def received_marks(self) -> int:
+        """Marks that the agent set."""
+    @property
+    def received_clears(self) -> int:
+        """Clears that the agent asked for."""
+    @property
+    def sent_pings(self) -> int:
+        """Pings that we sent."""
+    @property
+    def received_pongs(self) -> int:
+        """Pongs that came back."""
+    def as_dict(self) -> dict[str, int]:
         """All fields by name, for a record or JSON."""
 
 @final
@@ -369,7 +572,7 @@ class EngineStats:
     def internal_errors(self) -> int:
         """Legs that were ended by a bug of ours."""
     @property
-    def late_ticks(self) -> int:
+    def late_turns(self) -> int:
         """Turns of a media thread that began more than 5 ms after the time asked for."""
     @property
     def driver(self) -> str:
@@ -377,8 +580,6 @@ class EngineStats:
     @property
     def threads(self) -> int:
         """Media threads."""
-    def as_dict(self) -> dict[str, int | float | str | None]:
-        """All fields by name, for metrics or JSON."""
 
 @final
 class Engine:

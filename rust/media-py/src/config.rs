@@ -1,16 +1,18 @@
 //! The frozen values that Python makes things with.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use offhook_media::claim::{Network, Policy};
+use offhook_media::codec::Encoding;
 use offhook_media::engine::{EngineSettings, LegSettings, MediaError, PortRange, WireSettings};
+use offhook_media::leg::RemoteMedia as Negotiated;
 use pyo3::prelude::*;
 
-use crate::error::raise;
-
 fn address(text: &str) -> Result<IpAddr, MediaError> {
-    text.parse().map_err(|_| MediaError::BadAddress(format!("`{text}` is not an IP address")))
+    text.parse()
+        .map_err(|_| MediaError::BadAddress(format!("`{text}` is not an IP address")))
 }
 
 fn millis(value: u64) -> Duration {
@@ -40,9 +42,11 @@ impl EngineConfig {
     #[pyo3(signature = (*, address = "127.0.0.1".to_owned(), port_min = 40000, port_max = 41999, threads = 0,
         quarantine_ms = 2000, dscp = 46, receive_buffer = 262_144, max_legs = 4096, max_wires = 4096,
         event_limit = 65536, dial_threads = 32, dial_queue = 1024))]
-    #[pyo3(text_signature = "(*, address='127.0.0.1', port_min=40000, port_max=41999, threads=0, \
+    #[pyo3(
+        text_signature = "(*, address='127.0.0.1', port_min=40000, port_max=41999, threads=0, \
         quarantine_ms=2000, dscp=46, receive_buffer=262144, max_legs=4096, max_wires=4096, \
-        event_limit=65536, dial_threads=32, dial_queue=1024)")]
+        event_limit=65536, dial_threads=32, dial_queue=1024)"
+    )]
     #[allow(clippy::too_many_arguments)]
     fn new(
         address: String,
@@ -79,7 +83,10 @@ impl EngineConfig {
     pub(crate) fn settings(&self) -> Result<EngineSettings, MediaError> {
         Ok(EngineSettings {
             address: address(&self.address)?,
-            ports: PortRange { min: self.port_min, max: self.port_max },
+            ports: PortRange {
+                min: self.port_min,
+                max: self.port_max,
+            },
             threads: self.threads,
             quarantine: millis(self.quarantine_ms),
             dscp: self.dscp,
@@ -107,9 +114,21 @@ impl LegConfig {
     #[new]
     #[pyo3(signature = (*, address = None, playout_limit_ms = 120_000, media_timeout_ms = Some(60_000),
         cname = String::new()))]
-    #[pyo3(text_signature = "(*, address=None, playout_limit_ms=120000, media_timeout_ms=60000, cname='')")]
-    fn new(address: Option<String>, playout_limit_ms: u64, media_timeout_ms: Option<u64>, cname: String) -> Self {
-        Self { address, playout_limit_ms, media_timeout_ms, cname }
+    #[pyo3(
+        text_signature = "(*, address=None, playout_limit_ms=120000, media_timeout_ms=60000, cname='')"
+    )]
+    fn new(
+        address: Option<String>,
+        playout_limit_ms: u64,
+        media_timeout_ms: Option<u64>,
+        cname: String,
+    ) -> Self {
+        Self {
+            address,
+            playout_limit_ms,
+            media_timeout_ms,
+            cname,
+        }
     }
 }
 
@@ -121,6 +140,168 @@ impl LegConfig {
             media_timeout: self.media_timeout_ms.map(millis),
             cname: self.cname.clone(),
         })
+    }
+}
+
+fn codec(name: &str) -> Result<Encoding, MediaError> {
+    match name {
+        "PCMU" => Ok(Encoding::Pcmu),
+        "PCMA" => Ok(Encoding::Pcma),
+        _ => Err(MediaError::BadConfig(format!(
+            "`{name}` is no codec of the media core: PCMU, PCMA"
+        ))),
+    }
+}
+
+fn network(text: &str) -> Result<Network, MediaError> {
+    let bad =
+        || MediaError::BadAddress(format!("`{text}` is not a network such as 198.51.100.0/24"));
+    let (address, prefix) = text
+        .split_once('/')
+        .map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+    let address: IpAddr = address.parse().map_err(|_| bad())?;
+    let bits = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = prefix.map_or(Ok(bits), |prefix| prefix.parse().map_err(|_| bad()))?;
+    if prefix > bits {
+        Err(bad())
+    } else {
+        Ok(Network::new(address, prefix))
+    }
+}
+
+/// Payload type of comfort noise (RFC 3389), which some peers send though nobody agreed on it.
+const COMFORT_NOISE: u8 = 13;
+
+/// What offer and answer agreed on for one leg.
+#[pyclass(frozen, get_all, module = "offhook._media")]
+pub(crate) struct RemoteMedia {
+    address: String,
+    port: u16,
+    codec: String,
+    payload_type: u8,
+    receive_payload_types: BTreeMap<u8, String>,
+    rtcp_address: Option<String>,
+    rtcp_port: Option<u16>,
+    dtmf_send: Option<u8>,
+    dtmf_receive: Option<u8>,
+    ptime_ms: u32,
+    send: bool,
+    receive: bool,
+    hold: bool,
+    signalling_address: Option<String>,
+    media_allow: Vec<String>,
+    nat: bool,
+    allow_loopback: bool,
+}
+
+#[pymethods]
+impl RemoteMedia {
+    #[new]
+    #[pyo3(signature = (*, address, port, codec, payload_type, receive_payload_types, rtcp_address = None,
+        rtcp_port = None, dtmf_send = None, dtmf_receive = None, ptime_ms = 20, send = true, receive = true,
+        hold = false, signalling_address = None, media_allow = Vec::new(), nat = false, allow_loopback = false))]
+    #[pyo3(
+        text_signature = "(*, address, port, codec, payload_type, receive_payload_types, rtcp_address=None, \
+        rtcp_port=None, dtmf_send=None, dtmf_receive=None, ptime_ms=20, send=True, receive=True, hold=False, \
+        signalling_address=None, media_allow=(), nat=False, allow_loopback=False)"
+    )]
+    #[allow(clippy::too_many_arguments)]
+    fn new(
+        address: String,
+        port: u16,
+        codec: String,
+        payload_type: u8,
+        receive_payload_types: BTreeMap<u8, String>,
+        rtcp_address: Option<String>,
+        rtcp_port: Option<u16>,
+        dtmf_send: Option<u8>,
+        dtmf_receive: Option<u8>,
+        ptime_ms: u32,
+        send: bool,
+        receive: bool,
+        hold: bool,
+        signalling_address: Option<String>,
+        media_allow: Vec<String>,
+        nat: bool,
+        allow_loopback: bool,
+    ) -> Self {
+        Self {
+            address,
+            port,
+            codec,
+            payload_type,
+            receive_payload_types,
+            rtcp_address,
+            rtcp_port,
+            dtmf_send,
+            dtmf_receive,
+            ptime_ms,
+            send,
+            receive,
+            hold,
+            signalling_address,
+            media_allow,
+            nat,
+            allow_loopback,
+        }
+    }
+}
+
+impl RemoteMedia {
+    pub(crate) fn settings(&self) -> Result<(Negotiated, Policy), MediaError> {
+        let host = address(&self.address)?;
+        let rtp =
+            (self.port > 0 && !host.is_unspecified()).then(|| SocketAddr::new(host, self.port));
+        let rtcp_host = self
+            .rtcp_address
+            .as_deref()
+            .map(address)
+            .transpose()?
+            .unwrap_or(host);
+        let rtcp = match (self.rtcp_port, &self.rtcp_address) {
+            (None, None) => None,
+            (port, _) => Some(SocketAddr::new(
+                rtcp_host,
+                port.unwrap_or(self.port.saturating_add(1)),
+            )),
+        };
+        let signalling = self
+            .signalling_address
+            .as_deref()
+            .map(address)
+            .transpose()?
+            .unwrap_or(host);
+        let receive_types = self
+            .receive_payload_types
+            .iter()
+            .map(|(number, name)| Ok((*number, codec(name)?)))
+            .collect::<Result<Vec<_>, MediaError>>()?;
+        let noise = !self.receive_payload_types.contains_key(&COMFORT_NOISE);
+        let media = Negotiated {
+            rtp,
+            rtcp,
+            codec: codec(&self.codec)?,
+            payload_type: self.payload_type,
+            receive_types,
+            dtmf_send: self.dtmf_send,
+            dtmf_receive: self.dtmf_receive,
+            comfort_noise: noise.then_some(COMFORT_NOISE),
+            ptime_ms: self.ptime_ms,
+            send: self.send,
+            receive: self.receive,
+            hold: self.hold,
+        };
+        let policy = Policy {
+            signalling,
+            media_allow: self
+                .media_allow
+                .iter()
+                .map(|text| network(text))
+                .collect::<Result<_, _>>()?,
+            nat: self.nat,
+            loopback: self.allow_loopback || signalling.is_loopback(),
+        };
+        Ok((media, policy))
     }
 }
 
@@ -148,9 +329,11 @@ impl WireConfig {
     #[pyo3(signature = (url, dialect, *, values = BTreeMap::new(), headers = Vec::new(), subprotocols = Vec::new(),
         origin = None, format = String::new(), connect_timeout_ms = 5000, total_timeout_ms = 10000,
         ping_interval_ms = 20000, pong_timeout_ms = 20000, send_limit = 65536, text_limit = 4_194_304))]
-    #[pyo3(text_signature = "(url, dialect, *, values={}, headers=(), subprotocols=(), origin=None, format='', \
+    #[pyo3(
+        text_signature = "(url, dialect, *, values={}, headers=(), subprotocols=(), origin=None, format='', \
         connect_timeout_ms=5000, total_timeout_ms=10000, ping_interval_ms=20000, pong_timeout_ms=20000, \
-        send_limit=65536, text_limit=4194304)")]
+        send_limit=65536, text_limit=4194304)"
+    )]
     #[allow(clippy::too_many_arguments)]
     fn new(
         url: String,

@@ -10,9 +10,18 @@ static MEDIA_ERROR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 /// The exception class, made on first use below `offhook.errors.OffhookError`.
 pub(crate) fn media_error(py: Python<'_>) -> PyResult<&Py<PyType>> {
     MEDIA_ERROR.get_or_try_init(py, || {
-        let base = py.import("offhook.errors")?.getattr("OffhookError")?.cast_into::<PyType>()?;
+        let base = py
+            .import("offhook.errors")?
+            .getattr("OffhookError")?
+            .cast_into::<PyType>()?;
         let doc = c"The only exception of the media plane; `code` says what is wrong.";
-        PyErr::new_type(py, c"offhook._media.MediaError", Some(doc), Some(&base), None)
+        PyErr::new_type(
+            py,
+            c"offhook._media.MediaError",
+            Some(doc),
+            Some(&base),
+            None,
+        )
     })
 }
 
@@ -25,5 +34,7 @@ fn build(py: Python<'_>, message: String, code: &str, hint: &str) -> PyResult<Py
     let fields = PyDict::new(py);
     fields.set_item("code", code)?;
     fields.set_item("hint", hint)?;
-    Ok(PyErr::from_value(media_error(py)?.bind(py).call((message,), Some(&fields))?))
+    Ok(PyErr::from_value(
+        media_error(py)?.bind(py).call((message,), Some(&fields))?,
+    ))
 }

@@ -1,5 +1,219 @@
 //! `offhook._media`: the boundary between Python, which decides, and Rust, which moves the sound.
+//!
+//! Nothing is decided here: arguments become values of the core, values of the core become objects, errors become
+//! `MediaError`. What each name means is written down in `_media.pyi`.
+// The extraction of arguments that PyO3 writes has needless conversions.
+#![allow(clippy::useless_conversion)]
+
+mod config;
+mod error;
+mod event;
+mod stats;
+
+use std::time::Duration;
+
+use offhook_media::engine::{self, LegHandle, MediaError, WireHandle};
 use pyo3::prelude::*;
 
+use config::{EngineConfig, LegConfig, RemoteMedia, WireConfig};
+use error::{media_error, raise};
+use event::MediaEvent;
+use stats::{EngineStats, MediaStats, WireStats};
+
+/// The media plane of one process.
+#[pyclass(frozen, module = "offhook._media")]
+struct Engine {
+    engine: engine::Engine,
+}
+
+/// Run what may take more than a moment without the interpreter lock.
+fn detached<T: Send>(
+    py: Python<'_>,
+    action: impl FnOnce() -> Result<T, MediaError> + Send,
+) -> PyResult<T> {
+    py.detach(action).map_err(|error| raise(py, &error))
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    fn new(py: Python<'_>, config: &EngineConfig) -> PyResult<Self> {
+        let settings = config.settings().map_err(|error| raise(py, &error))?;
+        detached(py, || engine::Engine::new(settings)).map(|engine| Self { engine })
+    }
+
+    #[pyo3(signature = (config, *, beside = None))]
+    fn open_leg(
+        &self,
+        py: Python<'_>,
+        config: &LegConfig,
+        beside: Option<&RtpLeg>,
+    ) -> PyResult<RtpLeg> {
+        let settings = config.settings().map_err(|error| raise(py, &error))?;
+        let beside = beside.map(|leg| &leg.leg);
+        detached(py, || self.engine.open_leg(&settings, beside)).map(|leg| RtpLeg { leg })
+    }
+
+    #[pyo3(signature = (config, *, leg))]
+    fn open_wire(&self, py: Python<'_>, config: &WireConfig, leg: &RtpLeg) -> PyResult<Wire> {
+        let settings = config.settings();
+        detached(py, || self.engine.open_wire(&settings, &leg.leg)).map(|wire| Wire { wire })
+    }
+
+    fn drain_events(&self, max: usize) -> Vec<MediaEvent> {
+        self.engine
+            .drain_events(max)
+            .into_iter()
+            .map(MediaEvent::from)
+            .collect()
+    }
+
+    #[getter]
+    fn wakeup_fd(&self) -> i32 {
+        self.engine.wakeup_descriptor()
+    }
+
+    fn stats(&self) -> EngineStats {
+        EngineStats::from(self.engine.stats())
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.engine.close());
+    }
+}
+
+/// One RTP stream each way with one peer.
+#[pyclass(frozen, module = "offhook._media")]
+struct RtpLeg {
+    leg: LegHandle,
+}
+
+#[pymethods]
+impl RtpLeg {
+    #[getter]
+    fn id(&self) -> u64 {
+        self.leg.id()
+    }
+
+    #[getter]
+    fn local_address(&self) -> (String, u16) {
+        let address = self.leg.local_address();
+        (address.ip().to_string(), address.port())
+    }
+
+    fn set_remote(&self, py: Python<'_>, remote: &RemoteMedia) -> PyResult<()> {
+        let done = remote
+            .settings()
+            .and_then(|(media, policy)| self.leg.set_remote(media, policy));
+        done.map_err(|error| raise(py, &error))
+    }
+
+    #[pyo3(signature = (*, release_after_ms = Some(300)))]
+    #[pyo3(text_signature = "($self, *, release_after_ms=300)")]
+    fn start(&self, py: Python<'_>, release_after_ms: Option<u64>) -> PyResult<()> {
+        let after = release_after_ms.map(Duration::from_millis);
+        self.leg.start(after).map_err(|error| raise(py, &error))
+    }
+
+    fn release(&self, py: Python<'_>) -> PyResult<()> {
+        self.leg.release().map_err(|error| raise(py, &error))
+    }
+
+    fn connect(&self, py: Python<'_>, wire: Option<&Wire>) -> PyResult<()> {
+        self.leg
+            .connect(wire.map(|wire| &wire.wire))
+            .map_err(|error| raise(py, &error))
+    }
+
+    fn echo(&self, py: Python<'_>, on: bool) -> PyResult<()> {
+        self.leg.echo(on).map_err(|error| raise(py, &error))
+    }
+
+    #[pyo3(signature = (pcm16, rate, mark = None))]
+    fn play(
+        &self,
+        py: Python<'_>,
+        pcm16: Vec<u8>,
+        rate: u32,
+        mark: Option<String>,
+    ) -> PyResult<()> {
+        self.leg
+            .play(pcm16, rate, mark)
+            .map_err(|error| raise(py, &error))
+    }
+
+    fn clear(&self, py: Python<'_>) -> PyResult<()> {
+        self.leg.clear().map_err(|error| raise(py, &error))
+    }
+
+    fn tap(&self, py: Python<'_>, on: bool) -> PyResult<()> {
+        self.leg.tap(on).map_err(|error| raise(py, &error))
+    }
+
+    fn send_dtmf(&self, py: Python<'_>, digits: &str) -> PyResult<()> {
+        self.leg
+            .send_dtmf(digits)
+            .map_err(|error| raise(py, &error))
+    }
+
+    fn drain(&self, py: Python<'_>) -> PyResult<()> {
+        self.leg.drain().map_err(|error| raise(py, &error))
+    }
+
+    fn stats(&self) -> MediaStats {
+        MediaStats::from(self.leg.stats().snapshot())
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.leg.close());
+    }
+}
+
+/// One WebSocket connection to an agent.
+#[pyclass(frozen, module = "offhook._media")]
+struct Wire {
+    wire: WireHandle,
+}
+
+#[pymethods]
+impl Wire {
+    #[getter]
+    fn id(&self) -> u64 {
+        self.wire.id()
+    }
+
+    #[pyo3(signature = (text, *, numbered = false))]
+    #[pyo3(text_signature = "($self, text, *, numbered=False)")]
+    fn send_text(&self, py: Python<'_>, text: &str, numbered: bool) -> PyResult<()> {
+        self.wire
+            .send_text(text, numbered)
+            .map_err(|error| raise(py, &error))
+    }
+
+    #[pyo3(signature = (code = 1000, reason = ""))]
+    fn close(&self, py: Python<'_>, code: u16, reason: &str) {
+        py.detach(|| self.wire.close(code, reason));
+    }
+
+    fn stats(&self) -> WireStats {
+        WireStats::from(self.wire.stats())
+    }
+}
+
 #[pymodule]
-mod _media {}
+fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add("MediaError", media_error(py)?.bind(py))?;
+    module.add_class::<EngineConfig>()?;
+    module.add_class::<LegConfig>()?;
+    module.add_class::<RemoteMedia>()?;
+    module.add_class::<WireConfig>()?;
+    module.add_class::<MediaEvent>()?;
+    module.add_class::<MediaStats>()?;
+    module.add_class::<WireStats>()?;
+    module.add_class::<EngineStats>()?;
+    module.add_class::<Engine>()?;
+    module.add_class::<RtpLeg>()?;
+    module.add_class::<Wire>()?;
+    Ok(())
+}

@@ -53,7 +53,9 @@ pub(super) struct NewWire {
 #[derive(Debug)]
 pub(super) enum LegCommand {
     SetRemote(Box<(RemoteMedia, Policy)>),
-    Start { release_after: Option<Duration> },
+    Start {
+        release_after: Option<Duration>,
+    },
     Release,
     Connect(Option<u64>),
     Echo(bool),

@@ -92,7 +92,10 @@ struct Failure {
 
 impl Failure {
     fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        Self {
+            code,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -130,7 +133,9 @@ impl DialPool {
             max_queue,
             tls: Mutex::new(None),
         };
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// Dial on a helper thread and give the outcome to `report` there.
@@ -138,24 +143,39 @@ impl DialPool {
         let mut state = self.shared.lock();
         if state.closed {
             drop(state);
-            return report(DialOutcome::Failed { code: "cancelled", detail: "the engine is closed".into() });
+            return report(DialOutcome::Failed {
+                code: "cancelled",
+                detail: "the engine is closed".into(),
+            });
         }
         if state.idle <= state.queue.len() && state.threads < self.shared.max_threads {
             let shared = Arc::clone(&self.shared);
-            match thread::Builder::new().name("offhook-dial".into()).spawn(move || shared.run()) {
+            match thread::Builder::new()
+                .name("offhook-dial".into())
+                .spawn(move || shared.run())
+            {
                 Ok(_) => state.threads += 1,
                 Err(error) if state.threads == 0 => {
                     drop(state);
                     let detail = format!("no helper thread could be started: {error}");
-                    return report(DialOutcome::Failed { code: "overloaded", detail });
+                    return report(DialOutcome::Failed {
+                        code: "overloaded",
+                        detail,
+                    });
                 }
                 Err(_) => {}
             }
         }
         if state.queue.len() >= self.shared.max_queue {
             drop(state);
-            let detail = format!("{} dials are waiting for a helper thread", self.shared.max_queue);
-            return report(DialOutcome::Failed { code: "overloaded", detail });
+            let detail = format!(
+                "{} dials are waiting for a helper thread",
+                self.shared.max_queue
+            );
+            return report(DialOutcome::Failed {
+                code: "overloaded",
+                detail,
+            });
         }
         state.queue.push_back((dial, report));
         self.shared.work.notify_one();
@@ -169,7 +189,10 @@ impl DialPool {
         self.shared.work.notify_all();
         drop(state);
         for (_, report) in waiting {
-            report(DialOutcome::Failed { code: "cancelled", detail: "the engine is closed".into() });
+            report(DialOutcome::Failed {
+                code: "cancelled",
+                detail: "the engine is closed".into(),
+            });
         }
     }
 }
@@ -184,7 +207,8 @@ impl Shared {
         loop {
             if let Some((mut dial, report)) = state.queue.pop_front() {
                 drop(state);
-                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.dial(&mut dial)));
+                let outcome =
+                    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.dial(&mut dial)));
                 report(outcome.unwrap_or_else(|_| DialOutcome::Failed {
                     code: "upgrade",
                     detail: "an internal error ended the dial".into(),
@@ -196,8 +220,10 @@ impl Shared {
                 break;
             }
             state.idle += 1;
-            let (woken, wait) =
-                self.work.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            let (woken, wait) = self
+                .work
+                .wait_timeout(state, IDLE)
+                .unwrap_or_else(PoisonError::into_inner);
             state = woken;
             state.idle -= 1;
             if wait.timed_out() && state.queue.is_empty() {
@@ -210,7 +236,10 @@ impl Shared {
     fn dial(&self, dial: &mut Dial) -> DialOutcome {
         match self.connect(dial) {
             Ok(outcome) => outcome,
-            Err(failure) => DialOutcome::Failed { code: failure.code, detail: failure.detail },
+            Err(failure) => DialOutcome::Failed {
+                code: failure.code,
+                detail: failure.detail,
+            },
         }
     }
 
@@ -224,7 +253,8 @@ impl Shared {
         let mut timings = Timings::default();
         let (addresses, ms) = clock.step("name look-up", |limit| resolve(url, limit))?;
         timings.dns_ms = if literal(url).is_some() { 0.0 } else { ms };
-        let ((stream, address), ms) = clock.step("TCP connection", |limit| connect_any(&addresses, limit))?;
+        let ((stream, address), ms) =
+            clock.step("TCP connection", |limit| connect_any(&addresses, limit))?;
         timings.tcp_ms = ms;
         // A short frame every 20 ms must not wait for the acknowledgement of the last one.
         let _ = stream.set_nodelay(true);
@@ -237,7 +267,9 @@ impl Shared {
             .map_err(tcp)?;
         let tls = if url.tls {
             let config = self.tls_config()?;
-            let (tls, ms) = clock.step("TLS handshake", |limit| shake_hands(&stream, &url.host, config, limit))?;
+            let (tls, ms) = clock.step("TLS handshake", |limit| {
+                shake_hands(&stream, &url.host, config, limit)
+            })?;
             timings.tls_ms = ms;
             Some(Box::new(tls))
         } else {
@@ -245,26 +277,46 @@ impl Shared {
         };
         let mut transport = Transport::new(stream, tls);
         let (request, upgrade) = (&dial.request, &mut dial.upgrade);
-        let (answer, ms) =
-            clock.step("WebSocket upgrade", |limit| ask(&mut transport, request, upgrade, limit))?;
+        let (answer, ms) = clock.step("WebSocket upgrade", |limit| {
+            ask(&mut transport, request, upgrade, limit)
+        })?;
         timings.upgrade_ms = ms;
         Ok(match answer {
             Ok(upgraded) => {
                 transport.stream().set_nonblocking(true).map_err(tcp)?;
                 let (early, subprotocol) = (upgraded.leftover, upgraded.subprotocol);
-                DialOutcome::Connected(Box::new(Connected { transport, early, address, subprotocol, timings }))
+                DialOutcome::Connected(Box::new(Connected {
+                    transport,
+                    early,
+                    address,
+                    subprotocol,
+                    timings,
+                }))
             }
-            Err(UpgradeError::Refused { status, location, excerpt }) => {
+            Err(UpgradeError::Refused {
+                status,
+                location,
+                excerpt,
+            }) => {
                 let body = match location {
-                    Some(location) => format!("it points to {location}; redirects are not followed"),
+                    Some(location) => {
+                        format!("it points to {location}; redirects are not followed")
+                    }
                     None => excerpt,
                 };
                 DialOutcome::Refused { status, body }
             }
             Err(error) => {
                 let hint = error.hint();
-                let detail = if hint.is_empty() { error.to_string() } else { format!("{error}; {hint}") };
-                DialOutcome::Failed { code: "upgrade", detail }
+                let detail = if hint.is_empty() {
+                    error.to_string()
+                } else {
+                    format!("{error}; {hint}")
+                };
+                DialOutcome::Failed {
+                    code: "upgrade",
+                    detail,
+                }
             }
         })
     }
@@ -279,8 +331,15 @@ impl Shared {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(loaded.certs);
         if roots.is_empty() {
-            let why = loaded.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
-            return Err(Failure::new("tls", format!("no trusted certificates were found{why}")));
+            let why = loaded
+                .errors
+                .first()
+                .map(|error| format!(": {error}"))
+                .unwrap_or_default();
+            return Err(Failure::new(
+                "tls",
+                format!("no trusted certificates were found{why}"),
+            ));
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
@@ -319,7 +378,11 @@ impl StepClock {
     ) -> Result<(T, f64), Failure> {
         let begun = Instant::now();
         let deadline = self.deadline.min(begun + self.step);
-        let limit = Limit { deadline, name, cancelled: &self.cancelled };
+        let limit = Limit {
+            deadline,
+            name,
+            cancelled: &self.cancelled,
+        };
         limit.check()?;
         let value = action(limit)?;
         Ok((value, begun.elapsed().as_secs_f64() * 1e3))
@@ -329,16 +392,25 @@ impl StepClock {
 impl Limit<'_> {
     fn check(&self) -> Result<(), Failure> {
         if self.cancelled.load(Relaxed) {
-            return Err(Failure::new("cancelled", format!("given up during the {}", self.name)));
+            return Err(Failure::new(
+                "cancelled",
+                format!("given up during the {}", self.name),
+            ));
         }
         if Instant::now() >= self.deadline {
-            return Err(Failure::new("timeout", format!("the {} took too long", self.name)));
+            return Err(Failure::new(
+                "timeout",
+                format!("the {} took too long", self.name),
+            ));
         }
         Ok(())
     }
 
     fn slice(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now()).min(SLICE).max(Duration::from_millis(1))
+        self.deadline
+            .saturating_duration_since(Instant::now())
+            .min(SLICE)
+            .max(Duration::from_millis(1))
     }
 }
 
@@ -354,16 +426,23 @@ fn resolve(url: &AgentUrl, limit: Limit<'_>) -> Result<Vec<SocketAddr>, Failure>
     }
     if LOOKUPS.fetch_add(1, Relaxed) >= MAX_LOOKUPS {
         LOOKUPS.fetch_sub(1, Relaxed);
-        return Err(Failure::new("overloaded", "too many name look-ups are under way"));
+        return Err(Failure::new(
+            "overloaded",
+            "too many name look-ups are under way",
+        ));
     }
     let (answer, answered) = mpsc::channel();
     let (host, port) = (url.host.clone(), url.port);
     // The system's look-up can't be interrupted, so it has a thread of its own to be left behind on.
-    let spawned = thread::Builder::new().name("offhook-dns".into()).spawn(move || {
-        let result = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-        LOOKUPS.fetch_sub(1, Relaxed);
-        let _ = answer.send(result);
-    });
+    let spawned = thread::Builder::new()
+        .name("offhook-dns".into())
+        .spawn(move || {
+            let result = (host.as_str(), port)
+                .to_socket_addrs()
+                .map(Iterator::collect::<Vec<_>>);
+            LOOKUPS.fetch_sub(1, Relaxed);
+            let _ = answer.send(result);
+        });
     if let Err(error) = spawned {
         LOOKUPS.fetch_sub(1, Relaxed);
         return Err(Failure::new("overloaded", error.to_string()));
@@ -385,8 +464,12 @@ fn resolve(url: &AgentUrl, limit: Limit<'_>) -> Result<Vec<SocketAddr>, Failure>
 /// Families in turn, beginning with the one that the system put first (RFC 8305 section 4).
 fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
     let first_is_v6 = found.first().is_some_and(SocketAddr::is_ipv6);
-    let mut first = found.iter().filter(|address| address.is_ipv6() == first_is_v6);
-    let mut second = found.iter().filter(|address| address.is_ipv6() != first_is_v6);
+    let mut first = found
+        .iter()
+        .filter(|address| address.is_ipv6() == first_is_v6);
+    let mut second = found
+        .iter()
+        .filter(|address| address.is_ipv6() != first_is_v6);
     let mut order: Vec<SocketAddr> = Vec::new();
     loop {
         let (a, b) = (first.next(), second.next());
@@ -401,7 +484,10 @@ fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
     }
 }
 
-fn connect_any(addresses: &[SocketAddr], limit: Limit<'_>) -> Result<(TcpStream, SocketAddr), Failure> {
+fn connect_any(
+    addresses: &[SocketAddr],
+    limit: Limit<'_>,
+) -> Result<(TcpStream, SocketAddr), Failure> {
     let mut waiting = addresses.iter().copied();
     let mut attempts: Vec<(TcpStream, SocketAddr)> = Vec::new();
     let mut last: Option<(SocketAddr, io::Error)> = None;
@@ -448,7 +534,10 @@ fn connect_any(addresses: &[SocketAddr], limit: Limit<'_>) -> Result<(TcpStream,
 }
 
 fn is_wait(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+    )
 }
 
 fn shake_hands(
@@ -463,9 +552,18 @@ fn shake_hands(
     let mut stream = stream;
     while tls.is_handshaking() || tls.wants_write() {
         limit.check()?;
-        let result = if tls.wants_write() { tls.write_tls(&mut stream) } else { tls.read_tls(&mut stream) };
+        let result = if tls.wants_write() {
+            tls.write_tls(&mut stream)
+        } else {
+            tls.read_tls(&mut stream)
+        };
         match result {
-            Ok(0) => return Err(Failure::new("tls", "the server closed the connection during the handshake")),
+            Ok(0) => {
+                return Err(Failure::new(
+                    "tls",
+                    "the server closed the connection during the handshake",
+                ));
+            }
             Ok(_) => {}
             Err(error) if is_wait(&error) => continue,
             Err(error) => return Err(fail(&error)),
@@ -486,11 +584,16 @@ fn ask(
     upgrade: &mut Upgrade,
     limit: Limit<'_>,
 ) -> Result<Result<Upgraded, UpgradeError>, Failure> {
-    let lost = |error: io::Error| Failure::new("upgrade", format!("the connection was lost: {error}"));
+    let lost =
+        |error: io::Error| Failure::new("upgrade", format!("the connection was lost: {error}"));
     let mut rest = request;
     while !rest.is_empty() || transport.wants_write() {
         limit.check()?;
-        let result = if rest.is_empty() { transport.flush().map(|()| 0) } else { transport.write(rest) };
+        let result = if rest.is_empty() {
+            transport.flush().map(|()| 0)
+        } else {
+            transport.write(rest)
+        };
         match result {
             Ok(count) => rest = &rest[count..],
             Err(error) if is_wait(&error) => {}
@@ -520,8 +623,21 @@ mod tests {
     #[test]
     fn families_take_turns_and_nothing_is_tried_twice() {
         let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
-        let found = ["[2001:db8::1]:1", "[2001:db8::2]:1", "192.0.2.1:1", "192.0.2.1:1", "192.0.2.2:1"].map(address);
-        let order = ["[2001:db8::1]:1", "192.0.2.1:1", "[2001:db8::2]:1", "192.0.2.2:1"].map(address);
+        let found = [
+            "[2001:db8::1]:1",
+            "[2001:db8::2]:1",
+            "192.0.2.1:1",
+            "192.0.2.1:1",
+            "192.0.2.2:1",
+        ]
+        .map(address);
+        let order = [
+            "[2001:db8::1]:1",
+            "192.0.2.1:1",
+            "[2001:db8::2]:1",
+            "192.0.2.2:1",
+        ]
+        .map(address);
         assert_eq!(interleave(&found), order);
         assert_eq!(interleave(&[]), []);
     }

@@ -20,7 +20,7 @@ pub enum MediaError {
     /// A value is outside its range, or a description is not one.
     BadConfig(String),
     /// Not the URL of a WebSocket.
-    BadUrl(&'static str),
+    BadUrl(String),
     /// The limit of legs or wires is reached.
     TooMany {
         /// Of what.
@@ -64,7 +64,9 @@ impl MediaError {
     #[must_use]
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NoPort { taken: 1.., .. } => "another process holds some of these ports; give offhook a range of its own",
+            Self::NoPort { taken: 1.., .. } => {
+                "another process holds some of these ports; give offhook a range of its own"
+            }
             Self::NoPort { .. } => "widen the port range or lower the limit of calls",
             Self::WrongThread => "open the second leg beside the first",
             Self::System { .. } => "see `ulimit -n` and the limits of the service",
@@ -76,12 +78,17 @@ impl MediaError {
 impl fmt::Display for MediaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPort { in_use, quarantined, taken } => write!(
+            Self::NoPort {
+                in_use,
+                quarantined,
+                taken,
+            } => write!(
                 f,
                 "no media port is free: {in_use} pairs in use, {quarantined} resting, {taken} held by other processes"
             ),
-            Self::BadAddress(what) | Self::BadConfig(what) => f.write_str(what),
-            Self::BadUrl(what) => f.write_str(what),
+            Self::BadAddress(what) | Self::BadConfig(what) | Self::BadUrl(what) => {
+                f.write_str(what)
+            }
             Self::TooMany { what, limit } => write!(f, "the limit of {limit} {what} is reached"),
             Self::WrongThread => f.write_str("the wire lives on another media thread than the leg"),
             Self::Closed => f.write_str("the media engine is closed"),

@@ -35,28 +35,71 @@ pub enum Subject {
 
 /// What may happen. The Python side documents each kind in `_media.pyi`, under the name that `kind` gives.
 #[derive(Debug, PartialEq)]
-#[allow(missing_docs, reason = "each field has the name and meaning that `MediaEvent` documents")]
+#[allow(
+    missing_docs,
+    reason = "each field has the name and meaning that `MediaEvent` documents"
+)]
 pub enum What {
-    FirstPacket { source: SocketAddr },
-    SourceChanged { source: SocketAddr },
-    Digit { digit: char, duration_ms: u32 },
-    Mark { name: String, played: bool },
-    Cleared { played_ms: u64, dropped_ms: u64 },
+    FirstPacket {
+        source: SocketAddr,
+    },
+    SourceChanged {
+        source: SocketAddr,
+    },
+    Digit {
+        digit: char,
+        duration_ms: u32,
+    },
+    Mark {
+        name: String,
+        played: bool,
+    },
+    Cleared {
+        played_ms: u64,
+        dropped_ms: u64,
+    },
     Drained,
     MediaTimeout,
     FirstAgentAudioSent,
     HangUpRequested,
-    Unreachable { destination: SocketAddr },
-    Audio { pcm16: Vec<u8>, position: u64 },
-    InternalError { place: String },
-    Connected { address: SocketAddr, subprotocol: Option<String>, timings: Timings },
-    Refused { status: u16, body: String },
-    Failed { code: &'static str, detail: String },
-    Text { text: String },
+    Unreachable {
+        destination: SocketAddr,
+    },
+    Audio {
+        pcm16: Vec<u8>,
+        position: u64,
+    },
+    InternalError {
+        place: String,
+    },
+    Connected {
+        address: SocketAddr,
+        subprotocol: Option<String>,
+        timings: Timings,
+    },
+    Refused {
+        status: u16,
+        body: String,
+    },
+    Failed {
+        code: &'static str,
+        detail: String,
+    },
+    Text {
+        text: String,
+    },
     FirstAudioReceived,
     FirstCallerAudioSent,
-    ProtocolError { code: &'static str, detail: String },
-    Closed { status: u16, reason: String, clean: bool, code: Option<&'static str> },
+    ProtocolError {
+        code: &'static str,
+        detail: String,
+    },
+    Closed {
+        status: u16,
+        reason: String,
+        clean: bool,
+        code: Option<&'static str>,
+    },
 }
 
 /// How long each step of a dial took.
@@ -122,7 +165,10 @@ impl Weight {
     #[must_use]
     pub fn new(backlog: &Backlog, bytes: usize) -> Self {
         backlog.fetch_add(bytes, Relaxed);
-        Self { backlog: Arc::clone(backlog), bytes }
+        Self {
+            backlog: Arc::clone(backlog),
+            bytes,
+        }
     }
 }
 
@@ -157,7 +203,11 @@ impl EventQueue {
     /// # Errors
     /// When the process is out of descriptors.
     pub fn new(limit: usize, driver: Driver) -> io::Result<Self> {
-        Ok(Self { inner: Mutex::default(), wake: Wake::new(driver)?, limit })
+        Ok(Self {
+            inner: Mutex::default(),
+            wake: Wake::new(driver)?,
+            limit,
+        })
     }
 
     /// Readable while events wait.
@@ -194,7 +244,10 @@ impl EventQueue {
         let mut inner = self.lock();
         let count = max.min(inner.events.len());
         let taken: Vec<Event> = inner.events.drain(..count).collect();
-        inner.droppable -= taken.iter().filter(|event| event.what.is_droppable()).count();
+        inner.droppable -= taken
+            .iter()
+            .filter(|event| event.what.is_droppable())
+            .count();
         if inner.events.is_empty() && inner.signalled {
             inner.signalled = false;
             self.wake.reset();
@@ -219,11 +272,19 @@ mod tests {
     use super::*;
 
     fn event(what: What) -> Event {
-        Event { at: Time::ZERO, subject: Subject::Leg(1), what, weight: None }
+        Event {
+            at: Time::ZERO,
+            subject: Subject::Leg(1),
+            what,
+            weight: None,
+        }
     }
 
     fn audio() -> Event {
-        event(What::Audio { pcm16: Vec::new(), position: 0 })
+        event(What::Audio {
+            pcm16: Vec::new(),
+            position: 0,
+        })
     }
 
     #[test]
@@ -232,8 +293,17 @@ mod tests {
         for _ in 0..5 {
             queue.append(&mut vec![audio(), event(What::Drained)]);
         }
-        let kinds: Vec<&str> = queue.drain(100).iter().map(|event| event.what.kind()).collect();
-        assert_eq!(kinds, ["audio", "drained", "audio", "drained", "drained", "drained", "drained"]);
+        let kinds: Vec<&str> = queue
+            .drain(100)
+            .iter()
+            .map(|event| event.what.kind())
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                "audio", "drained", "audio", "drained", "drained", "drained", "drained"
+            ]
+        );
         assert_eq!(queue.dropped(), 3);
         queue.append(&mut vec![audio()]);
         assert_eq!(queue.drain(100).len(), 1, "room again");
@@ -245,7 +315,10 @@ mod tests {
         let backlog = Backlog::default();
         for _ in 0..3 {
             let weight = Some(Weight::new(&backlog, 100));
-            queue.append(&mut vec![Event { weight, ..event(What::Text { text: "x".into() }) }]);
+            queue.append(&mut vec![Event {
+                weight,
+                ..event(What::Text { text: "x".into() })
+            }]);
         }
         assert_eq!(backlog.load(Relaxed), 300);
         drop(queue.drain(2));

@@ -41,11 +41,20 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub fn new() -> Self {
-        Self { send: SendBatch::new(), events: Vec::with_capacity(64), scratch: Vec::with_capacity(4096) }
+        Self {
+            send: SendBatch::new(),
+            events: Vec::with_capacity(64),
+            scratch: Vec::with_capacity(4096),
+        }
     }
 
     pub fn tell(&mut self, at: Time, subject: Subject, what: What) {
-        self.events.push(Event { at, subject, what, weight: None });
+        self.events.push(Event {
+            at,
+            subject,
+            what,
+            weight: None,
+        });
     }
 }
 
@@ -67,7 +76,11 @@ impl Marks {
     fn add(&mut self, wire: Option<u64>, name: &str) -> MarkId {
         self.last += 1;
         let id = MarkId(self.last);
-        self.waiting.push_back(Mark { id, wire, name: name.to_owned() });
+        self.waiting.push_back(Mark {
+            id,
+            wire,
+            name: name.to_owned(),
+        });
         id
     }
 
@@ -83,7 +96,13 @@ impl Marks {
 struct Way(Option<Converter>);
 
 impl Way {
-    fn convert<'a>(&mut self, from: AudioFormat, to: AudioFormat, audio: &'a [u8], out: &'a mut Vec<u8>) -> &'a [u8] {
+    fn convert<'a>(
+        &mut self,
+        from: AudioFormat,
+        to: AudioFormat,
+        audio: &'a [u8],
+        out: &'a mut Vec<u8>,
+    ) -> &'a [u8] {
         if from == to {
             return audio;
         }
@@ -104,7 +123,10 @@ impl Way {
 }
 
 fn line(encoding: Encoding) -> AudioFormat {
-    AudioFormat { encoding, rate: crate::playout::LINE_RATE }
+    AudioFormat {
+        encoding,
+        rate: crate::playout::LINE_RATE,
+    }
 }
 
 /// One leg and what belongs to it.
@@ -147,7 +169,16 @@ pub(super) enum LegInput<'a> {
 impl LegSlot {
     pub fn new(id: u64, index: u32, leg: Leg, sockets: LegSockets) -> Self {
         let claims = ClaimTable::new();
-        Self { id, index, sockets, wire: None, overflow: [0; 2], leg, claims, side: Side::default() }
+        Self {
+            id,
+            index,
+            sockets,
+            wire: None,
+            overflow: [0; 2],
+            leg,
+            claims,
+            side: Side::default(),
+        }
     }
 
     /// The one leg of its sockets.
@@ -160,13 +191,20 @@ impl LegSlot {
     }
 
     /// Handle one input and all that it makes due.
-    pub fn handle(&mut self, now: Time, input: LegInput<'_>, mut wire: Option<&mut WireSlot>, out: &mut Outbox) {
+    pub fn handle(
+        &mut self,
+        now: Time,
+        input: LegInput<'_>,
+        mut wire: Option<&mut WireSlot>,
+        out: &mut Outbox,
+    ) {
         let key = self.key();
         match input {
             LegInput::Timeout => {}
             LegInput::Rtp(source, packet) => {
                 // What is no RTP is the leg's to count.
-                let verdict = Glimpse::of(packet).map(|glimpse| self.claims.receive_rtp(now, source, glimpse));
+                let verdict = Glimpse::of(packet)
+                    .map(|glimpse| self.claims.receive_rtp(now, source, glimpse));
                 match verdict {
                     Some(Verdict::Refused(_) | Verdict::Ended) => self.leg.count_refused(false),
                     verdict => self.with_sink(now, &mut wire, out, |leg, sink| {
@@ -189,7 +227,11 @@ impl LegSlot {
             LegInput::Unreachable(destination) => {
                 if self.side.unreachable != Some(destination) {
                     self.side.unreachable = Some(destination);
-                    out.tell(now, Subject::Leg(self.id), What::Unreachable { destination });
+                    out.tell(
+                        now,
+                        Subject::Leg(self.id),
+                        What::Unreachable { destination },
+                    );
                 }
             }
             LegInput::Command(command) => self.obey(now, command, wire.as_deref_mut(), key, out),
@@ -198,7 +240,9 @@ impl LegSlot {
             if self.leg.next_timeout().is_none_or(|at| at > now) {
                 break;
             }
-            self.with_sink(now, &mut wire, out, |leg, sink| leg.handle_timeout(now, sink));
+            self.with_sink(now, &mut wire, out, |leg, sink| {
+                leg.handle_timeout(now, sink)
+            });
         }
     }
 
@@ -207,7 +251,14 @@ impl LegSlot {
         self.with_sink(now, &mut None, out, |leg, sink| leg.close(now, sink));
     }
 
-    fn obey(&mut self, now: Time, command: LegCommand, wire: Option<&mut WireSlot>, key: LegKey, out: &mut Outbox) {
+    fn obey(
+        &mut self,
+        now: Time,
+        command: LegCommand,
+        wire: Option<&mut WireSlot>,
+        key: LegKey,
+        out: &mut Outbox,
+    ) {
         match command {
             LegCommand::SetRemote(both) => {
                 let (remote, policy) = *both;
@@ -215,7 +266,12 @@ impl LegSlot {
                     self.claims.open(key, policy.clone());
                 }
                 // A collision needs a second leg on these sockets.
-                let _ = self.claims.set_remote(key, remote.rtp, remote.rtcp, remote.payload_type_bits());
+                let _ = self.claims.set_remote(
+                    key,
+                    remote.rtp,
+                    remote.rtcp,
+                    remote.payload_type_bits(),
+                );
                 self.leg.set_policy(policy);
                 self.leg.set_remote(now, &remote);
             }
@@ -243,7 +299,12 @@ impl LegSlot {
         let playout = self.leg.playout();
         let mut converted = Vec::new();
         let to = line(playout.encoding());
-        let audio = self.side.prompt.convert(AudioFormat::pcm16(prompt.rate), to, &prompt.pcm16, &mut converted);
+        let audio = self.side.prompt.convert(
+            AudioFormat::pcm16(prompt.rate),
+            to,
+            &prompt.pcm16,
+            &mut converted,
+        );
         playout.push(now, audio);
         if let Some(name) = &prompt.mark {
             playout.push_mark(self.side.marks.add(None, name));
@@ -265,28 +326,58 @@ impl LegSlot {
 
     /// Drop what has not left; each mark that goes with it is shown to `dropped` and told to Python.
     fn clear(&mut self, now: Time, out: &mut Outbox, mut dropped: impl FnMut(&Mark)) -> Heard {
-        let Side { marks, downlink, prompt, .. } = &mut self.side;
+        let Side {
+            marks,
+            downlink,
+            prompt,
+            ..
+        } = &mut self.side;
         let subject = Subject::Leg(self.id);
         let mut gone = Vec::new();
-        let cleared = self.leg.playout().clear(now, |id| gone.extend(marks.take(id)));
+        let cleared = self
+            .leg
+            .playout()
+            .clear(now, |id| gone.extend(marks.take(id)));
         downlink.reset();
         prompt.reset();
         out.tell(
             now,
             subject,
-            What::Cleared { played_ms: cleared.played_ms, dropped_ms: cleared.dropped_ms },
+            What::Cleared {
+                played_ms: cleared.played_ms,
+                dropped_ms: cleared.dropped_ms,
+            },
         );
         for mark in gone {
             dropped(&mark);
-            out.tell(now, subject, What::Mark { name: mark.name, played: false });
+            out.tell(
+                now,
+                subject,
+                What::Mark {
+                    name: mark.name,
+                    played: false,
+                },
+            );
         }
-        Heard { played_ms: cleared.played_ms, dropped_ms: cleared.dropped_ms }
+        Heard {
+            played_ms: cleared.played_ms,
+            dropped_ms: cleared.dropped_ms,
+        }
     }
 
     /// Agent audio, from the stream or from what waited for the connection.
-    fn push_agent_audio(&mut self, now: Time, from: AudioFormat, audio: &[u8], scratch: &mut Vec<u8>) {
+    fn push_agent_audio(
+        &mut self,
+        now: Time,
+        from: AudioFormat,
+        audio: &[u8],
+        scratch: &mut Vec<u8>,
+    ) {
         let playout = self.leg.playout();
-        let audio = self.side.downlink.convert(from, line(playout.encoding()), audio, scratch);
+        let audio = self
+            .side
+            .downlink
+            .convert(from, line(playout.encoding()), audio, scratch);
         playout.push(now, audio);
     }
 
@@ -319,7 +410,9 @@ impl LegSlot {
         let early = mem::take(&mut wire.early);
         for item in early.items {
             match item {
-                EarlyItem::Audio(audio) => self.push_agent_audio(now, format, &audio, &mut out.scratch),
+                EarlyItem::Audio(audio) => {
+                    self.push_agent_audio(now, format, &audio, &mut out.scratch)
+                }
                 EarlyItem::Mark(name) => {
                     self.push_agent_mark(wire.id, &name);
                 }
@@ -340,8 +433,17 @@ impl LegSlot {
         out: &mut Outbox,
         action: impl FnOnce(&mut Leg, &mut LegGlue<'_>),
     ) {
-        let wire = wire.as_deref_mut().filter(|wire| wire.transport.is_some() && wire.ending.is_none());
-        let mut sink = LegGlue { now, id: self.id, sockets: &self.sockets, side: &mut self.side, wire, out };
+        let wire = wire
+            .as_deref_mut()
+            .filter(|wire| wire.transport.is_some() && wire.ending.is_none());
+        let mut sink = LegGlue {
+            now,
+            id: self.id,
+            sockets: &self.sockets,
+            side: &mut self.side,
+            wire,
+            out,
+        };
         action(&mut self.leg, &mut sink);
     }
 }
@@ -361,17 +463,29 @@ impl LegSink for LegGlue<'_> {
         let from = line(frame.codec);
         if let Some(wire) = &mut self.wire {
             let to = wire.wire.formats().send;
-            let audio = self.side.uplink.convert(from, to, frame.payload, &mut self.out.scratch);
+            let audio = self
+                .side
+                .uplink
+                .convert(from, to, frame.payload, &mut self.out.scratch);
             wire.wire.send_audio(self.now, audio);
             if !frame.filled && !wire.told_caller_audio {
                 wire.told_caller_audio = true;
-                self.out.tell(self.now, Subject::Wire(wire.id), What::FirstCallerAudioSent);
+                self.out
+                    .tell(self.now, Subject::Wire(wire.id), What::FirstCallerAudioSent);
             }
         }
         if self.side.tap {
             let scratch = &mut self.out.scratch;
-            let audio = self.side.tap_way.convert(from, AudioFormat::pcm16(from.rate), frame.payload, scratch);
-            let what = What::Audio { pcm16: audio.to_vec(), position: frame.position };
+            let audio = self.side.tap_way.convert(
+                from,
+                AudioFormat::pcm16(from.rate),
+                frame.payload,
+                scratch,
+            );
+            let what = What::Audio {
+                pcm16: audio.to_vec(),
+                position: frame.position,
+            };
             self.out.tell(self.now, Subject::Leg(self.id), what);
         }
     }
@@ -412,7 +526,9 @@ impl LegSink for LegGlue<'_> {
     }
 
     fn mark(&mut self, mark: MarkId) {
-        let Some(mark) = self.side.marks.take(mark) else { return };
+        let Some(mark) = self.side.marks.take(mark) else {
+            return;
+        };
         let mut weight = None;
         if let Some(wire) = &mut self.wire
             && mark.wire == Some(wire.id)
@@ -420,8 +536,16 @@ impl LegSink for LegGlue<'_> {
             wire.wire.mark_played(&mark.name);
             weight = Some(Weight::new(&wire.backlog, EVENT_WEIGHT + mark.name.len()));
         }
-        let what = What::Mark { name: mark.name, played: true };
-        self.out.events.push(Event { at: self.now, subject: Subject::Leg(self.id), what, weight });
+        let what = What::Mark {
+            name: mark.name,
+            played: true,
+        };
+        self.out.events.push(Event {
+            at: self.now,
+            subject: Subject::Leg(self.id),
+            what,
+            weight,
+        });
     }
 }
 
@@ -454,6 +578,7 @@ pub(super) struct WireSlot {
 
 /// How a wire ended.
 pub(super) struct Ending {
+    pub id: u64,
     pub status: u16,
     pub reason: String,
     pub clean: bool,
@@ -499,12 +624,24 @@ impl WireSlot {
     }
 
     pub fn next_timeout(&self) -> Option<Time> {
-        if self.transport.is_some() { self.wire.next_timeout() } else { self.dial_deadline }
+        if self.transport.is_some() {
+            self.wire.next_timeout()
+        } else {
+            self.dial_deadline
+        }
     }
 
     /// Bytes of the agent.
-    pub fn handle_bytes(&mut self, now: Time, bytes: &[u8], leg: Option<&mut LegSlot>, out: &mut Outbox) {
-        self.with_sink(now, leg, out, |wire, sink| wire.handle_bytes(now, bytes, sink));
+    pub fn handle_bytes(
+        &mut self,
+        now: Time,
+        bytes: &[u8],
+        leg: Option<&mut LegSlot>,
+        out: &mut Outbox,
+    ) {
+        self.with_sink(now, leg, out, |wire, sink| {
+            wire.handle_bytes(now, bytes, sink)
+        });
         if !self.flooded && self.backlog.load(Relaxed) > self.text_limit {
             self.flooded = true;
             self.wire.close(now, 1008, "too many messages");
@@ -545,10 +682,16 @@ impl WireSlot {
 
     /// Write what waits; whether more waits than went is what it is watched for afterwards. An error ends it.
     pub fn flush(&mut self, poller: &mut Poller) -> std::io::Result<()> {
-        let Some(transport) = &mut self.transport else { return Ok(()) };
+        let Some(transport) = &mut self.transport else {
+            return Ok(());
+        };
         loop {
             let bytes = self.wire.outgoing();
-            let result = if bytes.is_empty() { transport.flush().map(|()| 0) } else { transport.write(bytes) };
+            let result = if bytes.is_empty() {
+                transport.flush().map(|()| 0)
+            } else {
+                transport.write(bytes)
+            };
             match result {
                 Ok(0) if bytes.is_empty() => break,
                 Ok(count) => self.wire.sent(count),
@@ -559,8 +702,11 @@ impl WireSlot {
         let wants_write = transport.wants_write() || !self.wire.outgoing().is_empty();
         if wants_write != self.watches_write {
             self.watches_write = wants_write;
-            let interest =
-                if wants_write { offhook_media_sys::Interest::BOTH } else { offhook_media_sys::Interest::READ };
+            let interest = if wants_write {
+                offhook_media_sys::Interest::BOTH
+            } else {
+                offhook_media_sys::Interest::READ
+            };
             poller.change(transport.descriptor(), self.token, interest)?;
         }
         Ok(())
@@ -589,7 +735,12 @@ impl WireGlue<'_> {
 
     fn tell_weighed(&mut self, bytes: usize, what: What) {
         let weight = Some(Weight::new(self.backlog, bytes + EVENT_WEIGHT));
-        self.out.events.push(Event { at: self.now, subject: Subject::Wire(self.id), what, weight });
+        self.out.events.push(Event {
+            at: self.now,
+            subject: Subject::Wire(self.id),
+            what,
+            weight,
+        });
     }
 }
 
@@ -616,7 +767,9 @@ impl WireSink for WireGlue<'_> {
     fn formats(&mut self, formats: Formats) {
         // What waits was said in the format before.
         if self.receive != formats.receive {
-            self.early.items.retain(|item| !matches!(item, EarlyItem::Audio(_)));
+            self.early
+                .items
+                .retain(|item| !matches!(item, EarlyItem::Audio(_)));
             self.early.audio_bytes = 0;
         }
         self.receive = formats.receive;
@@ -633,7 +786,13 @@ impl WireSink for WireGlue<'_> {
         };
         if !kept {
             let detail = "too many marks are waiting; one was dropped".to_owned();
-            self.tell_weighed(0, What::ProtocolError { code: "too_many_marks", detail });
+            self.tell_weighed(
+                0,
+                What::ProtocolError {
+                    code: "too_many_marks",
+                    detail,
+                },
+            );
         }
     }
 
@@ -653,7 +812,10 @@ impl WireSink for WireGlue<'_> {
                     }
                 }
                 self.early.audio_bytes = 0;
-                Heard { played_ms: 0, dropped_ms }
+                Heard {
+                    played_ms: 0,
+                    dropped_ms,
+                }
             }
         }
     }
@@ -663,7 +825,9 @@ impl WireSink for WireGlue<'_> {
             Some(leg) => {
                 leg.leg.send_dtmf(digits);
             }
-            None if self.early.items.len() < EARLY_ITEMS => self.early.items.push(EarlyItem::Dtmf(digits.to_owned())),
+            None if self.early.items.len() < EARLY_ITEMS => {
+                self.early.items.push(EarlyItem::Dtmf(digits.to_owned()))
+            }
             None => {}
         }
     }
@@ -672,28 +836,46 @@ impl WireSink for WireGlue<'_> {
         match &mut self.leg {
             Some(leg) if after_playout => leg.hang_up_after_playout(),
             None if after_playout => self.early.hang_up = true,
-            _ => self.out.tell(self.now, Subject::Leg(self.home), What::HangUpRequested),
+            _ => self
+                .out
+                .tell(self.now, Subject::Leg(self.home), What::HangUpRequested),
         }
     }
 
     fn text(&mut self, message: &str) {
         if !self.flooded {
-            self.tell_weighed(message.len(), What::Text { text: message.to_owned() });
+            self.tell_weighed(
+                message.len(),
+                What::Text {
+                    text: message.to_owned(),
+                },
+            );
         }
     }
 
     fn garbage(&mut self, garbage: Garbage) {
-        let what = What::ProtocolError { code: garbage.code(), detail: garbage.to_string() };
+        let what = What::ProtocolError {
+            code: garbage.code(),
+            detail: garbage.to_string(),
+        };
         self.tell_weighed(0, what);
     }
 
     fn wrong_dialect(&mut self, dialect: &str) {
-        self.tell(What::ProtocolError { code: "wrong_dialect", detail: dialect.to_owned() });
+        self.tell(What::ProtocolError {
+            code: "wrong_dialect",
+            detail: dialect.to_owned(),
+        });
     }
 
     fn closed(&mut self, close: WireClose<'_>) {
-        let code = if self.flooded { Some("flood") } else { close.cause.code() };
+        let code = if self.flooded {
+            Some("flood")
+        } else {
+            close.cause.code()
+        };
         *self.ending = Some(Ending {
+            id: self.id,
             status: close.status,
             reason: close.reason.to_owned(),
             clean: close.clean,

@@ -23,7 +23,12 @@ impl Pace {
     /// Begin unhurried.
     #[must_use]
     pub fn new(now_ns: u64) -> Self {
-        Self { window_start: now_ns, turns: 0, work: 0, busy: false }
+        Self {
+            window_start: now_ns,
+            turns: 0,
+            work: 0,
+            busy: false,
+        }
     }
 
     /// A turn is over that had `work` packets and timers to handle.
@@ -32,9 +37,18 @@ impl Pace {
         self.work += work;
         if now_ns.saturating_sub(self.window_start) >= WINDOW_NS {
             // While busy the turns are few by design, so the work says whether it is still worth it.
-            let measure = if self.busy { self.work } else { self.turns.min(self.work) };
+            let measure = if self.busy {
+                self.work
+            } else {
+                self.turns.min(self.work)
+            };
             self.busy = measure > BUSY_WAKEUPS;
-            *self = Self { window_start: now_ns, turns: 0, work: 0, busy: self.busy };
+            *self = Self {
+                window_start: now_ns,
+                turns: 0,
+                work: 0,
+                busy: self.busy,
+            };
         }
     }
 
@@ -64,9 +78,16 @@ mod tests {
         let now = run(&mut pace, 0, 5_000_000, 1);
         assert_eq!(pace.sleep_until(now), None, "200 packets a second");
         let now = run(&mut pace, now, 100_000, 1);
-        assert_eq!(pace.sleep_until(now), Some((now / TICK_NS + 1) * TICK_NS), "10,000 a second");
+        assert_eq!(
+            pace.sleep_until(now),
+            Some((now / TICK_NS + 1) * TICK_NS),
+            "10,000 a second"
+        );
         let now = run(&mut pace, now, TICK_NS, 10);
-        assert!(pace.sleep_until(now).is_some(), "gathered: 1,000 turns of 10 packets");
+        assert!(
+            pace.sleep_until(now).is_some(),
+            "gathered: 1,000 turns of 10 packets"
+        );
         let now = run(&mut pace, now, TICK_NS, 0);
         assert_eq!(pace.sleep_until(now), None, "the calls have ended");
     }

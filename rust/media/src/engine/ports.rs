@@ -89,7 +89,13 @@ impl PortAllocator {
     /// An allocator over a range.
     #[must_use]
     pub fn new(range: PortRange, quarantine_ns: u64, options: UdpOptions, driver: Driver) -> Self {
-        Self { range, quarantine_ns, options, driver, hosts: HashMap::new() }
+        Self {
+            range,
+            quarantine_ns,
+            options,
+            driver,
+            hosts: HashMap::new(),
+        }
     }
 
     /// Bind a pair on `address`.
@@ -115,7 +121,12 @@ impl PortAllocator {
                 }
                 Pair::Free | Pair::Quarantined { .. } => {}
             }
-            match bind_pair(address, self.range.rtp_port(index), self.options, self.driver) {
+            match bind_pair(
+                address,
+                self.range.rtp_port(index),
+                self.options,
+                self.driver,
+            ) {
                 Ok(sockets) => {
                     host.pairs[index] = Pair::InUse;
                     host.in_use += 1;
@@ -126,15 +137,23 @@ impl PortAllocator {
                 Err(error) => return Err(PortError::Address(error)),
             }
         }
-        Err(PortError::Exhausted { in_use: host.in_use, quarantined, taken })
+        Err(PortError::Exhausted {
+            in_use: host.in_use,
+            quarantined,
+            taken,
+        })
     }
 
     /// Take back the ports of a leg whose sockets are closed or about to be.
     pub fn release(&mut self, address: SocketAddr, now_ns: u64) {
-        let Some(host) = self.hosts.get_mut(&address.ip()) else { return };
+        let Some(host) = self.hosts.get_mut(&address.ip()) else {
+            return;
+        };
         let index = usize::from(address.port() - self.range.rtp_port(0)) / 2;
         if let Some(pair @ Pair::InUse) = host.pairs.get_mut(index) {
-            *pair = Pair::Quarantined { until_ns: now_ns + self.quarantine_ns };
+            *pair = Pair::Quarantined {
+                until_ns: now_ns + self.quarantine_ns,
+            };
             host.in_use -= 1;
         }
     }
@@ -148,16 +167,29 @@ impl PortAllocator {
     /// Pairs that rest.
     #[must_use]
     pub fn quarantined(&self, now_ns: u64) -> usize {
-        let rests = |pair: &&Pair| matches!(pair, Pair::Quarantined { until_ns } if *until_ns > now_ns);
-        self.hosts.values().map(|host| host.pairs.iter().filter(rests).count()).sum()
+        let rests =
+            |pair: &&Pair| matches!(pair, Pair::Quarantined { until_ns } if *until_ns > now_ns);
+        self.hosts
+            .values()
+            .map(|host| host.pairs.iter().filter(rests).count())
+            .sum()
     }
 }
 
-fn bind_pair(address: IpAddr, port: u16, options: UdpOptions, driver: Driver) -> io::Result<LegSockets> {
+fn bind_pair(
+    address: IpAddr,
+    port: u16,
+    options: UdpOptions,
+    driver: Driver,
+) -> io::Result<LegSockets> {
     let rtp = UdpSocket::bind(SocketAddr::new(address, port), options, driver)?;
     let rtcp = UdpSocket::bind(SocketAddr::new(address, port + 1), options, driver)?;
     let address = rtp.local_address()?;
-    Ok(LegSockets { rtp: Arc::new(rtp), rtcp: Arc::new(rtcp), address })
+    Ok(LegSockets {
+        rtp: Arc::new(rtp),
+        rtcp: Arc::new(rtcp),
+        address,
+    })
 }
 
 #[cfg(test)]
@@ -170,16 +202,31 @@ mod tests {
 
     /// A range that no other test of this crate uses.
     fn allocator(min: u16, max: u16) -> PortAllocator {
-        let options = UdpOptions { receive_buffer: 65536, dscp: 46 };
+        let options = UdpOptions {
+            receive_buffer: 65536,
+            dscp: 46,
+        };
         PortAllocator::new(PortRange { min, max }, 2 * SECOND, options, Driver::pick())
     }
 
     #[test]
     fn a_range_holds_whole_pairs_only() {
-        for (min, max, pairs) in [(40000, 40015, 8), (40001, 40015, 7), (40000, 40014, 7), (40000, 40000, 0)] {
+        for (min, max, pairs) in [
+            (40000, 40015, 8),
+            (40001, 40015, 7),
+            (40000, 40014, 7),
+            (40000, 40000, 0),
+        ] {
             assert_eq!(PortRange { min, max }.pairs(), pairs, "{min}-{max}");
         }
-        assert_eq!(PortRange { min: 65534, max: 65535 }.pairs(), 1);
+        assert_eq!(
+            PortRange {
+                min: 65534,
+                max: 65535
+            }
+            .pairs(),
+            1
+        );
     }
 
     #[test]
@@ -187,23 +234,35 @@ mod tests {
         let mut ports = allocator(23_001, 23_010);
         let leg = ports.open(LOOPBACK, 0).expect("a pair");
         assert_eq!(leg.address.port() % 2, 0);
-        assert_eq!(leg.rtcp.local_address().expect("bound").port(), leg.address.port() + 1);
+        assert_eq!(
+            leg.rtcp.local_address().expect("bound").port(),
+            leg.address.port() + 1
+        );
     }
 
     #[test]
     fn exhaustion_says_what_holds_the_pairs_and_a_freed_pair_rests() {
         let mut ports = allocator(23_020, 23_025);
         let other = std::net::UdpSocket::bind("127.0.0.1:23023").expect("free");
-        let legs: Vec<_> = (0..2).map(|_| ports.open(LOOPBACK, 0).expect("a pair")).collect();
+        let legs: Vec<_> = (0..2)
+            .map(|_| ports.open(LOOPBACK, 0).expect("a pair"))
+            .collect();
         ports.release(legs[0].address, SECOND);
         drop(legs);
-        let Err(PortError::Exhausted { in_use: 1, quarantined: 1, taken: 1 }) = ports.open(LOOPBACK, SECOND) else {
+        let Err(PortError::Exhausted {
+            in_use: 1,
+            quarantined: 1,
+            taken: 1,
+        }) = ports.open(LOOPBACK, SECOND)
+        else {
             panic!("one leg, one resting pair and one foreign socket fill the range");
         };
         assert_eq!(ports.quarantined(SECOND), 1);
         ports.open(LOOPBACK, 3 * SECOND).expect("rested");
         drop(other);
-        ports.open(LOOPBACK, 3 * SECOND).expect("the other process has gone");
+        ports
+            .open(LOOPBACK, 3 * SECOND)
+            .expect("the other process has gone");
     }
 
     #[test]
@@ -213,8 +272,15 @@ mod tests {
         ports.release(first, 0);
         ports.release(first, 10 * SECOND);
         let second = ports.open(LOOPBACK, 5 * SECOND).expect("a pair").address;
-        assert_ne!(first, second, "the pair that has rested longest comes first");
-        assert_eq!(ports.quarantined(5 * SECOND), 0, "a second release changes nothing");
+        assert_ne!(
+            first, second,
+            "the pair that has rested longest comes first"
+        );
+        assert_eq!(
+            ports.quarantined(5 * SECOND),
+            0,
+            "a second release changes nothing"
+        );
     }
 
     #[test]

@@ -48,7 +48,13 @@ impl TimerWheel {
     pub fn arm(&mut self, owner: u32, deadline_ns: Option<u64>) {
         let index = owner as usize;
         if index >= self.deadlines.len() {
-            self.deadlines.resize(index + 1, Deadline { wanted: NEVER, entered: NEVER });
+            self.deadlines.resize(
+                index + 1,
+                Deadline {
+                    wanted: NEVER,
+                    entered: NEVER,
+                },
+            );
         }
         let wanted = deadline_ns.map_or(NEVER, |ns| ns.div_ceil(TICK_NS).max(self.cursor));
         self.deadlines[index].wanted = wanted;
@@ -183,7 +189,10 @@ mod tests {
         for owner in 0..100 {
             wheel.arm(owner, Some(u64::from(owner) * 15 * MS));
         }
-        assert_eq!(fire(&mut wheel, 50_000 * MS), (0..100).collect::<Vec<u32>>());
+        assert_eq!(
+            fire(&mut wheel, 50_000 * MS),
+            (0..100).collect::<Vec<u32>>()
+        );
     }
 
     proptest! {

@@ -32,12 +32,20 @@ impl Transport {
         &self.stream
     }
 
+    /// Whether bytes may wait that the descriptor doesn't tell of.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Read what is there; 0 is the end of the stream.
     ///
     /// # Errors
     /// `WouldBlock` when nothing is there yet; else the connection is lost.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let Some(tls) = &mut self.tls else { return retry(|| self.stream.read(buffer)) };
+        let Some(tls) = &mut self.tls else {
+            return retry(|| self.stream.read(buffer));
+        };
         loop {
             match tls.reader().read(buffer) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -47,7 +55,8 @@ impl Transport {
             }
             // At the end of the stream this reads nothing, and the reader above tells it.
             retry(|| tls.read_tls(&mut self.stream))?;
-            tls.process_new_packets().map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+            tls.process_new_packets()
+                .map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
         }
     }
 

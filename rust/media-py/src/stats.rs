@@ -1,0 +1,169 @@
+//! Snapshots of counters, with one attribute each.
+
+use std::collections::BTreeMap;
+
+use offhook_media::engine;
+use offhook_media::stats::LegSnapshot;
+use offhook_media::wire;
+use pyo3::prelude::*;
+
+macro_rules! leg_counters {
+    ($($name:ident)*) => {
+        /// Counters of one leg since it was opened.
+        #[pyclass(frozen, get_all, module = "offhook._media")]
+        pub(crate) struct MediaStats { $($name: u64,)* }
+
+        impl From<LegSnapshot> for MediaStats {
+            fn from(snapshot: LegSnapshot) -> Self {
+                Self { $($name: snapshot.$name,)* }
+            }
+        }
+
+        #[pymethods]
+        impl MediaStats {
+            fn as_dict(&self) -> BTreeMap<&'static str, u64> {
+                BTreeMap::from([$((stringify!($name), self.$name),)*])
+            }
+        }
+    };
+}
+
+macro_rules! wire_counters {
+    ($($name:ident)*) => {
+        /// Counters of one wire since it was opened.
+        #[pyclass(frozen, get_all, module = "offhook._media")]
+        pub(crate) struct WireStats { $($name: u64,)* }
+
+        impl From<&wire::WireStats> for WireStats {
+            fn from(stats: &wire::WireStats) -> Self {
+                Self { $($name: stats.$name.get(),)* }
+            }
+        }
+
+        #[pymethods]
+        impl WireStats {
+            fn as_dict(&self) -> BTreeMap<&'static str, u64> {
+                BTreeMap::from([$((stringify!($name), self.$name),)*])
+            }
+        }
+    };
+}
+
+leg_counters! {
+    received_packets
+    received_bytes
+    received_lost
+    received_duplicates
+    received_reordered
+    received_late
+    received_jitter_us
+    received_wrong_payload_type
+    received_wrong_source
+    received_malformed
+    received_wrong_ssrc
+    received_ssrc_changes
+    received_source_changes
+    received_jumps
+    received_while_held
+    received_comfort_noise
+    filled_frames
+    skipped_frames
+    received_digits
+    received_bad_events
+    sent_packets
+    sent_bytes
+    sent_audio_packets
+    sent_silence_packets
+    sent_event_packets
+    sent_digits
+    dropped_digits
+    unsent_packets
+    playout_underruns
+    playout_dropped_bytes
+    playout_trimmed_frames
+    playout_peak_bytes
+    playout_cushion_us
+    sent_late_packets
+    rtcp_received
+    rtcp_refused
+    rtcp_byes
+    rtcp_sent
+    round_trip_us
+    remote_lost
+    remote_fraction_lost
+    remote_jitter_us
+    last_received_ms
+    last_sent_ms
+}
+
+wire_counters! {
+    sent_messages
+    sent_bytes
+    sent_audio_us
+    sent_dropped_us
+    sent_dropped_messages
+    received_messages
+    received_bytes
+    received_audio_us
+    received_dropped_us
+    received_flood
+    received_garbage
+    received_texts
+    received_marks
+    received_clears
+    sent_pings
+    received_pongs
+}
+
+/// Counters of the whole engine and its gauges.
+#[pyclass(frozen, get_all, module = "offhook._media")]
+pub(crate) struct EngineStats {
+    legs: usize,
+    wires: usize,
+    leg_capacity: usize,
+    ports_quarantined: usize,
+    events_dropped: u64,
+    receive_overflow: u64,
+    receive_buffer: usize,
+    send_errors: u64,
+    icmp_errors: u64,
+    internal_errors: u64,
+    late_turns: u64,
+    driver: &'static str,
+    threads: usize,
+}
+
+impl From<engine::EngineStats> for EngineStats {
+    fn from(stats: engine::EngineStats) -> Self {
+        let engine::EngineStats {
+            legs,
+            wires,
+            leg_capacity,
+            ports_quarantined,
+            events_dropped,
+            receive_overflow,
+            receive_buffer,
+            send_errors,
+            icmp_errors,
+            internal_errors,
+            late_turns,
+            driver,
+            threads,
+        } = stats;
+        Self {
+            legs,
+            wires,
+            leg_capacity,
+            ports_quarantined,
+            events_dropped,
+            receive_overflow,
+            receive_buffer,
+            send_errors,
+            icmp_errors,
+            internal_errors,
+            late_turns,
+            driver,
+            threads,
+        }
+    }
+}
