@@ -67,7 +67,7 @@ pub struct Engine {
     workers: Vec<Arc<Thread>>,
     joins: Mutex<Vec<JoinHandle<()>>>,
     dials: DialPool,
-    random: Box<dyn Fn(&mut [u8]) -> io::Result<()> + Send + Sync>,
+    random: &'static dyn SecureRandom,
     dialects: Mutex<Vec<(String, Arc<Dialect>)>>,
     next_id: AtomicU64,
     closed: AtomicBool,
@@ -237,19 +237,13 @@ impl Engine {
             }));
         }
         let provider = rustls::crypto::ring::default_provider();
-        let source: &'static dyn SecureRandom = provider.secure_random;
-        let random = move |bytes: &mut [u8]| {
-            source
-                .fill(bytes)
-                .map_err(|_| io::Error::other("the system has no randomness"))
-        };
         Ok(Self {
             dials: DialPool::new(settings.dial_threads, settings.dial_queue),
             shared,
             settings,
             workers,
             joins: Mutex::new(joins),
-            random: Box::new(random),
+            random: provider.secure_random,
             dialects: Mutex::default(),
             next_id: AtomicU64::new(1),
             closed: AtomicBool::new(false),
@@ -506,10 +500,12 @@ impl Engine {
 
     fn random_bytes<const N: usize>(&self) -> Result<[u8; N], MediaError> {
         let mut bytes = [0; N];
-        (self.random)(&mut bytes).map_err(|error| MediaError::System {
-            doing: "asking for randomness",
-            error,
-        })?;
+        self.random
+            .fill(&mut bytes)
+            .map_err(|_| MediaError::System {
+                doing: "asking for randomness",
+                error: io::Error::other("the system has none"),
+            })?;
         Ok(bytes)
     }
 
@@ -676,7 +672,7 @@ impl LegHandle {
                 "rate: 8000, 16000, 24000 or 48000".to_owned(),
             ));
         }
-        if pcm16.len() % 2 != 0 {
+        if !pcm16.len().is_multiple_of(2) {
             return Err(MediaError::BadConfig(
                 "pcm16: a sample has two bytes".to_owned(),
             ));
@@ -785,5 +781,135 @@ impl WireHandle {
 impl Drop for WireHandle {
     fn drop(&mut self) {
         self.close(1000, "");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+    use std::time::Instant;
+
+    use crate::codec::Encoding;
+
+    fn engine(min: u16, max: u16) -> Engine {
+        Engine::new(EngineSettings {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ports: PortRange { min, max },
+            threads: 1,
+            quarantine: Duration::ZERO,
+            dscp: 46,
+            receive_buffer: 65536,
+            max_legs: 10,
+            max_wires: 10,
+            event_limit: 100,
+            dial_threads: 2,
+            dial_queue: 4,
+        })
+        .expect("an engine")
+    }
+
+    fn open(engine: &Engine) -> LegHandle {
+        let settings = LegSettings {
+            address: None,
+            playout_limit: Duration::from_secs(60),
+            media_timeout: None,
+            cname: String::new(),
+        };
+        engine.open_leg(&settings, None).expect("a leg")
+    }
+
+    fn answer(leg: &LegHandle) -> UdpSocket {
+        let peer = UdpSocket::bind("127.0.0.1:0").expect("bound");
+        peer.set_read_timeout(Some(Duration::from_secs(5)))
+            .expect("set");
+        let remote = RemoteMedia {
+            rtp: Some(peer.local_addr().expect("bound")),
+            rtcp: None,
+            codec: Encoding::Pcmu,
+            payload_type: 0,
+            receive_types: vec![(0, Encoding::Pcmu)],
+            dtmf_send: None,
+            dtmf_receive: None,
+            comfort_noise: None,
+            ptime_ms: 20,
+            send: true,
+            receive: true,
+            hold: false,
+        };
+        let policy = Policy {
+            signalling: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            media_allow: Vec::new(),
+            nat: false,
+            loopback: true,
+        };
+        leg.set_remote(remote, policy).expect("taken");
+        leg.start(None).expect("taken");
+        peer
+    }
+
+    fn wait_for(engine: &Engine, kind: &str) -> Event {
+        let until = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < until {
+            if let Some(event) = engine
+                .drain_events(100)
+                .into_iter()
+                .find(|event| event.what.kind() == kind)
+            {
+                return event;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        panic!("no {kind} came");
+    }
+
+    #[test]
+    fn a_panic_in_one_call_ends_that_call_only() {
+        let engine = engine(23_100, 23_119);
+        let (broken, other) = (open(&engine), open(&engine));
+        let (_deaf, peer) = (answer(&broken), answer(&other));
+        broken.send(LegCommand::Panic).expect("taken");
+        let event = wait_for(&engine, "internal_error");
+        assert_eq!(event.subject, Subject::Leg(broken.id()));
+        let mut packet = [0; 200];
+        for _ in 0..10 {
+            assert_eq!(peer.recv(&mut packet).expect("RTP goes on"), 172);
+        }
+        let stats = engine.stats();
+        assert_eq!((stats.legs, stats.internal_errors), (1, 1));
+        broken.close();
+        engine
+            .open_leg(
+                &LegSettings {
+                    address: None,
+                    playout_limit: Duration::from_secs(1),
+                    media_timeout: None,
+                    cname: String::new(),
+                },
+                Some(&other),
+            )
+            .expect("the thread is alive");
+    }
+
+    #[test]
+    fn closing_the_engine_ends_legs_and_frees_their_ports() {
+        let engine = engine(23_120, 23_121);
+        let leg = open(&engine);
+        let address = leg.local_address();
+        engine.close();
+        UdpSocket::bind(address).expect("the port is free");
+        assert!(matches!(
+            engine.open_leg(
+                &LegSettings {
+                    address: None,
+                    playout_limit: Duration::from_secs(1),
+                    media_timeout: None,
+                    cname: String::new()
+                },
+                None,
+            ),
+            Err(MediaError::Closed)
+        ));
+        leg.drain().expect("ignored");
     }
 }

@@ -133,6 +133,7 @@ mod tests {
     use proptest::prelude::*;
 
     const MS: u64 = 1_000_000;
+    const NOBODY: [u32; 0] = [];
 
     fn fire(wheel: &mut TimerWheel, now: u64) -> Vec<u32> {
         let mut due = Vec::new();
@@ -146,10 +147,10 @@ mod tests {
         let mut wheel = TimerWheel::new(0);
         wheel.arm(3, Some(20 * MS + 1));
         assert_eq!(wheel.next(), Some(21 * MS));
-        assert_eq!(fire(&mut wheel, 20 * MS + 999_999), []);
+        assert_eq!(fire(&mut wheel, 20 * MS + 999_999), NOBODY);
         assert_eq!(fire(&mut wheel, 21 * MS), [3]);
         assert_eq!(wheel.next(), None);
-        assert_eq!(fire(&mut wheel, 60 * MS), []);
+        assert_eq!(fire(&mut wheel, 60 * MS), NOBODY);
     }
 
     #[test]
@@ -157,13 +158,13 @@ mod tests {
         let mut wheel = TimerWheel::new(0);
         wheel.arm(1, Some(10 * MS));
         wheel.arm(1, Some(30 * MS));
-        assert_eq!(fire(&mut wheel, 10 * MS), [], "put off");
+        assert_eq!(fire(&mut wheel, 10 * MS), NOBODY, "put off");
         wheel.arm(1, Some(20 * MS));
         assert_eq!(fire(&mut wheel, 25 * MS), [1]);
-        assert_eq!(fire(&mut wheel, 40 * MS), []);
+        assert_eq!(fire(&mut wheel, 40 * MS), NOBODY);
         wheel.arm(1, Some(50 * MS));
         wheel.arm(1, None);
-        assert_eq!(fire(&mut wheel, 60 * MS), []);
+        assert_eq!(fire(&mut wheel, 60 * MS), NOBODY);
     }
 
     #[test]
@@ -171,7 +172,7 @@ mod tests {
         let mut wheel = TimerWheel::new(0);
         wheel.arm(1, Some(60_000 * MS));
         let mut turns = 0;
-        let mut now = 0;
+        let mut now;
         loop {
             now = wheel.next().expect("armed");
             turns += 1;
