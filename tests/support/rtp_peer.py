@@ -75,9 +75,9 @@ class RtpPeer:
             await asyncio.sleep(0.02)
         self.timestamp += 640
 
-    async def until(self, condition: Callable[["RtpPeer"], bool], timeout: float = 5.0) -> None:
+    async def until(self, condition: Callable[["RtpPeer"], bool], within: float = 5.0) -> None:
         """Wait for packets until `condition(self)` holds."""
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(within):
             while not condition(self):
                 self._changed.clear()
                 await self._changed.wait()

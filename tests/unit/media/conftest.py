@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
+from tests.support.rtp_peer import RtpPeer
 
 from offhook._media import EngineConfig, LegConfig, MediaEvent, RemoteMedia, WireConfig
 from offhook.media.leg import RtpLeg
 from offhook.media.plane import MediaPlane
 from offhook.media.wire import Wire
-from tests.support.rtp_peer import RtpPeer
 
 # Each engine has a range of its own, since ports of the one before may still rest.
 _RANGES = itertools.cycle(range(24000, 30000, 40))
@@ -43,8 +43,8 @@ class Events:
     def of(self, kind: str) -> list[MediaEvent]:
         return [event for event in self.told if event.kind == kind]
 
-    async def wait(self, kind: str, count: int = 1, timeout: float = 5.0) -> MediaEvent:
-        async with asyncio.timeout(timeout):
+    async def wait(self, kind: str, count: int = 1, within: float = 5.0) -> MediaEvent:
+        async with asyncio.timeout(within):
             while len(self.of(kind)) < count:
                 self._changed.clear()
                 await self._changed.wait()
