@@ -18,7 +18,10 @@ Counters = Mapping[str, int | float | str | None]
 """What a component counts, by name; values that are no numbers are left out."""
 
 LABELS_LIMIT = 64
-"""So many different rules and counters get a time series of their own; further ones are `other`."""
+"""So many different rules get a time series of their own; further ones are `other`."""
+
+COUNTERS_LIMIT = 256
+"""So many counters of one component are exported, in the order of their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +215,7 @@ class _Watched(Collector):
     def collect(self) -> Iterable[Metric]:
         family = self._family()
         numbers = [(name, value) for name, value in self._read().items() if isinstance(value, int | float)]
-        for name, value in sorted(numbers)[:LABELS_LIMIT]:
+        for name, value in sorted(numbers)[:COUNTERS_LIMIT]:
             family.add_metric([name], value)
         return [family]
 

@@ -70,7 +70,11 @@ class Timeline:
         return (*self._first, *self._last)
 
     def add(self, kind: Kind, at: float, **fields: Any) -> Entry:
-        """Add an entry at `at` (monotonic seconds). Fields hold what JSON can; texts are cut at 8,192 characters."""
+        """Add an entry at `at` (monotonic seconds). Fields hold what JSON can; texts are cut at 8,192 characters.
+
+        `note` says it in words. `direction` makes an arrow of an agent's entry: "out" to the agent, "in" from it.
+        Further fields stand behind the note; those that end in `_ms` are milliseconds.
+        """
         if self.started is None:
             self.started = at
         entry = Entry(self._offset_ms(at), kind, {name: _plain(value) for name, value in fields.items()})

@@ -357,7 +357,8 @@ class _Reader:
                     raise self._past("max_attributes", f"over {self._limits.max_attributes} attributes", offset)
                 name, colon, text = value.partition(":")
                 # Names are case-sensitive by the RFC, but `a=SendRecv` and `a=RTPMAP` are out there.
-                section.attributes.append(Attribute(name.strip().lower(), text.strip() if colon else None))
+                if name := name.strip(" \t").lower():
+                    section.attributes.append(Attribute(name, text.strip(" \t") if colon else None))
             case b"c":
                 # The last c= of a section counts for nothing, the first does: one stream, one address.
                 section.connection = section.connection or self._connection(value, offset)

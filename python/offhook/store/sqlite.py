@@ -288,6 +288,7 @@ class CallStore:
                         end_at=end_at,
                         end_detail="The end is the last moment at which the process is known to have lived.",
                         billable_seconds=billable_seconds(row.answer_at, end_at),
+                        sip_status=None if row.answer_at is None else 200,
                     )
                 )
                 crashed += 1
@@ -488,11 +489,17 @@ class SqliteReader:
     def _open(self) -> Engine:
         if self._engine is not None:
             return self._engine
-        if not self._path.exists():
+        if not os.path.exists(self._path):
             raise StoreError(
                 f"there is no database at {self._path}",
                 hint="it is made when the gateway first runs; if that runs elsewhere, name its configuration file",
                 code="store_missing",
+            )
+        if not os.access(self._path, os.R_OK):
+            raise StoreError(
+                f"the database {self._path} may not be read by this user",
+                hint="run this as the user that the gateway runs as",
+                code="store_not_readable",
             )
         engine = _engine(self._path, read_only=True)
         try:

@@ -153,3 +153,35 @@ def test_rtcp_mux_is_not_answered() -> None:
     result = answer(description("m=audio 4000 RTP/AVP 0", "a=rtcp-mux"), LOCAL)
     assert b"rtcp-mux" not in bytes(result.description)
     assert any("rtcp-mux" in note for note in result.notes)
+
+
+@pytest.mark.rfc(3605, "2.1")
+@pytest.mark.parametrize(
+    ("attribute", "expected"),
+    [
+        ("a=rtcp:53020", ("192.0.2.1", 53_020)),
+        ("a=rtcp:53020 IN IP4 192.0.2.77", ("192.0.2.77", 53_020)),
+        ("a=rtcp:53020 IN IP6 2001:db8::77", ("2001:db8::77", 53_020)),
+        ("a=ptime:20", ("192.0.2.1", 4001)),
+    ],
+)
+def test_where_rtcp_goes(attribute: str, expected: tuple[str, int]) -> None:
+    audio = answer(description("m=audio 4000 RTP/AVP 0", attribute), LOCAL).audio
+    assert audio is not None
+    assert audio.remote_rtcp == expected
+
+
+@pytest.mark.rfc(3551, "6")
+def test_static_types_without_an_rtpmap() -> None:
+    audio = answer(description("m=audio 4000 RTP/AVP 18 9 8"), LOCAL).audio
+    assert audio is not None
+    assert (audio.codec, audio.payload_type) == ("PCMA", 8)
+
+
+@pytest.mark.rfc(3551, "4.2")
+@pytest.mark.parametrize("ptime", [10, 20, 30, 40, 60])
+def test_the_packet_time_that_the_peer_asks_for(ptime: int) -> None:
+    result = answer(description("m=audio 4000 RTP/AVP 0", f"a=ptime:{ptime}"), LOCAL)
+    assert result.audio is not None
+    assert result.audio.ptime == ptime
+    assert f"a=ptime:{ptime}\r\n".encode() in bytes(result.description)

@@ -1,7 +1,7 @@
 """The reader takes what peers write, refuses what would cost us, and the writer writes one form."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from offhook.errors import LocalProtocolError, RemoteProtocolError
@@ -197,6 +197,8 @@ LINES = st.lists(
 
 
 @given(LINES)
+@example([b"a=\x0b"])
+@example([b"a=: x", b"a=:"])
 def test_what_was_read_is_written_and_read_again_the_same(lines: list[bytes]) -> None:
     body = b"\r\n".join([b"v=0", *lines])
     try:

@@ -207,6 +207,24 @@ def test_a_full_disk_blocks_nobody_and_nothing_is_lost_when_it_has_room_again(
         assert len(store.calls()) == 21
 
 
+def test_a_file_that_may_not_grow_any_more(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with SQLite's own refusal."""
+    monkeypatch.setattr(sqlite, "FIRST_RETRY_SECONDS", 0.001)
+    with CallStore(url) as store:
+        assert store._engine is not None
+        with store._engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count=20")
+        store.finish(call("big", end_at=2), os.urandom(200_000))
+        assert not store.flush(0.1)
+        assert store.stats().last_error == "database or disk is full"
+        store.begin(call("later"))
+        with store._engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count=10000")
+        assert store.flush()
+        assert {record.call_id for record in store.calls()} == {"big", "later"}
+        assert store.stats().dropped == 0
+
+
 def test_closing_on_a_full_disk_ends_in_time_and_says_so(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store = CallStore(url)
     store.open()
@@ -286,6 +304,14 @@ def test_a_directory_without_rights(tmp_path: Path) -> None:
     assert caught.value.code == "store_not_writable"
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everywhere")
+def test_a_file_of_another_user(store: CallStore, url: str, tmp_path: Path) -> None:
+    (tmp_path / "data" / "offhook.db").chmod(0)
+    with pytest.raises(StoreError) as caught:
+        SqliteReader(url).calls()
+    assert caught.value.code == "store_not_readable"
+
+
 def test_a_parent_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError) as caught:
@@ -341,5 +367,6 @@ def test_calls_left_open_by_kill_9_are_closed_at_the_next_start(url: str) -> Non
         record = found[CallId(name)]
         assert (record.end_reason, record.fault, record.end_at) == ("gateway_crashed", "offhook", 65_000)
     assert found[CallId("talking")].billable_seconds == 15
+    assert (found[CallId("talking")].sip_status, found[CallId("ringing")].sip_status) == (200, None)
     assert found[CallId("ringing")].billable_seconds == 0
     assert found[CallId("done")].end_reason == "caller_hung_up"
