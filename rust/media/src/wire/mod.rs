@@ -1143,9 +1143,10 @@ impl Core {
         self.marks = marks;
     }
 
-    /// Queue a message that must arrive.
+    /// Queue a message that must arrive. Once there are too many of them the wire ends at its next timeout, which is
+    /// due at once, and no more are taken until then.
     fn control(&mut self, opcode: Opcode, payload: &[u8]) {
-        if self.state != State::Open {
+        if self.state != State::Open || self.too_slow {
             return;
         }
         let mask = self.masks.next_mask();
