@@ -4,8 +4,10 @@
 const HALF_TAPS: usize = 16;
 /// Shape of the Kaiser window: about 70 dB of stop band.
 const KAISER_BETA: f64 = 7.0;
-/// Lanes summed side by side, so that the compiler may use vector registers.
+/// Filters come in multiples of this many taps, so that vector registers leave no remainder.
 const LANES: usize = 8;
+/// The coefficient that passes a sample unchanged.
+const UNITY: i32 = 1 << 14;
 /// Input samples taken in one go; bounds the history buffer.
 const BLOCK: usize = 960;
 
@@ -18,10 +20,10 @@ pub struct Resampler {
     up: usize,
     down: usize,
     /// `up` filters of `taps` coefficients each.
-    phases: Box<[f32]>,
+    phases: Box<[i16]>,
     taps: usize,
     /// The last `taps - 1` samples, then those not used up yet.
-    history: Vec<f32>,
+    history: Vec<i16>,
     /// Which of the `up` instants between two inputs comes next, counted from the first unused input.
     phase: usize,
 }
@@ -41,7 +43,7 @@ impl Resampler {
         let cutoff = 1.0 / up.max(down) as f64;
         let centre = (taps * up) as f64 / 2.0;
         let half_width = (span * up) as f64 / 2.0;
-        let mut phases = vec![0.0f32; up * taps].into_boxed_slice();
+        let mut phases = vec![0i16; up * taps].into_boxed_slice();
         for phase in 0..up {
             let coefficients = &mut phases[phase * taps..(phase + 1) * taps];
             let mut sum = 0.0;
@@ -56,8 +58,15 @@ impl Resampler {
                 .collect();
             // Each phase passes direct current unchanged, or a constant would come out as a tone.
             for (coefficient, value) in coefficients.iter_mut().zip(ideal) {
-                *coefficient = (value / sum) as f32;
+                *coefficient = (value / sum * f64::from(UNITY)).round() as i16;
             }
+            let rest = UNITY
+                - coefficients
+                    .iter()
+                    .map(|&value| i32::from(value))
+                    .sum::<i32>();
+            let largest = coefficients.iter_mut().max().expect("a filter has taps");
+            *largest += rest as i16;
         }
         let mut resampler = Resampler {
             up,
@@ -74,8 +83,7 @@ impl Resampler {
     /// Appends the resampled `input` to `out`; the count follows the ratio exactly over time.
     pub fn process(&mut self, input: &[i16], out: &mut Vec<i16>) {
         for block in input.chunks(BLOCK) {
-            self.history
-                .extend(block.iter().map(|&sample| f32::from(sample)));
+            self.history.extend_from_slice(block);
             let available = self.history.len() - (self.taps - 1);
             let mut index = self.phase / self.up;
             let mut phase = self.phase % self.up;
@@ -96,23 +104,22 @@ impl Resampler {
     /// Forgets the stream so far.
     pub fn reset(&mut self) {
         self.history.clear();
-        self.history.resize(self.taps - 1, 0.0);
+        self.history.resize(self.taps - 1, 0);
         self.phase = 0;
     }
 }
 
-fn dot(window: &[f32], coefficients: &[f32]) -> i16 {
-    let mut lanes = [0.0f32; LANES];
-    for (samples, factors) in window
-        .chunks_exact(LANES)
-        .zip(coefficients.chunks_exact(LANES))
-    {
-        for lane in 0..LANES {
-            lanes[lane] += samples[lane] * factors[lane];
-        }
-    }
-    // `as` saturates: an overshoot of the filter clips instead of wrapping.
-    lanes.iter().sum::<f32>().round() as i16
+/// One output sample. Sums of 16-bit products in 32 bits are what vector units do best; they can't overflow, since
+/// the absolute coefficients of a phase add up to less than four times [`UNITY`].
+fn dot(window: &[i16], coefficients: &[i16]) -> i16 {
+    let products = window
+        .iter()
+        .zip(coefficients)
+        .map(|(&sample, &factor)| i32::from(sample) * i32::from(factor));
+    let sum: i32 = products.sum();
+    let rounded = (sum + UNITY / 2) / UNITY;
+    // An overshoot of the filter clips instead of wrapping.
+    rounded.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
 }
 
 fn gcd(a: u32, b: u32) -> u32 {

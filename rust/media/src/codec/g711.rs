@@ -15,9 +15,49 @@ pub static PCMA_TO_PCMU: [u8; 256] = pcma_to_pcmu_table();
 const PCMU_BIAS: u32 = 33;
 const PCMU_TOP: u32 = 0x1fff;
 
+/// Codes of positive samples by their magnitude: 4 + 2 KiB that stay in the nearest cache, and a look is
+/// several times cheaper than counting leading zeros on the oldest machines that we run on.
+static MAGNITUDE_TO_PCMU: [u8; 4_096] = pcmu_codes();
+static MAGNITUDE_TO_PCMA: [u8; 2_048] = pcma_codes();
+
 /// A linear sample as µ-law.
 #[inline]
-pub const fn linear_to_pcmu(sample: i16) -> u8 {
+pub fn linear_to_pcmu(sample: i16) -> u8 {
+    let sign = sample >> 15;
+    let magnitude = (((sample ^ sign) as u32 >> 2) + PCMU_BIAS).min(PCMU_TOP);
+    MAGNITUDE_TO_PCMU[(magnitude >> 1) as usize] ^ (sign as u8 & 0x80)
+}
+
+/// A linear sample as A-law.
+#[inline]
+pub fn linear_to_pcma(sample: i16) -> u8 {
+    let sign = sample >> 15;
+    MAGNITUDE_TO_PCMA[((sample ^ sign) >> 4) as usize] ^ (sign as u8 & 0x80)
+}
+
+const fn pcmu_codes() -> [u8; 4_096] {
+    let mut table = [0; 4_096];
+    let mut index = 0usize;
+    while index < 4_096 {
+        // The biased magnitude less its lowest bit, which no code depends on.
+        let sample = (index << 1).saturating_sub(PCMU_BIAS as usize) << 2;
+        table[index] = pcmu_code(sample as i16);
+        index += 1;
+    }
+    table
+}
+
+const fn pcma_codes() -> [u8; 2_048] {
+    let mut table = [0; 2_048];
+    let mut index = 0usize;
+    while index < 2_048 {
+        table[index] = pcma_code((index << 4) as i16);
+        index += 1;
+    }
+    table
+}
+
+const fn pcmu_code(sample: i16) -> u8 {
     // Negative values are folded by one's complement, so that -1 and 0 lie equally near to zero.
     let sign = sample >> 15;
     let mut magnitude = ((sample ^ sign) as u32 >> 2) + PCMU_BIAS;
@@ -36,9 +76,7 @@ pub const fn pcmu_to_linear(code: u8) -> i16 {
     PCMU_TO_LINEAR[code as usize]
 }
 
-/// A linear sample as A-law.
-#[inline]
-pub const fn linear_to_pcma(sample: i16) -> u8 {
+const fn pcma_code(sample: i16) -> u8 {
     let sign = sample >> 15;
     let magnitude = (sample ^ sign) as u32 >> 4;
     let code = if magnitude < 32 {
@@ -102,7 +140,7 @@ const fn pcmu_to_pcma_table() -> [u8; 256] {
     let mut out = [0; 256];
     let mut code = 0;
     while code < 256 {
-        out[code] = linear_to_pcma(table[code]);
+        out[code] = pcma_code(table[code]);
         code += 1;
     }
     // The two zeros of µ-law keep their signs: silence stays silence, not a step of A-law.
@@ -115,7 +153,7 @@ const fn pcma_to_pcmu_table() -> [u8; 256] {
     let mut out = [0; 256];
     let mut code = 0;
     while code < 256 {
-        out[code] = linear_to_pcmu(table[code]);
+        out[code] = pcmu_code(table[code]);
         code += 1;
     }
     out

@@ -1,0 +1,205 @@
+//! Nanoseconds a 20 ms packet costs on each hot path of a leg, sockets not counted: `cargo bench -p offhook-media`.
+use offhook_media::claim::{ClaimTable, Glimpse, LegKey, Policy, Verdict};
+use offhook_media::clock::Time;
+use offhook_media::codec::Encoding;
+use offhook_media::convert::{AudioFormat, Converter};
+use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
+use offhook_media::playout::{MarkId, PlayoutConfig};
+use offhook_media::rtp::Header;
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+const PACKETS: u32 = 200_000;
+const FRAME: Duration = Duration::from_millis(20);
+
+struct Sink;
+
+impl LegSink for Sink {
+    fn audio(&mut self, frame: UplinkFrame<'_>) {
+        black_box(frame);
+    }
+    fn send_rtp(&mut self, _to: SocketAddr, packet: &[u8]) {
+        black_box(packet);
+    }
+    fn send_rtcp(&mut self, _to: SocketAddr, packet: &[u8]) {
+        black_box(packet);
+    }
+    fn event(&mut self, event: LegEvent) {
+        black_box(event);
+    }
+    fn mark(&mut self, mark: MarkId) {
+        black_box(mark);
+    }
+}
+
+/// The best of five rounds: what the code costs when nobody disturbs it.
+fn measure(name: &str, mut round: impl FnMut()) {
+    round();
+    let best = (0..5)
+        .map(|_| {
+            let begin = Instant::now();
+            round();
+            begin.elapsed()
+        })
+        .min()
+        .expect("five rounds");
+    println!(
+        "{name:<44} {:>8.0} ns",
+        best.as_nanos() as f64 / f64::from(PACKETS)
+    );
+}
+
+fn leg(peer: SocketAddr, echo: bool) -> (Leg, ClaimTable) {
+    let policy = Policy {
+        signalling: peer.ip(),
+        media_allow: Vec::new(),
+        nat: false,
+        loopback: false,
+    };
+    let remote = RemoteMedia {
+        rtp: Some(peer),
+        rtcp: None,
+        codec: Encoding::Pcmu,
+        payload_type: 0,
+        receive_types: vec![(0, Encoding::Pcmu)],
+        dtmf_send: Some(101),
+        dtmf_receive: Some(101),
+        comfort_noise: None,
+        ptime_ms: 20,
+        send: true,
+        receive: true,
+        hold: false,
+    };
+    let mut claims = ClaimTable::new();
+    claims.open(LegKey(1), policy.clone());
+    claims
+        .set_remote(LegKey(1), remote.rtp, None, remote.payload_type_bits())
+        .expect("the only leg");
+    let config = LegConfig {
+        ssrc: 1,
+        first_sequence: 0,
+        first_timestamp: 0,
+        seed: 1,
+        cname: "bench@offhook".into(),
+        ntp_at_zero: 0,
+        media_timeout: None,
+        drain_linger: Duration::ZERO,
+        policy,
+        playout: PlayoutConfig::default(),
+    };
+    let mut leg = Leg::new(config, Time::ZERO);
+    leg.set_remote(Time::ZERO, &remote);
+    leg.start(Time::ZERO, None);
+    leg.release(Time::ZERO);
+    leg.set_echo(echo);
+    (leg, claims)
+}
+
+/// What a round is made of.
+#[derive(Clone, Copy, PartialEq)]
+enum Load {
+    Receive,
+    Silence,
+    Speech,
+    Echo,
+}
+
+fn run(load: Load) {
+    let peer: SocketAddr = "192.0.2.9:4000".parse().expect("an address");
+    let (mut leg, mut claims) = leg(peer, load == Load::Echo);
+    let mut sink = Sink;
+    let speech = [7u8; 160];
+    for n in 0..PACKETS {
+        let now = Time::ZERO + FRAME * (n + 1);
+        if matches!(load, Load::Receive | Load::Echo) {
+            let header = Header {
+                marker: false,
+                payload_type: 0,
+                sequence: n as u16,
+                timestamp: n.wrapping_mul(160),
+                ssrc: 7,
+            };
+            let mut packet = [7u8; 172];
+            packet[..12].copy_from_slice(&header.encode());
+            let glimpse = Glimpse::of(&packet).expect("RTP");
+            if let Verdict::Accepted(_) | Verdict::Latched(_) =
+                claims.receive_rtp(now, peer, glimpse)
+            {
+                leg.handle_rtp(now, peer, black_box(&packet), &mut sink);
+            }
+        }
+        if load == Load::Speech {
+            leg.playout().push(now, black_box(&speech));
+        }
+        if load != Load::Receive {
+            while leg
+                .next_timeout()
+                .is_some_and(|due| due <= now + Duration::from_millis(19))
+            {
+                leg.handle_timeout(now + Duration::from_millis(19), &mut sink);
+            }
+        }
+    }
+}
+
+fn convert(name: &str, from: AudioFormat, to: AudioFormat) {
+    let input: Vec<u8> = (0..from.bytes_in_ms(20)).map(|n| (n * 7) as u8).collect();
+    let mut converter = Converter::new(from, to);
+    let mut out = Vec::with_capacity(4_096);
+    measure(name, || {
+        for _ in 0..PACKETS {
+            out.clear();
+            converter.convert(black_box(&input), &mut out);
+            black_box(&out);
+        }
+    });
+}
+
+fn main() {
+    measure("receive: claim, RTP, order, agent", || run(Load::Receive));
+    measure("send: a tick of silence", || run(Load::Silence));
+    measure("send: push and a tick of speech", || run(Load::Speech));
+    measure("echo: receive, push and tick", || run(Load::Echo));
+    let pcm = AudioFormat::pcm16;
+    convert(
+        "convert: µ-law to A-law",
+        AudioFormat::PCMU,
+        AudioFormat::PCMA,
+    );
+    convert(
+        "convert: µ-law to linear, 8 kHz",
+        AudioFormat::PCMU,
+        pcm(8_000),
+    );
+    convert(
+        "convert: linear to µ-law, 8 kHz",
+        pcm(8_000),
+        AudioFormat::PCMU,
+    );
+    convert(
+        "convert: µ-law to linear, 16 kHz",
+        AudioFormat::PCMU,
+        pcm(16_000),
+    );
+    convert(
+        "convert: linear to µ-law, 16 kHz",
+        pcm(16_000),
+        AudioFormat::PCMU,
+    );
+    convert(
+        "convert: µ-law to linear, 24 kHz",
+        AudioFormat::PCMU,
+        pcm(24_000),
+    );
+    convert(
+        "convert: linear to µ-law, 24 kHz",
+        pcm(24_000),
+        AudioFormat::PCMU,
+    );
+    convert(
+        "convert: linear to µ-law, 48 kHz",
+        pcm(48_000),
+        AudioFormat::PCMU,
+    );
+}
