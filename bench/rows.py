@@ -112,6 +112,8 @@ FIRST_FRAME = (
     Figure("round trip, p50", f"{ECHO}/round_trip/p50_ms", "ms", at_most=21),
     Figure("frames lost", f"{ECHO}/lost", at_most=0),
 )
+# The same figures without bounds.
+FLOOR = tuple(replace(figure, at_most=None) for figure in (*cost(None), *ROUND_TRIP[:2], *REGULARITY[:3]))
 
 TWILIO = Agent(19101, ("--dialect", "twilio"))
 OFFHOOK = Agent(19102, ("--dialect", "offhook", "--format", "pcmu"))
@@ -126,10 +128,16 @@ ROWS = (
         "Floor: an echo of two system calls a packet, on a 20 ms clock",
         "1000",
         "",
-        tuple(
-            replace(figure, at_most=None)
-            for figure in cost(None)[:2] + cost(None)[3:] + ROUND_TRIP[:2] + REGULARITY[:3]
-        ),
+        FLOOR,
+        target="floor",
+    ),
+    Row(
+        "wire-floor",
+        "Floor: µ-law to an offhook.v1 agent and back, four system calls a packet, on a 20 ms clock",
+        "1002",
+        "",
+        FLOOR,
+        OFFHOOK,
         target="floor",
     ),
     Row(

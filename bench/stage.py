@@ -101,11 +101,12 @@ def gateway(command: str | None, *, one_core: bool) -> Iterator[subprocess.Popen
 
 
 @contextlib.contextmanager
-def floor() -> Iterator[subprocess.Popen[bytes]]:
-    """The bare echo."""
+def floor(character: Agent | None) -> Iterator[subprocess.Popen[bytes]]:
+    """The bare echo, or the bare way to an agent."""
     with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name:
         log = Path(name) / "floor.log"
-        with _process([str(TOOL), "floor", "--listen", FLOOR], log) as process:
+        behind = ["--agent", f"127.0.0.1:{character.port}"] if character else []
+        with _process([str(TOOL), "floor", "--listen", FLOOR, *behind], log) as process:
             time.sleep(0.3)
             if process.poll() is not None:
                 raise _died("the floor", log)

@@ -123,6 +123,7 @@ struct Window {
 pub fn run(options: &Options) -> io::Result<Value> {
     sys::raise_descriptor_limit();
     sys::exact_timers();
+    sys::note_interruptions();
     let groups = options.endpoint.groups();
     let before: Vec<_> = groups
         .iter()
@@ -251,6 +252,9 @@ impl Run<'_> {
 
     fn advance(&mut self, now: u64) -> io::Result<()> {
         let seconds = |value: f64| (value * SECOND as f64) as u64;
+        if sys::interrupted() {
+            self.leave(now);
+        }
         let decided = self.exchange.counts.answered + self.exchange.counts.failed();
         match self.stage {
             Stage::Placing => {
@@ -307,6 +311,20 @@ impl Run<'_> {
             | Stage::Done => {}
         }
         Ok(())
+    }
+
+    /// Told to end early: nobody's calls are left behind.
+    fn leave(&mut self, now: u64) {
+        let hangs_up = matches!(
+            self.stage,
+            Stage::HangingUp | Stage::Closing { .. } | Stage::Done
+        );
+        if !hangs_up {
+            self.wheel.clear();
+            self.arrivals = Arrivals::new(now, self.options.rate, self.exchange.session ^ 1);
+            self.window = None;
+            self.stage = Stage::HangingUp;
+        }
     }
 
     fn open_window(&mut self, now: u64) {

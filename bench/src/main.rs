@@ -54,7 +54,7 @@ enum Command {
         #[command(flatten)]
         options: agent::Options,
     },
-    /// Answers every call and echoes it at the least possible cost, until killed
+    /// Answers every call and echoes it, or carries it to an agent, at the least possible cost, until killed
     Floor {
         #[command(flatten)]
         options: floor::Options,

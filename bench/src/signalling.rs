@@ -53,11 +53,12 @@ pub struct Options {
 pub fn run(options: &Options) -> io::Result<Value> {
     sys::raise_descriptor_limit();
     sys::exact_timers();
+    sys::note_interruptions();
     let mut rate = options.rate;
     let mut steps: Vec<Value> = Vec::new();
     let mut best = Value::Null;
     let mut held = true;
-    while held && rate <= options.rate_max {
+    while held && rate <= options.rate_max && !sys::interrupted() {
         let step = Step::open(options, rate)?.run()?;
         held = step["violations"].as_array().is_some_and(Vec::is_empty);
         if held {
@@ -130,7 +131,9 @@ impl<'a> Step<'a> {
         let mut wake = start;
         let mut now = start;
         let mut ready = Vec::new();
-        while now < placing_ends || (self.exchange.open() > 0 && now < placing_ends + CLOSING) {
+        while (now < placing_ends && !sys::interrupted())
+            || (self.exchange.open() > 0 && now < placing_ends + CLOSING)
+        {
             wake = (wake + TICK).max(now);
             sys::sleep_until(wake);
             self.epoll.wait(0, &mut ready)?;

@@ -1,5 +1,8 @@
-//! `offhook-bench floor`: the least that an echo can cost here. A SIP endpoint that answers every INVITE and returns its
-//! audio with two system calls a packet: what is left below a gateway's figure is the kernel's share.
+//! `offhook-bench floor`: the least that a call can cost here. A SIP endpoint that answers every INVITE and returns its
+//! audio with two system calls a packet, or carries it to an agent's WebSocket with four: that is the kernel's share of a
+//! gateway's figure.
+
+mod wire;
 
 use crate::pace::Wheel;
 use crate::rtp::{self, FRAME, HEADER, Packet};
@@ -10,6 +13,7 @@ use crate::sys::{self, Epoll};
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use wire::Wire;
 
 /// Frames that wait to be sent: more would only add delay.
 const QUEUE: usize = 5;
@@ -26,6 +30,9 @@ pub struct Options {
     /// Return each packet the moment it comes, instead of on a clock of 20 ms of the call's own
     #[arg(long)]
     pub reflect: bool,
+    /// Carry the audio to an offhook.v1 agent here instead of echoing it
+    #[arg(long, conflicts_with = "reflect")]
+    pub agent: Option<SocketAddr>,
     /// Do this to every 50th packet, to see that it is noticed
     #[arg(long, value_enum)]
     pub spoil: Option<Spoil>,
@@ -48,6 +55,7 @@ pub enum Spoil {
 
 struct Leg {
     rtp: UdpSocket,
+    wire: Option<Wire>,
     remote: SocketAddr,
     payload_type: u8,
     sequence: u16,
@@ -100,6 +108,7 @@ impl Leg {
 
 struct Floor {
     reflect: bool,
+    agent: Option<SocketAddr>,
     spoil: Option<Spoil>,
     received: u64,
     sip: UdpSocket,
@@ -129,6 +138,7 @@ impl Floor {
         epoll.add(&sip, 0, sys::READABLE)?;
         Ok(Self {
             reflect: options.reflect,
+            agent: options.agent,
             spoil: options.spoil,
             received: 0,
             sip,
@@ -150,7 +160,8 @@ impl Floor {
         for one in ready.iter() {
             match one.token {
                 0 => self.receive_sip()?,
-                token => self.receive_rtp(token as usize - 1),
+                token if token % 2 == 1 => self.receive_rtp(token as usize / 2),
+                token => self.receive_wire(token as usize / 2 - 1),
             }
         }
         let now = sys::now();
@@ -191,8 +202,27 @@ impl Floor {
             }
             Some(spoil) => leg.spoil(spoil, &mut frame),
             None if self.reflect => leg.send(&frame),
+            None if leg.wire.is_some() => leg.wire.iter_mut().for_each(|wire| wire.send(&frame)),
             None if leg.queue.len() < QUEUE => leg.queue.push_back(frame),
             None => {}
+        }
+    }
+
+    fn receive_wire(&mut self, index: usize) {
+        let Some(leg) = self.legs.get_mut(index).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(wire) = &mut leg.wire else {
+            return;
+        };
+        let queue = &mut leg.queue;
+        let lives = wire.receive(|frame| {
+            if queue.len() < QUEUE {
+                queue.push_back(frame);
+            }
+        });
+        if !lives {
+            leg.wire = None;
         }
     }
 
@@ -232,7 +262,12 @@ impl Floor {
         let rtp = UdpSocket::bind(SocketAddr::new(here.ip(), 0))?;
         rtp.set_nonblocking(true)?;
         let index = self.legs.len();
-        self.epoll.add(&rtp, index as u64 + 1, sys::READABLE)?;
+        self.epoll.add(&rtp, 2 * index as u64 + 1, sys::READABLE)?;
+        let wire = self.agent.map(Wire::open).transpose()?;
+        if let Some(wire) = &wire {
+            self.epoll
+                .add(&wire.stream, 2 * index as u64 + 2, sys::READABLE)?;
+        }
         let local = rtp.local_addr()?;
         let codec = if audio.payload_type == 8 {
             crate::g711::Codec::Pcma
@@ -245,6 +280,7 @@ impl Floor {
         let answer = tagged(&answer, index);
         self.legs.push(Some(Leg {
             rtp,
+            wire,
             remote: audio.address,
             payload_type: audio.payload_type,
             sequence: 0,
@@ -319,6 +355,7 @@ mod tests {
         Options {
             listen: "127.0.0.1:0".parse().unwrap(),
             reflect,
+            agent: None,
             spoil,
         }
     }
