@@ -24,10 +24,13 @@ class CSeq:
     @classmethod
     def parse(cls, text: str) -> "CSeq":
         """Parse `number method`; a number of 2**31 or more is refused with 400."""
-        pieces = BLANKS.split(text)
-        if len(pieces) != 2 or not is_token(pieces[1]):
-            fail(f"no CSeq: {excerpt(text)}")
-        return cls(parse_uint(pieces[0], MAX_CSEQ, "CSeq"), pieces[1])
+        number, _, method = text.partition(" ")
+        if not is_token(method):
+            number, *others = BLANKS.split(text)
+            method = others[0] if len(others) == 1 else ""
+            if not is_token(method):
+                fail(f"no CSeq: {excerpt(text)}")
+        return cls(parse_uint(number, MAX_CSEQ, "CSeq"), method)
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"

@@ -1,6 +1,7 @@
 """Content-Type and Accept (RFC 3261 sections 20.1 and 20.15)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from offhook.errors import LocalProtocolError
 from offhook.sip.grammar import NO_PARAMS, WSP, Params, excerpt, fail, is_token
@@ -19,8 +20,9 @@ class MediaType:
             raise LocalProtocolError("a media type is token/token")
 
     @classmethod
+    @lru_cache(maxsize=128)
     def parse(cls, text: str) -> "MediaType":
-        """Parse `type/subtype;params`, blanks allowed around each separator."""
+        """Parse `type/subtype;params`, blanks allowed around each separator. The last 128 texts are kept."""
         head, semicolon, tail = text.partition(";")
         main, slash, sub = head.partition("/")
         main, sub = main.strip(WSP).lower(), sub.strip(WSP).lower()

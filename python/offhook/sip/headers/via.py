@@ -81,12 +81,15 @@ class Via:
             if not (is_token(name) and is_token(version)):
                 fail(f"no Via: {excerpt(head)}")
             protocol = f"{name.upper()}/{version}"
-        words = BLANKS.split(rest.strip(WSP), maxsplit=1)
-        if len(words) != 2 or not is_token(words[0]):
-            fail(f"no Via: {excerpt(head)}")
-        host, port = split_host_port(words[1].strip(WSP), "Via")
+        transport, _, sent_by = rest.partition(" ")
+        if not is_token(transport):
+            transport, *others = BLANKS.split(rest.strip(WSP), maxsplit=1)
+            sent_by = others[0] if others else ""
+            if not is_token(transport):
+                fail(f"no Via: {excerpt(head)}")
+        host, port = split_host_port(sent_by.strip(WSP), "Via")
         via = cls.__new__(cls)
-        _set(via, "transport", words[0].upper())
+        _set(via, "transport", transport.upper())
         _set(via, "host", host)
         _set(via, "port", port)
         _set(via, "params", params)
