@@ -11,12 +11,16 @@ Counters = Mapping[str, int | float | str | None]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One line of what happened, `detail` as it was found, `hint` on what to change, and whether all went well."""
+    """One line of what happened, `detail` as it was found, `hint` on what to change, and whether it ended well.
+
+    A call can end well and have gone badly: then `but` says what was wrong with its audio, and `hint` is about that.
+    """
 
     text: str
     detail: str
     hint: str
     good: bool
+    but: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,10 @@ def verdict(record: CallRecord) -> Verdict:
     except KeyError:
         return Verdict(f"The call ended: {record.end_reason}.", record.end_detail, "", good=False)
     if reason.fault == "none":
+        # The first warning is the gravest: the lines go from no audio at all down to what is worth a look.
+        wrong = next((line for line in audio(record) if line.warning), None)
+        if wrong is not None:
+            return Verdict(reason.text, record.end_detail, wrong.hint, good=True, but=wrong.text)
         return Verdict(reason.text, record.end_detail, reason.hint, good=True)
     # A caller who gives up is nobody to be sent a bill for it.
     text = reason.text if reason.fault == "caller" else f"{reason.text} For {whose(reason.fault)} to fix."

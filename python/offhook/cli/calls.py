@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.cells import cell_len, set_cell_size
@@ -27,7 +27,9 @@ from offhook.report.refusals import RefusalRow
 from offhook.report.setup import INTERVALS, OWN_IN_WORDS
 from offhook.report.timeline import Timeline
 from offhook.store.base import CallFilter, StoredCall
-from offhook.store.sqlite import SqliteReader
+
+if TYPE_CHECKING:
+    from offhook.store.sqlite import SqliteReader
 
 NOT_FOUND = 1
 USED_WRONGLY = 2
@@ -159,7 +161,10 @@ def _text(settings: dict[str, Any], table: str, name: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _reader(config: Path | None, store: str | None) -> SqliteReader:
+def _reader(config: Path | None, store: str | None) -> "SqliteReader":
+    # The other commands of the command line don't wait for SQLAlchemy.
+    from offhook.store.sqlite import SqliteReader
+
     return SqliteReader(store or store_url(config, os.environ, Path()))
 
 
@@ -226,7 +231,7 @@ def _table(records: Iterable[CallRecord], width: int) -> Iterable[Text]:
         cells.append(_talked(record))
         line = Text("  ".join(_cell(text, size) for text, (_, size) in zip(cells, columns, strict=True)))
         ended, style = _ended(record), "green" if judged.good else "red"
-        if judged.good and any(item.warning for item in audio(record)):
+        if judged.but:
             ended, style = f"{ended} ⚠ {_short_warning(record)}", "yellow"
         line.append("  " + _cell(ended, max(16, width - used)).rstrip(), style=style)
         yield line
@@ -311,7 +316,11 @@ def _verdict(record: CallRecord, width: int) -> Iterable[Text]:
     judged = verdict(record)
     on = record.end_reason is None
     mark, style = ("●", "bold cyan") if on else ("✔", "bold green") if judged.good else ("✘", "bold red")
+    if judged.but:
+        mark, style = "⚠", "bold yellow"
     yield from _wrapped(f"{mark} ", printable(judged.text), width, style)
+    if judged.but:
+        yield from _wrapped("  But: ", printable(judged.but), width, style)
     if judged.detail:
         yield from _wrapped("  ", printable(judged.detail), width)
     if judged.hint:

@@ -217,6 +217,7 @@ def configure(
 
 def _guard(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Mask what is named like a secret, cut what is long, and make plain values of everything."""
+    event.pop("color_message", None)  # uvicorn's second telling of its line, for terminals
     for name, value in event.items():
         if name.startswith("_"):
             continue

@@ -4,6 +4,7 @@ docs/reference/metrics.md is written from this table by `python -m offhook.obser
 of the configuration and slugs of closed lists, so that no caller can make new time series.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import Literal, Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+logger = logging.getLogger(__name__)
 
 Counters = Mapping[str, int | float | str | None]
 """What a component counts, by name; values that are no numbers are left out."""
@@ -214,7 +217,12 @@ class _Watched(Collector):
 
     def collect(self) -> Iterable[Metric]:
         family = self._family()
-        numbers = [(name, value) for name, value in self._read().items() if isinstance(value, int | float)]
+        try:
+            counted = self._read()
+        except Exception:  # one component that can't tell its counters must not hide those of all others
+            logger.exception("counters of %s can't be read", self._spec.name)
+            return [family]
+        numbers = [(name, value) for name, value in counted.items() if isinstance(value, int | float)]
         for name, value in sorted(numbers)[:COUNTERS_LIMIT]:
             family.add_metric([name], value)
         return [family]

@@ -77,6 +77,14 @@ def test_what_is_worth_a_look_is_marked(counters: dict[str, int], text: str) -> 
     assert any(text in line for line in marked)
 
 
+def test_a_call_that_ended_well_and_went_badly() -> None:
+    judged = verdict(call(end_at=2, end_reason="caller_hung_up", media={**GOOD, "received_packets": 0}))
+    assert judged.good
+    assert judged.but.startswith("caller audio never arrived")
+    assert "media.ports" in judged.hint
+    assert verdict(call(end_at=2, end_reason="caller_hung_up", media=GOOD)).but == ""
+
+
 def test_a_call_never_answered_has_no_audio_to_speak_of() -> None:
     assert audio(call(answer_at=None, media={"received_packets": 0, "sent_packets": 0})) == []
     assert audio(call()) == []

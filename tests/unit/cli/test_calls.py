@@ -107,6 +107,14 @@ def test_one_call_explained(store: CallStore, url: str, width: int) -> None:
     assert "s3cret" not in result.stdout
 
 
+def test_a_call_that_ended_well_without_audio_says_but(store: CallStore, url: str) -> None:
+    good = {"answer_at": BEGAN, "end_at": BEGAN + 65_000, "end_reason": "caller_hung_up", "fault": "none"}
+    store.finish(call("03", media={"received_packets": 0, "sent_packets": 7}, **good), None)
+    store.flush()
+    lines = offhook(url, "show", "last").stdout.splitlines()
+    assert lines[2:4] == ["⚠ The caller hung up.", "  But: caller audio never arrived: 0 packets in, 7 out"]
+
+
 def test_whole_messages_are_printed_safely(store: CallStore, url: str) -> None:
     put_one_way_call(store)
     shown = offhook(url, "show", "last", "--messages").stdout

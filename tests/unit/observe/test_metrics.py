@@ -90,3 +90,13 @@ def test_what_others_count_is_read_when_asked() -> None:
     assert value(metrics, "offhook_media_engine", counter="driver") is None
     metrics.loop_lag(0.25)
     assert value(metrics, "offhook_loop_lag_seconds") == 0.25
+
+
+def test_a_component_that_fails_does_not_hide_the_others() -> None:
+    def broken() -> dict[str, int]:
+        raise AttributeError("no")
+
+    metrics = Metrics()
+    metrics.watch_sip(broken)
+    metrics.watch_store(lambda: {"queued": 3})
+    assert 'offhook_store{counter="queued"} 3.0' in generate_latest(metrics.registry).decode()
