@@ -22,7 +22,6 @@ from offhook.call.screen import ScreenRules, TrunkScreen
 from offhook.call.switchboard import Rules, Switchboard
 from offhook.config.routing import build_routing, inbound_password
 from offhook.config.schema import AgentConfig, Config
-from offhook.config.values import HostPort, Listen
 from offhook.destination.directory import Directory
 from offhook.destination.wire import AgentSpec
 from offhook.ids import TrunkName
@@ -147,7 +146,12 @@ class Gateway:
         )
         self._stack = SipStack(
             self._user_agent,
-            [_listener(listen, config.sip.advertise) for listen in config.sip.listen],
+            [
+                Listener(
+                    listen.uri, (told.host, told.port) if (told := config.advertised(listen)) is not None else None
+                )
+                for listen in config.sip.listen
+            ],
             local_networks=config.sip.local_networks,
             resolver=DnsResolver(),
             gate=self._screen.gate,
@@ -220,15 +224,14 @@ class Gateway:
 
     def _media_address(self, source: Source) -> str:
         """The address that this peer is told to send RTP to: ours on its own network, else the advertised one."""
-        media, sip = self.config.media, self.config.sip
-        advertised = media.advertise or (sip.advertise.host if isinstance(sip.advertise, HostPort) else None)
+        advertised = self.config.advertised_media
         peer = parse_source(source.remote[0])
         inside = peer is not None and (
             peer.is_loopback or any(peer in network for network in self.config.sip.local_networks)
         )
-        if advertised is not None and not inside and parse_source(advertised) is not None:
+        if advertised is not None and not inside:
             return advertised
-        bound = parse_source(media.listen)
+        bound = parse_source(self.config.media.listen)
         return str(bound) if bound is not None and not bound.is_unspecified else source.local[0]
 
     def _on_stranger(self, source: str, transport: str, stranger: Stranger) -> None:
@@ -288,11 +291,6 @@ class Gateway:
             task.cancel()
 
 
-def _listener(listen: Listen, default: HostPort | str | None) -> Listener:
-    advertise = listen.advertise or (default if isinstance(default, HostPort) else None)
-    return Listener(listen.uri, None if advertise is None else (advertise.host, advertise.port or None))
-
-
 def _engine_config(config: Config) -> EngineConfig:
     return EngineConfig(
         address=config.media.listen,
@@ -317,7 +315,7 @@ def _agent_spec(agent: AgentConfig) -> AgentSpec:
         origin=agent.origin,
         connect_timeout=agent.connect_timeout,
         encoding=agent.encoding,
-        sample_rate=agent.sample_rate or (8_000 if agent.encoding == "pcmu" else 16_000),
+        sample_rate=agent.audio_rate,
     )
 
 

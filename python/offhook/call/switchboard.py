@@ -17,7 +17,6 @@ from offhook.report.record import CallRecord
 from offhook.report.setup import SetUp
 from offhook.report.timeline import Timeline
 from offhook.route.limits import Admission, Admitted, Refused
-from offhook.route.number import Number, read_caller, read_number
 from offhook.route.table import CallFacts, Decision, Forward, NoRoute, RouteTable
 from offhook.route.trunk import Trunk
 from offhook.sip import events as sip
@@ -159,26 +158,26 @@ class Switchboard:
         timeline = self._unclaimed.pop(session.sip_call_id, None) or Timeline(CallId(""), started=now)
         set_up = SetUp(now if timeline.started is None else timeline.started)
         set_up.reach("trying", now)
-        to, from_ = self._called(request, trunk), self._caller(request, trunk)
+        facts = facts_of(request, trunk)
         admitted = self._admission.admit(trunk.name, now, self._loop_lag())
         decision: Decision | None = None
         if isinstance(admitted, Admitted):
-            decision = self.rules.routes.decide(CallFacts(trunk.name, to, from_, tuple(request.headers)))
+            decision = self.rules.routes.decide(facts)
             set_up.reach("routed", self._services.now())
         route = decision.route if isinstance(decision, Forward) else None
-        facts = AgentFacts(
+        told = AgentFacts(
             call_id=new_call_id(),
-            from_number=from_.canonical,
-            to_number=to.canonical,
+            from_number=facts.from_.canonical,
+            to_number=facts.to.canonical,
             display_name=request.from_.display_name or "",
             trunk=trunk.name,
             route=route.name if route is not None else "",
             sip_call_id=session.sip_call_id,
             headers=headers_for_agent(request, trunk),
         )
-        timeline.call_id = facts.call_id
+        timeline.call_id = told.call_id
         self._timelines[session.sip_call_id] = timeline
-        call = Call(facts, session, event.source, trunk, route, timeline, set_up, self._services)
+        call = Call(told, session, event.source, trunk, route, timeline, set_up, self._services)
         session.context = call
         self._calls[call.id] = call
         self._by_sip_call_id[session.sip_call_id] = call
@@ -224,21 +223,12 @@ class Switchboard:
         if not self._calls:
             self._idle.set()
 
-    @staticmethod
-    def _called(request: Request, trunk: Trunk) -> Number:
-        return read_number(user_of(request.request_uri), trunk.country)
-
-    @staticmethod
-    def _caller(request: Request, trunk: Trunk) -> Number:
-        uri = request.from_.uri
-        return read_caller(user_of(uri), uri.host if isinstance(uri, SipUri) else "", trunk.country)
-
     def _refused_by_protocol(self, event: sip.InviteRefused) -> None:
         """Write down an INVITE that SIP itself refused (405, 420, 482 …), so that it is not silent either."""
         request, status, trunk = event.request, event.response.status, event.peer
         if request.to.tag is not None or not isinstance(trunk, Trunk):
             return
-        now = self._services.now()
+        now, facts = self._services.now(), facts_of(request, trunk)
         timeline = self._unclaimed.pop(request.call_id, None) or Timeline(CallId(""), started=now)
         timeline.call_id = new_call_id()
         reason = _REFUSED_BY_PROTOCOL.get(status, EndReason.BAD_REQUEST)
@@ -248,8 +238,8 @@ class Switchboard:
             setup_at=at,
             end_at=at,
             trunk=trunk.name,
-            from_number=self._caller(request, trunk).canonical,
-            to_number=self._called(request, trunk).canonical,
+            from_number=facts.from_.canonical,
+            to_number=facts.to.canonical,
             sip_call_id=request.call_id,
             remote_tag=request.from_.tag,
             transport=event.source.transport,
@@ -303,18 +293,25 @@ def user_of(uri: Uri) -> str:
             return ""
 
 
+def facts_of(request: Request, trunk: Trunk) -> CallFacts:
+    """What the routes may look at."""
+    caller = request.from_.uri
+    return CallFacts.read(
+        trunk,
+        to_user=user_of(request.request_uri),
+        from_user=user_of(caller),
+        from_host=caller.host if isinstance(caller, SipUri) else "",
+        headers=tuple(request.headers),
+    )
+
+
 def headers_for_agent(request: Request, trunk: Trunk) -> dict[str, str]:
     """The headers of the INVITE that the trunk passes on, by their names as received; the first of a name counts."""
     found: dict[str, str] = {}
     for name, value in request.headers:
-        if name not in found and any(_fits(name, pattern) for pattern in trunk.pass_headers):
+        if name not in found and trunk.passes(name):
             found[name] = value
     return found
-
-
-def _fits(name: str, pattern: str) -> bool:
-    name, pattern = name.lower(), pattern.lower()
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 def _refusal(admitted: Admitted | Refused, decision: Decision | None) -> tuple[EndReason, str, int] | None:
