@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import assert_never
 
 from offhook.destination.base import Destination, DestinationListener
-from offhook.destination.echo import EchoDestination
+from offhook.destination.echo import EchoDestination, prompt, prompt_names
 from offhook.destination.wire import AgentSpec, Seat, WireDestination
 from offhook.errors import DestinationError
 from offhook.media.plane import MediaPlane
@@ -16,6 +16,9 @@ class Directory:
     """Makes destinations. `agents` are the `[[agent]]`s of the configuration by name."""
 
     def __init__(self, media: MediaPlane, agents: Mapping[str, AgentSpec], admission: Admission, *, node: str) -> None:
+        # Read from disk now, not in the first call's set-up.
+        for name in prompt_names():
+            prompt(name)
         self.agents = agents
         self._media = media
         self._admission = admission
