@@ -38,6 +38,13 @@ class EndNow:
 
 
 @dataclass(frozen=True, slots=True)
+class Invalid:
+    """A message without which the call can't go on, such as a `ready` with audio that nobody speaks."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
     """A message that was not taken, and what is answered to it, if anything."""
 
@@ -45,7 +52,7 @@ class Ignored:
     answer: Say | None = None
 
 
-Heard = Ready | Rejected | EndNow | Ignored | None
+Heard = Ready | Rejected | EndNow | Invalid | Ignored | None
 
 
 class Conversation(Protocol):
@@ -129,5 +136,8 @@ class OffhookConversation:
                 return EndNow(reason) if now else None
             case offhook.Unknown(kind):
                 return Ignored(f"a message of the unknown type '{kind}'")
+            case offhook.Invalid("ready", _, message):
+                # Rust, which takes the format, has answered with an `error` already.
+                return Invalid(message)
             case offhook.Invalid(_, code, message):
                 return Ignored(message, Say(offhook.error(code, message)))

@@ -20,6 +20,7 @@ from offhook.destination.conversation import (
     Conversation,
     EndNow,
     Ignored,
+    Invalid,
     OffhookConversation,
     Ready,
     Rejected,
@@ -157,7 +158,7 @@ class WireDestination:
         self._closed = True
         if self._wire is not None and self._conversation is not None:
             self._say(self._conversation.end(reason))
-            self._wire.close(1000, reason)
+            self._wire.close(1001 if reason == "gateway_shutdown" else 1000, reason)
         if self._seat is not None:
             self._seat.give_back()
 
@@ -204,10 +205,6 @@ class WireDestination:
                 }
                 address = f"{done.address[0]} port {done.address[1]}"
                 self._tell(AgentConnected(asyncio.get_running_loop().time(), address, steps))
-                if self._conversation.description.subprotocol not in (None, done.subprotocol):
-                    # A server that knows our dialect says so in the upgrade; most others are bots made for Twilio.
-                    self._speaks_another("twilio")
-                    return
                 self._say(self._conversation.connected())
                 if self._conversation.is_ready_when_connected:
                     self._set_ready()
@@ -215,8 +212,9 @@ class WireDestination:
                 hint = _HTTP_HINTS.get(status, "")
                 said = f": {body.strip()[:200]}" if body.strip() else ""
                 self._lose("agent_refused", f"{self._uri} answered HTTP {status}{said}", hint=hint)
-            case Failed("wrong_dialect", detail):
-                self._lose("wrong_dialect", f"{self._uri}: {detail}")
+            case Failed("upgrade", detail) if "subprotocol" in detail:
+                # A server that knows our dialect says so in the upgrade; most others are bots made for Twilio.
+                self._speaks_another("twilio")
             case Failed(code, detail):
                 slug = "agent_refused" if code == "upgrade" else "agent_unreachable"
                 self._lose(slug, f"{self._uri}: {detail}")
@@ -239,6 +237,8 @@ class WireDestination:
                 self._fail(error)
             case EndNow(reason):
                 self._tell(AgentHungUp(reason or "the agent hung up", drain=False))
+            case Invalid(what):
+                self._lose("agent_protocol_error", f"{self._uri} said what can't be taken: {what}")
             case Ignored(what, answer):
                 self._note("the agent sent something that was ignored", detail=what)
                 if answer is not None:
