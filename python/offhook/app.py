@@ -13,7 +13,7 @@ from typing import Self
 
 import structlog
 
-from offhook._media import EngineConfig
+from offhook._media import EngineConfig, EngineStats
 from offhook.api.health import Readiness, http_app
 from offhook.api.server import HttpServer
 from offhook.call.call import CallServices
@@ -264,7 +264,7 @@ class Gateway:
 
     def _watch(self) -> None:
         self._metrics.watch_sip(lambda: {**self._user_agent.counters, **self._stack.counters})
-        self._metrics.watch_media(lambda: self._media.stats().as_dict())
+        self._metrics.watch_media(lambda: _numbers_of(self._media.stats()))
         self._metrics.watch_store(lambda: asdict(self._store.stats()))
 
     async def _flush_refusals(self) -> None:
@@ -289,6 +289,12 @@ class Gateway:
             yield
         finally:
             task.cancel()
+
+
+def _numbers_of(stats: EngineStats) -> dict[str, int]:
+    """Every counter and gauge of the engine by name."""
+    values = ((name, getattr(stats, name)) for name in dir(stats) if not name.startswith("_"))
+    return {name: value for name, value in values if isinstance(value, int)}
 
 
 def _engine_config(config: Config) -> EngineConfig:

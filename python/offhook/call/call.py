@@ -158,7 +158,7 @@ class Call:
         """The SIP status that the agent asked for when it rejected the call."""
         self.retry_after = _BUSY_RETRY_AFTER
         """Seconds in Retry-After of a 503."""
-        self.wire_stats: dict[str, int | float | str | None] = {}
+        self.wire_stats: dict[str, int] = {}
         self.destination_uri = route.destination if route is not None else None
         self._services = services
         self._inbox: asyncio.Queue[CallEvent] = asyncio.Queue(_INBOX_LIMIT)

@@ -66,7 +66,7 @@ class CallerLeg:
         """Where our SDP asks for the caller's RTP, as `host:port`."""
         return None if self._local is None else f"{self._local.address}:{self._local.port}"
 
-    def media_stats(self) -> dict[str, int | float | str | None]:
+    def media_stats(self) -> dict[str, int]:
         """The counters of the RTP leg; they stay readable after `close`."""
         return self.rtp.stats().as_dict()
 

@@ -86,7 +86,7 @@ class Destination(Protocol):
     def digit(self, digit: str, duration_ms: int) -> None:
         """Tell the agent of a digit that came by SIP INFO. RFC 4733 digits never pass here."""
 
-    def stats(self) -> Mapping[str, int | float | str | None]:
+    def stats(self) -> Mapping[str, int]:
         """The counters of the agent's connection for the record; empty where there is none. Valid after `close` too."""
 
     def close(self, reason: str) -> None:

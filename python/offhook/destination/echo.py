@@ -45,7 +45,7 @@ class EchoDestination:
     def digit(self, digit: str, duration_ms: int) -> None:
         """An echo has nobody to tell."""
 
-    def stats(self) -> dict[str, int | float | str | None]:
+    def stats(self) -> dict[str, int]:
         return {}
 
     def close(self, reason: str) -> None:

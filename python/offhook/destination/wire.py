@@ -1,6 +1,7 @@
 """An agent behind a WebSocket. Audio, marks, clear and digits run in Rust; here is the rest of its life."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -149,7 +150,7 @@ class WireDestination:
         if self._conversation is not None and self._begun:
             self._say(self._conversation.digit(digit, duration_ms))
 
-    def stats(self) -> dict[str, int | float | str | None]:
+    def stats(self) -> Mapping[str, int]:
         return {} if self._wire is None else self._wire.stats().as_dict()
 
     def close(self, reason: str) -> None:
