@@ -126,16 +126,17 @@ impl<'a> Step<'a> {
         };
         let (before, machine, own) = (read(), Machine::sample(), sys::own_cpu());
         let start = sys::now();
-        let placing_ends = start + (self.options.seconds * SECOND as f64) as u64;
+        let mut placing_ends = start + (self.options.seconds * SECOND as f64) as u64;
         let mut arrivals = Arrivals::new(start, self.rate, self.exchange.session);
         let mut wake = start;
         let mut now = start;
         let mut ready = Vec::new();
-        while (now < placing_ends && !sys::interrupted())
-            || (self.exchange.open() > 0 && now < placing_ends + CLOSING)
-        {
+        while now < placing_ends || (self.exchange.open() > 0 && now < placing_ends + CLOSING) {
             wake = (wake + TICK).max(now);
             sys::sleep_until(wake);
+            if sys::interrupted() {
+                placing_ends = placing_ends.min(now);
+            }
             self.epoll.wait(0, &mut ready)?;
             if !ready.is_empty() {
                 self.exchange
