@@ -5,7 +5,7 @@ import contextlib
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
@@ -52,8 +52,9 @@ class Gateway:
     `StoreError` or `MediaError` with one plain line when one of them can't be had; what was opened is closed again.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, log_stats: Callable[[], Mapping[str, int]] = dict) -> None:
         self.config = config
+        self._log_stats = log_stats
         self._routing = build_routing(config)
         self._admission = Admission(self._routing.limits)
         self._refusals = RefusalLog()
@@ -156,7 +157,7 @@ class Gateway:
             resolver=DnsResolver(),
             gate=self._screen.gate,
             on_event=lambda event, now: self._switchboard.take(event),
-            on_message=self._switchboard.see,
+            on_message=lambda direction, message, source, now: self._switchboard.see(direction, message, source),
         )
         self._resources.push_async_callback(self._stack.close)
         await self._stack.start()
@@ -173,7 +174,6 @@ class Gateway:
             self._resources.callback(loop.remove_signal_handler, name)
 
     def _make_switchboard(self) -> Switchboard:
-        loop = asyncio.get_running_loop()
         directory = Directory(
             self._media,
             {agent.name: _agent_spec(agent) for agent in self.config.agents},
@@ -185,7 +185,8 @@ class Gateway:
             media=self._media,
             make_destination=directory.make,
             media_address=self._media_address,
-            now=loop.time,
+            # Not the loop's time: uvloop counts it in whole milliseconds.
+            now=time.monotonic,
             answered=lambda call: self._switchboard.answered(call),
             ended=lambda call: self._switchboard.ended(call),
         )
@@ -265,6 +266,7 @@ class Gateway:
     def _watch(self) -> None:
         self._metrics.watch_sip(lambda: {**self._user_agent.counters, **self._stack.counters})
         self._metrics.watch_media(lambda: _numbers_of(self._media.stats()))
+        self._metrics.watch_log(self._log_stats)
         self._metrics.watch_store(lambda: asdict(self._store.stats()))
 
     async def _flush_refusals(self) -> None:

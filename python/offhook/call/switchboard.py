@@ -116,8 +116,9 @@ class Switchboard:
                 if isinstance(call, Call):
                     call.post(event)
 
-    def see(self, direction: Literal["in", "out"], message: Request | Response, source: Source, at: float) -> None:
-        """Keep a SIP message, sent ("out") or received ("in"), in the timeline of its call, if it has one."""
+    def see(self, direction: Literal["in", "out"], message: Request | Response, source: Source) -> None:
+        """Keep a SIP message, sent ("out") or received ("in") just now, in the timeline of its call, if it has one."""
+        at = self._services.now()
         timeline = self._timelines.get(message.call_id)
         if timeline is None and direction == "in" and _begins_a_call(message):
             timeline = self._unclaimed.get(message.call_id) or self._expect(message.call_id, at)

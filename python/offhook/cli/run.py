@@ -38,7 +38,7 @@ def run_gateway(path: Path | None, *, lan: bool, log: Form) -> int:
         console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
 
     async def serve() -> None:
-        async with Gateway(config) as gateway:
+        async with Gateway(config, log_stats=writer.stats) as gateway:
             console.print(_banner(config, gateway), soft_wrap=True)
             await gateway.serve()
 
