@@ -1,6 +1,6 @@
 //! A media thread: it owns its calls whole, their sockets, wires and timers, and waits in one place.
 //!
-//! One turn is: wait, read what is there, do what is due, obey Python, write everything at once.
+//! One turn is: wait, obey Python, read what is there, do what is due, write everything at once.
 
 use std::any::Any;
 use std::io::ErrorKind;
@@ -161,11 +161,17 @@ impl Worker {
         if planned.is_some_and(|planned| now_ns > planned.max(before) + LATE_NS) {
             self.shared.counters.late_turns.fetch_add(1, Relaxed);
         }
-        let mut rung = false;
+        // Commands first: an answer that was given before a packet came must be known when the packet is read.
+        if ready
+            .iter()
+            .any(|ready| take_apart(ready.token).0 == Kind::Doorbell)
+        {
+            self.doorbell.reset();
+            self.obey(now);
+        }
         for ready in &ready {
             let (kind, index, generation) = take_apart(ready.token);
             match kind {
-                Kind::Doorbell => rung = true,
                 Kind::Rtp | Kind::Rtcp if self.legs.is_current(index, generation) => {
                     self.read_leg(index, kind, ready.error, now);
                 }
@@ -196,10 +202,6 @@ impl Worker {
             }
         }
         self.due = due;
-        if rung {
-            self.doorbell.reset();
-            self.obey(now);
-        }
         self.flush(now);
         self.pace.turn(now_ns, work);
     }
