@@ -130,6 +130,10 @@ class Gateway:
 
     async def _open(self) -> None:
         config, loop = self.config, asyncio.get_running_loop()
+        # First in, last out: an impatient second signal must not kill us while records are still being written.
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self.stop)
+            self._resources.callback(loop.remove_signal_handler, name)
         self._store = CallStore(config.store_url, node=config.node.name)
         crashed = await asyncio.to_thread(self._store.open)
         self._resources.push_async_callback(asyncio.to_thread, self._store.close)
@@ -169,9 +173,6 @@ class Gateway:
         await self._resources.enter_async_context(self._lag)
         await self._resources.enter_async_context(self._periodically())
         self._watch()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, self.stop)
-            self._resources.callback(loop.remove_signal_handler, name)
 
     def _make_switchboard(self) -> Switchboard:
         directory = Directory(
