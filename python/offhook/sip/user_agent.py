@@ -485,8 +485,13 @@ class UserAgent:
 
     def _objected(self, message: Message, error: RemoteProtocolError, source: Source, now: float) -> None:
         self.counters["broken_messages"] += 1
-        partial = error.partial if isinstance(error, MessageError) else message
-        if not isinstance(partial, Request) or partial.method == "ACK":
+        if isinstance(message, Response):
+            return
+        if not isinstance(error, MessageError):
+            # Some field that was read before the others were looked at: the check of all says what can be answered.
+            error = _checked(message) or MessageError(str(error), status_hint=error.status_hint, partial=message)
+        partial = error.partial
+        if partial is None or partial.method == "ACK":
             return
         try:
             verdict = self._screen(partial, source, None)
@@ -703,6 +708,14 @@ class UserAgent:
             ),
             body,
         )
+
+
+def _checked(request: Request) -> MessageError | None:
+    try:
+        validate(request)
+    except MessageError as error:
+        return error
+    return None
 
 
 def _nat(peer: object) -> bool:

@@ -29,6 +29,8 @@ OnMessage: TypeAlias = Callable[[Direction, Message, Source, float], None]
 
 MAX_RESOLUTIONS = 256
 
+LOG_INTERVAL = 1.0
+
 log = structlog.get_logger("offhook.transport")
 
 
@@ -74,6 +76,7 @@ class SipStack:
         self._timer: asyncio.TimerHandle | None = None
         self._armed: float | None = None
         self._draining = False
+        self._told_at: dict[str, float] = {}
         self._resolutions: set[asyncio.Task[None]] = set()
         self._flows = Flows(
             self.limits,
@@ -274,6 +277,9 @@ class SipStack:
             self._fault("on_message")
 
     def _fault(self, where: str) -> None:
-        """A fault of ours: counted, told, survived."""
+        """A fault of ours: counted, told, survived. The log gets one a second of each kind, with the count so far."""
         self.counters[f"fault_{where}"] += 1
-        log.exception("sip.fault", where=where)
+        now = self._loop.time() if self._loop is not None else 0.0
+        if now - self._told_at.get(where, -LOG_INTERVAL) >= LOG_INTERVAL:
+            self._told_at[where] = now
+            log.exception("sip.fault", where=where, count=self.counters[f"fault_{where}"])

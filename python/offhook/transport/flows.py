@@ -96,7 +96,7 @@ class Flows:
             raise
         for endpoint in self.udp.values():
             endpoint.start(self._loop)
-        self._sweep = self._loop.call_later(1.0, self._close_overdue)
+        self._sweep = self._loop.call_later(self.limits.sweep_interval, self._close_overdue)
 
     async def _listen(self, listener: Listener, flow: int) -> None:
         assert self._loop is not None, "the flows are open"
@@ -281,7 +281,7 @@ class Flows:
                     continue
             self.counters[rule] += 1
             connection.abort()
-        self._sweep = self._loop.call_later(1.0, self._close_overdue)
+        self._sweep = self._loop.call_later(self.limits.sweep_interval, self._close_overdue)
 
     def _next_flow(self) -> int:
         self._last_flow += 1

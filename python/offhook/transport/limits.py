@@ -32,3 +32,5 @@ class TransportLimits:
     transactions_per_connection: int = 1_000
     """Requests per connection that hear of its end."""
     dns_timeout: float = 5.0
+    sweep_interval: float = 1.0
+    """How often connections are looked at for being overdue."""
