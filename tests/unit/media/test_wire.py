@@ -20,9 +20,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.utils import accept_key
 
-from offhook._media import MediaError
+from offhook._media import EngineConfig, MediaError, WireConfig
 from offhook.destination.dialect.offhook import OFFHOOK
 from offhook.destination.dialect.twilio import TWILIO
+from offhook.media.plane import MediaPlane
 from offhook.media.wire import Connected, Failed, Refused
 
 pytestmark = pytest.mark.unit
@@ -350,6 +351,24 @@ async def test_a_bad_url_header_or_description_is_named(call: Call) -> None:
             call.dial(url, dialect, **changes)
         assert error.value.code == code, changes
     assert call.plane.stats().wires == 0
+
+
+async def test_a_wire_stays_on_the_thread_of_its_leg(driver: str) -> None:
+    config = EngineConfig(port_min=30200, port_max=30239, threads=2, quarantine_ms=0, max_legs=3)
+    async with MediaPlane(config) as plane, agent(listen) as url:
+        one, two = (plane.open_leg(on_event=print, on_error=print) for _ in range(2))
+        three = plane.open_leg(on_event=print, on_error=print, beside=one)
+        with pytest.raises(MediaError) as error:
+            plane.open_leg(on_event=print, on_error=print)
+        assert error.value.code == "too_many"
+        wire_config = WireConfig(url, TWILIO.to_json(), values=STREAM)
+        wire = plane.open_wire(wire_config, leg=one, on_event=lambda _: None, on_error=print)
+        assert isinstance(await wire.connected(), Connected)
+        with pytest.raises(MediaError) as error:
+            two.connect(wire)
+        assert (error.value.code, error.value.hint) == ("wrong_thread", "open the second leg beside the first")
+        one.connect(wire)
+        three.connect(wire)
 
 
 # What an agent may do to us

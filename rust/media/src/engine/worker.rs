@@ -77,7 +77,8 @@ pub(super) struct Worker {
     legs: Slots<LegSlot>,
     wires: Slots<WireSlot>,
     out: Outbox,
-    receive: ReceiveBatch,
+    /// Lent out while a socket is read.
+    receive: Option<Box<ReceiveBatch>>,
     ready: Vec<Ready>,
     due: Vec<u32>,
     dirty: Vec<u32>,
@@ -110,7 +111,7 @@ impl Worker {
             legs: Slots::default(),
             wires: Slots::default(),
             out: Outbox::new(),
-            receive: ReceiveBatch::new(),
+            receive: Some(Box::default()),
             ready: Vec::with_capacity(1024),
             due: Vec::with_capacity(1024),
             dirty: Vec::with_capacity(64),
@@ -124,7 +125,10 @@ impl Worker {
         // Where this isn't permitted the engine works all the same.
         let _ = offhook_media_sys::raise_priority();
         while !self.stopping {
-            self.turn();
+            // Each call has a guard of its own; this one is for what lies between the calls, and keeps the thread.
+            if catch_unwind(AssertUnwindSafe(|| self.turn())).is_err() {
+                self.shared.counters.internal_errors.fetch_add(1, Relaxed);
+            }
         }
     }
 
@@ -152,9 +156,9 @@ impl Worker {
         };
         let mut ready = std::mem::take(&mut self.ready);
         if self.poller.wait(&mut ready, wait).is_err() {
-            // Only a programming error breaks the set; going on without it would spin.
+            // Only a programming error breaks the set; going on without it would spin, so the calls end and are told.
             self.shared.counters.internal_errors.fetch_add(1, Relaxed);
-            self.stopping = true;
+            self.shut_down(Time::from_nanos(now));
         }
         let now_ns = monotonic_ns();
         let now = Time::from_nanos(now_ns);
@@ -251,7 +255,7 @@ impl Worker {
                 }
             }
         }
-        let mut receive = std::mem::take(&mut self.receive);
+        let mut receive = self.receive.take().unwrap_or_default();
         for _ in 0..BATCHES_PER_TURN {
             socket.receive(&mut receive);
             if let Some(dropped) = receive.overflow() {
@@ -271,7 +275,7 @@ impl Worker {
                 break;
             }
         }
-        self.receive = receive;
+        self.receive = Some(receive);
     }
 
     fn count_overflow(&mut self, index: u32, kind: Kind, dropped: u32) {
