@@ -19,8 +19,19 @@ def test_cseq() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1", "INVITE", "1 2 INVITE", "2147483648 INVITE", "-1 INVITE", "1_0 INVITE", "١ INVITE", "1e3 A",
-        "1\u2003INVITE", "1 INV(ITE"],
+    [
+        "",
+        "1",
+        "INVITE",
+        "1 2 INVITE",
+        "2147483648 INVITE",
+        "-1 INVITE",
+        "1_0 INVITE",
+        "١ INVITE",
+        "1e3 A",
+        "1\u2003INVITE",
+        "1 INV(ITE",
+    ],
 )
 def test_broken_cseq(text: str) -> None:
     with pytest.raises(RemoteProtocolError):
