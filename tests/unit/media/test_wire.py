@@ -285,6 +285,16 @@ async def test_a_dead_port_is_told_at_once(call: Call) -> None:
     assert f"127.0.0.1:{port}" in outcome.detail
 
 
+async def test_a_name_is_resolved_and_every_address_tried(call: Call) -> None:
+    async with agent(listen) as url:
+        # Where `localhost` is ::1 as well, nobody listens there.
+        wire, _ = call.dial(url.replace("127.0.0.1", "localhost"), TWILIO.to_json(), values=STREAM)
+        outcome = await wire.connected()
+        assert isinstance(outcome, Connected)
+        assert outcome.address[0] == "127.0.0.1"
+        assert outcome.dns_ms > 0
+
+
 async def test_a_name_that_does_not_exist_is_told(call: Call) -> None:
     wire, _ = call.dial("ws://nobody.invalid/", TWILIO.to_json(), values=STREAM, connect_timeout_ms=4000)
     outcome = await wire.connected()
