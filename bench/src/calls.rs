@@ -227,7 +227,7 @@ impl Run<'_> {
                     self.wheel.add(index);
                 }
                 Event::Reinvited(Some(audio)) => line.moved(audio.address),
-                Event::FarHungUp => line.fall_silent(),
+                Event::FarHungUp => line.stop(),
                 Event::Answered(None) => self.totals.silent_answers += 1,
                 Event::Reinvited(None) | Event::Refused(_) | Event::TimedOut | Event::HungUp => {}
             }
@@ -281,7 +281,7 @@ impl Run<'_> {
             }
             Stage::Steady { until } if now >= until => {
                 self.close_window(now);
-                self.wheel.clear();
+                self.lines.iter_mut().for_each(Line::fall_silent);
                 self.stage = Stage::Lingering {
                     until: now + LINGER,
                 };
@@ -297,6 +297,7 @@ impl Run<'_> {
                     };
                 } else if now >= self.arrivals.next() {
                     self.exchange.hang_up(self.to_hang_up, sys::now())?;
+                    self.lines[self.to_hang_up as usize].stop();
                     self.to_hang_up += 1;
                     self.arrivals.advance();
                 }
@@ -320,7 +321,7 @@ impl Run<'_> {
             Stage::HangingUp | Stage::Closing { .. } | Stage::Done
         );
         if !hangs_up {
-            self.wheel.clear();
+            self.lines.iter_mut().for_each(Line::fall_silent);
             self.arrivals = Arrivals::new(now, self.options.rate, self.exchange.session ^ 1);
             self.window = None;
             self.stage = Stage::HangingUp;

@@ -87,11 +87,6 @@ impl Wheel {
         self.slots[slot].push(call);
     }
 
-    /// Removes all calls.
-    pub fn clear(&mut self) {
-        self.slots.iter_mut().for_each(Vec::clear);
-    }
-
     /// When the next tick is due.
     pub fn next(&self) -> u64 {
         self.epoch + self.next_tick * self.tick

@@ -82,6 +82,7 @@ pub struct Line {
     /// Where its RTP arrives.
     pub local: SocketAddr,
     remote: Option<SocketAddr>,
+    silent: bool,
     answered_at: u64,
     first_rtp_at: u64,
     frames: u32,
@@ -108,6 +109,7 @@ impl Line {
             rtcp,
             local,
             remote: None,
+            silent: false,
             answered_at: 0,
             first_rtp_at: 0,
             frames: 0,
@@ -143,8 +145,14 @@ impl Line {
         self.remote.is_some()
     }
 
-    /// Sends no more; what is on its way is still heard.
+    /// Sends silence from now on; what is on its way is still heard. Frames that simply stopped would be a loss to the
+    /// far end, which fills losses in and so tears the last frame apart.
     pub fn fall_silent(&mut self) {
+        self.silent = true;
+    }
+
+    /// Sends nothing from now on.
+    pub fn stop(&mut self) {
         self.remote = None;
     }
 
@@ -164,11 +172,11 @@ impl Line {
         } else {
             self.frames % (speech.talk + speech.pause)
         };
-        let talking = speech.pause == 0 || place < speech.talk;
+        let talking = !self.silent && (speech.pause == 0 || place < speech.talk);
         rtp::write_header(
             &mut bytes,
             speech.codec.payload_type(),
-            place == 0,
+            talking && place == 0,
             self.sequence,
             self.timestamp,
             self.ssrc,
