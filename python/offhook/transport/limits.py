@@ -10,7 +10,7 @@ class TransportLimits:
     """Times in seconds, sizes in bytes. Whatever goes beyond is dropped or closed, and counted."""
 
     message: Limits = DEFAULT_LIMITS
-    datagrams_per_wakeup: int = 64
+    datagrams_per_wakeup: int = 24
     """Datagrams read before timers and other sockets get their turn."""
     datagrams_waiting: int = 512
     """Datagrams that wait for room in a socket's send buffer; the newest is dropped."""

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections import Counter, deque
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from offhook.errors import RemoteProtocolError
 from offhook.sip.effects import Address, Source
@@ -35,7 +35,11 @@ class ConnectionOwner(Protocol):
         """The loop's time."""
 
 
-class TcpConnection(asyncio.Protocol):
+_READ_AT_ONCE: Final = 8 << 10
+"""Bytes of one connection that are worked off before the loop turns to others: some twenty small messages."""
+
+
+class TcpConnection(asyncio.BufferedProtocol):
     """One TCP connection, accepted or opened by us. It never blocks: who does not read is cut off."""
 
     def __init__(self, owner: ConnectionOwner, flow: int, listener_flow: int | None, target: Address | None) -> None:
@@ -48,6 +52,7 @@ class TcpConnection(asyncio.Protocol):
         self.transactions: deque[int] = deque(maxlen=owner.limits.transactions_per_connection)
         """Client transactions that were sent on it, the newest last."""
         self._owner = owner
+        self._buffer = bytearray(_READ_AT_ONCE)
         self._parser = StreamParser(owner.limits.message)
         self._transport: asyncio.Transport | None = None
         self._opened_at = 0.0
@@ -78,7 +83,11 @@ class TcpConnection(asyncio.Protocol):
         if not self._owner.opened(self):
             transport.abort()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(memoryview(self._buffer)[:nbytes])
         source = self.source
         if source is None or not self.is_open:
             return

@@ -1,0 +1,463 @@
+"""SIP over real sockets of this machine: framing, bounds, and readers that nothing stops."""
+
+import asyncio
+import contextlib
+import random
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from tests.support.messages import SDP, request
+
+from offhook.errors import TransportError
+from offhook.sip.effects import Source, Target
+from offhook.sip.events import Answered, ByeReceived, Event, Failed, FailureCause, HungUp, InviteReceived, SessionFailed
+from offhook.sip.message import Message, Request
+from offhook.sip.parser import StreamParser
+from offhook.sip.screening import Admit
+from offhook.sip.uri import SipUri, parse_uri
+from offhook.sip.user_agent import UserAgent, UserAgentConfig
+from offhook.transport.driver import Gate, SipStack
+from offhook.transport.limits import TransportLimits
+from offhook.transport.listener import Listener
+
+pytestmark = pytest.mark.interop
+
+QUICK = TransportLimits(
+    first_message_timeout=0.2,
+    half_message_timeout=0.2,
+    idle_timeout=0.4,
+    sweep_interval=0.05,
+    connect_timeout=1.0,
+    max_connections_per_source=4,
+    write_buffer=16 << 10,
+)
+
+
+class Names:
+    """A resolver that knows what it is told."""
+
+    def __init__(self, **known: tuple[Target, ...]) -> None:
+        self.known = known
+
+    async def resolve(self, uri: SipUri) -> tuple[Target, ...]:
+        if uri.host == "broken":
+            raise RuntimeError("no such luck")
+        return self.known.get(uri.host, ())
+
+
+class Running:
+    """A stack that answers every call, and what it was told."""
+
+    def __init__(self, *uris: str, limits: TransportLimits = QUICK, gate: Gate | None = None) -> None:
+        self.peer = object()
+        self.user_agent = UserAgent(UserAgentConfig(), random.Random(1), lambda request, source, user: Admit(self.peer))
+        self.events: list[Event] = []
+        self.seen: list[tuple[str, Message, Source]] = []
+        self.on_event: Callable[[Event, float], None] = self._answer
+        options: dict[str, Any] = {"gate": gate} if gate is not None else {}
+        self.stack = SipStack(
+            self.user_agent,
+            [Listener(uri) for uri in uris or ("udp://127.0.0.1:0", "tcp://127.0.0.1:0")],
+            resolver=Names(trunk=(Target("tcp", "127.0.0.1", 1), Target("udp", "127.0.0.1", 1))),
+            on_event=self._take,
+            on_message=lambda direction, message, source, now: self.seen.append((direction, message, source)),
+            limits=limits,
+            **options,
+        )
+
+    def _take(self, event: Event, now: float) -> None:
+        self.events.append(event)
+        self.on_event(event, now)
+
+    def _answer(self, event: Event, now: float) -> None:
+        if isinstance(event, InviteReceived):
+            event.session.answer(SDP, now=now)
+
+    def port(self, transport: str) -> int:
+        return next(port for kind, _, port in self.stack.addresses if kind == transport)
+
+    async def until(self, condition: Callable[[], bool], within: float = 3.0) -> None:
+        """Wait until something has come true."""
+        async with asyncio.timeout(within):
+            while not condition():  # noqa: ASYNC110 - what is waited for happens in sockets
+                await asyncio.sleep(0.005)
+
+    async def told(self, kind: type, within: float = 3.0) -> Any:
+        """Wait for an event."""
+        await self.until(lambda: any(isinstance(event, kind) for event in self.events), within)
+        return next(event for event in self.events if isinstance(event, kind))
+
+
+@contextlib.asynccontextmanager
+async def running(*uris: str, **options: Any) -> AsyncIterator[Running]:
+    node = Running(*uris, **options)
+    await node.stack.start()
+    try:
+        yield node
+    finally:
+        await node.stack.close()
+
+
+def options(number: int = 1, transport: str = "UDP") -> bytes:
+    via = f"SIP/2.0/{transport} 127.0.0.1;rport"
+    return bytes(request("OPTIONS", via=via, branch=f"z9hG4bK{number}", call_id=str(number)))
+
+
+class Udp:
+    """A plain UDP peer."""
+
+    def __init__(self, family: int = socket.AF_INET, host: str = "127.0.0.1") -> None:
+        self.sock = socket.socket(family, socket.SOCK_DGRAM)
+        self.sock.bind((host, 0))
+        self.sock.setblocking(False)
+
+    async def ask(self, data: bytes, to: tuple[str, int], within: float = 2.0) -> tuple[bytes, Any]:
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendto(self.sock, data, to)
+        return await asyncio.wait_for(loop.sock_recvfrom(self.sock, 65535), within)
+
+    def __enter__(self) -> "Udp":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
+
+
+async def read_messages(reader: asyncio.StreamReader, count: int, within: float = 3.0) -> list[Any]:
+    parser, found = StreamParser(), []
+    async with asyncio.timeout(within):
+        while len(found) < count:
+            data = await reader.read(65536)
+            assert data, f"closed after {len(found)} of {count}"
+            found += parser.receive(data)
+    return found
+
+
+async def is_closed(reader: asyncio.StreamReader, within: float = 2.0) -> bool:
+    try:
+        async with asyncio.timeout(within):
+            while await reader.read(65536):
+                pass
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.rfc(3261, "18.2.1")
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+async def test_udp_of_both_families(family: int, host: str) -> None:
+    bracketed = f"[{host}]" if ":" in host else host
+    async with running(f"udp://{bracketed}:0") as node:
+        with Udp(family, host) as peer:
+            data, source = await peer.ask(options(), (host, node.port("udp")))
+    assert data.startswith(b"SIP/2.0 200")
+    assert source[:2] == (host, node.seen[0][2].local[1])
+    assert [direction for direction, _, _ in node.seen] == ["in", "out"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_tcp_of_both_families(host: str) -> None:
+    bracketed = f"[{host}]" if ":" in host else host
+    async with running(f"tcp://{bracketed}:0") as node:
+        reader, writer = await asyncio.open_connection(host, node.port("tcp"))
+        writer.write(options(transport="TCP"))
+        (answer,) = await read_messages(reader, 1)
+        assert answer.status == 200
+        writer.close()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "127.9.9.9"])
+async def test_a_wildcard_answers_from_the_address_that_was_asked(address: str) -> None:
+    async with running("udp://0.0.0.0:0") as node:
+        with Udp() as peer:
+            _, source = await peer.ask(options(), (address, node.port("udp")))
+    assert source[0] == address
+    assert node.seen[0][2].local[0] == address
+
+
+async def test_an_ipv4_and_an_ipv6_wildcard_share_a_port() -> None:
+    async with running("udp://0.0.0.0:0") as node:
+        port = node.port("udp")
+    async with running(f"udp://0.0.0.0:{port}", f"udp://[::]:{port}", f"tcp://0.0.0.0:{port}", f"tcp://[::]:{port}"):
+        with Udp(socket.AF_INET6, "::1") as peer:
+            _, source = await peer.ask(options(), ("::1", port))
+            assert source[0] == "::1"
+
+
+async def test_a_burst_of_datagrams_is_answered_whole() -> None:
+    async with running("udp://127.0.0.1:0") as node:
+        with Udp() as peer:
+            for number in range(200):
+                peer.sock.sendto(options(number), ("127.0.0.1", node.port("udp")))
+            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(5):
+                answers = {await loop.sock_recv(peer.sock, 65535) for _ in range(200)}
+    assert len(answers) == 200
+
+
+@pytest.mark.rfc(3261, "18.3")
+async def test_one_byte_at_a_time() -> None:
+    async with running("tcp://127.0.0.1:0", limits=TransportLimits()) as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
+        writer.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in options(transport="TCP"):
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0)
+        (answer,) = await read_messages(reader, 1)
+        assert answer.status == 200
+        writer.close()
+
+
+@pytest.mark.rfc(3261, "18.3")
+@pytest.mark.rfc(5626, "4.4.1")
+async def test_many_messages_in_one_segment_and_keep_alives_between() -> None:
+    async with running("tcp://127.0.0.1:0") as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
+        writer.write(b"\r\n\r\n" + b"\r\n\r\n".join(options(number, "TCP") for number in range(5)))
+        data = await asyncio.wait_for(reader.readexactly(2), 2)
+        assert data == b"\r\n"
+        answers = [item for item in await read_messages(reader, 5) if hasattr(item, "status")]
+        assert {answer.call_id for answer in answers} <= {str(number) for number in range(5)}
+        writer.close()
+
+
+async def test_lost_framing_is_answered_and_closed() -> None:
+    async with running("tcp://127.0.0.1:0") as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
+        writer.write(options(transport="TCP").replace(b"Content-Length: 0", b"Content-Length: -5") + options(2, "TCP"))
+        (answer,) = await read_messages(reader, 1)
+        assert answer.status == 400
+        assert await is_closed(reader)
+        assert node.stack.counters["streams_broken"] == 1
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "counter"),
+    [
+        (b"", "connections_silent"),
+        (b"\r\n\r\n", "connections_silent"),
+        (b"OPTIONS sip:x", "connections_half_message"),
+        (options(transport="TCP"), "connections_idle"),
+        (options(transport="TCP") + b"O", "connections_half_message"),
+    ],
+)
+async def test_a_connection_that_says_too_little_is_closed(sent: bytes, counter: str) -> None:
+    async with running() as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
+        writer.write(sent)
+        assert await is_closed(reader)
+        assert node.stack.counters[counter] == 1
+        assert node.stack.open_connections == 0
+        writer.close()
+
+
+async def test_a_message_that_drips_is_not_waited_for() -> None:
+    async with running() as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
+
+        async def drip() -> None:
+            for byte in options(transport="TCP"):
+                writer.write(bytes([byte]))
+                await asyncio.sleep(0.02)
+
+        task = asyncio.create_task(drip())
+        assert await is_closed(reader)
+        assert node.stack.counters["connections_half_message"] == 1
+        task.cancel()
+        writer.close()
+
+
+async def test_a_connection_with_a_call_on_it_is_kept_however_silent() -> None:
+    async with running() as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
+        port = writer.get_extra_info("sockname")[1]
+        invite = request(
+            via="SIP/2.0/TCP 127.0.0.1;rport", contact=f"<sip:alice@127.0.0.1:{port};transport=tcp>", body=SDP
+        )
+        writer.write(bytes(invite))
+        answers = await read_messages(reader, 2)
+        session = node.events[0].session  # type: ignore[union-attr]
+        writer.write(bytes(request("ACK", to=str(answers[1].to), branch="z9hG4bKa", via="SIP/2.0/TCP 127.0.0.1")))
+        await asyncio.sleep(1.0)
+        node.stack.perform(lambda now: session.hang_up(now=now))
+        (bye,) = await read_messages(reader, 1)
+        assert bye.method == "BYE"
+        writer.close()
+
+
+async def test_one_source_gets_so_many_connections() -> None:
+    async with running(limits=TransportLimits(max_connections_per_source=4)) as node:
+        pairs = [await asyncio.open_connection("127.0.0.1", node.port("tcp")) for _ in range(6)]
+        await asyncio.sleep(0.1)
+        assert node.stack.open_connections == 4
+        assert node.stack.counters["connections_refused"] == 2
+        pairs[0][1].close()
+        await asyncio.sleep(0.05)
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
+        writer.write(options(transport="TCP"))
+        assert (await read_messages(reader, 1))[0].status == 200
+        for _, other in pairs:
+            other.close()
+        writer.close()
+
+
+async def test_a_peer_that_never_reads_is_cut_off_and_nobody_waits_for_it() -> None:
+    async with running(limits=TransportLimits(write_buffer=16 << 10)) as node:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(sock, ("127.0.0.1", node.port("tcp")))
+        flood = b"".join(options(number, "TCP") for number in range(20))
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(20):
+                while not node.stack.counters["connections_not_read"]:
+                    await loop.sock_sendall(sock, flood)
+        assert node.stack.counters["connections_not_read"] == 1
+        with Udp() as peer:
+            data, _ = await peer.ask(options(), ("127.0.0.1", node.port("udp")))
+        assert data.startswith(b"SIP/2.0 200")
+        sock.close()
+
+
+async def test_strangers_are_not_read_at_all() -> None:
+    async with running(gate=lambda transport, remote: remote != "127.0.0.1") as node:
+        with Udp() as peer, pytest.raises(TimeoutError):
+            await peer.ask(options(), ("127.0.0.1", node.port("udp")), within=0.2)
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
+        assert await is_closed(reader)
+        assert node.stack.counters["strangers"] == 2
+        assert node.seen == []
+        writer.close()
+
+
+@pytest.mark.parametrize("where", ["on_event", "on_message", "gate", "screen", "dispatch"])
+async def test_a_fault_of_ours_never_stops_a_reader(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = True
+
+    def fault(*_: object, **__: object) -> Any:
+        if failing:
+            raise ZeroDivisionError
+        return True
+
+    async with running(gate=fault if where == "gate" else None) as node:
+        if where == "on_event":
+            node.on_event = fault
+        elif where == "on_message":
+            monkeypatch.setattr(node.stack, "_on_message", fault)
+        elif where == "screen":
+            monkeypatch.setattr(node.user_agent, "_screen", fault)
+        elif where == "dispatch":
+            monkeypatch.setattr(node.user_agent, "_receive_request", fault)
+        to = ("127.0.0.1", node.port("udp"))
+        with Udp() as peer:
+            for number in range(5):
+                invite = request(via="SIP/2.0/UDP 127.0.0.1;rport", branch=f"z9hG4bKx{number}", call_id=f"x{number}")
+                peer.sock.sendto(bytes(invite), to)
+            reader, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
+            writer.write(options(7, "TCP"))
+            await asyncio.sleep(0.1)
+            failing = False
+            monkeypatch.undo()
+            while True:
+                data, _ = await peer.ask(options(99), to)
+                if b"OPTIONS" in data:
+                    break
+            assert data.startswith(b"SIP/2.0 200")
+            if where == "gate":
+                writer.close()
+                reader, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
+            writer.write(options(8, "TCP"))
+            assert (await read_messages(reader, 1))[0].status == 200
+            writer.close()
+        faults = {name: n for name, n in node.stack.counters.items() if name.startswith(("fault_", "reader_faults"))}
+        assert faults
+        if where == "on_event":
+            assert len([event for event in node.events if isinstance(event, SessionFailed)]) == 5
+
+
+async def test_a_whole_call_over_one_connection() -> None:
+    async with running("tcp://127.0.0.1:0") as callee, running("tcp://127.0.0.1:0") as caller:
+        uri = parse_uri(f"sip:bob@127.0.0.1:{callee.port('tcp')};transport=tcp")
+        caller.stack.perform(
+            lambda now: caller.user_agent.invite(uri, "<sip:a@127.0.0.1>", f"<{uri}>", SDP, now, peer=caller.peer)
+        )
+        await caller.told(Answered)
+        theirs = callee.events[0].session  # type: ignore[union-attr]
+        await asyncio.sleep(0.05)
+        callee.stack.perform(lambda now: theirs.hang_up(now=now))
+        await caller.told(ByeReceived)
+        await callee.told(HungUp)
+        assert callee.stack.open_connections == caller.stack.open_connections == 1
+        assert callee.stack.counters["connections_opened"] == 1
+
+
+async def test_a_connection_that_breaks_fails_the_invite_at_once() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with running() as node:
+        uri = parse_uri(f"sip:bob@127.0.0.1:{port};transport=tcp")
+        node.stack.perform(lambda now: node.user_agent.invite(uri, "<sip:a@127.0.0.1>", f"<{uri}>", SDP, now))
+        assert (await node.told(Failed)).cause is FailureCause.TRANSPORT
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("uri", "cause"),
+    [
+        ("sip:bob@127.0.0.1:1;transport=tcp", FailureCause.TRANSPORT),
+        ("sip:bob@nowhere", FailureCause.UNRESOLVED),
+        ("sip:bob@broken", FailureCause.UNRESOLVED),
+        ("sip:bob@[::1]:5999", FailureCause.TRANSPORT),
+    ],
+)
+async def test_a_call_that_can_not_leave_is_told(uri: str, cause: FailureCause) -> None:
+    async with running() as node:
+        to = parse_uri(uri)
+        node.stack.perform(lambda now: node.user_agent.invite(to, "<sip:a@127.0.0.1>", f"<{to}>", SDP, now))
+        assert (await node.told(Failed)).cause is cause
+
+
+async def test_the_next_target_is_tried() -> None:
+    async with running() as node:
+        uri = parse_uri("sip:bob@trunk")
+        node.stack.perform(lambda now: node.user_agent.invite(uri, "<sip:a@127.0.0.1>", f"<{uri}>", SDP, now))
+        await node.until(lambda: len([m for d, m, _ in node.seen if d == "out" and isinstance(m, Request)]) == 2)
+        transports = [m.via.transport for d, m, _ in node.seen if d == "out"]
+        assert transports[:2] == ["TCP", "UDP"]
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_a_taken_port_is_one_plain_line(transport: str) -> None:
+    async with running(f"{transport}://127.0.0.1:0") as node:
+        second = Running("udp://127.0.0.1:0", f"{transport}://127.0.0.1:{node.port(transport)}")
+        with pytest.raises(TransportError) as raised:
+            await second.stack.start()
+        assert "\n" not in str(raised.value)
+        assert f"{transport} port {node.port(transport)} of 127.0.0.1 is taken" in str(raised.value)
+        assert "ss -l" in raised.value.hint
+        assert second.stack.addresses == ()
+
+
+async def test_an_address_that_is_not_ours_is_one_plain_line() -> None:
+    with pytest.raises(TransportError, match=r"198\.51\.100\.1 is no address of this machine"):
+        await Running("udp://198.51.100.1:0").stack.start()
+
+
+async def test_nothing_is_left_open() -> None:
+    async with running() as node:
+        _, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
+        await asyncio.sleep(0.05)
+        assert node.stack.open_connections == 1
+    writer.close()
+    assert node.stack.open_connections == 0
+    assert node.stack.addresses == ()
