@@ -109,6 +109,7 @@ UNDERRUN = (
 FIRST_FRAME = (
     Figure("first frame of a talkspurt, p50", f"{ECHO}/first_frame/p50_ms", "ms", at_most=1),
     Figure("first frame of a talkspurt, p99", f"{ECHO}/first_frame/p99_ms", "ms"),
+    Figure("interval after the first frame, p50", f"{RTP}/interval_after_marker/p50_ms", "ms"),
     Figure("round trip, p50", f"{ECHO}/round_trip/p50_ms", "ms", at_most=21),
     Figure("frames lost", f"{ECHO}/lost", at_most=0),
 )

@@ -346,6 +346,7 @@ impl Totals {
                 "packets": regularity.packets,
                 "interval_deviation": regularity.deviation.to_json(),
                 "interval_deviation_overall": regularity.deviation_overall.to_json(),
+                "interval_after_marker": regularity.after_marker.to_json(),
                 "longest_gap_ms": crate::histogram::milliseconds(regularity.longest_gap),
                 "longest_gap_steady_ms": crate::histogram::milliseconds(regularity.longest_gap_steady),
                 "gaps_over_40_ms": regularity.audible_gaps,
