@@ -178,9 +178,9 @@ class UserAgent:
 
     def transport_failed(self, transaction_id: int | None, now: float) -> None:
         """What a `SendRequest` or `SendResponse` effect asked for could not be sent."""
-        self.counters["transport_failures"] += 1
         transaction = self.transactions.by_id(transaction_id) if transaction_id is not None else None
         if transaction is not None:
+            self.counters["transport_failures"] += 1
             transaction.transport_failed(now)
             self.pump(transaction, now)
 
