@@ -9,17 +9,17 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
 from offhook._media import EngineConfig, EngineStats
 from offhook.api.health import Readiness, http_app
 from offhook.api.server import HttpServer
-from offhook.call.call import CallServices
+from offhook.call.call import CallServices, Perform
 from offhook.call.end_reason import EndReason
 from offhook.call.screen import ScreenRules, TrunkScreen
-from offhook.call.switchboard import Rules, Switchboard
+from offhook.call.switchboard import Records, Rules, Switchboard
 from offhook.config.routing import build_routing, inbound_password
 from offhook.config.schema import AgentConfig, Config
 from offhook.destination.directory import Directory
@@ -30,7 +30,7 @@ from offhook.observe.loop_lag import LoopLag
 from offhook.observe.metrics import Metrics
 from offhook.report.refusals import RefusalLog
 from offhook.route.limits import Admission
-from offhook.route.trunk import Stranger, parse_source
+from offhook.route.trunk import Stranger, TrunkTable, parse_source
 from offhook.sip.digest import Challenger
 from offhook.sip.effects import Source
 from offhook.sip.user_agent import UserAgent, UserAgentConfig
@@ -45,6 +45,119 @@ _REFUSALS_CHECKED_EVERY = 5.0
 _LAST_GOODBYES = 1.0
 
 
+class Signalling:
+    """The signalling plane without its sockets: who may speak, which calls there are, and where they go.
+
+    `now` is monotonic seconds, `wall` turns them into UTC milliseconds, `loop_lag` is seconds. What its calls want to
+    say leaves by `perform`, which is the stack's once there is one.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        media: MediaPlane,
+        records: Records,
+        metrics: Metrics,
+        *,
+        now: Callable[[], float],
+        wall: Callable[[float], int],
+        loop_lag: Callable[[], float],
+        version: str,
+    ) -> None:
+        self.config = config
+        self.perform: Perform = _no_stack
+        self.refusals = RefusalLog()
+        self._metrics = metrics
+        self._now = now
+        self._wall = wall
+        routing = build_routing(config)
+        self.admission = Admission(routing.limits)
+        directory = Directory(
+            media,
+            {agent.name: agent_spec(agent) for agent in config.agents},
+            self.admission,
+            node=config.node.name,
+        )
+        services = CallServices(
+            perform=lambda action: self.perform(action),
+            media=media,
+            make_destination=directory.make,
+            media_address=self._media_address,
+            now=now,
+            answered=lambda call: self.switchboard.answered(call),
+            ended=lambda call: self.switchboard.ended(call),
+        )
+        self.switchboard = Switchboard(
+            Rules(routing.routes),
+            self.admission,
+            services,
+            records,
+            metrics,
+            wall=wall,
+            loop_lag=loop_lag,
+            node=config.node.name,
+            version=version,
+        )
+        self.screen = self._make_screen(routing.trunks)
+        self.user_agent = UserAgent(
+            UserAgentConfig(user_agent=f"offhook/{version}"), secrets.SystemRandom(), self.screen
+        )
+
+    def drain(self) -> None:
+        """Take no new calls: 503 to INVITE and OPTIONS. Those that run go on."""
+        self.admission.draining = self.user_agent.draining = True
+
+    def _make_screen(self, trunks: TrunkTable) -> TrunkScreen:
+        config = self.config
+        passwords = {}
+        for trunk in trunks:
+            if trunk.inbound is None:
+                continue
+            password = inbound_password(config, trunk.name, trunk.inbound.username)
+            assert password is not None, "a trunk with an inbound user has its password"
+            passwords[TrunkName(trunk.name)] = (trunk.inbound.username, password)
+        rules = ScreenRules(
+            trunks,
+            passwords,
+            config.limits.refuse if isinstance(config.limits.refuse, int) else None,
+        )
+        secret = secrets.token_bytes(32)
+
+        def make_challenger(algorithms: tuple[str, ...]) -> Challenger:
+            return Challenger(config.node.name, algorithms, secret=secret, rng=secrets.SystemRandom())
+
+        return TrunkScreen(rules, make_challenger, self.switchboard.dialog_peer, self._on_stranger)
+
+    def _media_address(self, source: Source) -> str:
+        """The address that this peer is told to send RTP to: ours on its own network, else the advertised one."""
+        advertised = self.config.advertised_media
+        peer = parse_source(source.remote[0])
+        inside = peer is not None and (
+            peer.is_loopback or any(peer in network for network in self.config.sip.local_networks)
+        )
+        if advertised is not None and not inside:
+            return advertised
+        bound = parse_source(self.config.media.listen)
+        return str(bound) if bound is not None and not bound.is_unspecified else source.local[0]
+
+    def _on_stranger(self, source: str, transport: str, stranger: Stranger) -> None:
+        now = self._now()
+        self._metrics.refused(stranger.rule)
+        first = self.refusals.add(
+            source,
+            stranger.rule,
+            now,
+            self._wall(now),
+            transport=transport,
+            value=stranger.why,
+            nearest=stranger.nearest or "",
+        )
+        if first:
+            _log.warning(
+                "request.refused", source=source, rule=stranger.rule, why=stranger.why, nearest=stranger.nearest
+            )
+
+
 class Gateway:
     """One gateway process. `async with Gateway(config) as gateway: await gateway.serve()` is its whole life.
 
@@ -55,9 +168,6 @@ class Gateway:
     def __init__(self, config: Config, *, log_stats: Callable[[], Mapping[str, int]] = dict) -> None:
         self.config = config
         self._log_stats = log_stats
-        self._routing = build_routing(config)
-        self._admission = Admission(self._routing.limits)
-        self._refusals = RefusalLog()
         self._lag = LoopLag()
         self._stop = asyncio.Event()
         self._end_now = asyncio.Event()
@@ -108,17 +218,18 @@ class Gateway:
     async def serve(self) -> None:
         """Run until `stop`: then refuse new calls (503), let running ones end for `drain_timeout`, hang up the rest."""
         await self._stop.wait()
-        self._admission.draining = self._user_agent.draining = True
-        waiting = self._switchboard.calls
+        self._signalling.drain()
+        switchboard = self._signalling.switchboard
+        waiting = switchboard.calls
         _log.info("gateway.draining", calls=waiting)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.config.limits.drain_timeout):
-                await _first_of(self._switchboard.idle(), self._end_now.wait())
-        if self._switchboard.calls:
-            self._switchboard.hang_up_all(EndReason.GATEWAY_SHUTDOWN, "the gateway was stopped before the call ended")
+                await _first_of(switchboard.idle(), self._end_now.wait())
+        if switchboard.calls:
+            switchboard.hang_up_all(EndReason.GATEWAY_SHUTDOWN, "the gateway was stopped before the call ended")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_GOODBYES):
-                    await self._switchboard.idle()
+                    await switchboard.idle()
 
     def stop(self) -> None:
         """Begin to drain; a second time, end the calls that still run."""
@@ -142,15 +253,19 @@ class Gateway:
         self._media = await self._resources.enter_async_context(MediaPlane(_engine_config(config)))
         self._metrics = Metrics(node=config.node.name, version=self._version)
         self._resources.push_async_callback(self._flush_refusals)
-        self._switchboard = self._make_switchboard()
-        self._screen = self._make_screen()
-        self._user_agent = UserAgent(
-            UserAgentConfig(user_agent=f"offhook/{self._version}"),
-            secrets.SystemRandom(),
-            self._screen,
+        self._signalling = signalling = Signalling(
+            config,
+            self._media,
+            self._store,
+            self._metrics,
+            # Not the loop's time: uvloop counts it in whole milliseconds.
+            now=time.monotonic,
+            wall=self._wall,
+            loop_lag=lambda: self._lag.worst,
+            version=self._version,
         )
         self._stack = SipStack(
-            self._user_agent,
+            signalling.user_agent,
             [
                 Listener(
                     listen.uri, (told.host, told.port) if (told := config.advertised(listen)) is not None else None
@@ -159,12 +274,15 @@ class Gateway:
             ],
             local_networks=config.sip.local_networks,
             resolver=DnsResolver(),
-            gate=self._screen.gate,
-            on_event=lambda event, now: self._switchboard.take(event),
-            on_message=lambda direction, message, source, now: self._switchboard.see(direction, message, source),
+            gate=signalling.screen.gate,
+            on_event=lambda event, now: signalling.switchboard.take(event),
+            on_message=lambda direction, message, source, now: signalling.switchboard.see(direction, message, source),
         )
+        signalling.perform = self._stack.perform
         self._resources.push_async_callback(self._stack.close)
         await self._stack.start()
+        # Before the sockets close and before the store does: what still runs says goodbye and is written.
+        self._resources.push_async_callback(signalling.switchboard.close)
         self._http = HttpServer(
             http_app(self._readiness, self._metrics.registry), config.http.listen.host, config.http.listen.port
         )
@@ -174,90 +292,11 @@ class Gateway:
         await self._resources.enter_async_context(self._periodically())
         self._watch()
 
-    def _make_switchboard(self) -> Switchboard:
-        directory = Directory(
-            self._media,
-            {agent.name: _agent_spec(agent) for agent in self.config.agents},
-            self._admission,
-            node=self.config.node.name,
-        )
-        services = CallServices(
-            perform=lambda action: self._stack.perform(action),
-            media=self._media,
-            make_destination=directory.make,
-            media_address=self._media_address,
-            # Not the loop's time: uvloop counts it in whole milliseconds.
-            now=time.monotonic,
-            answered=lambda call: self._switchboard.answered(call),
-            ended=lambda call: self._switchboard.ended(call),
-        )
-        return Switchboard(
-            Rules(self._routing.routes),
-            self._admission,
-            services,
-            self._store,
-            self._metrics,
-            wall=self._wall,
-            loop_lag=lambda: self._lag.worst,
-            node=self.config.node.name,
-            version=self._version,
-        )
-
-    def _make_screen(self) -> TrunkScreen:
-        config = self.config
-        passwords = {}
-        for trunk in self._routing.trunks:
-            if trunk.inbound is None:
-                continue
-            password = inbound_password(config, trunk.name, trunk.inbound.username)
-            assert password is not None, "a trunk with an inbound user has its password"
-            passwords[TrunkName(trunk.name)] = (trunk.inbound.username, password)
-        rules = ScreenRules(
-            self._routing.trunks,
-            passwords,
-            config.limits.refuse if isinstance(config.limits.refuse, int) else None,
-        )
-        secret = secrets.token_bytes(32)
-
-        def make_challenger(algorithms: tuple[str, ...]) -> Challenger:
-            return Challenger(config.node.name, algorithms, secret=secret, rng=secrets.SystemRandom())
-
-        return TrunkScreen(rules, make_challenger, self._switchboard.dialog_peer, self._on_stranger)
-
-    def _media_address(self, source: Source) -> str:
-        """The address that this peer is told to send RTP to: ours on its own network, else the advertised one."""
-        advertised = self.config.advertised_media
-        peer = parse_source(source.remote[0])
-        inside = peer is not None and (
-            peer.is_loopback or any(peer in network for network in self.config.sip.local_networks)
-        )
-        if advertised is not None and not inside:
-            return advertised
-        bound = parse_source(self.config.media.listen)
-        return str(bound) if bound is not None and not bound.is_unspecified else source.local[0]
-
-    def _on_stranger(self, source: str, transport: str, stranger: Stranger) -> None:
-        now = time.monotonic()
-        self._metrics.refused(stranger.rule)
-        first = self._refusals.add(
-            source,
-            stranger.rule,
-            now,
-            self._wall(now),
-            transport=transport,
-            value=stranger.why,
-            nearest=stranger.nearest or "",
-        )
-        if first:
-            _log.warning(
-                "request.refused", source=source, rule=stranger.rule, why=stranger.why, nearest=stranger.nearest
-            )
-
     def _readiness(self) -> Readiness:
-        detail = {"calls": self._admission.calls, "capacity": self.call_capacity}
+        detail = {"calls": self._signalling.admission.calls, "capacity": self.call_capacity}
         if self._stop.is_set():
             return Readiness(False, "draining", detail)
-        if self._admission.calls >= self.call_capacity:
+        if self._signalling.admission.calls >= self.call_capacity:
             return Readiness(False, "full", detail)
         return Readiness(True, "", detail)
 
@@ -265,13 +304,13 @@ class Gateway:
         return round((at + self._wall_offset) * 1000)
 
     def _watch(self) -> None:
-        self._metrics.watch_sip(lambda: {**self._user_agent.counters, **self._stack.counters})
+        self._metrics.watch_sip(lambda: {**self._signalling.user_agent.counters, **self._stack.counters})
         self._metrics.watch_media(lambda: _numbers_of(self._media.stats()))
         self._metrics.watch_log(self._log_stats)
         self._metrics.watch_store(lambda: asdict(self._store.stats()))
 
     async def _flush_refusals(self) -> None:
-        rows = self._refusals.flush(time.monotonic(), force=True)
+        rows = self._signalling.refusals.flush(time.monotonic(), force=True)
         if rows:
             self._store.refusals(rows)
 
@@ -283,7 +322,7 @@ class Gateway:
                 # A clock that was set meanwhile shows in later records, never in a timer.
                 self._wall_offset = time.time() - time.monotonic()
                 self._metrics.loop_lag(self._lag.worst)
-                rows = self._refusals.flush(time.monotonic())
+                rows = self._signalling.refusals.flush(time.monotonic())
                 if rows:
                     self._store.refusals(rows)
 
@@ -292,6 +331,10 @@ class Gateway:
             yield
         finally:
             task.cancel()
+
+
+def _no_stack(action: Callable[[float], object]) -> Any:
+    raise AssertionError("calls come by a stack")
 
 
 def _numbers_of(stats: EngineStats) -> dict[str, int]:
@@ -311,7 +354,8 @@ def _engine_config(config: Config) -> EngineConfig:
     )
 
 
-def _agent_spec(agent: AgentConfig) -> AgentSpec:
+def agent_spec(agent: AgentConfig) -> AgentSpec:
+    """How an `[[agent]]` is dialled, its credentials with it."""
     assert agent.url is not None, "the configuration asks for the url of these kinds"
     headers = {name: secret.reveal() for name, secret in agent.headers.items()}
     if agent.token is not None:

@@ -1,8 +1,10 @@
 """Time as the tests have it: a clock that jumps to the next timer, and an asyncio loop that does the same."""
 
 import asyncio
+import functools
+import inspect
 import selectors
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 
@@ -73,6 +75,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._virtual_now
 
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+        """At once: a thread has a time of its own."""
+        future = self.create_future()
+        try:
+            future.set_result(func(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
     def jump(self, seconds: float) -> None:
         """Let time pass."""
         self._virtual_now += seconds
@@ -82,3 +93,16 @@ def run_virtual(main: Any) -> Any:
     """Run a coroutine to its end in a VirtualTimeLoop."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(main)
+
+
+def in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test as a coroutine whose waits take no time; a test that waits for what never comes fails."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **options: Any) -> None:
+        run_virtual(test(*args, **options))
+
+    # The loop is this one, whatever pytest-asyncio would have made of a coroutine.
+    del run.__wrapped__  # type: ignore[attr-defined]
+    run.__signature__ = inspect.signature(test)  # type: ignore[attr-defined]
+    return run

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from offhook.call.call import Call
+from offhook.call.trace import host_port
 from offhook.report.record import CallRecord, billable_seconds, post_dial_delay_ms
 
 
@@ -11,12 +12,9 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
     session, source, leg = call.leg.session, call.leg.source, call.leg
     setup_at, ring_at = wall(call.arrived_at), _at(wall, call.rang_at)
     answer_at, end_at = _at(wall, call.answered_at), _at(wall, call.ended_at)
-    reason = call.reason
-    sip_status = None
-    if reason is not None:
-        # What the INVITE was answered with: the 200 once there was one.
-        sip_status = 200 if answer_at is not None else call.reject_status or reason.sip_status
-    audio = leg.audio
+    reason, audio = call.reason, leg.audio
+    # What the INVITE was answered with, whoever decided it.
+    final = session.response.status if session.response is not None else 0
     return CallRecord(
         call_id=call.id,
         setup_at=setup_at,
@@ -32,9 +30,9 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         local_tag=session.local_tag,
         remote_tag=session.remote_tag,
         transport=source.transport,
-        remote_signalling=_host_port(source.remote),
-        local_signalling=_host_port(source.local),
-        remote_media=_host_port(audio.remote) if audio is not None and audio.remote is not None else None,
+        remote_signalling=host_port(source.remote),
+        local_signalling=host_port(source.local),
+        remote_media=host_port(audio.remote) if audio is not None and audio.remote is not None else None,
         local_media=leg.local_media,
         codec=audio.codec if audio is not None else None,
         user_agent=(session.request.headers.get("User-Agent") or "")[:200] or None,
@@ -42,7 +40,7 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         billable_seconds=billable_seconds(answer_at, end_at) if end_at is not None else None,
         end_reason=reason.slug if reason is not None else None,
         end_detail=call.end_detail,
-        sip_status=sip_status,
+        sip_status=final if final >= 200 else None,
         q850=reason.q850 if reason is not None else None,
         fault=reason.fault if reason is not None else None,
         intervals=call.set_up.intervals(),
@@ -55,8 +53,3 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
 
 def _at(wall: Callable[[float], int], at: float | None) -> int | None:
     return None if at is None else wall(at)
-
-
-def _host_port(address: tuple[str, int]) -> str:
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -6,16 +6,16 @@ taken one by one, so nothing in here races. An exception in here ends this call 
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, assert_never
+from typing import Literal, Protocol, TypeAlias, TypeVar, assert_never
 
 import structlog
 
 from offhook._media import MediaError, MediaEvent
 from offhook.call.dtmf import digits_of_info
 from offhook.call.end_reason import EndReason
-from offhook.call.leg import CallerLeg
+from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg
 from offhook.call.state import TRANSITIONS, CallInput, CallState
 from offhook.destination.base import (
     AgentAudio,
@@ -31,6 +31,7 @@ from offhook.destination.base import (
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.errors import DestinationError
 from offhook.media.plane import MediaPlane
+from offhook.observe.printable import printable
 from offhook.report.setup import SetUp
 from offhook.report.timeline import Timeline
 from offhook.route.destination_uri import DestinationUri
@@ -38,7 +39,7 @@ from offhook.route.table import AnswerPolicy, FallbackCause, Route
 from offhook.route.trunk import Trunk
 from offhook.sip import events as sip
 from offhook.sip.effects import Source
-from offhook.sip.invite import InviteSession
+from offhook.sip.invite import UNANSWERED, InviteSession
 from offhook.sip.invite import State as SessionState
 from offhook.sip.message import Request
 
@@ -48,10 +49,16 @@ T = TypeVar("T")
 _INBOX_LIMIT = 1024
 # The caller's phone plays a jitter buffer's worth after our last packet: a BYE at once would cut the last word.
 _FAR_END_BUFFER = 0.2
+# What may have to be played after the agent's end, should the media plane never say that it has been.
+_DRAIN_LIMIT = PLAYOUT_LIMIT + 5.0
 # How long the record waits for the answer to our BYE, or for what may follow a refusal or the peer's own BYE.
 _BYE_ANSWER_LIMIT = 4.0
 _ACK_LIMIT = 0.5
 _BUSY_RETRY_AFTER = 5
+# Of what a peer says in its own words; it goes into the record and onto terminals.
+_LONGEST_DETAIL = 300
+
+Timer: TypeAlias = Literal["ring_timeout", "max_duration", "drain_limit", "far_end_buffer"]
 
 
 class Perform(Protocol):
@@ -88,14 +95,13 @@ class Prepared:
 
     destination: Destination
     error: DestinationError | None
-    cause: FallbackCause = FallbackCause.REFUSED
 
 
 @dataclass(frozen=True, slots=True)
 class TimeUp:
     """A timer of the call ran out."""
 
-    name: str
+    timer: Timer
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,13 @@ class HangUp:
 
     reason: EndReason
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class FromLeg:
+    """An event of the caller's RTP leg."""
+
+    event: MediaEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +134,7 @@ class Fault:
     error: Exception
 
 
-CallEvent = sip.SessionEvent | MediaEvent | Prepared | TimeUp | HangUp | FromDestination | Fault
+CallEvent = sip.SessionEvent | FromLeg | Prepared | TimeUp | HangUp | FromDestination | Fault
 
 
 class Call:
@@ -137,6 +150,8 @@ class Call:
         timeline: Timeline,
         set_up: SetUp,
         services: CallServices,
+        *,
+        arrived_at: float,
     ) -> None:
         self.id = facts.call_id
         self.facts = facts
@@ -148,7 +163,7 @@ class Call:
         self.state = CallState.ARRIVED
         self.reason: EndReason | None = None
         self.end_detail = ""
-        self.arrived_at = services.now()
+        self.arrived_at = arrived_at
         self.rang_at: float | None = None
         self.answered_at: float | None = None
         self.ended_at: float | None = None
@@ -164,18 +179,19 @@ class Call:
         self._inbox: asyncio.Queue[CallEvent] = asyncio.Queue(_INBOX_LIMIT)
         self._destination: Destination | None = None
         self._preparing: asyncio.Task[None] | None = None
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._fallbacks_used = 0
+        self._timers: dict[Timer, asyncio.TimerHandle] = {}
+        self._fallbacks = list(route.fallback) if route is not None else []
         self._agent_ready = False
         self._begun = False
-        self._last_words_said = False
+        self._farewell = ""
 
     def post(self, event: CallEvent) -> None:
-        """Put an event into the inbox. One that does not fit any more ends the call."""
-        try:
-            self._inbox.put_nowait(event)
-        except asyncio.QueueFull:
-            self._set_reason(EndReason.INTERNAL_ERROR, "more events than a call can take")
+        """Put an event into the inbox. If it is full, all that waits is given up and the call ends."""
+        if self._inbox.full():
+            while not self._inbox.empty():
+                self._inbox.get_nowait()
+            self._inbox.put_nowait(HangUp(EndReason.INTERNAL_ERROR, "more events than a call can take"))
+        self._inbox.put_nowait(event)
 
     def post_fault(self, error: Exception) -> None:
         """A callback of this call failed; the call ends as `internal_error`."""
@@ -210,7 +226,7 @@ class Call:
             self.leg.open(
                 self._services.media,
                 self._services.media_address(self.leg.source),
-                on_event=self.post,
+                on_event=lambda event: self.post(FromLeg(event)),
                 on_error=self.post_fault,
             )
         except MediaError as error:
@@ -221,11 +237,12 @@ class Call:
         if refusal is not None:
             self._end(refusal, "")
             return
-        self._services.perform(self.leg.ring)
+        if not self._services.perform(self.leg.ring):
+            # The caller has given up already; its CANCEL waits in the inbox.
+            return
         self.rang_at = self._services.now()
         self.set_up.reach("ringing", self.rang_at)
         self._move(CallInput.RING)
-        self._arm("max_duration", self.trunk.max_duration)
         self._prepare(self._route.destination)
         if self._route.answer is AnswerPolicy.AT_ONCE:
             self._answer()
@@ -256,14 +273,18 @@ class Call:
         else:
             self.post(Prepared(destination, None))
 
-    def _answer(self) -> None:
+    def _answer(self) -> bool:
+        """Answer, if that has not been done. False if the caller has given up: its CANCEL waits in the inbox."""
         if self.state is CallState.ANSWERED:
-            return
-        self._services.perform(self.leg.answer)
+            return True
+        if not self._services.perform(self.leg.answer):
+            return False
         self.answered_at = self._services.now()
         self.set_up.reach("answered", self.answered_at)
         self._move(CallInput.ANSWER)
+        self._arm("max_duration", self.trunk.max_duration)
         self._services.answered(self)
+        return True
 
     def _begin(self) -> None:
         """Join the destination's sound, once."""
@@ -276,15 +297,15 @@ class Call:
 
     def _take(self, event: CallEvent) -> None:
         match event:
-            case MediaEvent():
-                self._take_media(event)
+            case FromLeg(heard):
+                self._take_media(heard)
             case Prepared():
                 self._take_prepared(event)
             case FromDestination(destination, told):
                 if destination is self._destination:
                     self._take_destination(told)
-            case TimeUp(name):
-                self._take_time_up(name)
+            case TimeUp(timer):
+                self._take_time_up(timer)
             case HangUp(reason, detail):
                 self._end(reason, detail)
             case Fault(error):
@@ -295,33 +316,33 @@ class Call:
     def _take_prepared(self, event: Prepared) -> None:
         if event.destination is not self._destination:
             return
-        self._disarm("ring_timeout")
         if event.error is not None:
-            self._give_up_destination(event.error, event.cause)
+            self._give_up_destination(event.error, FallbackCause.REFUSED)
             return
         self._agent_ready = True
         self.set_up.reach("agent_ready", self._services.now())
         self.timeline.add("agent", self._services.now(), note=f"{event.destination.uri} is ready")
         if self.state is CallState.PREPARING and self._route.answer is AnswerPolicy.FIRST_AUDIO:
-            self._begin()
+            # The agent's time goes on: what is waited for now is its first word.
+            self.set_up.await_agent(self._services.now())
             self._move(CallInput.AWAIT_AUDIO)
-            self._arm("ring_timeout", self._route.ring_timeout)
+            self._begin()
             return
-        self._answer()
-        self._begin()
+        self._disarm("ring_timeout")
+        if self._answer():
+            self._begin()
 
     def _take_destination(self, event: DestinationEvent) -> None:
         match event:
             case AgentConnected(at, address, intervals):
                 self.set_up.reach("agent_connected", at)
                 self.timeline.add("agent", at, note=f"connected to {address}", **intervals)
-            case AgentAudio(at, sent):
-                self.set_up.reach("agent_audio_sent" if sent else "agent_audio_received", at)
-                self.timeline.add(
-                    "agent", at, note="first agent audio " + ("sent to the caller" if sent else "received")
-                )
-                if self.state is CallState.WAITING and not sent:
+            case AgentAudio(at):
+                self.set_up.reach("agent_audio_received", at)
+                self.timeline.add("agent", at, note="first agent audio received")
+                if self.state is CallState.WAITING:
                     self._disarm("ring_timeout")
+                    self.set_up.agent_came(self._services.now())
                     self._answer()
             case CallerAudio(at):
                 self.set_up.reach("caller_audio_sent", at)
@@ -336,13 +357,21 @@ class Call:
                 assert_never(event)
 
     def _agent_hung_up(self, detail: str, drain: bool) -> None:
-        self.end_detail = detail
-        if self.state is not CallState.ANSWERED or not drain:
+        """The agent wants no more of the call, and what it said last is still to be played if `drain`."""
+        if self.state in (CallState.PREPARING, CallState.WAITING):
+            # Nobody has answered yet: so the agent does not take the call.
+            self._end(EndReason.AGENT_REJECTED, detail)
+        elif not drain:
             self._end(EndReason.AGENT_HUNG_UP, detail)
-            return
-        self.timeline.add("agent", self._services.now(), note="the agent ended the call; playing what it said last")
+        elif self.state is CallState.ANSWERED:
+            self._drain(detail)
+            self.timeline.add("agent", self._services.now(), note="playing what the agent said last")
+            self.leg.rtp.drain()
+
+    def _drain(self, farewell: str) -> None:
+        self._farewell = farewell
         self._move(CallInput.DRAIN)
-        self.leg.rtp.drain()
+        self._arm("drain_limit", _DRAIN_LIMIT)
 
     def _take_media(self, event: MediaEvent) -> None:
         match event.kind:
@@ -357,12 +386,15 @@ class Call:
                 if self._destination is not None and event.name is not None and event.played:
                     self._destination.played(event.name)
             case "first_agent_audio_sent":
-                self._take_destination(AgentAudio(event.at, sent=True))
+                self.set_up.reach("agent_audio_sent", event.at)
+                self.timeline.add("agent", event.at, note="first agent audio sent to the caller")
             case "drained":
-                if self.state is CallState.DRAINING:
-                    self._arm("far_end_buffer", _FAR_END_BUFFER)
+                self._played_out()
+            case "hang_up_requested" if self.state is CallState.ANSWERED:
+                self._drain("the agent asked to hang up")
+                self._played_out()
             case "hang_up_requested":
-                self._end_after_far_end_buffer("the agent asked to hang up")
+                self._agent_hung_up("the agent asked to hang up", drain=True)
             case "unreachable":
                 where = _address(event.address)
                 self.timeline.add("media", event.at, note=f"our RTP to {where} came back as unreachable (ICMP)")
@@ -373,10 +405,9 @@ class Call:
             case _:
                 self.timeline.add("media", event.at, note=event.kind)
 
-    def _end_after_far_end_buffer(self, detail: str) -> None:
-        if self.state is CallState.ANSWERED:
-            self._move(CallInput.DRAIN)
-            self.end_detail = detail
+    def _played_out(self) -> None:
+        """What the agent said last has left; it has yet to come out of the caller's own buffer."""
+        if self.state is CallState.DRAINING and "far_end_buffer" not in self._timers:
             self._arm("far_end_buffer", _FAR_END_BUFFER)
 
     def _media_timed_out(self) -> None:
@@ -386,17 +417,17 @@ class Call:
         silence = f"no RTP from the caller for {self.trunk.media_timeout:g} s"
         self._end(EndReason.MEDIA_TIMEOUT, silence if ever else "the caller's RTP never arrived")
 
-    def _take_time_up(self, name: str) -> None:
-        self._timers.pop(name, None)
-        match name:
+    def _take_time_up(self, timer: Timer) -> None:
+        self._timers.pop(timer, None)
+        match timer:
             case "ring_timeout":
                 self._too_late()
             case "max_duration":
                 self._end(EndReason.MAX_DURATION, f"the call reached its {self.trunk.max_duration:g} s")
-            case "far_end_buffer":
-                self._end(EndReason.AGENT_HUNG_UP, self.end_detail)
+            case "far_end_buffer" | "drain_limit":
+                self._end(EndReason.AGENT_HUNG_UP, self._farewell)
             case _:
-                raise AssertionError(f"no timer is called {name}")
+                assert_never(timer)
 
     def _too_late(self) -> None:
         budget = f"{self._route.ring_timeout:g} s"
@@ -416,7 +447,10 @@ class Call:
             case sip.Cancelled():
                 self._end(EndReason.CALLER_CANCELLED, "")
             case sip.ByeReceived(_, request):
-                self._end(EndReason.CALLER_HUNG_UP, request.headers.get("Reason") or "")
+                # Before the answer a BYE does what CANCEL does (RFC 3261 section 15).
+                answered = self.answered_at is not None
+                why = printable(request.headers.get("Reason") or "")[:_LONGEST_DETAIL]
+                self._end(EndReason.CALLER_HUNG_UP if answered else EndReason.CALLER_CANCELLED, why)
             case sip.Reinvited(_, request):
                 self._services.perform(lambda now: self.leg.reinvited(request, now))
             case sip.InfoReceived(_, request):
@@ -426,7 +460,7 @@ class Call:
             case sip.SessionFailed(_, exception):
                 self._fail(exception)
             case _:
-                self.timeline.add("note", self._services.now(), note=f"{type(event).__name__} in {self.state.value}")
+                self._note(f"{type(event).__name__} in {self.state.value}")
 
     def _take_info(self, request: Request) -> None:
         digits = digits_of_info(request)
@@ -445,6 +479,10 @@ class Call:
 
     def _give_up_destination(self, error: DestinationError, cause: FallbackCause) -> None:
         """The destination has failed: take the fallback that fits, or end."""
+        if self.state is CallState.DRAINING:
+            # It had said goodbye before; what it said last is being played.
+            self.timeline.add("agent", self._services.now(), note=f"after its goodbye: {error}")
+            return
         reason = EndReason.of(error.code)
         self.reject_status = error.sip_status
         detail = f"{error}. {error.hint}" if error.hint else str(error)
@@ -452,21 +490,21 @@ class Call:
         failed = self._drop_destination(reason.slug)
         self.timeline.add("agent", self._services.now(), note=f"{failed} failed ({cause.value}): {detail}")
         following = self._next_fallback(cause) if error.retryable else None
-        if following is None or self.state is CallState.DRAINING:
+        if following is None:
             self._end(reason, detail)
             return
         if self.state in (CallState.WAITING, CallState.ANSWERED):
             self._move(CallInput.REPLACE)
-        if self.state is CallState.ANSWERED:
+            # The one that follows must not be heard behind what the lost one had still to say.
             self.leg.rtp.clear()
         self._prepare(following)
 
     def _next_fallback(self, cause: FallbackCause) -> DestinationUri | None:
-        """The next fallback that takes this cause. Each serves once, in file order: failures can't go in circles."""
-        for index in range(self._fallbacks_used, len(self._route.fallback)):
-            if cause in self._route.fallback[index].on:
-                self._fallbacks_used = index + 1
-                return self._route.fallback[index].to
+        """The first fallback in file order that takes this cause. Each serves once: failures can't go in circles."""
+        for fallback in self._fallbacks:
+            if cause in fallback.on:
+                self._fallbacks.remove(fallback)
+                return fallback.to
         return None
 
     def _drop_destination(self, reason: str) -> str:
@@ -478,70 +516,70 @@ class Call:
         if destination is None:
             return ""
         destination.close(reason)
-        self.wire_stats = dict(destination.stats())
+        # A fallback without a connection leaves those of the agent before it.
+        self.wire_stats = dict(destination.stats()) or self.wire_stats
         return destination.uri
 
     def _fail(self, error: Exception) -> None:
         _log.error("call.failed", call_id=self.id, exc_info=error)
         self._end(EndReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
 
-    def _set_reason(self, reason: EndReason, detail: str) -> None:
-        if self.reason is None:
-            self.reason, self.end_detail = reason, detail or self.end_detail
-
     def _end(self, reason: EndReason, detail: str) -> None:
         """End the call once: tell the agent, refuse or hang up, free the media."""
         if self.state is CallState.ENDED:
             return
-        before = self.state
         self._move(CallInput.END)
         self.ended_at = self._services.now()
-        self._set_reason(reason, detail)
-        for name in tuple(self._timers):
-            self._disarm(name)
-        # A bug in one part must not keep the others from being told.
-        with contextlib.suppress(Exception):
+        self.reason, self.end_detail = reason, detail
+        for timer in tuple(self._timers):
+            self._disarm(timer)
+        with self._on_its_own():
             self._drop_destination(reason.slug)
-        with contextlib.suppress(Exception):
-            self._tell_caller(before, reason)
-        self.leg.close()
+        with self._on_its_own():
+            self._tell_caller(reason)
+        with self._on_its_own():
+            self.leg.close()
         self._services.ended(self)
 
-    def _tell_caller(self, before: CallState, reason: EndReason) -> None:
+    @contextlib.contextmanager
+    def _on_its_own(self) -> Iterator[None]:
+        """A bug in one part of the end must not keep the others from being told."""
+        try:
+            yield
+        except Exception:
+            _log.exception("call.end_failed", call_id=self.id)
+
+    def _tell_caller(self, reason: EndReason) -> None:
         session = self.leg.session
-        if session.is_over:
-            return
-        if before in (CallState.ANSWERED, CallState.DRAINING):
-            headers: tuple[tuple[str, str], ...] = (("Reason", reason.reason_header),)
+        headers: tuple[tuple[str, str], ...] = (("Reason", reason.reason_header),)
+        if session.state not in UNANSWERED:
             self._services.perform(lambda now: session.hang_up(headers, now=now))
-        else:
-            headers = (("Reason", reason.reason_header),)
-            status = self.reject_status or reason.sip_status or 500
-            if status == 503:
-                headers = (*headers, ("Retry-After", str(self.retry_after)))
-            self._services.perform(lambda now: session.reject(status, headers=headers, now=now))
+            return
+        status = self.reject_status or reason.sip_status or 500
+        if status == 503:
+            headers = (*headers, ("Retry-After", str(self.retry_after)))
+        self._services.perform(lambda now: session.reject(status, headers=headers, now=now))
 
     async def _hear_last_words(self) -> None:
         """Let signalling finish, so that the record shows whether our BYE was answered, or our refusal acknowledged."""
-        hung_up_by_us = self.leg.session.state is not SessionState.TERMINATED
-        self._arm("last_words", _BYE_ANSWER_LIMIT if hung_up_by_us else _ACK_LIMIT)
-        while not self._last_words_said:
-            match await self._inbox.get():
-                case TimeUp("last_words"):
-                    self._last_words_said = True
-                    if hung_up_by_us:
-                        self.timeline.add("note", self._services.now(), note="our BYE has not been answered so far")
-                case sip.HungUp():
-                    self._last_words_said = True
-                case sip.AckMissing():
-                    self.timeline.add("note", self._services.now(), note="our 200 was never acknowledged")
-                case _:
+        session = self.leg.session
+        hung_up_by_us = session.state is not SessionState.TERMINATED
+        try:
+            async with asyncio.timeout(_BYE_ANSWER_LIMIT if hung_up_by_us else _ACK_LIMIT):
+                while not isinstance(await self._inbox.get(), sip.HungUp):
                     pass
-        self._disarm("last_words")
+        except TimeoutError:
+            if session.state is SessionState.CLOSING:
+                self._note("our 200 has not been acknowledged so far; the BYE waits for that")
+            elif hung_up_by_us:
+                self._note("our BYE has not been answered so far")
+
+    def _note(self, what: str) -> None:
+        self.timeline.add("note", self._services.now(), note=what)
 
     def _release(self) -> None:
-        for name in tuple(self._timers):
-            self._disarm(name)
+        for timer in tuple(self._timers):
+            self._disarm(timer)
         if self._preparing is not None:
             self._preparing.cancel()
         self.leg.close()
@@ -559,14 +597,14 @@ class Call:
         self.state = following
         self.timeline.add("state", self._services.now(), note=following.value)
 
-    def _arm(self, name: str, delay: float) -> None:
-        self._disarm(name)
-        self._timers[name] = asyncio.get_running_loop().call_later(delay, self.post, TimeUp(name))
+    def _arm(self, timer: Timer, delay: float) -> None:
+        self._disarm(timer)
+        self._timers[timer] = asyncio.get_running_loop().call_later(delay, self.post, TimeUp(timer))
 
-    def _disarm(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None:
-            timer.cancel()
+    def _disarm(self, timer: Timer) -> None:
+        handle = self._timers.pop(timer, None)
+        if handle is not None:
+            handle.cancel()
 
 
 def _address(address: tuple[str, int] | None) -> str:

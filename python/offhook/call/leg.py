@@ -20,6 +20,9 @@ from offhook.sip.message import Request
 # The caller's greeting is held until the ACK, the caller's first RTP, or this long after the 200 (seconds).
 _RELEASE_AFTER = 0.3
 
+PLAYOUT_LIMIT = 120.0
+"""Seconds of agent audio that may wait to be played."""
+
 
 class CallerLeg:
     """The side of a call that dialled us. Its sound and its signalling end together.
@@ -36,7 +39,7 @@ class CallerLeg:
         self._rtp: RtpLeg | None = None
         self._local: LocalMedia | None = None
         self._description: SessionDescription | None = None
-        self._offerless = False
+        self._answer_awaited = False
         self._started = False
 
     @property
@@ -49,11 +52,6 @@ class CallerLeg:
     def is_open(self) -> bool:
         """Whether there is an RTP leg, open or closed again."""
         return self._rtp is not None
-
-    @property
-    def awaits_offer_answer(self) -> bool:
-        """Whether our 200 carried the offer, so that the ACK must bring the answer (RFC 3264 section 5)."""
-        return self._offerless and self.audio is None
 
     @property
     def contact(self) -> str:
@@ -79,7 +77,9 @@ class CallerLeg:
         on_error: Callable[[Exception], None],
     ) -> None:
         """Take a port. `address` is what our SDP will say. Raises `MediaError` (`no_port`, …)."""
-        config = LegConfig(media_timeout_ms=round(self._trunk.media_timeout * 1000))
+        config = LegConfig(
+            playout_limit_ms=round(PLAYOUT_LIMIT * 1000), media_timeout_ms=round(self._trunk.media_timeout * 1000)
+        )
         self._rtp = media.open_leg(config, on_event=on_event, on_error=on_error)
         self._local = LocalMedia(
             address=address,
@@ -95,7 +95,7 @@ class CallerLeg:
         """
         assert self._local is not None, "open comes before take_offer"
         if not request.body:
-            self._offerless = True
+            self._answer_awaited = True
             self._description = negotiate.offer(self._local)
             self._timeline.add(
                 "sdp", now, note="the INVITE has no SDP: our 200 carries the offer, the ACK must answer it"
@@ -103,20 +103,25 @@ class CallerLeg:
             return None
         return self._answer_offer(request.body, now)
 
-    def ring(self, now: float) -> None:
-        """180 without SDP."""
-        self.session.ring(now=now)
+    def ring(self, now: float) -> bool:
+        """180 without SDP; False if the INVITE has its final response already."""
+        return self.session.ring(now=now)
 
-    def answer(self, now: float) -> None:
-        """200, and RTP from this moment on; only an offerless INVITE has to wait for the ACK to know where to."""
+    def answer(self, now: float) -> bool:
+        """200, and RTP from this moment on; only an offerless INVITE has to wait for the ACK to know where to.
+
+        False, and nothing happens, if the INVITE has its final response already: a CANCEL was faster.
+        """
         assert self._description is not None, "take_offer comes before answer"
-        self.session.answer(bytes(self._description), now=now)
-        if self.audio is not None:
+        if not self.session.answer(bytes(self._description), now=now):
+            return False
+        if not self._answer_awaited:
             self._start()
+        return True
 
     def acknowledged(self, body: bytes, now: float) -> EndReason | None:
         """Take the ACK: the answer to our offer if there was one. Returns why the call can't go on, if it can't."""
-        if not self.awaits_offer_answer:
+        if not self._answer_awaited:
             self.rtp.release()
             return None
         assert self._description is not None, "our offer was in the 200"
@@ -128,6 +133,7 @@ class CallerLeg:
         if audio is None:
             self._timeline.add("sdp", now, note="the ACK brought no usable answer to our offer")
             return EndReason.NO_OFFER_ANSWER
+        self._answer_awaited = False
         self._agree(audio, now)
         self._start()
         self.rtp.release()
@@ -139,7 +145,7 @@ class CallerLeg:
         if not request.body:
             # RFC 3261 section 14.2: an offer that is no less than what is in use.
             self._description = negotiate.offer(self._local, previous=self._description)
-            self._offerless, self.audio = True, None
+            self._answer_awaited = True
             self.session.answer_reinvite(bytes(self._description), now=now)
             return
         refusal = self._answer_offer(request.body, now)

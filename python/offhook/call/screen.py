@@ -11,8 +11,8 @@ from offhook.sip.message import Request
 from offhook.sip.screening import Admit, Challenge, Drop, Refuse, Verdict
 from offhook.sip.uri import SipUri
 
-DialogPeer = Callable[[str], tuple[Trunk, str] | None]
-"""Call-ID to the trunk of a running call and the address that its INVITE came from."""
+DialogPeer = Callable[[Request], tuple[Trunk, str] | None]
+"""A request within a dialog to the trunk of its call, if that runs, and the address that its INVITE came from."""
 
 OnStranger = Callable[[str, str, Stranger], None]
 """(source address, transport, what it ran into)."""
@@ -60,8 +60,11 @@ class TrunkScreen:
         self._strangers.clear()
 
     def gate(self, transport: str, remote: str) -> bool:
-        """Whether bytes of this source are worth parsing; a source that is not is written down."""
-        if self.rules.trunks.admits_source(remote):
+        """Whether bytes of this source are worth parsing; a source that is not is written down.
+
+        Strangers who are to get a status have to be parsed for it.
+        """
+        if self.rules.refuse_status is not None or self.rules.trunks.admits_source(remote):
             return True
         self._on_stranger(remote, transport, self._stranger(remote, transport))
         return False
@@ -82,14 +85,14 @@ class TrunkScreen:
             case Known(trunk):
                 return Admit(trunk)
             case NeedsDigest(trunks):
-                return self._challenge(trunks)
+                return self._challenge(trunks, source)
             case Stranger():
                 return self._refuse(source, identity)
 
     def _within_dialog(self, request: Request, source: Source, user: str | None) -> Verdict:
         """A request of a dialog names our Contact, so it is the dialog's own trunk that it must come from."""
         host = source.remote[0]
-        found = self._dialog_peer(request.call_id)
+        found = self._dialog_peer(request)
         candidates = self.rules.trunks.from_source(host)
         if found is None:
             # No such call: whoever may call us is told so (481), strangers are not.
@@ -99,9 +102,9 @@ class TrunkScreen:
             return Admit(trunk)
         if trunk.name not in {candidate.name for candidate in candidates}:
             return self._unknown(source)
-        return Admit(trunk) if trunk.inbound is None else self._challenge((trunk,))
+        return Admit(trunk) if trunk.inbound is None else self._challenge((trunk,), source)
 
-    def _challenge(self, trunks: tuple[Trunk, ...]) -> Verdict:
+    def _challenge(self, trunks: tuple[Trunk, ...], source: Source) -> Verdict:
         passwords = dict(self.rules.passwords[trunk.name] for trunk in trunks if trunk.name in self.rules.passwords)
         allowed = [trunk.inbound.algorithms for trunk in trunks if trunk.inbound is not None]
         # What every one of them takes, in the first one's order; one weak trunk must not weaken its neighbour.
@@ -110,7 +113,12 @@ class TrunkScreen:
         if challenger is None:
             # Bounded by the trunks of the configuration.
             challenger = self._challengers[algorithms] = self._make_challenger(algorithms)
-        return Challenge(challenger, passwords.get)
+        return Challenge(challenger, passwords.get, lambda why: self._auth_failed(trunks[0], source, why))
+
+    def _auth_failed(self, trunk: Trunk, source: Source, why: str) -> None:
+        """A wrong password at the carrier is a call that never comes: it is written down, not only challenged again."""
+        found = f"credentials from {source.remote[0]} for trunk '{trunk.name}' prove nothing ({why})"
+        self._on_stranger(source.remote[0], source.transport, Stranger("auth_failed", trunk.name, found))
 
     def _unknown(self, source: Source) -> Verdict:
         identity = self.rules.trunks.identify(source.remote[0], source.transport, "")

@@ -1,18 +1,20 @@
 """The switchboard: takes what SIP tells, makes calls of it, and keeps them until they have ended."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import structlog
 
 from offhook.call.account import record_of
 from offhook.call.call import Call, CallServices, HangUp
 from offhook.call.end_reason import EndReason
+from offhook.call.trace import Direction, SipTrace, host_port
 from offhook.destination.dialect.facts import AgentFacts
+from offhook.errors import RemoteProtocolError
 from offhook.ids import CallId, new_call_id
+from offhook.observe.printable import printable
 from offhook.report.record import CallRecord
 from offhook.report.setup import SetUp
 from offhook.report.timeline import Timeline
@@ -26,8 +28,7 @@ from offhook.sip.uri import SipUri, TelUri, Uri
 
 _log = structlog.get_logger("offhook.call")
 
-# INVITEs that were seen and have not become a call (yet); the oldest is forgotten.
-_MAX_UNCLAIMED = 256
+_CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
 
 _REFUSED_BY_PROTOCOL = {
     420: EndReason.UNSUPPORTED_EXTENSION,
@@ -89,11 +90,10 @@ class Switchboard:
         self._node = node
         self._version = version
         self._calls: dict[CallId, Call] = {}
-        self._by_sip_call_id: dict[str, Call] = {}
+        self._by_dialog: dict[tuple[str, str], Call] = {}
         self._tickets: dict[CallId, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timelines: dict[str, Timeline] = {}
-        self._unclaimed: OrderedDict[str, Timeline] = OrderedDict()
+        self._trace = SipTrace()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -116,24 +116,9 @@ class Switchboard:
                 if isinstance(call, Call):
                     call.post(event)
 
-    def see(self, direction: Literal["in", "out"], message: Request | Response, source: Source) -> None:
+    def see(self, direction: Direction, message: Request | Response, source: Source) -> None:
         """Keep a SIP message, sent ("out") or received ("in") just now, in the timeline of its call, if it has one."""
-        at = self._services.now()
-        timeline = self._timelines.get(message.call_id)
-        if timeline is None and direction == "in" and _begins_a_call(message):
-            timeline = self._unclaimed.get(message.call_id) or self._expect(message.call_id, at)
-        if timeline is None:
-            timeline = self._unclaimed.get(message.call_id)
-        if timeline is None:
-            return
-        timeline.add_sip(
-            at,
-            direction,
-            bytes(message),
-            transport=source.transport,
-            remote=_host_port(source.remote),
-            local=_host_port(source.local),
-        )
+        self._trace.see(direction, message, source, self._services.now())
 
     def hang_up_all(self, reason: EndReason, detail: str) -> None:
         """End every call."""
@@ -144,30 +129,66 @@ class Switchboard:
         """Wait until no call is left."""
         await self._idle.wait()
 
-    def dialog_peer(self, sip_call_id: str) -> tuple[Trunk, str] | None:
-        """The trunk of a call and the address that its INVITE came from."""
-        call = self._by_sip_call_id.get(sip_call_id)
+    async def close(self) -> None:
+        """End what still runs at once, and write its records."""
+        # A call that has only just come has to begin, so that it can end.
+        await asyncio.sleep(0)
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def dialog_peer(self, request: Request) -> tuple[Trunk, str] | None:
+        """The trunk of the call that a request belongs to, and the address that its INVITE came from."""
+        call = self._by_dialog.get((request.call_id, request.to.tag or ""))
         return None if call is None else (call.trunk, call.leg.source.remote[0])
 
     # -- a call's way in
 
     def _arrive(self, event: sip.InviteReceived) -> None:
-        now = self._services.now()
         trunk = event.peer
         assert isinstance(trunk, Trunk), "the screen admits trunks"
-        session, request = event.session, event.request
-        timeline = self._unclaimed.pop(session.sip_call_id, None) or Timeline(CallId(""), started=now)
-        set_up = SetUp(now if timeline.started is None else timeline.started)
+        admitted = self._admission.admit(trunk.name, self._services.now(), self._loop_lag())
+        ticket = admitted.ticket if isinstance(admitted, Admitted) else None
+        try:
+            call, refusal = self._make_call(event, trunk, admitted)
+        except Exception as error:
+            # A bug of ours: the driver answers 500, and the call has its record all the same.
+            if ticket is not None:
+                self._admission.release(ticket)
+            detail = f"{type(error).__name__}: {error}"
+            self._write_down(event.request, event.source, trunk, EndReason.INTERNAL_ERROR, 500, detail)
+            raise
+        session = event.session
+        session.context = call
+        self._calls[call.id] = call
+        self._by_dialog[session.sip_call_id, session.local_tag] = call
+        self._trace.follow(event.request, event.source, session.local_tag, call.timeline)
+        if ticket is not None:
+            self._tickets[call.id] = ticket
+        self._idle.clear()
+        task = asyncio.get_running_loop().create_task(self._live(call, event.request, refusal), name=f"call {call.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._metrics.call_started(trunk.name)
+        self._records.begin(self.record(call))
+
+    def _make_call(
+        self, event: sip.InviteReceived, trunk: Trunk, admitted: Admitted | Refused
+    ) -> tuple[Call, "Refusal | None"]:
+        request, session = event.request, event.session
+        now, call_id = self._services.now(), new_call_id()
+        timeline, arrived_at = self._trace.claim(request, event.source, call_id, now)
+        set_up = SetUp(arrived_at)
         set_up.reach("trying", now)
         facts = facts_of(request, trunk)
-        admitted = self._admission.admit(trunk.name, now, self._loop_lag())
         decision: Decision | None = None
         if isinstance(admitted, Admitted):
             decision = self.rules.routes.decide(facts)
             set_up.reach("routed", self._services.now())
         route = decision.route if isinstance(decision, Forward) else None
         told = AgentFacts(
-            call_id=new_call_id(),
+            call_id=call_id,
             from_number=facts.from_.canonical,
             to_number=facts.to.canonical,
             display_name=request.from_.display_name or "",
@@ -176,41 +197,31 @@ class Switchboard:
             sip_call_id=session.sip_call_id,
             headers=headers_for_agent(request, trunk),
         )
-        timeline.call_id = told.call_id
-        self._timelines[session.sip_call_id] = timeline
-        call = Call(told, session, event.source, trunk, route, timeline, set_up, self._services)
-        session.context = call
-        self._calls[call.id] = call
-        self._by_sip_call_id[session.sip_call_id] = call
-        self._idle.clear()
-        self._metrics.call_started(trunk.name)
-        self._records.begin(self.record(call))
-        refusal = _refusal(admitted, decision)
-        if isinstance(admitted, Admitted):
-            self._tickets[call.id] = admitted.ticket
-        task = asyncio.get_running_loop().create_task(self._live(call, request, refusal), name=f"call {call.id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        call = Call(told, session, event.source, trunk, route, timeline, set_up, self._services, arrived_at=arrived_at)
+        return call, _refusal(admitted, decision)
 
-    async def _live(self, call: Call, request: Request, refusal: tuple[EndReason, str, int] | None) -> None:
+    async def _live(self, call: Call, request: Request, refusal: "Refusal | None") -> None:
         try:
             if refusal is None:
                 await call.run(request)
             else:
-                reason, detail, call.retry_after = refusal
-                await call.refuse(reason, detail)
+                call.retry_after = refusal.retry_after
+                await call.refuse(refusal.reason, refusal.detail)
         finally:
             self.ended(call)
             self._close(call)
 
     def _close(self, call: Call) -> None:
+        session = call.leg.session
+        del self._calls[call.id]
+        self._by_dialog.pop((session.sip_call_id, session.local_tag), None)
+        self._trace.forget(session.request, call.leg.source, session.local_tag)
+        session.context = None
+        if not self._calls:
+            self._idle.set()
         record = self.record(call)
-        self._calls.pop(call.id, None)
-        self._timelines.pop(call.leg.session.sip_call_id, None)
-        self._by_sip_call_id.pop(call.leg.session.sip_call_id, None)
         self._records.finish(record, call.timeline)
         self._metrics.call_ended(record)
-        call.leg.session.context = None
         _log.info(
             "call.ended",
             call_id=call.id,
@@ -221,34 +232,42 @@ class Switchboard:
             sip_status=record.sip_status,
             seconds=record.billable_seconds,
         )
-        if not self._calls:
-            self._idle.set()
 
     def _refused_by_protocol(self, event: sip.InviteRefused) -> None:
-        """Write down an INVITE that SIP itself refused (405, 420, 482 …), so that it is not silent either."""
-        request, status, trunk = event.request, event.response.status, event.peer
-        if request.to.tag is not None or not isinstance(trunk, Trunk):
+        """Write down an INVITE that SIP itself refused (420, 482 …), so that it is not silent either.
+
+        A verdict given again is not news: the call that it was made on has its record.
+        """
+        request, response, trunk = event.request, event.response, event.peer
+        if event.repeated or request.to.tag is not None or not isinstance(trunk, Trunk):
             return
-        now, facts = self._services.now(), facts_of(request, trunk)
-        timeline = self._unclaimed.pop(request.call_id, None) or Timeline(CallId(""), started=now)
-        timeline.call_id = new_call_id()
-        reason = _REFUSED_BY_PROTOCOL.get(status, EndReason.BAD_REQUEST)
-        at = self._wall(now)
+        reason = _REFUSED_BY_PROTOCOL.get(response.status, EndReason.BAD_REQUEST)
+        said = f"{response.status} {response.reason}"
+        detail = f"{said}: {printable(event.detail)}" if event.detail else said
+        self._write_down(request, event.source, trunk, reason, response.status, detail)
+
+    def _write_down(
+        self, request: Request, source: Source, trunk: Trunk, reason: EndReason, status: int, detail: str
+    ) -> None:
+        """The record of an INVITE that never became a call."""
+        now, call_id = self._services.now(), new_call_id()
+        timeline, arrived_at = self._trace.claim(request, source, call_id, now)
+        from_number, to_number = _numbers(request, trunk)
         record = CallRecord(
-            call_id=timeline.call_id,
-            setup_at=at,
-            end_at=at,
+            call_id=call_id,
+            setup_at=self._wall(arrived_at),
+            end_at=self._wall(now),
             trunk=trunk.name,
-            from_number=facts.from_.canonical,
-            to_number=facts.to.canonical,
+            from_number=from_number,
+            to_number=to_number,
             sip_call_id=request.call_id,
             remote_tag=request.from_.tag,
-            transport=event.source.transport,
-            remote_signalling=_host_port(event.source.remote),
-            local_signalling=_host_port(event.source.local),
+            transport=source.transport,
+            remote_signalling=host_port(source.remote),
+            local_signalling=host_port(source.local),
             billable_seconds=0,
             end_reason=reason.slug,
-            end_detail=f"{status} {event.response.reason}",
+            end_detail=detail,
             sip_status=status,
             q850=reason.q850,
             fault=reason.fault,
@@ -275,13 +294,6 @@ class Switchboard:
         """The record of a call as it stands."""
         return record_of(call, self._wall, node=self._node, version=self._version)
 
-    def _expect(self, sip_call_id: str, at: float) -> Timeline:
-        """Begin the timeline of an INVITE that may become a call, or be refused before it does."""
-        if len(self._unclaimed) >= _MAX_UNCLAIMED:
-            self._unclaimed.popitem(last=False)
-        timeline = self._unclaimed[sip_call_id] = Timeline(CallId(""), started=at)
-        return timeline
-
 
 def user_of(uri: Uri) -> str:
     """Who a URI names: the user of a SIP URI, the number of a `tel:` URI, nobody otherwise."""
@@ -307,27 +319,38 @@ def facts_of(request: Request, trunk: Trunk) -> CallFacts:
 
 
 def headers_for_agent(request: Request, trunk: Trunk) -> dict[str, str]:
-    """The headers of the INVITE that the trunk passes on, by their names as received; the first of a name counts."""
+    """The headers of the INVITE that the trunk passes on, by their names as received; the first of a name counts.
+
+    Credentials are never passed on, whatever the patterns say.
+    """
     found: dict[str, str] = {}
     for name, value in request.headers:
-        if name not in found and trunk.passes(name):
+        if name not in found and name.lower() not in _CREDENTIALS and trunk.passes(name):
             found[name] = value
     return found
 
 
-def _refusal(admitted: Admitted | Refused, decision: Decision | None) -> tuple[EndReason, str, int] | None:
-    """Why the call goes no further, in detail, and Retry-After in seconds where it is a matter of time."""
+def _numbers(request: Request, trunk: Trunk) -> tuple[str | None, str | None]:
+    """Caller and number dialled, None of both where the request is too broken to say."""
+    try:
+        facts = facts_of(request, trunk)
+    except RemoteProtocolError:
+        return None, None
+    return facts.from_.canonical, facts.to.canonical
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a call goes no further, and Retry-After in seconds where it is a matter of time."""
+
+    reason: EndReason
+    detail: str
+    retry_after: int = 0
+
+
+def _refusal(admitted: Admitted | Refused, decision: Decision | None) -> Refusal | None:
     if isinstance(admitted, Refused):
-        return EndReason.of(admitted.slug), admitted.why, admitted.retry_after
+        return Refusal(EndReason.of(admitted.slug), admitted.why, admitted.retry_after)
     if isinstance(decision, NoRoute):
-        return EndReason.NO_ROUTE, decision.why, 0
+        return Refusal(EndReason.NO_ROUTE, decision.why)
     return None
-
-
-def _begins_a_call(message: Request | Response) -> bool:
-    return isinstance(message, Request) and message.method == "INVITE" and message.to.tag is None
-
-
-def _host_port(address: tuple[str, int]) -> str:
-    host, port = address[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

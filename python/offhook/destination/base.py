@@ -20,10 +20,9 @@ class AgentConnected:
 
 @dataclass(frozen=True, slots=True)
 class AgentAudio:
-    """The agent's first audio was received (`sent` is false) or has left towards the caller (`sent` is true)."""
+    """The agent's first audio was received; it leaves towards the caller once the call is answered."""
 
     at: float
-    sent: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ class TwilioConversation:
 
     def __init__(self, facts: AgentFacts, node: str) -> None:
         self._facts = facts
+        self._started = False
         self._ids = twilio.StreamIds.of(facts.call_id, node=node)
         self.values = self._ids.values()
 
@@ -89,13 +90,15 @@ class TwilioConversation:
         return []
 
     def begin(self) -> list[Say]:
+        self._started = True
         return [Say(twilio.connected()), Say(twilio.start(self._ids, self._facts), numbered=True)]
 
     def digit(self, digit: str, duration_ms: int) -> list[Say]:
         return [Say(twilio.dtmf(self._ids, digit), numbered=True)]
 
     def end(self, reason: str) -> list[Say]:
-        return [Say(twilio.stop(self._ids), numbered=True)]
+        # A stream that never started does not stop: bots take the second message for `start`.
+        return [Say(twilio.stop(self._ids), numbered=True)] if self._started else []
 
     def hear(self, text: str) -> Heard:
         return Ignored("a message that Twilio Media Streams do not have")

@@ -1,10 +1,11 @@
 """`echo:`, the test that carriers have: what the caller says comes back. `echo:NAME` plays a recorded prompt first."""
 
+import asyncio
 import wave
 from functools import cache
 from importlib import resources
 
-from offhook.destination.base import Destination, DestinationListener
+from offhook.destination.base import AgentAudio, Destination, DestinationListener
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.errors import DestinationError
 from offhook.media.leg import RtpLeg
@@ -33,9 +34,11 @@ class EchoDestination:
         assert self._leg is not None, "begin follows prepare"
         if self._prompt is None:
             self._leg.echo(True)
-            return
-        samples, rate = prompt(self._prompt)
-        self._leg.play(samples, rate, mark=_PROMPT_MARK)
+        else:
+            samples, rate = prompt(self._prompt)
+            self._leg.play(samples, rate, mark=_PROMPT_MARK)
+        # A route that answers at the first audio has it here and now.
+        self._listener(self, AgentAudio(asyncio.get_running_loop().time()))
 
     def played(self, mark: str) -> None:
         # Not before: the echo would queue up behind the prompt and stay late by its length for the whole call.
@@ -58,7 +61,7 @@ class EchoDestination:
 def prompt(name: str) -> tuple[bytes, int]:
     """The recorded prompt of that name: PCM16 little-endian mono, and its rate in Hz.
 
-    Raises `DestinationError` (`config_invalid`) when there is none of that name; `prompt_names()` lists them.
+    Raises `DestinationError` (`internal_error`) when there is none of that name; `prompt_names()` lists them.
     """
     file = resources.files("offhook.destination") / "prompts" / f"{name}.wav"
     if name not in prompt_names():

@@ -177,11 +177,11 @@ class WireDestination:
         assert self._conversation is not None, "made before the wire"
         match event.kind:
             case "connected" | "refused" | "failed":
-                self._dialled()
+                self._dialled(event.at)
             case "text":
                 self._hear(event.text or "")
             case "first_audio_received":
-                self._tell(AgentAudio(event.at, sent=False))
+                self._tell(AgentAudio(event.at))
             case "first_caller_audio_sent":
                 self._tell(CallerAudio(event.at))
             case "protocol_error" if event.code == "wrong_dialect":
@@ -193,7 +193,7 @@ class WireDestination:
             case _:
                 self._note(event.kind)
 
-    def _dialled(self) -> None:
+    def _dialled(self, at: float) -> None:
         assert self._wire is not None, "dialled"
         assert self._conversation is not None, "made before the wire"
         match self._wire.outcome:
@@ -205,7 +205,7 @@ class WireDestination:
                     "upgrade_ms": done.upgrade_ms,
                 }
                 address = f"{done.address[0]} port {done.address[1]}"
-                self._tell(AgentConnected(asyncio.get_running_loop().time(), address, steps))
+                self._tell(AgentConnected(at, address, steps))
                 self._say(self._conversation.connected())
                 if self._conversation.is_ready_when_connected:
                     self._set_ready()

@@ -58,6 +58,15 @@ class SetUp:
         """Note that the agent being waited for will not come."""
         self._end_wait(at)
 
+    def await_agent(self, at: float) -> None:
+        """Note that a ready agent is waited for: the call is answered at its first audio."""
+        self._end_wait(at)
+        self._waiting_since = at
+
+    def agent_came(self, at: float) -> None:
+        """Note that the wait of `await_agent` is over."""
+        self._end_wait(at)
+
     def intervals(self) -> dict[str, float]:
         """Milliseconds by name, for those whose two ends were reached."""
         found = {

@@ -96,7 +96,8 @@ class Mismatch:
 class Route:
     """One rule: its conditions, its destination, and how the call is treated on the way there.
 
-    `to` and `from_` hold alternatives, of which one must fit. `ring_timeout` is seconds from the INVITE.
+    `to` and `from_` hold alternatives, of which one must fit. `ring_timeout` is the seconds that each destination, a
+    fallback too, has to be ready, or to say its first word where that is what the call is answered at.
     """
 
     name: RouteName

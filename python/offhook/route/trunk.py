@@ -85,8 +85,9 @@ class NeedsDigest:
 class Stranger:
     """The request is nobody's.
 
-    `rule` is `source`, `domain` or `user`: the test that failed last. `nearest` is the trunk that came closest, if
-    any, and `why` a sentence with the value, that trunk and what it wants. Never a limit: those are `route/limits.py`.
+    `rule` is `source`, `domain`, `user` or `auth_failed`: the test that failed last. `nearest` is the trunk that came
+    closest, if any, and `why` a sentence with the value, that trunk and what it wants. Never a limit: those are
+    `route/limits.py`.
     """
 
     rule: str

@@ -39,12 +39,17 @@ class InviteReceived:
 
 @dataclass(frozen=True, slots=True)
 class InviteRefused:
-    """An admitted peer's INVITE was refused by the protocol itself (405, 415, 420, 482, 483): there is no session."""
+    """An admitted peer's INVITE was refused by the protocol itself (400, 415, 420, 482, 483): there is no session.
+
+    `repeated` if it is the verdict of an earlier copy of it, given again. `detail` says what was wrong, where known.
+    """
 
     request: "Request"
     response: "Response"
     source: "Source"
     peer: object
+    repeated: bool = False
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

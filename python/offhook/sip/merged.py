@@ -11,6 +11,9 @@ InviteKey: TypeAlias = tuple[str, str, int]
 VERDICT_SECONDS = 32.0
 """How long a retry with the same Call-ID, From tag and CSeq gets the same answer."""
 
+MERGED = 482
+"""What a copy gets while the INVITE itself is open, and after it was answered."""
+
 _COPIED = frozenset(
     {"via", "from", "to", "call-id", "cseq", "record-route", "contact", "content-type", "content-length"}
 )
@@ -20,7 +23,7 @@ _COPIED = frozenset(
 class Verdict:
     """What became of an INVITE; `status` is 482 while it is open or was answered."""
 
-    status: int = 482
+    status: int = MERGED
     reason: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
 

@@ -41,6 +41,8 @@ class Challenge:
     challenger: "Challenger"
     lookup: Callable[[str], str | None]
     """A user's password, None for an unknown user."""
+    failed: Callable[[str], None] | None = None
+    """Told of credentials that prove nothing, with the slug of `Rejected`; the peer only gets another 401."""
 
 
 Verdict: TypeAlias = Admit | Drop | Refuse | Challenge

@@ -25,7 +25,7 @@ from offhook.sip.events import Event, FailureCause, InviteReceived, InviteRefuse
 from offhook.sip.headers.name_addr import NameAddr
 from offhook.sip.inspection import SDP, inspect
 from offhook.sip.invite import HeaderList, InviteSession
-from offhook.sip.merged import MergedInvites
+from offhook.sip.merged import MERGED, MergedInvites
 from offhook.sip.message import Headers, Message, Request, Response
 from offhook.sip.options import answer_options
 from offhook.sip.parser import MessageError, validate
@@ -142,7 +142,7 @@ class UserAgent:
         try:
             admitted = self._admit(error.partial, source, now)
             if admitted is not None:
-                self._reply(error.partial, source, error.status_hint, nat=_nat(admitted.peer))
+                self._object(error.partial, source, admitted.peer, error.status_hint, detail=str(error))
         except RemoteProtocolError:
             self.counters["unanswerable"] += 1
 
@@ -350,7 +350,8 @@ class UserAgent:
         verdict = self._merged.find(request, now)
         if verdict is not None:
             self.counters["merged_invites"] += 1
-            self._object(request, source, peer, verdict.status, verdict.headers, verdict.reason)
+            repeated = verdict.status != MERGED
+            self._object(request, source, peer, verdict.status, verdict.headers, verdict.reason, repeated=repeated)
             return
         if request.max_forwards == 0:
             # What we would do with it is to relay it, and it has come to its last hop.
@@ -463,8 +464,10 @@ class UserAgent:
                 return self._screen(request, source, outcome.user)
             case Stale():
                 stale = True
-            case Rejected():
+            case Rejected(why):
                 stale = False
+                if why != "no_credentials" and challenge.failed is not None:
+                    challenge.failed(why)
         if request.method == "CANCEL":
             # RFC 3261 22.1: CANCEL can't be sent again with credentials; it is believed where its INVITE came from.
             invite = self.transactions.cancelled(request)
@@ -496,7 +499,7 @@ class UserAgent:
         try:
             verdict = self._screen(partial, source, None)
             if isinstance(verdict, Admit):
-                self._reply(partial, source, error.status_hint, nat=_nat(verdict.peer))
+                self._object(partial, source, verdict.peer, error.status_hint, detail=str(error))
         except RemoteProtocolError:
             self.counters["unanswerable"] += 1
 
@@ -508,12 +511,15 @@ class UserAgent:
         status: int,
         headers: HeaderList = (),
         reason: str | None = None,
+        *,
+        repeated: bool = False,
+        detail: str = "",
     ) -> None:
         """Refuse a request of an admitted peer; the layer above hears of INVITEs."""
         self.counters["objections"] += 1
         response = self._reply(request, source, status, headers, reason, nat=_nat(peer))
         if request.method == "INVITE":
-            self._effects.append(Tell(InviteRefused(request, response, source, peer)))
+            self._effects.append(Tell(InviteRefused(request, response, source, peer, repeated, detail)))
 
     def _reply(
         self,

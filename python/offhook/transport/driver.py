@@ -49,7 +49,8 @@ class SipStack:
     """A user agent with sockets. All its methods belong to the event loop that `start` ran in.
 
     `on_event(event, now)` may call verbs of sessions: what they ask for leaves when it returns. Outside of it verbs go
-    through `perform`. An exception in `on_event` ends the event's session and nothing else.
+    through `perform`. An exception in `on_event` ends the event's session and nothing else. `make_flows` puts another
+    network in the place of sockets.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class SipStack:
         on_event: OnEvent,
         on_message: OnMessage | None = None,
         limits: TransportLimits | None = None,
+        make_flows: Callable[..., Flows] = Flows,
     ) -> None:
         self.user_agent = user_agent
         self.counters: Counter[str] = Counter()
@@ -78,7 +80,7 @@ class SipStack:
         self._draining = False
         self._told_at: dict[str, float] = {}
         self._resolutions: set[asyncio.Task[None]] = set()
-        self._flows = Flows(
+        self._flows = make_flows(
             self.limits,
             self.counters,
             [ipaddress.ip_network(network) if isinstance(network, str) else network for network in local_networks],
