@@ -10,10 +10,12 @@ from tests.support.messages import SDP, request
 from tests.support.stack import Running, running
 
 from offhook.errors import TransportError
-from offhook.sip.events import Answered, ByeReceived, Failed, FailureCause, HungUp, SessionFailed
+from offhook.sip.events import Answered, ByeReceived, Failed, FailureCause, HungUp, InviteReceived, SessionFailed
 from offhook.sip.message import Request
 from offhook.sip.parser import StreamParser
+from offhook.sip.timers import TimerValues
 from offhook.sip.uri import parse_uri
+from offhook.sip.user_agent import UserAgentConfig
 from offhook.transport.limits import TransportLimits
 
 pytestmark = pytest.mark.interop
@@ -380,3 +382,26 @@ async def test_nothing_is_left_open() -> None:
     writer.close()
     assert node.stack.open_connections == 0
     assert node.stack.addresses == ()
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_connections_closed_while_their_invite_is_in_work_leave_nothing(answers: bool) -> None:
+    config = UserAgentConfig(timers=TimerValues(t1=0.02, t2=0.1, t4=0.1, d=0.5))
+    limits = TransportLimits(max_connections_per_source=500, connect_timeout=0.3)
+    async with running("tcp://127.0.0.1:0", limits=limits, config=config) as node:
+        if not answers:
+            node.on_event = lambda event, now: isinstance(event, InviteReceived) and event.session.reject(486, now=now)
+
+        async def caller(number: int) -> None:
+            _, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
+            via, contact = "SIP/2.0/TCP 127.0.0.1:9;rport", "<sip:a@127.0.0.1:9;transport=tcp>"
+            invite = request(via=via, branch=f"z9hG4bK{number}", call_id=str(number), contact=contact, body=SDP)
+            writer.write(bytes(invite))
+            await asyncio.sleep((0, 0.001, 0.005, 0.05)[number % 4])
+            writer.transport.abort()
+
+        await asyncio.gather(*(caller(number) for number in range(200)))
+        await node.until(lambda: node.user_agent.open_dialogs == 0 and len(node.user_agent.transactions) == 0, 15)
+        assert node.user_agent.next_timeout() is None
+        assert node.stack.open_connections == 0
+        assert node.user_agent.counters["session_faults"] == 0
