@@ -33,6 +33,8 @@ pub struct Tally {
     pub lost_at_start: u64,
     /// Never heard, and sent later.
     pub lost: u64,
+    /// Number of the first frame that was lost later.
+    pub first_lost: Option<u32>,
     /// Heard again.
     pub duplicates: u64,
     /// Heard after a later one.
@@ -92,20 +94,25 @@ impl Ledger {
     pub fn sent(&mut self, at: u64) {
         let slot = self.next as usize % KEPT;
         if self.sent_at[slot] & HEARD == 0 {
-            self.count_lost();
+            self.count_lost(self.next - KEPT as u32);
         }
         self.sent_at[slot] = at;
         self.next += 1;
         self.tally.sent += 1;
     }
 
-    fn count_lost(&mut self) {
+    fn count_lost(&mut self, frame: u32) {
         // Nothing heard at all yet: the way was not open.
         if self.highest.is_none() {
-            self.tally.lost_at_start += 1
-        } else {
-            self.tally.lost += 1
+            self.tally.lost_at_start += 1;
+            return;
         }
+        self.tally.lost += 1;
+        let first = self
+            .tally
+            .first_lost
+            .map_or(frame, |first| first.min(frame));
+        self.tally.first_lost = Some(first);
     }
 
     /// A frame of this call was heard.
@@ -166,10 +173,11 @@ impl Ledger {
 
     /// No more will be heard: what is still away is lost.
     pub fn close(&mut self) {
-        for slot in 0..KEPT {
+        for frame in self.next.saturating_sub(KEPT as u32)..self.next {
+            let slot = frame as usize % KEPT;
             if self.sent_at[slot] & HEARD == 0 {
                 self.sent_at[slot] |= HEARD;
-                self.count_lost();
+                self.count_lost(frame);
             }
         }
     }
@@ -267,6 +275,7 @@ mod tests {
         ledger.close();
         let expected = (0..3 * MODULUS).filter(|frame| frame % 10 == 3).count() as u64;
         assert_eq!(ledger.tally.lost, expected);
+        assert_eq!(ledger.tally.first_lost, Some(3));
         assert_eq!((ledger.tally.insertions, ledger.tally.cuts), (0, 0));
     }
 

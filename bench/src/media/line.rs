@@ -318,6 +318,12 @@ impl Totals {
     pub fn to_json(&self, tallies: &[Tally]) -> Value {
         let sum = |part: fn(&Tally) -> u64| tallies.iter().map(part).sum::<u64>();
         let calls = |condition: fn(&&Tally) -> bool| tallies.iter().filter(condition).count();
+        let first_losses: Vec<_> = tallies
+            .iter()
+            .enumerate()
+            .filter_map(|(call, tally)| Some(json!([call, tally.first_lost?])))
+            .take(10)
+            .collect();
         let regularity = &self.regularity;
         json!({
             "echo": {
@@ -338,6 +344,7 @@ impl Totals {
                 "insertions": sum(|tally| tally.insertions),
                 "inserted_ms": sum(|tally| tally.inserted_samples) / 8,
                 "cuts": sum(|tally| tally.cuts),
+                "first_losses": first_losses,
                 "calls_with_loss": calls(|tally| tally.lost > 0),
                 "calls_with_insertions": calls(|tally| tally.insertions > 0),
                 "calls_without_any_echo": calls(|tally| tally.sent > 0 && tally.heard == 0),
