@@ -8,13 +8,13 @@
 
 mod dialect;
 mod flood;
-mod json;
+pub mod json;
 mod outgoing;
 mod stats;
 mod template;
 pub mod upgrade;
 mod url;
-mod websocket;
+pub mod websocket;
 
 #[cfg(test)]
 mod tests;
@@ -468,25 +468,7 @@ impl Wire {
 
     /// The socket has ended or failed.
     pub fn handle_eof(&mut self, sink: &mut impl WireSink) {
-        match std::mem::replace(&mut self.core.state, State::Closed) {
-            State::Closed => {}
-            State::Open => {
-                sink.closed(WireClose {
-                    cause: CloseCause::Lost,
-                    status: 1006,
-                    reason: "the connection broke",
-                    clean: false,
-                });
-            }
-            State::Closing { status, reason, .. } => {
-                sink.closed(WireClose {
-                    cause: CloseCause::Requested,
-                    status,
-                    reason: &reason,
-                    clean: false,
-                });
-            }
-        }
+        self.core.lose(sink);
     }
 
     /// The time of [`Self::next_timeout`] has come; earlier calls do nothing.
@@ -957,8 +939,35 @@ impl Core {
         }
     }
 
+    /// Nothing more can come.
+    fn lose(&mut self, sink: &mut impl WireSink) {
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Closed => {}
+            State::Open => {
+                sink.closed(WireClose {
+                    cause: CloseCause::Lost,
+                    status: 1006,
+                    reason: "the connection broke",
+                    clean: false,
+                });
+            }
+            State::Closing { status, reason, .. } => {
+                sink.closed(WireClose {
+                    cause: CloseCause::Requested,
+                    status,
+                    reason: &reason,
+                    clean: false,
+                });
+            }
+        }
+    }
+
     /// End it from our side at once: nothing that waits is worth waiting for.
     fn fail(&mut self, cause: CloseCause, status: u16, reason: &str, sink: &mut impl WireSink) {
+        if self.state != State::Open {
+            // We have asked to close already, and nothing may follow a close frame (RFC 6455 section 5.5.1).
+            return self.lose(sink);
+        }
         self.outgoing.drop_unbegun();
         self.send_close(status, reason);
         self.state = State::Closed;

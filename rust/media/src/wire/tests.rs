@@ -1175,6 +1175,12 @@ fn our_close_comes_after_what_is_queued_and_waits_for_the_answer() {
     );
     pair.pass(2_000);
     assert_eq!(pair.timeout(), [closed(false)]);
+
+    let mut pair = Pair::offhook();
+    pair.wire.close(pair.now, 1000, "call ended");
+    assert_eq!(pair.read().len(), 1);
+    assert_eq!(pair.frame(0xff, b"noise"), [closed(false)]);
+    assert_eq!(pair.read(), [], "nothing follows our close");
 }
 
 // Whatever comes
