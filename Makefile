@@ -39,6 +39,8 @@ $(VENV)/agents/.ready: tests/interop/agents.txt $(VENV)/.dev
 test: $(VENV)/.dev $(VENV)/agents/.ready ## every code path with small counts
 	tools/peers.sh
 	cargo test --release --workspace --quiet
+	cargo run --quiet --profile fuzz -p offhook-fuzz -- --seconds 3
+	$(BIN)/python fuzz/python_targets.py --seconds 20
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.dev ## format, types, layers, the boundary's stub

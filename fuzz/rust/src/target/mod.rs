@@ -1,0 +1,83 @@
+//! What is fuzzed. A target makes its input from the random numbers and panics where something is wrong.
+mod claim;
+mod convert;
+mod dialect;
+mod json;
+mod leg;
+mod order;
+mod packet;
+mod playout;
+mod telephone_event;
+mod upgrade;
+mod websocket;
+mod wire;
+
+use crate::random::Random;
+
+/// One thing that is fuzzed.
+pub struct Target {
+    /// As the command line names it.
+    pub name: &'static str,
+    /// Runs one case; panics on a finding.
+    pub run: fn(&mut Random),
+}
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "rtp",
+        run: packet::rtp,
+    },
+    Target {
+        name: "rtcp",
+        run: packet::rtcp,
+    },
+    Target {
+        name: "telephone-event",
+        run: telephone_event::run,
+    },
+    Target {
+        name: "websocket",
+        run: websocket::run,
+    },
+    Target {
+        name: "upgrade",
+        run: upgrade::answer,
+    },
+    Target {
+        name: "url",
+        run: upgrade::url,
+    },
+    Target {
+        name: "json",
+        run: json::run,
+    },
+    Target {
+        name: "dialect",
+        run: dialect::run,
+    },
+    Target {
+        name: "wire",
+        run: wire::run,
+    },
+    Target {
+        name: "claim",
+        run: claim::run,
+    },
+    Target {
+        name: "order",
+        run: order::run,
+    },
+    Target {
+        name: "playout",
+        run: playout::run,
+    },
+    Target {
+        name: "convert",
+        run: convert::run,
+    },
+    Target {
+        name: "leg",
+        run: leg::run,
+    },
+];
