@@ -13,6 +13,7 @@ Tone = Literal["plain", "good", "bad", "quiet", "title"]
 
 NARROWEST = 60
 WIDEST_GAP = 46
+WIDEST_GAP_OF_TWO = 58
 SILENCE_MS = 2_000.0
 """A pause that long gets a line of its own, so that nobody reads over it."""
 
@@ -35,6 +36,8 @@ class _Lanes:
 
     gap: int
     agent: bool
+    from_caller: str
+    """The direction in the timeline of what the caller sent."""
 
     @property
     def gateway(self) -> int:
@@ -45,17 +48,27 @@ class _Lanes:
         return _TIME + 2 + (self.gap + 1) * (2 if self.agent else 1) + 1
 
 
-def ladder(timeline: Timeline, width: int = 100, *, caller: str = "caller", ascii_only: bool = False) -> list[Row]:
-    """Draw a timeline `width` columns wide (at least 60): time, caller, gateway and, if it had one, agent.
+def ladder(
+    timeline: Timeline,
+    width: int = 100,
+    *,
+    caller: str = "caller",
+    callee: str = "offhook",
+    kept_by: Literal["caller", "callee"] = "callee",
+    ascii_only: bool = False,
+) -> list[Row]:
+    """Draw a timeline `width` columns wide (at least 60): time, caller, callee (the gateway) and, if it had one, agent.
 
-    Whatever came from the wire is made printable first. `ascii_only` draws without box characters.
+    `kept_by` says whose "in" and "out" the timeline holds. Whatever came from the wire is made printable first.
+    `ascii_only` draws without box characters.
     """
     width = max(NARROWEST, width)
     entries = timeline.entries
     agent = any(entry.kind == "agent" for entry in entries)
-    gap = min(WIDEST_GAP, (width - _TIME - 5) // 2)
-    lanes = _Lanes(gap, agent)
-    rows = [*_head(lanes, caller)]
+    # Two lifelines have the page to themselves, less what the name of the right one stands out.
+    gap = min(WIDEST_GAP, (width - _TIME - 5) // 2) if agent else min(WIDEST_GAP_OF_TWO, width - _TIME - 8)
+    lanes = _Lanes(gap, agent, "in" if kept_by == "callee" else "out")
+    rows = [*_head(lanes, caller, callee)]
     before = None
     for entry in entries:
         if before is not None and entry.at_ms - before >= SILENCE_MS:
@@ -70,9 +83,12 @@ def ladder(timeline: Timeline, width: int = 100, *, caller: str = "caller", asci
     return rows
 
 
-def _head(lanes: _Lanes, caller: str) -> Iterator[Row]:
-    names = f"{'':{_TIME}}  {_fit(printable(caller), lanes.gap - 3)}"
-    names = set_cell_size(names, lanes.gateway - 3) + "offhook"
+def _head(lanes: _Lanes, caller: str, callee: str) -> Iterator[Row]:
+    callee = _fit(printable(callee), lanes.gap // 2 + 4)
+    # The name of the callee ends four columns behind its lifeline, so that a long one stays on the page.
+    begin = lanes.gateway + 4 - cell_len(callee)
+    names = f"{'':{_TIME}}  {_fit(printable(caller), begin - _TIME - 3)}"
+    names = set_cell_size(names, begin) + callee
     if lanes.agent:
         names = set_cell_size(names, lanes.width - 5) + "agent"
     yield Row(names, "title")
@@ -88,7 +104,7 @@ def _entry(entry: Entry, lanes: _Lanes) -> Iterator[Row]:
                 label += f" ×{entry.repeats + 1}"
                 last = f", last at {_span(entry.repeated_ms or entry.at_ms)}"
                 label += last if cell_len(label + last) <= lanes.gap - 6 else ""
-            arrow = _arrow(label, lanes.gap, right=fields.get("direction") == "in")
+            arrow = _arrow(label, lanes.gap, right=fields.get("direction") == lanes.from_caller)
             tail = f"{' ' * lanes.gap}│" if lanes.agent else ""
             yield Row(f"{_clock(entry.at_ms)}  │{arrow}│{tail}", tone)
         case "agent":

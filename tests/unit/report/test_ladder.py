@@ -113,3 +113,17 @@ def test_no_line_is_wider_than_the_terminal_whatever_came_in(
         assert row.text.isprintable() or any(ord(character) > 127 for character in row.text)
         assert "\n" not in row.text
         assert "\x1b" not in row.text
+
+
+def test_a_caller_keeps_one_too() -> None:
+    timeline = Timeline(CallId("a"), started=0.0)
+    sip(timeline, 0.0, "out", message("INVITE sip:100@gw SIP/2.0", "1 INVITE"))
+    sip(timeline, 0.001, "in", message("SIP/2.0 486 Busy Here", "1 INVITE"))
+    rows = ladder(timeline, 60, caller="phone 192.0.2.1:40000", callee="[2001:db8::1]:5060", kept_by="caller")
+    names, _, invite, busy = (row.text for row in rows)
+    assert names.split() == ["phone", "192.0.2.1:40000", "[2001:db8::1]:5060"]
+    assert "── INVITE ──" in invite
+    assert invite.rstrip("│").endswith("►")
+    assert "◄──" in busy
+    assert busy.endswith("486 Busy Here ──│")
+    assert max(cell_len(row.text) for row in rows) <= 60
