@@ -1,13 +1,13 @@
 """The caller's leg: one SIP session, one RTP leg, and what they agreed on."""
 
-import ipaddress
 from collections.abc import Callable
 
-from offhook._media import LegConfig, MediaEvent, RemoteMedia
+from offhook._media import LegConfig, MediaEvent
 from offhook.call.end_reason import EndReason
 from offhook.errors import RemoteProtocolError
 from offhook.media.leg import RtpLeg
 from offhook.media.plane import MediaPlane
+from offhook.media.remote import remote_media
 from offhook.report.timeline import Timeline
 from offhook.route.trunk import Trunk
 from offhook.sdp import negotiate
@@ -179,35 +179,16 @@ class CallerLeg:
     def _agree(self, audio: NegotiatedAudio, now: float) -> None:
         self.audio = audio
         self._timeline.add("sdp", now, note=str(audio))
-        self.rtp.set_remote(self._remote_media(audio))
+        self.rtp.set_remote(
+            remote_media(
+                audio,
+                self.source.remote[0],
+                media_allow=tuple(map(str, self._trunk.media_allow)),
+                nat=self._trunk.nat,
+            )
+        )
 
     def _start(self) -> None:
         if not self._started:
             self._started = True
             self.rtp.start(release_after=_RELEASE_AFTER)
-
-    def _remote_media(self, audio: NegotiatedAudio) -> RemoteMedia:
-        signalling = self.source.remote[0]
-        # Nowhere to send yet: the core learns the address from the peer's packets.
-        unknown = ("::" if ":" in signalling else "0.0.0.0", 9)  # noqa: S104
-        address, port = audio.remote or unknown
-        rtcp_address, rtcp_port = audio.remote_rtcp or (None, None)
-        return RemoteMedia(
-            address=address,
-            port=port,
-            codec="PCMA" if audio.codec == "PCMA" else "PCMU",
-            payload_type=audio.payload_type,
-            receive_payload_types=audio.receive_types,
-            rtcp_address=rtcp_address,
-            rtcp_port=rtcp_port,
-            dtmf_send=audio.dtmf_send,
-            dtmf_receive=audio.dtmf_receive[0] if audio.dtmf_receive else None,
-            ptime_ms=audio.ptime,
-            send=audio.send,
-            receive=audio.receive,
-            hold=audio.remote_hold,
-            signalling_address=signalling,
-            media_allow=tuple(map(str, self._trunk.media_allow)),
-            nat=self._trunk.nat,
-            allow_loopback=ipaddress.ip_address(signalling.partition("%")[0]).is_loopback,
-        )
