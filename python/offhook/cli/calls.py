@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
 from rich.text import Text
 
 from offhook.call.verdict import AudioLine, agent_audio, audio, verdict
@@ -22,6 +21,7 @@ from offhook.config.load import default_file
 from offhook.errors import OffhookError
 from offhook.observe.printable import printable
 from offhook.report.ladder import ladder
+from offhook.report.page import WIDEST, console, heading, milliseconds, print_line, wrapped
 from offhook.report.record import CallRecord
 from offhook.report.refusals import RefusalRow
 from offhook.report.setup import INTERVALS, OWN_IN_WORDS
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 NOT_FOUND = 1
 USED_WRONGLY = 2
-WIDEST = 140
 
 app = typer.Typer(help="Calls: list them, explain one of them, see who was turned away.", invoke_without_command=True)
 
@@ -75,12 +74,12 @@ def calls(
     if as_json:
         _print_json([record.as_dict() for record in found])
         return
-    console = _console()
+    page = console()
     if not found:
-        console.print("No calls yet." if where == CallFilter() else "No such calls.")
+        page.print("No calls yet." if where == CallFilter() else "No such calls.")
         return
-    for line in _table(found, min(console.width, WIDEST)):
-        _line(console, line)
+    for line in _table(found, min(page.width, WIDEST)):
+        print_line(page, line)
 
 
 @app.command()
@@ -104,9 +103,9 @@ def show(
     if as_json:
         _print_json(_explained(stored, timeline))
         return
-    console = _console()
-    for line in _explanation(stored, timeline, min(console.width, WIDEST), messages=messages):
-        _line(console, line)
+    page = console()
+    for line in _explanation(stored, timeline, min(page.width, WIDEST), messages=messages):
+        print_line(page, line)
 
 
 @app.command()
@@ -123,12 +122,12 @@ def refused(
     if as_json:
         _print_json([asdict(row) for row in rows])
         return
-    console = _console()
+    page = console()
     if not rows:
-        console.print("Nobody was turned away.")
+        page.print("Nobody was turned away.")
         return
-    for line in _refusal_table(rows, min(console.width, WIDEST)):
-        _line(console, line)
+    for line in _refusal_table(rows, min(page.width, WIDEST)):
+        print_line(page, line)
 
 
 def store_url(config: Path | None, environ: Mapping[str, str], directory: Path) -> str:
@@ -180,27 +179,6 @@ def _since(text: str | None) -> int | None:
         return int(datetime.fromisoformat(text.strip()).astimezone().timestamp() * 1000)
     except (ValueError, OverflowError):
         raise typer.BadParameter(f"{text!r} is no time: write 15m, 2h, 7d or 2026-11-22T16:00") from None
-
-
-def _console() -> Console:
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-
-
-def _line(console: Console, line: Text) -> None:
-    encoding = console.encoding or "utf-8"
-    try:
-        line.plain.encode(encoding)
-    except UnicodeEncodeError:
-        plain = line.plain.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
-        line = Text(plain, style=line.style)
-    line.rstrip()
-    console.print(line)
-
-
-_PLAIN = str.maketrans({
-    "│": "|", "─": "-", "►": ">", "◄": "<", "⋮": ":", "×": "x", "…": "~", "→": ">", "←": "<", "·": ".", "’": "'",
-    "✔": "*", "✘": "!", "●": "*", "⚠": "!", "µ": "u",
-})  # fmt: skip
 
 
 def _print_json(value: Any) -> None:
@@ -297,11 +275,11 @@ def _explanation(stored: StoredCall, timeline: Timeline | None, width: int, *, m
     yield from _set_up(record)
     yield from _audio(record, width)
     if timeline is None:
-        yield from _heading("Ladder")
+        yield from heading("Ladder")
         kept = "It is written when the call ends." if record.end_reason is None else "It was not kept for this call."
         yield Text(f"  {kept}", style="dim")
         return
-    yield from _heading("Ladder")
+    yield from heading("Ladder")
     tones = {"plain": "", "good": "green", "bad": "red", "quiet": "dim", "title": "bold"}
     for row in ladder(timeline, width, caller=_caller(record)):
         yield Text(row.text, style=tones[row.tone])
@@ -318,13 +296,13 @@ def _verdict(record: CallRecord, width: int) -> Iterable[Text]:
     mark, style = ("●", "bold cyan") if on else ("✔", "bold green") if judged.good else ("✘", "bold red")
     if judged.but:
         mark, style = "⚠", "bold yellow"
-    yield from _wrapped(f"{mark} ", printable(judged.text), width, style)
+    yield from wrapped(f"{mark} ", printable(judged.text), width, style)
     if judged.but:
-        yield from _wrapped("  But: ", printable(judged.but), width, style)
+        yield from wrapped("  But: ", printable(judged.but), width, style)
     if judged.detail:
-        yield from _wrapped("  ", printable(judged.detail), width)
+        yield from wrapped("  ", printable(judged.detail), width)
     if judged.hint:
-        yield from _wrapped("  What to change: ", printable(judged.hint), width)
+        yield from wrapped("  What to change: ", printable(judged.hint), width)
 
 
 def _facts(record: CallRecord, width: int) -> Iterable[Text]:
@@ -349,42 +327,42 @@ def _facts(record: CallRecord, width: int) -> Iterable[Text]:
 
 def _fact(name: str, text: str | None, width: int) -> Iterable[Text]:
     if text:
-        yield from _wrapped(f"  {name:<13}", printable(text), width)
+        yield from wrapped(f"  {name:<13}", printable(text), width)
 
 
 def _set_up(record: CallRecord) -> Iterable[Text]:
     if not record.intervals:
         return
-    yield from _heading("Set-up")
+    yield from heading("Set-up")
     words = {name: text for name, (_, _, text) in INTERVALS.items()}
     for name, text in words.items():
         value = record.intervals.get(name)
         if value is not None:
-            yield Text(f"  {text:<52}{_milliseconds(value):>11}")
+            yield Text(f"  {text:<52}{milliseconds(value):>11}")
         if name == "answer" and (own := record.intervals.get("own")) is not None:
-            yield Text(f"    {OWN_IN_WORDS:<50}{_milliseconds(own):>11}", style="dim")
+            yield Text(f"    {OWN_IN_WORDS:<50}{milliseconds(own):>11}", style="dim")
 
 
 def _audio(record: CallRecord, width: int) -> Iterable[Text]:
     lines: list[AudioLine] = [*audio(record), *agent_audio(record)]
     if not lines:
         return
-    yield from _heading("Audio")
+    yield from heading("Audio")
     for line in lines:
         style = "yellow" if line.warning else ""
-        yield from _wrapped(f"  {line.way:<18}", printable(line.text), width, style)
+        yield from wrapped(f"  {line.way:<18}", printable(line.text), width, style)
         if line.hint:
-            yield from _wrapped(" " * 20, f"→ {line.hint}", width, "dim")
+            yield from wrapped(" " * 20, f"→ {line.hint}", width, "dim")
 
 
 def _messages(timeline: Timeline) -> Iterable[Text]:
-    yield from _heading("Messages")
+    yield from heading("Messages")
     for entry in timeline.entries:
         if entry.kind != "sip":
             continue
         towards = "from" if entry.fields.get("direction") == "in" else "to"
         remote = printable(str(entry.fields.get("remote", "")))
-        yield Text(f"  {_milliseconds(entry.at_ms)} {towards} {remote}", style="bold")
+        yield Text(f"  {milliseconds(entry.at_ms)} {towards} {remote}", style="bold")
         text = str(entry.fields.get("text", "")).replace("\r\n", "\n").rstrip("\n")
         yield from (Text(f"    {line}") for line in printable(text, keep_lines=True).split("\n"))
         yield Text("")
@@ -392,24 +370,6 @@ def _messages(timeline: Timeline) -> Iterable[Text]:
 
 def _caller(record: CallRecord) -> str:
     return f"caller {record.remote_signalling}" if record.remote_signalling else "caller"
-
-
-def _heading(text: str) -> Iterable[Text]:
-    yield Text("")
-    yield Text(text, style="bold")
-
-
-def _wrapped(head: str, text: str, width: int, style: str = "") -> Iterable[Text]:
-    """`head` and `text`, further lines set in under the text."""
-    room = max(20, width - cell_len(head))
-    line = ""
-    for word in text.split(" "):
-        if line and cell_len(line) + 1 + cell_len(word) > room:
-            yield Text(head + line, style=style)
-            head, line = " " * cell_len(head), word
-        else:
-            line = f"{line} {word}" if line else word
-    yield Text(head + line, style=style)
 
 
 def _cell(text: str, size: int) -> str:
@@ -431,7 +391,3 @@ def _duration(ms: int) -> str:
     minutes, seconds = divmod(max(0, ms) // 1000, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-
-
-def _milliseconds(value: float) -> str:
-    return f"{value:,.1f} ms" if value < 10_000 else f"{value / 1000:,.1f} s"
