@@ -8,6 +8,7 @@ import typer
 
 from offhook.cli.calls import app as calls
 from offhook.cli.check import check
+from offhook.cli.phone import phone
 from offhook.cli.routes import app as routes
 from offhook.errors import OffhookError
 
@@ -48,6 +49,7 @@ def version() -> None:
 
 
 app.command()(check)
+app.command()(phone)
 app.add_typer(routes, name="routes")
 app.add_typer(calls, name="calls")
 
@@ -55,10 +57,13 @@ app.add_typer(calls, name="calls")
 def command() -> int:
     """Run the command line and return its exit code; an error that has a plain word is one line, not a traceback."""
     try:
-        result = app(standalone_mode=False)
+        app()
+    except SystemExit as end:
+        # How typer ends: 0, the code of `typer.Exit`, or 2 after it has said what is wrong with an option.
+        return end.code if isinstance(end.code, int) else 0
     except OffhookError as error:
         print(f"offhook: {error}", file=sys.stderr)
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
-        return USED_WRONGLY if error.code == "config_invalid" else REFUSED
-    return result if isinstance(result, int) else 0
+        return USED_WRONGLY if error.code in ("config_invalid", "phone_used_wrongly") else REFUSED
+    return 0

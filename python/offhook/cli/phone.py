@@ -1,0 +1,127 @@
+"""`offhook phone`: a test phone in the terminal."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from offhook.errors import OffhookError
+
+if TYPE_CHECKING:
+    from offhook.phone.plan import Plan
+
+REFUSED = 1
+
+
+def phone(
+    uri: Annotated[str, typer.Argument(metavar="URI", help="Whom to call: sip:hello@127.0.0.1, or only a host.")],
+    play: Annotated[
+        str, typer.Option(help="A WAV file, `sentence` (spoken), `tone`, `tone:HZ` or `silence`.")
+    ] = "sentence",
+    once: Annotated[bool, typer.Option("--once", help="Play it once, not over and over.")] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="Write a stereo WAV: left what was sent, right what was heard.")
+    ] = None,
+    dtmf: Annotated[str, typer.Option(help="Digits to send after the answer; a comma waits a second.")] = "",
+    seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="How long to talk.")] = 20.0,
+    ring_seconds: Annotated[float, typer.Option(min=1, max=600, help="How long to let it ring.")] = 60.0,
+    caller: Annotated[str, typer.Option("--from", help="Who calls: a number, a name, or a whole SIP address.")] = "",
+    header: Annotated[list[str] | None, typer.Option(help="A further SIP header, 'X-Name: value'; repeatable.")] = None,
+    user: Annotated[str | None, typer.Option(help="The user name, where the far end asks for one.")] = None,
+    password: Annotated[
+        str | None, typer.Option(envvar="OFFHOOK_PHONE_PASSWORD", help="Its password.", show_envvar=True)
+    ] = None,
+    codec: Annotated[str, typer.Option(help="What to offer, best first: PCMU, PCMA or both, by comma.")] = "",
+    transport: Annotated[Literal["udp", "tcp"] | None, typer.Option(help="How SIP travels; udp by default.")] = None,
+    listen: Annotated[
+        str, typer.Option(metavar="ADDRESS[:PORT]", help="The local address; by default the one that leads there.")
+    ] = "",
+    messages: Annotated[bool, typer.Option("--messages", "-m", help="Print the SIP messages whole, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
+) -> None:
+    """Call a SIP address, speak, listen, and say how it went. Needs no configuration; Ctrl-C hangs up.
+
+    Exit code 0 if the call was answered, 1 if not, 2 if it could not even be tried.
+    """
+    from offhook.phone.address import read_codecs, read_from, read_header, read_listen, read_uri
+    from offhook.phone.plan import Plan
+    from offhook.phone.sound import check_recording, load
+
+    digits = dtmf.upper().replace(" ", "")
+    if set(digits) - set("0123456789*#ABCD,"):
+        raise typer.BadParameter("digits are 0-9 * # A-D, and commas that wait", param_hint="--dtmf")
+    if password is not None and user is None and "OFFHOOK_PHONE_PASSWORD" not in os.environ:
+        raise typer.BadParameter("a password needs a user name: give --user too", param_hint="--password")
+    plan = Plan(
+        read_uri(uri, transport),
+        caller=caller,
+        sound=load(play),
+        repeat=not once,
+        # A tone goes on without a break; speech wants to be told apart.
+        pause=0.0 if play.startswith("tone") else 1.0,
+        dtmf=digits,
+        seconds=seconds,
+        ring_seconds=ring_seconds,
+        headers=tuple(map(read_header, header or ())),
+        user=user,
+        password=password,
+        codecs=read_codecs(codec),
+        listen=read_listen(listen),
+    )
+    if caller:
+        read_from(caller, plan.uri.host)
+    if record is not None:
+        check_recording(record)
+    raise typer.Exit(asyncio.run(_call(plan, record, messages=messages, as_json=as_json)))
+
+
+async def _call(plan: "Plan", record: Path | None, *, messages: bool, as_json: bool) -> int:
+    try:
+        from offhook.phone.call import Phone
+    except ImportError as error:
+        raise _without_core(error) from error
+    from offhook.cli.version import offhook_version
+    from offhook.phone.live import shown
+    from offhook.phone.page import as_json as json_of
+    from offhook.phone.page import lines, verdict
+    from offhook.phone.sound import write_stereo
+    from offhook.report.page import WIDEST, console, print_line
+
+    page = console()
+    test_phone, loop = Phone(plan, offhook_version()), asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, test_phone.hang_up)
+    async with contextlib.AsyncExitStack() as screen:
+        if page.is_terminal and not as_json:
+            await screen.enter_async_context(shown(test_phone, page))
+        finding = await test_phone.call()
+    recorded = ""
+    if record is not None and finding.recording is not None:
+        try:
+            write_stereo(record, *finding.recording.level())
+            recorded = str(record)
+        except OSError as error:
+            print(f"offhook: {record} can't be written: {error.strerror}", file=sys.stderr)
+    if as_json:
+        # ASCII only: nothing that the far end sent gets out of its string.
+        sys.stdout.write(json.dumps(json_of(finding, recorded), indent=2) + "\n")
+    else:
+        for line in lines(finding, min(page.width, WIDEST), recorded, messages=messages):
+            print_line(page, line)
+    return 0 if verdict(finding).good else REFUSED
+
+
+def _without_core(error: ImportError) -> Exception:
+    if error.name != "offhook._media":
+        return error
+    return OffhookError(
+        "the media core (offhook._media) is not built",
+        code="extension_missing",
+        hint="run `pip install .` in the project's folder with Rust installed, or install a wheel",
+    )

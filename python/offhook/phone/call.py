@@ -1,0 +1,554 @@
+"""One call of the test phone, from the look-up of the far end to the last goodbye."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass, field
+from typing import Literal
+
+from offhook._media import EngineConfig, LegConfig, MediaEvent
+from offhook.errors import OffhookError, RemoteProtocolError
+from offhook.ids import CallId
+from offhook.media.leg import RtpLeg
+from offhook.media.plane import MediaPlane
+from offhook.media.remote import remote_media
+from offhook.phone import outcome as came
+from offhook.phone.address import read_from
+from offhook.phone.echo import Echo, find_echo
+from offhook.phone.outcome import Outcome
+from offhook.phone.plan import Plan
+from offhook.phone.player import Player
+from offhook.phone.reach import FoundTargets, is_closed, way_to, why_unreachable
+from offhook.phone.recording import Recording
+from offhook.phone.sound import from_bytes, level_db
+from offhook.report.timeline import Timeline
+from offhook.sdp import negotiate
+from offhook.sdp.description import SessionDescription
+from offhook.sdp.negotiate import LocalMedia, NegotiatedAudio
+from offhook.sip import events as sip
+from offhook.sip.digest import Credentials
+from offhook.sip.effects import Source, Target
+from offhook.sip.invite import InviteSession
+from offhook.sip.message import Message, Request, Response
+from offhook.sip.screening import Admit, Drop, Verdict
+from offhook.sip.user_agent import UserAgent, UserAgentConfig
+from offhook.transport.driver import SipStack
+from offhook.transport.listener import Listener
+from offhook.transport.resolver import DnsResolver
+
+Milestone = Literal["invite", "trying", "ringing", "answered", "first_packet", "first_sound", "ended"]
+
+HEARD_DB = -45.0
+"""From here on a frame counts as sound: a telephone line's own noise lies below."""
+
+MEDIA_PORTS = (49_152, 65_533)
+"""The dynamic ports of RFC 6335."""
+
+_PROBED_AFTER = 1.0
+_NO_REPLY_AFTER = 10.0
+_GOODBYE_SECONDS = 3.0
+_DTMF_AFTER = 1.0
+_COMMA_SECONDS = 1.0
+_EVERYWHERE = ("0.0.0.0/0", "::/0")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that happened, `at` seconds after the INVITE."""
+
+    at: float
+    text: str
+    tone: Literal["plain", "good", "bad"] = "plain"
+
+
+@dataclass(slots=True)
+class Finding:
+    """All that is known of a call once it is over. Milestones are monotonic seconds."""
+
+    plan: Plan
+    outcome: Outcome
+    timeline: Timeline
+    milestones: dict[Milestone, float] = field(default_factory=dict)
+    stats: dict[str, int] = field(default_factory=dict)
+    audio: NegotiatedAudio | None = None
+    recording: Recording | None = None
+    echo: Echo | None = None
+    heard_frames: int = 0
+    heard_db: float = -100.0
+    digits_heard: str = ""
+    digits_sent: str = ""
+    transport: str = ""
+    local_signalling: str = ""
+    remote_signalling: str = ""
+    local_media: str = ""
+    heard_from: str = ""
+    unreachable_media: bool = False
+    sip_call_id: str = ""
+    device: str = ""
+
+    def since(self, first: Milestone, then: Milestone) -> float | None:
+        """Milliseconds between two milestones; None if one was not reached, or in another order."""
+        if first not in self.milestones or then not in self.milestones:
+            return None
+        passed = round((self.milestones[then] - self.milestones[first]) * 1000, 2)
+        return passed if passed >= 0 else None
+
+
+class Phone:
+    """A phone that makes one call. `call()` is its whole life, `hang_up()` what Ctrl-C does.
+
+    `steps`, `stage` and the two levels (decibels, -100 is silence) are there to be watched meanwhile.
+    """
+
+    def __init__(self, plan: Plan, version: str) -> None:
+        self.plan = plan
+        self.finding = Finding(plan, came.GaveUp(), Timeline(CallId("phone")))
+        self.steps: list[Step] = []
+        self.stage: Literal["finding", "calling", "ringing", "talking", "ending"] = "finding"
+        self.sent_db = self.heard_db = -100.0
+        self._version = version
+        self._over: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._verdict: Outcome | None = None
+        self._replied = asyncio.Event()
+        self._picked_up = asyncio.Event()
+        self._target: Target | None = None
+        self._session: InviteSession | None = None
+        self._stack: SipStack | None = None
+        self._leg: RtpLeg | None = None
+        self._offer: SessionDescription | None = None
+        self._description: SessionDescription | None = None
+        self._player = Player(plan.sound, repeat=plan.repeat, pause=plan.pause)
+        self._playing = False
+        self._keys: list[str] = []
+
+    def packets(self) -> tuple[int, int]:
+        """RTP packets sent and received so far."""
+        if self._leg is None:
+            return 0, 0
+        stats = self._leg.stats()
+        return stats.sent_packets, stats.received_packets
+
+    def elapsed(self) -> float:
+        """Seconds since the answer, or since the INVITE while there is none."""
+        reached = self.finding.milestones
+        begin = reached.get("answered", reached.get("invite"))
+        return 0.0 if begin is None else asyncio.get_running_loop().time() - begin
+
+    async def call(self) -> Finding:
+        """Make the call and wait for its end. Raises `UsageError`, and `MediaError` or `TransportError` for a port."""
+        finding = self.finding
+        async with contextlib.AsyncExitStack() as resources:
+            finding.outcome = await self._found(resources) or await self._talk()
+            finding.milestones.setdefault("ended", asyncio.get_running_loop().time())
+            if self._leg is not None:
+                finding.stats = self._leg.stats().as_dict()
+        if (recording := finding.recording) is not None:
+            finding.echo = await asyncio.to_thread(find_echo, *recording.level(), recording.lateness_ms)
+        return finding
+
+    def hang_up(self) -> None:
+        """End the call politely, by CANCEL or BYE; a second time at once."""
+        if self._verdict is not None or self._session is None:
+            self._finish(self._verdict or came.GaveUp())
+            return
+        self._end(came.Answered("you") if self._picked_up.is_set() else came.GaveUp())
+
+    # ------------------------------------------------------------------ the way there
+
+    async def _found(self, resources: contextlib.AsyncExitStack) -> Outcome | None:
+        """Look up the far end, open sockets and send the INVITE; why it can't be done, if so."""
+        plan, resolver = self.plan, DnsResolver()
+        targets = await self._or_hung_up(resolver.resolve(plan.uri))
+        if targets is None:
+            return came.GaveUp()
+        if not targets:
+            return came.UnknownHost(plan.uri.host)
+        # One offer names one address: what follows keeps to the first target's family.
+        first = targets[0]
+        targets = tuple(target for target in targets if (":" in target.host) == (":" in first.host))
+        self._target = first
+        try:
+            local = plan.listen[0] or way_to(first)
+        except OSError:
+            return came.Unreachable(first, await why_unreachable(first))
+        await self._open(local, targets, resolver, resources)
+        self._invite(local)
+        return None
+
+    async def _open(
+        self, local: str, targets: tuple[Target, ...], resolver: DnsResolver, resources: contextlib.AsyncExitStack
+    ) -> None:
+        media = EngineConfig(
+            address=local, port_min=MEDIA_PORTS[0], port_max=MEDIA_PORTS[1], threads=1, max_legs=4, max_wires=1
+        )
+        plane = await resources.enter_async_context(MediaPlane(media))
+        self._leg = await resources.enter_async_context(
+            plane.open_leg(LegConfig(media_timeout_ms=None), on_event=self._on_media, on_error=self._on_fault)
+        )
+        self._leg.tap(True)
+        host, port = (f"[{local}]" if ":" in local else local), self.plan.listen[1]
+        self._stack = SipStack(
+            UserAgent(
+                UserAgentConfig(user_agent=f"offhook-phone/{self._version}", contact_user="phone"),
+                secrets.SystemRandom(),
+                _screen,
+            ),
+            [Listener(f"udp://{host}:{port}"), Listener(f"tcp://{host}:{port}")],
+            resolver=FoundTargets(self.plan.uri, targets, resolver),
+            on_event=self._on_event,
+            on_message=self._on_message,
+        )
+        resources.push_async_callback(self._stack.close)
+        await self._stack.start()
+
+    def _invite(self, local: str) -> None:
+        plan = self.plan
+        assert self._stack is not None and self._leg is not None and self._target is not None, "opened before"  # noqa: PT018
+        media = LocalMedia(
+            address=local, port=self._leg.local_address[1], codecs=plan.codecs, session_id=secrets.randbits(31) + 1
+        )
+        self._offer = self._description = negotiate.offer(media)
+        self.finding.local_media = _host_port((local, media.port))
+        credentials = None
+        if plan.user is not None:
+            hosts = frozenset({plan.uri.host, self._target.host})
+            credentials = Credentials(plan.user, plan.password or "", hosts)
+        offer, user_agent = self._offer, self._stack.user_agent
+        # With a password we are a user of theirs, else a guest from here.
+        caller = read_from(plan.caller or plan.user or "phone", local if plan.user is None else plan.uri.host)
+        self.stage = "calling"
+        self._session = self._stack.perform(
+            lambda now: user_agent.invite(
+                plan.uri,
+                caller,
+                f"<{plan.uri}>",
+                bytes(offer),
+                now,
+                credentials=credentials,
+                headers=plan.headers,
+            )
+        )
+        self.finding.sip_call_id = self._session.sip_call_id
+
+    # ------------------------------------------------------------------ the call
+
+    async def _talk(self) -> Outcome:
+        async with _at_once(self._lose_patience(), self._let_it_ring(), self._press_keys(), self._watch_the_clock()):
+            return await self._over
+
+    async def _lose_patience(self) -> None:
+        """Nothing at all comes back: say why, where the system knows, and wait no 32 seconds."""
+        target, began = self._target, asyncio.get_running_loop().time()
+        assert target is not None, "found before"
+        if target.transport == "udp":
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PROBED_AFTER):
+                    await self._replied.wait()
+            local = self.finding.local_signalling.rpartition(":")[0].strip("[]")
+            if not self._replied.is_set() and await is_closed(target, local) and not self._replied.is_set():
+                self._finish(came.NoReply(target, asyncio.get_running_loop().time() - began, closed=True))
+                return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_NO_REPLY_AFTER - (asyncio.get_running_loop().time() - began)):
+                await self._replied.wait()
+        if not self._replied.is_set():
+            self._finish(came.NoReply(target, _NO_REPLY_AFTER))
+
+    async def _let_it_ring(self) -> None:
+        try:
+            async with asyncio.timeout(self.plan.ring_seconds):
+                await self._picked_up.wait()
+        except TimeoutError:
+            self._end(came.NoAnswer(self.plan.ring_seconds))
+
+    async def _watch_the_clock(self) -> None:
+        await self._picked_up.wait()
+        await asyncio.sleep(self.plan.seconds)
+        self._end(came.Answered("time"))
+
+    async def _press_keys(self) -> None:
+        await self._picked_up.wait()
+        if not self.plan.dtmf or self._leg is None:
+            return
+        await asyncio.sleep(_DTMF_AFTER)
+        for number, digits in enumerate(self.plan.dtmf.split(",")):
+            if number:
+                await asyncio.sleep(_COMMA_SECONDS)
+            if not digits:
+                continue
+            if self.finding.audio is None or self.finding.audio.dtmf_send is None:
+                self._step("digits not sent: the far end takes no telephone-event", "bad")
+                return
+            self._leg.send_dtmf(digits)
+            self.finding.digits_sent += digits
+            self._step(f"sent DTMF {digits}")
+
+    def _end(self, verdict: Outcome) -> None:
+        """Hang up and wait a little for the far end to agree."""
+        if self._over.done() or self._verdict is not None:
+            return
+        self._verdict = verdict
+        self.stage = "ending"
+        self._reach("ended")
+        session, loop = self._session, asyncio.get_running_loop()
+        assert session is not None and self._stack is not None, "there is a call to be ended"  # noqa: PT018
+        if not self._stack.perform(lambda now: session.hang_up(now=now)):
+            self._finish(verdict)
+        loop.call_later(_GOODBYE_SECONDS, self._finish, verdict)
+
+    def _finish(self, verdict: Outcome) -> None:
+        if not self._over.done():
+            self._reach("ended")
+            self._over.set_result(self._verdict or verdict)
+
+    async def _or_hung_up(self, work: Coroutine[object, object, tuple[Target, ...]]) -> tuple[Target, ...] | None:
+        """The result of `work`; None if the user hangs up first."""
+        task = asyncio.ensure_future(work)
+        either: set[asyncio.Future[object]] = {task, self._over}  # type: ignore[arg-type]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        task.cancel()
+        return None
+
+    # ------------------------------------------------------------------ what SIP says
+
+    def _on_event(self, event: sip.Event, now: float) -> None:
+        match event:
+            case sip.Provisional(_, response):
+                self._on_provisional(response, now)
+            case sip.Answered(_, response):
+                self._on_answer(response, now)
+            case sip.Refused(_, response):
+                self._finish(came.Refused(response))
+            case sip.Failed(_, cause):
+                self._on_failure(cause)
+            case sip.ByeReceived():
+                self._step("the far end hung up")
+                self._finish(came.Answered("far end") if self._picked_up.is_set() else came.GaveUp())
+            case sip.HungUp():
+                self._finish(came.GaveUp())
+            case sip.Reinvited(session, request):
+                self._on_reinvite(session, request, now)
+            case sip.InfoReceived(session, _):
+                session.answer_info(now=now)
+            case sip.SessionFailed(_, error):
+                self._finish(came.Broken(f"{type(error).__name__}: {error}"))
+            case _:
+                return
+
+    def _on_provisional(self, response: Response, now: float) -> None:
+        if response.status in (180, 181, 182, 183) and self.stage == "calling":
+            self.stage = "ringing"
+        if response.sdp and self.finding.audio is None and self._agree(response.sdp, now) is None:
+            # Early media: an announcement, or a ringing tone of the far end's own.
+            self._start(now)
+
+    def _on_answer(self, response: Response, now: float) -> None:
+        if self._picked_up.is_set():
+            return
+        self.finding.device = response.headers.get("Server") or response.headers.get("User-Agent") or ""
+        problem = None
+        if response.sdp:
+            problem = self._agree(response.sdp, now)
+        elif self.finding.audio is None:
+            problem = "the 200 has no SDP, so nobody knows where to send sound"
+        if problem is not None:
+            self._end(came.NoCommonSound(problem))
+            return
+        self._start(now)
+        self.stage = "talking"
+        self._picked_up.set()
+        self._playing = True
+        self._feed()
+
+    def _on_failure(self, cause: sip.FailureCause) -> None:
+        if self._picked_up.is_set():
+            self._finish(came.Answered("lost"))
+            return
+        assert self._target is not None, "found before"
+        match cause:
+            case sip.FailureCause.UNRESOLVED:
+                self._finish(came.UnknownHost(self.plan.uri.host))
+            case sip.FailureCause.TIMEOUT:
+                self._finish(came.NoReply(self._target, self.elapsed()))
+            case sip.FailureCause.TRANSPORT:
+                task = asyncio.get_running_loop().create_task(self._explain(self._target))
+                self._explaining = task
+            case _:
+                self._finish(came.GaveUp())
+
+    async def _explain(self, target: Target) -> None:
+        self._finish(came.Unreachable(target, await why_unreachable(target)))
+
+    def _on_reinvite(self, session: InviteSession, request: Request, now: float) -> None:
+        assert self._leg is not None and self._description is not None, "a re-INVITE comes within a call"  # noqa: PT018
+        host, port = self.finding.local_media.rpartition(":")[::2]
+        local = LocalMedia(address=host.strip("[]"), port=int(port), codecs=self.plan.codecs)
+        try:
+            offer = SessionDescription.parse(request.sdp or b"")
+        except RemoteProtocolError:
+            session.reject_reinvite(488, now=now)
+            return
+        answer = negotiate.answer(offer, local, previous=self._description)
+        if answer.audio is None:
+            session.reject_reinvite(488, now=now)
+            return
+        self._description = answer.description
+        self._take(answer.audio, now)
+        session.answer_reinvite(bytes(answer.description), now=now)
+        self._step("held by the far end" if answer.audio.remote_hold else "the far end changed the sound's way")
+
+    # ------------------------------------------------------------------ what the media core says
+
+    def _agree(self, body: bytes, now: float) -> str | None:
+        """Take the answer to our offer; what is wrong with it, if anything is."""
+        assert self._offer is not None, "sent with the INVITE"
+        try:
+            answer = SessionDescription.parse(body)
+        except RemoteProtocolError as error:
+            return f"its SDP can't be read: {error}"
+        audio = negotiate.accept(self._offer, answer)
+        if audio is None:
+            return "its SDP answers with no codec of our offer"
+        try:
+            self._take(audio, now)
+        except OffhookError as error:
+            return f"its SDP can't be used: {error}"
+        return None
+
+    def _take(self, audio: NegotiatedAudio, now: float) -> None:
+        assert self._leg is not None and self._session is not None and self._target is not None, "opened before"  # noqa: PT018
+        # A phone listens to whoever sends in the right form; the report says where that was.
+        peer = self._session.remote_address or self._target.remote
+        self._leg.set_remote(remote_media(audio, peer[0], media_allow=_EVERYWHERE))
+        self.finding.audio = audio
+        self.finding.timeline.add("sdp", now, note=str(audio))
+
+    def _start(self, now: float) -> None:
+        assert self._leg is not None, "opened before"
+        if self.finding.recording is None:
+            self.finding.recording = Recording(now)
+            self._leg.start(release_after=None)
+            self._leg.release()
+
+    def _feed(self) -> None:
+        if self._playing and self._leg is not None:
+            for pcm16, mark in self._player.take():
+                self._leg.play(pcm16, 8_000, mark)
+
+    def _on_media(self, event: MediaEvent) -> None:
+        recording = self.finding.recording
+        match event.kind:
+            case "audio" if recording is not None:
+                samples = from_bytes(event.pcm16 or b"")
+                recording.add_heard(samples, event.at, event.position or 0)
+                self.heard_db = level_db(samples)
+                self.finding.heard_db = max(self.finding.heard_db, self.heard_db)
+                if self.heard_db >= HEARD_DB:
+                    self.finding.heard_frames += 1
+                    self._reach("first_sound", event.at, "first sound heard", "good")
+            case "mark" if recording is not None:
+                samples = self._player.left(event.name or "") or from_bytes(b"")
+                recording.add_sent(samples, event.at)
+                self.sent_db = level_db(samples)
+                self._feed()
+            case "first_packet":
+                self.finding.heard_from = _host_port(event.address or ("", 0))
+                self._reach("first_packet", event.at, f"first audio packet from {self.finding.heard_from}")
+            case "source_changed":
+                self.finding.heard_from = _host_port(event.address or ("", 0))
+                self._step(f"audio packets now come from {self.finding.heard_from}")
+            case "digit":
+                self.finding.digits_heard += event.digit or ""
+                self._step(f"heard DTMF {event.digit}")
+            case "unreachable":
+                self.finding.unreachable_media = True
+                self._step("the far end's host refuses our audio packets", "bad")
+            case "internal_error":
+                self._finish(came.Broken(event.text or "the media core ended the call"))
+            case _:
+                return
+
+    def _on_fault(self, error: Exception) -> None:
+        self._finish(came.Broken(f"{type(error).__name__}: {error}"))
+
+    # ------------------------------------------------------------------ keeping account
+
+    def _on_message(self, direction: Literal["in", "out"], message: Message, source: Source, now: float) -> None:
+        finding, remote = self.finding, _host_port(source.remote)
+        local = _host_port(source.local) if source.local[0] else ""
+        finding.timeline.add_sip(now, direction, bytes(message), transport=source.transport, remote=remote, local=local)
+        finding.transport, finding.remote_signalling = source.transport, remote
+        finding.local_signalling = local or finding.local_signalling
+        if isinstance(message, Request):
+            if message.method == "INVITE" and direction == "out" and "invite" not in finding.milestones:
+                self._reach("invite", now, f"INVITE sent to {remote} by {source.transport.upper()}", note=False)
+            return
+        if direction != "in":
+            return
+        self._replied.set()
+        if message.cseq.method != "INVITE":
+            return
+        word = f"{message.status} {message.reason}"
+        if message.status == 100:
+            self._reach("trying", now, word, note=False)
+        elif message.status < 200:
+            self._reach("ringing", now, word, note=False)
+        elif message.status < 300:
+            self._reach("answered", now, word, "good", note=False)
+        elif message.status not in (401, 407, 487):
+            self._step(word, "bad", note=False)
+
+    def _reach(
+        self,
+        milestone: Milestone,
+        at: float | None = None,
+        text: str = "",
+        tone: Literal["plain", "good", "bad"] = "plain",
+        *,
+        note: bool = True,
+    ) -> None:
+        """Note when a milestone was reached first."""
+        if milestone in self.finding.milestones:
+            return
+        at = asyncio.get_running_loop().time() if at is None else at
+        self.finding.milestones[milestone] = at
+        if text:
+            self._step(text, tone, at=at, note=note)
+
+    def _step(
+        self,
+        text: str,
+        tone: Literal["plain", "good", "bad"] = "plain",
+        *,
+        at: float | None = None,
+        note: bool = True,
+    ) -> None:
+        at = asyncio.get_running_loop().time() if at is None else at
+        self.steps.append(Step(at - self.finding.milestones.get("invite", at), text, tone))
+        del self.steps[:-50]
+        if note:
+            self.finding.timeline.add("media", at, note=text)
+
+
+def _screen(request: Request, source: Source, user: str | None) -> Verdict:
+    """The phone takes no calls; what belongs to its own is known by the dialog."""
+    return Admit(None) if request.to.tag is not None or request.method == "OPTIONS" else Drop("no_calls_taken")
+
+
+def _host_port(address: tuple[str, int]) -> str:
+    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+
+
+@contextlib.asynccontextmanager
+async def _at_once(*work: Coroutine[object, object, None]) -> AsyncIterator[None]:
+    """Run these meanwhile, and end them with the block."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one) for one in work]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()

@@ -1,0 +1,32 @@
+"""What the phone was asked to do in one call."""
+
+from array import array
+from dataclasses import dataclass, field
+
+from offhook.phone.sound import Samples
+from offhook.sip.uri import SipUri
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One call. Times are seconds.
+
+    `caller` is a number, a user name or a whole address; by default the `user`, or "phone". `sound` is played when the
+    far end has answered: over and over with `pause` in between, or once. `dtmf` are the digits to send a second after
+    that; a comma waits another second. `listen` is the local address and port; by default the one from which the
+    target is reached, and any port.
+    """
+
+    uri: SipUri
+    caller: str = ""
+    sound: Samples = field(default_factory=lambda: array("h"))
+    repeat: bool = True
+    pause: float = 1.0
+    dtmf: str = ""
+    seconds: float = 20.0
+    ring_seconds: float = 60.0
+    headers: tuple[tuple[str, str], ...] = ()
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    codecs: tuple[str, ...] = ("PCMU", "PCMA")
+    listen: tuple[str | None, int] = (None, 0)

@@ -1,0 +1,75 @@
+"""Both ways of a call on one time line: what was sent and what was heard, sample by sample."""
+
+import bisect
+from array import array
+from itertools import pairwise
+
+from offhook.phone.sound import RATE, Samples
+
+LONGEST_SECONDS = 1_800
+"""What is kept of a call; the rest is counted and left out."""
+
+FRAME_SAMPLES = RATE // 50
+
+
+class Recording:
+    """Left what was sent, right what was heard. Times are monotonic seconds; the first sample is at `begin`."""
+
+    def __init__(self, begin: float) -> None:
+        self.begin = begin
+        self.sent = array("h")
+        self.heard = array("h")
+        self.left_out_seconds = 0.0
+        self.arrivals: list[tuple[int, float]] = []
+        """Each frame of the far end: where it stands in `heard`, and when it came."""
+        self._anchor: tuple[float, int] | None = None
+
+    def add_sent(self, samples: Samples, at: float) -> None:
+        """Sound of ours whose last frame left at `at`."""
+        start = self._index(at) - len(samples) + FRAME_SAMPLES
+        # Pieces of one flow join without a click: their packets leave every 20 ms, the time of each is only read.
+        if abs(start - len(self.sent)) < FRAME_SAMPLES // 4:
+            start = len(self.sent)
+        self._put(self.sent, samples, start)
+
+    def add_heard(self, samples: Samples, at: float, position: int) -> None:
+        """Sound of the far end that came at `at`; `position` counts its samples, so jitter does not move it."""
+        if self._anchor is None:
+            self._anchor = (at, position)
+        start = self._index(self._anchor[0]) + position - self._anchor[1]
+        if self._put(self.heard, samples, start):
+            self.arrivals.append((start, at))
+
+    def level(self) -> tuple[Samples, Samples]:
+        """Both channels, brought to the same length."""
+        length = max(len(self.sent), len(self.heard))
+        pad = [array("h", bytes(2 * (length - len(channel)))) for channel in (self.sent, self.heard)]
+        return self.sent + pad[0], self.heard + pad[1]
+
+    def lateness_ms(self, start: int, count: int) -> float:
+        """How much later this part of `heard` really came than where it stands; the first frame may have been slow."""
+        low = bisect.bisect_left(self.arrivals, (start, 0.0))
+        high = bisect.bisect_left(self.arrivals, (start + count, 0.0))
+        late = sorted(at - self.begin - index / RATE for index, at in self.arrivals[low:high])
+        return late[len(late) // 2] * 1000 if late else 0.0
+
+    def _index(self, at: float) -> int:
+        return round((at - self.begin) * RATE)
+
+    def _put(self, channel: Samples, samples: Samples, start: int) -> bool:
+        start = max(0, start)
+        if start + len(samples) > LONGEST_SECONDS * RATE:
+            self.left_out_seconds += len(samples) / RATE
+            return False
+        if start > len(channel):
+            channel.extend(array("h", bytes(2 * (start - len(channel)))))
+        channel[start : start + len(samples)] = samples
+        return True
+
+
+def gaps_ms(arrivals: list[tuple[int, float]]) -> tuple[float, float, float] | None:
+    """Median, 99th percentile and longest interval between arrivals in milliseconds; None of too few."""
+    if len(arrivals) < 10:
+        return None
+    gaps = sorted((after - before) * 1000 for (_, before), (_, after) in pairwise(arrivals))
+    return gaps[len(gaps) // 2], gaps[min(len(gaps) - 1, len(gaps) * 99 // 100)], gaps[-1]

@@ -1,0 +1,39 @@
+"""Whatever is typed, the command line answers in words and with the code that the documentation names."""
+
+import sys
+
+import pytest
+
+from offhook.cli.root import command
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["version"], 0, "offhook"),
+        (["--help"], 0, "Usage"),
+        (["check", "/nowhere/offhook.toml"], 2, "there is no such file"),
+        (["check", "--unknown"], 2, "No such option"),
+        (["calls", "--limit", "many"], 2, "Invalid value"),
+        (["nonsense"], 2, "No such command"),
+        (["phone"], 2, "Missing argument"),
+        (["phone", "tel:+14155550100"], 2, "write whom to ask for it: sip:+14155550100@HOST"),
+        (["phone", "sips:a@example.net"], 2, "TLS, which is not built yet"),
+        (["phone", "host", "--header", "no colon"], 2, "X-Name: value"),
+        (["phone", "host", "--dtmf", "12x"], 2, "digits are"),
+        (["phone", "host", "--codec", "opus"], 2, "choose of PCMU, PCMA"),
+        (["phone", "host", "--play", "/nowhere/a.wav"], 2, "No such file"),
+        (["phone", "host", "--record", "/nowhere/a.wav"], 2, "can't be written"),
+        (["phone", "host", "--password", "x"], 2, "needs a user name"),
+    ],
+)
+def test_exit_codes(
+    arguments: list[str], code: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["offhook", *arguments])
+    assert command() == code
+    printed = capsys.readouterr()
+    assert said in printed.out + printed.err
+    assert "Traceback" not in printed.err

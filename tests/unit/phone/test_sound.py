@@ -1,0 +1,127 @@
+"""Sound keeps its pitch, length and loudness on its way from a file to the line and from the line to a file."""
+
+import struct
+import wave
+from array import array
+from pathlib import Path
+
+import pytest
+
+from offhook.phone.address import UsageError
+from offhook.phone.player import AHEAD, CHUNK_SAMPLES, Player
+from offhook.phone.sound import RATE, Samples, from_bytes, level_db, load, resample, tone, write_stereo
+from tests.support.tone import share
+
+pytestmark = pytest.mark.unit
+
+
+def wav(path: Path, samples: Samples, rate: int, *, width: int = 2, channels: int = 1) -> str:
+    def frame(sample: int) -> bytes:
+        match width:
+            case 1:
+                return bytes([(sample >> 8) + 128])
+            case 2:
+                return struct.pack("<h", sample)
+            case _:
+                return struct.pack("<i", sample << 16)[4 - width :]
+
+    with wave.open(str(path), "wb") as writer:
+        writer.setnchannels(channels)
+        writer.setsampwidth(width)
+        writer.setframerate(rate)
+        writer.writeframes(b"".join(frame(sample) * channels for sample in samples))
+    return str(path)
+
+
+def at_rate(hz: float, seconds: float, rate: int) -> Samples:
+    return tone(hz * RATE / rate, seconds * rate / RATE)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 44_100, 48_000])
+def test_a_file_of_any_rate_keeps_its_pitch(rate: int, tmp_path: Path) -> None:
+    sound = load(wav(tmp_path / "a.wav", at_rate(700, 0.5, rate), rate))
+    assert len(sound) == pytest.approx(RATE / 2, abs=40)
+    assert share(sound, 700) > 0.98
+    assert level_db(sound) == pytest.approx(level_db(tone(700, 0.5)), abs=0.5)
+
+
+@pytest.mark.parametrize(("width", "channels"), [(1, 1), (2, 2), (3, 1), (4, 2)])
+def test_samples_of_any_size_and_stereo(width: int, channels: int, tmp_path: Path) -> None:
+    sound = load(wav(tmp_path / "a.wav", tone(700, 0.2), RATE, width=width, channels=channels))
+    assert share(sound, 700) > 0.98
+    assert level_db(sound) == pytest.approx(level_db(tone(700, 0.2)), abs=0.5)
+
+
+def test_what_the_line_can_not_carry_is_filtered_and_not_folded() -> None:
+    assert level_db(resample(at_rate(6_000, 0.5, 48_000), 48_000)) < level_db(tone(6_000, 0.5)) - 30
+
+
+def test_the_spoken_sentence_is_there() -> None:
+    sound = load("sentence")
+    assert 3 < len(sound) / RATE < 10
+    assert -40 < level_db(sound) < -10
+
+
+def test_tones_and_silence() -> None:
+    assert share(load("tone"), 440) > 0.99
+    assert share(load("tone:1000"), 1000) > 0.99
+    assert len(load("silence")) == 0
+
+
+@pytest.mark.parametrize("what", ["tone:x", "tone:9", "tone:4000", "/nowhere/a.wav", "tone:²"])
+def test_what_can_not_be_played(what: str) -> None:
+    with pytest.raises(UsageError):
+        load(what)
+
+
+def test_a_file_that_is_no_wav_says_how_to_make_one(tmp_path: Path) -> None:
+    (tmp_path / "a.mp3").write_bytes(b"ID3" + bytes(100))
+    with pytest.raises(UsageError, match="no WAV") as error:
+        load(str(tmp_path / "a.mp3"))
+    assert "ffmpeg" in error.value.hint
+    with pytest.raises(UsageError, match="no sound"):
+        load(wav(tmp_path / "b.wav", array("h"), RATE))
+
+
+def test_a_recording_has_both_sides(tmp_path: Path) -> None:
+    write_stereo(tmp_path / "a.wav", tone(500, 0.5), tone(900, 0.5))
+    with wave.open(str(tmp_path / "a.wav")) as reader:
+        assert (reader.getnchannels(), reader.getframerate()) == (2, RATE)
+        both = from_bytes(reader.readframes(reader.getnframes()))
+    assert share(both[0::2], 500) > 0.99
+    assert share(both[1::2], 900) > 0.99
+
+
+def play_out(player: Player, chunks: int) -> Samples:
+    heard = array("h")
+    for _ in range(chunks):
+        for _, mark in (taken := player.take()):
+            assert len(taken) <= AHEAD
+        waiting = next(iter(player._waiting), None)
+        if waiting is None:
+            break
+        left = player.left(waiting)
+        assert left is not None
+        heard += left
+    return heard
+
+
+def test_a_sound_is_played_over_and_over_with_a_pause() -> None:
+    sound = array("h", range(1, 1_001))
+    heard = play_out(Player(sound, repeat=True, pause=0.05), 10)
+    assert heard[:1_400] == sound + array("h", bytes(800))
+    assert heard[1_400:2_400] == sound
+
+
+def test_a_sound_is_played_once_to_its_end() -> None:
+    sound = array("h", range(CHUNK_SAMPLES * 2 + 7))
+    player = Player(sound, repeat=False, pause=1.0)
+    assert play_out(player, 10) == sound
+    assert player.take() == []
+
+
+def test_little_is_queued_ahead() -> None:
+    player = Player(tone(440, 60), repeat=True, pause=0)
+    assert len(player.take()) == AHEAD
+    assert player.take() == []
+    assert player.left("a mark of somebody else") is None
