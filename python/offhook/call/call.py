@@ -181,8 +181,7 @@ class Call:
         self._preparing: asyncio.Task[None] | None = None
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._fallbacks = list(route.fallback) if route is not None else []
-        self._agent_ready = False
-        self._begun = False
+        self._agent_ready = self._agent_spoke = self._begun = False
         self._farewell = ""
 
     def post(self, event: CallEvent) -> None:
@@ -248,7 +247,7 @@ class Call:
             self._answer()
 
     def _prepare(self, uri: DestinationUri) -> None:
-        self._agent_ready = self._begun = False
+        self._agent_ready = self._agent_spoke = self._begun = False
         self.destination_uri = uri
         destination = self._services.make_destination(
             uri,
@@ -322,7 +321,8 @@ class Call:
         self._agent_ready = True
         self.set_up.reach("agent_ready", self._services.now())
         self.timeline.add("agent", self._services.now(), note=f"{event.destination.uri} is ready")
-        if self.state is CallState.PREPARING and self._route.answer is AnswerPolicy.FIRST_AUDIO:
+        at_first_audio = self._route.answer is AnswerPolicy.FIRST_AUDIO and not self._agent_spoke
+        if self.state is CallState.PREPARING and at_first_audio:
             # The agent's time goes on: what is waited for now is its first word.
             self.set_up.await_agent(self._services.now())
             self._move(CallInput.AWAIT_AUDIO)
@@ -338,6 +338,7 @@ class Call:
                 self.set_up.reach("agent_connected", at)
                 self.timeline.add("agent", at, note=f"connected to {address}", **intervals)
             case AgentAudio(at):
+                self._agent_spoke = True
                 self.set_up.reach("agent_audio_received", at)
                 self.timeline.add("agent", at, note="first agent audio received")
                 if self.state is CallState.WAITING:

@@ -100,6 +100,7 @@ class WireDestination:
         self._leg: RtpLeg | None = None
         self._ready: asyncio.Future[None] | None = None
         self._begun = False
+        self._gone = False
         self._closed = False
         self._notes = 0
 
@@ -157,7 +158,7 @@ class WireDestination:
         if self._closed:
             return
         self._closed = True
-        if self._wire is not None and self._conversation is not None:
+        if self._wire is not None and self._conversation is not None and not self._gone:
             self._say(self._conversation.end(reason))
             self._wire.close(1001 if reason == "gateway_shutdown" else 1000, reason)
         if self._seat is not None:
@@ -175,6 +176,7 @@ class WireDestination:
             return
         assert self._wire is not None, "its events come after it was opened"
         assert self._conversation is not None, "made before the wire"
+        self._gone = event.kind in ("refused", "failed", "closed")
         match event.kind:
             case "connected" | "refused" | "failed":
                 self._dialled(event.at)
