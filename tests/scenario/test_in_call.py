@@ -1,0 +1,227 @@
+"""Within a call: re-INVITE, hold, digits, and who may speak in it."""
+
+import pytest
+from tests.support.clock import in_virtual_time
+from tests.support.world import CALLER, GATEWAY, OFFHOOK, TWILIO, World, notes, sdp
+
+from offhook.sip.digest import Credentials
+
+pytestmark = pytest.mark.scenario
+
+DIGEST = """
+[[trunk]]
+name = "acme"
+inbound = { username = "acme", password = "opensesame" }
+
+[[route]]
+name = "all"
+destination = "ws://agent.example/voice"
+
+[limits]
+max_calls = 9
+"""
+
+
+# -- re-INVITE
+
+
+@in_virtual_time
+async def test_hold_and_resume_keep_the_call_and_the_leg() -> None:
+    async with World(TWILIO) as world:
+        call = await world.place_answered()
+        call.reinvite(sdp(way="sendonly", version=2))
+        await world.pass_time(0.1)
+        assert [response.status for response in call.reinvited if response] == [200]
+        assert (world.leg.remote.hold, world.leg.remote.send) == (True, False)
+        call.reinvite(sdp(version=3))
+        await world.pass_time(0.1)
+        assert (world.leg.remote.hold, world.leg.remote.send) == (False, True)
+        assert len(world.engine.legs) == 1
+        assert call.bye is None
+
+
+@in_virtual_time
+async def test_a_reinvite_may_change_codec_and_address() -> None:
+    async with World(TWILIO) as world:
+        call = await world.place_answered()
+        assert world.leg.remote.codec == "PCMU"
+        call.reinvite(sdp(codecs=["8 PCMA/8000"], dtmf=96, port=4100, version=2))
+        await world.pass_time(0.1)
+        remote = world.leg.remote
+        assert (remote.codec, remote.payload_type, remote.port, remote.dtmf_receive) == ("PCMA", 8, 4100, 96)
+        call.hang_up()
+        await world.pass_time(1)
+        assert world.records[0].codec == "PCMA"
+
+
+@in_virtual_time
+async def test_a_reinvite_that_cannot_be_met_leaves_the_call_as_it_was() -> None:
+    async with World(TWILIO) as world:
+        call = await world.place_answered()
+        call.reinvite(sdp(codecs=["9 G722/8000"], version=2))
+        await world.pass_time(0.1)
+        assert [response.status for response in call.reinvited if response] == [488]
+        assert len(world.leg.remotes) == 1
+        call.reinvite(sdp(version=3))
+        await world.pass_time(0.1)
+        assert [response.status for response in call.reinvited if response] == [488, 200]
+
+
+@in_virtual_time
+async def test_a_reinvite_without_offer_gets_ours_and_the_ack_answers_it() -> None:
+    async with World(TWILIO) as world:
+        call = await world.place_answered()
+        call.acknowledges = sdp(codecs=["8 PCMA/8000"], port=4200, version=2)
+        call.reinvite(None)
+        await world.pass_time(0.1)
+        [response] = call.reinvited
+        assert response is not None
+        assert b"m=audio 40000" in response.body
+        assert (world.leg.remote.codec, world.leg.remote.port) == ("PCMA", 4200)
+        call.hang_up()
+        await world.pass_time(1)
+        assert world.records[0].end_reason == "caller_hung_up"
+
+
+@in_virtual_time
+async def test_a_reinvite_after_the_end_is_481() -> None:
+    async with World(TWILIO) as world:
+        call = await world.place_answered()
+        dialog = call.session.dialog
+        assert dialog is not None
+        call.hang_up()
+        await world.pass_time(5)
+        request = dialog.request("INVITE", (("Contact", f"<sip:caller@{CALLER}>"),))
+        world.caller.stack.perform(lambda now: call.session._send(dialog, request, now))
+        await world.pass_time(0.1)
+        statuses = [m.status for _, sender, m in world.network.log if sender == GATEWAY and hasattr(m, "status")]
+        assert statuses[-1] == 481
+        assert len(world.records) == 1
+
+
+# -- digits
+
+
+@in_virtual_time
+async def test_a_digit_by_info_reaches_the_agent() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered(offer=sdp(dtmf=None))
+        call.info("application/dtmf-relay", b"Signal=5\r\nDuration=250\r\n")
+        await world.pass_time(0.05)
+        assert world.wire.said[-1] == {"type": "dtmf", "digit": "5", "duration_ms": 250, "at_ms": None}
+        call.info("application/dtmf", b"#")
+        await world.pass_time(0.05)
+        assert world.wire.said[-1]["digit"] == "#"
+
+
+@in_virtual_time
+async def test_one_press_told_both_ways_is_one_digit() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered()
+        assert world.leg.remote.dtmf_receive == 101
+        world.leg.press("5")
+        call.info("application/dtmf-relay", b"Signal=5\r\nDuration=250\r\n")
+        await world.pass_time(0.05)
+        assert "dtmf" not in world.wire.said_types, "Rust tells of the RFC 4733 digit, and of that alone"
+
+
+@in_virtual_time
+async def test_an_info_of_another_kind_is_415_and_an_unreadable_digit_is_none() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered(offer=sdp(dtmf=None))
+        call.info("application/media_control+xml", b"<x/>")
+        await world.pass_time(0.05)
+        call.info("application/dtmf-relay", b"Signal=flash\r\n")
+        await world.pass_time(0.05)
+        answers = [m for _, s, m in world.network.log if s == GATEWAY and m.cseq.method == "INFO"]
+        assert [answer.status for answer in answers] == [415, 200]  # type: ignore[union-attr]
+        assert "dtmf" not in world.wire.said_types
+        assert call.bye is None
+
+
+@in_virtual_time
+async def test_digits_are_in_no_timeline_and_no_record() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered(offer=sdp(dtmf=None))
+        for digit in b"4929":
+            world.leg.press(chr(digit))
+            call.info("application/dtmf-relay", b"Signal=%c\r\nDuration=160\r\n" % digit)
+            await world.pass_time(0.2)
+        call.info("application/dtmf", b"7")
+        await world.pass_time(0.2)
+        call.hang_up()
+        await world.pass_time(1)
+        text = str(world.timelines[0].as_dict()) + str(world.records[0])
+        assert "Signal" not in text
+        assert notes(world.timelines[0], "media").count("DTMF digit by INFO") == 5
+        assert not any("digit" in entry.fields for entry in world.timelines[0].entries)
+        bodies = [e.fields["text"].partition("\r\n\r\n")[2] for e in world.timelines[0].entries if e.kind == "sip"]
+        assert set(bodies) & {"7"} == set()
+
+
+# -- who may speak in it
+
+
+@in_virtual_time
+async def test_a_stranger_with_the_right_tags_ends_nothing() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered()
+        mallory = await world.party("203.0.113.66")
+        dialog = call.session.dialog
+        assert dialog is not None
+        mallory.send(
+            f"BYE sip:offhook@{GATEWAY} SIP/2.0",
+            "Via: SIP/2.0/UDP 203.0.113.66:5060;branch=z9hG4bKevil",
+            "Max-Forwards: 70",
+            f"From: <sip:a@{CALLER}>;tag={dialog.local_tag}",
+            f"To: <sip:b@{GATEWAY}>;tag={dialog.remote_tag}",
+            f"Call-ID: {call.session.sip_call_id}",
+            "CSeq: 9 BYE",
+        )
+        await world.pass_time(1)
+        assert world.records == []
+        assert [message for _, sender, message in world.network.log if sender == "203.0.113.66"] == []
+        answered_to = [m for _, s, m in world.network.log if s == GATEWAY and m.cseq.method == "BYE"]
+        assert answered_to == []
+
+
+@in_virtual_time
+async def test_a_caller_with_a_password_is_challenged_once_and_believed_from_another_port() -> None:
+    async with World(DIGEST) as world:
+        call = await world.place(credentials=Credentials("acme", "opensesame", frozenset({GATEWAY})))
+        await world.pass_time(0.05)
+        world.take_call()
+        await world.pass_time(0.05)
+        assert call.statuses == [180, 200]
+        # A phone behind NAT speaks from another port now.
+        world.caller.flows.port = 40321
+        call.hang_up()
+        await world.pass_time(1)
+        assert call.hung_up is not None
+        assert call.hung_up.status == 200
+        [record] = world.records
+        assert record.end_reason == "caller_hung_up"
+        sip = notes(world.timelines[0], "sip")
+        assert "SIP/2.0 401 Unauthorized" in sip, "the challenge is part of the story"
+        assert record.intervals["trying"] < 1, "and of nobody's set-up time"
+        assert "response=" not in str(world.timelines[0].as_dict())
+
+
+@in_virtual_time
+async def test_a_wrong_password_is_written_down_once_with_the_trunk() -> None:
+    async with World(DIGEST) as world:
+        call = await world.place(credentials=Credentials("acme", "wrong", frozenset({GATEWAY})))
+        await world.pass_time(1)
+        assert call.statuses == [401]
+        [row] = world.signalling.refusals.flush(0, force=True)
+        assert (row.source, row.rule, row.nearest) == (CALLER, "auth_failed", "acme")
+        assert "wrong_password" in row.value
+        assert world.records == []
+
+
+@in_virtual_time
+async def test_without_credentials_nobody_is_blamed() -> None:
+    async with World(DIGEST) as world:
+        call = await world.place()
+        assert call.statuses == [401]
+        assert world.signalling.refusals.total == 0
