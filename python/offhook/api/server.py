@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from offhook.errors import TransportError
 
 _STOP_LIMIT = 2.0
+_BACKLOG = 256
 
 
 class HttpServer:
@@ -23,6 +24,8 @@ class HttpServer:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((host, port))
+            # Now, not when uvicorn gets to it: two gateways may both bind, only one may listen.
+            self._socket.listen(_BACKLOG)
         except OSError as error:
             self._socket.close()
             raise TransportError(
@@ -55,14 +58,14 @@ class HttpServer:
 
     async def close(self) -> None:
         """Stop serving; requests in work get two seconds."""
-        if self._task is None:
-            self._socket.close()
-            return
-        self._server.should_exit = True
         try:
-            await asyncio.wait_for(self._task, _STOP_LIMIT)
+            if self._task is not None:
+                self._server.should_exit = True
+                await asyncio.wait_for(self._task, _STOP_LIMIT)
         except TimeoutError:
             self._server.force_exit = True
+        finally:
+            self._socket.close()
 
 
 class _QuietServer(uvicorn.Server):

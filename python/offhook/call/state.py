@@ -1,4 +1,4 @@
-"""The states of a call and the table that it follows; the picture in the docs is drawn from this table."""
+"""The states of a call and the table that it follows; the picture in ARCHITECTURE.md is drawn from this table."""
 
 from enum import Enum
 
@@ -46,3 +46,15 @@ TRANSITIONS: dict[tuple[CallState, CallInput], CallState] = {
     (CallState.DRAINING, CallInput.END): CallState.ENDED,
 }
 """A pair that is missing here is a bug of ours: everything that peers cause is sorted out before."""
+
+
+def picture() -> str:
+    """The table as a drawing: a line for each transition under the state that it leaves, and one for all the ends."""
+    left = max(len(state.value) for state in CallState)
+    over = max(len(what.value) for what in CallInput)
+
+    def arrow(before: str, what: CallInput, after: CallState) -> str:
+        return f"{before:<{left}} ── {what.value} {'─' * (over - len(what.value))}─► {after.value}"
+
+    lines = [arrow(b.value, what, a) for (b, what), a in TRANSITIONS.items() if what is not CallInput.END]
+    return "\n".join([*lines, arrow("any", CallInput.END, CallState.ENDED)])
