@@ -146,7 +146,7 @@ pub fn run(random: &mut Random) {
             3 if random.once_in(4) => leg.set_echo(random.once_in(2)),
             4 if random.once_in(4) => leg.drain(),
             5 => {
-                drop(leg.send_dtmf(random.pick::<&str>(&["1", "0123456789ABCD*#", "x\u{663}", ""])))
+                _ = leg.send_dtmf(random.pick::<&str>(&["1", "0123456789ABCD*#", "x\u{663}", ""]));
             }
             6 => leg.follow(now, source, &mut watch),
             7 => leg.follow_rtcp(source),
