@@ -305,9 +305,18 @@ class Gateway:
 
     def _watch(self) -> None:
         self._metrics.watch_sip(lambda: {**self._signalling.user_agent.counters, **self._stack.counters})
+        self._metrics.watch_sip_open(self._sip_open)
         self._metrics.watch_media(lambda: _numbers_of(self._media.stats()))
         self._metrics.watch_log(self._log_stats)
         self._metrics.watch_store(lambda: asdict(self._store.stats()))
+
+    def _sip_open(self) -> dict[str, int]:
+        user_agent = self._signalling.user_agent
+        return {
+            "transactions": user_agent.open_transactions,
+            "dialogs": user_agent.open_dialogs,
+            "connections": self._stack.open_connections,
+        }
 
     async def _flush_refusals(self) -> None:
         rows = self._signalling.refusals.flush(time.monotonic(), force=True)

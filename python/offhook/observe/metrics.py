@@ -76,6 +76,10 @@ SIP = MetricSpec(
     "offhook_sip_events_total", "counter", ("event",),
     "What the SIP stack counts: messages, retransmissions, refused and broken input, exceptions in callbacks.",
 )  # fmt: skip
+SIP_OPEN = MetricSpec(
+    "offhook_sip_open", "gauge", ("kind",),
+    "What the SIP stack holds now: `transactions`, `dialogs`, TCP `connections`. Without calls all go back to 0.",
+)  # fmt: skip
 MEDIA = MetricSpec(
     "offhook_media_engine", "gauge", ("counter",),
     "What the media engine counts and holds: open legs and wires, capacity, dropped and late packets.",
@@ -91,7 +95,7 @@ LOG = MetricSpec(
 
 METRICS: tuple[MetricSpec, ...] = (
     CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, ONE_WAY, PACKETS, LOST, REFUSED, LOOP_LAG, INFO,
-    SIP, MEDIA, STORE, LOG,
+    SIP, SIP_OPEN, MEDIA, STORE, LOG,
 )  # fmt: skip
 
 
@@ -182,6 +186,10 @@ class Metrics:
     def watch_sip(self, read: Callable[[], Counters]) -> None:
         """Ask `read` for the counters of the SIP stack whenever metrics are read."""
         self.registry.register(_Watched(SIP, read))
+
+    def watch_sip_open(self, read: Callable[[], Counters]) -> None:
+        """Ask `read` for what the SIP stack holds whenever metrics are read."""
+        self.registry.register(_Watched(SIP_OPEN, read))
 
     def watch_media(self, read: Callable[[], Counters]) -> None:
         """Ask `read` for the counters of the media engine whenever metrics are read."""

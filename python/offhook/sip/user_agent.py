@@ -287,6 +287,11 @@ class UserAgent:
         """Dialogs that live, early ones too."""
         return len(self._dialogs)
 
+    @property
+    def open_transactions(self) -> int:
+        """Transactions that are not over: those that only absorb retransmissions count too."""
+        return len(self.transactions)
+
     # ------------------------------------------------------------------ responses
 
     def _receive_response(self, response: Response, now: float) -> None:
