@@ -61,6 +61,9 @@ prove: $(VENV)/.dev $(VENV)/agents/.ready ## the full counts; writes a dated pag
 	tools/peers.sh
 	$(BIN)/python tests/prove.py $(ARGS)
 
+soak: $(VENV)/.dev ## a gateway under load and trouble for ten minutes (ARGS="--minutes 600")
+	$(BIN)/python tests/soak/run.py $(ARGS)
+
 bench: $(VENV)/.dev ## the load tool against a fresh gateway; writes a dated page to docs/benchmarks/
 	cargo build --release --quiet -p offhook-bench
 	$(BIN)/python bench/run.py $(ARGS)

@@ -1,0 +1,393 @@
+"""The full counts: `make prove`. Each item is one command of its own, bounded in time; what it said is kept in
+`target/prove/`, and the page `docs/proof/DATE-COMMIT.md` gathers the results of this commit.
+
+Items are named: `make prove ARGS="--only soak --soak-minutes 600"` runs one and leaves the others' results as they are,
+so a proof that was interrupted goes on with `--resume`. Exit 1 if anything failed.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Timer
+from typing import IO
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
+
+from fuzz.python_targets import TARGETS as PYTHON_TARGETS  # noqa: E402
+from machine import Machine  # noqa: E402
+
+KEPT = ROOT / "target" / "prove"
+RUST_TARGETS = 14
+HOST = f"{platform.machine()}-unknown-linux-gnu"
+SHOWN_LINES = 30
+"""Of the output of an item that failed, so many lines are put on the page."""
+
+PEERS = {
+    "sipp": ["sipp", "-v"],
+    "baresip": ["baresip", "-v"],
+    "kamailio": ["kamailio", "-v"],
+    "sipsak": ["sipsak", "-V"],
+    "tshark": ["tshark", "--version"],
+}
+"""What says the version of a foreign program: the first line with a digit."""
+
+AGENT_PACKAGES = ("pipecat-ai", "livekit-agents", "openai-agents", "websockets")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to prove: its command, the time it may take, and how its output is counted."""
+
+    name: str
+    title: str
+    command: list[str]
+    minutes: float
+    count: Callable[[str], str]
+    environment: dict[str, str] = field(default_factory=dict)
+    rounds: int = 1
+    """Run so often; `{round}` in the command is the round's number."""
+    missing: str = ""
+    """Why it can't be run here; empty if it can."""
+
+
+@dataclass
+class Outcome:
+    """What came of an item."""
+
+    result: str
+    """`passed`, `failed` or `not run`."""
+    count: str
+    seconds: float
+    at: str
+    end: list[str] = field(default_factory=list)
+    """The last lines of the output, if it failed."""
+
+
+def pytest_count(said: str) -> str:
+    """`812 passed, 1 failed` of all rounds together."""
+    total: dict[str, int] = {}
+    for line in said.splitlines():
+        if re.search(r" in [\d.:]+s", line):
+            for number, kind in re.findall(r"(\d+) (passed|failed|errors?|skipped|xfailed)", line):
+                total[kind] = total.get(kind, 0) + int(number)
+    return ", ".join(f"{number:,} {kind}" for kind, number in total.items())
+
+
+def cargo_count(said: str) -> str:
+    """All test binaries together."""
+    passed = sum(int(number) for number in re.findall(r"test result: \w+\. (\d+) passed", said))
+    failed = sum(int(number) for number in re.findall(r"(\d+) failed;", said))
+    return f"{passed:,} passed" + (f", {failed} failed" if failed else "")
+
+
+def fuzz_count(said: str) -> str:
+    """Inputs or cases of all targets, and what was found."""
+    lines = re.findall(r"^[\w-]+: (\d+) (?:inputs|cases), (\d+) findings$", said, re.MULTILINE)
+    tried, found = (sum(int(line[at]) for line in lines) for at in (0, 1))
+    return f"{tried:,} inputs of {len(lines)} targets, {found} findings"
+
+
+def soak_count(said: str) -> str:
+    """The last line, and the memory."""
+    last = re.search(r"^soak: (.*)$", said, re.MULTILINE)
+    memory = re.findall(r"^RSS .*KiB: (\d+)$", said, re.MULTILINE)
+    released = re.search(r"^seconds until all was released: (.*)$", said, re.MULTILINE)
+    words = [last[1]] if last else []
+    words += [f"RSS {' → '.join(f'{int(kib) / 1024:.1f}' for kib in memory)} MiB"] if memory else []
+    words += [f"all released after {released[1]} s"] if released else []
+    return ", ".join(words)
+
+
+def output_of(*command: str, cwd: Path = ROOT) -> str:
+    """What a short command prints, either way; empty if there is no such program."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout + done.stderr
+
+
+def without_nightly(component: str = "") -> str:
+    """Why a nightly compiler, or one with this component, can't be used here."""
+    if not output_of("cargo", "+nightly", "--version").startswith("cargo"):
+        return "no nightly toolchain is installed (`rustup toolchain install nightly`)"
+    if component and f"{component}-" not in output_of(
+        "rustup", "component", "list", "--toolchain", "nightly", "--installed"
+    ):
+        return f"the nightly toolchain lacks {component} (`rustup +nightly component add {component}`)"
+    return ""
+
+
+def items(options: argparse.Namespace) -> list[Item]:
+    """All of them, the quick ones first."""
+    python, cargo = sys.executable, "cargo"
+    fuzz, soak = options.fuzz_minutes, options.soak_minutes
+    kernel = "" if platform.system() == "Linux" else "needs Linux"
+    return [
+        Item(
+            "allocations", "No allocation per packet in leg, wire, order and playout, counted by the allocator",
+            [cargo, "test", "--release", "-p", "offhook-media", "--test", "no_allocation",
+             "--test", "wire_allocations"],
+            15, cargo_count,
+        ),
+        Item(
+            "rust", f"Unit, property and loopback tests in Rust, {options.cases:,} cases a property",
+            [cargo, "test", "--release", "--workspace"], 30, cargo_count, {"PROPTEST_CASES": str(options.cases)},
+        ),
+        Item(
+            "rust-portable", "The same engine on the portable driver",
+            [cargo, "test", "--release", "-p", "offhook-media", "-p", "offhook-media-sys"], 15, cargo_count,
+            {"OFFHOOK_MEDIA_DRIVER": "portable"}, missing=kernel,
+        ),
+        Item(
+            "address-sanitizer", "The crates with unsafe code and sockets under AddressSanitizer",
+            [cargo, "+nightly", "test", "--target", HOST, "--target-dir", "target/asan", "-p", "offhook-media-sys",
+             "-p", "offhook-media"],
+            25, cargo_count, {"RUSTFLAGS": "-Zsanitizer=address", "RUSTDOCFLAGS": "-Zsanitizer=address"},
+            missing=kernel or without_nightly(),
+        ),
+        Item(
+            "miri", "The pure media core under Miri",
+            [cargo, "+nightly", "miri", "test", "-p", "offhook-media", "--lib", "--", "rtp::", "rtcp::",
+             "telephone_event::"],
+            25, cargo_count, missing=without_nightly("miri"),
+        ),
+        Item(
+            "python", "Every Python test with its full counts, against real peers too",
+            [python, "-m", "pytest", "--timeout", "600"], 60, pytest_count, {"OFFHOOK_PROVE": "1"},
+        ),
+        Item(
+            "properties", f"Property tests in Python, {options.rounds} seeds",
+            [python, "-m", "pytest", "tests/property", "tests/unit/config/test_any_file.py", "--timeout", "600",
+             "--hypothesis-seed", "{round}", "-p", "no:randomly"],
+            20, pytest_count, rounds=options.rounds,
+        ),
+        Item(
+            "fuzz-rust", f"Readers and machines of the media core, {fuzz:g} min each, arithmetic checked",
+            [cargo, "run", "--quiet", "--profile", "fuzz", "-p", "offhook-fuzz", "--", "--seconds", str(fuzz * 60)],
+            fuzz * RUST_TARGETS + 10, fuzz_count,
+        ),
+        Item(
+            "fuzz-python", f"Readers of SIP and SDP, {fuzz:g} min each",
+            [python, "fuzz/python_targets.py", "--seconds", str(fuzz * 60 * len(PYTHON_TARGETS))],
+            fuzz * len(PYTHON_TARGETS) + 5, fuzz_count,
+        ),
+        Item(
+            "soak", f"A gateway under load and trouble for {soak:g} min",
+            [python, "tests/soak/run.py", "--minutes", str(soak), "--keep", str(KEPT / "soak")],
+            soak + 15, soak_count,
+        ),
+    ]  # fmt: skip
+
+
+def run(item: Item, tell: Callable[[str], None]) -> Outcome:
+    """Run an item to its end or the end of its time; its output goes to a file of its own."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    if item.missing:
+        return Outcome("not run", item.missing, 0.0, at)
+    if item.name == "soak":
+        shutil.rmtree(KEPT / "soak", ignore_errors=True)
+    path = KEPT / f"{item.name}.log"
+    begin = time.monotonic()
+    deadline = begin + item.minutes * 60
+    problem = ""
+    with path.open("w") as log:
+        for number in range(1, item.rounds + 1):
+            command = [word.replace("{round}", str(number)) for word in item.command]
+            code, late = execute(command, item.environment, deadline - time.monotonic(), log, tell)
+            if late:
+                problem = f"stopped after {item.minutes:g} min"
+            elif code:
+                problem = f"exit {code}"
+            if problem:
+                break
+    said = path.read_text(errors="replace")
+    count = item.count(said)
+    seconds = round(time.monotonic() - begin, 1)
+    if not problem:
+        return Outcome("passed", count, seconds, at)
+    words = ", ".join(word for word in (count, problem) if word)
+    return Outcome("failed", words, seconds, at, said.splitlines()[-SHOWN_LINES:])
+
+
+def execute(
+    command: list[str], environment: dict[str, str], seconds: float, log: IO[str], tell: Callable[[str], None]
+) -> tuple[int, bool]:
+    """Run a command in a process group of its own; give its exit code, and whether its time was over first."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+    )  # fmt: skip
+    late = False
+
+    def stop() -> None:
+        nonlocal late
+        late = True
+        # All that it started goes with it: gateways, peers, agents.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+            time.sleep(10)
+            os.killpg(process.pid, signal.SIGKILL)
+
+    timer = Timer(max(1.0, seconds), stop)
+    timer.start()
+    try:
+        assert process.stdout is not None, "a pipe was asked for"
+        for line in process.stdout:
+            log.write(line)
+            log.flush()
+            if line.strip():
+                tell(line.strip())
+        return process.wait(), late
+    finally:
+        timer.cancel()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def versions() -> Iterator[tuple[str, str]]:
+    """Of the foreign programs and packages that the tests talk to."""
+    for name, command in PEERS.items():
+        found = [line.strip() for line in output_of(*command).splitlines() if re.search(r"\d+\.\d+", line)]
+        yield name, found[0][:80] if found else "not installed"
+    agents = ROOT / ".venv" / "agents" / "bin" / "python"
+    listed = output_of(str(agents), "-m", "pip", "list", "--format", "json") if agents.exists() else ""
+    with suppress(ValueError):
+        packages = {
+            package["name"]: package["version"] for package in json.loads(listed.splitlines()[0] if listed else "[]")
+        }
+        for name in AGENT_PACKAGES:
+            if name in packages:
+                yield name, packages[name]
+
+
+def page(machine: Machine, listed: list[Item], outcomes: dict[str, Outcome]) -> str:
+    """The page as it is written."""
+    state = "with changes that are not committed" if machine.dirty else "as committed"
+    lines = [
+        f"# Proof of {machine.commit}",
+        "",
+        'Written by `make prove`; each item can be repeated by its name: `make prove ARGS="--only NAME"`.',
+        "",
+        f"- Commit: `{machine.commit}`, {state}",
+        f"- Machine: {machine.processor}, {machine.memory}, Linux {machine.kernel}",
+        f"- {machine.python}, rustc {machine.rustc}",
+        f"- Peers: {'; '.join(f'{name}: {version}' for name, version in versions())}",
+        "",
+        "| item | what | result | count | duration | at (UTC) |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for item in listed:
+        outcome = outcomes.get(item.name)
+        if outcome is None:
+            lines.append(f"| `{item.name}` | {item.title} | not run | | | |")
+            continue
+        result = "**failed**" if outcome.result == "failed" else outcome.result
+        took = f"{outcome.seconds / 60:.1f} min" if outcome.seconds else ""
+        at = outcome.at[:16].replace("T", " ")
+        lines.append(f"| `{item.name}` | {item.title} | {result} | {outcome.count} | {took} | {at} |")
+    for item in listed:
+        outcome = outcomes.get(item.name)
+        if outcome is not None and outcome.end:
+            lines += ["", f"## `{item.name}` failed", "", f"`{shlex.join(item.command)}`", "", "```"]
+            lines += [line.replace("```", "'''").replace(str(ROOT), ".") for line in outcome.end] + ["```"]
+    return "\n".join(lines) + "\n"
+
+
+def read_options(names: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", help=f"these items, by commas: {', '.join(names)}")
+    parser.add_argument("--skip", default="", help="all but these items, by commas")
+    parser.add_argument("--resume", action="store_true", help="only what has not passed yet at this commit")
+    parser.add_argument("--fuzz-minutes", type=float, default=0.5, help="for each fuzz target")
+    parser.add_argument("--soak-minutes", type=float, default=10.0)
+    parser.add_argument("--cases", type=int, default=20_000, help="of each property test in Rust")
+    parser.add_argument("--rounds", type=int, default=20, help="seeds of the property tests in Python")
+    options = parser.parse_args()
+    options.only = options.only.split(",") if options.only else []
+    options.skip = [name for name in options.skip.split(",") if name]
+    for name in [*options.only, *options.skip]:
+        if names and name not in names:
+            parser.error(f"no item {name}; there are {', '.join(names)}")
+    return options
+
+
+def main() -> int:
+    """Run what was asked for, and write the page after each item."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    defaults = argparse.Namespace(fuzz_minutes=0.5, soak_minutes=10.0, cases=20_000, rounds=20)
+    options = read_options([item.name for item in items(defaults)])
+    listed = items(options)
+    machine = Machine.here()
+    state = KEPT / f"{machine.commit}{'-dirty' if machine.dirty else ''}.json"
+    kept = json.loads(state.read_text()) if state.exists() else {}
+    outcomes = {name: Outcome(**values) for name, values in kept.items()}
+    target = ROOT / "docs" / "proof" / f"{datetime.now(UTC).date().isoformat()}-{machine.commit}.md"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    chosen = [
+        item
+        for item in listed
+        if (not options.only or item.name in options.only)
+        and item.name not in options.skip
+        and not (options.resume and item.name in outcomes and outcomes[item.name].result == "passed")
+    ]
+    console = Console(stderr=True, highlight=False)
+    for item in chosen:
+        outcome = show(item, console)
+        outcomes[item.name] = outcome
+        state.write_text(json.dumps({name: asdict(one) for name, one in outcomes.items()}, indent=1))
+        target.write_text(page(machine, listed, outcomes))
+    failed = [item.name for item in chosen if outcomes[item.name].result == "failed"]
+    console.print(f"written to {target.relative_to(ROOT)}" + (f"; failed: {', '.join(failed)}" if failed else ""))
+    return 1 if failed else 0
+
+
+def show(item: Item, console: Console) -> Outcome:
+    """Run an item with a line that moves, and leave one line that stays."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[said]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(f"[bold]{item.name}[/]", total=None, said="")
+        width = max(20, console.width - len(item.name) - 20)
+        last: deque[str] = deque(maxlen=1)
+
+        def tell(line: str) -> None:
+            last.append(line[:width].replace("[", r"\["))
+            progress.update(task, said=last[0])
+
+        outcome = run(item, tell)
+    colour = {"passed": "green", "failed": "red"}.get(outcome.result, "yellow")
+    console.print(
+        f"[{colour}]{outcome.result:8}[/] {item.name:18} {outcome.seconds / 60:6.1f} min  {outcome.count}",
+        soft_wrap=True,
+    )
+    for line in outcome.end[-SHOWN_LINES:]:
+        console.print(f"         {line}", markup=False, soft_wrap=True)
+    return outcome
+
+
+if __name__ == "__main__":
+    sys.exit(main())
