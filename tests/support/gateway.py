@@ -143,6 +143,13 @@ class Gateway:
         assert self._process is not None, "started"
         self._process.send_signal(signal.SIGTERM)
 
+    def has_ended(self) -> bool:
+        """Whether its process has ended by itself; fails if it ended badly."""
+        assert self._process is not None, "started"
+        code = self._process.poll()
+        assert code in (None, 0), f"the gateway ended with {code}: {self.said()}"
+        return code is not None
+
     def said(self) -> str:
         """Everything on its standard output and error so far."""
         return self.log.read_text(errors="replace")

@@ -1,0 +1,116 @@
+"""One gateway for all call flows of sipp: trunks by source address, routes by dialled user."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.interop.sipp.scenario import Player
+from tests.support.gateway import Gateway, ports, running_gateway
+
+_MEDIA_PORTS = 600
+
+_TOML = """
+[limits]
+max_cps = 1000
+
+[[trunk]]
+name = "plain"
+allow = ["127.0.0.1", "::1"]
+
+[[trunk]]
+name = "behind-nat"
+allow = ["127.0.0.2"]
+nat = true
+max_duration = 1
+
+[[trunk]]
+name = "password"
+allow = ["127.0.0.3"]
+inbound = {{ username = "acme", password = "open-sesame" }}
+
+[[trunk]]
+name = "short"
+allow = ["127.0.0.4"]
+max_duration = 0.5
+
+[[trunk]]
+name = "old-password"
+allow = ["127.0.0.5"]
+inbound = {{ username = "acme", password = "open-sesame", algorithms = ["MD5"] }}
+
+[[route]]
+name = "echo"
+to = "echo"
+destination = "echo:"
+
+[[route]]
+name = "slow"
+to = "slow"
+destination = "ws://127.0.0.1:{silent}/"
+
+[[route]]
+name = "refused"
+to = "refused"
+destination = "ws://127.0.0.1:{refusing}/"
+"""
+
+
+class RefusingAgent:
+    """An agent that says 403 to every WebSocket upgrade, and counts them."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Refuse no more."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                if connection.recv(4096):
+                    self.asked += 1
+                    connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+@pytest.fixture(scope="session")
+def refusing_agent() -> Iterator[RefusingAgent]:
+    """An agent that takes no call."""
+    agent = RefusingAgent()
+    yield agent
+    agent.close()
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory, refusing_agent: RefusingAgent) -> Iterator[Gateway]:
+    """A gateway with the trunks and routes above, heard on IPv4 and IPv6, UDP and TCP."""
+    # Connections to it are taken by the kernel and never by us: an agent that does not get ready.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        listen = '["udp://127.0.0.1:0", "tcp://127.0.0.1:0", "udp://[::1]:0", "tcp://[::1]:0"]'
+        toml = _TOML.format(silent=silent.getsockname()[1], refusing=refusing_agent.port)
+        first = ports(_MEDIA_PORTS)
+        with running_gateway(
+            tmp_path_factory.mktemp("sipp-gateway"),
+            toml,
+            sip=f"listen = {listen}",
+            media=f'listen = "::"\nports = "{first}-{first + _MEDIA_PORTS - 1}"',
+        ) as gateway:
+            yield gateway
+
+
+@pytest.fixture
+def sipp(gateway: Gateway, tmp_path: Path) -> Player:
+    """sipp at 127.0.0.1, which belongs to the trunk `plain`."""
+    return Player(tmp_path, gateway.udp)

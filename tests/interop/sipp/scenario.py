@@ -1,0 +1,323 @@
+"""Call flows for sipp, written as they read, run by the real `sipp`.
+
+`Scenario` writes the XML that sipp takes: every message in it is text of ours, nothing of the gateway's code is used.
+`play` runs it and fails with sipp's own error and the path of the XML, so that it can be run again by hand.
+"""
+
+import re
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+LIMIT_MS = 5_000
+APT = "sudo apt-get install sip-tester"
+
+OFFER = """\
+v=0
+o=sipp 1 1 IN IP[media_ip_type] [media_ip]
+s=-
+c=IN IP[media_ip_type] [media_ip]
+t=0 0
+m=audio [media_port] RTP/AVP 0 8 101
+a=rtpmap:0 PCMU/8000
+a=rtpmap:8 PCMA/8000
+a=rtpmap:101 telephone-event/8000
+a=fmtp:101 0-15
+"""
+
+_TRANSPORTS = {"udp": "u1", "tcp": "t1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A POSIX extended regular expression that must be found (or must not) in a header, or anywhere in a message."""
+
+    pattern: str
+    header: str | None = None
+    absent: bool = False
+
+
+class Scenario:
+    """A caller's flow, step by step. Steps return the scenario, so that a test reads as the flow does.
+
+    `to` is the user that is called; `via` replaces the Via without its branch. With `talks_over` two messages may
+    follow one another, and what comes between them is passed over; else whatever is not expected fails the flow.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        to: str = "echo",
+        *,
+        via: str | None = None,
+        contact: str | None = None,
+        talks_over: bool = False,
+    ) -> None:
+        self.name = name
+        self.talks_over = talks_over
+        self._to = to
+        self._via = via or "SIP/2.0/[transport] [local_ip]:[local_port]"
+        self._contact = contact or "<sip:sipp@[local_ip]:[local_port];transport=[transport]>"
+        self._steps: list[str] = []
+        self._variables = 0
+        self._tail = ""
+        self._own = f"z9hG4bK-{name}-[pid]-[call_number]"
+
+    # -- what is sent
+
+    def invite(
+        self,
+        body: str | None = OFFER,
+        *,
+        cseq: int = 1,
+        branch: str = "invite",
+        headers: tuple[str, ...] = (),
+        within: bool = False,
+        uri: str | None = None,
+    ) -> "Scenario":
+        """INVITE; `within` a dialog it is a re-INVITE. The same `branch` again is a retransmission."""
+        return self.request("INVITE", body, cseq=cseq, branch=branch, headers=headers, within=within, uri=uri)
+
+    def request(
+        self,
+        method: str,
+        body: str | None = None,
+        *,
+        cseq: int,
+        branch: str,
+        headers: tuple[str, ...] = (),
+        within: bool = True,
+        uri: str | None = None,
+        kind: str = "application/sdp",
+        to_tag: str = "[peer_tag_param]",
+    ) -> "Scenario":
+        """Any request. `within` a dialog it goes to the peer's Contact by the route set and carries its tag."""
+        return self.text(
+            f"{method} {uri or ('[next_url]' if within else f'sip:{self._to}@[remote_ip]:[remote_port]')} SIP/2.0",
+            f"Via: {self._via};branch={self._own}-{branch}",
+            *(("[routes]",) if within else ()),
+            "Max-Forwards: 70",
+            f"From: <sip:+14155550100@[local_ip]:[local_port]>;tag=[pid]-{self.name}-[call_number]",
+            f"To: <sip:{self._to}@[remote_ip]:[remote_port]>{to_tag if within else ''}",
+            "Call-ID: [call_id]",
+            f"CSeq: {cseq} {method}",
+            *((f"Contact: {self._contact}",) if method in ("INVITE", "SUBSCRIBE", "REGISTER") else ()),
+            *headers,
+            *((f"Content-Type: {kind}",) if body else ()),
+            "Content-Length: [len]",
+            "",
+            *(body or "").rstrip("\n").split("\n"),
+        )
+
+    def ack(self, body: str | None = None, *, cseq: int = 1) -> "Scenario":
+        """ACK to a 2xx: a request of its own."""
+        return self.request("ACK", body, cseq=cseq, branch=f"ack{cseq}")
+
+    def ack_refusal(self, *, branch: str = "invite", cseq: int = 1) -> "Scenario":
+        """ACK to a refusal: of the INVITE's transaction, to its Request-URI."""
+        uri = f"sip:{self._to}@[remote_ip]:[remote_port]"
+        return self.request("ACK", cseq=cseq, branch=branch, uri=uri)
+
+    def bye(self, *, cseq: int = 2, headers: tuple[str, ...] = ()) -> "Scenario":
+        """BYE, not waiting for its answer."""
+        return self.request("BYE", cseq=cseq, branch=f"bye{cseq}", headers=headers)
+
+    def cancel(self, *, branch: str = "invite", cseq: int = 1, headers: tuple[str, ...] = ()) -> "Scenario":
+        """CANCEL of the INVITE of that branch."""
+        uri = f"sip:{self._to}@[remote_ip]:[remote_port]"
+        return self.request("CANCEL", cseq=cseq, branch=branch, uri=uri, to_tag="", headers=headers)
+
+    def text(self, *lines: str) -> "Scenario":
+        """A message as it is; sipp fills in its keywords."""
+        message = "\n".join(lines).rstrip("\n")
+        if not any(line == "" for line in lines) or lines[-1] == "":
+            message += "\n"
+        self._steps.append(f"<send><![CDATA[\n{message}\n\n]]></send>")
+        return self
+
+    def answer(self, status: str = "200 OK") -> "Scenario":
+        """Answer the request that came last."""
+        copied = "[last_Via:]", "[last_From:]", "[last_To:]", "[last_Call-ID:]", "[last_CSeq:]"
+        return self.text(f"SIP/2.0 {status}", *copied, "Content-Length: 0", "")
+
+    # -- what is expected
+
+    def expect(
+        self, status: int, *checks: Check, optional: bool = False, within_ms: int = LIMIT_MS, routes: bool = True
+    ) -> "Scenario":
+        """A response, with what must be in it. Retransmissions of what came last are passed over by sipp itself."""
+        flags = ' optional="true"' if optional else f' timeout="{within_ms}"'
+        flags += ' rrs="true"' if routes else ""
+        self._steps.append(f'<recv response="{status}"{flags}>{self._actions(checks)}</recv>')
+        return self
+
+    def expect_request(self, method: str, *checks: Check, within_ms: int = LIMIT_MS) -> "Scenario":
+        """A request of the gateway."""
+        self._steps.append(f'<recv request="{method}" timeout="{within_ms}">{self._actions(checks)}</recv>')
+        return self
+
+    def pause(self, ms: int) -> "Scenario":
+        """Stay in the call for a while."""
+        self._steps.append(f'<pause milliseconds="{ms}"/>')
+        return self
+
+    def authenticate(self, username: str, password: str) -> str:
+        """The header line by which sipp answers the challenge that came last (`expect_challenge`)."""
+        return f"[authentication username={username} password={password}]"
+
+    def expect_challenge(self, *checks: Check) -> "Scenario":
+        """401 with a challenge for `authenticate`."""
+        self._steps.append(f'<recv response="401" auth="true" timeout="{LIMIT_MS}">{self._actions(checks)}</recv>')
+        return self
+
+    # -- whole passages
+
+    def set_up(self, *checks: Check, body: str | None = OFFER, headers: tuple[str, ...] = ()) -> "Scenario":
+        """INVITE, 100, 180, 200 with these `checks`, ACK."""
+        return self.invite(body, headers=headers).expect(100, optional=True).expect(180, optional=True).expect(
+            200, *checks
+        ).ack()  # fmt: skip
+
+    def tear_down(self, *, cseq: int = 2) -> "Scenario":
+        """BYE, 200."""
+        return self.bye(cseq=cseq).expect(200)
+
+    # -- XML
+
+    def xml(self) -> str:
+        """The file that sipp reads."""
+        names = ",".join(str(number + 1) for number in range(self._variables))
+        tail = f'<Reference variables="{names}"/>' if names else ""
+        return (
+            '<?xml version="1.0" encoding="ISO-8859-1" ?>\n<!DOCTYPE scenario SYSTEM "sipp.dtd">\n'
+            f"<scenario name={quoteattr(self.name)}>\n" + "\n".join(self._steps) + f"\n{tail}\n</scenario>\n"
+        )
+
+    def _actions(self, checks: tuple[Check, ...]) -> str:
+        found = []
+        for check in checks:
+            self._variables += 1
+            where = f'search_in="hdr" header="{check.header}:"' if check.header else 'search_in="msg"'
+            verdict = "check_it_inverse" if check.absent else "check_it"
+            found.append(
+                f'<ereg regexp={quoteattr(check.pattern)} {where} {verdict}="true" assign_to="{self._variables}"/>'
+            )
+        return f"<action>{''.join(found)}</action>" if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What a run of sipp left: the Call-IDs of its calls, and every message with its time in seconds."""
+
+    call_ids: tuple[str, ...]
+    messages: tuple[tuple[float, str, str], ...]
+    """(seconds of the wall clock, "in" or "out", text)."""
+
+    @property
+    def call_id(self) -> str:
+        """The Call-ID of the only call."""
+        assert len(self.call_ids) == 1, self.call_ids
+        return self.call_ids[0]
+
+    def received(self, first_line: str) -> list[tuple[float, str]]:
+        """What came whose first line begins like this, retransmissions too."""
+        return [(at, text) for at, way, text in self.messages if way == "in" and text.startswith(first_line)]
+
+    def sent(self, first_line: str) -> list[tuple[float, str]]:
+        """What was sent whose first line begins like this."""
+        return [(at, text) for at, way, text in self.messages if way == "out" and text.startswith(first_line)]
+
+
+class Player:
+    """A sipp at one address. `directory` keeps the XML, the messages and the errors of each run."""
+
+    def __init__(self, directory: Path, gateway: tuple[str, int], source: str = "127.0.0.1") -> None:
+        assert shutil.which("sipp"), f"sipp is missing: {APT}"
+        self.directory = directory
+        self.gateway = gateway
+        self.source = source
+
+    def play(
+        self, scenario: Scenario, *, transport: str = "udp", calls: int = 1, rate: int = 10, limit: float = 30.0
+    ) -> Played:
+        """Run the flow to its end; fail with what sipp says if it went otherwise."""
+        process, where = self.start(scenario, transport=transport, calls=calls, rate=rate, limit=limit)
+        try:
+            out, _ = process.communicate(timeout=limit + 10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, _ = process.communicate()
+        return self.judge(process.returncode, out, where)
+
+    def start(
+        self, scenario: Scenario, *, transport: str = "udp", calls: int = 1, rate: int = 10, limit: float = 30.0
+    ) -> tuple["subprocess.Popen[bytes]", Path]:
+        """Begin a run; `judge` tells how it went once it has ended."""
+        where = self.directory / scenario.name
+        number = 2
+        while where.exists():
+            where, number = self.directory / f"{scenario.name}-{number}", number + 1
+        where.mkdir(parents=True)
+        file = where / "scenario.xml"
+        file.write_text(scenario.xml())
+        host, port = self.gateway
+        target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        source = f"[{self.source}]" if ":" in self.source else self.source
+        command = [
+            "sipp", target, "-sf", str(file), "-i", source, "-p", str(free_port(self.source)), "-mi", source, "-t", _TRANSPORTS[transport],
+            "-m", str(calls), "-l", str(calls), "-r", str(rate), "-nostdin", "-default_behaviors", "none" if scenario.talks_over else "abortunexp", "-skip_rlimit",
+            "-timeout", f"{limit:.0f}", "-timeout_error", "-recv_timeout", str(LIMIT_MS), "-deadcall_wait", "0",
+            "-cid_str", f"%u-%p-{scenario.name}@%s",
+            "-trace_msg", "-message_file", str(where / "messages.log"),
+            "-trace_err", "-error_file", str(where / "errors.log"),
+        ]  # fmt: skip
+        process = subprocess.Popen(command, cwd=where, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return process, where
+
+    def judge(self, code: int, out: bytes, where: Path) -> Played:
+        """What the run came to; fails unless every call went as written."""
+        errors = where / "errors.log"
+        said = errors.read_text(errors="replace") if errors.exists() else ""
+        log = where / "messages.log"
+        messages = tuple(read_messages(log.read_text(errors="replace"))) if log.exists() else ()
+        assert code == 0, f"sipp ended with {code} on {where}/scenario.xml\n{(said or out.decode(errors='replace'))[:2500]}\n" + (
+            "\n".join(f"{at:.3f} {way} {text.splitlines()[0]}" for at, way, text in messages[-20:])
+        )  # fmt: skip
+        call_ids = dict.fromkeys(
+            found[1] for _, _, text in messages if (found := re.search(r"^Call-ID: *(\S+)", text, re.M | re.I))
+        )
+        return Played(tuple(call_ids), messages)
+
+
+def free_port(host: str) -> int:
+    """A port that is free for UDP and TCP. sipp would take 5060, and get what is still on its way to an earlier run."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    while True:
+        with socket.socket(family, socket.SOCK_DGRAM) as udp, socket.socket(family, socket.SOCK_STREAM) as tcp:
+            udp.bind((host, 0))
+            try:
+                tcp.bind((host, udp.getsockname()[1]))
+            except OSError:
+                continue
+            return int(udp.getsockname()[1])
+
+
+_ENTRY = re.compile(r"^-{10,} (\d{4}-\d\d-\d\d)[ T\t](\d\d):(\d\d):(\d\d(?:\.\d+)?).*$", re.M)
+_HEAD = re.compile(r"^(?:UDP|TCP) message (sent|received)[^\n]*$", re.M)
+
+
+def read_messages(log: str) -> list[tuple[float, str, str]]:
+    """The messages of sipp's `-trace_msg` file; times are seconds of the day."""
+    found = []
+    marks = list(_ENTRY.finditer(log))
+    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+        entry = log[mark.end() : following.start() if following else len(log)]
+        head = _HEAD.search(entry)
+        if head is None:
+            continue
+        at = int(mark[2]) * 3600 + int(mark[3]) * 60 + float(mark[4])
+        found.append((at, "in" if head[1] == "received" else "out", entry[head.end() :].strip()))
+    return found
