@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -43,6 +44,9 @@ def run_gateway(path: Path | None, *, lan: bool, log: Form) -> int:
             console.print(_banner(config, gateway), soft_wrap=True)
             _calm_collector()
             await gateway.serve()
+        # All is closed and written; a signal more, while the interpreter winds up, must not make a failure of it.
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, signal.SIG_IGN)
 
     try:
         with _runner() as runner:

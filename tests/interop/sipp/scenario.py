@@ -58,7 +58,7 @@ class Scenario:
     ) -> None:
         self.name = name
         self.talks_over = talks_over
-        self._to = to
+        self.to = to
         self._via = via or "SIP/2.0/[transport] [local_ip]:[local_port]"
         self._contact = contact or "<sip:sipp@[local_ip]:[local_port];transport=[transport]>"
         self._steps: list[str] = []
@@ -96,12 +96,12 @@ class Scenario:
     ) -> "Scenario":
         """Any request. `within` a dialog it goes to the peer's Contact by the route set and carries its tag."""
         return self.text(
-            f"{method} {uri or ('[next_url]' if within else f'sip:{self._to}@[remote_ip]:[remote_port]')} SIP/2.0",
+            f"{method} {uri or ('[next_url]' if within else f'sip:{self.to}@[remote_ip]:[remote_port]')} SIP/2.0",
             f"Via: {self._via};branch={self._own}-{branch}",
             *(("[routes]",) if within else ()),
             "Max-Forwards: 70",
             f"From: <sip:+14155550100@[local_ip]:[local_port]>;tag=[pid]-{self.name}-[call_number]",
-            f"To: <sip:{self._to}@[remote_ip]:[remote_port]>{to_tag if within else ''}",
+            f"To: <sip:{self.to}@[remote_ip]:[remote_port]>{to_tag if within else ''}",
             "Call-ID: [call_id]",
             f"CSeq: {cseq} {method}",
             *((f"Contact: {self._contact}",) if method in ("INVITE", "SUBSCRIBE", "REGISTER") else ()),
@@ -118,7 +118,7 @@ class Scenario:
 
     def ack_refusal(self, *, branch: str = "invite", cseq: int = 1) -> "Scenario":
         """ACK to a refusal: of the INVITE's transaction, to its Request-URI."""
-        uri = f"sip:{self._to}@[remote_ip]:[remote_port]"
+        uri = f"sip:{self.to}@[remote_ip]:[remote_port]"
         return self.request("ACK", cseq=cseq, branch=branch, uri=uri)
 
     def bye(self, *, cseq: int = 2, headers: tuple[str, ...] = ()) -> "Scenario":
@@ -127,7 +127,7 @@ class Scenario:
 
     def cancel(self, *, branch: str = "invite", cseq: int = 1, headers: tuple[str, ...] = ()) -> "Scenario":
         """CANCEL of the INVITE of that branch."""
-        uri = f"sip:{self._to}@[remote_ip]:[remote_port]"
+        uri = f"sip:{self.to}@[remote_ip]:[remote_port]"
         return self.request("CANCEL", cseq=cseq, branch=branch, uri=uri, to_tag="", headers=headers)
 
     def text(self, *lines: str) -> "Scenario":
@@ -271,6 +271,8 @@ class Player:
             "-m", str(calls), "-l", str(calls), "-r", str(rate), "-nostdin", "-default_behaviors", "none" if scenario.talks_over else "abortunexp", "-skip_rlimit",
             "-timeout", f"{limit:.0f}", "-timeout_error", "-recv_timeout", str(LIMIT_MS), "-deadcall_wait", "0",
             "-cid_str", f"%u-%p-{scenario.name}@%s",
+            # sipp would sign `sip:HOST:PORT`, which is not the Request-URI.
+            "-auth_uri", f"{scenario.to}@{target}",
             "-trace_msg", "-message_file", str(where / "messages.log"),
             "-trace_err", "-error_file", str(where / "errors.log"),
         ]  # fmt: skip
