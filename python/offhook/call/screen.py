@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from offhook.errors import RemoteProtocolError
 from offhook.ids import TrunkName
 from offhook.route.trunk import Known, NeedsDigest, Stranger, Trunk, TrunkTable
 from offhook.sip.digest import Challenger
@@ -71,7 +70,7 @@ class TrunkScreen:
         return False
 
     def __call__(self, request: Request, source: Source, user: str | None) -> Verdict:
-        if _has_to_tag(request):
+        if request.has_to_tag:
             return self._within_dialog(request, source, user)
         uri = request.request_uri
         host = uri.host if isinstance(uri, SipUri) else ""
@@ -145,11 +144,3 @@ class TrunkScreen:
             # Its address is allowed: that is a trunk with a wrong setting, and silence would hide it.
             status = status or 403
         return Drop(stranger.rule) if status is None else Refuse(status)
-
-
-def _has_to_tag(request: Request) -> bool:
-    """Whether it belongs to a dialog; one whose To can't be read is told so as a request outside of any."""
-    try:
-        return request.to.tag is not None
-    except RemoteProtocolError:
-        return False

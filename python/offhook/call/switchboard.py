@@ -239,7 +239,7 @@ class Switchboard:
         A verdict given again is not news: the call that it was made on has its record.
         """
         request, response, trunk = event.request, event.response, event.peer
-        if event.repeated or request.to.tag is not None or not isinstance(trunk, Trunk):
+        if event.repeated or request.has_to_tag or not isinstance(trunk, Trunk):
             return
         reason = _REFUSED_BY_PROTOCOL.get(response.status, EndReason.BAD_REQUEST)
         said = f"{response.status} {response.reason}"
@@ -260,8 +260,8 @@ class Switchboard:
             trunk=trunk.name,
             from_number=from_number,
             to_number=to_number,
-            sip_call_id=request.call_id,
-            remote_tag=request.from_.tag,
+            sip_call_id=request.headers.get("Call-ID"),
+            remote_tag=_caller_tag(request),
             transport=source.transport,
             remote_signalling=host_port(source.remote),
             local_signalling=host_port(source.local),
@@ -337,6 +337,13 @@ def _numbers(request: Request, trunk: Trunk) -> tuple[str | None, str | None]:
     except RemoteProtocolError:
         return None, None
     return facts.from_.canonical, facts.to.canonical
+
+
+def _caller_tag(request: Request) -> str | None:
+    try:
+        return request.from_.tag
+    except RemoteProtocolError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

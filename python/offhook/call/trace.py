@@ -78,7 +78,11 @@ class SipTrace:
 
         That is the INVITE that was admitted: a challenge before it is in the timeline and in nobody's account.
         """
-        held = self._open.pop(_caller_key(request, source), None)
+        try:
+            held = self._open.pop(_caller_key(request, source), None)
+        except RemoteProtocolError:
+            # It is refused for what can't be read in it, and nothing was held back.
+            held = None
         messages = held.messages if held is not None else ()
         timeline = Timeline(call_id, started=min((seen.at for seen in messages), default=now))
         for seen in messages:

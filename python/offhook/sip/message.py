@@ -236,6 +236,14 @@ class MessageBase:
         return check_tag(NameAddr.parse(self._required("To")), "To")
 
     @_Lazy
+    def has_to_tag(self) -> bool:
+        """Whether To carries a tag, so that a request belongs to a dialog; not so where To can't be read."""
+        try:
+            return self.to.tag is not None
+        except RemoteProtocolError:
+            return False
+
+    @_Lazy
     def call_id(self) -> str:
         """Call-ID, compared byte for byte."""
         value = self._required("Call-ID")

@@ -267,8 +267,10 @@ class Player:
         target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         source = f"[{self.source}]" if ":" in self.source else self.source
         command = [
-            "sipp", target, "-sf", str(file), "-i", source, "-p", str(free_port(self.source)), "-mi", source, "-t", _TRANSPORTS[transport],
-            "-m", str(calls), "-l", str(calls), "-r", str(rate), "-nostdin", "-default_behaviors", "none" if scenario.talks_over else "abortunexp", "-skip_rlimit",
+            "sipp", target, "-sf", str(file), "-t", _TRANSPORTS[transport],
+            "-i", source, "-p", str(free_port(self.source)), "-mi", source,
+            "-m", str(calls), "-l", str(calls), "-r", str(rate), "-nostdin", "-skip_rlimit",
+            "-default_behaviors", "none" if scenario.talks_over else "abortunexp",
             "-timeout", f"{limit:.0f}", "-timeout_error", "-recv_timeout", str(LIMIT_MS), "-deadcall_wait", "0",
             "-cid_str", f"%u-%p-{scenario.name}@%s",
             # sipp would sign `sip:HOST:PORT`, which is not the Request-URI.
@@ -285,9 +287,9 @@ class Player:
         said = errors.read_text(errors="replace") if errors.exists() else ""
         log = where / "messages.log"
         messages = tuple(read_messages(log.read_text(errors="replace"))) if log.exists() else ()
-        assert code == 0, f"sipp ended with {code} on {where}/scenario.xml\n{(said or out.decode(errors='replace'))[:2500]}\n" + (
-            "\n".join(f"{at:.3f} {way} {text.splitlines()[0]}" for at, way, text in messages[-20:])
-        )  # fmt: skip
+        flow = "\n".join(f"{at:.3f} {way} {text.splitlines()[0]}" for at, way, text in messages[-20:])
+        why = (said or out.decode(errors="replace"))[:2500]
+        assert code == 0, f"sipp ended with {code} on {where}/scenario.xml\n{why}\n{flow}"
         call_ids = dict.fromkeys(
             found[1] for _, _, text in messages if (found := re.search(r"^Call-ID: *(\S+)", text, re.M | re.I))
         )

@@ -7,7 +7,10 @@ from tests.support.gateway import Gateway
 pytestmark = pytest.mark.interop
 
 G729 = OFFER.replace("RTP/AVP 0 8 101", "RTP/AVP 18").split("a=rtpmap:0")[0]
-SAVP = OFFER.replace("RTP/AVP", "RTP/SAVP") + "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\n"
+SAVP = (
+    OFFER.replace("RTP/AVP", "RTP/SAVP")
+    + "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\n"
+)
 BROKEN = "v=0\no=sipp 1 1 IN IP4 [local_ip]\ns=-\nt=0 0\nm=audio many RTP/AVP 0\n"
 
 
@@ -52,9 +55,7 @@ def test_a_number_without_route(gateway: Gateway, sipp: Player) -> None:
     [("REGISTER", 405), ("SUBSCRIBE", 405), ("MESSAGE", 405), ("PUBLISH", 405), ("REFER", 405), ("DANCE", 501)],
 )
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
-def test_a_method_that_is_not_served(
-    gateway: Gateway, sipp: Player, method: str, status: int, transport: str
-) -> None:
+def test_a_method_that_is_not_served(gateway: Gateway, sipp: Player, method: str, status: int, transport: str) -> None:
     sipp.gateway = gateway.udp if transport == "udp" else gateway.tcp
     allow = Check("INVITE, ACK, CANCEL, BYE, OPTIONS, INFO", "Allow")
     flow = Scenario(f"{method.lower()}-{transport}").request(method, cseq=1, branch="only", within=False)
@@ -108,9 +109,7 @@ def test_an_agent_that_says_no(gateway: Gateway, sipp: Player) -> None:
 
 def test_an_agent_that_never_gets_ready(gateway: Gateway, sipp: Player) -> None:
     # The agent's own connect_timeout of 5 s comes before the route's ring_timeout of 20 s.
-    flow = (
-        Scenario("agent-late", to="slow").invite().expect(100).expect(180).expect(480, within_ms=9_000).ack_refusal()
-    )
+    flow = Scenario("agent-late", to="slow").invite().expect(100).expect(180).expect(480, within_ms=9_000).ack_refusal()
     record = gateway.record(sipp.play(flow).call_id)
     assert record["fault"] == "agent"
     assert record["end_reason"] in ("agent_late", "agent_unreachable")

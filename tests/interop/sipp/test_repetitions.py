@@ -1,5 +1,6 @@
 """What comes twice, and what never comes: one call all the same, one verdict, and an end."""
 
+import itertools
 import re
 
 import pytest
@@ -119,7 +120,7 @@ def never_acknowledged(gateway: Gateway, tmp_path_factory: pytest.TempPathFactor
 
 def gaps(played: Played, first_line: str) -> list[float]:
     times = [at for at, _ in played.received(first_line)]
-    return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    return [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
 def test_a_200_that_is_never_acknowledged(gateway: Gateway, never_acknowledged: dict[str, Played]) -> None:

@@ -66,3 +66,11 @@ def test_a_value_cannot_break_out_of_its_line(value: str) -> None:
         Headers().adding("Subject", value)
     with pytest.raises(LocalProtocolError):
         Request("OPTIONS", parse_uri("sip:a@example.org"), Headers()).response(200, value)
+
+
+@pytest.mark.parametrize(
+    ("to", "has"),
+    [("<sip:a@b>;tag=x", True), ("<sip:a@b>", False), ('"no end <sip:a@b>;tag=x', False)],
+)
+def test_a_to_that_cannot_be_read_names_no_dialog(to: str, has: bool) -> None:
+    assert Request("BYE", parse_uri("sip:a@b"), Headers([("To", to)])).has_to_tag is has
