@@ -29,7 +29,8 @@ def test_the_page_is_current() -> None:
 
 def test_every_metric_of_the_page_is_exported_and_no_other() -> None:
     metrics = Metrics(node="edge", version="1")
-    for watch in (metrics.watch_sip, metrics.watch_media, metrics.watch_store, metrics.watch_log):
+    watches = metrics.watch_sip, metrics.watch_sip_open, metrics.watch_media, metrics.watch_store, metrics.watch_log
+    for watch in watches:
         watch(lambda: {"counted": 1})
     text = generate_latest(metrics.registry).decode()
     exported = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE offhook_")}
