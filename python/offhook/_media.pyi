@@ -290,8 +290,9 @@ class MediaEvent:
         `first_audio_received` the first agent audio came
         `first_caller_audio_sent`  the first caller audio went to the agent
         `protocol_error`       something in its messages was ignored: `code` and `text` say what. `code` is `not_json`,
-                               `unexpected_binary`, `bad_field`, `not_base64`, `too_long`, `bad_digits`, `bad_format`,
-                               `too_many_marks`, or `wrong_dialect` with the name of the dialect it speaks in `text`
+                               `no_type`, `unexpected_binary`, `bad_field`, `not_base64`, `too_long`, `bad_digits`,
+                               `bad_format`, `too_many_marks`, or `wrong_dialect` with the name of the dialect it
+                               speaks in `text`
         `closed`               the connection is over: WebSocket `status` (1006 if it just broke), `text` its reason,
                                `clean` if both sides closed; `code` is set if we closed it: `requested`, `flood`,
                                `too_slow`, `protocol_error`, `silent` or `internal_error`

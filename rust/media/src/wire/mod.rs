@@ -194,6 +194,8 @@ pub enum Garbage {
     NotJson(json::JsonError),
     /// JSON that is no object.
     NotAnObject,
+    /// A message does not say of which type it is.
+    NoType,
     /// A binary message where the dialect has none.
     UnexpectedBinary,
     /// A message lacks a field, or it is of the wrong type.
@@ -213,6 +215,7 @@ impl Garbage {
     pub fn code(self) -> &'static str {
         match self {
             Self::NotJson(_) | Self::NotAnObject => "not_json",
+            Self::NoType => "no_type",
             Self::UnexpectedBinary => "unexpected_binary",
             Self::BadField(_) => "bad_field",
             Self::NotBase64 => "not_base64",
@@ -237,6 +240,7 @@ impl fmt::Display for Garbage {
         match self {
             Self::NotJson(error) => write!(f, "a text message is {error}"),
             Self::NotAnObject => f.write_str("a text message is JSON, but no object"),
+            Self::NoType => f.write_str("a message has no type, or its type is no string"),
             Self::UnexpectedBinary => {
                 f.write_str("a binary message, but audio is base64 in JSON here")
             }
@@ -689,6 +693,10 @@ impl Core {
             if let Some(foreign) = foreign.filter(|_| !self.told_wrong_dialect) {
                 self.told_wrong_dialect = true;
                 sink.wrong_dialect(&foreign.dialect);
+            }
+            // Bots of other dialects send JSON of their own making past the protocol; nobody there minds.
+            if kind.is_none() && foreign.is_none() && dialect.error.is_some() {
+                return Err(Garbage::NoType);
             }
             return self.tell(text, sink);
         };

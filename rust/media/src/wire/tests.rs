@@ -746,8 +746,8 @@ fn a_twilio_bot_on_our_own_wire_is_recognised_once() {
     assert_eq!(pair.json(media.clone()), [Said::Text(media.to_string())]);
     let other = json!({"event": "media", "media": {"payload": "AAAA"}});
     assert_eq!(
-        Pair::offhook().json(other.clone()),
-        [Said::Text(other.to_string())],
+        Pair::offhook().json(other),
+        [Said::Garbage(Garbage::NoType)],
         "without streamSid it is somebody else"
     );
 }
@@ -812,6 +812,23 @@ fn garbage_is_counted_and_then_ends_the_wire() {
             "nothing is taken after the end"
         );
     }
+}
+
+#[test]
+fn a_message_without_a_type_is_garbage_only_where_the_protocol_is_ours() {
+    let mut pair = Pair::offhook();
+    for untyped in [r#"{"type":5}"#, r#"{"label":"ready"}"#] {
+        assert!(matches!(
+            pair.text(untyped)[..],
+            [Said::Garbage(Garbage::NoType)]
+        ));
+        assert!(matches!(&pair.read()[..], [Got::Json(error)] if error["code"] == "no_type"));
+    }
+    let mut pair = Pair::twilio();
+    assert!(matches!(
+        pair.text(r#"{"label":"rtvi-ai","type":"bot-ready"}"#)[..],
+        [Said::Text(_)]
+    ));
 }
 
 #[test]
