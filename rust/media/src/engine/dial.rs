@@ -561,7 +561,7 @@ fn shake_hands(
             Ok(0) => {
                 return Err(Failure::new(
                     "tls",
-                    "the server closed the connection during the handshake",
+                    "the server closed the connection during the TLS handshake",
                 ));
             }
             Ok(_) => {}

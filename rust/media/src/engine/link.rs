@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use offhook_media_sys::{Poller, SendBatch};
 
@@ -27,6 +28,8 @@ use crate::wire::{CloseCause, DroppedMarks, Formats, Garbage, Heard, Wire, WireC
 const EARLY_MS: u32 = 30_000;
 /// Things of other kinds that may wait for that.
 const EARLY_ITEMS: usize = 1024;
+/// The helper thread keeps the time and names the step that took too long; this is for a dial that none has begun.
+const DIAL_GRACE: Duration = Duration::from_millis(500);
 /// What an event weighs in its wire's backlog beside its text.
 const EVENT_WEIGHT: usize = 256;
 /// Frames that one input may make due; more wait for the next millisecond.
@@ -561,6 +564,9 @@ pub(super) struct WireSlot {
     /// Until when the dial must have come to something.
     pub dial_deadline: Option<Time>,
     pub cancelled: Arc<AtomicBool>,
+    /// It is over, but its connection is kept until then: closing one that has unread bytes makes the system answer with
+    /// a reset, and a reset takes the reason that we gave away with it.
+    pub lingers_until: Option<Time>,
     /// What it is watched for is more than reading.
     pub watches_write: bool,
     /// It is in the list of wires to be written.
@@ -607,8 +613,9 @@ impl WireSlot {
             home: new.leg,
             leg: None,
             transport: None,
-            dial_deadline: Some(now + new.total_timeout),
+            dial_deadline: Some(now + new.total_timeout + DIAL_GRACE),
             cancelled: new.cancelled,
+            lingers_until: None,
             watches_write: false,
             dirty: false,
             ending: None,
@@ -624,7 +631,9 @@ impl WireSlot {
     }
 
     pub fn next_timeout(&self) -> Option<Time> {
-        if self.transport.is_some() {
+        if self.lingers_until.is_some() {
+            self.lingers_until
+        } else if self.transport.is_some() {
             self.wire.next_timeout()
         } else {
             self.dial_deadline

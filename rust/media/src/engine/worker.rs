@@ -4,10 +4,12 @@
 
 use std::any::Any;
 use std::io::ErrorKind;
+use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
 
 use offhook_media_sys::{Interest, Poller, Ready, ReceiveBatch, monotonic_ns, sleep_until};
 
@@ -25,6 +27,8 @@ use crate::clock::Time;
 const READ_BYTES: usize = 64 * 1024;
 /// Reads of one wire in one turn, so that a flooding agent takes no time from the others.
 const READS_PER_TURN: usize = 4;
+/// How long the agent has to read why it was cut off.
+const LINGER: Duration = Duration::from_secs(1);
 /// Receive calls on one socket in one turn, for the same reason.
 const BATCHES_PER_TURN: usize = 8;
 /// Commands obeyed in one turn.
@@ -463,7 +467,7 @@ impl Worker {
             let Some(transport) = &mut wire.transport else {
                 return;
             };
-            if wire.ending.is_some() {
+            if wire.ending.is_some() || wire.lingers_until.is_some() {
                 break;
             }
             match transport.read(&mut self.buffer) {
@@ -519,9 +523,15 @@ impl Worker {
         let Some(wire) = self.wires.get_mut(index) else {
             return;
         };
+        if let Some(deadline) = wire.lingers_until {
+            if deadline <= now {
+                self.remove_wire(index);
+            }
+            return;
+        }
         if wire.transport.is_none() {
             if wire.dial_deadline.is_some_and(|deadline| deadline <= now) {
-                let detail = "the agent could not be reached in time".to_owned();
+                let detail = "too many dials were waiting to reach the agent in time".to_owned();
                 self.end_dial(
                     index,
                     What::Failed {
@@ -559,6 +569,9 @@ impl Worker {
         let Some(wire) = self.wires.get_mut(index) else {
             return;
         };
+        if wire.lingers_until.is_some() {
+            return;
+        }
         let has_more = !wire.watches_write && !wire.wire.outgoing().is_empty();
         if (has_more || wire.ending.is_some()) && !wire.dirty && wire.transport.is_some() {
             wire.dirty = true;
@@ -589,7 +602,12 @@ impl Worker {
     }
 
     fn end_wire(&mut self, index: u32, ending: Ending, now: Time) {
-        let leg = self.remove_wire(index);
+        let cut_off = ending.code.is_some_and(|code| code != "requested");
+        let leg = if cut_off {
+            self.linger(index, now)
+        } else {
+            self.remove_wire(index)
+        };
         let Ending {
             id,
             status,
@@ -618,11 +636,36 @@ impl Worker {
         }
     }
 
+    /// Let go of a wire that we ended, but keep its connection for a moment; its leg's number is the result.
+    fn linger(&mut self, index: u32, now: Time) -> Option<u32> {
+        let wire = self.wires.get_mut(index)?;
+        let Some(transport) = &wire.transport else {
+            return self.remove_wire(index);
+        };
+        // Not read any more either: an agent that floods is held up, and so comes to reading.
+        let _ = self.poller.remove(transport.descriptor());
+        if transport.stream().shutdown(Shutdown::Write).is_err() {
+            return self.remove_wire(index);
+        }
+        wire.lingers_until = Some(now + LINGER);
+        let leg = wire.leg.take();
+        if let Some(leg) = leg.and_then(|leg| self.legs.get_mut(leg)) {
+            leg.wire = None;
+        }
+        self.timers
+            .arm(wire_timer(index), Some((now + LINGER).as_nanos()));
+        leg
+    }
+
     /// Cut a wire off without a word.
     fn break_wire(&mut self, index: u32, now: Time) {
         let Some(wire) = self.wires.get_mut(index) else {
             return;
         };
+        if wire.lingers_until.is_some() {
+            self.remove_wire(index);
+            return;
+        }
         let id = wire.id;
         if wire.transport.is_none() {
             let detail = "an internal error ended the call".to_owned();
