@@ -1,0 +1,258 @@
+"""Agents that speak offhook.v1, written with `websockets` from the protocol's page, called by a phone of plain text."""
+
+import asyncio
+import math
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import pytest
+from tests.support.agent import AgentCall, agent_on
+from tests.support.gateway import Gateway, ports, running_gateway
+from tests.support.plain_phone import EVENT_PAYLOAD_TYPE, PhoneCall, PlainPhone
+from tests.support.tone import decode, has_tone, is_silent, share, tone
+
+pytestmark = pytest.mark.interop
+
+PORT = ports(2)
+TOML = f"""
+[[trunk]]
+name = "acme"
+allow = ["127.0.0.1"]
+
+[[route]]
+name = "front"
+destination = "ws://127.0.0.1:{PORT}/agent"
+fallback = [{{ to = "echo:" }}]
+"""
+FORMATS = [("pcm16", 8000), ("pcm16", 16000), ("pcm16", 24000), ("pcm16", 48000), ("pcmu", 8000)]
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with running_gateway(tmp_path_factory.mktemp("offhook"), TOML) as running:
+        yield running
+
+
+async def take(agent_call: AgentCall, encoding: str = "pcmu", rate: int = 8000) -> None:
+    """Take the call in a format; µ-law at 8 kHz is the line's own, so that frames can be counted."""
+    await agent_call.text("ringing")
+    await agent_call.say(type="ready", audio={"encoding": encoding, "rate": rate})
+
+
+async def test_the_call_rings_until_the_agent_is_ready_and_its_facts_are_told(gateway: Gateway) -> None:
+    async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
+        call = phone.dial(gateway.udp, caller="+14155550100", name="Ada L", headers=["X-Account: 77"])
+        bot = await agent.call()
+        ringing = await bot.text("ringing")
+        assert bot.socket.subprotocol == "offhook.v1"
+        assert (ringing["from_number"], ringing["to_number"]) == ("+14155550100", "+14155550123")
+        assert (ringing["trunk"], ringing["route"], ringing["display_name"]) == ("acme", "front", "Ada L")
+        assert ringing["sip_call_id"] == call.call_id
+        assert ringing["headers"] == {"X-Account": "77"}
+        assert ringing["audio"] == {"encoding": "pcm16", "rate": 16000, "frame_ms": 20}
+        assert 19_000 <= ringing["ready_within_ms"] <= 20_000
+        await asyncio.sleep(0.3)
+        assert call.statuses() == [100, 180], "nobody has taken the call"
+        await bot.say(type="ready")
+        await call.answered()
+        assert call.statuses() == [100, 180, 200]
+        assert (await bot.text("start"))["audio"] == {"encoding": "pcm16", "rate": 16000, "frame_ms": 20}
+        await bot.hears(6400)
+        call.hang_up()
+        end = await bot.text("end")
+        assert end["reason"] == "caller_hung_up"
+        assert await bot.over() == (1000, "caller_hung_up")
+    record = gateway.record(call.call_id)
+    assert record["call_id"] == ringing["call_id"]
+    assert record["intervals"]["agent_ready"] >= 290, "the time that the agent took is seen as its own"
+    assert record["intervals"]["own"] < record["intervals"]["answer"] - 290
+
+
+@pytest.mark.parametrize(("encoding", "rate"), FORMATS)
+async def test_a_tone_is_the_same_tone_on_the_other_side(gateway: Gateway, encoding: str, rate: int) -> None:
+    async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
+        call = phone.dial(gateway.udp)
+        bot = await agent.call()
+        await take(bot, encoding, rate)
+        await call.answered()
+        call.say(tone(600, 0.8))
+        frame = rate // 50 * (2 if encoding == "pcm16" else 1)
+
+        def heard(hz: float) -> int:
+            found = 0
+            for at in range(0, len(bot.audio) - frame + 1, frame):
+                samples = linear(bytes(bot.audio[at : at + frame]), encoding)
+                found += max(map(abs, samples)) > 1000 and share(samples, hz, rate) > 0.9
+            return found
+
+        await bot.until(lambda: heard(600) >= 36, what="600 Hz")
+        assert len(bot.audio) % frame == 0, "whole frames of 20 ms"
+        await bot.socket.send(sine(900, 0.8, encoding, rate))
+        await call.hears(900, frames=36)
+        call.hang_up()
+        await bot.over()
+
+
+async def test_reject_gives_the_caller_the_status_that_the_agent_chose(gateway: Gateway) -> None:
+    async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
+        for status, expected in ((486, 486), (None, 603)):
+            call = phone.dial(gateway.udp)
+            bot = await agent.call()
+            await bot.text("ringing")
+            await bot.say(type="reject", reason="closed on Sundays", **({"status": status} if status else {}))
+            assert (await call.final()).status == expected
+            await bot.over()
+            explained = gateway.explained(call.call_id)
+            record = explained["call"]
+            assert (record["end_reason"], record["sip_status"]) == ("agent_rejected", expected)
+            assert "closed on Sundays" in record["end_detail"]
+            assert record["answer_at"] is None
+            assert record["destination"].startswith("ws://"), "a call that was rejected needs no fallback"
+
+
+async def test_a_mark_comes_when_its_sound_has_left_the_gateway(gateway: Gateway) -> None:
+    async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
+        call = phone.dial(gateway.udp)
+        bot = await agent.call()
+        await take(bot)
+        await call.answered()
+        await bot.play(tone(900, 0.6))
+        await bot.mark("said")
+        await bot.play(tone(500, 0.4))
+        mark = await bot.message("mark")
+        assert mark.body == {"type": "mark", "name": "said"}
+        await call.hears(500, frames=19)
+        last = [packet for packet in call.packets if has_tone(packet.payload, 900)][-1]
+        # Packets carry the kernel's wall clock, messages the monotonic one.
+        left = last.at - time.time() + time.monotonic()
+        assert -0.005 <= mark.at - left <= 0.1, "not before its sound, and right after it"
+
+
+async def test_clear_says_to_the_millisecond_what_was_heard(gateway: Gateway) -> None:
+    async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
+        call = phone.dial(gateway.udp)
+        bot = await agent.call()
+        await take(bot)
+        await call.answered()
+        await bot.play(tone(900, 0.2))
+        await bot.mark("first")
+        await bot.play(tone(900, 2.8))
+        await bot.mark("second")
+        await bot.mark("third")
+        await call.hears(900, frames=30)
+        await bot.clear()
+        cleared = await bot.text("cleared", within=1.0)
+        await bot.play(tone(500, 0.3))
+        await call.hears(500, frames=14)
+        heard = len([packet for packet in call.packets if has_tone(packet.payload, 900)])
+        assert abs(cleared["played_ms"] - 20 * heard) <= 20
+        assert cleared["played_ms"] + cleared["dropped_ms"] == 3000
+        assert cleared["marks"] == ["second", "third"]
+        assert [message.body["name"] for message in bot.of("mark")] == ["first"]
+        assert 30 <= heard <= 40, "the line was silent at once"
+        silent = [packet for packet in call.packets if is_silent(packet.payload)]
+        assert silent, "and stayed alive"
+
+
+async def test_keys_both_ways(gateway: Gateway) -> None:
+    async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
+        call = phone.dial(gateway.udp)
+        bot = await agent.call()
+        await take(bot)
+        await call.answered()
+        await bot.hears(160)
+        call.press("7*")
+        await bot.message("dtmf", 2)
+        first, second = (message.body for message in bot.of("dtmf"))
+        assert (first["digit"], second["digit"]) == ("7", "*")
+        assert first["duration_ms"] == second["duration_ms"] == 100
+        assert first["at_ms"] < second["at_ms"]
+        await bot.say(type="dtmf", digits="58#")
+        events = await events_of(call, 3)
+        assert events == [5, 8, 11]
+        await bot.say(type="dtmf", digits="5x")
+        assert (await bot.text("error"))["code"] == "bad_digits"
+        assert call.is_up, "a mistake of the agent is told, and the call goes on"
+
+
+async def test_hang_up_plays_everything_first_and_now_means_now(gateway: Gateway) -> None:
+    async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
+        call = phone.dial(gateway.udp)
+        bot = await agent.call()
+        await take(bot)
+        await call.answered()
+        await bot.play(tone(900, 1.0))
+        await bot.say(type="hangup", reason="all said")
+        bye = await call.hung_up()
+        assert 'text="agent_hung_up"' in bye.headers["reason"]
+        assert len([packet for packet in call.packets if has_tone(packet.payload, 900)]) == 50
+        assert (await bot.text("end"))["reason"] == "agent_hung_up"
+        assert await bot.over() == (1000, "agent_hung_up")
+        assert gateway.record(call.call_id)["end_reason"] == "agent_hung_up"
+
+        call = phone.dial(gateway.udp)
+        bot = await agent.call()
+        await take(bot)
+        await call.answered()
+        await bot.play(tone(900, 5.0))
+        await call.hears(900)
+        asked = time.monotonic()
+        await bot.say(type="hangup", now=True)
+        assert (await call.hung_up()).at - asked < 0.5
+        assert gateway.record(call.call_id)["end_reason"] == "agent_hung_up"
+
+
+async def test_a_caller_who_gives_up_is_told_to_the_agent(gateway: Gateway) -> None:
+    async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
+        call = phone.dial(gateway.udp)
+        bot = await agent.call()
+        await bot.text("ringing")
+        call.cancel()
+        assert (await bot.text("end"))["reason"] == "caller_cancelled"
+        assert (await call.final()).status == 487
+        assert bot.kinds() == ["ringing", "end"]
+    assert gateway.record(call.call_id)["end_reason"] == "caller_cancelled"
+
+
+async def test_what_the_caller_gets_has_no_holes(gateway: Gateway) -> None:
+    async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
+        call = phone.dial(gateway.udp)
+        bot = await agent.call()
+        await take(bot)
+        await call.answered()
+        await call.rtp.until(lambda peer: len(peer.packets) >= 60)
+        stamps = [packet.timestamp for packet in call.packets]
+        assert [packet.sequence for packet in call.packets] == [
+            (call.packets[0].sequence + n) % 65536 for n in range(len(stamps))
+        ]
+        assert all((later - earlier) % 2**32 == 160 for earlier, later in pairwise(stamps)), "silence, never a pause"
+        assert len({packet.ssrc for packet in call.packets}) == 1
+
+
+async def events_of(call: PhoneCall, count: int) -> list[int]:
+    """The telephone events of so many RFC 4733 presses on the line, one for each timestamp."""
+
+    def found() -> dict[int, int]:
+        events: dict[int, int] = {}
+        for packet in call.packets:
+            if packet.payload_type == EVENT_PAYLOAD_TYPE and packet.payload[1] & 0x80:
+                events.setdefault(packet.timestamp, packet.payload[0])
+        return events
+
+    await call.rtp.until(lambda _: len(found()) >= count)
+    return list(found().values())
+
+
+def linear(sound: bytes, encoding: str) -> Sequence[int]:
+    """An agent's audio as PCM16 values."""
+    return decode(sound) if encoding == "pcmu" else struct.unpack(f"<{len(sound) // 2}h", sound)
+
+
+def sine(hz: float, seconds: float, encoding: str, rate: int) -> bytes:
+    """A tone in an agent's format, in one piece."""
+    if encoding == "pcmu":
+        return b"".join(tone(hz, seconds))
+    count = round(rate * seconds)
+    return struct.pack(f"<{count}h", *(round(8000 * math.sin(2 * math.pi * hz * n / rate)) for n in range(count)))
