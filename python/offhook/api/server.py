@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Iterator
 
@@ -12,6 +13,11 @@ from offhook.errors import TransportError
 
 _STOP_LIMIT = 2.0
 _BACKLOG = 256
+_HINTS = {
+    errno.EADDRINUSE: "another program has the port: stop it, or set [http] listen",
+    errno.EADDRNOTAVAIL: "[http] listen wants an address of this machine, such as 127.0.0.1 or 0.0.0.0",
+    errno.EACCES: "ports below 1024 are for root: set [http] listen to a higher one",
+}
 
 
 class HttpServer:
@@ -31,7 +37,7 @@ class HttpServer:
             raise TransportError(
                 f"HTTP can't listen on {self._address}: {error.strerror or error}",
                 address=self._address,
-                hint="another program has the port: stop it, or set [http] listen",
+                hint=_HINTS.get(error.errno or 0, "set [http] listen"),
             ) from error
         config = uvicorn.Config(
             app,

@@ -194,6 +194,18 @@ impl Engine {
     /// `BadConfig` for a setting outside its range, `System` if a thread or descriptor is refused.
     pub fn new(settings: EngineSettings) -> Result<Self, MediaError> {
         settings.check()?;
+        // Else each call would be refused for want of a port.
+        std::net::UdpSocket::bind((settings.address, 0)).map_err(|error| {
+            MediaError::BadAddress(match error.kind() {
+                io::ErrorKind::AddrNotAvailable => {
+                    format!(
+                        "{} is no address of this machine for media",
+                        settings.address
+                    )
+                }
+                _ => format!("media can't be received on {}: {error}", settings.address),
+            })
+        })?;
         let system = |doing| move |error| MediaError::System { doing, error };
         let driver = Driver::pick();
         let options = UdpOptions {
@@ -807,6 +819,15 @@ mod tests {
             dial_queue: 4,
         })
         .expect("an engine")
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_told_before_any_call() {
+        let mut settings = engine(31_900, 31_910).settings.clone();
+        settings.address = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
+        let error = Engine::new(settings).err().expect("refused");
+        assert_eq!(error.code(), "bad_address");
+        assert!(error.to_string().contains("203.0.113.9"), "{error}");
     }
 
     fn open(engine: &Engine) -> LegHandle {

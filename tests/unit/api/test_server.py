@@ -55,5 +55,11 @@ async def test_a_taken_port_is_one_plain_line_with_what_to_do() -> None:
         await first.close()
 
 
+async def test_an_address_of_another_machine_is_not_called_a_taken_port() -> None:
+    with pytest.raises(TransportError) as found:
+        HttpServer(APP, "203.0.113.9", 8080)
+    assert "address of this machine" in found.value.hint
+
+
 async def test_one_that_never_started_closes() -> None:
     await HttpServer(APP, "127.0.0.1", 0).close()

@@ -68,6 +68,9 @@ impl MediaError {
                 "another process holds some of these ports; give offhook a range of its own"
             }
             Self::NoPort { .. } => "widen the port range or lower the limit of calls",
+            Self::BadAddress(_) => {
+                "media listens on 0.0.0.0 or an address of this machine; a public address that a router holds is advertised"
+            }
             Self::WrongThread => "open the second leg beside the first",
             Self::System { .. } => "see `ulimit -n` and the limits of the service",
             _ => "",
