@@ -185,5 +185,7 @@ async def keep_calling(book: Book, until: float) -> None:
             await KINDS[name][0](book)
         except (AssertionError, TimeoutError, UnexpectedOutcome) as error:
             book.wrong.append(f"{name}: {str(error) or type(error).__name__}")
+            if len(book.wrong) <= 20:
+                print(f"  {book.wrong[-1]}", flush=True)
         book.kinds[name] = book.kinds.get(name, 0) + 1
         await asyncio.sleep(book.random.uniform(0, 0.3))

@@ -106,16 +106,16 @@ class Soak:
             book = Book(random.Random(self.seed), gateway.udp)
             agents.enter_context(twilio_agent(port + 1))
             asyncio.run(self._load(gateway, book, port))
+            self.figures |= {
+                "calls": len(book.placed) + self.tool_calls,
+                "by kind": dict(sorted(book.kinds.items())) | {"load tool": self.tool_calls},
+                "agents killed": self.agents_killed,
+                "calls that went wrong": len(book.wrong),
+            }
+            self.wrong += [f"call went wrong: {text}" for text in book.wrong[:20]]
             self._settle(gateway, begin)
             self._records(gateway, book)
             self._log(gateway)
-        self.wrong += [f"call went wrong: {text}" for text in book.wrong[:20]]
-        self.figures |= {
-            "calls": len(book.placed) + self.tool_calls,
-            "by kind": dict(sorted(book.kinds.items())) | {"load tool": self.tool_calls},
-            "agents killed": self.agents_killed,
-            "calls that went wrong": len(book.wrong),
-        }
 
     async def _load(self, gateway: Gateway, book: Book, port: int) -> None:
         loop = asyncio.get_running_loop()
@@ -288,7 +288,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="offhook-soak-") as name:
         soak = Soak(options.minutes, options.workers, seed, options.keep or Path(name))
         print(f"soak of {options.minutes:g} min, {options.workers} workers, seed {seed}", flush=True)
-        soak.run()
+        try:
+            soak.run()
+        except AssertionError as error:
+            soak.wrong.append(str(error).partition("\n")[0])
     for figure, value in soak.figures.items():
         print(f"{figure}: {value}")
     for text in soak.wrong:
