@@ -73,6 +73,7 @@ async def test_a_refused_call_goes_to_the_fallback_while_it_rings(fails: Callabl
         await world.pass_time(1)
         [record] = world.records
         assert (record.end_reason, record.destination) == ("caller_hung_up", "echo:")
+        assert record.wire == {}, "there was no agent, so none was silent"
 
 
 @in_virtual_time

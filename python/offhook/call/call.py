@@ -339,6 +339,7 @@ class Call:
                 self.timeline.add("agent", at, note=f"connected to {address}", **intervals)
             case AgentAudio(at):
                 self._agent_spoke = True
+                at = self._services.now() if at is None else at
                 self.set_up.reach("agent_audio_received", at)
                 self.timeline.add("agent", at, note="first agent audio received")
                 if self.state is CallState.WAITING:

@@ -20,9 +20,9 @@ class AgentConnected:
 
 @dataclass(frozen=True, slots=True)
 class AgentAudio:
-    """The agent's first audio was received; it leaves towards the caller once the call is answered."""
+    """The agent's first audio was received, `at` None means just now. It leaves once the call is answered."""
 
-    at: float
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """`echo:`, the test that carriers have: what the caller says comes back. `echo:NAME` plays a recorded prompt first."""
 
-import asyncio
 import wave
 from functools import cache
 from importlib import resources
@@ -38,7 +37,7 @@ class EchoDestination:
             samples, rate = prompt(self._prompt)
             self._leg.play(samples, rate, mark=_PROMPT_MARK)
         # A route that answers at the first audio has it here and now.
-        self._listener(self, AgentAudio(asyncio.get_running_loop().time()))
+        self._listener(self, AgentAudio())
 
     def played(self, mark: str) -> None:
         # Not before: the echo would queue up behind the prompt and stay late by its length for the whole call.

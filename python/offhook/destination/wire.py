@@ -152,7 +152,9 @@ class WireDestination:
             self._say(self._conversation.digit(digit, duration_ms))
 
     def stats(self) -> Mapping[str, int]:
-        return {} if self._wire is None else self._wire.stats().as_dict()
+        # A connection that never was is not one on which nothing was said.
+        wire = self._wire
+        return wire.stats().as_dict() if wire is not None and isinstance(wire.outcome, Connected) else {}
 
     def close(self, reason: str) -> None:
         if self._closed:
