@@ -71,5 +71,5 @@ def gaps_ms(arrivals: list[tuple[int, float]]) -> tuple[float, float, float] | N
     """Median, 99th percentile and longest interval between arrivals in milliseconds; None of too few."""
     if len(arrivals) < 10:
         return None
-    gaps = sorted((after - before) * 1000 for (_, before), (_, after) in pairwise(arrivals))
+    gaps = sorted(round((after - before) * 1000, 2) for (_, before), (_, after) in pairwise(arrivals))
     return gaps[len(gaps) // 2], gaps[min(len(gaps) - 1, len(gaps) * 99 // 100)], gaps[-1]
