@@ -98,6 +98,7 @@ async def test_a_cancel_that_crosses_the_agents_readiness_wins_and_nobody_pays()
         await ended(world, "caller_cancelled", status=487)
 
 
+@pytest.mark.rfc(3261, "9.2")
 @in_virtual_time
 async def test_a_cancel_that_crosses_the_200_comes_too_late_and_a_bye_ends_the_call() -> None:
     async with World(TWILIO) as world:
@@ -112,6 +113,7 @@ async def test_a_cancel_that_crosses_the_200_comes_too_late_and_a_bye_ends_the_c
         await ended(world, "caller_hung_up", status=200)
 
 
+@pytest.mark.rfc(3261, "15.1.2")
 @in_virtual_time
 async def test_a_bye_before_the_answer_does_what_a_cancel_does() -> None:
     async with World(TWILIO) as world:
@@ -178,6 +180,7 @@ async def test_what_the_caller_says_of_its_end_is_in_the_record_and_safe_to_prin
         assert "\u202e" not in world.records[0].end_detail
 
 
+@pytest.mark.rfc(3261, "13.3.1.4")
 @in_virtual_time
 async def test_without_ack_the_call_ends_after_32_s_and_the_agent_is_told() -> None:
     async with World(OFFHOOK) as world:
@@ -274,6 +277,7 @@ async def test_a_queue_that_never_drains_ends_all_the_same() -> None:
         await ended(world, "agent_hung_up", status=200)
 
 
+@pytest.mark.rfc(3261, "15")
 @in_virtual_time
 async def test_an_agent_that_ends_before_the_ack_is_followed_by_a_bye_after_it() -> None:
     async with World(OFFHOOK) as world:

@@ -25,6 +25,7 @@ max_calls = 9
 # -- re-INVITE
 
 
+@pytest.mark.rfc(3264, "8.4")
 @in_virtual_time
 async def test_hold_and_resume_keep_the_call_and_the_leg() -> None:
     async with World(TWILIO) as world:
@@ -40,6 +41,7 @@ async def test_hold_and_resume_keep_the_call_and_the_leg() -> None:
         assert call.bye is None
 
 
+@pytest.mark.rfc(3264, "8.3")
 @in_virtual_time
 async def test_a_reinvite_may_change_codec_and_address() -> None:
     async with World(TWILIO) as world:
@@ -54,6 +56,7 @@ async def test_a_reinvite_may_change_codec_and_address() -> None:
         assert world.records[0].codec == "PCMA"
 
 
+@pytest.mark.rfc(3261, "14.2")
 @in_virtual_time
 async def test_a_reinvite_that_cannot_be_met_leaves_the_call_as_it_was() -> None:
     async with World(TWILIO) as world:
@@ -67,6 +70,7 @@ async def test_a_reinvite_that_cannot_be_met_leaves_the_call_as_it_was() -> None
         assert [response.status for response in call.reinvited if response] == [488, 200]
 
 
+@pytest.mark.rfc(3261, "14.2")
 @in_virtual_time
 async def test_a_reinvite_without_offer_gets_ours_and_the_ack_answers_it() -> None:
     async with World(TWILIO) as world:
@@ -102,6 +106,7 @@ async def test_a_reinvite_after_the_end_is_481() -> None:
 # -- digits
 
 
+@pytest.mark.rfc(6086, "4.2")
 @in_virtual_time
 async def test_a_digit_by_info_reaches_the_agent() -> None:
     async with World(OFFHOOK) as world:
@@ -225,3 +230,38 @@ async def test_without_credentials_nobody_is_blamed() -> None:
         call = await world.place()
         assert call.statuses == [401]
         assert world.signalling.refusals.total == 0
+
+
+# -- what the media plane is told
+
+
+@in_virtual_time
+async def test_the_old_way_to_hold_sends_nothing_and_waits_for_nothing() -> None:
+    async with World(TWILIO) as world:
+        call = await world.place_answered()
+        call.reinvite(sdp(host="0.0.0.0", version=2))
+        await world.pass_time(0.1)
+        assert (world.leg.remote.address, world.leg.remote.hold, world.leg.remote.send) == ("0.0.0.0", True, False)
+        await world.pass_time(300)
+        assert call.bye is None
+
+
+@in_virtual_time
+async def test_what_the_trunk_says_of_its_media_reaches_the_leg() -> None:
+    config = TWILIO.replace("allow =", 'nat = true\nmedia_allow = ["198.51.100.0/24"]\nallow =')
+    async with World(config) as world:
+        await world.place_answered()
+        remote = world.leg.remote
+        assert (remote.nat, remote.media_allow, remote.signalling_address) == (True, ["198.51.100.0/24"], CALLER)
+        assert not remote.allow_loopback
+
+
+@in_virtual_time
+async def test_a_peer_without_an_address_of_its_own_is_heard_first() -> None:
+    async with World(TWILIO) as world:
+        call = await world.place_answered(offer=sdp(host="phone.invalid"))
+        assert call.is_answered
+        assert (world.leg.remote.address, world.leg.remote.port) == ("0.0.0.0", 9)
+        call.hang_up()
+        await world.pass_time(1)
+        assert world.records[0].remote_media is None

@@ -1,5 +1,7 @@
 """A fault of ours ends the call that it happened in, says so, and no other notices."""
 
+from collections.abc import Callable
+
 import pytest
 from tests.support.clock import in_virtual_time
 from tests.support.world import OFFHOOK, TWILIO, World, sdp
@@ -184,3 +186,49 @@ async def test_a_broken_store_or_metric_does_not_keep_a_call_open(monkeypatch: p
         await world.pass_time(1)
         assert world.switchboard.calls == 0
         await world.switchboard.idle()
+
+
+def refused(world: World) -> None:
+    world.wire.refuse(403)
+
+
+def unreachable(world: World) -> None:
+    world.wire.fail("dns")
+
+
+def rejected(world: World) -> None:
+    world.wire.accept()
+    world.wire.says(type="reject")
+
+
+def lost(world: World) -> None:
+    world.take_call()
+    world.wire.breaks()
+
+
+def nonsense(world: World) -> None:
+    world.wire.accept()
+    world.wire.says(type="ready", audio={"encoding": "none"})
+
+
+def never_ready(world: World) -> None:
+    world.wire.accept()
+
+
+def core_fault(world: World) -> None:
+    world.leg.tells("internal_error", text="at a test's wish")
+
+
+@pytest.mark.parametrize("fails", [refused, unreachable, rejected, lost, nonsense, never_ready, core_fault])
+@in_virtual_time
+async def test_calls_that_fail_at_each_step_leave_nothing(fails: Callable[[World], None]) -> None:
+    async with World(OFFHOOK, ports=4) as world:
+        for _ in range(50):
+            await world.place()
+            fails(world)
+            await world.pass_time(21)
+        await world.pass_time(70)
+        assert len(world.records) == 50
+        assert len({record.end_reason for record in world.records}) == 1
+        assert world.records[0].end_reason not in (None, "no_port", "limit_calls")
+        world.assert_nothing_left()

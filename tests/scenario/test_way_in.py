@@ -232,6 +232,7 @@ async def test_the_greeting_waits_for_300_ms_at_most() -> None:
         assert world.leg.played
 
 
+@pytest.mark.rfc(3264, "5")
 @in_virtual_time
 async def test_without_an_offer_the_200_offers_and_rtp_waits_for_the_ack() -> None:
     async with World(TWILIO) as world:
@@ -271,6 +272,7 @@ async def test_an_ack_without_a_usable_answer_ends_the_call(body: bytes | None) 
         world.engine.assert_all_free()
 
 
+@pytest.mark.rfc(4733, "2.5")
 @in_virtual_time
 async def test_the_codec_answered_is_the_codec_sent_and_digits_keep_the_offers_number() -> None:
     async with World(ECHO) as world:

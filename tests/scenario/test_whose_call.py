@@ -84,6 +84,7 @@ async def test_a_call_on_its_last_hop_is_483_with_a_record() -> None:
         ]
 
 
+@pytest.mark.rfc(3261, "8.2.2.3")
 @in_virtual_time
 async def test_an_extension_that_we_lack_is_420_with_a_record() -> None:
     async with World(ECHO) as world:
