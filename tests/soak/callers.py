@@ -26,6 +26,8 @@ class Book:
     placed: dict[str, str] = field(default_factory=dict)
     """Call-ID to kind of call, of calls that the gateway must have a record of."""
     kinds: dict[str, int] = field(default_factory=dict)
+    turned_away: int = 0
+    """Calls that got 503 because the machine was too busy, which the gateway may say."""
     wrong: list[str] = field(default_factory=list)
 
     def dial(self, phone: PlainPhone, kind: str, to: str, **options: bool) -> PhoneCall:
@@ -33,6 +35,15 @@ class Book:
         call = phone.dial(self.gateway, to, **options)
         self.placed[call.call_id] = kind
         return call
+
+
+async def taken(book: Book, call: PhoneCall, strict: bool = True) -> bool:
+    """Wait for the final response; whether it is a 200. With `strict` it may be nothing else but 503."""
+    final = await call.final(40)
+    book.turned_away += final.status == 503
+    if strict and final.status not in (200, 503):
+        raise UnexpectedOutcome(final.first_line)
+    return final.status == 200
 
 
 async def finish(call: PhoneCall) -> None:
@@ -50,10 +61,7 @@ async def talk(book: Book, kind: str, to: str, *, strict: bool) -> None:
     """An ordinary call: some seconds of sound, some keys, the caller hangs up."""
     async with PlainPhone.open() as phone:
         call = book.dial(phone, kind, to)
-        final = await call.final(40)
-        if final.status != 200:
-            if strict:
-                raise UnexpectedOutcome(final.first_line)
+        if not await taken(book, call, strict):
             return
         await asyncio.sleep(book.random.uniform(0.2, 5))
         if book.random.random() < 0.5:
@@ -96,7 +104,7 @@ async def cancel(book: Book) -> None:
         final = await call.final(40)
         if final.status == 200:
             await finish(call)
-        elif final.status != 487 and to == "echo":
+        elif final.status not in (487, 503) and to == "echo":
             raise UnexpectedOutcome(final.first_line)
         # The gateway may repeat its 200 before our ACK arrives; the phone answers for a moment more.
         await asyncio.sleep(0.2)
@@ -106,8 +114,7 @@ async def cross(book: Book) -> None:
     """The agent closes and the caller hangs up at about the same time: two BYEs pass each other."""
     async with PlainPhone.open() as phone:
         call = book.dial(phone, "cross", "leave")
-        final = await call.final(40)
-        if final.status != 200:
+        if not await taken(book, call, strict=False):
             return
         with suppress(AssertionError):
             await call.hung_up(book.random.uniform(0.8, 1.5))
@@ -119,9 +126,8 @@ async def lose_ack(book: Book) -> None:
     """The ACK never arrives: the gateway repeats its 200 and says BYE when 64 x T1 are over."""
     async with PlainPhone.open() as phone:
         call = book.dial(phone, "lost ack", "echo", acknowledge=False)
-        final = await call.final(20)
-        if final.status != 200:
-            raise UnexpectedOutcome(final.first_line)
+        if not await taken(book, call):
+            return
         if book.random.random() < 0.5:
             await asyncio.sleep(book.random.uniform(0.5, 5))
             call.ack()
@@ -146,7 +152,7 @@ async def misdial(book: Book) -> None:
     """A number without a route."""
     async with PlainPhone.open() as phone:
         final = await book.dial(phone, "misdialled", "nobody").final(20)
-        if final.status != 404:
+        if final.status not in (404, 503):
             raise UnexpectedOutcome(final.first_line)
 
 

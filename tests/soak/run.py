@@ -33,6 +33,8 @@ GROWTH = 1.05
 """Memory at the end against memory after the warm-up."""
 SLACK_KIB = 2_048
 """Less than this is no growth: one page more in SQLite's and the allocator's caches."""
+TURNED_AWAY = 0.1
+"""Of the calls; with more of them a soak proves little."""
 SETTLE = 64 * 0.5 + 10
 """Seconds that transactions, ports and the rest have to be over, once the last call is."""
 MEDIA_TIMEOUT = 10
@@ -110,8 +112,11 @@ class Soak:
                 "calls": len(book.placed) + self.tool_calls,
                 "by kind": dict(sorted(book.kinds.items())) | {"load tool": self.tool_calls},
                 "agents killed": self.agents_killed,
+                "turned away, the machine being busy": book.turned_away,
                 "calls that went wrong": len(book.wrong),
             }
+            if book.turned_away > TURNED_AWAY * len(book.placed):
+                self.wrong.append(f"{book.turned_away} calls got 503: the machine is too busy for this load")
             self.wrong += [f"call went wrong: {text}" for text in book.wrong[:20]]
             self._settle(gateway, begin)
             self._records(gateway, book)
