@@ -61,7 +61,8 @@ class Peer:
 
     def ask(self, data: bytes) -> list[bytes]:
         """Send a message and then OPTIONS: what came before the 200 to that OPTIONS."""
-        call_id = _header(data, b"call-id") or _header(data, b"i")
+        first = data.lstrip(b"\r\n").partition(b"\r\n\r\n")[0]
+        call_id = _header(first, b"call-id") or _header(first, b"i")
         self.socket.sendto(data, self.gateway)
         self.number += 1
         probe = f"probe-{self.number}".encode()
@@ -78,7 +79,7 @@ class Peer:
                 assert time.monotonic() - began < 0.5 * (1 + _load()), "OPTIONS waited"
                 return found
             # A call that an earlier case began may still repeat its 200.
-            if call_id is None or _header(answer, b"call-id") in (call_id, None):
+            if _header(answer, b"call-id") in (call_id, None):
                 found.append(answer)
 
     def _options(self) -> bytes:
@@ -240,7 +241,7 @@ def test_a_second_request_hidden_in_a_body_stays_a_body(stream_gateway: Gateway)
 def test_two_messages_of_the_torture_case_are_two_on_a_stream(stream_gateway: Gateway) -> None:
     with Stream(stream_gateway.tcp) as stream:
         # The same case is sent below: a branch of its own keeps it from being that one's repetition.
-        data = BY_NAME["dblreq"].data.replace(b"z9hG4bK", b"z9hG4bK-two-")
+        data = BY_NAME["dblreq"].data.replace(b"z9hG4bK", b"z9hG4bK-two-").replace(b"Call-ID: ", b"Call-ID: two-")
         stream.socket.sendall(data + stream.options(1))
         answers = statuses(stream.until(b"probe-1"))
         assert 405 in answers, "the REGISTER"

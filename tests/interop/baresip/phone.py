@@ -1,0 +1,183 @@
+"""baresip as a phone: its own process and configuration, sound from and into WAV files, commands over its TCP door."""
+
+import array
+import json
+import math
+import re
+import shutil
+import socket
+import subprocess
+import wave
+from pathlib import Path
+from typing import Self
+
+from tests.support.gateway import wait_until
+
+RATE = 8000
+APT = "sudo apt-get install baresip-core"
+_MODULES = Path("/usr/lib/baresip/modules")
+
+_CONFIG = """\
+sip_listen {host}:{port}
+audio_player aufile,{directory}/played.wav
+audio_source aufile,{directory}/said.wav
+audio_alert aufile,/dev/null
+audio_channels 1
+module_path {modules}
+module g711.so
+module aufile.so
+module account.so
+module menu.so
+module ctrl_tcp.so
+module sndfile.so
+ctrl_tcp_listen 127.0.0.1:{control}
+snd_path {directory}/recorded
+call_local_timeout 30
+"""
+
+# `regint=0`: no registration; `outbound` is none, the gateway is dialled by its address.
+_ACCOUNT = "<sip:phone@{host}:{port};transport={transport}>;regint=0;audio_codecs={codec}/8000/1\n"
+
+
+class Baresip:
+    """A phone at `host`. What it said and heard is in the two WAV files that it records of each call."""
+
+    def __init__(
+        self, directory: Path, sound: list[int], *, transport: str = "udp", codec: str = "PCMU", host: str = "127.0.0.1"
+    ) -> None:
+        assert shutil.which("baresip"), f"baresip is missing: {APT}"
+        self.directory = directory
+        self.transport = transport
+        (directory / "recorded").mkdir(parents=True)
+        write_wav(directory / "said.wav", sound)
+        self.port, control = free_port(host), free_port("127.0.0.1")
+        fields = {"host": host, "port": self.port, "transport": transport, "codec": codec, "control": control}
+        (directory / "config").write_text(_CONFIG.format(directory=directory, modules=_MODULES, **fields))
+        (directory / "accounts").write_text(_ACCOUNT.format(**fields))
+        (directory / "contacts").write_text("")
+        self._log = (directory / "baresip.log").open("wb")
+        self._process = subprocess.Popen(
+            ["baresip", "-f", str(directory)], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+        )
+        self._control: socket.socket | None = None
+        self._buffer = b""
+        self.events: list[dict[str, object]] = []
+
+        def connected() -> bool:
+            try:
+                self._control = socket.create_connection(("127.0.0.1", control), timeout=5)
+            except ConnectionRefusedError:
+                assert self._process.poll() is None, self.said()
+                return False
+            return True
+
+        wait_until(connected, 10, lambda: f"baresip does not start: {self.said()}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._control is not None:
+            self._control.close()
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    def said(self) -> str:
+        """What it printed."""
+        text = (self.directory / "baresip.log").read_text(errors="replace")
+        # Without its meter, which it writes over itself ten times a second.
+        return re.sub(r"[^\r\n]*audio=\d+/\d+ \(bit/s\)\s*", "", text)
+
+    def dial(self, user: str, gateway: tuple[str, int]) -> str:
+        """Call a user of the gateway and wait for the answer; its Call-ID."""
+        suffix = ";transport=tcp" if self.transport == "tcp" else ""
+        self.command("dial", f"sip:{user}@{gateway[0]}:{gateway[1]}{suffix}")
+        event = self.wait_for("CALL_ESTABLISHED")
+        return str(event["id"])
+
+    def command(self, name: str, parameters: str = "") -> None:
+        """Give it a command of its menu."""
+        assert self._control is not None, "started"
+        message = json.dumps({"command": name, "params": parameters})
+        self._control.sendall(f"{len(message)}:{message},".encode())
+
+    def wait_for(self, kind: str, within: float = 10.0) -> dict[str, object]:
+        """The next event of this type (`CALL_ESTABLISHED`, `CALL_CLOSED`, …)."""
+
+        def found() -> dict[str, object] | None:
+            self._read()
+            for number, event in enumerate(self.events):
+                if event.get("type") == kind:
+                    return self.events.pop(number)
+            return None
+
+        event = wait_until(found, within, lambda: f"no {kind}: {self.events}\n{self.said()}")
+        assert event is not None, "waited for"
+        return event
+
+    def heard(self) -> list[int]:
+        """What it has heard, as PCM16 at 8 kHz: complete once the call is over."""
+        return self._recorded("dec")
+
+    def _recorded(self, way: str) -> list[int]:
+        files = sorted((self.directory / "recorded").glob(f"*-{way}.wav"))
+        assert files, f"baresip recorded nothing: {self.said()}"
+        return read_wav(files[-1])
+
+    def _read(self) -> None:
+        assert self._control is not None, "started"
+        self._control.settimeout(0.02)
+        try:
+            data = self._control.recv(65536)
+            assert data, f"baresip ended: {self.said()}"
+            self._buffer += data
+        except TimeoutError:
+            pass
+        while match := re.match(rb"(\d+):", self._buffer):
+            end = match.end() + int(match[1])
+            if len(self._buffer) <= end:
+                break
+            told = json.loads(self._buffer[match.end() : end])
+            self._buffer = self._buffer[end + 1 :]
+            if told.get("event"):
+                self.events.append(told)
+
+
+def free_port(host: str) -> int:
+    """A port that is free for UDP and TCP, and the next one too (baresip takes it for TLS)."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+            udp.bind((host, 0))
+            try:
+                tcp.bind((host, udp.getsockname()[1]))
+            except OSError:
+                continue
+            port: int = udp.getsockname()[1]
+            return port
+
+
+def tone(hz: float, seconds: float, amplitude: float = 9000.0) -> list[int]:
+    """A sine as PCM16 at 8 kHz."""
+    return [round(amplitude * math.sin(2 * math.pi * hz * n / RATE)) for n in range(round(seconds * RATE))]
+
+
+def write_wav(path: Path, samples: list[int]) -> None:
+    """PCM16 mono at 8 kHz."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(array.array("h", samples).tobytes())
+
+
+def read_wav(path: Path) -> list[int]:
+    """The samples of a WAV at 8 kHz; also of one whose writer never filled in its length."""
+    data = path.read_bytes()
+    start = data.find(b"data") + 8
+    sound = data[start:]
+    return array.array("h", sound[: len(sound) // 2 * 2]).tolist()
