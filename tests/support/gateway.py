@@ -270,13 +270,17 @@ def ports(count: int) -> int:
     global _next_port
     worker = int((os.environ.get("PYTEST_XDIST_WORKER") or "gw0").removeprefix("gw"))
     begin = _PORTS.start + worker % (len(_PORTS) // _PORTS_PER_WORKER) * _PORTS_PER_WORKER
-    for _ in range(_PORTS_PER_WORKER // count):
-        if _next_port + count > _PORTS_PER_WORKER:
-            _next_port = 0
-        first = begin + _next_port
-        _next_port += count + count % 2
-        if all(_is_free(port) for port in range(first, first + count)):
+    first, tried = begin + _next_port, 0
+    while tried < 2 * _PORTS_PER_WORKER:
+        if first + count > begin + _PORTS_PER_WORKER:
+            tried += begin + _PORTS_PER_WORKER - first
+            first = begin
+        taken = next((port for port in range(first, first + count) if not _is_free(port)), None)
+        if taken is None:
+            _next_port = first + count + count % 2 - begin
             return first
+        tried += taken + 1 - first
+        first = taken + 1 + (taken + 1) % 2
     raise AssertionError(f"no {count} free ports from {begin} on")
 
 

@@ -60,7 +60,7 @@ class Scenario:
         self.talks_over = talks_over
         self.to = to
         self._via = via or "SIP/2.0/[transport] [local_ip]:[local_port]"
-        self._contact = contact or "<sip:sipp@[local_ip]:[local_port];transport=[transport]>"
+        self.contact = contact or "<sip:sipp@[local_ip]:[local_port];transport=[transport]>"
         self._steps: list[str] = []
         self._variables = 0
         self._tail = ""
@@ -104,7 +104,7 @@ class Scenario:
             f"To: <sip:{self.to}@[remote_ip]:[remote_port]>{to_tag if within else ''}",
             "Call-ID: [call_id]",
             f"CSeq: {cseq} {method}",
-            *((f"Contact: {self._contact}",) if method in ("INVITE", "SUBSCRIBE", "REGISTER") else ()),
+            *((f"Contact: {self.contact}",) if method in ("INVITE", "SUBSCRIBE", "REGISTER") else ()),
             *headers,
             *((f"Content-Type: {kind}",) if body else ()),
             "Content-Length: [len]",

@@ -1,5 +1,6 @@
 """sipsak and sipvicious: whoever may call us is told what we speak, everybody else learns nothing."""
 
+import re
 import shutil
 import socket
 import subprocess
@@ -107,6 +108,5 @@ def test_scanners_of_sipvicious_learn_nothing(gateway: Gateway, tmp_path: Path) 
     assert "found nothing" in said.lower(), said
     assert "offhook" not in said.lower(), said
     _, said = run("svwar", "sipvicious", *own, "-e", "100-120", "-p", str(port), "-m", "INVITE", host, within=60)
-    assert "reqauth" not in said and "noauth" not in said, said
-    refused = "offhook_refused_requests_total"
-    wait_until(lambda: STRANGER in gateway.said(), 5, f"{refused}: the stranger is not written down")
+    assert not re.search("reqauth|noauth", said), said
+    wait_until(lambda: STRANGER in gateway.said(), 5, "the stranger is not written down")

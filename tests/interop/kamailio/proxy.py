@@ -1,0 +1,139 @@
+"""Kamailio in front of the gateway: a stateful proxy that stays in the way of every call by Record-Route."""
+
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Self
+
+from tests.support.gateway import wait_until
+
+APT = "sudo apt-get install kamailio"
+HOST = "127.0.0.21"
+_MODULES = "/usr/lib/x86_64-linux-gnu/kamailio/modules/"
+
+# Requests out of a dialog go to the gateway; within one they follow their Route.
+_CONFIG = """\
+debug=2
+log_stderror=yes
+fork=yes
+children=1
+tcp_children=1
+disable_tcp=no
+tcp_source_ipv4={host}
+auto_aliases=no
+server_signature=no
+listen=udp:{host}:{port}
+listen=tcp:{host}:{port}
+mpath="{modules}"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "maxfwd.so"
+loadmodule "siputils.so"
+loadmodule "textops.so"
+loadmodule "xlog.so"
+modparam("rr", "enable_full_lr", 1)
+
+request_route {{
+    if (!mf_process_maxfwd_header("10")) {{
+        sl_send_reply("483", "Too Many Hops");
+        exit;
+    }}
+    if (has_totag()) {{
+        if (loose_route()) {{
+            xlog("L_NOTICE", "within: $rm from $si by $proto to $du\\n");
+            t_relay();
+            exit;
+        }}
+        if (is_method("ACK")) {{
+            if (t_check_trans()) {{
+                t_relay();
+            }}
+            exit;
+        }}
+        sl_send_reply("404", "No Route header");
+        exit;
+    }}
+    if (is_method("CANCEL")) {{
+        if (t_check_trans()) {{
+            t_relay();
+        }}
+        exit;
+    }}
+    record_route();
+    $du = "sip:{gateway[0]}:{gateway[1]};transport={transport}";
+    t_relay();
+}}
+"""
+
+
+class Kamailio:
+    """A Kamailio at `HOST`, UDP and TCP, whose way to the gateway is `transport`."""
+
+    def __init__(self, directory: Path, gateway: tuple[str, int], transport: str) -> None:
+        assert shutil.which("kamailio"), f"kamailio is missing: {APT}"
+        modules = Path(_MODULES)
+        if not modules.exists():
+            modules = next(Path("/usr/lib").glob("*/kamailio/modules"), modules)
+        directory.mkdir(parents=True)
+        self.address = (HOST, _free_port())
+        config = directory / "kamailio.cfg"
+        config.write_text(
+            _CONFIG.format(host=HOST, port=self.address[1], modules=f"{modules}/", gateway=gateway, transport=transport)
+        )
+        self._log = directory / "kamailio.log"
+        command = ["kamailio", "-DD", "-E", "-f", str(config), "-Y", str(directory), "-m", "16", "-M", "4"]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory, start_new_session=True
+            )
+
+        def up() -> bool:
+            assert self._process.poll() is None, self.said()
+            try:
+                socket.create_connection(self.address, timeout=1).close()
+            except OSError:
+                return False
+            return True
+
+        try:
+            wait_until(up, 10, lambda: f"kamailio does not start: {self.said()}")
+        except BaseException:
+            self._stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def said(self) -> str:
+        """Its log."""
+        return self._log.read_text(errors="replace")
+
+    def relayed(self, method: str) -> list[str]:
+        """Where requests of this method within a dialog were sent on to, one line each."""
+        return [line for line in self.said().splitlines() if f"within: {method} " in line]
+
+    def _stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _free_port() -> int:
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+            udp.bind((HOST, 0))
+            try:
+                tcp.bind((HOST, udp.getsockname()[1]))
+            except OSError:
+                continue
+            port: int = udp.getsockname()[1]
+            return port
