@@ -738,6 +738,15 @@ struct WireGlue<'a> {
 }
 
 impl WireGlue<'_> {
+    /// Whether the agent has asked to hang up. What it sends after that is not waited for: an agent that says back what
+    /// it hears would never come to its end.
+    fn has_hung_up(&self) -> bool {
+        match &self.leg {
+            Some(leg) => leg.side.hang_up,
+            None => self.early.hang_up,
+        }
+    }
+
     fn tell(&mut self, what: What) {
         self.out.tell(self.now, Subject::Wire(self.id), what);
     }
@@ -758,6 +767,9 @@ impl WireSink for WireGlue<'_> {
         if !*self.told_audio {
             *self.told_audio = true;
             self.tell(What::FirstAudioReceived);
+        }
+        if self.has_hung_up() {
+            return;
         }
         match &mut self.leg {
             Some(leg) => leg.push_agent_audio(self.now, self.receive, audio, &mut self.out.scratch),
@@ -785,6 +797,9 @@ impl WireSink for WireGlue<'_> {
     }
 
     fn mark(&mut self, name: &str) {
+        if self.has_hung_up() {
+            return;
+        }
         let kept = match &mut self.leg {
             Some(leg) => leg.push_agent_mark(self.id, name),
             None if self.early.items.len() < EARLY_ITEMS => {
@@ -830,6 +845,9 @@ impl WireSink for WireGlue<'_> {
     }
 
     fn dtmf(&mut self, digits: &str) {
+        if self.has_hung_up() {
+            return;
+        }
         match &mut self.leg {
             Some(leg) => {
                 leg.leg.send_dtmf(digits);

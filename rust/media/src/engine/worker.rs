@@ -648,6 +648,7 @@ impl Worker {
             return self.remove_wire(index);
         }
         wire.lingers_until = Some(now + LINGER);
+        self.shared.counters.wires.fetch_sub(1, Relaxed);
         let leg = wire.leg.take();
         if let Some(leg) = leg.and_then(|leg| self.legs.get_mut(leg)) {
             leg.wire = None;
@@ -711,7 +712,9 @@ impl Worker {
         if let Some(leg) = wire.leg.and_then(|leg| self.legs.get_mut(leg)) {
             leg.wire = None;
         }
-        self.shared.counters.wires.fetch_sub(1, Relaxed);
+        if wire.lingers_until.is_none() {
+            self.shared.counters.wires.fetch_sub(1, Relaxed);
+        }
         wire.leg
     }
 
