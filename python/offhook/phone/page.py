@@ -206,7 +206,8 @@ def _sound(finding: Finding, width: int) -> Iterable[Text]:
 def _facts(finding: Finding, width: int, recorded: str) -> Iterable[Text]:
     facts = []
     if finding.sip_call_id:
-        way = f"{finding.local_signalling} → {finding.remote_signalling} by {finding.transport.upper()}"
+        ours = f"{finding.local_signalling} → " if finding.local_signalling else "to "
+        way = f"{ours}{finding.remote_signalling} by {finding.transport.upper()}"
         facts.append(("SIP", f"{way}, Call-ID {finding.sip_call_id}"))
     if finding.audio is not None:
         where = _address(finding.audio.remote) if finding.audio.remote else "no address"

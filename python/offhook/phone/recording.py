@@ -23,14 +23,17 @@ class Recording:
         self.arrivals: list[tuple[int, float]] = []
         """Each frame of the far end: where it stands in `heard`, and when it came."""
         self._anchor: tuple[float, int] | None = None
+        self._slipped = False
 
     def add_sent(self, samples: Samples, at: float) -> None:
         """Sound of ours whose last frame left at `at`."""
         start = self._index(at) - len(samples) + FRAME_SAMPLES
-        # Pieces of one flow join without a click: their packets leave every 20 ms, the time of each is only read.
-        if abs(start - len(self.sent)) < FRAME_SAMPLES // 4:
-            start = len(self.sent)
-        self._put(self.sent, samples, start)
+        apart = abs(start - len(self.sent))
+        # Pieces of one flow join without a click, though a busy machine sends a packet late and catches up. Only when
+        # the next piece is as late was there really something in between.
+        joins = bool(self.sent) and (apart < FRAME_SAMPLES * 3 // 4 or (apart < len(samples) and not self._slipped))
+        self._slipped = joins and apart >= FRAME_SAMPLES * 3 // 4
+        self._put(self.sent, samples, len(self.sent) if joins else start)
 
     def add_heard(self, samples: Samples, at: float, position: int) -> None:
         """Sound of the far end that came at `at`; `position` counts its samples, so jitter does not move it."""

@@ -70,6 +70,17 @@ def test_sent_sound_joins_and_heard_sound_keeps_its_place() -> None:
     assert len(left) == len(right)
 
 
+def test_a_late_packet_leaves_no_hole_and_a_pause_does() -> None:
+    recording, chunk = Recording(0.0), array("h", [7] * 800)
+    for at in (0.08, 0.18, 0.32, 0.38):
+        recording.add_sent(chunk, at)
+    assert recording.sent == chunk * 4
+    for at in (0.54, 0.64, 0.74):
+        recording.add_sent(chunk, at)
+    assert len(recording.sent) == pytest.approx(0.76 * RATE, abs=1)
+    assert recording.sent.count(7) == 7 * 800
+
+
 def test_a_slow_first_packet_is_taken_out_of_the_delay() -> None:
     recording, sent = Recording(0.0), speech(4)
     for number in range(len(sent) // 800):
