@@ -72,6 +72,8 @@ class Item:
 class Outcome:
     """What came of an item."""
 
+    title: str
+    """What was proven, with the counts asked for then."""
     result: str
     """`passed`, `failed` or `not run`."""
     count: str
@@ -202,7 +204,7 @@ def run(item: Item, tell: Callable[[str], None]) -> Outcome:
     """Run an item to its end or the end of its time; its output goes to a file of its own."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     if item.missing:
-        return Outcome("not run", item.missing, 0.0, at)
+        return Outcome(item.title, "not run", item.missing, 0.0, at)
     if item.name == "soak":
         shutil.rmtree(KEPT / "soak", ignore_errors=True)
     path = KEPT / f"{item.name}.log"
@@ -223,9 +225,9 @@ def run(item: Item, tell: Callable[[str], None]) -> Outcome:
     count = item.count(said)
     seconds = round(time.monotonic() - begin, 1)
     if not problem:
-        return Outcome("passed", count, seconds, at)
+        return Outcome(item.title, "passed", count, seconds, at)
     words = ", ".join(word for word in (count, problem) if word)
-    return Outcome("failed", words, seconds, at, said.splitlines()[-SHOWN_LINES:])
+    return Outcome(item.title, "failed", words, seconds, at, said.splitlines()[-SHOWN_LINES:])
 
 
 def execute(
@@ -303,7 +305,7 @@ def page(machine: Machine, listed: list[Item], outcomes: dict[str, Outcome]) -> 
         result = "**failed**" if outcome.result == "failed" else outcome.result
         took = f"{outcome.seconds / 60:.1f} min" if outcome.seconds else ""
         at = outcome.at[:16].replace("T", " ")
-        lines.append(f"| `{item.name}` | {item.title} | {result} | {outcome.count} | {took} | {at} |")
+        lines.append(f"| `{item.name}` | {outcome.title} | {result} | {outcome.count} | {took} | {at} |")
     for item in listed:
         outcome = outcomes.get(item.name)
         if outcome is not None and outcome.end:
