@@ -57,7 +57,16 @@ def audio(record: CallRecord) -> list[AudioLine]:
     """The counters of both ways in plain words; empty if there was no audio to speak of."""
     if not record.media:
         return []
-    return [*_from_caller(record.media, record.was_answered), *_to_caller(record.media, record.was_answered)]
+    lines = [*_from_caller(record.media, record.was_answered), *_to_caller(record.media, record.was_answered)]
+    underruns = _number(record.media, "playout_underruns")
+    if underruns and (record.destination or "").startswith("echo:"):
+        # There is no agent: what comes late into an echo came late from the caller.
+        lines.append(AudioLine("", f"the echo waited for the caller’s packets {_count(underruns, 'time')}"))
+    elif underruns:
+        hint = "The agent’s audio comes in fits and starts: its speech is made slower than it is spoken."
+        times = f"the agent’s speech ran dry in mid-sentence {_count(underruns, 'time')}"
+        lines.append(AudioLine("", times, warning=True, hint=hint))
+    return lines
 
 
 def agent_audio(record: CallRecord) -> list[AudioLine]:
@@ -150,11 +159,6 @@ def _to_caller(media: Counters, answered: bool) -> Iterator[AudioLine]:
         if _number(media, "round_trip_us"):
             text += f", round trip {_number(media, 'round_trip_us') / 1000:.0f} ms"
         yield AudioLine("", text, warning=share >= 1)
-    underruns = _number(media, "playout_underruns")
-    if underruns:
-        hint = "The agent’s audio comes in fits and starts: its speech is made slower than it is spoken."
-        times = f"the agent’s speech ran dry in mid-sentence {_count(underruns, 'time')}"
-        yield AudioLine("", times, warning=True, hint=hint)
 
 
 def _number(counters: Counters, name: str) -> int:

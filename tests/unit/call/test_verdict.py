@@ -77,6 +77,12 @@ def test_what_is_worth_a_look_is_marked(counters: dict[str, int], text: str) -> 
     assert any(text in line for line in marked)
 
 
+def test_an_echo_that_had_to_wait_blames_no_agent() -> None:
+    lines = audio(call(destination="echo:welcome", media={**GOOD, "playout_underruns": 1}))
+    assert lines[-1].text == "the echo waited for the caller’s packets 1 time"
+    assert not any(line.warning for line in lines)
+
+
 def test_a_call_that_ended_well_and_went_badly() -> None:
     judged = verdict(call(end_at=2, end_reason="caller_hung_up", media={**GOOD, "received_packets": 0}))
     assert judged.good
