@@ -16,9 +16,9 @@ import structlog
 from offhook._media import EngineConfig, EngineStats
 from offhook.api.health import Readiness, http_app
 from offhook.api.server import HttpServer
-from offhook.call.call import CallServices, Perform
 from offhook.call.end_reason import EndReason
 from offhook.call.screen import ScreenRules, TrunkScreen
+from offhook.call.services import CallServices, Perform
 from offhook.call.switchboard import Records, Rules, Switchboard
 from offhook.config.routing import build_routing, inbound_password
 from offhook.config.schema import AgentConfig, Config

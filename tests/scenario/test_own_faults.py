@@ -7,8 +7,8 @@ from tests.support.clock import in_virtual_time
 from tests.support.world import OFFHOOK, TWILIO, World, sdp
 
 from offhook._media import MediaError
-from offhook.call.call import HangUp
 from offhook.call.end_reason import EndReason
+from offhook.call.event import HangUp
 from offhook.destination.conversation import OffhookConversation
 from offhook.destination.wire import WireDestination
 from offhook.route.table import RouteTable
@@ -152,7 +152,7 @@ async def test_more_events_than_a_call_can_take_end_it() -> None:
             world.leg.press("1")
         # The plane hands out events in turns; a call that is not scheduled in between would overflow.
         call = next(call for call in world.switchboard._calls.values() if call.leg.rtp.native is world.leg)
-        from offhook.call.call import FromLeg
+        from offhook.call.event import FromLeg
 
         for _ in range(1500):
             call.post(FromLeg(world.engine._events[0]))  # type: ignore[arg-type]

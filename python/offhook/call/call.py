@@ -6,16 +6,17 @@ taken one by one, so nothing in here races. An exception in here ends this call 
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, TypeVar, assert_never
+from collections.abc import Iterator
+from typing import TypeVar, assert_never
 
 import structlog
 
 from offhook._media import MediaError, MediaEvent
 from offhook.call.dtmf import digits_of_info
 from offhook.call.end_reason import EndReason
+from offhook.call.event import CallEvent, Fault, FromDestination, FromLeg, HangUp, Prepared, Timer, TimeUp
 from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg
+from offhook.call.services import CallServices
 from offhook.call.state import TRANSITIONS, CallInput, CallState
 from offhook.destination.base import (
     AgentAudio,
@@ -26,11 +27,9 @@ from offhook.destination.base import (
     CallerAudio,
     Destination,
     DestinationEvent,
-    DestinationListener,
 )
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.errors import DestinationError
-from offhook.media.plane import MediaPlane
 from offhook.observe.printable import printable
 from offhook.report.setup import SetUp
 from offhook.report.timeline import Timeline
@@ -57,84 +56,6 @@ _ACK_LIMIT = 0.5
 _BUSY_RETRY_AFTER = 5
 # Of what a peer says in its own words; it goes into the record and onto terminals.
 _LONGEST_DETAIL = 300
-
-Timer: TypeAlias = Literal["ring_timeout", "max_duration", "drain_limit", "far_end_buffer"]
-
-
-class Perform(Protocol):
-    """Runs one input of the SIP machines now and sends what comes of it."""
-
-    def __call__(self, action: Callable[[float], T]) -> T: ...
-
-
-class MakeDestination(Protocol):
-    """Makes the destination of a URI for one call; `ready_within` seconds is the time that it has."""
-
-    def __call__(self, uri: DestinationUri, listener: DestinationListener, *, ready_within: float) -> Destination: ...
-
-
-@dataclass(frozen=True, slots=True)
-class CallServices:
-    """What a call needs of the gateway.
-
-    `media_address` says which of our addresses this peer's RTP should go to; `now` is monotonic seconds.
-    """
-
-    perform: Perform
-    media: MediaPlane
-    make_destination: MakeDestination
-    media_address: Callable[[Source], str]
-    now: Callable[[], float]
-    answered: Callable[["Call"], None]
-    ended: Callable[["Call"], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """The destination is ready (`error` is None) or has failed."""
-
-    destination: Destination
-    error: DestinationError | None
-
-
-@dataclass(frozen=True, slots=True)
-class TimeUp:
-    """A timer of the call ran out."""
-
-    timer: Timer
-
-
-@dataclass(frozen=True, slots=True)
-class HangUp:
-    """The gateway wants the call to end."""
-
-    reason: EndReason
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class FromLeg:
-    """An event of the caller's RTP leg."""
-
-    event: MediaEvent
-
-
-@dataclass(frozen=True, slots=True)
-class FromDestination:
-    """An event of a destination, which may be one that the call has given up meanwhile."""
-
-    destination: Destination
-    event: DestinationEvent
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A bug of ours on the way of an event to this call."""
-
-    error: Exception
-
-
-CallEvent = sip.SessionEvent | FromLeg | Prepared | TimeUp | HangUp | FromDestination | Fault
 
 
 class Call:

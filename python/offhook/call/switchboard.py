@@ -8,8 +8,10 @@ from typing import Protocol
 import structlog
 
 from offhook.call.account import record_of
-from offhook.call.call import Call, CallServices, HangUp
+from offhook.call.call import Call
 from offhook.call.end_reason import EndReason
+from offhook.call.event import HangUp
+from offhook.call.services import CallServices
 from offhook.call.trace import Direction, SipTrace, host_port
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.errors import RemoteProtocolError

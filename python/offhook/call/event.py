@@ -1,0 +1,61 @@
+"""What is posted to a call's inbox."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from offhook._media import MediaEvent
+from offhook.call.end_reason import EndReason
+from offhook.destination.base import Destination, DestinationEvent
+from offhook.errors import DestinationError
+from offhook.sip import events as sip
+
+Timer: TypeAlias = Literal["ring_timeout", "max_duration", "drain_limit", "far_end_buffer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The destination is ready (`error` is None) or has failed."""
+
+    destination: Destination
+    error: DestinationError | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimeUp:
+    """A timer of the call ran out."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """The gateway wants the call to end."""
+
+    reason: EndReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class FromLeg:
+    """An event of the caller's RTP leg."""
+
+    event: MediaEvent
+
+
+@dataclass(frozen=True, slots=True)
+class FromDestination:
+    """An event of a destination, which may be one that the call has given up meanwhile."""
+
+    destination: Destination
+    event: DestinationEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A bug of ours on the way of an event to this call."""
+
+    error: Exception
+
+
+CallEvent = sip.SessionEvent | FromLeg | Prepared | TimeUp | HangUp | FromDestination | Fault
+"""To be matched whole."""

@@ -1,0 +1,43 @@
+"""What a call needs of the gateway around it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from offhook.destination.base import Destination, DestinationListener
+from offhook.media.plane import MediaPlane
+from offhook.route.destination_uri import DestinationUri
+from offhook.sip.effects import Source
+
+if TYPE_CHECKING:
+    from offhook.call.call import Call
+
+T = TypeVar("T")
+
+
+class Perform(Protocol):
+    """Runs one input of the SIP machines now and sends what comes of it."""
+
+    def __call__(self, action: Callable[[float], T]) -> T: ...
+
+
+class MakeDestination(Protocol):
+    """Makes the destination of a URI for one call; `ready_within` seconds is the time that it has."""
+
+    def __call__(self, uri: DestinationUri, listener: DestinationListener, *, ready_within: float) -> Destination: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallServices:
+    """What a call needs of the gateway.
+
+    `media_address` says which of our addresses this peer's RTP should go to; `now` is monotonic seconds.
+    """
+
+    perform: Perform
+    media: MediaPlane
+    make_destination: MakeDestination
+    media_address: Callable[[Source], str]
+    now: Callable[[], float]
+    answered: Callable[["Call"], None]
+    ended: Callable[["Call"], None]
