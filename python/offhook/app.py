@@ -29,7 +29,7 @@ from offhook.media.plane import MediaPlane
 from offhook.observe.loop_lag import LoopLag
 from offhook.observe.metrics import Metrics
 from offhook.report.refusals import RefusalLog
-from offhook.route.limits import Admission
+from offhook.route.limits import MAX_LOOP_LAG, Admission
 from offhook.route.trunk import Stranger, TrunkTable, parse_source
 from offhook.sip.digest import Challenger
 from offhook.sip.effects import Source
@@ -298,6 +298,8 @@ class Gateway:
             return Readiness(False, "draining", detail)
         if self._signalling.admission.calls >= self.call_capacity:
             return Readiness(False, "full", detail)
+        if self._lag.worst > MAX_LOOP_LAG:
+            return Readiness(False, "late", detail)
         return Readiness(True, "", detail)
 
     def _wall(self, at: float) -> int:

@@ -17,6 +17,7 @@ from offhook.config.schema import Config
 from offhook.errors import TransportError
 from offhook.media.plane import MediaPlane
 from offhook.observe.metrics import Metrics
+from offhook.route.limits import MAX_LOOP_LAG
 from offhook.sip.effects import Source
 
 pytestmark = pytest.mark.unit
@@ -83,6 +84,14 @@ async def test_it_opens_says_that_it_is_ready_drains_and_closes(tmp_path: Path) 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", port))
     sqlite3.connect(tmp_path / "data" / "offhook.db").close()
+
+
+async def test_it_is_not_ready_while_calls_are_refused_because_the_loop_is_late(tmp_path: Path) -> None:
+    async with Gateway(local(tmp_path)) as gateway:
+        gateway._lag.worst = 10 * MAX_LOOP_LAG
+        answer = await ask(gateway.http_address, "/health/ready")
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert b'"late"' in answer
 
 
 async def test_a_taken_sip_port_is_one_plain_line_and_nothing_stays_open(tmp_path: Path) -> None:
