@@ -2,7 +2,7 @@
 
 import pytest
 from tests.support.clock import in_virtual_time
-from tests.support.world import CALLER, GATEWAY, OFFHOOK, TWILIO, World, notes, sdp
+from tests.support.world import CALLER, ECHO, GATEWAY, OFFHOOK, TWILIO, World, notes, sdp
 
 from offhook.sip.digest import Credentials
 
@@ -54,6 +54,43 @@ async def test_a_reinvite_may_change_codec_and_address() -> None:
         call.hang_up()
         await world.pass_time(1)
         assert world.records[0].codec == "PCMA"
+
+
+@in_virtual_time
+async def test_an_offer_within_a_multipart_is_answered_in_the_invite_and_later() -> None:
+    async with World(ECHO) as world:
+        kind, body = "multipart/mixed;boundary=part", _with_isup(sdp(codecs=["8 PCMA/8000"]))
+        world.caller.send(
+            f"INVITE sip:+14155550100@{GATEWAY} SIP/2.0",
+            f"Via: SIP/2.0/UDP {CALLER}:5060;branch=z9hG4bKparts",
+            f"From: <sip:+14155550199@{CALLER}>;tag=parts",
+            f"To: <sip:+14155550100@{GATEWAY}>",
+            f"Contact: <sip:caller@{CALLER}>",
+            "Call-ID: parts",
+            "CSeq: 1 INVITE",
+            "Max-Forwards: 70",
+            f"Content-Type: {kind}",
+            body=body,
+        )
+        await world.pass_time(0.1)
+        assert world.leg.remote.codec == "PCMA"
+        # Nobody acknowledges a call that is no session of the caller's.
+        await world.pass_time(40)
+        assert [record.end_reason for record in world.records] == ["no_ack"]
+
+        call = await world.place_answered()
+        dialog = call.session.dialog
+        assert dialog is not None
+        body = _with_isup(sdp(codecs=["8 PCMA/8000"], version=2))
+        again = dialog.request("INVITE", (("Content-Type", kind),), body)
+        world.caller.stack.perform(lambda now: call.session._send(dialog, again, now))
+        await world.pass_time(0.1)
+        assert world.leg.remote.codec == "PCMA"
+
+
+def _with_isup(offer: bytes) -> bytes:
+    isup = b"Content-Type: application/isup;version=itu-t92+\r\n\r\n\x01\x00\x49"
+    return b"--part\r\nContent-Type: application/sdp\r\n\r\n" + offer + b"\r\n--part\r\n" + isup + b"\r\n--part--\r\n"
 
 
 @pytest.mark.rfc(3261, "14.2")

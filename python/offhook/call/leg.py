@@ -91,17 +91,18 @@ class CallerLeg:
     def take_offer(self, request: Request, now: float) -> EndReason | None:
         """Judge the offer of the INVITE and prepare the answer; the reason to refuse it, if there is one.
 
-        Without a body the 200 will carry our offer (RFC 3261 section 13.2.1).
+        It may be a part of a multipart, as gateways with ISUP send it. Without one the 200 will carry our offer
+        (RFC 3261 section 13.2.1).
         """
         assert self._local is not None, "open comes before take_offer"
-        if not request.body:
+        if request.sdp is None:
             self._answer_awaited = True
             self._description = negotiate.offer(self._local)
             self._timeline.add(
                 "sdp", now, note="the INVITE has no SDP: our 200 carries the offer, the ACK must answer it"
             )
             return None
-        return self._answer_offer(request.body, now)
+        return self._answer_offer(request.sdp, now)
 
     def ring(self, now: float) -> bool:
         """180 without SDP; False if the INVITE has its final response already."""
@@ -142,13 +143,13 @@ class CallerLeg:
     def reinvited(self, request: Request, now: float) -> None:
         """Answer a re-INVITE; on failure the media session stays as it was (RFC 3261 section 14.2)."""
         assert self._local is not None, "a re-INVITE comes within a session"
-        if not request.body:
+        if request.sdp is None:
             # RFC 3261 section 14.2: an offer that is no less than what is in use.
             self._description = negotiate.offer(self._local, previous=self._description)
             self._answer_awaited = True
             self.session.answer_reinvite(bytes(self._description), now=now)
             return
-        refusal = self._answer_offer(request.body, now)
+        refusal = self._answer_offer(request.sdp, now)
         if refusal is not None:
             self.session.reject_reinvite(refusal.sip_status or 488, now=now)
             return
