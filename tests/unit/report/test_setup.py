@@ -49,3 +49,13 @@ def test_an_answer_before_the_agent_is_ready_counts_the_wait_up_to_the_answer() 
     setup.reach("answered", 0.005)
     setup.reach("agent_ready", 3.0)
     assert setup.intervals()["own"] == pytest.approx(2.0)
+
+
+def test_a_packet_that_was_quicker_than_the_note_of_the_answer_counts_as_at_once() -> None:
+    setup = SetUp(0.0)
+    setup.reach("answered", 0.150)
+    setup.reach("agent_audio_sent", 0.148)
+    setup.reach("agent_audio_received", 0.050)
+    found = setup.intervals()
+    assert found["greeting"] == 0.0
+    assert "agent_audio" not in found, "a greeting that waited for the answer did not come after it"
