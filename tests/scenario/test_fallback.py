@@ -74,6 +74,8 @@ async def test_a_refused_call_goes_to_the_fallback_while_it_rings(fails: Callabl
         [record] = world.records
         assert (record.end_reason, record.destination) == ("caller_hung_up", "echo:")
         assert record.wire == {}, "there was no agent, so none was silent"
+        assert record.end_detail.startswith("twilio+ws://bot.example/media"), "a call that went well hides no failure"
+        assert record.end_detail.endswith("echo: took the call")
 
 
 @in_virtual_time

@@ -103,7 +103,7 @@ class Call:
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._fallbacks = list(route.fallback) if route is not None else []
         self._agent_ready = self._agent_spoke = self._begun = False
-        self._farewell = ""
+        self._farewell = self._replaced = ""
 
     def post(self, event: CallEvent) -> None:
         """Put an event into the inbox. If it is full, all that waits is given up and the call ends."""
@@ -416,6 +416,9 @@ class Call:
         if following is None:
             self._end(reason, detail)
             return
+        # The caller hardly notices; whoever runs the agent has to.
+        self._replaced = f"{failed} failed ({reason.slug}), {following.redacted} took the call"
+        _log.warning("agent.failed", call_id=self.id, reason=reason.slug, detail=detail, fallback=following.redacted)
         if self.state in (CallState.WAITING, CallState.ANSWERED):
             self._move(CallInput.REPLACE)
             # The one that follows must not be heard behind what the lost one had still to say.
@@ -453,7 +456,7 @@ class Call:
             return
         self._move(CallInput.END)
         self.ended_at = self._services.now()
-        self.reason, self.end_detail = reason, detail
+        self.reason, self.end_detail = reason, detail or self._replaced
         for timer in tuple(self._timers):
             self._disarm(timer)
         with self._on_its_own():
