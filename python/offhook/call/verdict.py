@@ -55,7 +55,7 @@ def verdict(record: CallRecord) -> Verdict:
 
 def audio(record: CallRecord) -> list[AudioLine]:
     """The counters of both ways in plain words; empty if there was no audio to speak of."""
-    if not record.media:
+    if not record.media or not _was_counted(record):
         return []
     lines = [*_from_caller(record.media, record.was_answered), *_to_caller(record.media, record.was_answered)]
     underruns = _number(record.media, "playout_underruns")
@@ -72,7 +72,7 @@ def audio(record: CallRecord) -> list[AudioLine]:
 def agent_audio(record: CallRecord) -> list[AudioLine]:
     """What went over the agent's connection, in plain words; empty if there was none."""
     wire = record.wire
-    if not wire:
+    if not wire or not _was_counted(record):
         return []
     heard, spoken = _number(wire, "sent_audio_us") / 1e6, _number(wire, "received_audio_us") / 1e6
     lost = _number(wire, "sent_dropped_us") / 1e6
@@ -99,6 +99,11 @@ def agent_audio(record: CallRecord) -> list[AudioLine]:
         text = f"{_count(garbage, 'message')} from the agent made no sense"
         lines.append(AudioLine("", text, warning=True, hint=hint))
     return lines
+
+
+def _was_counted(record: CallRecord) -> bool:
+    """Whether the counters are those of the whole call; until its end they stand as they were at the answer."""
+    return record.end_reason not in (None, EndReason.GATEWAY_CRASHED.slug)
 
 
 def _from_caller(media: Counters, answered: bool) -> Iterator[AudioLine]:

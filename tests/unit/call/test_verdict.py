@@ -18,7 +18,8 @@ GOOD = {
 
 
 def call(**values: Any) -> CallRecord:
-    return CallRecord.of({"call_id": CallId("a"), "setup_at": 0, "answer_at": 1, **values})
+    ended = {"answer_at": 1, "end_at": 2, "end_reason": "caller_hung_up"}
+    return CallRecord.of({"call_id": CallId("a"), "setup_at": 0, **ended, **values})
 
 
 @pytest.mark.parametrize("reason", EndReason, ids=lambda reason: reason.slug)
@@ -30,8 +31,8 @@ def test_every_ending_gets_a_verdict(reason: EndReason) -> None:
 
 
 def test_a_call_that_is_on_and_an_ending_of_a_later_version() -> None:
-    assert verdict(call()).text == "The call is on."
-    assert verdict(call(answer_at=None)).text == "The call is being set up."
+    assert verdict(call(end_reason=None)).text == "The call is on."
+    assert verdict(call(end_reason=None, answer_at=None)).text == "The call is being set up."
     assert verdict(call(end_at=2, end_reason="of_tomorrow")).text == "The call ended: of_tomorrow."
 
 
@@ -89,6 +90,13 @@ def test_a_call_that_ended_well_and_went_badly() -> None:
     assert judged.but.startswith("caller audio never arrived")
     assert "media.ports" in judged.hint
     assert verdict(call(end_at=2, end_reason="caller_hung_up", media=GOOD)).but == ""
+
+
+@pytest.mark.parametrize("reason", [None, "gateway_crashed"])
+def test_counters_of_the_answer_say_nothing_of_the_sound_since(reason: str | None) -> None:
+    record = call(end_reason=reason, media={"received_packets": 0, "sent_packets": 0}, wire={"sent_audio_us": 0})
+    assert audio(record) == []
+    assert agent_audio(record) == []
 
 
 def test_a_call_never_answered_has_no_audio_to_speak_of() -> None:
