@@ -38,8 +38,8 @@ $(VENV)/agents/.ready: tests/interop/agents.txt $(VENV)/.dev
 
 test: $(VENV)/.dev $(VENV)/agents/.ready ## every code path with small counts
 	tools/peers.sh
-	cargo test --release --workspace --quiet
-	cargo run --quiet --profile fuzz -p offhook-fuzz -- --seconds 3
+	cargo test --profile checked --workspace --quiet
+	cargo run --quiet --profile checked -p offhook-fuzz -- --seconds 3
 	$(BIN)/python fuzz/python_targets.py --seconds 20
 	$(BIN)/python -m pytest $(ARGS)
 
@@ -50,7 +50,7 @@ lint: $(VENV)/.dev ## format, types, layers, the boundary's stub
 	$(BIN)/lint-imports
 	$(BIN)/stubtest offhook._media --mypy-config-file pyproject.toml
 	cargo fmt --all --check
-	cargo clippy --release --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --profile checked --workspace --all-targets --quiet -- -D warnings
 
 fmt: $(VENV)/.dev ## format both languages
 	$(BIN)/ruff check --fix --exit-zero .

@@ -184,7 +184,7 @@ def items(options: argparse.Namespace) -> list[Item]:
         ),
         Item(
             "fuzz-rust", f"Readers and machines of the media core, {fuzz:g} min each, arithmetic checked",
-            [cargo, "run", "--quiet", "--profile", "fuzz", "-p", "offhook-fuzz", "--", "--seconds", str(fuzz * 60)],
+            [cargo, "run", "--quiet", "--profile", "checked", "-p", "offhook-fuzz", "--", "--seconds", str(fuzz * 60)],
             fuzz * RUST_TARGETS + 10, fuzz_count,
         ),
         Item(

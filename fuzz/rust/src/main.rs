@@ -1,4 +1,4 @@
-//! Seeded fuzzing of every reader and machine of the media core: `cargo run --profile fuzz -p offhook-fuzz -- --seconds 5`.
+//! Seeded fuzzing of every reader and machine of the media core: `cargo run --profile checked -p offhook-fuzz -- --seconds 5`.
 //!
 //! A case is made from one 64-bit number alone. A finding prints that number; `--target NAME --case NUMBER` runs it again.
 #![forbid(unsafe_code)]
