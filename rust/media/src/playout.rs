@@ -1,15 +1,21 @@
 //! Playout: what the agent said, leaving towards the caller on the leg's own clock.
 //!
 //! Audio waits in the line's codec (one byte a sample at 8 kHz). Every `ptime` one frame leaves, silence if there is
-//! nothing else, so that RTP never pauses. Three rules make it both prompt and smooth:
+//! nothing else, so that RTP never pauses. What the rules below trade against each other: the agent's first word should leave at once,
+//! packets should leave evenly, and an agent whose chunks come unevenly should not be heard to stutter.
 //!
-//! - **The first frame of a talkspurt leaves at once**, not at the next tick. It carries the marker bit, and its
-//!   timestamp is that of the moment from which the spurt is clocked (a true step, never less than one frame).
-//! - **The rest of the spurt is clocked a cushion later**, unless more than that waits already. The peer hears one early packet and then
-//!   an even stream; an agent whose chunks come unevenly has that much time. The cushion is learned: it grows by what was missing, and
-//!   shrinks slowly. Of a cushion above 20 ms the rest is waited for before the first frame.
-//! - **A frame that is not there yet is awaited for a moment** ([`ELASTIC`]) before silence is put in its place, if the agent has been
-//!   sending just now. Timestamps go on by one frame; the next marker makes up for the time.
+//! - **The first frame of a talkspurt leaves at once**, not at the next tick, and the clock goes on from there: the next frame
+//!   follows a packet time later. Timestamps never overlap, so a frame that leaves before its tick runs ahead of the clock by up to a
+//!   frame; the silence after the spurt leaves a little more slowly ([`REPAY`]) until that is paid back.
+//! - **A source known to come unevenly is held back** by its cushion first, while silence goes on leaving: no packet is late, and no
+//!   hole follows the first frame. How unevenly a source comes is measured from when its chunks arrive ([`Arrivals`]). What nobody has measured yet gets
+//!   [`PlayoutConfig::cushion`], a steady source nothing, and where more than the cushion waits already, nothing is held back either.
+//! - **A steady source gets its cushion in passing**: each frame leaves [`STRETCH`] later than even until there are [`MIN_CUSHION`].
+//! - **A frame that is not there yet is awaited for a moment** before silence is put in its place, if the agent has been
+//!   sending just now: [`ELASTIC`], and [`ELASTIC_UNKNOWN`] as long as nothing is known about the source. Timestamps go on by one frame;
+//!   the next marker makes up for the time. No two packets are further apart than a frame and that.
+//! - **Sound is never left out while somebody speaks.** Delay that came from a standstill (never sound that an agent sent ahead) is
+//!   won back from quiet frames, if all of a second more than [`TRIM_ABOVE`] waited beyond the cushion. A pause wins back all of it anyway.
 use crate::clock::{Time, duration_of, samples_in};
 use crate::codec::{Encoding, g711};
 use std::collections::VecDeque;
@@ -20,20 +26,28 @@ pub const LINE_RATE: u32 = 8_000;
 /// The longest frame that leaves: 60 ms.
 pub const MAX_FRAME: usize = 480;
 /// How long a tick in mid-speech waits for sound that is just coming.
-pub const ELASTIC: Duration = Duration::from_millis(15);
+pub const ELASTIC: Duration = Duration::from_millis(10);
+/// The same for a source of which nothing is known yet, and for one that never pauses.
+pub const ELASTIC_UNKNOWN: Duration = Duration::from_millis(18);
 /// How long less than a frame waits for the rest of it when nothing is being played.
 const FLUSH: Duration = Duration::from_millis(40);
 /// An agent that pushed within this time is still speaking.
 const LIVE: Duration = Duration::from_millis(250);
 /// Speech that resumes within this time after running dry was interrupted by us, not by the agent.
 const UNDERRUN: Duration = Duration::from_millis(200);
-const MIN_CUSHION: Duration = Duration::from_millis(5);
+/// A source whose chunks come within this time of even is steady: it is not held back. One that comes less evenly is held back by what is more.
+const STEADY: Duration = Duration::from_millis(5);
+/// What every source that sends no more than it must is given while it speaks.
+pub const MIN_CUSHION: Duration = Duration::from_millis(10);
+/// More unevenness than this is no jitter but pauses of the agent, or an agent that sends ahead.
 const MAX_CUSHION: Duration = Duration::from_millis(60);
-/// The first frame of a spurt leaves at most so much before the rest is clocked, or its peer would hear a hole.
-const MAX_LEAD: Duration = Duration::from_millis(20);
-/// Spare time that an agent always had is given back but for this.
-const SPARE_KEPT: Duration = Duration::from_millis(10);
-/// Pushes that a spurt needs before its spare time says anything about the agent.
+/// How much later than even a frame leaves while the cushion grows.
+pub const STRETCH: Duration = Duration::from_millis(1);
+/// How much later than even silence leaves while timestamps are ahead.
+pub const REPAY: Duration = Duration::from_millis(2);
+/// Timestamps are never ahead of the clock by more than this; a first frame waits rather.
+const MAX_AHEAD: Duration = Duration::from_millis(40);
+/// Pushes after which a source is known.
 const ENOUGH_PUSHES: u32 = 25;
 /// Most marks waiting; more is a fault of the agent.
 pub const MAX_MARKS: usize = 256;
@@ -55,7 +69,7 @@ pub struct PlayoutConfig {
     pub ptime_ms: u32,
     /// Most sound that may wait. What an agent sends beyond it is dropped, the newest first, and counted.
     pub capacity: Duration,
-    /// The cushion before anything has been learned.
+    /// How long a first frame is held back as long as nothing is known about the source.
     pub cushion: Duration,
 }
 
@@ -65,7 +79,7 @@ impl Default for PlayoutConfig {
             encoding: Encoding::Pcmu,
             ptime_ms: 20,
             capacity: Duration::from_secs(60),
-            cushion: Duration::from_millis(15),
+            cushion: Duration::from_millis(12),
         }
     }
 }
@@ -118,7 +132,7 @@ pub struct PlayoutCounts {
     pub dropped_bytes: u64,
     /// Times when it ran dry within speech.
     pub underruns: u64,
-    /// Frames dropped to bring back the delay of a live source.
+    /// Quiet frames left out to win back the delay that a standstill had left.
     pub trimmed_frames: u64,
     /// Most bytes that ever waited.
     pub peak_bytes: u64,
@@ -152,21 +166,99 @@ pub struct Playout {
     phase: Phase,
     /// When the last frame left by the leg's clock.
     nominal: Time,
-    /// Samples by which timestamps stay behind the clock.
-    lag: u64,
+    /// Samples by which timestamps stay behind the clock; below zero they are ahead.
+    lag: i64,
     last_push: Time,
     /// When the queue last came to hold a whole frame.
     ready_at: Time,
     dry_at: Option<Time>,
     sound_ends: Time,
-    cushion: Duration,
-    spare: Duration,
-    pushes: u32,
+    arrivals: Arrivals,
+    /// What the cushion still lacks.
+    stretch: Duration,
+    /// Samples that the sound of this spurt is late because it came late.
+    delayed: u64,
     trim: Trim,
     counts: PlayoutCounts,
 }
 
-/// Watches how much always waits, for sources that never pause.
+/// Learns how unevenly a source's chunks come.
+#[derive(Debug)]
+struct Arrivals {
+    cushion: Duration,
+    known: bool,
+    /// When the next chunk is due if the source speaks in real time, counted from the earliest one so far.
+    due: Time,
+    /// Between the earliest and the latest, each against real time.
+    spread: Duration,
+    pushes: u32,
+}
+
+impl Arrivals {
+    fn new(cushion: Duration) -> Self {
+        Arrivals {
+            cushion: cushion.min(MAX_CUSHION),
+            known: false,
+            due: Time::ZERO,
+            spread: Duration::ZERO,
+            pushes: 0,
+        }
+    }
+
+    /// The source has paused: what has been seen is learned, and the next chunk is the first.
+    fn restart(&mut self, now: Time) {
+        // A larger spread is that of an agent that sends ahead, which needs no cushion.
+        let spread = if self.spread > MAX_CUSHION {
+            Duration::ZERO
+        } else {
+            self.spread
+        };
+        if self.pushes >= ENOUGH_PUSHES {
+            self.cushion = if !self.known {
+                spread
+            } else if spread > self.cushion {
+                (self.cushion + spread) / 2
+            } else {
+                self.cushion - (self.cushion - spread) / 4
+            };
+            self.known = true;
+            self.pushes = 0;
+            self.spread = Duration::ZERO;
+        }
+        self.due = now;
+    }
+
+    fn arrived(&mut self, now: Time, samples: usize) {
+        self.pushes = self.pushes.saturating_add(1);
+        let late = now - self.due;
+        if late > MAX_CUSHION {
+            self.due = now;
+        } else if late.is_zero() {
+            self.spread += self.due - now;
+            self.due = now;
+        } else {
+            self.spread = self.spread.max(late);
+        }
+        let lasts = duration_of(samples as u64, LINE_RATE);
+        // The thousandth more forgets an earliest chunk in time, and follows an agent whose clock is slow.
+        self.due += lasts + lasts / 1_000;
+    }
+
+    /// How long the first frame is held back. Of what has been learned [`STEADY`] is left to the frames that follow.
+    fn hold(&self) -> Duration {
+        if self.known {
+            self.cushion.saturating_sub(STEADY)
+        } else {
+            self.cushion
+        }
+    }
+
+    fn target(&self) -> Duration {
+        self.cushion.max(MIN_CUSHION)
+    }
+}
+
+/// Watches how much always waits.
 #[derive(Debug)]
 struct Trim {
     low: usize,
@@ -174,8 +266,17 @@ struct Trim {
     wanted: bool,
 }
 
-const TRIM_WINDOW_FRAMES: u32 = 50;
-const TRIM_AT_ONCE: Duration = Duration::from_millis(100);
+impl Trim {
+    const NEW: Trim = Trim {
+        low: usize::MAX,
+        frames: 0,
+        wanted: false,
+    };
+}
+
+const TRIM_WINDOW: Duration = Duration::from_secs(1);
+/// What may wait beyond the cushion without being called a delay.
+pub const TRIM_ABOVE: Duration = Duration::from_millis(60);
 
 impl Playout {
     /// An empty queue; nothing leaves before [`Playout::start`].
@@ -203,14 +304,10 @@ impl Playout {
             ready_at: Time::ZERO,
             dry_at: None,
             sound_ends: Time::ZERO,
-            cushion: config.cushion.clamp(MIN_CUSHION, MAX_CUSHION),
-            spare: Duration::MAX,
-            pushes: 0,
-            trim: Trim {
-                low: usize::MAX,
-                frames: 0,
-                wanted: false,
-            },
+            arrivals: Arrivals::new(config.cushion),
+            stretch: Duration::ZERO,
+            delayed: 0,
+            trim: Trim::NEW,
             counts: PlayoutCounts::default(),
         };
         playout.set_format(config.encoding, config.ptime_ms);
@@ -240,14 +337,14 @@ impl Playout {
         self.encoding
     }
 
-    /// The source never pauses (an echo, a person): a delay that has built up is brought back by dropping frames.
+    /// The source never pauses and never sends ahead (an echo, a person): it counts as steady from the start, and what waits is delay.
     pub fn set_live(&mut self, live: bool) {
         self.live = live;
-        self.trim = Trim {
-            low: usize::MAX,
-            frames: 0,
-            wanted: false,
-        };
+        self.trim = Trim::NEW;
+        if live {
+            self.arrivals.known = true;
+            self.arrivals.cushion = Duration::ZERO;
+        }
     }
 
     /// The clock starts: the first frame is due now.
@@ -281,11 +378,11 @@ impl Playout {
         if accepted == 0 {
             return 0;
         }
-        if self.phase == Phase::Speech {
-            let lasts = self.frame_time * (1 + (self.queue.len() / self.frame) as u32);
-            self.spare = self.spare.min((self.nominal + lasts) - now);
-            self.pushes += 1;
+        if self.phase == Phase::Silence && self.queue.is_empty() && now - self.sound_ends > UNDERRUN
+        {
+            self.arrivals.restart(now);
         }
+        self.arrivals.arrived(now, accepted);
         let was_short = self.queue.len() < self.frame;
         self.queue.extend(&bytes[..accepted]);
         if was_short && self.queue.len() >= self.frame {
@@ -397,7 +494,7 @@ impl Playout {
         self.played
     }
 
-    /// The instant that the last frame's timestamp stands for; ahead of now just after a spurt began.
+    /// When the last frame left by the leg's clock: the instant that its timestamp stands for.
     pub fn clock(&self) -> Time {
         self.nominal
     }
@@ -407,9 +504,9 @@ impl Playout {
         self.frame
     }
 
-    /// The cushion learned so far.
+    /// The cushion learned so far: how unevenly the source's sound comes.
     pub fn cushion(&self) -> Duration {
-        self.cushion
+        self.arrivals.cushion
     }
 
     /// What was counted so far.
@@ -430,12 +527,26 @@ impl Playout {
         {
             return Some(self.nominal);
         }
-        let tick = self.nominal + self.frame_time;
+        let tick = self.tick();
         Some(match self.phase {
             Phase::Silence => self.spurt_from().map_or(tick, |from| from.min(tick)),
             Phase::Speech if self.queue.len() >= self.frame => tick,
-            Phase::Speech => tick + self.patience(tick),
+            Phase::Speech => self.patient_until(),
         })
+    }
+
+    /// When the next frame leaves if it is there.
+    fn tick(&self) -> Time {
+        let later = match self.phase {
+            Phase::Silence => REPAY.min(self.ahead()),
+            Phase::Speech => STRETCH.min(self.stretch),
+        };
+        self.nominal + self.frame_time + later
+    }
+
+    /// How far timestamps are ahead of the clock.
+    fn ahead(&self) -> Duration {
+        duration_of((-self.lag).max(0) as u64, LINE_RATE)
     }
 
     /// Writes the frame that is due at `now`, if one is. To be asked until `None`.
@@ -443,11 +554,11 @@ impl Playout {
         if !self.started {
             return None;
         }
-        let tick = self.nominal + self.frame_time;
+        let tick = self.tick();
         match self.phase {
             Phase::Silence => {
                 if self.spurt_from().is_some_and(|from| from <= now) {
-                    return Some(self.begin_spurt(now, tick, out));
+                    return Some(self.begin_spurt(now, out));
                 }
                 if now < tick {
                     return None;
@@ -456,29 +567,30 @@ impl Playout {
                     let step = self.advance(now);
                     return Some(self.silence(step, now - tick, out));
                 }
-                self.nominal = tick;
+                self.slide(tick);
                 Some(self.silence(self.frame as u32, now - tick, out))
             }
             Phase::Speech if now < tick => None,
             Phase::Speech if self.queue.len() >= self.frame => {
-                self.trim();
-                let waited = self.ready_at - tick;
-                if !waited.is_zero() {
-                    self.cushion = (self.cushion + waited).min(MAX_CUSHION);
-                    self.slide(tick, self.ready_at);
-                } else if now - tick > self.frame_time * MAX_CATCH_UP {
-                    self.slide(tick, now);
+                self.win_back();
+                let stood_still = now - tick > self.frame_time * MAX_CATCH_UP;
+                let leaves = if stood_still {
+                    now
                 } else {
-                    self.nominal = tick;
-                }
-                let late = now - self.nominal;
-                Some(self.sound(false, self.frame as u32, late, out))
+                    tick.max(self.ready_at)
+                };
+                self.stretch = self
+                    .stretch
+                    .saturating_sub(leaves - (self.nominal + self.frame_time));
+                self.delayed += samples_in(leaves - tick, LINE_RATE);
+                self.slide(leaves);
+                Some(self.sound(false, self.frame as u32, now - leaves, out))
             }
             Phase::Speech => {
-                if now < tick + self.patience(tick) {
+                if now < self.patient_until() {
                     return None;
                 }
-                self.slide(tick, now);
+                self.slide(now);
                 self.dry_at = (!self.draining).then_some(tick);
                 let frame = if self.queue.is_empty() {
                     self.silence(self.frame as u32, Duration::ZERO, out)
@@ -494,52 +606,69 @@ impl Playout {
     /// From when on a spurt may begin with what waits.
     fn spurt_from(&self) -> Option<Time> {
         if !self.open || self.queue.is_empty() {
-            None
-        } else if self.has_cushion() || self.draining {
-            Some(self.nominal)
-        } else if self.queue.len() >= self.frame {
-            Some(self.ready_at + self.cushion.saturating_sub(MAX_LEAD))
-        } else {
-            Some(self.last_push + FLUSH)
+            return None;
         }
+        let from = if self.has_cushion() || self.draining {
+            self.nominal
+        } else if self.queue.len() >= self.frame {
+            // What comes late has been waited for already.
+            let resumes = self
+                .dry_at
+                .is_some_and(|dry_at| self.ready_at - dry_at <= UNDERRUN);
+            self.ready_at
+                + if resumes {
+                    Duration::ZERO
+                } else {
+                    self.arrivals.hold()
+                }
+        } else {
+            self.last_push + FLUSH
+        };
+        let room = MAX_AHEAD.saturating_sub(self.ahead());
+        Some(from.max(self.nominal + self.frame_time.saturating_sub(room)))
     }
 
     /// Whether more than a frame and the cushion waits: an agent that sends ahead needs none.
     fn has_cushion(&self) -> bool {
-        self.queue.len() >= self.frame + samples_in(self.cushion, LINE_RATE) as usize
+        self.queue.len() >= self.frame + samples_in(self.arrivals.hold(), LINE_RATE) as usize
     }
 
-    /// How long the tick at `tick` waits for sound.
-    fn patience(&self, tick: Time) -> Duration {
+    /// Until when the next frame is waited for before silence takes its place.
+    fn patient_until(&self) -> Time {
+        let tick = self.nominal + self.frame_time;
         if self.draining || tick - self.last_push > LIVE {
-            Duration::ZERO
+            self.tick()
+        } else if self.arrivals.known && !self.live {
+            tick + ELASTIC
         } else {
-            ELASTIC
+            tick + ELASTIC_UNKNOWN
         }
     }
 
-    fn begin_spurt(&mut self, now: Time, tick: Time, out: &mut [u8; MAX_FRAME]) -> Frame {
-        if let Some(dry_at) = self.dry_at.take()
-            && now - dry_at <= UNDERRUN
-        {
+    fn begin_spurt(&mut self, now: Time, out: &mut [u8; MAX_FRAME]) -> Frame {
+        let dry_for = self
+            .dry_at
+            .take()
+            .map(|dry_at| now - dry_at)
+            .filter(|&dry_for| dry_for <= UNDERRUN);
+        if let Some(dry_for) = dry_for {
             self.counts.underruns += 1;
-            // A longer pause is the agent's own, and no cushion would have covered it.
-            if now - dry_at <= MAX_CUSHION {
-                self.cushion = (self.cushion + (now - dry_at)).min(MAX_CUSHION);
-            }
+            self.delayed += samples_in(dry_for, LINE_RATE);
+            self.stretch = Duration::ZERO;
+        } else {
+            self.delayed = 0;
+            let beyond = self.queue.len().saturating_sub(self.frame) as u64;
+            let given = duration_of(beyond, LINE_RATE) + self.arrivals.hold();
+            self.stretch = self.arrivals.target().saturating_sub(given);
         }
         self.phase = Phase::Speech;
         self.spurt_played = self.played;
-        self.spare = Duration::MAX;
-        self.pushes = 0;
-        let lead = if self.has_cushion() {
-            Duration::ZERO
-        } else {
-            self.cushion.min(MAX_LEAD)
-        };
-        let step = self.advance((now + lead).max(tick)) + self.lag as u32;
-        self.lag = 0;
-        self.sound(true, step, Duration::ZERO, out)
+        self.trim = Trim::NEW;
+        // Timestamps tell the time that passed, but never overlap.
+        let passed = self.lag + i64::from(self.advance(now));
+        let step = passed.max(self.frame as i64);
+        self.lag = passed - step;
+        self.sound(true, step as u32, Duration::ZERO, out)
     }
 
     /// Moves the clock to `to` in whole samples and returns how many.
@@ -549,19 +678,15 @@ impl Playout {
         step as u32
     }
 
-    /// A frame of the time `tick` leaves at `at`: the clock moves there, timestamps don't.
-    fn slide(&mut self, tick: Time, at: Time) {
+    /// The next frame leaves at `at`, a frame's time or more after the last: the clock moves there, timestamps by a frame.
+    fn slide(&mut self, at: Time) {
+        let tick = self.nominal + self.frame_time;
         let samples = samples_in(at - tick, LINE_RATE);
-        self.lag += samples;
+        self.lag += samples as i64;
         self.nominal = tick + duration_of(samples, LINE_RATE);
     }
 
     fn end_spurt(&mut self) {
-        if self.phase == Phase::Speech && self.pushes >= ENOUGH_PUSHES && self.spare < Duration::MAX
-        {
-            let spare = self.spare.saturating_sub(SPARE_KEPT);
-            self.cushion = self.cushion.saturating_sub(spare / 4).max(MIN_CUSHION);
-        }
         self.phase = Phase::Silence;
     }
 
@@ -605,32 +730,30 @@ impl Playout {
         }
     }
 
-    /// Drops a frame now and then if a live source has always had more than the cushion waiting: quiet ones first.
-    fn trim(&mut self) {
-        if !self.live {
-            return;
-        }
+    /// Leaves out a quiet frame if for a second more has waited than the cushion explains, and it is a delay: that of a live source, or of
+    /// sound that came late. What an agent sent ahead is more than it was ever late.
+    fn win_back(&mut self) {
+        let target = samples_in(self.arrivals.target(), LINE_RATE) as usize;
         self.trim.low = self.trim.low.min(self.queue.len() - self.frame);
         self.trim.frames += 1;
-        if self.trim.frames >= TRIM_WINDOW_FRAMES {
-            // A whole frame lay there all the time: it is delay, not cushion.
-            let excess = self.trim.low / self.frame;
-            let overdue = self.trim.wanted && excess > 0;
+        if self.frame_time * self.trim.frames >= TRIM_WINDOW {
+            let low = self.trim.low;
+            let is_delay = self.live || low <= target + self.frame + self.delayed as usize;
+            let wanted = is_delay && low > target + samples_in(TRIM_ABOVE, LINE_RATE) as usize;
             self.trim = Trim {
-                low: usize::MAX,
-                frames: 0,
-                wanted: excess > 0,
+                wanted,
+                ..Trim::NEW
             };
-            if self.frame_time * excess as u32 > TRIM_AT_ONCE {
-                self.drop_frames(excess);
-                self.trim.wanted = false;
-            } else if overdue {
-                self.drop_frames(1);
-            }
         }
-        if self.trim.wanted && self.queue.len() >= 2 * self.frame && self.front_is_quiet() {
-            self.drop_frames(1);
-            self.trim.wanted = false;
+        if self.trim.wanted {
+            if self.queue.len() < 2 * self.frame + target {
+                self.trim.wanted = false;
+            } else if self.front_is_quiet() {
+                self.queue.drain(..self.frame);
+                self.taken += self.frame as u64;
+                self.delayed = self.delayed.saturating_sub(self.frame as u64);
+                self.counts.trimmed_frames += 1;
+            }
         }
     }
 
@@ -639,12 +762,5 @@ impl Playout {
         let split = front.len().min(self.frame);
         self.encoding.is_quiet(&front[..split])
             && self.encoding.is_quiet(&back[..self.frame - split])
-    }
-
-    fn drop_frames(&mut self, frames: usize) {
-        let len = frames * self.frame;
-        self.queue.drain(..len);
-        self.taken += len as u64;
-        self.counts.trimmed_frames += frames as u64;
     }
 }

@@ -914,5 +914,6 @@ fn digits_go_out_only_to_a_peer_that_knows_them() {
     assert_eq!(call.leg.send_dtmf("12"), 0);
     assert_eq!(call.leg.stats().dropped_digits, 2);
     call.push(at(100), &[1; 160]);
+    call.run(at(120));
     assert_eq!(call.leg.stats().sent_audio_packets, 1);
 }
