@@ -157,7 +157,9 @@ pub enum Verdict {
     Accepted(LegKey),
     /// Accepted, and the leg listens to this source from now on: tell it by [`crate::leg::Leg::follow`] first.
     Latched(LegKey),
-    /// On probation, or refused; the leg is named where one is concerned, so that it can count.
+    /// On probation: if it is the first of a sequence it will be accepted in the end, so it is worth keeping in a [`Park`].
+    Probation(LegKey),
+    /// Refused; the leg is named where one is concerned, so that it can count.
     Refused(Option<LegKey>),
     /// A straggler of a leg that has ended.
     Ended,
@@ -354,8 +356,11 @@ impl ClaimTable {
         if waiting.next().is_some() {
             return Verdict::Refused(None);
         }
-        if claim.payload_types & 1 << packet.payload_type == 0 || !claim.probe(source, packet) {
+        if claim.payload_types & 1 << packet.payload_type == 0 {
             return Verdict::Refused(Some(leg));
+        }
+        if !claim.probe(source, packet) {
+            return Verdict::Probation(leg);
         }
         self.latch(now, leg, source, packet.ssrc)
     }
@@ -501,6 +506,79 @@ impl Claim {
     }
 }
 
+/// Most bytes of a packet that is parked: 60 ms of G.711 and a header with room to spare.
+const PARKED_BYTES: usize = 600;
+/// Most packets parked for one leg: those of all its candidates.
+const MAX_PARKED: usize = MAX_CANDIDATES * (PROBATION as usize - 1);
+
+/// Packets of sources on probation, kept until their source is latched, so that the first word of a phone behind NAT is whole.
+///
+/// A source that fails leaves its packets behind until others take their place.
+#[derive(Debug, Default)]
+pub struct Park {
+    /// The oldest first.
+    packets: VecDeque<Parked>,
+}
+
+#[derive(Debug)]
+struct Parked {
+    source: SocketAddr,
+    glimpse: Glimpse,
+    bytes: Vec<u8>,
+}
+
+impl Park {
+    /// Keeps a packet that got [`Verdict::Probation`]. Returns how many packets were lost by that: this one if it is too long, the oldest
+    /// if there is no room.
+    pub fn keep(&mut self, source: SocketAddr, glimpse: Glimpse, packet: &[u8]) -> usize {
+        if packet.len() > PARKED_BYTES {
+            return 1;
+        }
+        let full = self.packets.len() == MAX_PARKED;
+        let mut bytes = if full {
+            self.packets
+                .pop_front()
+                .map(|oldest| oldest.bytes)
+                .unwrap_or_default()
+        } else {
+            Vec::with_capacity(PARKED_BYTES)
+        };
+        bytes.clear();
+        bytes.extend_from_slice(packet);
+        self.packets.push_back(Parked {
+            source,
+            glimpse,
+            bytes,
+        });
+        usize::from(full)
+    }
+
+    /// The packet `latched` of `source` got [`Verdict::Latched`]: hands on those right before it, in order, and forgets all. Returns how
+    /// many were of no use.
+    pub fn release(
+        &mut self,
+        source: SocketAddr,
+        latched: Glimpse,
+        mut take: impl FnMut(&[u8]),
+    ) -> usize {
+        let mut unused = self.packets.len();
+        for back in (1..u16::from(PROBATION)).rev() {
+            let sequence = latched.sequence.wrapping_sub(back);
+            let found = self.packets.iter().rev().find(|parked| {
+                parked.source == source
+                    && parked.glimpse.ssrc == latched.ssrc
+                    && parked.glimpse.sequence == sequence
+            });
+            if let Some(parked) = found {
+                take(&parked.bytes);
+                unused -= 1;
+            }
+        }
+        self.packets = VecDeque::new();
+        unused
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -561,6 +639,7 @@ mod tests {
     }
 
     const REFUSED: Verdict = Verdict::Refused(Some(LEG));
+    const PROBATION: Verdict = Verdict::Probation(LEG);
 
     #[test]
     fn the_source_that_sdp_names_is_heard_from_its_first_packet() {
@@ -598,8 +677,8 @@ mod tests {
             assert_eq!(
                 verdicts,
                 [
-                    REFUSED,
-                    REFUSED,
+                    PROBATION,
+                    PROBATION,
                     Verdict::Latched(LEG),
                     Verdict::Accepted(LEG)
                 ]
@@ -613,7 +692,7 @@ mod tests {
         for n in 0..20 {
             assert_eq!(
                 claims.receive_rtp(Time::ZERO, addr("203.0.113.5:9999"), packet(n * 2)),
-                REFUSED
+                PROBATION
             );
             let glimpse = Glimpse {
                 ssrc: u32::from(n),
@@ -621,7 +700,7 @@ mod tests {
             };
             assert_eq!(
                 claims.receive_rtp(Time::ZERO, addr("203.0.113.5:9998"), glimpse),
-                REFUSED
+                PROBATION
             );
             let glimpse = Glimpse {
                 payload_type: 8,
@@ -638,6 +717,69 @@ mod tests {
             claims.receive_rtp(Time::ZERO, source, packet(1));
         }
         assert!(claims.claims[&LEG].candidates.len() <= MAX_CANDIDATES);
+    }
+
+    #[test]
+    fn the_packets_before_the_latch_are_handed_on_with_it() {
+        let mut claims = table("192.0.2.9:4000");
+        let mut park = Park::default();
+        let mut heard: Vec<(u16, Vec<u8>)> = Vec::new();
+        let mut unused = 0;
+        let learnt = addr("203.0.113.5:9999");
+        // Another port of the same host tries as well, and the learnt one begins with an older stream.
+        let old = Glimpse {
+            ssrc: 6,
+            ..packet(65_534)
+        };
+        let stream = [(learnt, old), (addr("203.0.113.5:9998"), packet(65_534))]
+            .into_iter()
+            .chain((0..5).map(|n| (learnt, packet(65_534u16.wrapping_add(n)))));
+        for (source, glimpse) in stream {
+            let bytes = glimpse.sequence.to_be_bytes();
+            match claims.receive_rtp(Time::ZERO, source, glimpse) {
+                Verdict::Probation(LEG) => unused += park.keep(source, glimpse, &bytes),
+                Verdict::Latched(LEG) => {
+                    unused += park.release(source, glimpse, |parked| {
+                        heard.push((glimpse.sequence, parked.to_vec()));
+                    });
+                    heard.push((glimpse.sequence, bytes.to_vec()));
+                }
+                verdict => {
+                    assert_eq!(verdict, Verdict::Accepted(LEG));
+                    heard.push((glimpse.sequence, bytes.to_vec()));
+                }
+            }
+        }
+        let sequences: Vec<Vec<u8>> = [65_534u16, 65_535, 0, 1, 2]
+            .map(|n| n.to_be_bytes().to_vec())
+            .into();
+        assert_eq!(
+            heard
+                .iter()
+                .map(|(_, bytes)| bytes.clone())
+                .collect::<Vec<_>>(),
+            sequences
+        );
+        assert_eq!(
+            heard[..3].iter().map(|(at, _)| *at).collect::<Vec<_>>(),
+            [0; 3]
+        );
+        assert_eq!(unused, 2);
+    }
+
+    #[test]
+    fn the_park_is_bounded_and_counts_what_it_loses() {
+        let mut park = Park::default();
+        let lost: usize = (0..100)
+            .map(|n| park.keep(addr("203.0.113.5:9999"), packet(n * 2), &[0; 172]))
+            .sum();
+        assert_eq!((park.packets.len(), lost), (MAX_PARKED, 100 - MAX_PARKED));
+        assert_eq!(
+            park.keep(addr("203.0.113.5:9999"), packet(1), &[0; PARKED_BYTES + 1]),
+            1
+        );
+        let unused = park.release(addr("203.0.113.5:9999"), packet(200), |_| {});
+        assert_eq!((unused, park.packets.len()), (MAX_PARKED - 1, 0));
     }
 
     #[test]
@@ -684,8 +826,8 @@ mod tests {
         assert_eq!(
             verdicts,
             [
-                REFUSED,
-                REFUSED,
+                PROBATION,
+                PROBATION,
                 Verdict::Latched(LEG),
                 Verdict::Accepted(LEG)
             ]

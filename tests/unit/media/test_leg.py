@@ -153,6 +153,20 @@ async def test_a_stranger_is_neither_heard_nor_answered(place_call: Callable[...
         stranger.close()
 
 
+async def test_the_first_word_of_a_phone_behind_nat_is_heard_whole(call: Call) -> None:
+    call.leg.tap(True)
+    call.leg.echo(True)
+    # Its SDP names a port that its router has changed on the way.
+    call.answer(port=9)
+    said = speech(20)
+    await call.peer.talk(said)
+    await call.events.wait("first_packet")
+    async with asyncio.timeout(5):
+        while call.leg.stats().received_packets < 20:
+            await asyncio.sleep(0.01)
+    assert call.leg.stats().received_wrong_source == 0
+
+
 async def test_an_icmp_error_is_told_once(call: Call, driver: str) -> None:
     if driver == "portable":
         pytest.skip("the error queue is Linux's")

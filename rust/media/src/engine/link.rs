@@ -15,7 +15,7 @@ use super::command::{LegCommand, Prompt};
 use super::event::{Backlog, Event, Subject, Weight, What};
 use super::ports::LegSockets;
 use super::transport::Transport;
-use crate::claim::{ClaimTable, Glimpse, LegKey, Verdict};
+use crate::claim::{ClaimTable, Glimpse, LegKey, Park, Verdict};
 use crate::clock::Time;
 use crate::codec::Encoding;
 use crate::convert::{AudioFormat, Converter};
@@ -142,6 +142,7 @@ pub(super) struct LegSlot {
     pub overflow: [u32; 2],
     leg: Leg,
     claims: ClaimTable,
+    park: Park,
     side: Side,
 }
 
@@ -180,6 +181,7 @@ impl LegSlot {
             overflow: [0; 2],
             leg,
             claims,
+            park: Park::default(),
             side: Side::default(),
         }
     }
@@ -206,20 +208,39 @@ impl LegSlot {
             LegInput::Timeout => {}
             LegInput::Rtp(source, packet) => {
                 // What is no RTP is the leg's to count.
-                let verdict = Glimpse::of(packet)
-                    .map(|glimpse| self.claims.receive_rtp(now, source, glimpse));
-                match verdict {
-                    Some(Verdict::Refused(_) | Verdict::Ended) => self.leg.count_refused(false),
-                    verdict => self.with_sink(now, &mut wire, out, |leg, sink| {
-                        if matches!(verdict, Some(Verdict::Latched(_))) {
-                            leg.follow(now, source, sink);
+                let glimpse = Glimpse::of(packet);
+                let verdict = glimpse.map(|glimpse| self.claims.receive_rtp(now, source, glimpse));
+                match (verdict, glimpse) {
+                    (Some(Verdict::Refused(_) | Verdict::Ended), _) => {
+                        self.leg.count_refused(false);
+                    }
+                    (Some(Verdict::Probation(_)), Some(glimpse)) => {
+                        for _ in 0..self.park.keep(source, glimpse, packet) {
+                            self.leg.count_refused(false);
                         }
+                    }
+                    (Some(Verdict::Latched(_)), Some(glimpse)) => {
+                        let mut park = mem::take(&mut self.park);
+                        self.with_sink(now, &mut wire, out, |leg, sink| {
+                            leg.follow(now, source, sink);
+                            let unused = park.release(source, glimpse, |parked| {
+                                leg.handle_rtp(now, source, parked, sink);
+                            });
+                            for _ in 0..unused {
+                                leg.count_refused(false);
+                            }
+                            leg.handle_rtp(now, source, packet, sink);
+                        });
+                    }
+                    _ => self.with_sink(now, &mut wire, out, |leg, sink| {
                         leg.handle_rtp(now, source, packet, sink);
                     }),
                 }
             }
             LegInput::Rtcp(source, packet) => match self.claims.receive_rtcp(source) {
-                Verdict::Refused(_) | Verdict::Ended => self.leg.count_refused(true),
+                Verdict::Refused(_) | Verdict::Probation(_) | Verdict::Ended => {
+                    self.leg.count_refused(true);
+                }
                 verdict => self.with_sink(now, &mut wire, out, |leg, sink| {
                     if matches!(verdict, Verdict::Latched(_)) {
                         leg.follow_rtcp(source);
