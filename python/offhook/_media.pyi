@@ -107,11 +107,14 @@ class LegConfig:
         cls,
         *,
         address: str | None = None,
+        sdp_address: str | None = None,
         playout_limit_ms: int = 120000,
         media_timeout_ms: int | None = 60000,
         cname: str = "",
     ) -> Self:
         """`address`: the local IP address to bind, `None` for the engine's own.
+        `sdp_address`: what our SDP will name. If the engine listens on all addresses, the leg binds this one where it is
+        the host's and no loopback address, so that RTP leaves from where the peer sends to; else it changes nothing.
 
         `playout_limit_ms`: how much agent audio may wait to be played; more is dropped (the newest) and counted.
         `media_timeout_ms`: `media_timeout` is told after this long without RTP while RTP is expected; `None` is never.
@@ -120,6 +123,8 @@ class LegConfig:
 
     @property
     def address(self) -> str | None: ...
+    @property
+    def sdp_address(self) -> str | None: ...
     @property
     def playout_limit_ms(self) -> int: ...
     @property

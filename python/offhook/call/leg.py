@@ -78,7 +78,10 @@ class CallerLeg:
     ) -> None:
         """Take a port. `address` is what our SDP will say. Raises `MediaError` (`no_port`, …)."""
         config = LegConfig(
-            playout_limit_ms=round(PLAYOUT_LIMIT * 1000), media_timeout_ms=round(self._trunk.media_timeout * 1000)
+            # A zone is none of the media core's business; only link-local addresses have one.
+            sdp_address=None if "%" in address else address,
+            playout_limit_ms=round(PLAYOUT_LIMIT * 1000),
+            media_timeout_ms=round(self._trunk.media_timeout * 1000),
         )
         self._rtp = media.open_leg(config, on_event=on_event, on_error=on_error)
         self._local = LocalMedia(

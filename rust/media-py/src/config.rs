@@ -104,6 +104,7 @@ impl EngineConfig {
 #[pyclass(frozen, get_all, module = "offhook._media")]
 pub(crate) struct LegConfig {
     address: Option<String>,
+    sdp_address: Option<String>,
     playout_limit_ms: u64,
     media_timeout_ms: Option<u64>,
     cname: String,
@@ -112,19 +113,21 @@ pub(crate) struct LegConfig {
 #[pymethods]
 impl LegConfig {
     #[new]
-    #[pyo3(signature = (*, address = None, playout_limit_ms = 120_000, media_timeout_ms = Some(60_000),
-        cname = String::new()))]
+    #[pyo3(signature = (*, address = None, sdp_address = None, playout_limit_ms = 120_000,
+        media_timeout_ms = Some(60_000), cname = String::new()))]
     #[pyo3(
-        text_signature = "(*, address=None, playout_limit_ms=120000, media_timeout_ms=60000, cname='')"
+        text_signature = "(*, address=None, sdp_address=None, playout_limit_ms=120000, media_timeout_ms=60000, cname='')"
     )]
     fn new(
         address: Option<String>,
+        sdp_address: Option<String>,
         playout_limit_ms: u64,
         media_timeout_ms: Option<u64>,
         cname: String,
     ) -> Self {
         Self {
             address,
+            sdp_address,
             playout_limit_ms,
             media_timeout_ms,
             cname,
@@ -136,6 +139,7 @@ impl LegConfig {
     pub(crate) fn settings(&self) -> Result<LegSettings, MediaError> {
         Ok(LegSettings {
             address: self.address.as_deref().map(address).transpose()?,
+            sdp_address: self.sdp_address.as_deref().map(address).transpose()?,
             playout_limit: millis(self.playout_limit_ms),
             media_timeout: self.media_timeout_ms.map(millis),
             cname: self.cname.clone(),

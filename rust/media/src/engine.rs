@@ -274,29 +274,35 @@ impl Engine {
         self.check_open()?;
         let _slot = self.take_slot(&self.shared.counters.legs, self.settings.max_legs, "legs")?;
         let now_ns = monotonic_ns();
-        let address = settings.address.unwrap_or(self.settings.address);
-        let sockets = self
-            .shared
-            .ports()
-            .open(address, now_ns)
-            .map_err(|error| match error {
-                PortError::Exhausted {
-                    in_use,
-                    quarantined,
-                    taken,
-                } => MediaError::NoPort {
-                    in_use,
-                    quarantined,
-                    taken,
-                },
-                PortError::Address(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                    MediaError::BadAddress(format!("{address} is no address of this host"))
-                }
-                PortError::Address(error) => MediaError::System {
-                    doing: "binding a media port",
-                    error,
-                },
-            })?;
+        let own = self.settings.address;
+        let address = settings.first_choice(own).unwrap_or(own);
+        let mut ports = self.shared.ports();
+        let mut opened = ports.open(address, now_ns);
+        if let Err(PortError::Address(_)) = opened
+            && settings.address.is_none()
+        {
+            // SDP names an address that only a router in front of us has.
+            opened = ports.open(own, now_ns);
+        }
+        drop(ports);
+        let sockets = opened.map_err(|error| match error {
+            PortError::Exhausted {
+                in_use,
+                quarantined,
+                taken,
+            } => MediaError::NoPort {
+                in_use,
+                quarantined,
+                taken,
+            },
+            PortError::Address(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                MediaError::BadAddress(format!("{address} is no address of this host"))
+            }
+            PortError::Address(error) => MediaError::System {
+                doing: "binding a media port",
+                error,
+            },
+        })?;
         let given = sockets
             .rtp
             .receive_buffer()
@@ -833,6 +839,7 @@ mod tests {
     fn open(engine: &Engine) -> LegHandle {
         let settings = LegSettings {
             address: None,
+            sdp_address: None,
             playout_limit: Duration::from_secs(60),
             media_timeout: None,
             cname: String::new(),
@@ -903,6 +910,7 @@ mod tests {
             .open_leg(
                 &LegSettings {
                     address: None,
+                    sdp_address: None,
                     playout_limit: Duration::from_secs(1),
                     media_timeout: None,
                     cname: String::new(),
@@ -910,6 +918,24 @@ mod tests {
                 Some(&other),
             )
             .expect("the thread is alive");
+    }
+
+    #[test]
+    fn an_address_in_sdp_that_is_none_of_this_host_costs_no_call() {
+        let engine = Engine::new(EngineSettings {
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            ..engine(23_130, 23_131).settings.clone()
+        })
+        .expect("an engine");
+        let settings = LegSettings {
+            address: None,
+            sdp_address: Some("192.0.2.1".parse().expect("an address")),
+            playout_limit: Duration::from_secs(1),
+            media_timeout: None,
+            cname: String::new(),
+        };
+        let leg = engine.open_leg(&settings, None).expect("a leg");
+        assert!(leg.local_address().ip().is_unspecified());
     }
 
     #[test]
@@ -923,6 +949,7 @@ mod tests {
             engine.open_leg(
                 &LegSettings {
                     address: None,
+                    sdp_address: None,
                     playout_limit: Duration::from_secs(1),
                     media_timeout: None,
                     cname: String::new()

@@ -80,12 +80,31 @@ impl EngineSettings {
 pub struct LegSettings {
     /// The address to bind, if not the engine's own.
     pub address: Option<IpAddr>,
+    /// The address that SDP will name. An engine that listens on all addresses binds it where it is one of this host's, so that
+    /// RTP leaves from where the peer sends to.
+    pub sdp_address: Option<IpAddr>,
     /// Agent audio that may wait to be played.
     pub playout_limit: Duration,
     /// After how long without RTP that is told.
     pub media_timeout: Option<Duration>,
     /// The RTCP name; empty makes a random one.
     pub cname: String,
+}
+
+impl LegSettings {
+    /// The address to try before `engine`'s own.
+    ///
+    /// Loopback is not: a proxy on this host may carry signalling for media that comes from outside.
+    pub(super) fn first_choice(&self, engine: IpAddr) -> Option<IpAddr> {
+        self.address.or_else(|| {
+            self.sdp_address.filter(|told| {
+                engine.is_unspecified()
+                    && told.is_ipv4() == engine.is_ipv4()
+                    && !told.is_unspecified()
+                    && !told.is_loopback()
+            })
+        })
+    }
 }
 
 /// What one wire is dialled with.
@@ -117,4 +136,42 @@ pub struct WireSettings {
     pub send_limit: usize,
     /// Bytes of its messages that may wait for Python.
     pub text_limit: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn first_choice(engine: &str, bind: Option<&str>, told: Option<&str>) -> Option<IpAddr> {
+        let address = |text: &str| text.parse().expect("an address");
+        let settings = LegSettings {
+            address: bind.map(address),
+            sdp_address: told.map(address),
+            playout_limit: Duration::from_secs(1),
+            media_timeout: None,
+            cname: String::new(),
+        };
+        settings.first_choice(address(engine))
+    }
+
+    #[test]
+    fn a_leg_binds_what_sdp_says_where_the_engine_listens_on_everything() {
+        let is = |text: &str| Some(text.parse().expect("an address"));
+        let told = Some("192.0.2.7");
+        assert_eq!(first_choice("0.0.0.0", None, told), is("192.0.2.7"));
+        assert_eq!(
+            first_choice("::", None, Some("2001:db8::7")),
+            is("2001:db8::7")
+        );
+        assert_eq!(
+            first_choice("0.0.0.0", Some("192.0.2.8"), told),
+            is("192.0.2.8")
+        );
+        // Who configured an address gets it, and the other IP version is no choice.
+        assert_eq!(first_choice("192.0.2.9", None, told), None);
+        assert_eq!(first_choice("::", None, told), None);
+        for told in [None, Some("127.0.0.1"), Some("0.0.0.0")] {
+            assert_eq!(first_choice("0.0.0.0", None, told), None);
+        }
+    }
 }
