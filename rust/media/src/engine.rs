@@ -4,6 +4,7 @@
 //! lives on one media thread ([`worker`]) for all its life, which it shares with nothing: no lock is taken, nothing is
 //! allocated and no interpreter is asked for a packet.
 
+mod awaited;
 mod command;
 mod dial;
 mod error;

@@ -195,6 +195,11 @@ impl LegSlot {
         self.leg.next_timeout()
     }
 
+    /// Whether the agent's sound is leaving.
+    pub fn is_speaking(&self) -> bool {
+        self.leg.playout_state().is_speaking()
+    }
+
     /// Handle one input and all that it makes due.
     pub fn handle(
         &mut self,
@@ -592,6 +597,8 @@ pub(super) struct WireSlot {
     pub watches_write: bool,
     /// It is in the list of wires to be written.
     pub dirty: bool,
+    /// Its agent is silent, and its first word ends a sleep.
+    pub awaited: bool,
     pub ending: Option<Ending>,
     pub token: u64,
     pub wire: Wire,
@@ -639,6 +646,7 @@ impl WireSlot {
             lingers_until: None,
             watches_write: false,
             dirty: false,
+            awaited: false,
             ending: None,
             token,
             wire: new.wire,

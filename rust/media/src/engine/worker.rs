@@ -11,8 +11,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use offhook_media_sys::{Interest, Poller, Ready, ReceiveBatch, monotonic_ns, sleep_until};
+use offhook_media_sys::{Interest, Poller, Ready, ReceiveBatch, monotonic_ns};
 
+use super::awaited::Awaited;
 use super::command::{Command, LegCommand, NewLeg, NewWire, WireCommand};
 use super::dial::DialOutcome;
 use super::event::{Subject, What};
@@ -78,6 +79,7 @@ pub(super) struct Worker {
     poller: Poller,
     timers: TimerWheel,
     pace: Pace,
+    awaited: Awaited,
     legs: Slots<LegSlot>,
     wires: Slots<WireSlot>,
     out: Outbox,
@@ -105,6 +107,7 @@ impl Worker {
             Interest::READ,
         )?;
         let now = monotonic_ns();
+        let awaited = Awaited::new(shared.driver)?;
         Ok(Self {
             shared,
             commands,
@@ -112,6 +115,7 @@ impl Worker {
             poller,
             timers: TimerWheel::new(now),
             pace: Pace::new(now),
+            awaited,
             legs: Slots::default(),
             wires: Slots::default(),
             out: Outbox::new(),
@@ -141,7 +145,7 @@ impl Worker {
         let next = self.timers.next();
         let planned = match self.pace.sleep_until(before) {
             Some(tick) if self.unread.is_empty() => {
-                sleep_until(tick);
+                self.awaited.sleep_until(tick);
                 Some(tick)
             }
             _ => next,
@@ -309,6 +313,13 @@ impl Worker {
         self.timers
             .arm(leg_timer(index), leg.next_timeout().map(Time::as_nanos));
         if let Some(wire_index) = wire_index {
+            let silent = !leg.is_speaking();
+            if let Some(wire) = self.wires.get_mut(wire_index)
+                && let Some(transport) = &wire.transport
+            {
+                let descriptor = transport.descriptor();
+                self.awaited.set(descriptor, silent, &mut wire.awaited);
+            }
             self.settle_wire(wire_index);
         }
     }
@@ -363,6 +374,10 @@ impl Worker {
         }
         if let Some(before) = before.and_then(|before| self.wires.get_mut(before)) {
             before.leg = None;
+            if let Some(transport) = &before.transport {
+                self.awaited
+                    .set(transport.descriptor(), false, &mut before.awaited);
+            }
         }
         let Some(wire_index) = wire_index else { return };
         let Some(wire) = self.wires.get_mut(wire_index) else {
@@ -705,8 +720,10 @@ impl Worker {
     fn remove_wire(&mut self, index: u32) -> Option<u32> {
         let id = self.wires.get_mut(index)?.id;
         self.timers.arm(wire_timer(index), None);
-        let wire = self.wires.remove(id)?;
+        let mut wire = self.wires.remove(id)?;
         if let Some(transport) = &wire.transport {
+            self.awaited
+                .set(transport.descriptor(), false, &mut wire.awaited);
             let _ = self.poller.remove(transport.descriptor());
         }
         if let Some(leg) = wire.leg.and_then(|leg| self.legs.get_mut(leg)) {
