@@ -41,7 +41,7 @@ from offhook.transport.resolver import DnsResolver
 
 _log = structlog.get_logger("offhook")
 
-_REFUSALS_CHECKED_EVERY = 5.0
+_REFUSALS_CHECKED_EVERY = 1.0
 _LAST_GOODBYES = 1.0
 
 

@@ -124,7 +124,7 @@ def refused(
         return
     page = console()
     if not rows:
-        page.print("Nobody was turned away.")
+        page.print("Nobody was turned away so far. Who knocks is shown within a minute.")
         return
     for line in _refusal_table(rows, min(page.width, WIDEST)):
         print_line(page, line)

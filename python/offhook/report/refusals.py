@@ -36,15 +36,18 @@ class _Open:
 class RefusalLog:
     """Gathers refusals by (source, rule) in windows of `window` seconds.
 
-    At most `limit` pairs are held; further sources are counted together per rule under the source `*`, at most 64
-    rules of them. `total` counts every refusal ever.
+    After a quiet time the first window lasts `soon` seconds only: who tries a call and looks, sees it. At most `limit`
+    pairs are held; further sources are counted together per rule under the source `*`, at most 64 rules of them.
+    `total` counts every refusal ever.
     """
 
-    def __init__(self, *, window: float = 60.0, limit: int = 2_000) -> None:
+    def __init__(self, *, window: float = 60.0, soon: float = 2.0, limit: int = 2_000) -> None:
         self._window = window
+        self._soon = soon
         self._limit = limit
         self._open: dict[tuple[str, str], _Open] = {}
         self._flush_at: float | None = None
+        self._flushed_at = -window
         self.total = 0
 
     def add(
@@ -56,7 +59,7 @@ class RefusalLog:
         """
         self.total += 1
         if self._flush_at is None:
-            self._flush_at = now + self._window
+            self._flush_at = max(now + self._soon, self._flushed_at + self._window)
         key = (source[:100], rule[:64])
         row = self._open.get(key)
         if row is None and len(self._open) >= self._limit:
@@ -79,7 +82,7 @@ class RefusalLog:
             return []
         rows = list(self._rows())
         self._open.clear()
-        self._flush_at = None
+        self._flush_at, self._flushed_at = None, now
         return rows
 
     def _rows(self) -> Iterator[RefusalRow]:

@@ -143,7 +143,7 @@ def test_a_call_that_is_on_has_no_ladder_yet(store: CallStore, url: str) -> None
 
 
 def test_refused(store: CallStore, url: str) -> None:
-    assert offhook(url, "refused").stdout == "Nobody was turned away.\n"
+    assert offhook(url, "refused").stdout == "Nobody was turned away so far. Who knocks is shown within a minute.\n"
     store.refusals([RefusalRow("192.0.2.66", "udp", "no_trunk", f"INVITE {NASTY}", "acme", BEGAN, BEGAN, 1_243)])
     store.flush()
     result = offhook(url, "refused", width=120)

@@ -8,11 +8,11 @@ pytestmark = pytest.mark.unit
 
 
 def test_one_line_per_source_and_rule_in_a_window() -> None:
-    log = RefusalLog(window=60.0)
+    log = RefusalLog(window=60.0, soon=4.0)
     assert log.add("192.0.2.1", "no_trunk", 0.0, 1_000, transport="udp", value="sip:100@gw", nearest="acme")
     assert not log.add("192.0.2.1", "no_trunk", 1.0, 2_000, value="sip:200@gw")
     assert log.add("192.0.2.1", "auth_failed", 2.0, 3_000)
-    assert log.flush(59.9) == []
+    assert log.flush(3.9) == []
     row, other = log.flush(60.0)
     assert (row.count, row.first_at, row.last_at) == (2, 1_000, 2_000)
     assert (row.transport, row.value, row.nearest) == ("udp", "sip:100@gw", "acme")
@@ -20,8 +20,20 @@ def test_one_line_per_source_and_rule_in_a_window() -> None:
     assert log.flush(200.0, force=True) == []
     assert log.next_timeout() is None
     assert log.add("192.0.2.1", "no_trunk", 200.0, 9_000), "a new window says it again"
-    assert log.next_timeout() == 260.0
     assert log.total == 4
+
+
+def test_the_first_after_a_quiet_time_is_seen_soon_and_the_others_once_a_minute() -> None:
+    log = RefusalLog(window=60.0, soon=2.0)
+    log.add("192.0.2.1", "source", 100.0, 1_000)
+    assert log.next_timeout() == 102.0
+    assert [row.count for row in log.flush(102.0)] == [1]
+    log.add("192.0.2.1", "source", 103.0, 4_000)
+    log.add("192.0.2.1", "source", 150.0, 51_000)
+    assert log.next_timeout() == 162.0
+    assert [row.count for row in log.flush(162.0)] == [2]
+    log.add("192.0.2.1", "source", 500.0, 401_000)
+    assert log.next_timeout() == 502.0
 
 
 def test_a_flood_of_sources_stays_in_bounds_and_is_counted_whole() -> None:
