@@ -46,6 +46,17 @@ struct Known {
     heard: HashMap<SocketAddr, u32>,
 }
 
+impl Known {
+    fn may_learn(&self, source: SocketAddr) -> bool {
+        let policy = &self.policy;
+        policy.signalling.to_canonical() == source.ip()
+            || policy
+                .media_allow
+                .iter()
+                .any(|network| network.contains(source.ip()))
+    }
+}
+
 /// Only a source that SDP names or that may be learned is ever accepted, for the one leg that listens to it.
 pub fn run(random: &mut Random) {
     let mut table = ClaimTable::new();
@@ -163,6 +174,16 @@ fn judge(
             );
             return;
         }
+        Verdict::Probation(leg) => {
+            let known = legs
+                .get(&leg)
+                .expect("probation for a leg that is not there");
+            assert!(
+                known.named && known.may_learn(source),
+                "a stranger is on probation"
+            );
+            return;
+        }
         Verdict::Ended => return,
     };
     let known = legs.get(&leg).expect("packets for a leg that is not there");
@@ -177,13 +198,7 @@ fn judge(
         return;
     }
     if !known.ever.contains(&source) {
-        let policy = &known.policy;
-        let allowed = policy.signalling.to_canonical() == source.ip()
-            || policy
-                .media_allow
-                .iter()
-                .any(|network| network.contains(source.ip()));
-        assert!(allowed, "a stranger is listened to");
+        assert!(known.may_learn(source), "a stranger is listened to");
         assert!(
             known.heard[&source] >= 3,
             "a source is learned from {} packets",
