@@ -8,7 +8,7 @@ from typing import Self
 from offhook import _media
 from offhook._media import MediaEvent, MediaStats, RemoteMedia
 from offhook.ids import LegId
-from offhook.media.wire import Wire
+from offhook.media.wire import Wire, unheard
 
 
 class RtpLeg:
@@ -103,6 +103,8 @@ class RtpLeg:
         self.native.close()
         self.abandon()
         self._on_closed(self)
+        # Its owner holds it, so it must not hold its owner: a call that is over is freed at once.
+        self._on_event, self.on_error = unheard, unheard
 
     def deliver(self, event: MediaEvent) -> None:
         """Take one event from the plane: waiters first, then the owner."""

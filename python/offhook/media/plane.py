@@ -127,16 +127,18 @@ class MediaPlane:
                 owner = self._legs.get(event.leg)
             if owner is None:
                 continue
+            # A callback may close its leg, which then knows its owner no longer.
+            on_error = owner.on_error
             try:
                 owner.deliver(event)
             except Exception as error:
                 self.callback_errors += 1
                 _log.exception("media.callback_failed", kind=event.kind, leg=event.leg, wire=event.wire)
-                self._report(owner, error)
+                self._report(on_error, error)
 
-    def _report(self, owner: RtpLeg | Wire, error: Exception) -> None:
+    def _report(self, on_error: Callable[[Exception], None], error: Exception) -> None:
         try:
-            owner.on_error(error)
+            on_error(error)
         except Exception:
             self.callback_errors += 1
             _log.exception("media.error_callback_failed")

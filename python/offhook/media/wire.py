@@ -93,7 +93,11 @@ class Wire:
         """Take one event from the plane: waiters first, then the owner."""
         if self.outcome is None:
             self._settle(_outcome(event))
-        self._on_event(event)
+        on_event = self._on_event
+        if event.kind in ("closed", "refused", "failed"):
+            # Its owner holds it, so it must not hold its owner: what is over is freed at once.
+            self._on_event, self.on_error = unheard, unheard
+        on_event(event)
 
     def abandon(self) -> None:
         """The engine is gone: nobody may wait any longer."""
@@ -108,6 +112,10 @@ class Wire:
             if not waiter.done():
                 waiter.set_result(outcome)
         self._dialling.clear()
+
+
+def unheard(_: object) -> None:
+    """Takes what comes after the end."""
 
 
 def _outcome(event: MediaEvent) -> DialOutcome | None:

@@ -633,21 +633,20 @@ class UserAgent:
 
     def pump(self, transaction: AnyTransaction, now: float) -> None:
         """Carry out what a transaction asks for, and forget it when it has ended."""
+        # Whoever is told first may end the transaction; the rest is still for the same user.
+        user = transaction.user
         for effect in transaction.drain():
             match effect:
                 case SendRequest() | SendResponse():
                     self._effects.append(effect)
                 case PassResponse(response):
-                    user = transaction.user
                     if isinstance(user, ClientRequest):
                         self._pass(user, lambda u=user, r=response: u.receive(transaction, r, now), now)  # type: ignore[misc]
                 case PassAck(request):
-                    session = transaction.user
-                    if isinstance(session, InviteSession):
-                        self._guarded(session, now, lambda s=session, r=request: s.on_ack(r, now))  # type: ignore[misc]
+                    if isinstance(user, InviteSession):
+                        self._guarded(user, now, lambda s=user, r=request: s.on_ack(r, now))  # type: ignore[misc]
                 case Report(trouble):
                     self.counters["timed_out" if trouble is Trouble.TIMEOUT else "unreachable"] += 1
-                    user = transaction.user
                     if isinstance(user, ClientRequest):
                         self._pass(user, lambda u=user, t=trouble: u.trouble(transaction, t, now), now)  # type: ignore[misc]
         self.transactions.settle(transaction)

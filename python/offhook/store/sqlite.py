@@ -51,6 +51,8 @@ _UPSERT = _UPSERT.on_conflict_do_update(
         if column.name != "call_id"
     },
 )
+_BEAT = sqlite_insert(nodes)
+_BEAT = _BEAT.on_conflict_do_update(index_elements=[nodes.c.name], set_={"alive_at": _BEAT.excluded.alive_at})
 _RECORD_COLUMNS = [column for column in calls.columns if column.name != "timeline"]
 
 
@@ -297,11 +299,7 @@ class CallStore:
             return crashed
 
     def _beat(self, connection: Any) -> None:
-        statement = sqlite_insert(nodes).values(name=self._node, alive_at=self._clock_ms())
-        statement = statement.on_conflict_do_update(
-            index_elements=[nodes.c.name], set_={"alive_at": statement.excluded.alive_at}
-        )
-        connection.execute(statement)
+        connection.execute(_BEAT, {"name": self._node, "alive_at": self._clock_ms()})
 
     # The writer thread.
 

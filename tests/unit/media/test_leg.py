@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import struct
 import time
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -264,3 +265,17 @@ async def test_an_exception_in_a_callback_reaches_its_own_call_alone(place_call:
     assert [type(error) for error in broken.events.errors] == [RuntimeError]
     assert other.events.errors == []
     assert broken.plane.callback_errors == 1
+
+
+async def test_a_leg_that_is_closed_holds_its_owner_no_longer(call: Call) -> None:
+    class Owner:
+        def take(self, event: object) -> None:
+            """Nothing."""
+
+    owner = Owner()
+    leg = call.plane.open_leg(on_event=owner.take, on_error=owner.take)
+    forgotten = weakref.ref(owner)
+    leg.close()
+    del owner
+    assert forgotten() is None
+    leg.close()

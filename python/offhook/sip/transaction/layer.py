@@ -81,6 +81,8 @@ class TransactionLayer:
         if self._by_id.pop(transaction.transaction_id, None) is None:
             return
         self.ignored += transaction.ignored
+        # The user knows its transaction: without this, what is over waits for a collection of all that there is.
+        transaction.user = None
         key = self._keys.pop(transaction.transaction_id)
         if isinstance(transaction, InviteServerTransaction | ServerTransaction):
             if self._servers.get(key) is transaction:
