@@ -113,8 +113,8 @@ class LegConfig:
         cname: str = "",
     ) -> Self:
         """`address`: the local IP address to bind, `None` for the engine's own.
-        `sdp_address`: what our SDP will name. If the engine listens on all addresses, the leg binds this one where it is
-        the host's and no loopback address, so that RTP leaves from where the peer sends to; else it changes nothing.
+        `sdp_address`: what our SDP will name. If the engine listens on all addresses, the leg binds this one where it
+        is the host's and no loopback address, so that RTP leaves from where the peer sends to; else it changes nothing.
 
         `playout_limit_ms`: how much agent audio may wait to be played; more is dropped (the newest) and counted.
         `media_timeout_ms`: `media_timeout` is told after this long without RTP while RTP is expected; `None` is never.

@@ -7,7 +7,7 @@ import gc
 from collections.abc import Iterator
 
 import pytest
-from tests.support.messages import SDP, request, response
+from tests.support.messages import SDP, request
 from tests.support.solo import Solo
 
 from offhook.sip.events import InviteReceived
