@@ -9,7 +9,7 @@ import pytest
 from tests.interop.sipp.scenario import Player
 from tests.support.gateway import Gateway, ports, running_gateway
 
-_MEDIA_PORTS = 600
+_MEDIA_PORTS = 300
 
 _TOML = """
 [limits]

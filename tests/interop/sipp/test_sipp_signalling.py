@@ -19,10 +19,7 @@ from offhook.sip.uri import parse_uri
 from offhook.sip.user_agent import UserAgentConfig
 from offhook.transport.limits import TransportLimits
 
-pytestmark = [
-    pytest.mark.interop,
-    pytest.mark.skipif(shutil.which("sipp") is None, reason="sipp is not installed"),
-]
+pytestmark = pytest.mark.interop
 
 HERE = Path(__file__).parent
 TRANSPORTS = {"udp": "u1", "tcp": "t1"}
@@ -43,6 +40,7 @@ def free_port() -> int:
 @contextlib.asynccontextmanager
 async def sipp(*arguments: str) -> AsyncIterator["asyncio.subprocess.Process"]:
     """A sipp process; what it still does at the end of the block is ended."""
+    assert shutil.which("sipp"), "sipp is missing: sudo apt-get install sip-tester"
     process = await asyncio.create_subprocess_exec(
         "sipp", *arguments, "-nostdin", "-i", "127.0.0.1",
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
