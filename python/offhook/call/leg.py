@@ -1,5 +1,6 @@
 """The caller's leg: one SIP session, one RTP leg, and what they agreed on."""
 
+import secrets
 from collections.abc import Callable
 
 from offhook._media import LegConfig, MediaEvent
@@ -89,6 +90,8 @@ class CallerLeg:
             port=self._rtp.local_address[1],
             codecs=self._trunk.codecs,
             prefer_local=True,
+            # RFC 8866 section 5.2: no two sessions of ours may look alike.
+            session_id=secrets.randbits(31) + 1,
         )
 
     def take_offer(self, request: Request, now: float) -> EndReason | None:
