@@ -235,10 +235,12 @@ class Soak:
             lost = sorted(book.placed[call_id] for call_id in missing)
             self.wrong.append(f"{len(found)} records of {expected} calls; none of {lost}")
         reasons: dict[str, int] = {}
+        faults: dict[str, int] = {}
         for _, reason, detail in found:
             reasons[reason or "open"] = reasons.get(reason or "open", 0) + 1
             if reason in (None, "internal_error", "gateway_crashed"):
-                self.wrong.append(f"a call ended as {reason}: {detail}")
+                faults[f"{reason}: {detail}"] = faults.get(f"{reason}: {detail}", 0) + 1
+        self.wrong += [f"{count} calls ended as {what}" for what, count in faults.items()]
         self.figures["end reasons"] = dict(sorted(reasons.items(), key=lambda one: -one[1]))
         bad = [name for name in ("dropped", "timelines_dropped") if gateway.metric("offhook_store", counter=name)]
         self.wrong += [f"the store counts {name}" for name in bad]
