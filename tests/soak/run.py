@@ -199,13 +199,16 @@ class Soak:
             wait_until(lambda: not gateway.metric("offhook_calls_active"), 60 + MEDIA_TIMEOUT)
         over = time.monotonic()
 
+        level = begin
+
         def clean() -> bool:
+            nonlocal level
+            # Reading it costs a descriptor for a moment, so this reading is the one that counts.
             level = Level.of(gateway)
             return not any(level.held.values()) and level.descriptors <= begin.descriptors
 
         with suppress(AssertionError):
             wait_until(clean, SETTLE)
-        level = Level.of(gateway)
         self.figures["seconds until all was released"] = round(time.monotonic() - over, 1)
         self.wrong += [f"{count:.0f} {kind} are left" for kind, count in level.held.items() if count]
         if level.descriptors > begin.descriptors:
@@ -291,6 +294,8 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="directory for the gateway's data and log, kept")
     options = parser.parse_args()
     subprocess.run(["cargo", "build", "--quiet", "--release", "-p", "offhook-bench"], cwd=ROOT, check=True)
+    if options.keep and options.keep.exists():
+        parser.error(f"{options.keep} is there already: its records would be counted, too")
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
     with tempfile.TemporaryDirectory(prefix="offhook-soak-") as name:
         soak = Soak(options.minutes, options.workers, seed, options.keep or Path(name))
