@@ -215,7 +215,7 @@ async def test_the_phone_rings_until_the_bot_says_something(bot: Bot, gateway: G
         await call.hears(GREETING_HZ, frames=25)
         call.hang_up()
     intervals = gateway.record(call.call_id)["intervals"]
-    assert intervals["answer"] - intervals["own"] > 50, "building the bot took its time, and the caller heard ringing"
+    assert intervals["own"] < intervals["answer"] / 2, "building the bot took its time, and the caller heard ringing"
     assert intervals["greeting"] < 150, "the greeting was there when the call was answered"
 
 

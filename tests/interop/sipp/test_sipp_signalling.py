@@ -133,7 +133,8 @@ async def test_sipp_loses_every_sixth_message() -> None:
         act(us)
         options = ["-p", str(free_port()), "-s", "bob", "-m", "40", "-r", "40", "-d", "200", "-lost", "16"]
         async with sipp("-sn", "uac", *options, f"127.0.0.1:{us.port('udp')}") as process:
-            assert await finished(process) == 0
+            # What sipp loses it draws unseeded, and now and then that is all copies of one message (1: a call failed).
+            assert await finished(process) in (0, 1)
         assert us.user_agent.counters["absorbed_requests"] > 0
         assert us.user_agent.counters["session_faults"] == 0
 
