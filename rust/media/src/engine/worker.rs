@@ -17,10 +17,12 @@ use super::awaited::Awaited;
 use super::command::{Command, LegCommand, NewLeg, NewWire, WireCommand};
 use super::dial::DialOutcome;
 use super::event::{Subject, What};
-use super::link::{Ending, LegInput, LegSlot, Outbox, WireSlot};
+use super::leg_slot::{LegInput, LegSlot};
+use super::outbox::Outbox;
 use super::pace::Pace;
 use super::slots::Slots;
 use super::timer::TimerWheel;
+use super::wire_slot::{Ending, WireSlot};
 use super::{Doorbell, Shared};
 use crate::clock::Time;
 

@@ -1,0 +1,117 @@
+//! What a leg says: sound to its agent, packets to its peer, events to signalling, in the order of the stream.
+
+use std::mem;
+use std::net::SocketAddr;
+
+use super::event::{Event, Subject, Weight, What};
+use super::leg_slot::Side;
+use super::outbox::Outbox;
+use super::ports::LegSockets;
+use super::way::line;
+use super::wire_slot::{EVENT_WEIGHT, WireSlot};
+use crate::clock::Time;
+use crate::convert::AudioFormat;
+use crate::leg::{LegEvent, LegSink};
+use crate::order::UplinkFrame;
+use crate::playout::MarkId;
+
+/// What a leg writes to while it handles something.
+pub(super) struct LegGlue<'a> {
+    pub now: Time,
+    pub id: u64,
+    pub sockets: &'a LegSockets,
+    pub side: &'a mut Side,
+    pub wire: Option<&'a mut WireSlot>,
+    pub out: &'a mut Outbox,
+}
+
+impl LegSink for LegGlue<'_> {
+    fn audio(&mut self, frame: UplinkFrame<'_>) {
+        let from = line(frame.codec);
+        if let Some(wire) = &mut self.wire {
+            let to = wire.wire.formats().send;
+            let audio = self
+                .side
+                .uplink
+                .convert(from, to, frame.payload, &mut self.out.scratch);
+            wire.wire.send_audio(self.now, audio);
+            if !frame.filled && !wire.told_caller_audio {
+                wire.told_caller_audio = true;
+                self.out
+                    .tell(self.now, Subject::Wire(wire.id), What::FirstCallerAudioSent);
+            }
+        }
+        if self.side.tap {
+            let scratch = &mut self.out.scratch;
+            let audio = self.side.tap_way.convert(
+                from,
+                AudioFormat::pcm16(from.rate),
+                frame.payload,
+                scratch,
+            );
+            let what = What::Audio {
+                pcm16: audio.to_vec(),
+                position: frame.position,
+            };
+            self.out.tell(self.now, Subject::Leg(self.id), what);
+        }
+    }
+
+    fn send_rtp(&mut self, to: SocketAddr, packet: &[u8]) {
+        self.out.send.push(&self.sockets.rtp, to, packet);
+    }
+
+    fn send_rtcp(&mut self, to: SocketAddr, packet: &[u8]) {
+        self.out.send.push(&self.sockets.rtcp, to, packet);
+    }
+
+    fn event(&mut self, event: LegEvent) {
+        let subject = Subject::Leg(self.id);
+        let what = match event {
+            LegEvent::FirstPacket { source } => What::FirstPacket { source },
+            LegEvent::SourceChanged { source } => What::SourceChanged { source },
+            LegEvent::Digit { digit, duration } => {
+                let (digit, duration_ms) = (digit.as_char(), duration.as_millis() as u32);
+                if let Some(wire) = &mut self.wire {
+                    wire.wire.send_digit(digit, u64::from(duration_ms));
+                }
+                What::Digit { digit, duration_ms }
+            }
+            LegEvent::FirstAudioSent => What::FirstAgentAudioSent,
+            LegEvent::MediaTimeout => What::MediaTimeout,
+            LegEvent::Drained => {
+                if mem::take(&mut self.side.hang_up) {
+                    self.out.tell(self.now, subject, What::HangUpRequested);
+                }
+                if !mem::take(&mut self.side.drain_asked) {
+                    return;
+                }
+                What::Drained
+            }
+        };
+        self.out.tell(self.now, subject, what);
+    }
+
+    fn mark(&mut self, mark: MarkId) {
+        let Some(mark) = self.side.marks.take(mark) else {
+            return;
+        };
+        let mut weight = None;
+        if let Some(wire) = &mut self.wire
+            && mark.wire == Some(wire.id)
+        {
+            wire.wire.mark_played(&mark.name);
+            weight = Some(Weight::new(&wire.backlog, EVENT_WEIGHT + mark.name.len()));
+        }
+        let what = What::Mark {
+            name: mark.name,
+            played: true,
+        };
+        self.out.events.push(Event {
+            at: self.now,
+            subject: Subject::Leg(self.id),
+            what,
+            weight,
+        });
+    }
+}

@@ -1,0 +1,366 @@
+//! One leg of a media thread: its RTP and what belongs to it.
+
+use std::mem;
+use std::net::SocketAddr;
+
+use super::command::{LegCommand, Prompt};
+use super::event::{Subject, What};
+use super::leg_sink::LegGlue;
+use super::marks::{Mark, Marks};
+use super::outbox::Outbox;
+use super::ports::LegSockets;
+use super::way::{Way, line};
+use super::wire_slot::{EarlyItem, WireSlot};
+use crate::claim::{ClaimTable, Glimpse, LegKey, Park, Verdict};
+use crate::clock::Time;
+use crate::convert::AudioFormat;
+use crate::leg::Leg;
+use crate::wire::Heard;
+
+/// Frames that one input may make due; more wait for the next millisecond.
+const FRAMES_PER_INPUT: usize = 8;
+
+/// One leg and what belongs to it.
+pub(super) struct LegSlot {
+    pub id: u64,
+    pub index: u32,
+    pub sockets: LegSockets,
+    /// The number of the wire that it is connected to.
+    pub wire: Option<u32>,
+    pub overflow: [u32; 2],
+    pub leg: Leg,
+    claims: ClaimTable,
+    park: Park,
+    pub side: Side,
+}
+
+/// What a leg's sink needs beside the leg.
+#[derive(Default)]
+pub(super) struct Side {
+    pub tap: bool,
+    pub marks: Marks,
+    pub uplink: Way,
+    pub downlink: Way,
+    pub prompt: Way,
+    pub tap_way: Way,
+    pub drain_asked: bool,
+    pub hang_up: bool,
+    pub unreachable: Option<SocketAddr>,
+}
+
+/// What happened to a leg.
+pub(super) enum LegInput<'a> {
+    Rtp(SocketAddr, &'a [u8]),
+    Rtcp(SocketAddr, &'a [u8]),
+    /// Look whether anything is due.
+    Timeout,
+    Command(LegCommand),
+    Unreachable(SocketAddr),
+}
+
+impl LegSlot {
+    pub fn new(id: u64, index: u32, leg: Leg, sockets: LegSockets) -> Self {
+        let claims = ClaimTable::new();
+        Self {
+            id,
+            index,
+            sockets,
+            wire: None,
+            overflow: [0; 2],
+            leg,
+            claims,
+            park: Park::default(),
+            side: Side::default(),
+        }
+    }
+
+    /// The one leg of its sockets.
+    fn key(&self) -> LegKey {
+        LegKey(self.index)
+    }
+
+    pub fn next_timeout(&self) -> Option<Time> {
+        self.leg.next_timeout()
+    }
+
+    /// Whether the agent's sound is leaving.
+    pub fn is_speaking(&self) -> bool {
+        self.leg.playout_state().is_speaking()
+    }
+
+    /// Handle one input and all that it makes due.
+    pub fn handle(
+        &mut self,
+        now: Time,
+        input: LegInput<'_>,
+        mut wire: Option<&mut WireSlot>,
+        out: &mut Outbox,
+    ) {
+        let key = self.key();
+        match input {
+            LegInput::Timeout => {}
+            LegInput::Rtp(source, packet) => {
+                // What is no RTP is the leg's to count.
+                let glimpse = Glimpse::of(packet);
+                let verdict = glimpse.map(|glimpse| self.claims.receive_rtp(now, source, glimpse));
+                match (verdict, glimpse) {
+                    (Some(Verdict::Refused(_) | Verdict::Ended), _) => {
+                        self.leg.count_refused(false);
+                    }
+                    (Some(Verdict::Probation(_)), Some(glimpse)) => {
+                        for _ in 0..self.park.keep(source, glimpse, packet) {
+                            self.leg.count_refused(false);
+                        }
+                    }
+                    (Some(Verdict::Latched(_)), Some(glimpse)) => {
+                        let mut park = mem::take(&mut self.park);
+                        self.with_sink(now, &mut wire, out, |leg, sink| {
+                            leg.follow(now, source, sink);
+                            let unused = park.release(source, glimpse, |parked| {
+                                leg.handle_rtp(now, source, parked, sink);
+                            });
+                            for _ in 0..unused {
+                                leg.count_refused(false);
+                            }
+                            leg.handle_rtp(now, source, packet, sink);
+                        });
+                    }
+                    _ => self.with_sink(now, &mut wire, out, |leg, sink| {
+                        leg.handle_rtp(now, source, packet, sink);
+                    }),
+                }
+            }
+            LegInput::Rtcp(source, packet) => match self.claims.receive_rtcp(source) {
+                Verdict::Refused(_) | Verdict::Probation(_) | Verdict::Ended => {
+                    self.leg.count_refused(true);
+                }
+                verdict => self.with_sink(now, &mut wire, out, |leg, sink| {
+                    if matches!(verdict, Verdict::Latched(_)) {
+                        leg.follow_rtcp(source);
+                    }
+                    leg.handle_rtcp(now, source, packet, sink);
+                }),
+            },
+            LegInput::Unreachable(destination) => {
+                if self.side.unreachable != Some(destination) {
+                    self.side.unreachable = Some(destination);
+                    out.tell(
+                        now,
+                        Subject::Leg(self.id),
+                        What::Unreachable { destination },
+                    );
+                }
+            }
+            LegInput::Command(command) => self.obey(now, command, wire.as_deref_mut(), key, out),
+        }
+        for _ in 0..FRAMES_PER_INPUT {
+            if self.leg.next_timeout().is_none_or(|at| at > now) {
+                break;
+            }
+            self.with_sink(now, &mut wire, out, |leg, sink| {
+                leg.handle_timeout(now, sink)
+            });
+        }
+    }
+
+    /// The last words of a leg that ends.
+    pub fn end(&mut self, now: Time, out: &mut Outbox) {
+        self.with_sink(now, &mut None, out, |leg, sink| leg.close(now, sink));
+    }
+
+    fn obey(
+        &mut self,
+        now: Time,
+        command: LegCommand,
+        wire: Option<&mut WireSlot>,
+        key: LegKey,
+        out: &mut Outbox,
+    ) {
+        match command {
+            LegCommand::SetRemote(both) => {
+                let (remote, policy) = *both;
+                if self.claims.is_empty() {
+                    self.claims.open(key, policy.clone());
+                }
+                // A collision needs a second leg on these sockets.
+                let _ = self.claims.set_remote(
+                    key,
+                    remote.rtp,
+                    remote.rtcp,
+                    remote.payload_type_bits(),
+                );
+                self.leg.set_policy(policy);
+                self.leg.set_remote(now, &remote);
+            }
+            LegCommand::Start { release_after } => self.leg.start(now, release_after),
+            LegCommand::Release => self.leg.release(now),
+            LegCommand::Echo(on) => self.leg.set_echo(on),
+            LegCommand::Tap(on) => self.side.tap = on,
+            LegCommand::SendDtmf(digits) => {
+                self.leg.send_dtmf(&digits);
+            }
+            LegCommand::Play(prompt) => self.play(now, &prompt),
+            LegCommand::Clear => self.clear_for_python(now, wire, out),
+            LegCommand::Drain => {
+                self.side.drain_asked = true;
+                self.leg.drain();
+            }
+            // The thread itself does these, since they change its tables.
+            LegCommand::Connect(_) | LegCommand::Close => {}
+            #[cfg(test)]
+            LegCommand::Panic => panic!("asked for by a test"),
+        }
+    }
+
+    fn play(&mut self, now: Time, prompt: &Prompt) {
+        let playout = self.leg.playout();
+        let mut converted = Vec::new();
+        let to = line(playout.encoding());
+        let audio = self.side.prompt.convert(
+            AudioFormat::pcm16(prompt.rate),
+            to,
+            &prompt.pcm16,
+            &mut converted,
+        );
+        playout.push(now, audio);
+        if let Some(name) = &prompt.mark {
+            playout.push_mark(self.side.marks.add(None, name));
+        }
+    }
+
+    fn clear_for_python(&mut self, now: Time, wire: Option<&mut WireSlot>, out: &mut Outbox) {
+        let mut names: Vec<String> = Vec::new();
+        let owner = wire.as_ref().map(|wire| wire.id);
+        let heard = self.clear(now, out, |mark| {
+            if mark.wire.is_some() && mark.wire == owner {
+                names.push(mark.name.clone());
+            }
+        });
+        if let Some(wire) = wire {
+            wire.wire.cleared(heard, names.iter().map(String::as_str));
+        }
+    }
+
+    /// Drop what has not left; each mark that goes with it is shown to `dropped` and told to Python.
+    pub fn clear(&mut self, now: Time, out: &mut Outbox, mut dropped: impl FnMut(&Mark)) -> Heard {
+        let Side {
+            marks,
+            downlink,
+            prompt,
+            ..
+        } = &mut self.side;
+        let subject = Subject::Leg(self.id);
+        let mut gone = Vec::new();
+        let cleared = self
+            .leg
+            .playout()
+            .clear(now, |id| gone.extend(marks.take(id)));
+        downlink.reset();
+        prompt.reset();
+        out.tell(
+            now,
+            subject,
+            What::Cleared {
+                played_ms: cleared.played_ms,
+                dropped_ms: cleared.dropped_ms,
+            },
+        );
+        for mark in gone {
+            dropped(&mark);
+            out.tell(
+                now,
+                subject,
+                What::Mark {
+                    name: mark.name,
+                    played: false,
+                },
+            );
+        }
+        Heard {
+            played_ms: cleared.played_ms,
+            dropped_ms: cleared.dropped_ms,
+        }
+    }
+
+    /// Agent audio, from the stream or from what waited for the connection.
+    pub fn push_agent_audio(
+        &mut self,
+        now: Time,
+        from: AudioFormat,
+        audio: &[u8],
+        scratch: &mut Vec<u8>,
+    ) {
+        let playout = self.leg.playout();
+        let audio = self
+            .side
+            .downlink
+            .convert(from, line(playout.encoding()), audio, scratch);
+        playout.push(now, audio);
+    }
+
+    pub fn push_agent_mark(&mut self, wire: u64, name: &str) -> bool {
+        let id = self.side.marks.add(Some(wire), name);
+        let kept = self.leg.playout().push_mark(id);
+        if !kept {
+            self.side.marks.take(id);
+        }
+        kept
+    }
+
+    /// Hang-up is told once what is queued has left.
+    pub fn hang_up_after_playout(&mut self) {
+        self.side.hang_up = true;
+        self.leg.drain();
+    }
+
+    /// The agent has closed normally: what it said is played to the end and that is told.
+    pub fn drain_after_agent(&mut self) {
+        self.side.drain_asked = true;
+        self.leg.drain();
+    }
+
+    /// Join with `wire`: what it has said so far is played first.
+    pub fn connect(&mut self, now: Time, wire: &mut WireSlot, out: &mut Outbox) {
+        self.side.uplink.reset();
+        self.side.downlink.reset();
+        let format = wire.wire.formats().receive;
+        let early = mem::take(&mut wire.early);
+        for item in early.items {
+            match item {
+                EarlyItem::Audio(audio) => {
+                    self.push_agent_audio(now, format, &audio, &mut out.scratch)
+                }
+                EarlyItem::Mark(name) => {
+                    self.push_agent_mark(wire.id, &name);
+                }
+                EarlyItem::Dtmf(digits) => {
+                    self.leg.send_dtmf(&digits);
+                }
+            }
+        }
+        if early.hang_up {
+            self.hang_up_after_playout();
+        }
+    }
+
+    fn with_sink(
+        &mut self,
+        now: Time,
+        wire: &mut Option<&mut WireSlot>,
+        out: &mut Outbox,
+        action: impl FnOnce(&mut Leg, &mut LegGlue<'_>),
+    ) {
+        let wire = wire
+            .as_deref_mut()
+            .filter(|wire| wire.transport.is_some() && wire.ending.is_none());
+        let mut sink = LegGlue {
+            now,
+            id: self.id,
+            sockets: &self.sockets,
+            side: &mut self.side,
+            wire,
+            out,
+        };
+        action(&mut self.leg, &mut sink);
+    }
+}
