@@ -1,0 +1,273 @@
+//! The receive half of a leg: packets and reports of the peer in, the caller's sound and digits out.
+use std::net::SocketAddr;
+
+use super::{Contender, Kind, LastReport, Leg, LegEvent, LegSink, SSRC_PROBATION, SSRC_SILENCE};
+use crate::clock::Time;
+use crate::codec::{Encoding, g711};
+use crate::order::{Order, UplinkFrame};
+use crate::playout::{LINE_RATE, MAX_FRAME, Playout};
+use crate::rtcp::{self, Compound, Report};
+use crate::rtp::{Arrival, Packet, Reception};
+use crate::telephone_event::{Digit, Event, Keyed};
+
+impl Leg {
+    /// Takes an RTP packet that the claim has accepted.
+    pub fn handle_rtp(
+        &mut self,
+        now: Time,
+        source: SocketAddr,
+        packet: &[u8],
+        sink: &mut impl LegSink,
+    ) {
+        let Ok(packet) = Packet::decode(packet) else {
+            self.stats.received_malformed.add(1);
+            return;
+        };
+        let kind = self.kinds[usize::from(packet.payload_type)];
+        if kind == Kind::Unknown {
+            self.stats.received_wrong_payload_type.add(1);
+            // It still holds its place in the sequence of a stream that we know.
+            if self
+                .reception
+                .as_ref()
+                .is_none_or(|reception| reception.ssrc() != packet.ssrc)
+            {
+                return;
+            }
+        }
+        if !self.accept_ssrc(now, &packet, sink) {
+            self.stats.received_wrong_ssrc.add(1);
+            return;
+        }
+        let reception = self
+            .reception
+            .as_mut()
+            .expect("accepting an SSRC makes its reception");
+        let arrival = reception.receive(packet.sequence);
+        if let Kind::Sound(_) = kind {
+            reception.arrived(now, packet.timestamp);
+        }
+        let jitter = reception.jitter();
+        self.stats.received_jitter_us.set(jitter.as_micros() as u64);
+        self.stats
+            .received_lost
+            .set((self.lost_before + reception.lost()).max(0) as u64);
+        match arrival {
+            Arrival::Duplicate => {
+                self.stats.received_duplicates.add(1);
+                return;
+            }
+            Arrival::Stray => {
+                self.stats.received_jumps.add(1);
+                return;
+            }
+            Arrival::Reordered => self.stats.received_reordered.add(1),
+            Arrival::Forward | Arrival::Restarted => {}
+        }
+        if kind != Kind::Unknown {
+            self.count_accepted(now, source, packet.payload.len(), sink);
+        }
+        if !self.remote.as_ref().is_some_and(|remote| remote.receive) {
+            self.stats.received_while_held.add(1);
+            return;
+        }
+        let sound = match kind {
+            Kind::Sound(codec) => Some((codec, packet.payload)),
+            Kind::Event => {
+                self.take_event(now, &packet, sink);
+                None
+            }
+            Kind::Noise => {
+                self.stats.received_comfort_noise.add(1);
+                None
+            }
+            Kind::Unknown => None,
+        };
+        self.uplink(now, sink, |order, out| {
+            order.set_jitter(jitter);
+            if arrival == Arrival::Restarted {
+                order.restart(now, out);
+            }
+            order.receive(now, packet.sequence, packet.timestamp, sound, out);
+        });
+        self.publish();
+    }
+
+    fn count_accepted(
+        &mut self,
+        now: Time,
+        source: SocketAddr,
+        bytes: usize,
+        sink: &mut impl LegSink,
+    ) {
+        self.stats.received_packets.add(1);
+        self.stats.received_bytes.add(bytes as u64);
+        self.stats.last_received_ms.set(now.as_nanos() / 1_000_000);
+        if self.last_packet.is_none() {
+            sink.event(LegEvent::FirstPacket { source });
+            if self.release_by_packet && !self.released {
+                self.release(now);
+            }
+        }
+        self.source.get_or_insert(source);
+        self.last_packet = Some(now);
+        self.timeout_from = self.started.then_some(now);
+    }
+
+    /// Whether the packet's SSRC is the one we hear, or becomes it.
+    fn accept_ssrc(&mut self, now: Time, packet: &Packet<'_>, sink: &mut impl LegSink) -> bool {
+        match &self.reception {
+            Some(reception) if reception.ssrc() == packet.ssrc => {
+                self.contender = None;
+                return true;
+            }
+            None => {}
+            Some(reception) => {
+                let silent = self
+                    .last_packet
+                    .is_none_or(|last| now - last >= SSRC_SILENCE);
+                let in_sequence = match &self.contender {
+                    Some(known)
+                        if known.ssrc == packet.ssrc && known.next_sequence == packet.sequence =>
+                    {
+                        known.in_sequence + 1
+                    }
+                    _ => 1,
+                };
+                if !silent && in_sequence < SSRC_PROBATION {
+                    let next_sequence = packet.sequence.wrapping_add(1);
+                    self.contender = Some(Contender {
+                        ssrc: packet.ssrc,
+                        next_sequence,
+                        in_sequence,
+                    });
+                    return false;
+                }
+                self.lost_before += reception.lost().max(0);
+                self.stats.received_ssrc_changes.add(1);
+                self.contender = None;
+                self.last_report = None;
+                let ended = self.keyed.restart();
+                self.tell_digit(ended, sink);
+                self.uplink(now, sink, |order, out| order.restart(now, out));
+            }
+        }
+        self.reception = Some(Reception::new(packet.ssrc, packet.sequence, LINE_RATE));
+        true
+    }
+
+    fn take_event(&mut self, now: Time, packet: &Packet<'_>, sink: &mut impl LegSink) {
+        let event =
+            Event::decode(packet.payload).filter(|event| Digit::from_event(event.code).is_some());
+        let Some(event) = event else {
+            self.stats.received_bad_events.add(1);
+            return;
+        };
+        for keyed in self.keyed.receive(now, packet.timestamp, event) {
+            self.tell_digit(keyed, sink);
+        }
+    }
+
+    pub(super) fn tell_digit(&mut self, keyed: Option<Keyed>, sink: &mut impl LegSink) {
+        if let Some(Keyed { digit, duration }) = keyed {
+            self.stats.received_digits.add(1);
+            sink.event(LegEvent::Digit { digit, duration });
+        }
+    }
+
+    /// Takes an RTCP packet that the claim has accepted. It ends nothing, BYE neither: anybody can forge it.
+    pub fn handle_rtcp(
+        &mut self,
+        now: Time,
+        _source: SocketAddr,
+        packet: &[u8],
+        _sink: &mut impl LegSink,
+    ) {
+        let Ok(compound) = Compound::decode(packet) else {
+            self.stats.rtcp_refused.add(1);
+            return;
+        };
+        self.stats.rtcp_received.add(1);
+        for report in compound {
+            match report {
+                Report::Sender { ssrc, info, blocks } => {
+                    if self
+                        .reception
+                        .as_ref()
+                        .is_some_and(|reception| reception.ssrc() == ssrc)
+                    {
+                        self.last_report = Some(LastReport {
+                            ntp_middle: (info.ntp >> 16) as u32,
+                            at: now,
+                        });
+                    }
+                    self.take_blocks(now, blocks);
+                }
+                Report::Receiver { blocks, .. } => self.take_blocks(now, blocks),
+                Report::Bye { .. } => self.stats.rtcp_byes.add(1),
+                Report::Other(_) => {}
+            }
+        }
+    }
+
+    fn take_blocks(&mut self, now: Time, blocks: rtcp::Blocks<'_>) {
+        for block in blocks.filter(|block| block.ssrc == self.config.ssrc) {
+            self.stats
+                .remote_lost
+                .set(block.cumulative_lost.max(0) as u64);
+            self.stats
+                .remote_fraction_lost
+                .set(u64::from(block.fraction_lost));
+            self.stats
+                .remote_jitter_us
+                .set(u64::from(block.jitter) * 1_000_000 / u64::from(LINE_RATE));
+            if block.last_sr != 0 {
+                let middle = (self.ntp(now) >> 16) as u32;
+                let round_trip = middle
+                    .wrapping_sub(block.last_sr)
+                    .wrapping_sub(block.delay_since_last_sr);
+                // Clocks are coarse: a little below zero is zero, and half a minute is a lie.
+                if (round_trip as i32) < 30 << 16 {
+                    self.stats
+                        .round_trip_us
+                        .set(((round_trip as i32).max(0) as u64 * 1_000_000) >> 16);
+                }
+            }
+        }
+    }
+
+    /// Works on the order buffer; its frames go to the sink, and with echo on back into playout.
+    pub(super) fn uplink(
+        &mut self,
+        now: Time,
+        sink: &mut impl LegSink,
+        work: impl FnOnce(&mut Order, &mut dyn FnMut(UplinkFrame<'_>)),
+    ) {
+        let (echo, playout) = (self.echo, &mut self.playout);
+        work(&mut self.order, &mut |frame| {
+            // What did not come needs no echo: playout is silent by itself.
+            if echo && !frame.filled {
+                push_as(now, playout, frame);
+            }
+            sink.audio(frame);
+        });
+    }
+}
+
+fn push_as(now: Time, playout: &mut Playout, frame: UplinkFrame<'_>) {
+    let table = match (frame.codec, playout.encoding()) {
+        (Encoding::Pcmu, Encoding::Pcma) => &g711::PCMU_TO_PCMA,
+        (Encoding::Pcma, Encoding::Pcmu) => &g711::PCMA_TO_PCMU,
+        _ => {
+            playout.push(now, frame.payload);
+            return;
+        }
+    };
+    let mut converted = [0; MAX_FRAME];
+    for chunk in frame.payload.chunks(MAX_FRAME) {
+        for (out, &code) in converted.iter_mut().zip(chunk) {
+            *out = table[usize::from(code)];
+        }
+        playout.push(now, &converted[..chunk.len()]);
+    }
+}

@@ -1,0 +1,172 @@
+//! The send half of a leg: the frame that is due, silence or a digit in its place, and our RTCP reports.
+use std::time::Duration;
+
+use super::{LATE, Leg, LegEvent, LegSink, MAX_FRAMES_A_CALL, RTCP_INTERVAL};
+use crate::clock::{Time, samples_in};
+use crate::playout::{Frame, FrameKind, LINE_RATE, MAX_FRAME};
+use crate::rtcp::{self, Outgoing, ReportBlock, SenderInfo};
+use crate::rtp::{HEADER_LEN, Header};
+use crate::telephone_event::Tick;
+
+impl Leg {
+    pub(super) fn send_frames(&mut self, now: Time, sink: &mut impl LegSink) {
+        let mut packet = [0; HEADER_LEN + MAX_FRAME];
+        for _ in 0..MAX_FRAMES_A_CALL {
+            let payload = packet
+                .last_chunk_mut::<MAX_FRAME>()
+                .expect("the packet is a header longer than a frame");
+            let frame = self.playout.poll(now, payload);
+            if let Some(frame) = frame {
+                self.send_frame(now, frame, &mut packet, sink);
+            }
+            while let Some(mark) = self.playout.fired_mark() {
+                sink.mark(mark);
+            }
+            if frame.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn send_frame(
+        &mut self,
+        now: Time,
+        frame: Frame,
+        packet: &mut [u8; HEADER_LEN + MAX_FRAME],
+        sink: &mut impl LegSink,
+    ) {
+        self.timestamp = self.timestamp.wrapping_add(frame.step);
+        let mut header = Header {
+            marker: frame.marker || self.paused,
+            payload_type: 0,
+            sequence: self.sequence,
+            timestamp: self.timestamp,
+            ssrc: self.config.ssrc,
+        };
+        let mut len = frame.len;
+        let mut kind = frame.kind;
+        let mut event = None;
+        if kind == FrameKind::Silence && self.keying.is_busy() {
+            if let Tick::Packet(keyed) = self.keying.tick(self.timestamp, frame.len as u32) {
+                event = Some(keyed);
+                header.marker = keyed.marker;
+                header.timestamp = keyed.timestamp;
+                let payload = keyed.event.encode();
+                len = payload.len();
+                packet[HEADER_LEN..HEADER_LEN + len].copy_from_slice(&payload);
+            }
+            self.playout
+                .set_open(self.released && !self.keying.is_busy());
+        }
+        let target = self.rtp_target();
+        let Some((remote, target)) = self
+            .remote
+            .as_ref()
+            .filter(|remote| remote.send)
+            .zip(target)
+        else {
+            self.stats.unsent_packets.add(1);
+            self.paused = true;
+            return;
+        };
+        let payload_type = if event.is_some() {
+            remote.dtmf_send
+        } else {
+            Some(remote.payload_type)
+        };
+        let Some(payload_type) = payload_type else {
+            // The peer gave up telephone events while a digit was being keyed.
+            self.stats.unsent_packets.add(1);
+            return;
+        };
+        header.payload_type = payload_type;
+        packet[..HEADER_LEN].copy_from_slice(&header.encode());
+        sink.send_rtp(target, &packet[..HEADER_LEN + len]);
+        self.sequence = self.sequence.wrapping_add(1);
+        self.paused = false;
+        self.stats.sent_packets.add(1);
+        self.stats.sent_bytes.add(len as u64);
+        self.stats.last_sent_ms.set(now.as_nanos() / 1_000_000);
+        self.stats
+            .sent_late_packets
+            .add(u64::from(frame.late >= LATE));
+        if let Some(event) = event {
+            kind = FrameKind::Silence;
+            self.stats.sent_event_packets.add(1);
+            self.stats.sent_digits.add(u64::from(event.marker));
+        } else if kind == FrameKind::Silence {
+            self.stats.sent_silence_packets.add(1);
+        }
+        if kind == FrameKind::Audio {
+            self.stats.sent_audio_packets.add(1);
+            if !self.first_audio_told {
+                self.first_audio_told = true;
+                sink.event(LegEvent::FirstAudioSent);
+            }
+        }
+    }
+
+    pub(super) fn report(&mut self, now: Time, bye: bool, sink: &mut impl LegSink) {
+        let Some(target) = self.rtcp_target() else {
+            return;
+        };
+        let sent = self.stats.sent_packets.get();
+        let sender = (sent > self.sent_at_last_report).then(|| SenderInfo {
+            ntp: self.ntp(now),
+            rtp_timestamp: self.timestamp_at(now),
+            packets: sent as u32,
+            bytes: self.stats.sent_bytes.get() as u32,
+        });
+        self.sent_at_last_report = sent;
+        let (last_sr, delay_since_last_sr) = self.last_report.map_or((0, 0), |last| {
+            let delay = (now - last.at).as_nanos() * 65_536 / 1_000_000_000;
+            (last.ntp_middle, delay.min(u128::from(u32::MAX)) as u32)
+        });
+        let block = self.reception.as_mut().map(|reception| ReportBlock {
+            ssrc: reception.ssrc(),
+            fraction_lost: reception.fraction_lost(),
+            cumulative_lost: reception.lost().clamp(-0x80_0000, 0x7f_ffff) as i32,
+            highest_sequence: reception.extended_highest(),
+            jitter: reception.jitter_ticks(),
+            last_sr,
+            delay_since_last_sr,
+        });
+        let outgoing = Outgoing {
+            ssrc: self.config.ssrc,
+            sender,
+            block,
+            cname: &self.config.cname,
+            bye,
+        };
+        let mut packet = [0; rtcp::WRITE_LEN];
+        let len = rtcp::write(&outgoing, &mut packet);
+        sink.send_rtcp(target, &packet[..len]);
+        self.stats.rtcp_sent.add(1);
+    }
+
+    pub(super) fn ntp(&self, now: Time) -> u64 {
+        let nanos = now.as_nanos();
+        let fraction = ((nanos % 1_000_000_000) << 32) / 1_000_000_000;
+        self.config
+            .ntp_at_zero
+            .wrapping_add((nanos / 1_000_000_000) << 32)
+            .wrapping_add(fraction)
+    }
+
+    /// The RTP clock at `now`, between the timestamps of packets too.
+    fn timestamp_at(&self, now: Time) -> u32 {
+        let clock = self.playout.clock();
+        let ahead = samples_in(now - clock, LINE_RATE) as u32;
+        let behind = samples_in(clock - now, LINE_RATE) as u32;
+        self.timestamp.wrapping_add(ahead).wrapping_sub(behind)
+    }
+
+    /// Between half and one and a half times the mean (section 6.2), so that legs don't report in step.
+    pub(super) fn rtcp_interval(&mut self) -> Duration {
+        // xorshift64: no quality is asked of it but that legs differ.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        RTCP_INTERVAL / 2 + RTCP_INTERVAL * (self.random >> 48) as u32 / 65_536
+    }
+}
