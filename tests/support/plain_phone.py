@@ -5,7 +5,6 @@ Its messages are written out below, so what a test says about the gateway does n
 
 import asyncio
 import itertools
-import re
 import secrets
 import struct
 import time
@@ -15,72 +14,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
+from .impair import Relay
 from .rtp_peer import Packet, RtpPeer
-from .tone import FRAME, SILENT_FRAME, has_tone, is_silent
+from .sip_text import EVENT_PAYLOAD_TYPE, INVITE, LATER, PCMU, Heard, Line, ok
+from .tone import FRAME, has_tone, is_silent
 
-EVENT_PAYLOAD_TYPE = 101
 _DIGITS = "0123456789*#ABCD"
 _LIMIT = 15.0
-
-_INVITE = """\
-INVITE {uri} SIP/2.0
-Via: SIP/2.0/UDP {host}:{port};branch={branch};rport
-Max-Forwards: 70
-From: "{name}" <sip:{caller}@{host}>;tag={tag}
-To: <{uri}>
-Call-ID: {call_id}
-CSeq: 1 INVITE
-Contact: <sip:phone@{host}:{port}>
-{extra}Content-Type: application/sdp
-Content-Length: {length}
-
-"""
-
-_LATER = """\
-{method} {uri} SIP/2.0
-Via: SIP/2.0/UDP {host}:{port};branch={branch};rport
-Max-Forwards: 70
-From: "{name}" <sip:{caller}@{host}>;tag={tag}
-To: {to}
-Call-ID: {call_id}
-CSeq: {cseq} {method}
-Content-Length: 0
-
-"""
-
-_OFFER = """\
-v=0
-o=phone 1 1 IN IP4 {host}
-s=-
-c=IN IP4 {host}
-t=0 0
-m=audio {port} RTP/AVP 0 {event}
-a=rtpmap:0 PCMU/8000
-a=rtpmap:{event} telephone-event/8000
-a=fmtp:{event} 0-15
-a=ptime:20
-a=sendrecv
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A SIP message as it came: its first line, its headers by lower-case name, its body; `at` is monotonic seconds."""
-
-    at: float
-    first_line: str
-    headers: dict[str, str]
-    body: str
-
-    @property
-    def status(self) -> int:
-        """The status of a response, 0 of a request."""
-        return int(self.first_line.split()[1]) if self.first_line.startswith("SIP/2.0 ") else 0
-
-    @property
-    def method(self) -> str:
-        """The method of a request, or of what a response answers."""
-        return self.headers["cseq"].split()[1]
 
 
 class PlainPhone:
@@ -118,9 +58,14 @@ class PlainPhone:
         headers: Sequence[str] = (),
         acknowledge: bool = True,
         talk: bool = True,
+        line: Line = PCMU,
+        relay: Callable[[tuple[str, int]], Relay] | None = None,
     ) -> "PhoneCall":
-        """Send an INVITE. With `talk` RTP (silence, at first) flows from the 200 on; `acknowledge` answers that 200."""
-        call = PhoneCall(self, gateway, to, caller, name, headers, acknowledge, talk)
+        """Send an INVITE. With `talk` RTP (silence, at first) flows from the 200 on; `acknowledge` answers that 200.
+
+        `relay` makes a relay before the address that it is given, and all RTP goes through it.
+        """
+        call = PhoneCall(self, gateway, to, caller, name, headers, acknowledge, talk, line, relay)
         call.invite()
         return call
 
@@ -130,14 +75,8 @@ class PlainPhone:
         self._transport.sendto(message.replace("\n", "\r\n").encode(), target)
 
     def _take(self, data: bytes) -> None:
-        head, _, body = data.decode().partition("\r\n\r\n")
-        first_line, *lines = head.split("\r\n")
-        headers: dict[str, str] = {}
-        for line in lines:
-            field_name, _, value = line.partition(":")
-            headers.setdefault(field_name.strip().lower(), value.strip())
-        heard = Heard(time.monotonic(), first_line, headers, body)
-        call = self.calls.get(headers.get("call-id", ""))
+        heard = Heard.read(data)
+        call = self.calls.get(heard.headers.get("call-id", ""))
         if call is not None:
             call.take(heard)
 
@@ -162,12 +101,15 @@ class PhoneCall:
     extra: Sequence[str]
     acknowledge: bool
     talk: bool
+    line: Line
+    make_relay: Callable[[tuple[str, int]], Relay] | None
     heard: list[Heard] = field(default_factory=list)
     acknowledged_at: float | None = None
     dialled_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.rtp = RtpPeer(self.phone.host)
+        self.relay = self.make_relay(self.rtp.address) if self.make_relay is not None else None
         self._attempts = 0
         self._cseq = itertools.count(2)
         self._changed = asyncio.Event()
@@ -183,14 +125,13 @@ class PhoneCall:
         self._branch = "z9hG4bK" + secrets.token_hex(8)
         self._attempts += 1
         self.phone.calls[self.call_id] = self
-        host, port = self.phone.host, self.phone.port
-        offer = _OFFER.format(host=host, port=self.rtp.address[1], event=EVENT_PAYLOAD_TYPE)
+        host, port = self.relay.outer if self.relay is not None else self.rtp.address
+        offer = self.line.offer(host, port)
         extra = "".join(f"{line}\n" for line in self.extra)
         length = len(offer.replace("\n", "\r\n"))
         self.dialled_at = time.monotonic()
-        self.phone.send(_INVITE.format(**self._fields(), branch=self._branch, extra=extra, length=length) + offer,
-                        self.gateway)  # fmt: skip
-        assert port, "open"
+        invite = INVITE.format(**self._fields(), cseq=1, branch=self._branch, extra=extra, length=length)
+        self.phone.send(invite + offer, self.gateway)
 
     def ack(self) -> None:
         """Acknowledge the 200 (or repeat that)."""
@@ -264,13 +205,15 @@ class PhoneCall:
         if self._line is not None:
             self._line.cancel()
             await asyncio.wait([self._line])
+        if self.relay is not None:
+            self.relay.close()
         self.rtp.close()
 
     # -- sound
 
     def say(self, frames: Iterable[bytes]) -> None:
-        """Queue frames of µ-law; they leave at the pace of speech, silence before and after."""
-        self._queue.extend((frame, 0, False, FRAME) for frame in frames)
+        """Queue frames of the line's codec; they leave at the pace of speech, silence before and after."""
+        self._queue.extend((frame, self.line.payload_type, False, FRAME) for frame in frames)
 
     def press(self, digits: str, frames: int = 5) -> None:
         """Queue key presses as RFC 4733 events of that many packets, 60 ms apart."""
@@ -283,7 +226,7 @@ class PhoneCall:
                 # One timestamp for the whole event; the next audio is as much later as the event lasted.
                 last = number == frames + 2
                 self._queue.append((payload, EVENT_PAYLOAD_TYPE, number == 1, frames * FRAME if last else 0))
-            self._queue.extend((SILENT_FRAME, 0, False, FRAME) for _ in range(3))
+            self._queue.extend((self.line.silence, self.line.payload_type, False, FRAME) for _ in range(3))
 
     def stop_talking(self) -> None:
         """Drop what is queued."""
@@ -295,7 +238,7 @@ class PhoneCall:
         return self.rtp.packets
 
     def audible(self) -> list[Packet]:
-        """The packets of sound that is not silence."""
+        """The packets of µ-law that are not silence."""
         return [packet for packet in self.rtp.packets if packet.payload_type == 0 and not is_silent(packet.payload)]
 
     async def hears(self, hz: float, frames: int = 5, within: float = _LIMIT, since: int = 0) -> list[Packet]:
@@ -313,9 +256,14 @@ class PhoneCall:
 
     # -- within
 
+    @property
+    def _uri(self) -> str:
+        return f"sip:{self.to}@{self.gateway[0]}:{self.gateway[1]}"
+
     def _fields(self) -> dict[str, object]:
         return {
-            "uri": f"sip:{self.to}@{self.gateway[0]}:{self.gateway[1]}",
+            "uri": self._uri,
+            "to": f"<{self._uri}>",
             "host": self.phone.host,
             "port": self.phone.port,
             "caller": self.caller,
@@ -326,24 +274,21 @@ class PhoneCall:
 
     def _later(self, method: str, answer: Heard | None, cseq: int, branch: str) -> None:
         fields = self._fields()
-        fields["to"] = answer.headers["to"] if answer is not None else f"<{fields['uri']}>"
-        contact = re.search(r"<([^>]+)>", answer.headers.get("contact", "")) if answer is not None else None
-        if contact and answer is not None and answer.status < 300:
-            fields["uri"] = contact[1]
-        self.phone.send(_LATER.format(**fields, method=method, cseq=cseq, branch=branch), self.gateway)
+        if answer is not None:
+            fields["to"] = answer.headers["to"]
+        if answer is not None and answer.status < 300:
+            fields["uri"] = answer.contact or fields["uri"]
+        self.phone.send(LATER.format(**fields, method=method, cseq=cseq, branch=branch), self.gateway)
 
     def _answer(self, request: Heard) -> None:
         if request.method == "ACK":
             return
-        copied = ("via", "from", "to", "call-id", "cseq")
-        lines = [f"{name.title()}: {request.headers[name]}" for name in copied]
-        self.phone.send("\n".join(["SIP/2.0 200 OK", *lines, "Content-Length: 0", "", ""]), self.gateway)
+        self.phone.send(ok(request), self.gateway)
 
     def _pick_up(self, answer: Heard) -> None:
-        address, port = re.search(r"c=IN IP4 (\S+)", answer.body), re.search(r"m=audio (\d+)", answer.body)
-        assert address, answer.body
-        assert port, answer.body
-        self.rtp.target = (address[1], int(port[1]))
+        self.rtp.target = answer.media
+        if self.relay is not None:
+            self.relay.far, self.rtp.target = answer.media, self.relay.inner
         if self.talk:
             self.start_talking()
 
@@ -356,7 +301,7 @@ class PhoneCall:
         due = loop.time()
         while True:
             payload, payload_type, marker, step = (
-                self._queue.popleft() if self._queue else (SILENT_FRAME, 0, False, FRAME)
+                self._queue.popleft() if self._queue else (self.line.silence, self.line.payload_type, False, FRAME)
             )
             self.rtp.send(payload, payload_type=payload_type, marker=marker, step=step)
             due += 0.02
