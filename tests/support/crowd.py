@@ -246,7 +246,7 @@ class Crowd:
             ears.foreign[owner] += 1
 
     def _judge(self, caller: Caller, frame: bytes) -> int | None:
-        """Whose a frame is that nobody sent as it is: shifted, faded or concealed by the gateway, it is still a tone."""
+        """Whose a frame is that nobody sent as it is: shifted, faded or concealed, it is still a tone."""
         if is_silent(frame):
             return -1
         samples = decode(frame)
@@ -306,9 +306,7 @@ class Crowd:
         if caller.answer is not None:
             fields |= {"to": caller.answer.headers["to"], "uri": caller.answer.contact}
         length = len(offer.replace("\n", "\r\n"))
-        self._send(
-            INVITE.format(**fields, cseq=caller.cseq, branch=caller.branch, extra="", length=length) + offer
-        )
+        self._send(INVITE.format(**fields, cseq=caller.cseq, branch=caller.branch, extra="", length=length) + offer)
 
     def _later(self, caller: Caller, method: str, cseq: int, answer: Heard | None = None, branch: str = "") -> None:
         fields, answer = self._fields(caller), answer or caller.answer
