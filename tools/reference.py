@@ -25,6 +25,7 @@ TITLES = {
     3263: "Locating SIP servers",
     3264: "Offer/answer with SDP",
     3326: "The Reason header",
+    3389: "Comfort noise in RTP",
     3550: "RTP and RTCP",
     3551: "RTP profile for audio: payload types",
     3581: "Symmetric response routing (rport)",

@@ -11,7 +11,7 @@ from typing import TypeVar, assert_never
 
 import structlog
 
-from offhook._media import MediaError, MediaEvent
+from offhook._media import MediaEvent
 from offhook.call.dtmf import digits_of_info
 from offhook.call.end_reason import EndReason
 from offhook.call.event import CallEvent, Fault, FromDestination, FromLeg, HangUp, Prepared, Timer, TimeUp
@@ -142,20 +142,17 @@ class Call:
 
     def _arrive(self, request: Request) -> None:
         now = self._services.now()
-        try:
-            self.leg.open(
-                self._services.media,
-                self._services.media_address(self.leg.source),
-                on_event=lambda event: self.post(FromLeg(event)),
-                on_error=self.post_fault,
-            )
-        except MediaError as error:
-            no_port = error.code in ("no_port", "too_many")
-            self._end(EndReason.NO_PORT if no_port else EndReason.INTERNAL_ERROR, str(error))
-            return
-        refusal = self.leg.take_offer(request, now)
-        if refusal is not None:
-            self._end(refusal, "")
+        refused = self.leg.prepare(
+            request,
+            now,
+            self._services.media,
+            self._services.media_address,
+            on_event=lambda event: self.post(FromLeg(event)),
+            on_error=self.post_fault,
+        )
+        if refused is not None:
+            self.reject_status = refused.status
+            self._end(refused.reason, refused.detail)
             return
         if not self._services.perform(self.leg.ring):
             # The caller has given up already; its CANCEL waits in the inbox.
@@ -362,9 +359,9 @@ class Call:
         match event:
             case sip.Acknowledged(_, body):
                 self.set_up.reach("acknowledged", self._services.now())
-                refusal = self.leg.acknowledged(body, self._services.now())
-                if refusal is not None:
-                    self._end(refusal, "")
+                refused = self.leg.acknowledged(body, self._services.now())
+                if refused is not None:
+                    self._end(refused.reason, refused.detail)
             case sip.AckMissing():
                 self._end(EndReason.NO_ACK, f"no ACK came to {self.leg.contact}")
             case sip.Cancelled():

@@ -2,9 +2,11 @@
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from offhook._media import LegConfig, MediaEvent
+from offhook._media import LegConfig, MediaError, MediaEvent
 from offhook.call.end_reason import EndReason
+from offhook.call.trace import host_port
 from offhook.errors import RemoteProtocolError
 from offhook.media.leg import RtpLeg
 from offhook.media.plane import MediaPlane
@@ -13,7 +15,8 @@ from offhook.report.timeline import Timeline
 from offhook.route.trunk import Trunk
 from offhook.sdp import negotiate
 from offhook.sdp.description import SessionDescription
-from offhook.sdp.negotiate import LocalMedia, NegotiatedAudio
+from offhook.sdp.negotiate import Judgement
+from offhook.sdp.terms import LocalMedia, NegotiatedAudio, Terms
 from offhook.sip.effects import Source
 from offhook.sip.invite import InviteSession
 from offhook.sip.message import Request
@@ -23,6 +26,15 @@ _RELEASE_AFTER = 0.3
 
 PLAYOUT_LIMIT = 120.0
 """Seconds of agent audio that may wait to be played."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why the leg can't be had, in words too; `status` stands in for the SIP status of the reason."""
+
+    reason: EndReason
+    detail: str = ""
+    status: int | None = None
 
 
 class CallerLeg:
@@ -37,6 +49,7 @@ class CallerLeg:
         self.audio: NegotiatedAudio | None = None
         self._trunk = trunk
         self._timeline = timeline
+        self._terms = Terms(codecs=trunk.codecs, comfort_noise=False, rtcp_mux=False, prefer_local=True)
         self._rtp: RtpLeg | None = None
         self._local: LocalMedia | None = None
         self._description: SessionDescription | None = None
@@ -45,8 +58,8 @@ class CallerLeg:
 
     @property
     def rtp(self) -> RtpLeg:
-        """The RTP leg; `open` comes first."""
-        assert self._rtp is not None, "the leg is opened before it is used"
+        """The RTP leg; `prepare` comes first."""
+        assert self._rtp is not None, "the leg is prepared before it is used"
         return self._rtp
 
     @property
@@ -63,52 +76,46 @@ class CallerLeg:
     @property
     def local_media(self) -> str | None:
         """Where our SDP asks for the caller's RTP, as `host:port`."""
-        return None if self._local is None else f"{self._local.address}:{self._local.port}"
+        return None if self._local is None else host_port((self._local.address, self._local.port))
 
     def media_stats(self) -> dict[str, int]:
         """The counters of the RTP leg; they stay readable after `close`."""
         return self.rtp.stats().as_dict()
 
-    def open(
+    def prepare(
         self,
+        request: Request,
+        now: float,
         media: MediaPlane,
-        address: str,
+        media_address: Callable[[Source], str],
         *,
         on_event: Callable[[MediaEvent], None],
         on_error: Callable[[Exception], None],
-    ) -> None:
-        """Take a port. `address` is what our SDP will say. Raises `MediaError` (`no_port`, …)."""
-        config = LegConfig(
-            # A zone is none of the media core's business; only link-local addresses have one.
-            sdp_address=None if "%" in address else address,
-            playout_limit_ms=round(PLAYOUT_LIMIT * 1000),
-            media_timeout_ms=round(self._trunk.media_timeout * 1000),
-        )
-        self._rtp = media.open_leg(config, on_event=on_event, on_error=on_error)
-        self._local = LocalMedia(
-            address=address,
-            port=self._rtp.local_address[1],
-            codecs=self._trunk.codecs,
-            prefer_local=True,
-            # RFC 8866 section 5.2: no two sessions of ours may look alike.
-            session_id=secrets.randbits(31) + 1,
-        )
+    ) -> Refused | None:
+        """Judge the offer of the INVITE, take a port for what it names, and write the answer; or why not.
 
-    def take_offer(self, request: Request, now: float) -> EndReason | None:
-        """Judge the offer of the INVITE and prepare the answer; the reason to refuse it, if there is one.
-
-        It may be a part of a multipart, as gateways with ISUP send it. Without one the 200 will carry our offer
-        (RFC 3261 section 13.2.1).
+        In this order: a call that is refused takes no port, and where the caller is decides which it gets. The offer
+        may be a part of a multipart, as gateways with ISUP send it. Without one the 200 will carry our offer (RFC 3261
+        section 13.2.1).
         """
-        assert self._local is not None, "open comes before take_offer"
-        if request.sdp is None:
+        judged = self._judge(request.sdp, now) if request.sdp is not None else None
+        if isinstance(judged, Refused):
+            return judged
+        try:
+            self._open(media, media_address(self.source), on_event, on_error)
+        except MediaError as error:
+            no_port = error.code in ("no_port", "too_many")
+            return Refused(EndReason.NO_PORT if no_port else EndReason.INTERNAL_ERROR, str(error))
+        assert self._local is not None, "opened just now"
+        if judged is None:
             self._answer_awaited = True
-            self._description = negotiate.offer(self._local)
+            self._description = negotiate.offer(self._local, self._terms)
             self._timeline.add(
                 "sdp", now, note="the INVITE has no SDP: our 200 carries the offer, the ACK must answer it"
             )
-            return None
-        return self._answer_offer(request.sdp, now)
+        else:
+            self._answer_offer(judged, now)
+        return None
 
     def ring(self, now: float) -> bool:
         """180 without SDP; False if the INVITE has its final response already."""
@@ -119,27 +126,24 @@ class CallerLeg:
 
         False, and nothing happens, if the INVITE has its final response already: a CANCEL was faster.
         """
-        assert self._description is not None, "take_offer comes before answer"
+        assert self._description is not None, "prepare comes before answer"
         if not self.session.answer(bytes(self._description), now=now):
             return False
         if not self._answer_awaited:
             self._start()
         return True
 
-    def acknowledged(self, body: bytes, now: float) -> EndReason | None:
+    def acknowledged(self, body: bytes, now: float) -> Refused | None:
         """Take the ACK: the answer to our offer if there was one. Returns why the call can't go on, if it can't."""
         if not self._answer_awaited:
             self.rtp.release()
             return None
-        assert self._description is not None, "our offer was in the 200"
         try:
-            audio = negotiate.accept(self._description, SessionDescription.parse(body)) if body else None
+            audio = self._accept(body)
         except RemoteProtocolError as error:
-            self._timeline.add("sdp", now, note=f"the answer in the ACK can't be read: {error}")
-            return EndReason.NO_OFFER_ANSWER
+            return Refused(EndReason.NO_OFFER_ANSWER, f"the answer in the ACK can't be read: {error}")
         if audio is None:
-            self._timeline.add("sdp", now, note="the ACK brought no usable answer to our offer")
-            return EndReason.NO_OFFER_ANSWER
+            return Refused(EndReason.NO_OFFER_ANSWER, "the ACK brought no usable answer to our offer")
         self._answer_awaited = False
         self._agree(audio, now)
         self._start()
@@ -151,14 +155,16 @@ class CallerLeg:
         assert self._local is not None, "a re-INVITE comes within a session"
         if request.sdp is None:
             # RFC 3261 section 14.2: an offer that is no less than what is in use.
-            self._description = negotiate.offer(self._local, previous=self._description)
+            self._description = negotiate.offer(self._local, self._terms, previous=self._description)
             self._answer_awaited = True
             self.session.answer_reinvite(bytes(self._description), now=now)
             return
-        refusal = self._answer_offer(request.sdp, now)
-        if refusal is not None:
-            self.session.reject_reinvite(refusal.sip_status or 488, now=now)
+        judged = self._judge(request.sdp, now)
+        if isinstance(judged, Refused):
+            self._timeline.add("sdp", now, note=f"the change is refused and the call stays as it was: {judged.detail}")
+            self.session.reject_reinvite(judged.status or judged.reason.sip_status or 488, now=now)
             return
+        self._answer_offer(judged, now)
         assert self._description is not None, "an accepted offer has an answer"
         self.session.answer_reinvite(bytes(self._description), now=now)
 
@@ -167,21 +173,51 @@ class CallerLeg:
         if self._rtp is not None:
             self._rtp.close()
 
-    def _answer_offer(self, body: bytes, now: float) -> EndReason | None:
-        assert self._local is not None, "open comes first"
+    def _open(
+        self,
+        media: MediaPlane,
+        address: str,
+        on_event: Callable[[MediaEvent], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        config = LegConfig(
+            # A zone is none of the media core's business; only link-local addresses have one.
+            sdp_address=None if "%" in address else address,
+            playout_limit_ms=round(PLAYOUT_LIMIT * 1000),
+            media_timeout_ms=round(self._trunk.media_timeout * 1000),
+        )
+        self._rtp = media.open_leg(config, on_event=on_event, on_error=on_error)
+        self._local = LocalMedia(
+            address=address,
+            port=self._rtp.local_address[1],
+            # RFC 8866 section 5.2: no two sessions of ours may look alike.
+            session_id=secrets.randbits(31) + 1,
+        )
+
+    def _judge(self, body: bytes, now: float) -> Judgement | Refused:
         try:
             offer = SessionDescription.parse(body)
         except RemoteProtocolError as error:
-            self._timeline.add("sdp", now, note=f"the offer can't be read: {error}")
-            return EndReason.BAD_SDP
-        answer = negotiate.answer(offer, self._local, previous=self._description)
-        for note in answer.notes:
+            return Refused(EndReason.BAD_SDP, f"the offer can't be read: {error}", error.status_hint)
+        judgement = negotiate.judge(offer, self._terms, was=self.audio)
+        for note in judgement.notes:
             self._timeline.add("sdp", now, note=note)
-        if answer.audio is None:
-            return EndReason.of(answer.refusal or "no_common_codec")
-        self._description = answer.description
-        self._agree(answer.audio, now)
-        return None
+        if judgement.audio is None:
+            return Refused(EndReason.of(judgement.refusal or "no_common_codec"), "; ".join(judgement.notes))
+        return judgement
+
+    def _answer_offer(self, judgement: Judgement, now: float) -> None:
+        assert self._local is not None, "a port comes before an answer"
+        assert judgement.audio is not None, "refused offers are not answered"
+        self._description = negotiate.answer(judgement, self._local, previous=self._description)
+        self._agree(judgement.audio, now)
+
+    def _accept(self, body: bytes) -> NegotiatedAudio | None:
+        """What the answer to our offer comes to. Raises RemoteProtocolError if it can't be read."""
+        assert self._description is not None, "we have made an offer"
+        if not body:
+            return None
+        return negotiate.accept(self._description, SessionDescription.parse(body), was=self.audio)
 
     def _agree(self, audio: NegotiatedAudio, now: float) -> None:
         self.audio = audio

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from offhook._media import RemoteMedia
-from offhook.sdp.negotiate import NegotiatedAudio
+from offhook.sdp.terms import NegotiatedAudio
 
 
 def remote_media(

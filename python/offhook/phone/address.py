@@ -5,11 +5,13 @@ from dataclasses import replace
 from typing import Literal
 
 from offhook.errors import OffhookError, RemoteProtocolError
-from offhook.sdp.negotiate import CODECS
 from offhook.sip.headers.name_addr import NameAddr
 from offhook.sip.uri import SipUri, parse_uri
 
 Transport = Literal["udp", "tcp"]
+
+CODECS = ("PCMU", "PCMA")
+"""What the phone speaks, in the order that it offers."""
 
 
 class UsageError(OffhookError):
@@ -87,7 +89,7 @@ def read_codecs(text: str) -> tuple[str, ...]:
     unknown = next((name for name in codecs if name not in CODECS), None)
     if unknown is not None:
         raise UsageError(f"codec {unknown} is not spoken", hint=f"choose of {', '.join(CODECS)}")
-    return codecs or tuple(CODECS)
+    return codecs or CODECS
 
 
 def read_listen(text: str) -> tuple[str | None, int]:

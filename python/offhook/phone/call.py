@@ -25,7 +25,7 @@ from offhook.phone.sound import from_bytes, level_db
 from offhook.report.timeline import Timeline
 from offhook.sdp import negotiate
 from offhook.sdp.description import SessionDescription
-from offhook.sdp.negotiate import LocalMedia, NegotiatedAudio
+from offhook.sdp.terms import LocalMedia, NegotiatedAudio, Terms
 from offhook.sip import events as sip
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Source, Target
@@ -108,6 +108,7 @@ class Phone:
         self.stage: Literal["finding", "calling", "ringing", "talking", "ending"] = "finding"
         self.sent_db = self.heard_db = -100.0
         self._version = version
+        self._terms = Terms(codecs=plan.codecs, comfort_noise=False, rtcp_mux=False)
         self._over: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._verdict: Outcome | None = None
         self._replied = asyncio.Event()
@@ -205,10 +206,8 @@ class Phone:
     def _invite(self, local: str) -> None:
         plan = self.plan
         assert self._stack is not None and self._leg is not None and self._target is not None, "opened before"  # noqa: PT018
-        media = LocalMedia(
-            address=local, port=self._leg.local_address[1], codecs=plan.codecs, session_id=secrets.randbits(31) + 1
-        )
-        self._offer = self._description = negotiate.offer(media)
+        media = LocalMedia(address=local, port=self._leg.local_address[1], session_id=secrets.randbits(31) + 1)
+        self._offer = self._description = negotiate.offer(media, self._terms)
         self.finding.local_media = _host_port((local, media.port))
         credentials = None
         if plan.user is not None:
@@ -385,20 +384,20 @@ class Phone:
     def _on_reinvite(self, session: InviteSession, request: Request, now: float) -> None:
         assert self._leg is not None and self._description is not None, "a re-INVITE comes within a call"  # noqa: PT018
         host, port = self.finding.local_media.rpartition(":")[::2]
-        local = LocalMedia(address=host.strip("[]"), port=int(port), codecs=self.plan.codecs)
+        local = LocalMedia(address=host.strip("[]"), port=int(port))
         try:
             offer = SessionDescription.parse(request.sdp or b"")
         except RemoteProtocolError:
             session.reject_reinvite(488, now=now)
             return
-        answer = negotiate.answer(offer, local, previous=self._description)
-        if answer.audio is None:
+        judgement = negotiate.judge(offer, self._terms, was=self.finding.audio)
+        if judgement.audio is None:
             session.reject_reinvite(488, now=now)
             return
-        self._description = answer.description
-        self._take(answer.audio, now)
-        session.answer_reinvite(bytes(answer.description), now=now)
-        self._step("held by the far end" if answer.audio.remote_hold else "the far end changed the sound's way")
+        self._description = negotiate.answer(judgement, local, previous=self._description)
+        self._take(judgement.audio, now)
+        session.answer_reinvite(bytes(self._description), now=now)
+        self._step("held by the far end" if judgement.audio.remote_hold else "the far end changed the sound's way")
 
     # ------------------------------------------------------------------ what the media core says
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from offhook.errors import LocalProtocolError, RemoteProtocolError
 
@@ -102,6 +103,13 @@ class Connection:
         return address
 
     @property
+    def family(self) -> Literal[4, 6] | None:
+        """The IP version of the address, 4 for IPv4 written as IPv6; None where it is no address."""
+        if self.ip is None:
+            return None
+        return 6 if self.ip.version == 6 else 4
+
+    @property
     def is_unspecified(self) -> bool:
         """Whether it is 0.0.0.0 or ::, which means hold (RFC 3264 section 8.4)."""
         return self.ip is not None and self.ip.is_unspecified
@@ -172,6 +180,10 @@ class MediaDescription:
     def attribute(self, name: str) -> Attribute | None:
         """The first attribute of that name in this media description, or None."""
         return next((attribute for attribute in self.attributes if attribute.name == name), None)
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """The texts of all attributes of that name, in order; those without a text are left out."""
+        return tuple(item.value for item in self.attributes if item.name == name and item.value is not None)
 
     @property
     def is_refused(self) -> bool:

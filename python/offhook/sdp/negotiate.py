@@ -1,17 +1,16 @@
 """Offer and answer (RFC 3264): one audio codec, telephone-event beside it, and everything else refused by name.
 
-The answer names exactly one audio codec, so that the codec answered is the codec sent. `a=rtcp-mux`, ICE, BUNDLE and
-`a=mid` are read past and not answered: an answer without them tells the offerer to go without (RFC 5761 section 5.1.1).
+An offer is judged before anything is promised (`judge`): where the peer is and what it speaks decide which of our ports
+it gets, and only then is the answer written (`answer`). The answer names exactly one audio codec, so that the codec
+answered is the codec sent. ICE, BUNDLE and `a=mid` are read past and not answered, which tells the offerer to go
+without.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from offhook.errors import LocalProtocolError
 from offhook.sdp.description import (
     HIGHEST_PORT,
-    LONGEST_PTIME_MS,
-    SHORTEST_PTIME_MS,
     STATIC_PAYLOAD_TYPES,
     Attribute,
     Connection,
@@ -21,14 +20,16 @@ from offhook.sdp.description import (
     Origin,
     SessionDescription,
 )
+from offhook.sdp.terms import (
+    CODECS,
+    COMFORT_NOISE,
+    TELEPHONE_EVENT,
+    LocalMedia,
+    NegotiatedAudio,
+    Refusal,
+    Terms,
+)
 
-Refusal = Literal["no_audio_offered", "srtp_not_supported", "no_common_codec"]
-"""Why no audio came out of an offer; each is the slug of an end reason too."""
-
-CODECS = {"PCMU": Encoding("PCMU", 8000), "PCMA": Encoding("PCMA", 8000)}
-"""The audio codecs that the media core speaks, by name."""
-
-TELEPHONE_EVENT = "TELEPHONE-EVENT"
 EVENTS = "0-16"
 """The events we take: the sixteen keys and flash (RFC 4733 section 3.2)."""
 
@@ -37,139 +38,83 @@ _PLAIN = ("RTP/AVP", "RTP/AVPF")
 
 
 @dataclass(frozen=True, slots=True)
-class LocalMedia:
-    """Our end of the audio: where it is reached and what it speaks.
-
-    `codecs` are names of `CODECS` in order of preference; `prefer_local` makes that order win over the offer's.
-    `rtcp_port` is written only where it is not `port` + 1. `ptime` is milliseconds, 10 to 60 in steps of 10.
-    `version` is that of the first description; later ones are counted by `previous` of `answer` and `offer`.
-    """
-
-    address: str
-    port: int
-    rtcp_port: int | None = None
-    codecs: tuple[str, ...] = ("PCMU", "PCMA")
-    telephone_event: bool = True
-    ptime: int = 20
-    session_id: int = 1
-    version: int = 1
-    username: str = "offhook"
-    prefer_local: bool = False
-
-    def __post_init__(self) -> None:
-        ip = Connection(self.address).ip
-        if ip is None or ip.is_unspecified:
-            # 0.0.0.0 in our own SDP would put the peer on hold.
-            raise LocalProtocolError(f"media address {self.address!r} is not an address that a peer can send to")
-        if not 0 < self.port <= HIGHEST_PORT:
-            raise LocalProtocolError(f"media port {self.port} is out of range")
-        if not self.codecs or any(codec not in CODECS for codec in self.codecs):
-            raise LocalProtocolError(f"codecs {self.codecs!r}: known are {', '.join(CODECS)}")
-        if self.ptime % 10 or not SHORTEST_PTIME_MS <= self.ptime <= LONGEST_PTIME_MS:
-            raise LocalProtocolError(f"ptime {self.ptime} ms: 10 to 60 in steps of 10")
-
-
-@dataclass(frozen=True, slots=True)
-class NegotiatedAudio:
-    """What both sides agreed on, as the media leg needs it. Times are milliseconds, payload types 0-127.
-
-    `codec` under `payload_type` is what we send; `receive_types` is what we take, payload type to codec. `dtmf_send` is
-    None where the peer takes no events of the codec's clock; `dtmf_receive` may hold another number, or more than one.
-    `remote` and `remote_rtcp` are where to send: None where there is nowhere (hold by 0.0.0.0, a host name, multicast),
-    and then only an address learned from received packets may be used. `send` and `receive` are the directions from our
-    side; `remote_hold` says that the peer has put us on hold. `line` is the index of the m= line.
-    """
-
-    codec: str
-    payload_type: int
-    receive_types: dict[int, str]
-    dtmf_send: int | None
-    dtmf_receive: tuple[int, ...]
-    remote: tuple[str, int] | None
-    remote_rtcp: tuple[str, int] | None
-    ptime: int
-    send: bool
-    receive: bool
-    remote_hold: bool
-    line: int = 0
-
-    def __str__(self) -> str:
-        way = Direction.of(send=self.send, receive=self.receive).value
-        dtmf = f"DTMF {self.dtmf_send}" if self.dtmf_send is not None else "no DTMF"
-        where = f"{self.remote[0]} port {self.remote[1]}" if self.remote else "no address yet"
-        return f"{self.codec} (payload type {self.payload_type}), {self.ptime} ms, {dtmf}, {way}, to {where}"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What we answer to an offer. With `audio` None the INVITE is answered by 488 and `refusal` says why.
+class Judgement:
+    """What an offer comes to. With `audio` None the INVITE is answered by 488 and `refusal` says why.
 
     `notes` are the decisions in plain words, for the timeline of the call.
     """
 
-    description: SessionDescription
+    offer: SessionDescription
     audio: NegotiatedAudio | None
     notes: tuple[str, ...]
     refusal: Refusal | None = None
 
 
-def answer(
-    offer: SessionDescription, local: LocalMedia, *, hold: bool = False, previous: SessionDescription | None = None
-) -> Answer:
-    """Answer an offer (RFC 3264 section 6): the first audio line that can be used, all other lines with port 0.
+def judge(
+    offer: SessionDescription, terms: Terms, *, hold: bool = False, was: NegotiatedAudio | None = None
+) -> Judgement:
+    """Judge an offer (RFC 3264 section 6): the first audio line that can be used is the call's, all others are refused.
 
-    `hold` asks that the peer be held. `previous` is the description we sent last on this dialog: one that says the
-    same keeps its version, another counts it up (RFC 3264 section 8).
+    `hold` asks that the peer be held. `was` is what was agreed on before; its packets may still be under way.
     """
     notes: list[str] = []
     refusals: list[Refusal] = []
     audio: NegotiatedAudio | None = None
-    lines: list[MediaDescription] = []
     for index, line in enumerate(offer.media):
-        chosen = None if audio else _choose(offer, index, local, hold, notes, refusals)
-        if chosen is None:
-            if audio is not None and not line.is_refused:
-                notes.append(f"line {index + 1} ({line.kind}) refused: the call has its audio line")
-            lines.append(MediaDescription(line.kind, 0, line.protocol, line.formats))
-            continue
-        audio = chosen
-        direction = Direction.of(send=audio.send, receive=audio.receive)
-        lines.append(
-            _audio_line(
-                local,
-                line.protocol,
-                {audio.payload_type: CODECS[audio.codec]},
-                audio.dtmf_send,
-                audio.ptime,
-                direction,
-            )
-        )
+        if audio is None:
+            audio = _choose(offer, index, terms, hold, was, notes, refusals)
+        elif not line.is_refused:
+            notes.append(f"line {index + 1} ({line.kind}) refused: the call has its audio line")
     refusal: Refusal | None = None
     if audio is None:
         refusal = refusals[0] if refusals else "no_audio_offered"
-    description = _revise(replace(_describe(local, lines), timing=offer.timing), previous)
-    return Answer(description, audio, tuple(notes), refusal)
+    return Judgement(offer, audio, tuple(notes), refusal)
 
 
-def offer(local: LocalMedia, *, hold: bool = False, previous: SessionDescription | None = None) -> SessionDescription:
+def answer(
+    judgement: Judgement, local: LocalMedia, *, previous: SessionDescription | None = None
+) -> SessionDescription:
+    """Write the answer to an offer that was judged: as many lines as the offer has, all but ours with port 0.
+
+    `previous` is the description we sent last on this dialog: one that says the same keeps its version, another counts
+    it up (RFC 3264 section 8).
+    """
+    audio, offer = judgement.audio, judgement.offer
+    lines = [
+        _answered(line, audio, local)
+        if audio is not None and index == audio.line
+        else MediaDescription(line.kind, 0, line.protocol, line.formats)
+        for index, line in enumerate(offer.media)
+    ]
+    return _revise(replace(_describe(local, lines), timing=offer.timing), previous)
+
+
+def offer(
+    local: LocalMedia, terms: Terms, *, hold: bool = False, previous: SessionDescription | None = None
+) -> SessionDescription:
     """Offer audio (RFC 3264 section 5). With `previous`, a new offer on a running dialog.
 
     That one keeps the number and order of lines and the payload types of what stood before (RFC 3264 section 8).
     """
-    direction = Direction.SENDONLY if hold else Direction.SENDRECV
     standing = _live_audio(previous) if previous is not None else None
     known = {encoding: number for number, encoding in standing.encodings.items()} if standing else {}
     payload_types: dict[int, Encoding] = {}
-    for name in local.codecs:
+    for name in terms.codecs:
         static = next(number for number, encoding in STATIC_PAYLOAD_TYPES.items() if encoding == CODECS[name])
         payload_types[known.get(CODECS[name], static)] = CODECS[name]
-    events: int | None = None
-    if local.telephone_event:
-        events = known.get(Encoding(TELEPHONE_EVENT, 8000), OFFERED_EVENT_PAYLOAD_TYPE)
-        while events in payload_types:
-            events -= 1
-    protocol = standing.protocol if standing else "RTP/AVP"
-    line = _audio_line(local, protocol, payload_types, events, local.ptime, direction)
+    if terms.telephone_event:
+        event = Encoding(TELEPHONE_EVENT, 8000)
+        number = known.get(event, OFFERED_EVENT_PAYLOAD_TYPE)
+        while number in payload_types:
+            number -= 1
+        payload_types[number] = event
+    line = _audio_line(
+        local,
+        standing.protocol if standing else "RTP/AVP",
+        payload_types,
+        terms.ptime,
+        Direction.SENDONLY if hold else Direction.SENDRECV,
+    )
     if previous is None:
         return _describe(local, [line])
     lines = [line if standing is old else replace(old, port=0, attributes=()) for old in previous.media]
@@ -178,7 +123,9 @@ def offer(local: LocalMedia, *, hold: bool = False, previous: SessionDescription
     return _revise(_describe(local, lines), previous)
 
 
-def accept(offer: SessionDescription, answer: SessionDescription) -> NegotiatedAudio | None:
+def accept(
+    offer: SessionDescription, answer: SessionDescription, *, was: NegotiatedAudio | None = None
+) -> NegotiatedAudio | None:
     """Read the peer's answer to our offer; None if it leaves no audio that both sides can send.
 
     We send the first codec of the answer that we offered. We take every codec that stands in the answer, under our
@@ -195,7 +142,7 @@ def accept(offer: SessionDescription, answer: SessionDescription) -> NegotiatedA
     codecs = {
         number: encoding
         for number, encoding in theirs.encodings.items()
-        if encoding in offered and encoding.name in CODECS
+        if encoding in offered and CODECS.get(encoding.name) == encoding
     }
     if not codecs:
         return None
@@ -204,24 +151,32 @@ def accept(offer: SessionDescription, answer: SessionDescription) -> NegotiatedA
     for stated in codecs.values():
         receive[offered[stated]] = stated.name
     event = Encoding(TELEPHONE_EVENT, encoding.clock_rate)
-    dtmf_send = next((number for number, stated in theirs.encodings.items() if stated == event), None)
-    dtmf_receive: tuple[int, ...] = ()
-    if dtmf_send is not None and event in offered:
-        numbers = dict.fromkeys((offered[event], dtmf_send))
-        dtmf_receive = tuple(number for number in numbers if number not in receive)
-    elif dtmf_send is not None:
-        dtmf_send = None
-    return _negotiated(
-        answer, index, offer.direction_of(ours), encoding.name, payload_type, receive,
-        dtmf_send, dtmf_receive, _ptime(theirs, ours.ptime_ms or 20), [],
-    )  # fmt: skip
+    answered = _numbers(theirs, event) if event in offered else []
+    dtmf_receive = dict.fromkeys((offered[event], *answered)) if answered else {}
+    audio = NegotiatedAudio(
+        codec=encoding.name,
+        payload_type=payload_type,
+        receive_types=receive,
+        dtmf_send=answered[0] if answered else None,
+        dtmf_receive=tuple(number for number in dtmf_receive if number not in receive),
+        remote=None,
+        remote_rtcp=None,
+        ptime=_ptime(theirs, ours.ptime_ms or 20),
+        send=True,
+        receive=True,
+        remote_hold=False,
+        line=index,
+        rtcp_mux=theirs.attribute("rtcp-mux") is not None and ours.attribute("rtcp-mux") is not None,
+    )
+    return _with_old_types(_located(audio, answer, offer.direction_of(ours), []), was)
 
 
 def _choose(
     offer: SessionDescription,
     index: int,
-    local: LocalMedia,
+    terms: Terms,
     hold: bool,
+    was: NegotiatedAudio | None,
     notes: list[str],
     refusals: list[Refusal],
 ) -> NegotiatedAudio | None:
@@ -242,57 +197,91 @@ def _choose(
         notes.append(f"{where} refused: protocol {line.protocol} is not RTP/AVP")
         refusals.append("no_common_codec")
         return None
-    encodings = line.encodings
-    usable = {encoding.name: number for number, encoding in reversed(encodings.items()) if encoding in _spoken(local)}
-    if not usable:
-        offered = ", ".join(str(encoding) for encoding in encodings.values()) or "nothing that has a name"
-        notes.append(f"{where} refused: offered {offered}; spoken here: {', '.join(local.codecs)}")
+    payload_type = _codec(line, where, terms, notes)
+    if payload_type is None:
         refusals.append("no_common_codec")
         return None
-    if local.prefer_local:
-        codec = next(name for name in local.codecs if name in usable)
-    else:
-        codec = next(encoding.name for encoding in encodings.values() if encoding.name in usable)
-    payload_type = usable[codec]
-    notes.append(f"{where}: {codec} chosen, {'our' if local.prefer_local else 'the caller’s'} order")
-    event = Encoding(TELEPHONE_EVENT, CODECS[codec].clock_rate)
-    dtmf = next((number for number, encoding in encodings.items() if encoding == event), None)
-    if not local.telephone_event:
-        dtmf = None
-    elif dtmf is None:
-        other = [str(encoding) for encoding in encodings.values() if encoding.name == TELEPHONE_EVENT]
-        fits = f"; offered: {', '.join(other)}, which does not fit {codec}" if other else ""
-        notes.append(f"no telephone-event/{event.clock_rate} offered{fits}: digits can only come as tones or INFO")
-    if line.attribute("rtcp-mux") is not None:
-        notes.append("rtcp-mux not taken: RTCP has its own port")
+    codec = line.encodings[payload_type].name
+    clock_rate = CODECS[codec].clock_rate
+    events = _events(line, codec, terms, notes)
+    noise = _numbers(line, Encoding(COMFORT_NOISE, clock_rate)) if terms.comfort_noise else []
+    mux = line.attribute("rtcp-mux") is not None and terms.rtcp_mux
+    if mux:
+        notes.append("rtcp-mux taken: RTCP comes and goes on the RTP port")
     if line.attribute("crypto") is not None or line.attribute("fingerprint") is not None:
         notes.append(f"keys offered on {line.protocol} not taken: the media is plain")
-    ours = Direction.SENDONLY if hold else Direction.SENDRECV
-    dtmf_receive = () if dtmf is None else (dtmf,)
-    return _negotiated(
-        offer, index, ours, codec, payload_type, {payload_type: codec}, dtmf, dtmf_receive,
-        _ptime(line, local.ptime), notes,
-    )  # fmt: skip
+    _read_past(offer, line, notes)
+    audio = NegotiatedAudio(
+        codec=codec,
+        payload_type=payload_type,
+        receive_types={payload_type: codec},
+        dtmf_send=events[0] if events else None,
+        dtmf_receive=tuple(events),
+        remote=None,
+        remote_rtcp=None,
+        ptime=_ptime(line, terms.ptime),
+        send=True,
+        receive=True,
+        remote_hold=False,
+        line=index,
+        comfort_noise=noise[0] if noise else None,
+        rtcp_mux=mux,
+    )
+    return _with_old_types(_located(audio, offer, Direction.SENDONLY if hold else Direction.SENDRECV, notes), was)
 
 
-def _spoken(local: LocalMedia) -> set[Encoding]:
-    return {CODECS[name] for name in local.codecs}
+def _codec(line: MediaDescription, where: str, terms: Terms, notes: list[str]) -> int | None:
+    """The payload type of the codec to speak, and in `notes` why it is that one; None if there is none in common."""
+    encodings = line.encodings
+    spoken = {CODECS[name]: name for name in terms.codecs}
+    usable = {spoken[encoding]: number for number, encoding in reversed(encodings.items()) if encoding in spoken}
+    others = [str(encoding) for encoding in encodings.values() if encoding not in spoken]
+    unspoken = ", ".join(other for other in others if other.partition("/")[0] not in (TELEPHONE_EVENT, COMFORT_NOISE))
+    if not usable:
+        offered = ", ".join(str(encoding) for encoding in encodings.values()) or "nothing that has a name"
+        notes.append(f"{where} refused: offered {offered}; spoken here: {', '.join(terms.codecs)}")
+        return None
+    first = next(spoken[encoding] for encoding in encodings.values() if encoding in spoken)
+    codec = next(name for name in terms.codecs if name in usable) if terms.prefer_local else first
+    why = "the only one in common"
+    if len(usable) > 1:
+        why = "our order" if terms.prefer_local else "the peer’s order"
+        why += f" of {', '.join(name for name in terms.codecs if name in usable)}" if terms.prefer_local else ""
+    notes.append(f"{where}: {codec} chosen, {why}" + (f"; not spoken here: {unspoken}" if unspoken else ""))
+    return usable[codec]
 
 
-def _negotiated(
-    theirs: SessionDescription,
-    index: int,
-    ours: Direction,
-    codec: str,
-    payload_type: int,
-    receive_types: dict[int, str],
-    dtmf_send: int | None,
-    dtmf_receive: tuple[int, ...],
-    ptime: int,
-    notes: list[str],
-) -> NegotiatedAudio:
-    """Put together what the peer's line `index` says about addresses and directions (RFC 3264 section 6.1, 8.4)."""
-    line = theirs.media[index]
+def _events(line: MediaDescription, codec: str, terms: Terms, notes: list[str]) -> list[int]:
+    """The payload types of telephone-event that fit the codec's clock (RFC 4733 section 2.1)."""
+    if not terms.telephone_event:
+        return []
+    clock_rate = CODECS[codec].clock_rate
+    events = _numbers(line, Encoding(TELEPHONE_EVENT, clock_rate))
+    if not events:
+        other = [str(encoding) for encoding in line.encodings.values() if encoding.name == TELEPHONE_EVENT]
+        fits = f"; offered: {', '.join(other)}, which does not fit {codec}" if other else ""
+        notes.append(f"no telephone-event/{clock_rate} offered{fits}: digits can only come as tones or INFO")
+    return events
+
+
+def _read_past(offer: SessionDescription, line: MediaDescription, notes: list[str]) -> None:
+    """Say what was offered beyond the call itself, and is not answered."""
+    wanted = {
+        "ICE": line.attribute("candidate") or line.attribute("ice-ufrag"),
+        "BUNDLE": next((item for item in offer.attributes if item.name == "group"), None),
+    }
+    if found := [name for name, attribute in wanted.items() if attribute is not None]:
+        notes.append(f"{' and '.join(found)} not taken: media goes between the addresses in SDP")
+
+
+def _numbers(line: MediaDescription, wanted: Encoding) -> list[int]:
+    """The payload types that stand for an encoding, in the order of the line."""
+    return [number for number, encoding in line.encodings.items() if encoding == wanted]
+
+
+def _located(audio: NegotiatedAudio, theirs: SessionDescription, ours: Direction, notes: list[str]) -> NegotiatedAudio:
+    """Add what the peer's line says about addresses and directions (RFC 3264 section 6.1, 8.4)."""
+    line = theirs.media[audio.line]
     connection = theirs.connection_of(line)
     peer = theirs.direction_of(line)
     held_by_address = connection is not None and connection.is_unspecified
@@ -307,25 +296,31 @@ def _negotiated(
         stated = connection.address if connection else "no address at all"
         notes.append(f"{stated} is not an address to send audio to: waiting for the peer's first packets")
     stated_rtcp = line.rtcp
-    if stated_rtcp is not None and stated_rtcp[0] != line.port:
-        # The RTP port itself is stated by those who hope for rtcp-mux, which we have not taken (FreeSWITCH).
+    if audio.rtcp_mux:
+        remote_rtcp = remote
+    elif stated_rtcp is not None and stated_rtcp[0] != line.port:
+        # The RTP port itself is stated by those who hope for rtcp-mux without saying so (FreeSWITCH).
         remote_rtcp = _sendable(stated_rtcp[1] or connection, stated_rtcp[0])
     else:
         remote_rtcp = _sendable(connection, line.port + 1)
-    return NegotiatedAudio(
-        codec=codec,
-        payload_type=payload_type,
-        receive_types=receive_types,
-        dtmf_send=dtmf_send,
-        dtmf_receive=dtmf_receive,
+    return replace(
+        audio,
         remote=remote,
         remote_rtcp=remote_rtcp if remote is not None else None,
-        ptime=ptime,
+        family=connection.family if connection is not None else None,
         send=peer.receives and ours.sends,
         receive=peer.sends and ours.receives,
         remote_hold=held_by_address or not peer.receives,
-        line=index,
     )
+
+
+def _with_old_types(audio: NegotiatedAudio, was: NegotiatedAudio | None) -> NegotiatedAudio:
+    """Go on taking the codec that was spoken until now: its packets are still under way (RFC 3264 section 8.3.2)."""
+    if was is None:
+        return audio
+    taken = {*audio.receive_types, *audio.dtmf_receive, audio.comfort_noise}
+    old = {number: codec for number, codec in was.receive_types.items() if codec == was.codec and number not in taken}
+    return replace(audio, receive_types={**audio.receive_types, **old}) if old else audio
 
 
 def _sendable(connection: Connection | None, port: int) -> tuple[str, int] | None:
@@ -345,25 +340,38 @@ def _ptime(line: MediaDescription, ours: int) -> int:
     return wanted - wanted % 10
 
 
+def _answered(line: MediaDescription, audio: NegotiatedAudio, local: LocalMedia) -> MediaDescription:
+    """Our line for a line that was agreed on: the offer's own payload types, and of each kind one."""
+    wanted = (audio.payload_type, audio.dtmf_send, audio.comfort_noise)
+    payload_types = {number: line.encodings[number] for number in wanted if number is not None}
+    direction = Direction.of(send=audio.send, receive=audio.receive)
+    extra = [Attribute("rtcp-mux")] if audio.rtcp_mux else []
+    return _audio_line(local, line.protocol, payload_types, audio.ptime, direction, extra)
+
+
 def _audio_line(
     local: LocalMedia,
     protocol: str,
     payload_types: dict[int, Encoding],
-    events: int | None,
     ptime: int,
     direction: Direction,
+    extra: Iterable[Attribute] = (),
 ) -> MediaDescription:
-    attributes = [Attribute("rtpmap", f"{number} {encoding}") for number, encoding in payload_types.items()]
-    formats = [str(number) for number in payload_types]
-    if events is not None:
-        formats.append(str(events))
-        attributes.append(Attribute("rtpmap", f"{events} telephone-event/8000"))
-        attributes.append(Attribute("fmtp", f"{events} {EVENTS}"))
+    attributes: list[Attribute] = []
+    for number, encoding in payload_types.items():
+        events = encoding.name == TELEPHONE_EVENT
+        # Our readers take any case, and not all others do: RFC 4733 section 7.1.1 registers it in small letters.
+        attributes.append(Attribute("rtpmap", f"{number} {str(encoding).lower() if events else encoding}"))
+        if events:
+            attributes.append(Attribute("fmtp", f"{number} {EVENTS}"))
     attributes.append(Attribute("ptime", str(ptime)))
-    if local.rtcp_port is not None and local.rtcp_port != local.port + 1:
+    attributes += extra
+    muxed = any(attribute.name == "rtcp-mux" for attribute in attributes)
+    if local.rtcp_port is not None and local.rtcp_port != local.port + 1 and not muxed:
         attributes.append(Attribute("rtcp", str(local.rtcp_port)))
     attributes.append(Attribute(direction.value))
-    return MediaDescription("audio", local.port, protocol, tuple(formats), attributes=tuple(attributes))
+    formats = tuple(str(number) for number in payload_types)
+    return MediaDescription("audio", local.port, protocol, formats, attributes=tuple(attributes))
 
 
 def _describe(local: LocalMedia, lines: list[MediaDescription]) -> SessionDescription:

@@ -1,10 +1,10 @@
 """RFC 8866, read as widely as peers write it."""
 
 import pytest
+from tests.support.sdp import answer
 
 from offhook.errors import RemoteProtocolError
 from offhook.sdp.description import SessionDescription
-from offhook.sdp.negotiate import LocalMedia, answer
 
 pytestmark = pytest.mark.conformance
 
@@ -17,7 +17,7 @@ def test_a_connection_line_after_the_media_line_alone() -> None:
         b"c=IN IP4 10.1.2.3\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:18 G729/8000\r\n"
         b"a=fmtp:18 annexb=no\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=sendrecv\r\n"
     )
-    audio = answer(SessionDescription.parse(body), LocalMedia("198.51.100.5", 40_000)).audio
+    audio = answer(SessionDescription.parse(body)).audio
     assert audio is not None
     assert audio.remote == ("10.1.2.3", 21_000)
 

@@ -14,7 +14,7 @@ from offhook.phone.page import as_json, lines, verdict
 from offhook.phone.plan import Plan
 from offhook.phone.recording import Recording
 from offhook.report.timeline import Timeline
-from offhook.sdp.negotiate import NegotiatedAudio
+from offhook.sdp.terms import NegotiatedAudio
 
 pytestmark = pytest.mark.unit
 

@@ -3,35 +3,29 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.sdp import LOCAL, TERMS, WIDE, answer, description
 
 from offhook.errors import LocalProtocolError
-from offhook.sdp.description import Direction, SessionDescription
-from offhook.sdp.negotiate import CODECS, LocalMedia, accept, answer, offer
+from offhook.sdp.description import Direction, Encoding, SessionDescription
+from offhook.sdp.negotiate import accept, offer
+from offhook.sdp.terms import CODECS, LocalMedia, Terms
 
 pytestmark = pytest.mark.unit
-
-LOCAL = LocalMedia("198.51.100.5", 40_000)
-
-
-def description(*lines: str, address: str = "192.0.2.1") -> SessionDescription:
-    head = ["v=0", "o=- 7 3 IN IP4 192.0.2.1", "s=-", f"c=IN IP4 {address}", "t=0 0"]
-    return SessionDescription.parse("\r\n".join([*head, *lines, ""]).encode())
-
 
 PHONE = description("m=audio 4000 RTP/AVP 8 0 101", "a=rtpmap:101 telephone-event/8000", "a=fmtp:101 0-15")
 
 
 def test_the_callers_order_holds_unless_ours_is_set() -> None:
-    first = answer(PHONE, LOCAL).audio
+    first = answer(PHONE).audio
     assert first is not None
     assert (first.codec, first.payload_type) == ("PCMA", 8)
-    ours = answer(PHONE, LocalMedia("198.51.100.5", 40_000, prefer_local=True)).audio
+    ours = answer(PHONE, terms=Terms(prefer_local=True)).audio
     assert ours is not None
     assert (ours.codec, ours.payload_type) == ("PCMU", 0)
 
 
 def test_the_answer_names_one_codec_and_the_events() -> None:
-    given_answer = answer(PHONE, LOCAL)
+    given_answer = answer(PHONE)
     assert bytes(given_answer.description).decode() == (
         "v=0\r\no=offhook 1 1 IN IP4 198.51.100.5\r\ns=offhook\r\nc=IN IP4 198.51.100.5\r\nt=0 0\r\n"
         "m=audio 40000 RTP/AVP 8 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:101 telephone-event/8000\r\n"
@@ -40,14 +34,14 @@ def test_the_answer_names_one_codec_and_the_events() -> None:
 
 
 def test_a_codec_under_a_dynamic_number_keeps_that_number() -> None:
-    audio = answer(description("m=audio 4000 RTP/AVP 99", "a=rtpmap:99 pcmu/8000"), LOCAL).audio
+    audio = answer(description("m=audio 4000 RTP/AVP 99", "a=rtpmap:99 pcmu/8000")).audio
     assert audio is not None
     assert (audio.codec, audio.payload_type, audio.receive_types) == ("PCMU", 99, {99: "PCMU"})
 
 
 @pytest.mark.parametrize("rate", ["16000", "8000/2"])
 def test_a_name_we_know_at_another_rate_is_another_codec(rate: str) -> None:
-    result = answer(description("m=audio 4000 RTP/AVP 99", f"a=rtpmap:99 PCMU/{rate}"), LOCAL)
+    result = answer(description("m=audio 4000 RTP/AVP 99", f"a=rtpmap:99 PCMU/{rate}"))
     assert result.audio is None
     assert result.refusal == "no_common_codec"
 
@@ -69,7 +63,7 @@ def test_events_of_another_clock_are_left_out_and_said_so() -> None:
 
 
 def test_no_events_where_the_gateway_is_told_not_to() -> None:
-    audio = answer(PHONE, LocalMedia("198.51.100.5", 40_000, telephone_event=False)).audio
+    audio = answer(PHONE, terms=Terms(telephone_event=False)).audio
     assert audio is not None
     assert audio.dtmf_send is None
 
@@ -88,32 +82,33 @@ def test_no_events_where_the_gateway_is_told_not_to() -> None:
     ],
 )
 def test_packet_time_stays_in_bounds(lines: list[str], sent: int) -> None:
-    audio = answer(description("m=audio 4000 RTP/AVP 0", *lines), LOCAL).audio
+    audio = answer(description("m=audio 4000 RTP/AVP 0", *lines)).audio
     assert audio is not None
     assert audio.ptime == sent
 
 
 def test_rtcp_goes_next_door_unless_told_otherwise() -> None:
     def rtcp(*lines: str) -> tuple[str, int] | None:
-        audio = answer(description("m=audio 4000 RTP/AVP 0", *lines), LOCAL).audio
+        audio = answer(description("m=audio 4000 RTP/AVP 0", *lines)).audio
         assert audio is not None
         return audio.remote_rtcp
 
     assert rtcp() == ("192.0.2.1", 4001)
     assert rtcp("a=rtcp:4010") == ("192.0.2.1", 4010)
     assert rtcp("a=rtcp:4010 IN IP4 192.0.2.3") == ("192.0.2.3", 4010)
-    assert rtcp("a=rtcp-mux", "a=rtcp:4000 IN IP4 192.0.2.1") == ("192.0.2.1", 4001)
+    assert rtcp("a=rtcp:4000 IN IP4 192.0.2.1") == ("192.0.2.1", 4001)
+    assert rtcp("a=rtcp-mux", "a=rtcp:4000 IN IP4 192.0.2.1") == ("192.0.2.1", 4000)
     assert rtcp("a=rtcp:4010 IN IP4 224.0.0.1") is None
 
 
 def test_our_own_rtcp_port_is_written_where_it_is_not_next_door() -> None:
-    assert b"a=rtcp:" not in bytes(offer(LocalMedia("198.51.100.5", 40_000, rtcp_port=40_001)))
-    assert b"a=rtcp:40009\r\n" in bytes(offer(LocalMedia("198.51.100.5", 40_000, rtcp_port=40_009)))
+    assert b"a=rtcp:" not in bytes(offer(LocalMedia("198.51.100.5", 40_000, rtcp_port=40_001), TERMS))
+    assert b"a=rtcp:40009\r\n" in bytes(offer(LocalMedia("198.51.100.5", 40_000, rtcp_port=40_009), TERMS))
 
 
 @pytest.mark.parametrize("address", ["224.0.0.1", "255.255.255.255", "media.example.net", "fe80::1%1"])
 def test_audio_is_never_aimed_at_what_is_no_host(address: str) -> None:
-    result = answer(description("m=audio 4000 RTP/AVP 0", address=address), LOCAL)
+    result = answer(description("m=audio 4000 RTP/AVP 0", address=address))
     assert result.audio is not None
     assert result.audio.remote is None
     assert result.audio.remote_rtcp is None
@@ -123,11 +118,11 @@ def test_audio_is_never_aimed_at_what_is_no_host(address: str) -> None:
 
 def test_encrypted_audio_is_refused_by_name_and_a_plain_line_beside_it_is_taken() -> None:
     for protocol in ("RTP/SAVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVPF"):
-        refused = answer(description(f"m=audio 4000 {protocol} 0"), LOCAL)
+        refused = answer(description(f"m=audio 4000 {protocol} 0"))
         assert refused.audio is None
         assert refused.refusal == "srtp_not_supported"
         assert protocol in refused.notes[0]
-    both = answer(description("m=audio 4000 RTP/SAVP 0", "m=audio 4002 RTP/AVP 0"), LOCAL)
+    both = answer(description("m=audio 4000 RTP/SAVP 0", "m=audio 4002 RTP/AVP 0"))
     assert both.audio is not None
     assert both.audio.line == 1
     assert [line.port for line in both.description.media] == [0, 40_000]
@@ -135,30 +130,30 @@ def test_encrypted_audio_is_refused_by_name_and_a_plain_line_beside_it_is_taken(
 
 def test_no_audio_at_all() -> None:
     for lines in ([], ["m=image 4000 udptl t38"], ["m=audio 0 RTP/AVP 0"]):
-        result = answer(description(*lines), LOCAL)
+        result = answer(description(*lines))
         assert result.audio is None
         assert result.refusal == "no_audio_offered"
 
 
-def test_ice_bundle_and_mux_are_not_answered() -> None:
+def test_ice_and_bundle_are_not_answered_and_that_is_said() -> None:
     rich = description(
         "a=group:BUNDLE 0",
         "a=ice-lite",
         "m=audio 4000 RTP/AVP 0",
         "a=mid:0",
-        "a=rtcp-mux",
         "a=ice-ufrag:abcd",
         "a=candidate:1 1 UDP 1 192.0.2.1 4000 typ host",
     )
-    text = bytes(answer(rich, LOCAL).description)
-    assert not any(word in text for word in (b"BUNDLE", b"ice", b"mid", b"mux", b"candidate"))
+    result = answer(rich)
+    assert not any(word in result.text for word in ("BUNDLE", "ice", "mid", "candidate"))
+    assert any("ICE and BUNDLE not taken" in note for note in result.notes)
 
 
 def test_a_repeated_answer_keeps_its_version_and_a_changed_one_counts_up() -> None:
-    first = answer(PHONE, LOCAL).description
-    again = answer(PHONE, LOCAL, previous=first).description
-    held = answer(PHONE, LOCAL, hold=True, previous=again).description
-    resumed = answer(PHONE, LOCAL, previous=held).description
+    first = answer(PHONE).description
+    again = answer(PHONE, previous=first).description
+    held = answer(PHONE, hold=True, previous=again).description
+    resumed = answer(PHONE, previous=held).description
     assert again == first
     assert held.origin.version == "2"
     assert resumed.origin.version == "3"
@@ -172,8 +167,8 @@ def test_a_new_offer_keeps_lines_and_numbers() -> None:
         "a=rtpmap:97 telephone-event/8000",
         "m=image 1 udptl t38",
     )
-    first = answer(theirs, LOCAL).description
-    renewed = offer(LOCAL, hold=True, previous=first)
+    first = answer(theirs).description
+    renewed = offer(LOCAL, TERMS, hold=True, previous=first)
     assert [(line.kind, line.port) for line in renewed.media] == [("video", 0), ("audio", 40_000), ("image", 0)]
     assert renewed.media[1].formats == ("0", "8", "97")
     assert renewed.direction_of(renewed.media[1]) is Direction.SENDONLY
@@ -181,7 +176,7 @@ def test_a_new_offer_keeps_lines_and_numbers() -> None:
 
 
 def test_the_answerers_own_event_number_is_used_towards_it() -> None:
-    ours = offer(LOCAL)
+    ours = offer(LOCAL, TERMS)
     audio = accept(ours, description("m=audio 4000 RTP/AVP 0 97", "a=rtpmap:97 telephone-event/8000"))
     assert audio is not None
     assert audio.dtmf_send == 97
@@ -189,7 +184,7 @@ def test_the_answerers_own_event_number_is_used_towards_it() -> None:
 
 
 def test_an_answer_with_two_codecs_lets_either_in_and_sends_the_first() -> None:
-    audio = accept(offer(LOCAL), description("m=audio 4000 RTP/AVP 8 0"))
+    audio = accept(offer(LOCAL, TERMS), description("m=audio 4000 RTP/AVP 8 0"))
     assert audio is not None
     assert (audio.codec, audio.payload_type) == ("PCMA", 8)
     assert audio.receive_types == {8: "PCMA", 0: "PCMU"}
@@ -208,11 +203,11 @@ def test_an_answer_with_two_codecs_lets_either_in_and_sends_the_first() -> None:
     ],
 )
 def test_an_answer_that_leaves_no_audio(lines: list[str]) -> None:
-    assert accept(offer(LOCAL), description(*lines)) is None
+    assert accept(offer(LOCAL, TERMS), description(*lines)) is None
 
 
 def test_hold_by_us_is_kept_when_the_answer_forgets_it() -> None:
-    audio = accept(offer(LOCAL, hold=True), description("m=audio 4000 RTP/AVP 0", "a=sendrecv"))
+    audio = accept(offer(LOCAL, TERMS, hold=True), description("m=audio 4000 RTP/AVP 0", "a=sendrecv"))
     assert audio is not None
     assert (audio.send, audio.receive, audio.remote_hold) == (True, False, False)
 
@@ -224,15 +219,17 @@ def test_hold_by_us_is_kept_when_the_answer_forgets_it() -> None:
         {"address": "gw.example"},
         {"port": 0},
         {"port": 70_000},
-        {"codecs": ()},
-        {"codecs": ("opus",)},
-        {"ptime": 15},
-        {"ptime": 0},
     ],
 )
-def test_our_own_mistakes_are_refused_before_they_are_written(wrong: dict[str, object]) -> None:
+def test_an_address_nobody_can_send_to_is_never_written(wrong: dict[str, object]) -> None:
     with pytest.raises(LocalProtocolError):
         LocalMedia(**{"address": "198.51.100.5", "port": 40_000, **wrong})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"codecs": ()}, {"codecs": ("opus",)}, {"ptime": 15}, {"ptime": 0}])
+def test_terms_that_cannot_be_kept_are_never_written(wrong: dict[str, object]) -> None:
+    with pytest.raises(LocalProtocolError):
+        Terms(**wrong)  # type: ignore[arg-type]
 
 
 def test_ipv6() -> None:
@@ -247,16 +244,51 @@ def test_ipv6() -> None:
 
 
 def test_the_outcome_reads_as_one_line() -> None:
-    audio = answer(PHONE, LOCAL).audio
+    audio = answer(PHONE).audio
     assert str(audio) == "PCMA (payload type 8), 20 ms, DTMF 101, sendrecv, to 192.0.2.1 port 4000"
 
 
-FORMATS = st.lists(st.integers(0, 130), min_size=1, max_size=12)
+def test_what_is_under_way_in_the_old_codec_is_still_taken() -> None:
+    before = answer(description("m=audio 4000 RTP/AVP 0")).agreed
+    after = answer(description("m=audio 4000 RTP/AVP 8"), was=before).agreed
+    assert after.receive_types == {8: "PCMA", 0: "PCMU"}
+    again = answer(description("m=audio 4000 RTP/AVP 8"), was=after).agreed
+    assert again.receive_types == {8: "PCMA"}, "only what was spoken last"
+    renumbered = answer(description("m=audio 4000 RTP/AVP 96", "a=rtpmap:96 PCMA/8000"), was=after).agreed
+    assert renumbered.receive_types == {96: "PCMA", 8: "PCMA"}
+
+
+def test_the_choice_is_explained() -> None:
+    def why(*lines: str, terms: Terms = WIDE) -> str:
+        return answer(description(*lines), terms=terms).notes[0]
+
+    assert why("m=audio 4000 RTP/AVP 0 9") == "line 1 (audio): G722 chosen, our order of G722, PCMU"
+    assert why("m=audio 4000 RTP/AVP 0 8", terms=TERMS) == "line 1 (audio): PCMU chosen, the peer’s order"
+    assert why("m=audio 4000 RTP/AVP 18 0") == (
+        "line 1 (audio): PCMU chosen, the only one in common; not spoken here: G729/8000"
+    )
+    assert why("m=audio 4000 RTP/AVP 18") == (
+        "line 1 (audio) refused: offered G729/8000; spoken here: G722, PCMU, PCMA"
+    )
+
+
+PAYLOAD_TYPES = st.one_of(st.sampled_from([0, 8, 9, 13, 96, 101]), st.integers(0, 130))
+FORMATS = st.lists(PAYLOAD_TYPES, min_size=1, max_size=12)
 RTPMAPS = st.lists(
     st.tuples(
-        st.integers(0, 130),
+        PAYLOAD_TYPES,
         st.sampled_from(
-            ["PCMU/8000", "pcma/8000", "PCMU/16000", "telephone-event/8000", "telephone-event/48000", "CN/8000", "x/0"]
+            [
+                "PCMU/8000",
+                "pcma/8000",
+                "G722/8000",
+                "PCMU/16000",
+                "telephone-event/8000",
+                "telephone-event/48000",
+                "CN/8000",
+                "CN/16000",
+                "x/0",
+            ]
         ),
     ),
     max_size=12,
@@ -283,6 +315,7 @@ MEDIA = st.lists(
                     "a=ptime:30",
                     "a=maxptime:10",
                     "a=rtcp:9",
+                    "a=rtcp-mux",
                 ]
             ),
             max_size=3,
@@ -292,11 +325,20 @@ MEDIA = st.lists(
 )
 
 
-@given(MEDIA, st.booleans(), st.booleans(), st.permutations(list(CODECS)))
-def test_whatever_is_offered(media: list[list[str]], hold: bool, prefer_local: bool, codecs: list[str]) -> None:
+TERMS_OF_ANY_KIND = st.builds(
+    Terms,
+    codecs=st.lists(st.sampled_from(list(CODECS)), min_size=1, unique=True).map(tuple),
+    telephone_event=st.booleans(),
+    comfort_noise=st.booleans(),
+    rtcp_mux=st.booleans(),
+    prefer_local=st.booleans(),
+)
+
+
+@given(MEDIA, st.booleans(), TERMS_OF_ANY_KIND)
+def test_whatever_is_offered(media: list[list[str]], hold: bool, terms: Terms) -> None:
     theirs = description(*(line for lines in media for line in lines))
-    local = LocalMedia("198.51.100.5", 40_000, codecs=tuple(codecs), prefer_local=prefer_local)
-    result = answer(theirs, local, hold=hold)
+    result = answer(theirs, terms=terms, hold=hold)
     ours = result.description
     assert SessionDescription.parse(bytes(ours)) == ours
     assert [line.kind for line in ours.media] == [line.kind for line in theirs.media]
@@ -312,12 +354,18 @@ def test_whatever_is_offered(media: list[list[str]], hold: bool, prefer_local: b
     # The codec answered is the codec sent, and both are what the offer meant by that number.
     assert written.payload_types[0] == audio.payload_type
     assert written.encodings[audio.payload_type] == CODECS[audio.codec] == offered.encodings[audio.payload_type]
-    assert audio.receive_types == {audio.payload_type: audio.codec}
-    assert set(written.payload_types) <= set(offered.payload_types)
-    assert len(written.payload_types) == 1 + (audio.dtmf_send is not None)
-    if audio.dtmf_send is not None:
-        assert offered.encodings[audio.dtmf_send].name == "TELEPHONE-EVENT"
-        assert offered.encodings[audio.dtmf_send].clock_rate == 8000
+    assert audio.codec in terms.codecs
+    # Whatever the answer invites the peer to send, the media core is told how to read.
+    told = {number: CODECS[codec] for number, codec in audio.receive_types.items()}
+    told |= dict.fromkeys(audio.dtmf_receive, Encoding("TELEPHONE-EVENT", 8000))
+    if audio.comfort_noise is not None:
+        told[audio.comfort_noise] = Encoding("CN", 8000)
+    assert written.encodings.items() <= told.items() <= offered.encodings.items()
+    assert len(written.encodings) == len(written.formats)
+    assert len(written.formats) == 1 + (audio.dtmf_send is not None) + (audio.comfort_noise is not None)
+    assert audio.dtmf_send is None or audio.dtmf_send in audio.dtmf_receive
+    assert (written.attribute("rtcp-mux") is not None) == audio.rtcp_mux
+    assert not audio.rtcp_mux or offered.attribute("rtcp-mux") is not None
     assert audio.ptime in range(10, 70, 10)
     direction, peer = ours.direction_of(written), theirs.direction_of(offered)
     assert not (direction.sends and not peer.receives)
@@ -331,7 +379,7 @@ def test_whatever_is_offered(media: list[list[str]], hold: bool, prefer_local: b
 @given(MEDIA)
 def test_both_ends_come_to_the_same_view(media: list[list[str]]) -> None:
     theirs = description(*(line for lines in media for line in lines))
-    result = answer(theirs, LOCAL)
+    result = answer(theirs)
     peer_view = accept(theirs, result.description)
     if result.audio is None:
         assert peer_view is None
@@ -339,3 +387,22 @@ def test_both_ends_come_to_the_same_view(media: list[list[str]]) -> None:
         assert peer_view.codec == result.audio.codec
         assert peer_view.payload_type == result.audio.payload_type
         assert peer_view.remote == ("198.51.100.5", 40_000)
+        assert peer_view.rtcp_mux == result.audio.rtcp_mux
+
+
+@given(TERMS_OF_ANY_KIND, TERMS_OF_ANY_KIND)
+def test_a_call_between_two_of_us(caller: Terms, callee: Terms) -> None:
+    """What the callee sends the caller understands, and the other way round; or both know that there is nothing."""
+    written = offer(LocalMedia("192.0.2.1", 4000), caller)
+    result = answer(written, terms=callee)
+    view = accept(written, result.description)
+    assert (view is None) == (result.audio is None) == (not set(caller.codecs) & set(callee.codecs))
+    if view is None or result.audio is None:
+        return
+    assert view.receive_types[result.audio.payload_type] == result.audio.codec
+    assert result.audio.receive_types[view.payload_type] == view.codec
+    assert (view.dtmf_send is None) == (result.audio.dtmf_send is None)
+    if result.audio.dtmf_send is not None:
+        assert result.audio.dtmf_send in view.dtmf_receive
+    assert view.remote == ("198.51.100.5", 40_000)
+    assert result.audio.remote == ("192.0.2.1", 4000)
