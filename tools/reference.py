@@ -33,6 +33,7 @@ TITLES = {
     3891: "The Replaces header",
     4320: "Non-INVITE transactions that nobody answers",
     4475: "SIP torture tests",
+    4568: "Keys of encrypted media in SDP (SDES)",
     4733: "Telephone events in RTP",
     5626: "Keep-alive of client connections",
     5761: "RTP and RTCP on one port",
@@ -40,6 +41,7 @@ TITLES = {
     6086: "SIP INFO",
     6455: "WebSocket",
     7616: "HTTP digest authentication",
+    8643: "Opportunistic SRTP: keys on RTP/AVP",
     8760: "SIP digest with SHA-256 and SHA-512-256",
     8866: "SDP",
 }

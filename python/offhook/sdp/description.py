@@ -118,12 +118,19 @@ class Connection:
         return f"IN {_family(self.address)} {self.address}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Attribute:
-    """One a= line; `value` is None for a property attribute such as `sendrecv`."""
+    """One a= line; `value` is None for a property attribute such as `sendrecv`.
+
+    `repr` leaves out the keys of `a=crypto`; `str` is what goes on the wire.
+    """
 
     name: str
     value: str | None = None
+
+    def __repr__(self) -> str:
+        shown = "'***'" if self.name == "crypto" else repr(self.value)
+        return f"Attribute({self.name!r}, {shown})"
 
     def __str__(self) -> str:
         return self.name if self.value is None else f"{self.name}:{self.value}"
