@@ -1,5 +1,171 @@
-//! Codecs of the line and of the agent's wire.
+//! Codecs of the line, and how the agent's wire writes samples.
+//!
+//! A [`Codec`] is what RTP carries; it may hold state ([`Decoder`], [`Encoder`]: one of each for a stream). An [`Encoding`] is how single samples
+//! are written as bytes, which needs none.
 pub mod g711;
+pub mod g722;
+
+/// What the line speaks: the payload format of an RTP stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Codec {
+    /// G.711 µ-law (RFC 3551 section 4.5.14).
+    Pcmu,
+    /// G.711 A-law (RFC 3551 section 4.5.14).
+    Pcma,
+    /// G.722 at 64 kbit/s (RFC 3551 section 4.5.2).
+    G722,
+}
+
+impl Codec {
+    /// All of them.
+    pub const ALL: [Codec; 3] = [Codec::Pcmu, Codec::Pcma, Codec::G722];
+
+    /// The name in SDP.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Codec::Pcmu => "PCMU",
+            Codec::Pcma => "PCMA",
+            Codec::G722 => "G722",
+        }
+    }
+
+    /// The codec of a name in SDP, in any case of letters.
+    pub fn of_name(name: &str) -> Option<Codec> {
+        Codec::ALL
+            .into_iter()
+            .find(|codec| codec.name().eq_ignore_ascii_case(name))
+    }
+
+    /// What RTP timestamps count, in Hz. G.722's is 8000 by an error of old that RFC 3551 section 4.5.2 keeps.
+    pub const fn rtp_clock(self) -> u32 {
+        match self {
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => 8_000,
+        }
+    }
+
+    /// Samples a second, decoded.
+    pub const fn sample_rate(self) -> u32 {
+        match self {
+            Codec::Pcmu | Codec::Pcma => 8_000,
+            Codec::G722 => 16_000,
+        }
+    }
+
+    /// Samples, at [`Codec::sample_rate`], that a payload of this length holds.
+    pub const fn samples_in(self, payload_len: usize) -> usize {
+        match self {
+            Codec::Pcmu | Codec::Pcma => payload_len,
+            Codec::G722 => 2 * payload_len,
+        }
+    }
+
+    /// How far RTP timestamps advance over a payload of this length.
+    pub const fn ticks_in(self, payload_len: usize) -> u32 {
+        match self {
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => payload_len as u32,
+        }
+    }
+
+    /// How many samples pass while the RTP clock advances by `ticks`.
+    pub const fn samples_of_ticks(self, ticks: u32) -> usize {
+        ticks as usize * (self.sample_rate() / self.rtp_clock()) as usize
+    }
+
+    /// How its samples are written where each has its own byte; `None` where a payload makes sense only in its stream.
+    pub const fn encoding(self) -> Option<Encoding> {
+        match self {
+            Codec::Pcmu => Some(Encoding::Pcmu),
+            Codec::Pcma => Some(Encoding::Pcma),
+            Codec::G722 => None,
+        }
+    }
+}
+
+/// Turns the payloads of one stream into samples.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    codec: Codec,
+    g722: Option<Box<g722::Decoder>>,
+}
+
+impl Decoder {
+    /// A decoder at the start of a stream. It allocates here at most, never when it decodes.
+    pub fn new(codec: Codec) -> Self {
+        Decoder {
+            codec,
+            g722: (codec == Codec::G722).then(Box::default),
+        }
+    }
+
+    /// What it decodes.
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Decodes a payload, or the part of it that `out` has room for, and returns how many samples were written: at [`Codec::sample_rate`],
+    /// [`Codec::samples_in`] of them. Any bytes are a payload.
+    pub fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
+        match (self.codec, &mut self.g722) {
+            (Codec::G722, Some(g722)) => g722.decode(payload, out),
+            (Codec::Pcma, _) => each(payload, out, |&code| g711::pcma_to_linear(code)),
+            _ => each(payload, out, |&code| g711::pcmu_to_linear(code)),
+        }
+    }
+
+    /// Another stream begins.
+    pub fn reset(&mut self) {
+        if let Some(g722) = &mut self.g722 {
+            **g722 = g722::Decoder::default();
+        }
+    }
+}
+
+/// Turns samples into the payloads of one stream.
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    codec: Codec,
+    g722: Option<Box<g722::Encoder>>,
+}
+
+impl Encoder {
+    /// An encoder at the start of a stream. It allocates here at most, never when it encodes.
+    pub fn new(codec: Codec) -> Self {
+        Encoder {
+            codec,
+            g722: (codec == Codec::G722).then(Box::default),
+        }
+    }
+
+    /// What it encodes.
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Encodes samples at [`Codec::sample_rate`], or as many as `out` has room for, and returns how many bytes were written. G.722 takes samples by
+    /// twos: an odd last one is left out.
+    pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> usize {
+        match (self.codec, &mut self.g722) {
+            (Codec::G722, Some(g722)) => g722.encode(pcm, out),
+            (Codec::Pcma, _) => each(pcm, out, |&sample| g711::linear_to_pcma(sample)),
+            _ => each(pcm, out, |&sample| g711::linear_to_pcmu(sample)),
+        }
+    }
+
+    /// Another stream begins.
+    pub fn reset(&mut self) {
+        if let Some(g722) = &mut self.g722 {
+            **g722 = g722::Encoder::default();
+        }
+    }
+}
+
+/// Writes `turn` of each input as far as there is room; how many.
+fn each<A, B>(input: &[A], out: &mut [B], turn: impl Fn(&A) -> B) -> usize {
+    for (out, input) in out.iter_mut().zip(input) {
+        *out = turn(input);
+    }
+    input.len().min(out.len())
+}
 
 /// How samples are written as bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
