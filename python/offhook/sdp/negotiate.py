@@ -65,6 +65,8 @@ def judge(
             audio = _choose(offer, index, terms, hold, was, notes, refusals)
         elif not line.is_refused:
             notes.append(f"line {index + 1} ({line.kind}) refused: the call has its audio line")
+    if not offer.media:
+        notes.append("the offer has no media line")
     refusal: Refusal | None = None
     if audio is None:
         refusal = refusals[0] if refusals else "no_audio_offered"
