@@ -14,6 +14,7 @@ from offhook.media.remote import remote_media
 from offhook.report.timeline import Timeline
 from offhook.route.trunk import Trunk
 from offhook.sdp import negotiate
+from offhook.sdp.crypto import RANDOM_BYTES, FreshKeys
 from offhook.sdp.description import SessionDescription
 from offhook.sdp.negotiate import Judgement
 from offhook.sdp.terms import LocalMedia, NegotiatedAudio, Terms
@@ -109,7 +110,7 @@ class CallerLeg:
         assert self._local is not None, "opened just now"
         if judged is None:
             self._answer_awaited = True
-            self._description = negotiate.offer(self._local, self._terms)
+            self._description = negotiate.offer(self._local, self._terms, fresh=self._fresh_keys())
             self._timeline.add(
                 "sdp", now, note="the INVITE has no SDP: our 200 carries the offer, the ACK must answer it"
             )
@@ -138,14 +139,11 @@ class CallerLeg:
         if not self._answer_awaited:
             self.rtp.release()
             return None
-        try:
-            audio = self._accept(body)
-        except RemoteProtocolError as error:
-            return Refused(EndReason.NO_OFFER_ANSWER, f"the answer in the ACK can't be read: {error}")
-        if audio is None:
-            return Refused(EndReason.NO_OFFER_ANSWER, "the ACK brought no usable answer to our offer")
+        judged = self._accept(body, now)
+        if isinstance(judged, Refused):
+            return judged
         self._answer_awaited = False
-        self._agree(audio, now)
+        self._agree(judged, now)
         self._start()
         self.rtp.release()
         return None
@@ -155,7 +153,9 @@ class CallerLeg:
         assert self._local is not None, "a re-INVITE comes within a session"
         if request.sdp is None:
             # RFC 3261 section 14.2: an offer that is no less than what is in use.
-            self._description = negotiate.offer(self._local, self._terms, previous=self._description)
+            self._description = negotiate.offer(
+                self._local, self._terms, previous=self._description, fresh=self._fresh_keys()
+            )
             self._answer_awaited = True
             self.session.answer_reinvite(bytes(self._description), now=now)
             return
@@ -199,12 +199,7 @@ class CallerLeg:
             offer = SessionDescription.parse(body)
         except RemoteProtocolError as error:
             return Refused(EndReason.BAD_SDP, f"the offer can't be read: {error}", error.status_hint)
-        judgement = negotiate.judge(offer, self._terms, was=self.audio)
-        for note in judgement.notes:
-            self._timeline.add("sdp", now, note=note)
-        if judgement.audio is None:
-            return Refused(EndReason.of(judgement.refusal or "no_common_codec"), "; ".join(judgement.notes))
-        return judgement
+        return self._heard(negotiate.judge(offer, self._terms, was=self.audio, fresh=self._fresh_keys()), now)
 
     def _answer_offer(self, judgement: Judgement, now: float) -> None:
         assert self._local is not None, "a port comes before an answer"
@@ -212,12 +207,27 @@ class CallerLeg:
         self._description = negotiate.answer(judgement, self._local, previous=self._description)
         self._agree(judgement.audio, now)
 
-    def _accept(self, body: bytes) -> NegotiatedAudio | None:
-        """What the answer to our offer comes to. Raises RemoteProtocolError if it can't be read."""
+    def _accept(self, body: bytes, now: float) -> NegotiatedAudio | Refused:
+        """What the answer to our offer comes to."""
         assert self._description is not None, "we have made an offer"
         if not body:
-            return None
-        return negotiate.accept(self._description, SessionDescription.parse(body), was=self.audio)
+            return Refused(EndReason.NO_OFFER_ANSWER, "the ACK brought no answer to our offer")
+        try:
+            answer = SessionDescription.parse(body)
+        except RemoteProtocolError as error:
+            return Refused(EndReason.NO_OFFER_ANSWER, f"the answer in the ACK can't be read: {error}")
+        judged = self._heard(negotiate.accept(self._description, answer, self._terms, was=self.audio), now)
+        if isinstance(judged, Refused):
+            return judged
+        assert judged.audio is not None, "what is not refused has audio"
+        return judged.audio
+
+    def _heard(self, judgement: Judgement, now: float) -> Judgement | Refused:
+        for note in judgement.notes:
+            self._timeline.add("sdp", now, note=note)
+        if judgement.refusal is not None:
+            return Refused(EndReason.of(judgement.refusal), "; ".join(judgement.notes))
+        return judgement
 
     def _agree(self, audio: NegotiatedAudio, now: float) -> None:
         self.audio = audio
@@ -235,3 +245,6 @@ class CallerLeg:
         if not self._started:
             self._started = True
             self.rtp.start(release_after=_RELEASE_AFTER)
+
+    def _fresh_keys(self) -> FreshKeys | None:
+        return FreshKeys(secrets.token_bytes(RANDOM_BYTES)) if self._terms.srtp != "off" else None

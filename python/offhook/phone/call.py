@@ -408,11 +408,11 @@ class Phone:
             answer = SessionDescription.parse(body)
         except RemoteProtocolError as error:
             return f"its SDP can't be read: {error}"
-        audio = negotiate.accept(self._offer, answer)
-        if audio is None:
-            return "its SDP answers with no codec of our offer"
+        judgement = negotiate.accept(self._offer, answer, self._terms)
+        if judgement.audio is None:
+            return "; ".join(judgement.notes)
         try:
-            self._take(audio, now)
+            self._take(judgement.audio, now)
         except OffhookError as error:
             return f"its SDP can't be used: {error}"
         return None

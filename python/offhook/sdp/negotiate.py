@@ -9,6 +9,8 @@ without.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from offhook.sdp import crypto
+from offhook.sdp.crypto import PLAIN, SECURE, FreshKeys
 from offhook.sdp.description import (
     HIGHEST_PORT,
     STATIC_PAYLOAD_TYPES,
@@ -34,43 +36,49 @@ EVENTS = "0-16"
 """The events we take: the sixteen keys and flash (RFC 4733 section 3.2)."""
 
 OFFERED_EVENT_PAYLOAD_TYPE = 101
-_PLAIN = ("RTP/AVP", "RTP/AVPF")
+_NO_KEYS = FreshKeys(bytes(crypto.RANDOM_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What an offer comes to. With `audio` None the INVITE is answered by 488 and `refusal` says why.
+    """What an offer, or the answer to ours, comes to. With `audio` None there is no call, and `refusal` says why.
 
-    `notes` are the decisions in plain words, for the timeline of the call.
+    `notes` are the decisions in plain words, for the timeline of the call. `attributes` are what our answer says beside
+    codecs and addresses.
     """
 
-    offer: SessionDescription
+    description: SessionDescription
     audio: NegotiatedAudio | None
     notes: tuple[str, ...]
     refusal: Refusal | None = None
+    attributes: tuple[Attribute, ...] = ()
 
 
 def judge(
-    offer: SessionDescription, terms: Terms, *, hold: bool = False, was: NegotiatedAudio | None = None
+    offer: SessionDescription,
+    terms: Terms,
+    *,
+    hold: bool = False,
+    was: NegotiatedAudio | None = None,
+    fresh: FreshKeys | None = None,
+    moved: bool = False,
 ) -> Judgement:
-    """Judge an offer (RFC 3264 section 6): the first audio line that can be used is the call's, all others are refused.
+    """Judge an offer (RFC 3264 section 6): one audio line becomes the call's, all others are refused.
 
-    `hold` asks that the peer be held. `was` is what was agreed on before; its packets may still be under way.
+    It is the first that can be used; where media may be encrypted, lines with keys go before those without. `hold` asks
+    that the peer be held. `was` is what was agreed on before; its packets may still be under way, and its keys go on if
+    the offer repeats the peer's and our port has not `moved`. `fresh` are new keys, which terms with SRTP need.
     """
-    notes: list[str] = []
-    refusals: list[Refusal] = []
-    audio: NegotiatedAudio | None = None
-    for index, line in enumerate(offer.media):
-        if audio is None:
-            audio = _choose(offer, index, terms, hold, was, notes, refusals)
-        elif not line.is_refused:
-            notes.append(f"line {index + 1} ({line.kind}) refused: the call has its audio line")
-    if not offer.media:
-        notes.append("the offer has no media line")
-    refusal: Refusal | None = None
-    if audio is None:
-        refusal = refusals[0] if refusals else "no_audio_offered"
-    return Judgement(offer, audio, tuple(notes), refusal)
+    judge_line = _LineJudge(offer, terms, hold, was, _keys(terms, fresh), moved)
+    order = list(range(len(offer.media)))
+    if terms.srtp != "off":
+        order.sort(key=lambda index: not _has_keys(offer.media[index]))
+    for index in order:
+        judge_line.take(index)
+    notes = judge_line.notes if offer.media else ["the offer has no media line"]
+    if judge_line.audio is not None:
+        return Judgement(offer, judge_line.audio, tuple(notes), attributes=tuple(judge_line.attributes))
+    return Judgement(offer, None, tuple(notes), judge_line.refusal or "no_audio_offered")
 
 
 def answer(
@@ -81,9 +89,9 @@ def answer(
     `previous` is the description we sent last on this dialog: one that says the same keeps its version, another counts
     it up (RFC 3264 section 8).
     """
-    audio, offer = judgement.audio, judgement.offer
+    audio, offer = judgement.audio, judgement.description
     lines = [
-        _answered(line, audio, local)
+        _answered(line, audio, local, judgement.attributes)
         if audio is not None and index == audio.line
         else MediaDescription(line.kind, 0, line.protocol, line.formats)
         for index, line in enumerate(offer.media)
@@ -92,11 +100,17 @@ def answer(
 
 
 def offer(
-    local: LocalMedia, terms: Terms, *, hold: bool = False, previous: SessionDescription | None = None
+    local: LocalMedia,
+    terms: Terms,
+    *,
+    hold: bool = False,
+    previous: SessionDescription | None = None,
+    fresh: FreshKeys | None = None,
 ) -> SessionDescription:
     """Offer audio (RFC 3264 section 5). With `previous`, a new offer on a running dialog.
 
     That one keeps the number and order of lines and the payload types of what stood before (RFC 3264 section 8).
+    `fresh` are new keys, which terms with SRTP need.
     """
     standing = _live_audio(previous) if previous is not None else None
     known = {encoding: number for number, encoding in standing.encodings.items()} if standing else {}
@@ -110,13 +124,9 @@ def offer(
         while number in payload_types:
             number -= 1
         payload_types[number] = event
-    line = _audio_line(
-        local,
-        standing.protocol if standing else "RTP/AVP",
-        payload_types,
-        terms.ptime,
-        Direction.SENDONLY if hold else Direction.SENDRECV,
-    )
+    protocol, keys = crypto.offered(terms.srtp, _keys(terms, fresh), standing.protocol if standing else None)
+    direction = Direction.SENDONLY if hold else Direction.SENDRECV
+    line = _audio_line(local, protocol, payload_types, terms.ptime, direction, keys)
     if previous is None:
         return _describe(local, [line])
     lines = [line if standing is old else replace(old, port=0, attributes=()) for old in previous.media]
@@ -126,20 +136,25 @@ def offer(
 
 
 def accept(
-    offer: SessionDescription, answer: SessionDescription, *, was: NegotiatedAudio | None = None
-) -> NegotiatedAudio | None:
-    """Read the peer's answer to our offer; None if it leaves no audio that both sides can send.
+    offer: SessionDescription, answer: SessionDescription, terms: Terms, *, was: NegotiatedAudio | None = None
+) -> Judgement:
+    """Read the peer's answer to our offer, which was made on the same terms.
 
     We send the first codec of the answer that we offered. We take every codec that stands in the answer, under our
     number and under the peer's, since either is seen on the wire.
     """
     ours = _live_audio(offer)
-    if ours is None:
-        return None
+    assert ours is not None, "every offer of ours has an audio line"
     index = offer.media.index(ours)
     theirs = answer.media[index] if index < len(answer.media) else None
-    if theirs is None or theirs.kind != "audio" or theirs.is_refused or theirs.protocol not in _PLAIN:
-        return None
+    if theirs is None or theirs.kind != "audio" or theirs.is_refused:
+        return Judgement(answer, None, ("the peer refused our audio line",), "no_offer_answer")
+    if theirs.protocol not in PLAIN + SECURE:
+        return Judgement(answer, None, (f"the peer answered with {theirs.protocol}",), "no_offer_answer")
+    security = crypto.accepted(ours, theirs, terms.srtp)
+    if isinstance(security, crypto.Refused):
+        return Judgement(answer, None, (security.note,), security.refusal)
+    notes = [security.note] if security.note else []
     offered = {encoding: number for number, encoding in ours.encodings.items()}
     codecs = {
         number: encoding
@@ -147,7 +162,7 @@ def accept(
         if encoding in offered and CODECS.get(encoding.name) == encoding
     }
     if not codecs:
-        return None
+        return Judgement(answer, None, ("the peer answered with no codec of our offer",), "no_offer_answer")
     payload_type, encoding = next(iter(codecs.items()))
     receive = {number: stated.name for number, stated in codecs.items()}
     for stated in codecs.values():
@@ -169,67 +184,108 @@ def accept(
         remote_hold=False,
         line=index,
         rtcp_mux=theirs.attribute("rtcp-mux") is not None and ours.attribute("rtcp-mux") is not None,
+        crypto=security.keys if isinstance(security, crypto.Encrypted) else None,
     )
-    return _with_old_types(_located(audio, answer, offer.direction_of(ours), []), was)
+    audio = _with_old_types(_located(audio, answer, offer.direction_of(ours), notes), was)
+    return Judgement(answer, audio, tuple(notes))
 
 
-def _choose(
-    offer: SessionDescription,
-    index: int,
-    terms: Terms,
-    hold: bool,
-    was: NegotiatedAudio | None,
-    notes: list[str],
-    refusals: list[Refusal],
-) -> NegotiatedAudio | None:
-    """Judge one line of an offer: what we would make of it, or None with the reason in `notes` and `refusals`."""
-    line = offer.media[index]
-    where = f"line {index + 1} ({line.kind})"
-    if line.kind != "audio":
-        notes.append(f"{where} refused: only audio is spoken here")
-        return None
-    if line.is_refused:
-        notes.append(f"{where} is switched off by the peer (port 0)")
-        return None
-    if "SAVP" in line.protocol:
-        notes.append(f"{where} refused: it asks for encrypted media ({line.protocol}), which this gateway cannot do")
-        refusals.append("srtp_not_supported")
-        return None
-    if line.protocol not in _PLAIN:
-        notes.append(f"{where} refused: protocol {line.protocol} is not RTP/AVP")
-        refusals.append("no_common_codec")
-        return None
-    payload_type = _codec(line, where, terms, notes)
-    if payload_type is None:
-        refusals.append("no_common_codec")
-        return None
-    codec = line.encodings[payload_type].name
-    clock_rate = CODECS[codec].clock_rate
-    events = _events(line, codec, terms, notes)
-    noise = _numbers(line, Encoding(COMFORT_NOISE, clock_rate)) if terms.comfort_noise else []
-    mux = line.attribute("rtcp-mux") is not None and terms.rtcp_mux
-    if mux:
-        notes.append("rtcp-mux taken: RTCP comes and goes on the RTP port")
-    if line.attribute("crypto") is not None or line.attribute("fingerprint") is not None:
-        notes.append(f"keys offered on {line.protocol} not taken: the media is plain")
-    _read_past(offer, line, notes)
-    audio = NegotiatedAudio(
-        codec=codec,
-        payload_type=payload_type,
-        receive_types={payload_type: codec},
-        dtmf_send=events[0] if events else None,
-        dtmf_receive=tuple(events),
-        remote=None,
-        remote_rtcp=None,
-        ptime=_ptime(line, terms.ptime),
-        send=True,
-        receive=True,
-        remote_hold=False,
-        line=index,
-        comfort_noise=noise[0] if noise else None,
-        rtcp_mux=mux,
-    )
-    return _with_old_types(_located(audio, offer, Direction.SENDONLY if hold else Direction.SENDRECV, notes), was)
+class _LineJudge:
+    """Goes through the lines of one offer until one of them can be the call's."""
+
+    def __init__(
+        self,
+        offer: SessionDescription,
+        terms: Terms,
+        hold: bool,
+        was: NegotiatedAudio | None,
+        fresh: FreshKeys,
+        moved: bool,
+    ) -> None:
+        self.audio: NegotiatedAudio | None = None
+        self.attributes: list[Attribute] = []
+        self.notes: list[str] = []
+        self.refusal: Refusal | None = None
+        self._offer = offer
+        self._terms = terms
+        self._hold = hold
+        self._was = was
+        self._fresh = fresh
+        self._moved = moved
+
+    def take(self, index: int) -> None:
+        """Judge one line."""
+        line = self._offer.media[index]
+        where = f"line {index + 1} ({line.kind})"
+        if self.audio is not None:
+            if not line.is_refused:
+                self.notes.append(f"{where} refused: the call has its audio line")
+        elif line.kind != "audio":
+            self.notes.append(f"{where} refused: only audio is spoken here")
+        elif line.is_refused:
+            self.notes.append(f"{where} is switched off by the peer (port 0)")
+        elif line.protocol not in PLAIN and "SAVP" not in line.protocol:
+            self._refuse(where, f"protocol {line.protocol} is not RTP/AVP", "no_common_codec")
+        else:
+            self._take_audio(index, line, where)
+
+    def _take_audio(self, index: int, line: MediaDescription, where: str) -> None:
+        terms, notes = self._terms, self.notes
+        standing = self._was.crypto if self._was is not None else None
+        security = crypto.judge(line, terms.srtp, self._fresh, standing, moved=self._moved)
+        if isinstance(security, crypto.Refused):
+            self._refuse(where, security.note, security.refusal)
+            return
+        payload_type = _codec(line, where, terms, notes)
+        if payload_type is None:
+            self.refusal = self.refusal or "no_common_codec"
+            return
+        codec = line.encodings[payload_type].name
+        events = _events(line, codec, terms, notes)
+        noise = _numbers(line, Encoding(COMFORT_NOISE, CODECS[codec].clock_rate)) if terms.comfort_noise else []
+        mux = line.attribute("rtcp-mux") is not None and terms.rtcp_mux
+        if mux:
+            self.attributes.append(Attribute("rtcp-mux"))
+            notes.append("rtcp-mux taken: RTCP comes and goes on the RTP port")
+        if security.note:
+            notes.append(security.note)
+        if isinstance(security, crypto.Encrypted):
+            self.attributes.append(security.attribute)
+        elif standing is not None:
+            notes.append("from here on the media is no longer encrypted: the trunk leaves that to the peer")
+        _read_past(self._offer, line, notes)
+        audio = NegotiatedAudio(
+            codec=codec,
+            payload_type=payload_type,
+            receive_types={payload_type: codec},
+            dtmf_send=events[0] if events else None,
+            dtmf_receive=tuple(events),
+            remote=None,
+            remote_rtcp=None,
+            ptime=_ptime(line, terms.ptime),
+            send=True,
+            receive=True,
+            remote_hold=False,
+            line=index,
+            comfort_noise=noise[0] if noise else None,
+            rtcp_mux=mux,
+            crypto=security.keys if isinstance(security, crypto.Encrypted) else None,
+        )
+        ours = Direction.SENDONLY if self._hold else Direction.SENDRECV
+        self.audio = _with_old_types(_located(audio, self._offer, ours, notes), self._was)
+
+    def _refuse(self, where: str, why: str, refusal: Refusal) -> None:
+        self.notes.append(f"{where} refused: {why}")
+        self.refusal = self.refusal or refusal
+
+
+def _keys(terms: Terms, fresh: FreshKeys | None) -> FreshKeys:
+    assert fresh is not None or terms.srtp == "off", "who may encrypt brings new keys"
+    return fresh or _NO_KEYS
+
+
+def _has_keys(line: MediaDescription) -> bool:
+    return line.protocol in SECURE or line.attribute("crypto") is not None
 
 
 def _codec(line: MediaDescription, where: str, terms: Terms, notes: list[str]) -> int | None:
@@ -342,12 +398,13 @@ def _ptime(line: MediaDescription, ours: int) -> int:
     return wanted - wanted % 10
 
 
-def _answered(line: MediaDescription, audio: NegotiatedAudio, local: LocalMedia) -> MediaDescription:
+def _answered(
+    line: MediaDescription, audio: NegotiatedAudio, local: LocalMedia, extra: Iterable[Attribute]
+) -> MediaDescription:
     """Our line for a line that was agreed on: the offer's own payload types, and of each kind one."""
     wanted = (audio.payload_type, audio.dtmf_send, audio.comfort_noise)
     payload_types = {number: line.encodings[number] for number in wanted if number is not None}
     direction = Direction.of(send=audio.send, receive=audio.receive)
-    extra = [Attribute("rtcp-mux")] if audio.rtcp_mux else []
     return _audio_line(local, line.protocol, payload_types, audio.ptime, direction, extra)
 
 

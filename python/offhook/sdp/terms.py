@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from offhook.errors import LocalProtocolError
+from offhook.sdp.crypto import CryptoKeys, Policy
 from offhook.sdp.description import (
     HIGHEST_PORT,
     LONGEST_PTIME_MS,
@@ -13,8 +14,10 @@ from offhook.sdp.description import (
     Encoding,
 )
 
-Refusal = Literal["no_audio_offered", "srtp_not_supported", "no_common_codec"]
-"""Why no audio came out of an offer; each is the slug of an end reason too."""
+Refusal = Literal[
+    "no_audio_offered", "no_common_codec", "srtp_not_supported", "srtp_required", "no_common_crypto", "no_offer_answer"
+]
+"""Why no audio came out of an offer, or of the answer to ours; each is the slug of an end reason too."""
 
 CODECS = {"PCMU": Encoding("PCMU", 8000), "PCMA": Encoding("PCMA", 8000), "G722": Encoding("G722", 8000)}
 """The audio codecs that the media core speaks, by name, as SDP writes them.
@@ -32,8 +35,9 @@ class Terms:
     """What we are willing to agree to, wherever we are reached.
 
     `codecs` are names of `CODECS` in order of preference; `prefer_local` makes that order win over the offer's.
-    `ptime` is milliseconds, 10 to 60 in steps of 10, for peers that ask for none. `comfort_noise` takes RFC 3389 from
-    peers that offer it; we never ask for it, since sound is better. `rtcp_mux` takes RFC 5761 from peers that offer it.
+    `ptime` is milliseconds, 10 to 60 in steps of 10, for peers that ask for none. `comfort_noise` (RFC 3389) and
+    `rtcp_mux` (RFC 5761) are taken from peers that offer them; we ask for neither. `srtp` says whether media may, or
+    must, be encrypted.
     """
 
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
@@ -42,6 +46,7 @@ class Terms:
     rtcp_mux: bool = True
     ptime: int = 20
     prefer_local: bool = False
+    srtp: Policy = "off"
 
     def __post_init__(self) -> None:
         if not self.codecs or any(codec not in CODECS for codec in self.codecs):
@@ -85,7 +90,7 @@ class NegotiatedAudio:
     0.0.0.0, a host name, multicast), and then only an address learned from received packets may be used. `family` is
     the IP version of the address that the peer stated, None if it stated none. With `rtcp_mux` RTP and RTCP share a
     port at both ends (RFC 5761). `send` and `receive` are the directions from our side; `remote_hold` says that the
-    peer has put us on hold. `line` is the index of the m= line.
+    peer has put us on hold. `crypto` are the keys if the media is encrypted. `line` is the index of the m= line.
     """
 
     codec: str
@@ -103,6 +108,7 @@ class NegotiatedAudio:
     comfort_noise: int | None = None
     rtcp_mux: bool = False
     family: Literal[4, 6] | None = None
+    crypto: CryptoKeys | None = None
 
     def __str__(self) -> str:
         said = [
@@ -116,4 +122,6 @@ class NegotiatedAudio:
         said.append(f"to {self.remote[0]} port {self.remote[1]}" if self.remote else "to no address yet")
         if self.rtcp_mux:
             said.append("RTCP on the same port")
+        if self.crypto is not None:
+            said.append(f"encrypted with {self.crypto.suite}")
         return ", ".join(said)

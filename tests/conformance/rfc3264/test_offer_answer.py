@@ -1,10 +1,10 @@
 """RFC 3264: order, refusal, direction, hold in each form, version."""
 
 import pytest
-from tests.support.sdp import LOCAL, TERMS, Answered, answer, description
+from tests.support.sdp import LOCAL, TERMS, Answered, accept, answer, description
 
 from offhook.sdp.description import Direction, SessionDescription
-from offhook.sdp.negotiate import accept, offer
+from offhook.sdp.negotiate import offer
 
 pytestmark = pytest.mark.conformance
 

@@ -1,9 +1,9 @@
 """RFC 3551: static payload types, the clock of G.722, and packet times."""
 
 import pytest
-from tests.support.sdp import LOCAL, TERMS, WIDE, answer, description
+from tests.support.sdp import LOCAL, TERMS, WIDE, accept, answer, description
 
-from offhook.sdp.negotiate import accept, offer
+from offhook.sdp.negotiate import offer
 from offhook.sdp.terms import Terms
 
 pytestmark = pytest.mark.conformance

@@ -1,9 +1,9 @@
 """RFC 5761: RTP and RTCP on one port, where the peer offers it and nowhere else."""
 
 import pytest
-from tests.support.sdp import TERMS, answer, description
+from tests.support.sdp import TERMS, accept, answer, description
 
-from offhook.sdp.negotiate import accept, offer
+from offhook.sdp.negotiate import offer
 from offhook.sdp.terms import LocalMedia
 
 pytestmark = pytest.mark.conformance

@@ -3,11 +3,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.sdp import LOCAL, TERMS, WIDE, answer, description
+from tests.support.sdp import FRESH, LOCAL, TERMS, WIDE, accept, answer, crypto, description
 
 from offhook.errors import LocalProtocolError
+from offhook.sdp.crypto import FreshKeys
 from offhook.sdp.description import Direction, Encoding, SessionDescription
-from offhook.sdp.negotiate import accept, offer
+from offhook.sdp.negotiate import offer
 from offhook.sdp.terms import CODECS, LocalMedia, Terms
 
 pytestmark = pytest.mark.unit
@@ -126,6 +127,16 @@ def test_encrypted_audio_is_refused_by_name_and_a_plain_line_beside_it_is_taken(
     assert both.audio is not None
     assert both.audio.line == 1
     assert [line.port for line in both.description.media] == [0, 40_000]
+
+
+def test_where_both_are_offered_the_encrypted_line_is_taken_if_we_may() -> None:
+    both = description("m=audio 4000 RTP/AVP 0", "m=audio 4002 RTP/SAVP 0", crypto())
+    for policy in ("optional", "required"):
+        result = answer(both, terms=Terms(srtp=policy))
+        assert [line.port for line in result.description.media] == [0, 40_000]
+        assert result.agreed.crypto is not None
+        assert result.agreed.remote == ("192.0.2.1", 4002)
+    assert [line.port for line in answer(both).description.media] == [40_000, 0]
 
 
 def test_no_audio_at_all() -> None:
@@ -316,6 +327,9 @@ MEDIA = st.lists(
                     "a=maxptime:10",
                     "a=rtcp:9",
                     "a=rtcp-mux",
+                    crypto(),
+                    crypto("AEAD_AES_256_GCM", 2, 9),
+                    "a=crypto:3 AES_CM_128_HMAC_SHA1_80 inline:short",
                 ]
             ),
             max_size=3,
@@ -332,6 +346,7 @@ TERMS_OF_ANY_KIND = st.builds(
     comfort_noise=st.booleans(),
     rtcp_mux=st.booleans(),
     prefer_local=st.booleans(),
+    srtp=st.sampled_from(["off", "optional", "required"]),
 )
 
 
@@ -366,6 +381,11 @@ def test_whatever_is_offered(media: list[list[str]], hold: bool, terms: Terms) -
     assert audio.dtmf_send is None or audio.dtmf_send in audio.dtmf_receive
     assert (written.attribute("rtcp-mux") is not None) == audio.rtcp_mux
     assert not audio.rtcp_mux or offered.attribute("rtcp-mux") is not None
+    # Encrypted where we must, plain where we have to, and the answer says which.
+    assert not (terms.srtp == "required" and audio.crypto is None)
+    assert not (terms.srtp == "off" and audio.crypto is not None)
+    assert not ("SAVP" in written.protocol and audio.crypto is None)
+    assert (written.attribute("crypto") is not None) == (audio.crypto is not None)
     assert audio.ptime in range(10, 70, 10)
     direction, peer = ours.direction_of(written), theirs.direction_of(offered)
     assert not (direction.sends and not peer.receives)
@@ -380,10 +400,10 @@ def test_whatever_is_offered(media: list[list[str]], hold: bool, terms: Terms) -
 def test_both_ends_come_to_the_same_view(media: list[list[str]]) -> None:
     theirs = description(*(line for lines in media for line in lines))
     result = answer(theirs)
-    peer_view = accept(theirs, result.description)
     if result.audio is None:
-        assert peer_view is None
-    elif peer_view is not None:
+        return
+    peer_view = accept(theirs, result.description)
+    if peer_view is not None:
         assert peer_view.codec == result.audio.codec
         assert peer_view.payload_type == result.audio.payload_type
         assert peer_view.remote == ("198.51.100.5", 40_000)
@@ -393,10 +413,18 @@ def test_both_ends_come_to_the_same_view(media: list[list[str]]) -> None:
 @given(TERMS_OF_ANY_KIND, TERMS_OF_ANY_KIND)
 def test_a_call_between_two_of_us(caller: Terms, callee: Terms) -> None:
     """What the callee sends the caller understands, and the other way round; or both know that there is nothing."""
-    written = offer(LocalMedia("192.0.2.1", 4000), caller)
-    result = answer(written, terms=callee)
-    view = accept(written, result.description)
-    assert (view is None) == (result.audio is None) == (not set(caller.codecs) & set(callee.codecs))
+    written = offer(LocalMedia("192.0.2.1", 4000), caller, fresh=FRESH)
+    other = FreshKeys(bytes(reversed(FRESH.random)))
+    result = answer(written, terms=callee, fresh=other)
+    agreed = bool(set(caller.codecs) & set(callee.codecs)) and {caller.srtp, callee.srtp} != {"off", "required"}
+    assert (result.audio is not None) == agreed
+    if result.audio is None:
+        return
+    view = accept(written, result.description, caller)
+    assert view is not None
+    assert (view.crypto is None) == (result.audio.crypto is None) == ("off" in (caller.srtp, callee.srtp))
+    if view.crypto is not None and result.audio.crypto is not None:
+        assert (view.crypto.send, view.crypto.receive) == (result.audio.crypto.receive, result.audio.crypto.send)
     if view is None or result.audio is None:
         return
     assert view.receive_types[result.audio.payload_type] == result.audio.codec
