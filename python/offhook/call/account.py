@@ -35,6 +35,8 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         remote_media=host_port(audio.remote) if audio is not None and audio.remote is not None else None,
         local_media=leg.local_media,
         codec=audio.codec if audio is not None else None,
+        encryption=leg.encryption,
+        media_family=leg.media_family,
         user_agent=(session.request.headers.get("User-Agent") or "")[:200] or None,
         post_dial_delay_ms=post_dial_delay_ms(setup_at, ring_at, answer_at),
         billable_seconds=billable_seconds(answer_at, end_at) if end_at is not None else None,

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from offhook._media import LegConfig, MediaError, MediaEvent
 from offhook.call.end_reason import EndReason
@@ -15,7 +16,7 @@ from offhook.report.timeline import Timeline
 from offhook.route.trunk import Trunk
 from offhook.sdp import negotiate
 from offhook.sdp.crypto import RANDOM_BYTES, FreshKeys
-from offhook.sdp.description import SessionDescription
+from offhook.sdp.description import Connection, SessionDescription
 from offhook.sdp.negotiate import Judgement
 from offhook.sdp.terms import LocalMedia, NegotiatedAudio, Terms
 from offhook.sip.effects import Source
@@ -48,6 +49,8 @@ class CallerLeg:
         self.session = session
         self.source = source
         self.audio: NegotiatedAudio | None = None
+        self.encryption: str | None = None
+        """The SRTP suite of the media, "none" if any of it was agreed on in the clear; None before there is any."""
         self._trunk = trunk
         self._timeline = timeline
         self._terms = Terms(codecs=trunk.codecs, comfort_noise=False, rtcp_mux=False, prefer_local=True)
@@ -78,6 +81,11 @@ class CallerLeg:
     def local_media(self) -> str | None:
         """Where our SDP asks for the caller's RTP, as `host:port`."""
         return None if self._local is None else host_port((self._local.address, self._local.port))
+
+    @property
+    def media_family(self) -> Literal[4, 6] | None:
+        """The IP version of our end of the media."""
+        return None if self._local is None else Connection(self._local.address).family
 
     def media_stats(self) -> dict[str, int]:
         """The counters of the RTP leg; they stay readable after `close`."""
@@ -231,6 +239,8 @@ class CallerLeg:
 
     def _agree(self, audio: NegotiatedAudio, now: float) -> None:
         self.audio = audio
+        if self.encryption != "none":
+            self.encryption = audio.crypto.suite if audio.crypto is not None else "none"
         self._timeline.add("sdp", now, note=str(audio))
         self.rtp.set_remote(
             remote_media(

@@ -320,7 +320,8 @@ def _facts(record: CallRecord, width: int) -> Iterable[Text]:
     if record.codec:
         where = f", caller {record.remote_media}" if record.remote_media else ""
         ours = f", offhook {record.local_media}" if record.local_media else ""
-        yield from _fact("Codec", f"{record.codec}{where}{ours}", width)
+        secured = f", {record.encryption}" if record.encryption not in (None, "none") else ", not encrypted"
+        yield from _fact("Codec", f"{record.codec}{secured}{where}{ours}", width)
     if record.user_agent:
         yield from _fact("Device", record.user_agent, width)
 

@@ -16,7 +16,8 @@ class CallRecord:
     `end_reason` is a slug of `offhook.call.end_reason`; None while the call is on. `end_detail` says what exactly, in
     words. Addresses are `host:port`. `intervals` are milliseconds by the names of `offhook.report.setup.INTERVALS`.
     `media` holds the counters of the RTP leg (`received_…` from the caller, `sent_…` to the caller), `wire` those of
-    the agent's connection. `billable_seconds` runs from answer to end, begun seconds counted whole.
+    the agent's connection. `encryption` is the SRTP suite of the caller's media, "none" if any of it went in the clear;
+    `media_family` is its IP version, 4 or 6. `billable_seconds` runs from answer to end, begun seconds counted whole.
     """
 
     call_id: CallId
@@ -39,6 +40,8 @@ class CallRecord:
     remote_media: str | None = None
     local_media: str | None = None
     codec: str | None = None
+    encryption: str | None = None
+    media_family: int | None = None
     user_agent: str | None = None
     post_dial_delay_ms: int | None = None
     billable_seconds: int | None = None

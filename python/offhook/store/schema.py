@@ -14,7 +14,9 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    inspect,
 )
+from sqlalchemy.schema import CreateColumn
 
 metadata = MetaData()
 
@@ -41,6 +43,8 @@ calls = Table(
     Column("remote_media", Text),
     Column("local_media", Text),
     Column("codec", String(16)),
+    Column("encryption", String(32)),
+    Column("media_family", Integer),
     Column("user_agent", Text),
     Column("post_dial_delay_ms", Integer),
     Column("billable_seconds", Integer),
@@ -87,7 +91,21 @@ nodes = Table(
 
 Migration = Callable[[Connection], None]
 
-MIGRATIONS: tuple[Migration, ...] = (metadata.create_all,)
+
+def _new_columns(table: Table, *names: str) -> Migration:
+    """Add columns that tables made before this version lack; the first migration makes them with the table."""
+
+    def migrate(connection: Connection) -> None:
+        present = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        for name in names:
+            if name not in present:
+                column = CreateColumn(table.c[name]).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column}")
+
+    return migrate
+
+
+MIGRATIONS: tuple[Migration, ...] = (metadata.create_all, _new_columns(calls, "encryption", "media_family"))
 """`MIGRATIONS[n]` brings version n to n + 1. A released one never changes; a change is a new one at the end."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

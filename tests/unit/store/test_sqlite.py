@@ -49,6 +49,25 @@ def test_the_columns_are_the_fields_of_a_record() -> None:
     )
 
 
+def test_a_file_of_the_first_version_gets_the_columns_that_came_later(url: str, tmp_path: Path) -> None:
+    with CallStore(url) as store:
+        store.finish(call("aa1", end_at=2, codec="PCMU"), None)
+        store.flush()
+    with sqlite3.connect(tmp_path / "data/offhook.db") as connection:
+        for name in ("encryption", "media_family"):
+            connection.execute(f"ALTER TABLE calls DROP COLUMN {name}")
+        connection.execute("PRAGMA user_version=1")
+    connection.close()
+    with CallStore(url) as store:
+        store.finish(call("aa2", end_at=3, encryption="AEAD_AES_128_GCM", media_family=6), None)
+        store.flush()
+        old, new = store.call("aa1"), store.call("aa2")
+    assert old is not None
+    assert new is not None
+    assert (old.record.codec, old.record.encryption, old.record.media_family) == ("PCMU", None, None)
+    assert (new.record.encryption, new.record.media_family) == ("AEAD_AES_128_GCM", 6)
+
+
 def test_a_call_from_begin_to_finish_is_one_row(store: CallStore) -> None:
     store.begin(call("aa1", from_number="+14155550100"))
     assert store.flush()
