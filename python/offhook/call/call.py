@@ -15,6 +15,7 @@ from offhook._media import MediaEvent
 from offhook.call.dtmf import digits_of_info
 from offhook.call.end_reason import EndReason
 from offhook.call.event import CallEvent, Fault, FromDestination, FromLeg, HangUp, Prepared, Timer, TimeUp
+from offhook.call.inbox import Inbox
 from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg
 from offhook.call.services import CallServices
 from offhook.call.state import TRANSITIONS, CallInput, CallState
@@ -61,6 +62,40 @@ _LONGEST_DETAIL = 300
 class Call:
     """One inbound call from the INVITE to its end reason. `await run()` is its whole life."""
 
+    __slots__ = (
+        "__weakref__",
+        "_agent_ready",
+        "_agent_spoke",
+        "_begun",
+        "_destination",
+        "_fallbacks",
+        "_farewell",
+        "_inbox",
+        "_preparing",
+        "_replaced",
+        "_services",
+        "_timers",
+        "answered_at",
+        "arrived_at",
+        "destination_uri",
+        "end_detail",
+        "ended_at",
+        "facts",
+        "heard_caller",
+        "id",
+        "leg",
+        "rang_at",
+        "reason",
+        "reject_status",
+        "retry_after",
+        "route",
+        "set_up",
+        "state",
+        "timeline",
+        "trunk",
+        "wire_stats",
+    )
+
     def __init__(
         self,
         facts: AgentFacts,
@@ -97,7 +132,7 @@ class Call:
         self.wire_stats: dict[str, int] = {}
         self.destination_uri = route.destination if route is not None else None
         self._services = services
-        self._inbox: asyncio.Queue[CallEvent] = asyncio.Queue(_INBOX_LIMIT)
+        self._inbox = Inbox(_INBOX_LIMIT)
         self._destination: Destination | None = None
         self._preparing: asyncio.Task[None] | None = None
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
@@ -107,11 +142,10 @@ class Call:
 
     def post(self, event: CallEvent) -> None:
         """Put an event into the inbox. If it is full, all that waits is given up and the call ends."""
-        if self._inbox.full():
-            while not self._inbox.empty():
-                self._inbox.get_nowait()
-            self._inbox.put_nowait(HangUp(EndReason.INTERNAL_ERROR, "more events than a call can take"))
-        self._inbox.put_nowait(event)
+        if self._inbox.is_full:
+            self._inbox.clear()
+            self._inbox.put(HangUp(EndReason.INTERNAL_ERROR, "more events than a call can take"))
+        self._inbox.put(event)
 
     def post_fault(self, error: Exception) -> None:
         """A callback of this call failed; the call ends as `internal_error`."""

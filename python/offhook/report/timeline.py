@@ -3,7 +3,6 @@
 import json
 import re
 import zlib
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,6 +18,7 @@ MAX_TEXT = 8_192
 MAX_ALL_TEXT = 512 * 1024
 _MAX_DECODED_BYTES = 64 * 1024 * 1024
 _REPEAT_WINDOW = 12
+_JSON = json.JSONEncoder(separators=(",", ":"))
 
 _SECRET_HEADER = re.compile(r"(?im)^((?:proxy-)?authorization[ \t]*:[ \t]*)(\S*)[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*")
 _SECRET_KEY = re.compile(r"(?i)(inline:)[^\s|;]+")
@@ -60,8 +60,10 @@ class Timeline:
         self.dropped = 0
         self._first: list[Entry] = []
         self._first_limit = limit - limit // 4
-        self._last: deque[Entry] = deque(maxlen=limit // 4)
-        self._recent_sip: deque[Entry] = deque(maxlen=_REPEAT_WINDOW)
+        # Lists and no deques, whose first block alone is half a kilobyte in each call.
+        self._last: list[Entry] = []
+        self._last_limit = limit // 4
+        self._recent_sip: list[Entry] = []
         self._text_left = MAX_ALL_TEXT
 
     @property
@@ -81,8 +83,10 @@ class Timeline:
         if len(self._first) < self._first_limit:
             self._first.append(entry)
         else:
-            self.dropped += len(self._last) == self._last.maxlen
             self._last.append(entry)
+            if len(self._last) > self._last_limit:
+                del self._last[0]
+                self.dropped += 1
         return entry
 
     def add_sip(
@@ -120,6 +124,7 @@ class Timeline:
             text=text if self._text_left >= 0 else first_line,
         )
         self._recent_sip.append(entry)
+        del self._recent_sip[:-_REPEAT_WINDOW]
         return entry
 
     def _offset_ms(self, at: float) -> float:
@@ -135,7 +140,7 @@ class Timeline:
 
     def encode(self) -> bytes:
         """The timeline as compressed JSON."""
-        return zlib.compress(json.dumps(self.as_dict(), separators=(",", ":")).encode("ascii"), 5)
+        return zlib.compress(_JSON.encode(self.as_dict()).encode("ascii"), 5)
 
     @classmethod
     def decode(cls, data: bytes) -> "Timeline":

@@ -1,7 +1,6 @@
 """The INVITE usage of a dialog, as callee and as caller: RFC 3261 sections 9 and 13 to 15."""
 
 import ipaddress
-from collections import deque
 from enum import Enum
 from typing import Protocol
 
@@ -231,7 +230,7 @@ class InviteSession:
         self._credentials: Credentials | None = None
         self._accepted: dict[int, AcceptedInvite] = {}
         self._open_reinvite: InviteServerTransaction | None = None
-        self._infos: deque[ServerTransaction] = deque()
+        self._infos: list[ServerTransaction] = []
         self._last_provisional: Response | None = None
         self._provisional_at: float | None = None
         self._expires_at: float | None = None
@@ -444,7 +443,7 @@ class InviteSession:
         """Answer the oldest INFO that waits."""
         if not self._infos:
             return False
-        transaction = self._infos.popleft()
+        transaction = self._infos.pop(0)
         self._answer(transaction, status, now, headers)
         return True
 
@@ -857,7 +856,7 @@ class InviteSession:
         self._wanted_reinvite = None
         self._accepted.clear()
         while self._infos:
-            self._answer(self._infos.popleft(), 481, now)
+            self._answer(self._infos.pop(0), 481, now)
         if self._open_reinvite is not None:
             # RFC 3261 15.1.2: what still waits for an answer gets 487.
             self.reject_reinvite(487, now=now)
