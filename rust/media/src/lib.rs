@@ -13,6 +13,7 @@ pub mod playout;
 pub mod resample;
 pub mod rtcp;
 pub mod rtp;
+pub mod srtp;
 pub mod stats;
 pub mod telephone_event;
 pub mod wire;

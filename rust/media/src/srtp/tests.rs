@@ -1,0 +1,660 @@
+use super::gcm::Gcm;
+use super::keys::SessionKeys;
+use super::testing::{hex, master, roomy, rtcp, rtp};
+use super::transform::{Place, Transform};
+use super::*;
+use zeroize::Zeroizing;
+
+const SSRC: u32 = 0x5501_a0b2;
+
+/// Two ends of one call, `suite` both ways.
+fn pair(suite: Suite) -> (Protection, Protection) {
+    let (ours, theirs) = (master(suite, 1), master(suite, 2));
+    (end(suite, &ours, &theirs), end(suite, &theirs, &ours))
+}
+
+fn end(suite: Suite, send: &[u8], receive: &[u8]) -> Protection {
+    let mut protection = Protection::default();
+    let keys = SrtpKeys::new(suite, send, receive).expect("long enough");
+    protection.set(Time::ZERO, Some(&keys));
+    protection
+}
+
+fn sealed(from: &mut Protection, packet: &[u8]) -> Vec<u8> {
+    let mut buffer = roomy(packet);
+    let len = from.protect_rtp(&mut buffer, packet.len()).expect("sealed");
+    buffer.truncate(len);
+    buffer
+}
+
+fn sealed_rtcp(from: &mut Protection, packet: &[u8]) -> Vec<u8> {
+    let mut buffer = roomy(packet);
+    let len = from
+        .protect_rtcp(&mut buffer, packet.len())
+        .expect("sealed");
+    buffer.truncate(len);
+    buffer
+}
+
+fn open_at(to: &mut Protection, now: Time, packet: &[u8]) -> Result<Vec<u8>, SrtpError> {
+    let mut buffer = packet.to_vec();
+    let opened = to.unprotect_rtp(now, &mut buffer);
+    if opened.is_err() {
+        assert_eq!(buffer, packet, "what is not taken is left as it came");
+    }
+    opened.map(|len| buffer[..len].to_vec())
+}
+
+fn opened(to: &mut Protection, packet: &[u8]) -> Result<Vec<u8>, SrtpError> {
+    open_at(to, Time::ZERO, packet)
+}
+
+fn opened_rtcp(to: &mut Protection, packet: &[u8]) -> Result<Vec<u8>, SrtpError> {
+    let mut buffer = packet.to_vec();
+    let opened = to.unprotect_rtcp(Time::ZERO, &mut buffer);
+    if opened.is_err() {
+        assert_eq!(buffer, packet, "what is not taken is left as it came");
+    }
+    opened.map(|len| buffer[..len].to_vec())
+}
+
+// Vectors.
+
+/// RFC 7714 gives session keys: there is nothing to derive.
+fn gcm(key: &str) -> Gcm {
+    let mut keys = SessionKeys {
+        key: Zeroizing::default(),
+        auth: Zeroizing::default(),
+        salt: Zeroizing::default(),
+    };
+    let key = hex(key);
+    keys.key[..key.len()].copy_from_slice(&key);
+    keys.salt[..12].copy_from_slice(b"Quid pro quo");
+    Gcm::new(keys, key.len())
+}
+
+const KEY_128: &str = "000102030405060708090a0b0c0d0e0f";
+const KEY_256: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+/// RFC 7714 sections 16.1 and 16.2.
+#[test]
+fn rtp_under_gcm_as_in_the_rfc() {
+    let plain = [
+        hex("8040f17b 8041f8d3 5501a0b2"),
+        b"Gallia est omnis divisa in partes tres".to_vec(),
+    ]
+    .concat();
+    let short =
+        "8040f17b8041f8d35501a0b2 f24de3a3fb34de6cacba861c9d7e4bca be633bd50d294e6f42a5f47a51c7d19b
+        36de3adf8833 899d7f27beb16a9152cf765ee4390cce";
+    let long =
+        "8040f17b8041f8d35501a0b2 32b1de78a822fe12ef9f78fa332e33aa b18012389a58e2f3b50b2a0276ffae0f
+        1ba63799b87b 7aa3db36dfffd6b0f9bb7878d7a76c13";
+    for (key, expected) in [(KEY_128, hex(short)), (KEY_256, hex(long))] {
+        let transform = Transform::of_gcm(gcm(key));
+        let place = Place {
+            ssrc: SSRC,
+            index: 0xf17b,
+            clear: 12,
+        };
+        let mut packet = roomy(&plain);
+        let len = transform.seal_rtp(&mut packet, plain.len(), place);
+        assert_eq!(packet[..len], expected);
+        assert_eq!(
+            transform.open_rtp(&mut packet[..len], place),
+            Ok(plain.len())
+        );
+        assert_eq!(packet[..plain.len()], plain);
+    }
+}
+
+/// RFC 7714 sections 17.1 to 17.4: encrypted, and only tagged.
+#[test]
+fn rtcp_under_gcm_as_in_the_rfc() {
+    let plain = hex(
+        "81c8000d4d617273 4e5450314e545032 525450200000042a 0000e9304c756e61 deadbeefdeadbeefdeadbeefdeadbeefdeadbeef",
+    );
+    let short = "81c8000d4d617273 63e94885dcdab67ca727d7662f6b7e99 7ff5c0f76c06f32dc676a5f1730d6fda 4ce09b4686303ded0bb9275b
+        c84aa45896cf4d2fc5abf87245d9eade 800005d4";
+    let long = "81c8000d4d617273 d50ae4d1f5ce5d304ba297e47d470c28 2c3ece5dbffe0a50a2eaa5c1110555be 8415f658c61de0476f1b6fad
+        1d1eb30c4446839f57ff6f6cb26ac3be 800005d4";
+    for (key, expected) in [(KEY_128, hex(short)), (KEY_256, hex(long))] {
+        let transform = Transform::of_gcm(gcm(key));
+        let mut packet = roomy(&plain);
+        let len = transform.seal_rtcp(&mut packet, plain.len(), 0x4d61_7273, 0x5d4);
+        assert_eq!(packet[..len], expected);
+        assert_eq!(transform.rtcp_index(&packet[..len]), Some(0x5d4));
+        assert_eq!(
+            transform.open_rtcp(&mut packet[..len], 0x4d61_7273),
+            Ok(plain.len())
+        );
+        assert_eq!(packet[..plain.len()], plain);
+    }
+    let tagged = [
+        (KEY_128, "841dd9683dd78ec92ae58790125f62b3"),
+        (KEY_256, "91db4afbfeee5a978fab4393ed2615fe"),
+    ];
+    for (key, tag) in tagged {
+        let transform = Transform::of_gcm(gcm(key));
+        let mut packet = [plain.clone(), hex(tag), hex("000005d4")].concat();
+        let mut changed = packet.clone();
+        changed[12] ^= 1;
+        assert!(transform.open_rtcp(&mut changed, 0x4d61_7273).is_err());
+        assert_eq!(
+            transform.open_rtcp(&mut packet, 0x4d61_7273),
+            Ok(plain.len())
+        );
+        assert_eq!(packet[..plain.len()], plain);
+    }
+}
+
+/// The reference packets of libsrtp's own tests, from master keys to the wire.
+#[test]
+fn rtp_under_counter_mode_as_libsrtp_has_it() {
+    let plain = [hex("800f1234decafbadcafebabe"), vec![0xab; 16]].concat();
+    let short = hex("e1f97a0d3e018be0d64fa32c06de4139 0ec675ad498afeebb6960b3aabe6");
+    let long = hex(
+        "f0f04914b513f2763a1b1fa130f10e2998f6f6e43e4309d1e622a0e332b9f1b6 3b04803de51ee7c96423ab5b78d2",
+    );
+    for (suite, key, expected) in [
+        (
+            Suite::AesCm128HmacSha1_80,
+            &short,
+            "4e55dc4ce79978d88ca4d215949d2402 b78d6acc99ea179b8dbb",
+        ),
+        (
+            Suite::Aes256CmHmacSha1_80,
+            &long,
+            "f1d9de17ff251ff1aa007774b0b4b40d a08d9d9a5b3a55d8873b",
+        ),
+    ] {
+        let mut ours = end(suite, key, &master(suite, 9));
+        let mut theirs = end(suite, &master(suite, 9), key);
+        let wire = sealed(&mut ours, &plain);
+        assert_eq!(wire, [&plain[..12], &hex(expected)].concat());
+        assert_eq!(opened(&mut theirs, &wire), Ok(plain.clone()));
+    }
+}
+
+// Both ends.
+
+#[test]
+fn what_one_end_seals_the_other_opens() {
+    for suite in Suite::ALL {
+        let (mut ours, mut theirs) = pair(suite);
+        for sequence in 0..50 {
+            let packet = rtp(SSRC, sequence);
+            let wire = sealed(&mut ours, &packet);
+            assert_eq!(wire.len(), packet.len() + suite.rtp_tag_len());
+            assert_eq!(wire[..12], packet[..12]);
+            assert_ne!(wire[12..172], packet[12..]);
+            assert_eq!(opened(&mut theirs, &wire), Ok(packet));
+            let report = rtcp(SSRC);
+            let wire = sealed_rtcp(&mut theirs, &report);
+            assert_eq!(wire.len(), report.len() + suite.rtcp_tag_len() + 4);
+            assert_ne!(wire[8..report.len()], report[8..]);
+            assert_eq!(opened_rtcp(&mut ours, &wire), Ok(report));
+        }
+    }
+}
+
+#[test]
+fn headers_with_sources_and_extensions_stay_readable() {
+    for suite in Suite::ALL {
+        let (mut ours, mut theirs) = pair(suite);
+        let mut packet =
+            hex("9200 0007 00000001 5501a0b2 00000001 00000002 bede0002 aabbccdd eeff0011");
+        packet.extend([0x55; 20]);
+        let wire = sealed(&mut ours, &packet);
+        assert_eq!(wire[..32], packet[..32]);
+        assert_ne!(wire[32..52], packet[32..]);
+        assert_eq!(opened(&mut theirs, &wire), Ok(packet.clone()));
+        // The tag is over them all the same.
+        let again = {
+            packet[3] = 8;
+            sealed(&mut ours, &packet)
+        };
+        for at in 12..32 {
+            let mut changed = again.clone();
+            changed[at] ^= 1;
+            assert!(opened(&mut theirs, &changed).is_err(), "byte {at}");
+        }
+    }
+}
+
+#[test]
+fn every_bit_counts() {
+    for suite in Suite::ALL {
+        let (mut ours, mut theirs) = pair(suite);
+        let (wire, report) = (
+            sealed(&mut ours, &rtp(SSRC, 1)),
+            sealed_rtcp(&mut ours, &rtcp(SSRC)),
+        );
+        for bit in 0..wire.len() * 8 {
+            let mut changed = wire.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(
+                opened(&mut theirs, &changed).is_err(),
+                "{suite:?} bit {bit}"
+            );
+        }
+        for bit in 0..report.len() * 8 {
+            let mut changed = report.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(
+                opened_rtcp(&mut theirs, &changed).is_err(),
+                "{suite:?} bit {bit}"
+            );
+        }
+        for len in 0..wire.len() {
+            assert!(
+                opened(&mut theirs, &wire[..len]).is_err(),
+                "{suite:?} cut to {len}"
+            );
+        }
+        for len in 0..report.len() {
+            assert!(
+                opened_rtcp(&mut theirs, &report[..len]).is_err(),
+                "{suite:?} cut to {len}"
+            );
+        }
+        assert_eq!(
+            opened(&mut theirs, &[&wire[..], &[0]].concat()),
+            Err(SrtpError::Forged)
+        );
+        assert!(
+            opened(&mut theirs, &wire).is_ok(),
+            "none of it did any harm"
+        );
+        assert!(opened_rtcp(&mut theirs, &report).is_ok());
+    }
+}
+
+#[test]
+fn plain_packets_and_those_of_other_keys_are_forged() {
+    for suite in Suite::ALL {
+        let (mut ours, mut theirs) = pair(suite);
+        assert_eq!(opened(&mut theirs, &rtp(SSRC, 1)), Err(SrtpError::Forged));
+        let mut stranger = end(suite, &master(suite, 77), &master(suite, 78));
+        let wire = sealed(&mut stranger, &rtp(SSRC, 1));
+        assert_eq!(opened(&mut theirs, &wire), Err(SrtpError::Forged));
+        // What we sent ourselves is not the peer's.
+        let wire = sealed(&mut ours, &rtp(SSRC, 1));
+        assert_eq!(opened(&mut ours, &wire), Err(SrtpError::Forged));
+        // RTP is no RTCP, whoever sealed it.
+        assert!(opened_rtcp(&mut theirs, &wire).is_err());
+    }
+}
+
+#[test]
+fn a_packet_is_taken_once() {
+    for suite in Suite::ALL {
+        let (mut ours, mut theirs) = pair(suite);
+        let wires: Vec<_> = (0..200)
+            .map(|sequence| sealed(&mut ours, &rtp(SSRC, sequence)))
+            .collect();
+        for at in [0, 1, 3, 2, 199] {
+            assert!(opened(&mut theirs, &wires[at]).is_ok());
+        }
+        for at in [0, 1, 2, 3, 199] {
+            assert_eq!(
+                opened(&mut theirs, &wires[at]),
+                Err(SrtpError::Replayed),
+                "{at}"
+            );
+        }
+        assert_eq!(
+            opened(&mut theirs, &wires[71]),
+            Err(SrtpError::Replayed),
+            "too old to tell"
+        );
+        assert!(
+            opened(&mut theirs, &wires[72]).is_ok(),
+            "128 packets are remembered"
+        );
+        let report = sealed_rtcp(&mut ours, &rtcp(SSRC));
+        assert!(opened_rtcp(&mut theirs, &report).is_ok());
+        assert_eq!(opened_rtcp(&mut theirs, &report), Err(SrtpError::Replayed));
+    }
+}
+
+// Rollovers.
+
+#[test]
+fn sequence_numbers_roll_over_through_loss_and_reordering() {
+    for suite in [Suite::AesCm128HmacSha1_80, Suite::AeadAes128Gcm] {
+        let (mut ours, mut theirs) = pair(suite);
+        let mut held = None;
+        for number in 100..300_000u32 {
+            let packet = rtp(SSRC, number as u16);
+            let wire = sealed(&mut ours, &packet);
+            // A long gap, and every 1,000th packet comes three later, over the edges too.
+            if (90_000..115_000).contains(&number) {
+                continue;
+            }
+            if number % 1_000 == 535 {
+                held = Some((wire, packet));
+                continue;
+            }
+            assert_eq!(opened(&mut theirs, &wire), Ok(packet), "{number}");
+            if number % 1_000 == 538
+                && let Some((wire, packet)) = held.take()
+            {
+                assert_eq!(opened(&mut theirs, &wire), Ok(packet), "{number} late");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_rolled_over_before_it_was_heard_is_heard() {
+    let (mut ours, mut theirs) = pair(Suite::AesCm128HmacSha1_80);
+    for sequence in [65_534, 65_535] {
+        sealed(&mut ours, &rtp(SSRC, sequence));
+    }
+    let wire = sealed(&mut ours, &rtp(SSRC, 0));
+    assert_eq!(opened(&mut theirs, &wire), Ok(rtp(SSRC, 0)));
+    let wire = sealed(&mut ours, &rtp(SSRC, 1));
+    assert_eq!(opened(&mut theirs, &wire), Ok(rtp(SSRC, 1)));
+}
+
+#[test]
+fn an_index_is_never_used_twice() {
+    let (mut ours, _) = pair(Suite::AeadAes128Gcm);
+    let mut buffer = roomy(&rtp(SSRC, 1_000));
+    assert!(ours.protect_rtp(&mut buffer, 172).is_ok());
+    for sequence in [1_000, 999, 900] {
+        let packet = roomy(&rtp(SSRC, sequence));
+        let mut buffer = packet.clone();
+        assert_eq!(
+            ours.protect_rtp(&mut buffer, 172),
+            Err(SrtpError::IndexUsed)
+        );
+        assert_eq!(buffer, packet);
+    }
+}
+
+#[test]
+fn a_key_ends_with_its_last_index() {
+    let suite = Suite::AesCm128HmacSha1_80;
+    let (mut ours, _) = pair(suite);
+    let sender = ours.sender.as_mut().expect("on");
+    sender.begin_at(SSRC, (1 << 48) - 2, (1 << 31) - 1);
+    let mut buffer = roomy(&rtp(SSRC, 0xffff));
+    assert!(ours.protect_rtp(&mut buffer, 172).is_ok(), "the last one");
+    let mut buffer = roomy(&rtp(SSRC, 0));
+    assert_eq!(
+        ours.protect_rtp(&mut buffer, 172),
+        Err(SrtpError::Exhausted)
+    );
+    let mut buffer = roomy(&rtcp(SSRC));
+    assert!(ours.protect_rtcp(&mut buffer, 24).is_ok(), "the last one");
+    let mut buffer = roomy(&rtcp(SSRC));
+    assert_eq!(
+        ours.protect_rtcp(&mut buffer, 24),
+        Err(SrtpError::Exhausted)
+    );
+}
+
+// Sources.
+
+#[test]
+fn sources_are_kept_apart_and_their_number_is_bounded() {
+    let suite = Suite::AeadAes128Gcm;
+    let (mut ours, mut theirs) = pair(suite);
+    for ssrc in 1..=4 {
+        for sequence in [5, 6] {
+            let wire = sealed(&mut ours, &rtp(ssrc, sequence));
+            assert!(opened(&mut theirs, &wire).is_ok());
+        }
+    }
+    let mut buffer = roomy(&rtp(5, 5));
+    assert_eq!(
+        ours.protect_rtp(&mut buffer, 172),
+        Err(SrtpError::TooManySources)
+    );
+}
+
+#[test]
+fn a_source_that_gave_way_can_not_be_played_again() {
+    let suite = Suite::AesCm128HmacSha1_80;
+    let mut theirs = end(suite, &master(suite, 2), &master(suite, 1));
+    // A peer that changes its source under one key, as no sender of ours does.
+    let wire = |ssrc: u32, sequence| {
+        sealed(
+            &mut end(suite, &master(suite, 1), &master(suite, 2)),
+            &rtp(ssrc, sequence),
+        )
+    };
+    for ssrc in 1..=10 {
+        assert!(opened(&mut theirs, &wire(ssrc, 100)).is_ok());
+    }
+    for ssrc in 1..=10 {
+        for sequence in [100, 99] {
+            let again = opened(&mut theirs, &wire(ssrc, sequence));
+            let live = ssrc > 6 && sequence == 99;
+            assert_eq!(again.is_ok(), live, "{ssrc} {sequence}");
+        }
+    }
+    assert!(
+        opened(&mut theirs, &wire(3, 101)).is_ok(),
+        "it may come back and go on"
+    );
+    let receiver = theirs.receiver.as_ref().expect("on");
+    assert_eq!(receiver.known(), (4, 6));
+    for ssrc in 100..200 {
+        assert!(opened(&mut theirs, &wire(ssrc, 1)).is_ok());
+    }
+    assert_eq!(theirs.receiver.as_ref().expect("on").known(), (4, 16));
+}
+
+#[test]
+fn forged_packets_of_many_sources_leave_nothing_behind() {
+    let (mut ours, mut theirs) = pair(Suite::AesCm128HmacSha1_32);
+    let wire = sealed(&mut ours, &rtp(SSRC, 1));
+    assert!(opened(&mut theirs, &wire).is_ok());
+    for number in 0..100_000u32 {
+        assert_eq!(
+            opened(&mut theirs, &rtp(number, number as u16)),
+            Err(SrtpError::Forged)
+        );
+    }
+    assert_eq!(theirs.receiver.as_ref().expect("on").known(), (1, 0));
+    let wire = sealed(&mut ours, &rtp(SSRC, 2));
+    assert!(opened(&mut theirs, &wire).is_ok());
+}
+
+// Keys that change.
+
+fn keys(suite: Suite, send: u8, receive: u8) -> SrtpKeys {
+    SrtpKeys::new(suite, &master(suite, send), &master(suite, receive)).expect("long enough")
+}
+
+#[test]
+fn equal_keys_keep_their_rollovers() {
+    let suite = Suite::AesCm128HmacSha1_80;
+    let (mut ours, mut theirs) = pair(suite);
+    for number in 60_000..70_000u32 {
+        let wire = sealed(&mut ours, &rtp(SSRC, number as u16));
+        assert!(opened(&mut theirs, &wire).is_ok());
+    }
+    ours.set(Time::ZERO, Some(&keys(suite, 1, 2)));
+    theirs.set(Time::ZERO, Some(&keys(suite, 2, 1)));
+    let again = sealed(&mut ours, &rtp(SSRC, 70_000u32 as u16));
+    assert!(opened(&mut theirs, &again).is_ok());
+    assert_eq!(opened(&mut theirs, &again), Err(SrtpError::Replayed));
+}
+
+#[test]
+fn the_key_before_is_good_for_a_while() {
+    let suite = Suite::AeadAes256Gcm;
+    let (mut ours, mut theirs) = pair(suite);
+    let start = Time::from_millis(1_000);
+    let before: Vec<_> = (60_000..70_000u32)
+        .map(|n| sealed(&mut ours, &rtp(SSRC, n as u16)))
+        .collect();
+    for wire in &before[..9_990] {
+        assert!(open_at(&mut theirs, start, wire).is_ok());
+    }
+    ours.set(start, Some(&keys(suite, 3, 2)));
+    theirs.set(start, Some(&keys(suite, 2, 3)));
+    // Sequence numbers run on, rollovers begin anew.
+    let after: Vec<_> = (70_000..70_010u32)
+        .map(|n| sealed(&mut ours, &rtp(SSRC, n as u16)))
+        .collect();
+    let soon = start + Duration::from_millis(4_999);
+    assert!(open_at(&mut theirs, soon, &after[0]).is_ok());
+    assert!(
+        open_at(&mut theirs, soon, &before[9_990]).is_ok(),
+        "on its way while the key changed"
+    );
+    assert_eq!(
+        open_at(&mut theirs, soon, &before[9_990]),
+        Err(SrtpError::Replayed)
+    );
+    assert_eq!(
+        open_at(&mut theirs, soon, &before[9_989]),
+        Err(SrtpError::Replayed)
+    );
+    assert!(open_at(&mut theirs, soon, &after[1]).is_ok());
+    let late = start + OLD_KEY;
+    assert_eq!(
+        open_at(&mut theirs, late, &before[9_991]),
+        Err(SrtpError::Forged)
+    );
+    assert!(open_at(&mut theirs, late, &after[2]).is_ok());
+    assert!(theirs.old.is_none(), "forgotten");
+}
+
+#[test]
+fn one_direction_may_change_its_key_alone() {
+    let suite = Suite::AesCm128HmacSha1_80;
+    let (mut ours, mut theirs) = pair(suite);
+    for sequence in 0..10 {
+        let wire = sealed(&mut ours, &rtp(SSRC, sequence));
+        assert!(opened(&mut theirs, &wire).is_ok());
+    }
+    theirs.set(Time::ZERO, Some(&keys(suite, 4, 1)));
+    let mut buffer = roomy(&rtp(SSRC, 9));
+    ours.set(Time::ZERO, Some(&keys(suite, 1, 4)));
+    assert_eq!(
+        ours.protect_rtp(&mut buffer, 172),
+        Err(SrtpError::IndexUsed),
+        "the sending key is as it was"
+    );
+    let wire = sealed(&mut theirs, &rtp(7, 1));
+    assert!(opened(&mut ours, &wire).is_ok());
+}
+
+#[test]
+fn back_to_the_key_before_what_was_seen_is_still_known() {
+    let suite = Suite::AesCm128HmacSha1_80;
+    let (mut ours, mut theirs) = pair(suite);
+    let wire = sealed(&mut ours, &rtp(SSRC, 1));
+    assert!(opened(&mut theirs, &wire).is_ok());
+    theirs.set(Time::ZERO, Some(&keys(suite, 2, 3)));
+    theirs.set(Time::ZERO, Some(&keys(suite, 2, 1)));
+    assert_eq!(opened(&mut theirs, &wire), Err(SrtpError::Replayed));
+}
+
+#[test]
+fn a_peer_that_counts_on_under_a_new_key_is_heard() {
+    let suite = Suite::AesCm128HmacSha1_80;
+    let (mut ours, mut theirs) = pair(suite);
+    for number in 0..140_000u32 {
+        let wire = sealed(&mut ours, &rtp(SSRC, number as u16));
+        assert!(opened(&mut theirs, &wire).is_ok());
+    }
+    theirs.set(Time::ZERO, Some(&keys(suite, 2, 3)));
+    ours.set(Time::ZERO, Some(&keys(suite, 3, 2)));
+    ours.sender.as_mut().expect("on").begin_at(SSRC, 139_999, 0);
+    let wire = sealed(&mut ours, &rtp(SSRC, 140_000u32 as u16));
+    assert!(opened(&mut theirs, &wire).is_ok());
+}
+
+#[test]
+fn what_is_given_up_becomes_plain_and_no_noise() {
+    let suite = Suite::AesCm128HmacSha1_80;
+    let (mut ours, mut theirs) = pair(suite);
+    let under_way = sealed(&mut ours, &rtp(SSRC, 1));
+    ours.set(Time::ZERO, None);
+    theirs.set(Time::ZERO, None);
+    assert!(!ours.is_on() && !theirs.is_on());
+    assert_eq!(opened(&mut theirs, &under_way), Ok(rtp(SSRC, 1)));
+    assert_eq!(opened(&mut theirs, &under_way), Err(SrtpError::Replayed));
+    assert_eq!(sealed(&mut ours, &rtp(SSRC, 2)), rtp(SSRC, 2));
+    assert_eq!(opened(&mut theirs, &rtp(SSRC, 2)), Ok(rtp(SSRC, 2)));
+    assert_eq!(
+        open_at(&mut theirs, Time::ZERO + OLD_KEY, &under_way),
+        Ok(under_way.clone())
+    );
+}
+
+// What is no packet.
+
+#[test]
+fn what_is_no_packet_is_neither_sealed_nor_opened() {
+    for suite in Suite::ALL {
+        let (mut ours, mut theirs) = pair(suite);
+        let sealing = [
+            hex(""),
+            hex("80"),
+            hex("8000 0001 00000000 000000"),
+            hex("4000 0001 00000000 00000001"),
+            hex("8f00 0001 00000000 00000001 00000000"),
+            hex("9000 0001 00000000 00000001 bede ffff 00000000"),
+            [0x80; 3_000].to_vec(),
+        ];
+        for packet in sealing {
+            let mut buffer = roomy(&packet);
+            assert_eq!(
+                ours.protect_rtp(&mut buffer, packet.len()),
+                Err(SrtpError::Malformed)
+            );
+            assert!(opened(&mut theirs, &roomy(&packet)).is_err());
+            assert!(opened_rtcp(&mut theirs, &packet).is_err());
+        }
+        for packet in [hex(""), hex("80c9 0001 000000"), hex("00c9 0001 00000001")] {
+            let mut buffer = roomy(&packet);
+            assert_eq!(
+                ours.protect_rtcp(&mut buffer, packet.len()),
+                Err(SrtpError::Malformed)
+            );
+        }
+        let mut tight = rtp(SSRC, 1);
+        assert_eq!(ours.protect_rtp(&mut tight, 172), Err(SrtpError::NoRoom));
+        assert_eq!(ours.protect_rtp(&mut tight, 173), Err(SrtpError::NoRoom));
+        let mut tight = rtcp(SSRC);
+        assert_eq!(ours.protect_rtcp(&mut tight, 24), Err(SrtpError::NoRoom));
+    }
+}
+
+#[test]
+fn noise_is_refused() {
+    let mut random = 0x2545_f491_4f6c_dd1du64;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    for suite in Suite::ALL {
+        let (_, mut theirs) = pair(suite);
+        for _ in 0..2_000 {
+            let len = next() as usize % 300;
+            let mut noise: Vec<u8> = (0..len).map(|_| next() as u8).collect();
+            if let Some(first) = noise.first_mut() {
+                *first = *first & 0x3f | 0x80;
+            }
+            assert!(opened(&mut theirs, &noise).is_err());
+            assert!(opened_rtcp(&mut theirs, &noise).is_err());
+        }
+    }
+}
+
+#[test]
+fn nothing_of_it_shows_a_key() {
+    let (ours, _) = pair(Suite::AesCm128HmacSha1_80);
+    assert_eq!(format!("{ours:?}"), "Protection(AES_CM_128_HMAC_SHA1_80)");
+    assert_eq!(format!("{:?}", Protection::default()), "Protection(none)");
+}
