@@ -1,5 +1,5 @@
 //! Nanoseconds a 20 ms packet costs on each hot path of a leg, sockets not counted: `cargo bench -p offhook-media`.
-use offhook_media::claim::{ClaimTable, Glimpse, LegKey, Policy, Verdict};
+use offhook_media::claim::{ClaimTable, Glimpse, LegKey, Policy, Remote, Verdict};
 use offhook_media::clock::Time;
 use offhook_media::codec::Encoding;
 use offhook_media::convert::{AudioFormat, Converter};
@@ -8,6 +8,7 @@ use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::rtp::Header;
 use std::hint::black_box;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const PACKETS: u32 = 200_000;
@@ -72,9 +73,14 @@ fn leg(peer: SocketAddr, echo: bool) -> (Leg, ClaimTable) {
         hold: false,
     };
     let mut claims = ClaimTable::new();
-    claims.open(LegKey(1), policy.clone());
+    claims.open(LegKey(1), policy.clone(), Arc::default());
+    let claimed = Remote {
+        rtp: remote.rtp,
+        payload_types: remote.payload_type_bits(),
+        ..Remote::default()
+    };
     claims
-        .set_remote(LegKey(1), remote.rtp, None, remote.payload_type_bits())
+        .set_remote(LegKey(1), claimed, policy.clone())
         .expect("the only leg");
     let config = LegConfig {
         ssrc: 1,
@@ -124,7 +130,7 @@ fn run(load: Load) {
             packet[..12].copy_from_slice(&header.encode());
             let glimpse = Glimpse::of(&packet).expect("RTP");
             if let Verdict::Accepted(_) | Verdict::Latched(_) =
-                claims.receive_rtp(now, peer, glimpse)
+                claims.receive_rtp(now, peer, glimpse, &mut |_| false)
             {
                 leg.handle_rtp(now, peer, black_box(&packet), &mut sink);
             }

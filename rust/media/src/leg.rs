@@ -393,6 +393,12 @@ impl Leg {
         }
     }
 
+    /// A packet that was counted as refused was this leg's after all.
+    pub fn count_claimed(&self) {
+        let refused = &self.stats.received_wrong_source;
+        refused.set(refused.get().saturating_sub(1));
+    }
+
     /// Where RTP is sent now.
     pub fn rtp_target(&self) -> Option<SocketAddr> {
         let sdp = self.remote.as_ref()?.rtp;

@@ -1,6 +1,6 @@
 //! The hot path of a leg allocates nothing: counted, not believed.
 #![allow(unsafe_code)]
-use offhook_media::claim::{ClaimTable, Glimpse, LegKey, Policy, Verdict};
+use offhook_media::claim::{Intake, Judged, LegKey, Policy, Remote, Verdict};
 use offhook_media::clock::Time;
 use offhook_media::codec::Encoding;
 use offhook_media::convert::{AudioFormat, Converter};
@@ -10,6 +10,7 @@ use offhook_media::rtp::Header;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The system's allocator, counting for each thread, so that the test runner's own threads don't disturb.
@@ -87,8 +88,8 @@ fn a_minute_of_a_call_allocates_nothing() {
         loopback: false,
     };
     let key = LegKey(1);
-    let mut claims = ClaimTable::new();
-    claims.open(key, policy.clone());
+    let mut intake = Intake::new();
+    intake.open(key, policy.clone(), Arc::default());
     let remote = RemoteMedia {
         rtp: Some(peer),
         rtcp: None,
@@ -103,8 +104,13 @@ fn a_minute_of_a_call_allocates_nothing() {
         receive: true,
         hold: false,
     };
-    claims
-        .set_remote(key, remote.rtp, None, remote.payload_type_bits())
+    let claimed = Remote {
+        rtp: remote.rtp,
+        payload_types: remote.payload_type_bits(),
+        ..Remote::default()
+    };
+    intake
+        .set_remote(Time::ZERO, key, claimed, policy.clone(), &mut |_, _| false)
         .expect("the only leg");
     let config = LegConfig {
         ssrc: 1,
@@ -153,10 +159,9 @@ fn a_minute_of_a_call_allocates_nothing() {
             let mut packet = [0x20; 172];
             packet[..12].copy_from_slice(&header.encode());
             packet[12..16].copy_from_slice(&[5, 10 | u8::from(n % 500 == 4) << 7, 0, 160]);
-            let glimpse = Glimpse::of(&packet).expect("RTP");
-            match claims.receive_rtp(now, peer, glimpse) {
-                Verdict::Latched(_) => leg.follow(now, peer, &mut sink),
-                Verdict::Accepted(_) => {}
+            match intake.receive_rtp(now, peer, &packet, &mut |_, _| false) {
+                Judged::Rtp(Verdict::Latched(_)) => leg.follow(now, peer, &mut sink),
+                Judged::Rtp(Verdict::Accepted(_)) => {}
                 other => panic!("{other:?}"),
             }
             leg.handle_rtp(now, peer, &packet, &mut sink);

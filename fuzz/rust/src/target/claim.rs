@@ -1,11 +1,13 @@
 //! Whose packet is this: any sources, any addresses in SDP, several legs on one socket.
 use crate::random::Random;
 use offhook_media::claim::{
-    ClaimTable, Glimpse, LegKey, Network, Policy, Verdict, is_sendable, is_unroutable, send_to,
+    ClaimTable, Glimpse, LegKey, Network, Policy, Remote, Verdict, is_sendable, is_unroutable,
+    send_to,
 };
 use offhook_media::clock::Time;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Few addresses, so that they meet.
@@ -84,7 +86,7 @@ pub fn run(random: &mut Random) {
                     nat: random.once_in(2),
                     loopback: random.once_in(2),
                 };
-                table.open(leg, policy.clone());
+                table.open(leg, policy.clone(), Arc::default());
                 legs.insert(
                     leg,
                     Known {
@@ -106,7 +108,14 @@ pub fn run(random: &mut Random) {
                 };
                 let rtp = (!random.once_in(5)).then(|| address(random));
                 let rtcp = random.once_in(3).then(|| address(random));
-                match table.set_remote(leg, rtp, rtcp, 1 | 1 << 101) {
+                let remote = Remote {
+                    rtp,
+                    rtcp,
+                    rtcp_mux: random.once_in(2),
+                    payload_types: 1 | 1 << 101,
+                    secured: false,
+                };
+                match table.set_remote(leg, remote, known.policy.clone()) {
                     Ok(()) => {
                         known.named = true;
                         known.exact = rtp.map(plain).or(known.exact);
@@ -117,7 +126,10 @@ pub fn run(random: &mut Random) {
             }
             4 => {
                 let source = address(random);
-                if let Verdict::Accepted(leg) | Verdict::Latched(leg) = table.receive_rtcp(source) {
+                let ssrc = random.once_in(2).then(|| random.below(2) as u32);
+                if let Verdict::Accepted(leg) | Verdict::Latched(leg) =
+                    table.receive_rtcp(source, ssrc, &mut |_| false)
+                {
                     assert!(legs.contains_key(&leg), "RTCP for a leg that is not there");
                 }
             }
@@ -136,7 +148,7 @@ pub fn run(random: &mut Random) {
                     *known.heard.entry(plain(source)).or_default() += 1;
                 }
                 judge(
-                    table.receive_rtp(now, source, glimpse),
+                    table.receive_rtp(now, source, glimpse, &mut |_| false),
                     plain(source),
                     &legs,
                     &before,

@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::command::{LegCommand, Prompt};
 use super::event::{Subject, What};
@@ -11,7 +12,7 @@ use super::outbox::Outbox;
 use super::ports::LegSockets;
 use super::way::{Way, line};
 use super::wire_slot::{EarlyItem, WireSlot};
-use crate::claim::{ClaimTable, Glimpse, LegKey, Park, Verdict};
+use crate::claim::{Intake, LegKey, Remote, Waited};
 use crate::clock::Time;
 use crate::convert::AudioFormat;
 use crate::leg::Leg;
@@ -29,8 +30,7 @@ pub(super) struct LegSlot {
     pub wire: Option<u32>,
     pub overflow: [u32; 2],
     pub leg: Leg,
-    claims: ClaimTable,
-    park: Park,
+    pub intake: Intake,
     pub side: Side,
 }
 
@@ -48,10 +48,28 @@ pub(super) struct Side {
     pub unreachable: Option<SocketAddr>,
 }
 
-/// What happened to a leg.
+/// What happened to a leg. Packets are those that its claim has accepted.
 pub(super) enum LegInput<'a> {
-    Rtp(SocketAddr, &'a [u8]),
-    Rtcp(SocketAddr, &'a [u8]),
+    /// RTP; `latched` says that the leg listens to this source from here.
+    Rtp {
+        source: SocketAddr,
+        packet: &'a [u8],
+        latched: bool,
+    },
+    /// RTP that had to wait until it was known whose it is.
+    Waited(Waited),
+    /// RTCP, as for RTP.
+    Rtcp {
+        source: SocketAddr,
+        packet: &'a [u8],
+        latched: bool,
+    },
+    /// A packet for its port that its claim refuses.
+    Refused {
+        rtcp: bool,
+    },
+    /// What came from its source and is neither RTP nor RTCP.
+    Garbage(SocketAddr, &'a [u8]),
     /// Look whether anything is due.
     Timeout,
     Command(LegCommand),
@@ -60,7 +78,6 @@ pub(super) enum LegInput<'a> {
 
 impl LegSlot {
     pub fn new(id: u64, index: u32, leg: Leg, sockets: LegSockets) -> Self {
-        let claims = ClaimTable::new();
         Self {
             id,
             index,
@@ -68,14 +85,13 @@ impl LegSlot {
             wire: None,
             overflow: [0; 2],
             leg,
-            claims,
-            park: Park::default(),
+            intake: Intake::new(),
             side: Side::default(),
         }
     }
 
     /// The one leg of its sockets.
-    fn key(&self) -> LegKey {
+    pub fn key(&self) -> LegKey {
         LegKey(self.index)
     }
 
@@ -99,48 +115,41 @@ impl LegSlot {
         let key = self.key();
         match input {
             LegInput::Timeout => {}
-            LegInput::Rtp(source, packet) => {
-                // What is no RTP is the leg's to count.
-                let glimpse = Glimpse::of(packet);
-                let verdict = glimpse.map(|glimpse| self.claims.receive_rtp(now, source, glimpse));
-                match (verdict, glimpse) {
-                    (Some(Verdict::Refused(_) | Verdict::Ended), _) => {
-                        self.leg.count_refused(false);
-                    }
-                    (Some(Verdict::Probation(_)), Some(glimpse)) => {
-                        for _ in 0..self.park.keep(source, glimpse, packet) {
-                            self.leg.count_refused(false);
-                        }
-                    }
-                    (Some(Verdict::Latched(_)), Some(glimpse)) => {
-                        let mut park = mem::take(&mut self.park);
-                        self.with_sink(now, &mut wire, out, |leg, sink| {
-                            leg.follow(now, source, sink);
-                            let unused = park.release(source, glimpse, |parked| {
-                                leg.handle_rtp(now, source, parked, sink);
-                            });
-                            for _ in 0..unused {
-                                leg.count_refused(false);
-                            }
-                            leg.handle_rtp(now, source, packet, sink);
-                        });
-                    }
-                    _ => self.with_sink(now, &mut wire, out, |leg, sink| {
-                        leg.handle_rtp(now, source, packet, sink);
-                    }),
+            LegInput::Rtp {
+                source,
+                packet,
+                latched,
+            } => self.with_sink(now, &mut wire, out, |leg, sink| {
+                if latched {
+                    leg.follow(now, source, sink);
                 }
+                leg.handle_rtp(now, source, packet, sink);
+            }),
+            LegInput::Waited(waited) => {
+                if waited.refused_for == Some(key) {
+                    self.leg.count_claimed();
+                }
+                self.with_sink(now, &mut wire, out, |leg, sink| {
+                    leg.follow(now, waited.source, sink);
+                    leg.handle_rtp(now, waited.source, &waited.bytes, sink);
+                });
             }
-            LegInput::Rtcp(source, packet) => match self.claims.receive_rtcp(source) {
-                Verdict::Refused(_) | Verdict::Probation(_) | Verdict::Ended => {
-                    self.leg.count_refused(true);
+            LegInput::Rtcp {
+                source,
+                packet,
+                latched,
+            } => self.with_sink(now, &mut wire, out, |leg, sink| {
+                if latched {
+                    leg.follow_rtcp(source);
                 }
-                verdict => self.with_sink(now, &mut wire, out, |leg, sink| {
-                    if matches!(verdict, Verdict::Latched(_)) {
-                        leg.follow_rtcp(source);
-                    }
-                    leg.handle_rtcp(now, source, packet, sink);
-                }),
-            },
+                leg.handle_rtcp(now, source, packet, sink);
+            }),
+            LegInput::Refused { rtcp } => self.leg.count_refused(rtcp),
+            LegInput::Garbage(source, packet) => {
+                self.with_sink(now, &mut wire, out, |leg, sink| {
+                    leg.handle_rtp(now, source, packet, sink);
+                })
+            }
             LegInput::Unreachable(destination) => {
                 if self.side.unreachable != Some(destination) {
                     self.side.unreachable = Some(destination);
@@ -179,16 +188,20 @@ impl LegSlot {
         match command {
             LegCommand::SetRemote(both) => {
                 let (remote, policy) = *both;
-                if self.claims.is_empty() {
-                    self.claims.open(key, policy.clone());
+                if self.intake.claims().is_empty() {
+                    self.intake.open(key, policy.clone(), Arc::default());
                 }
+                let claimed = Remote {
+                    rtp: remote.rtp,
+                    rtcp: remote.rtcp,
+                    rtcp_mux: false,
+                    payload_types: remote.payload_type_bits(),
+                    secured: false,
+                };
                 // A collision needs a second leg on these sockets.
-                let _ = self.claims.set_remote(
-                    key,
-                    remote.rtp,
-                    remote.rtcp,
-                    remote.payload_type_bits(),
-                );
+                let _ = self
+                    .intake
+                    .set_remote(now, key, claimed, policy.clone(), &mut |_, _| false);
                 self.leg.set_policy(policy);
                 self.leg.set_remote(now, &remote);
             }

@@ -4,7 +4,7 @@
 
 use std::any::Any;
 use std::io::ErrorKind;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,6 +24,7 @@ use super::slots::Slots;
 use super::timer::TimerWheel;
 use super::wire_slot::{Ending, WireSlot};
 use super::{Doorbell, Shared};
+use crate::claim::{Judged, Verdict};
 use crate::clock::Time;
 
 /// Bytes read from a wire at once.
@@ -275,17 +276,67 @@ impl Worker {
                 let Some((source, packet)) = receive.get(number) else {
                     continue;
                 };
-                let input = match kind {
-                    Kind::Rtp => LegInput::Rtp(source, packet),
-                    _ => LegInput::Rtcp(source, packet),
-                };
-                self.drive_leg(index, input, now);
+                self.take_packet(index, kind, source, packet, now);
             }
             if !receive.is_full() {
                 break;
             }
         }
         self.receive = Some(receive);
+    }
+
+    /// Ask whose packet it is, and give it to that leg.
+    fn take_packet(
+        &mut self,
+        index: u32,
+        kind: Kind,
+        source: SocketAddr,
+        packet: &[u8],
+        now: Time,
+    ) {
+        let Some(leg) = self.legs.get_mut(index) else {
+            return;
+        };
+        let judged = match kind {
+            Kind::Rtp => leg
+                .intake
+                .receive_rtp(now, source, packet, &mut |_, _| false),
+            _ => Judged::Rtcp(leg.intake.receive_rtcp(source, packet, &mut |_, _| false)),
+        };
+        self.take_waited(index, now);
+        let input = match judged {
+            Judged::Rtp(Verdict::Accepted(_)) => LegInput::Rtp {
+                source,
+                packet,
+                latched: false,
+            },
+            Judged::Rtp(Verdict::Latched(_)) => LegInput::Rtp {
+                source,
+                packet,
+                latched: true,
+            },
+            Judged::Rtcp(Verdict::Accepted(_)) => LegInput::Rtcp {
+                source,
+                packet,
+                latched: false,
+            },
+            Judged::Rtcp(Verdict::Latched(_)) => LegInput::Rtcp {
+                source,
+                packet,
+                latched: true,
+            },
+            Judged::Rtp(_) => LegInput::Refused { rtcp: false },
+            Judged::Rtcp(_) => LegInput::Refused { rtcp: true },
+            Judged::Garbage(_) => LegInput::Garbage(source, packet),
+        };
+        self.drive_leg(index, input, now);
+    }
+
+    /// Give a leg what had to wait until it was known whose it is.
+    fn take_waited(&mut self, index: u32, now: Time) {
+        while let Some(waited) = self.legs.get_mut(index).and_then(|leg| leg.intake.poll()) {
+            self.drive_leg(index, LegInput::Waited(waited), now);
+        }
     }
 
     fn count_overflow(&mut self, index: u32, kind: Kind, dropped: u32) {
@@ -361,7 +412,10 @@ impl Worker {
                 self.connect(index, wire, now);
                 self.drive_leg(index, LegInput::Timeout, now);
             }
-            command => self.drive_leg(index, LegInput::Command(command), now),
+            command => {
+                self.drive_leg(index, LegInput::Command(command), now);
+                self.take_waited(index, now);
+            }
         }
     }
 
