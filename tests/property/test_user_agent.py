@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.support.messages import SDP, TCP, UDP, request, response
 from tests.support.solo import Solo
@@ -19,6 +19,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 2**32)), max_size=
 
 @settings(max_examples=300, deadline=None)
 @given(STEPS)
+@example([(0, 4_294_967_296), (0, 4830439), (7, 0)])
 def test_no_order_of_messages_verbs_and_timers_breaks_it(steps: list[tuple[int, int]]) -> None:
     solo = Solo()
     sessions = []

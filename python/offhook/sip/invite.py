@@ -441,11 +441,19 @@ class InviteSession:
 
     def answer_info(self, status: int = 200, headers: HeaderList = (), *, now: float) -> bool:
         """Answer the oldest INFO that waits."""
-        if not self._infos:
+        transaction = self._oldest_info()
+        if transaction is None:
             return False
-        transaction = self._infos.pop(0)
         self._answer(transaction, status, now, headers)
         return True
+
+    def _oldest_info(self) -> ServerTransaction | None:
+        """The oldest INFO that still waits; what nobody answered within 64*T1 is waited for no longer."""
+        while self._infos:
+            transaction = self._infos.pop(0)
+            if not transaction.terminated:
+                return transaction
+        return None
 
     # ------------------------------------------------------------------ time
 
@@ -855,8 +863,8 @@ class InviteSession:
         self._provisional_at = self._expires_at = self._retry_at = self._cancel_deadline = None
         self._wanted_reinvite = None
         self._accepted.clear()
-        while self._infos:
-            self._answer(self._infos.pop(0), 481, now)
+        while (info := self._oldest_info()) is not None:
+            self._answer(info, 481, now)
         if self._open_reinvite is not None:
             # RFC 3261 15.1.2: what still waits for an answer gets 487.
             self.reject_reinvite(487, now=now)
