@@ -409,8 +409,8 @@ class Call:
                 self._services.perform(lambda now: self.leg.reinvited(request, now))
             case sip.InfoReceived(_, request):
                 self._take_info(request)
-            case sip.Failed(_, cause):
-                self._end(EndReason.TRANSPORT_FAILED, cause.value)
+            case sip.Failed(_, cause, detail):
+                self._end(EndReason.TRANSPORT_FAILED, f"{cause.value}: {detail}" if detail else cause.value)
             case sip.SessionFailed(_, exception):
                 self._fail(exception)
             case _:
@@ -523,8 +523,12 @@ class Call:
         hung_up_by_us = session.state is not SessionState.TERMINATED
         try:
             async with asyncio.timeout(_BYE_ANSWER_LIMIT if hung_up_by_us else _ACK_LIMIT):
-                while not isinstance(await self._inbox.get(), sip.HungUp):
-                    pass
+                while True:
+                    event = await self._inbox.get()
+                    if isinstance(event, sip.HungUp):
+                        if event.detail:
+                            self._note(f"our BYE could not be delivered: {event.detail}")
+                        return
         except TimeoutError:
             if session.state is SessionState.CLOSING:
                 self._note("our 200 has not been acknowledged so far; the BYE waits for that")

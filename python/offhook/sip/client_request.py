@@ -26,14 +26,13 @@ LARGEST_DATAGRAM = 1300
 MAX_CHALLENGES = 3
 """How often one request is sent again with credentials: a proxy's, the peer's, and one stale nonce."""
 
-SUPPORTED_TRANSPORTS = ("udp", "tcp")
-
 
 class Core(Protocol):
     """What the user agent lends to its requests and sessions."""
 
     timers: TimerValues
     transactions: TransactionLayer
+    speaks_tls: bool
 
     def takes_tcp(self, target: Target, now: float) -> bool:
         """Whether a large request may go by TCP to a target of UDP."""
@@ -47,7 +46,7 @@ class Core(Protocol):
     def local_address(self, peer: Source | Target) -> LocalAddress:
         """What we call ourselves towards a peer."""
 
-    def contact(self, local: LocalAddress) -> str:
+    def contact(self, local: LocalAddress, *, secure: bool = False) -> str:
         """Our Contact value at that address."""
 
     def token(self, bits: int = 64) -> str:
@@ -114,7 +113,8 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 class ClientRequest:
     """Sends one request and tells its outcome once (INVITE: once more for each further 2xx).
 
-    `fixed` is a target that is tried before `next_hop` is resolved: the flow on which the peer was last seen.
+    `fixed` is a target that is tried before `next_hop` is resolved: the flow on which the peer was last seen. With
+    `secure` it leaves by TLS or not at all. `names` may be proven by the peer in place of the next hop's own.
     ACK to a 2xx is sent without a transaction, and again with `repeat`.
     """
 
@@ -129,15 +129,18 @@ class ClientRequest:
         "_fallback",
         "_fixed",
         "_listener",
+        "_names",
         "_next_hop",
         "_number",
         "_progress",
+        "_secure",
         "_sent",
         "_targets",
         "owner",
         "request",
         "state",
         "transaction",
+        "why",
     )
 
     def __init__(
@@ -153,6 +156,8 @@ class ClientRequest:
         credentials: Credentials | None = None,
         number: Number | None = None,
         owner: "InviteSession | None" = None,
+        secure: bool = False,
+        names: tuple[str, ...] = (),
     ) -> None:
         self._core = core
         self.request = request
@@ -164,7 +169,11 @@ class ClientRequest:
         self._listener = listener
         self._credentials = credentials
         self._number = number
+        self._secure = secure or next_hop.is_secure or _is_sips(request)
+        self._names = names
         self.owner = owner
+        self.why = ""
+        """What the network said when it failed, in words."""
         self.state = State.NEW
         self.transaction: AnyClientTransaction | None = None
         self._targets: list[Target] = []
@@ -201,10 +210,11 @@ class ClientRequest:
         """The answer to `Resolve`; no target is a failure."""
         if self.state is not State.RESOLVING:
             return
-        self._targets = [target for target in targets if target.transport in SUPPORTED_TRANSPORTS]
+        self._targets = [target for target in targets if not self._objection(target)]
         if self.cancelling:
             self._finish(None, FailureCause.CANCELLED, now)
         elif not self._targets:
+            self.why = self._objection(targets[0]) if targets else f"no target of {self._next_hop.host} is known"
             self._finish(None, FailureCause.UNRESOLVED, now)
         else:
             self._step(Input.TARGETS)
@@ -230,6 +240,7 @@ class ClientRequest:
         """A transaction ended without a response: the next target, if there is one (RFC 3263 4.3)."""
         if transaction is not self.transaction or self.state is State.DONE:
             return
+        self.why = transaction.why
         if self._fallback is not None and trouble is Trouble.TRANSPORT:
             # RFC 3261 18.1.1: TCP was only tried for the size.
             fallback, self._fallback = self._fallback, None
@@ -268,7 +279,8 @@ class ClientRequest:
     def _resolve(self, now: float) -> None:
         target = literal_target(self._next_hop)
         if target is not None:
-            if target.transport not in SUPPORTED_TRANSPORTS:
+            self.why = self._objection(target)
+            if self.why:
                 self._finish(None, FailureCause.UNRESOLVED, now)
                 return
             self._targets = []
@@ -281,6 +293,16 @@ class ClientRequest:
             self._finish(None, FailureCause.UNRESOLVED, now)
         else:
             self._core.emit(Resolve(resolution, self._next_hop))
+
+    def _objection(self, target: Target) -> str:
+        """Why a target is not to be tried, empty if it may be."""
+        if target.transport not in ("udp", "tcp", "tls"):
+            return f"{target.transport} is not spoken"
+        if self._secure and target.transport != "tls":
+            return f"it must not leave by {target.transport}: the call has to be secure (RFC 3261 26.2.2)"
+        if target.transport == "tls" and not self._core.speaks_tls:
+            return "it has to go by TLS, which is not set up"
+        return ""
 
     def _try_next(self, now: float) -> bool:
         if self.cancelling:
@@ -303,7 +325,7 @@ class ClientRequest:
         return False
 
     def _attempt(self, target: Target, now: float, *, may_grow: bool = True) -> None:
-        target = self._on_listener(target)
+        target = self._named(self._on_listener(target))
         branch = "z9hG4bK" + self._core.token()
         request = self._addressed(target, branch)
         wire = bytes(request)
@@ -345,12 +367,23 @@ class ClientRequest:
             return target
         return Target(target.transport, target.host, target.port, listener.flow)
 
+    def _named(self, target: Target) -> Target:
+        """With what TLS has to prove: the domain that was asked for, before any look-up (RFC 5922 7.3)."""
+        if target.transport != "tls" or target.names:
+            return target
+        names = tuple(dict.fromkeys((self._next_hop.host, *self._names)))
+        return Target(target.transport, target.host, target.port, target.flow, names)
+
     def _addressed(self, target: Target, branch: str) -> Request:
         local = self._core.local_address(target)
-        headers = [("Via", f"SIP/2.0/{target.transport.upper()} {local.sent_by};branch={branch};rport")]
+        # RFC 5923: whom we have told who we are may use the connection for requests of his own.
+        alias = ";alias" if target.transport == "tls" else ""
+        headers = [("Via", f"SIP/2.0/{target.transport.upper()} {local.sent_by};branch={branch};rport{alias}")]
         headers += self.request.headers
         if self.request.method == "INVITE":
-            headers.append(("Contact", self._core.contact(local)))
+            # RFC 3261 8.1.1.8: a sips Request-URI, or first hop, asks for a sips Contact.
+            secure = self._next_hop.is_secure or _is_sips(self.request)
+            headers.append(("Contact", self._core.contact(local, secure=secure)))
         return Request(self.request.method, self.request.request_uri, Headers(headers), self.request.body)
 
     def _authorize(self, response: Response, now: float) -> bool:
@@ -439,5 +472,10 @@ def literal_target(uri: SipUri) -> Target | None:
         address = ipaddress.ip_address(uri.host)
     except ValueError:
         return None
-    transport = uri.transport or "udp"
-    return Target("tls" if uri.is_secure else transport, str(address), uri.port or 5060)
+    transport = "tls" if uri.is_secure else uri.transport or "udp"
+    return Target(transport, str(address), uri.port or (5061 if transport == "tls" else 5060))
+
+
+def _is_sips(request: Request) -> bool:
+    uri = request.request_uri
+    return isinstance(uri, SipUri) and uri.is_secure

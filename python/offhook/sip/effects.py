@@ -14,26 +14,49 @@ Address: TypeAlias = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSession:
+    """What was agreed on a TLS connection, such as "TLSv1.3" and "TLS_AES_256_GCM_SHA384".
+
+    `identities` are the SIP domains that the peer's certificate has proven (RFC 5922 7.1); empty if it showed none.
+    """
+
+    version: str
+    cipher: str
+    identities: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        who = f"its certificate is {', '.join(self.identities[:3])}" if self.identities else "it showed no certificate"
+        return f"{self.version.replace('v', ' ')}, {self.cipher}, {who}"
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
-    """Where a message came from: `transport` is "udp" or "tcp", `flow` the id of the connection or of the UDP listener.
+    """Where a message came from: `transport` is "udp", "tcp" or "tls", `flow` the id of the connection or UDP listener.
 
     `local` is the address of ours that it was sent to, the interface's own even where the listener is a wildcard.
+    `tls` is what was agreed, on TLS alone.
     """
 
     transport: str
     remote: Address
     local: Address
     flow: int = 0
+    tls: TlsSession | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes: a candidate of RFC 3263. `flow` is a connection or listener preferred while it lives."""
+    """Where a request goes: a candidate of RFC 3263. `flow` is a connection or listener preferred while it lives.
+
+    `names` are the domains of which TLS has to prove one (RFC 5922 7.3: the domain before any SRV look-up); empty
+    stands for the host itself.
+    """
 
     transport: str
     host: str
     port: int
     flow: int | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def remote(self) -> Address:

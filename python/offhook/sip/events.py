@@ -141,18 +141,23 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Our INVITE, or an established session, failed without a response."""
+    """Our INVITE, or an established session, failed without a response. `detail` is what the network said."""
 
     session: "InviteSession"
     cause: FailureCause
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class HungUp:
-    """Our BYE is over: answered with `response`, or None when nobody answered it. The session is at its end."""
+    """Our BYE is over: answered with `response`, or None when nobody answered it. The session is at its end.
+
+    `detail` is what the network said where it could not be sent.
+    """
 
     session: "InviteSession"
     response: "Response | None"
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +175,7 @@ class OptionsAnswered:
     token: object
     response: "Response | None"
     cause: FailureCause | None
+    detail: str = ""
 
 
 SessionEvent: TypeAlias = (

@@ -1,6 +1,7 @@
 """The INVITE usage of a dialog, as callee and as caller: RFC 3261 sections 9 and 13 to 15."""
 
 import ipaddress
+from dataclasses import replace
 from enum import Enum
 from typing import Protocol
 
@@ -8,7 +9,7 @@ from offhook.errors import LocalProtocolError
 from offhook.sip import dialog as dialogs
 from offhook.sip.accepted import AcceptedInvite
 from offhook.sip.accepted import State as AcceptedState
-from offhook.sip.client_request import SUPPORTED_TRANSPORTS, ClientRequest, Core, Done, literal_target
+from offhook.sip.client_request import ClientRequest, Core, Done, literal_target
 from offhook.sip.dialog import Dialog, DialogId
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Address, Source, Target
@@ -29,6 +30,7 @@ from offhook.sip.events import (
     ReinviteRefused,
     SessionEvent,
 )
+from offhook.sip.headers.name_addr import NameAddr
 from offhook.sip.message import Request, Response
 from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.layer import AnyServerTransaction
@@ -179,6 +181,7 @@ class InviteSession:
         "_accepted",
         "_acks",
         "_bye_headers",
+        "_bye_request",
         "_cancel_deadline",
         "_core",
         "_credentials",
@@ -244,6 +247,7 @@ class InviteSession:
         self._reinvite: ClientRequest | None = None
         self._wanted_reinvite: tuple[bytes | None, HeaderList] | None = None
         self._retry_at: float | None = None
+        self._bye_request: ClientRequest | None = None
 
     # ------------------------------------------------------------------ how it is made
 
@@ -636,7 +640,8 @@ class InviteSession:
         request = self.request if request is None else request
         extra = list(headers)
         if request.method == "INVITE" and 100 < status < 300 and self._path is not None:
-            extra.insert(0, ("Contact", self._core.contact(self._core.local_address(self._path))))
+            contact = self._core.contact(self._core.local_address(self._path), secure=_wants_sips(self.request))
+            extra.insert(0, ("Contact", contact))
         extra += self._core.server_header()
         return request.response(
             status,
@@ -681,7 +686,7 @@ class InviteSession:
             self._core.tell(Refused(self, response))
         else:
             assert cause is not None, "no response has a cause"
-            self._core.tell(Failed(self, cause))
+            self._core.tell(Failed(self, cause, self._invite.why if self._invite is not None else ""))
 
     def _on_success(self, response: Response, now: float) -> None:
         tag = response.to.tag or ""
@@ -780,7 +785,7 @@ class InviteSession:
             # RFC 3261 12.2.1.2 and 14.1: the dialog is lost.
             self._wanted_reinvite = None
             self._core.tell(ReinviteRefused(self, response))
-            self._core.tell(Failed(self, cause or FailureCause.DIALOG_GONE))
+            self._core.tell(Failed(self, cause or FailureCause.DIALOG_GONE, reinvite.why))
             self.hang_up(now=now)
         elif response.is_success:
             self._wanted_reinvite = None
@@ -814,29 +819,52 @@ class InviteSession:
         if self._open_reinvite is not None:
             self.reject_reinvite(487, now=now)
         request = self.dialog.request("BYE", (*headers, *self._core.user_agent_header()))
-        self._send(self.dialog, request, now, self._on_bye_done)
+        self._bye_request = self._client(self.dialog, request, self._on_bye_done)
+        self._bye_request.begin(now)
         self._core.arm(self)
 
     def _on_bye_done(self, response: Response | None, cause: FailureCause | None, now: float) -> None:
+        bye, self._bye_request = self._bye_request, None
         self._step(Input.BYE_DONE)
         self._end(now)
-        self._core.tell(HungUp(self, response))
+        self._core.tell(HungUp(self, response, bye.why if bye is not None and response is None else ""))
 
     def _send(self, dialog: Dialog, request: Request, now: float, done: Done | None = None) -> ClientRequest:
+        client = self._client(dialog, request, done or _ignore)
+        client.begin(now)
+        return client
+
+    def _client(self, dialog: Dialog, request: Request, done: Done) -> ClientRequest:
         next_hop = dialog.next_hop
-        client = ClientRequest(
+        if self._path is not None and self._path.transport == "tls" and next_hop.transport is None:
+            # A peer that came by TLS and names no transport is never answered by a lesser one.
+            next_hop = replace(next_hop, params=next_hop.params.replacing("transport", "tls"))
+        return ClientRequest(
             self._core,
             request,
             next_hop,
-            done or _ignore,
+            done,
             fixed=self._known_path(next_hop),
             listener=self._path,
             credentials=self._credentials,
             number=dialog.next_number,
             owner=self,
+            secure=self._is_secure,
+            names=self._names,
         )
-        client.begin(now)
-        return client
+
+    @property
+    def _is_secure(self) -> bool:
+        """Whether every hop has to be TLS: a sips call that came so, or a peer with which nothing else will do."""
+        path = self._path
+        over_tls = path is not None and path.transport == "tls"
+        return over_tls and (_wants_sips(self.request) or bool(getattr(self.peer, "tls_only", False)))
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """What the peer may prove besides the name in its Contact: the one that it is known by."""
+        name = getattr(self.peer, "tls_name", None)
+        return (name,) if isinstance(name, str) else ()
 
     def _known_path(self, next_hop: SipUri) -> Target | None:
         """The flow on which the peer was last seen, where the next hop is behind it or can't be reached otherwise."""
@@ -844,15 +872,25 @@ class InviteSession:
         if path is None:
             return None
         literal = literal_target(next_hop)
+        if next_hop.is_secure and path.transport != "tls" and self._core.speaks_tls:
+            # RFC 3261 26.2.2: what is for a sips URI leaves by TLS.
+            return None
+        if path.transport == "tls" and self._has_proven(next_hop.host):
+            # RFC 5923: by its certificate the peer is the one that is meant.
+            return path
         if literal is None:
             return path if self.nat else None
-        if literal.transport not in SUPPORTED_TRANSPORTS:
+        if literal.transport == "tls" and not self._core.speaks_tls:
             # A sips Contact of somebody who speaks plainly to us: he is where he speaks from.
             return path
         if path.transport != "udp" and literal.host == path.host and next_hop.transport in (None, path.transport):
             # The connection that the peer opened, or that we opened to it, serves both ways.
             return path
         return path if self.nat or _unreachable(literal.host, path.host) else None
+
+    def _has_proven(self, host: str) -> bool:
+        tls = self.source.tls if self.source is not None else None
+        return tls is not None and host.lower() in tls.identities
 
     def _see(self, source: Source) -> None:
         self.source = source
@@ -881,6 +919,16 @@ class InviteSession:
             return False
         self.state = after
         return True
+
+
+def _wants_sips(request: Request) -> bool:
+    """RFC 3261 12.1.1: our Contact is a sips URI if the Request-URI, the top route or else the Contact is one."""
+    uri = request.request_uri
+    if isinstance(uri, SipUri) and uri.is_secure:
+        return True
+    routes = request.headers.values("Record-Route")
+    first = NameAddr.parse(routes[0]).uri if routes else request.contacts[0].uri if request.contacts else None
+    return isinstance(first, SipUri) and first.is_secure
 
 
 def _credentials_of(invite: Request | None) -> HeaderList:

@@ -101,6 +101,8 @@ class UserAgent:
         self.transactions = TransactionLayer(config.max_transactions)
         self.local_address: LocalAddressPolicy = local_address
         """Set by the stack once its listeners are open."""
+        self.speaks_tls = False
+        """Whether the stack has TLS; without it nobody is reached by it."""
         self.draining = False
         """While set, OPTIONS outside dialogs are answered 503. New INVITEs are refused by the layer above."""
         self.counters: Counter[str] = Counter()
@@ -176,11 +178,12 @@ class UserAgent:
         if request is not None:
             self._guarded(request.owner, now, lambda: request.resolved(targets, now))
 
-    def transport_failed(self, transaction_id: int | None, now: float) -> None:
-        """What a `SendRequest` or `SendResponse` effect asked for could not be sent."""
+    def transport_failed(self, transaction_id: int | None, now: float, why: str = "") -> None:
+        """What a `SendRequest` or `SendResponse` effect asked for could not be sent; `why` is said in words."""
         transaction = self.transactions.by_id(transaction_id) if transaction_id is not None else None
         if transaction is not None:
             self.counters["transport_failures"] += 1
+            transaction.why = why
             transaction.transport_failed(now)
             self.pump(transaction, now)
 
@@ -263,12 +266,12 @@ class UserAgent:
         numbers = iter(range(2, 100))
 
         def done(response: Response | None, cause: FailureCause | None, at: float) -> None:
-            self._effects.append(Tell(OptionsAnswered(token, response, cause)))
+            self._effects.append(Tell(OptionsAnswered(token, response, cause, client.why)))
 
         request = self._outside(
             "OPTIONS", request_uri, from_, f"<{request_uri}>", (("Accept", SDP), *self.user_agent_header(), *headers)
         )
-        ClientRequest(
+        client = ClientRequest(
             self,
             request,
             _next_hop(request_uri, (), next_hop),
@@ -276,7 +279,8 @@ class UserAgent:
             fixed=target,
             credentials=credentials,
             number=lambda: next(numbers),
-        ).begin(now)
+        )
+        client.begin(now)
 
     def flows_in_use(self) -> set[int]:
         """The flows by which peers of live sessions are reached: their connections must not be closed for idleness."""
@@ -330,6 +334,11 @@ class UserAgent:
         request = request.received_from(source.remote[0], source.remote[1], force_rport=nat)
         if request.method == "CANCEL":
             self._receive_cancel(request, source, peer, now)
+            return
+        if source.transport != "tls" and isinstance(request.request_uri, SipUri) and request.request_uri.is_secure:
+            # RFC 3261 26.2.2. Not 416: it would ask the peer to try again without encryption.
+            detail = f"a sips: Request-URI came by {source.transport.upper()}, and is answered over TLS alone"
+            self._object(request, source, peer, 400, reason="SIPS Needs TLS", detail=detail)
             return
         objection = inspect(request, allow=self._allow, supported=self._supported, allow_header=self._allow_header)
         if objection is not None:
@@ -575,8 +584,10 @@ class UserAgent:
         """Queue an event for the layer above."""
         self._effects.append(Tell(event))
 
-    def contact(self, local: LocalAddress) -> str:
-        """Our Contact value at an address of ours."""
+    def contact(self, local: LocalAddress, *, secure: bool = False) -> str:
+        """Our Contact value at an address of ours; a `sips:` one where the dialog has to be secure on every hop."""
+        if secure and local.transport == "tls":
+            return f"<sips:{self.config.contact_user}@{local.sent_by}>"
         transport = "" if local.transport == "udp" else f";transport={local.transport}"
         return f"<sip:{self.config.contact_user}@{local.sent_by}{transport}>"
 

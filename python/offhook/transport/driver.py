@@ -17,6 +17,8 @@ from offhook.sip.user_agent import UserAgent
 from offhook.transport.flows import Flows, IpNetwork
 from offhook.transport.limits import TransportLimits
 from offhook.transport.listener import Listener
+from offhook.transport.tls_failure import TlsFailure
+from offhook.transport.tls_keeper import TlsKeeper
 
 T = TypeVar("T")
 
@@ -24,6 +26,7 @@ Direction: TypeAlias = Literal["in", "out"]
 Gate: TypeAlias = Callable[[str, str], bool]
 """(transport, remote address) to whether anything of it is read at all."""
 OnEvent: TypeAlias = Callable[[Event, float], None]
+OnTlsFailure: TypeAlias = Callable[[TlsFailure], None]
 OnMessage: TypeAlias = Callable[[Direction, Message, Source, float], None]
 """Every message that was parsed or sent; the Source names both ends, whichever way it went."""
 
@@ -49,8 +52,10 @@ class SipStack:
     """A user agent with sockets. All its methods belong to the event loop that `start` ran in.
 
     `on_event(event, now)` may call verbs of sessions: what they ask for leaves when it returns. Outside of it verbs go
-    through `perform`. An exception in `on_event` ends the event's session and nothing else. `make_flows` puts another
-    network in the place of sockets.
+    through `perform`. An exception in `on_event` ends the event's session and nothing else. `tls` is needed for TLS,
+    by whichever side; `knows` says of an address whether a trunk lists it, so that it goes first where there is a
+    crowd; `on_tls_failure` hears of every handshake that came to nothing. `make_flows` puts another network in the
+    place of sockets.
     """
 
     def __init__(
@@ -63,6 +68,9 @@ class SipStack:
         gate: Gate = _everybody,
         on_event: OnEvent,
         on_message: OnMessage | None = None,
+        tls: TlsKeeper | None = None,
+        knows: Callable[[str], bool] = lambda remote: True,
+        on_tls_failure: OnTlsFailure | None = None,
         limits: TransportLimits | None = None,
         make_flows: Callable[..., Flows] = Flows,
     ) -> None:
@@ -74,6 +82,7 @@ class SipStack:
         self._gate = gate
         self._on_event = on_event
         self._on_message = on_message
+        self._on_tls_failure = on_tls_failure
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._armed: float | None = None
@@ -90,8 +99,12 @@ class SipStack:
             on_failure=self._on_failure,
             admits=self._admits,
             in_use=user_agent.flows_in_use,
+            tls=tls,
+            knows=knows,
+            on_tls_failure=self._on_tls_failed,
         )
         user_agent.local_address = self._flows.local_address
+        user_agent.speaks_tls = tls is not None
 
     async def start(self) -> None:
         """Open the listeners and begin to read; TransportError if one can't be opened."""
@@ -113,13 +126,18 @@ class SipStack:
     def addresses(self) -> tuple[tuple[str, str, int], ...]:
         """(transport, host, port) of every listener as it is bound."""
         udp = [("udp", *endpoint.address) for endpoint in self._flows.udp.values()]
-        tcp = [("tcp", *listener.address) for listener in self._flows.tcp.values()]
+        tcp = [(entry.listener.transport, *entry.address) for entry in self._flows.tcp.values()]
         return (*udp, *tcp)
 
     @property
     def open_connections(self) -> int:
-        """TCP connections that are up."""
+        """TCP and TLS connections that are up."""
         return len(self._flows.connections)
+
+    @property
+    def open_handshakes(self) -> int:
+        """TLS handshakes of peers that are not finished."""
+        return self._flows.open_handshakes
 
     def local_address_for(self, remote: Source | Target) -> LocalAddress:
         """Our signalling address as this peer is told it; SDP may use its host where media has none of its own."""
@@ -169,10 +187,18 @@ class SipStack:
             self._fault("receive_broken")
         self._drain()
 
-    def _on_failure(self, transaction: int) -> None:
+    def _on_tls_failed(self, failure: TlsFailure) -> None:
+        if self._on_tls_failure is None:
+            return
+        try:
+            self._on_tls_failure(failure)
+        except Exception:
+            self._fault("on_tls_failure")
+
+    def _on_failure(self, transaction: int, why: str = "") -> None:
         assert self._loop is not None, "the stack is started"
         try:
-            self.user_agent.transport_failed(transaction, self._loop.time())
+            self.user_agent.transport_failed(transaction, self._loop.time(), why)
         except Exception:
             self._fault("transport_failed")
         self._drain()
@@ -200,7 +226,7 @@ class SipStack:
                 for effect in effects:
                     match effect:
                         case SendResponse():
-                            left = self._flows.send_response(effect.wire, effect.source, effect.to, effect.transaction)
+                            left = self._respond(effect)
                             self._watch_sent(effect.response, left, effect.source.transport, effect.to)
                         case SendRequest():
                             left = self._flows.send_request(effect.wire, effect.target, effect.transaction)
@@ -212,6 +238,12 @@ class SipStack:
         finally:
             self._draining = False
         self._arm()
+
+    def _respond(self, effect: SendResponse) -> Source | None:
+        if effect.source.transport != "tls":
+            return self._flows.send_response(effect.wire, effect.source, effect.to, effect.transaction)
+        sent_by = effect.response.vias[0].sent_by[0] if effect.response.vias else ""
+        return self._flows.send_response(effect.wire, effect.source, effect.to, effect.transaction, sent_by=sent_by)
 
     def _tell(self, event: Event) -> None:
         assert self._loop is not None, "the stack is started"

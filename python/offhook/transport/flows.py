@@ -2,27 +2,37 @@
 
 import asyncio
 import ipaddress
+import os
 import socket
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from offhook.sip.effects import Address, LocalAddress, Source, Target
-from offhook.sip.message import Message
+from offhook.errors import RemoteProtocolError, TransportError
+from offhook.sip.effects import Address, LocalAddress, Source, Target, TlsSession
+from offhook.sip.message import Message, Request
 from offhook.sip.parser import MessageError
+from offhook.transport.handshakes import HandshakeQueue
 from offhook.transport.limits import TransportLimits
 from offhook.transport.listener import WILDCARDS, Listener
+from offhook.transport.secure import TlsConnection
 from offhook.transport.tcp import TcpConnection
+from offhook.transport.tls_failure import TlsCause, TlsFailure
+from offhook.transport.tls_keeper import TlsKeeper
 from offhook.transport.udp import UdpEndpoint, routed_address
 
 IpNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-OnFailure: TypeAlias = Callable[[int], None]
-"""Hears of a transaction whose message could not be sent."""
+OnFailure: TypeAlias = Callable[[int, str], None]
+"""Hears of a transaction whose message could not be sent, and why."""
+
+Way: TypeAlias = tuple[str, Address, tuple[str, ...]]
+"""Transport, address, and on TLS the names of which the peer has to prove one."""
 
 ROUTES_KEPT = 1_024
 ROUTE_SECONDS = 30.0
+ALIASES_PER_CONNECTION = 4
 
 
 @dataclass
@@ -53,6 +63,9 @@ class Flows:
         on_failure: OnFailure,
         admits: Callable[[str, str], bool],
         in_use: Callable[[], set[int]],
+        tls: TlsKeeper | None = None,
+        knows: Callable[[str], bool] = lambda remote: True,
+        on_tls_failure: Callable[[TlsFailure], None] = lambda failure: None,
     ) -> None:
         self.limits = limits
         self.counters = counters
@@ -61,14 +74,21 @@ class Flows:
         self.connections: dict[int, TcpConnection] = {}
         self._local_networks = tuple(local_networks)
         self._on_datagram = on_datagram
-        self.on_stream_message = on_message
+        self._on_message = on_message
         self.on_stream_error = on_error
         self._on_failure = on_failure
         self._admits = admits
         self._in_use = in_use
-        self._by_target: dict[Address, TcpConnection] = {}
-        self._opening: dict[Address, _Opening] = {}
+        self._tls = tls
+        self._knows = knows
+        self._on_tls_failure = on_tls_failure
+        self._by_target: dict[tuple[str, Address], list[TcpConnection]] = {}
+        self._aliases: dict[Address, TlsConnection] = {}
+        self._opening: dict[Way, _Opening] = {}
         self._per_source: Counter[str] = Counter()
+        self._strangers = 0
+        self._handshakes = HandshakeQueue(limits, 0.0)
+        self._next_turn: asyncio.TimerHandle | None = None
         self._routes: OrderedDict[str, tuple[float, str | None]] = OrderedDict()
         self._last_flow = 0
         self._sweep: asyncio.TimerHandle | None = None
@@ -79,9 +99,20 @@ class Flows:
         assert self._loop is not None, "the flows are open"
         return self._loop.time()
 
+    @property
+    def open_handshakes(self) -> int:
+        """TLS handshakes of peers that are not finished."""
+        return len(self._handshakes)
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether TLS is set up, so that peers can be reached by it."""
+        return self._tls is not None
+
     async def open(self, listeners: Sequence[Listener]) -> None:
         """Bind every listener, or none: the first that is refused closes the others and is raised as TransportError."""
         self._loop = asyncio.get_running_loop()
+        self._handshakes = HandshakeQueue(self.limits, self._loop.time())
         try:
             for listener in listeners:
                 flow = self._next_flow()
@@ -100,11 +131,20 @@ class Flows:
 
     async def _listen(self, listener: Listener, flow: int) -> None:
         assert self._loop is not None, "the flows are open"
+        tls = self._tls
+        if listener.transport == "tls" and (tls is None or not tls.can_listen):
+            raise TransportError(
+                f"{listener.uri} needs a certificate", address=listener.uri, hint="set sip.tls_certificate and tls_key"
+            )
         sock = listener.open(receive_buffer=self.limits.receive_buffer, send_buffer=self.limits.send_buffer)
         name = sock.getsockname()
-        server = await self._loop.create_server(
-            lambda: TcpConnection(self, self._next_flow(), flow, None), sock=sock, backlog=512
-        )
+
+        def accepted() -> TcpConnection:
+            if listener.transport == "tls" and tls is not None:
+                return TlsConnection(self, self._next_flow(), flow, None, tls.as_server)
+            return TcpConnection(self, self._next_flow(), flow, None)
+
+        server = await self._loop.create_server(accepted, sock=sock, backlog=512)
         self.tcp[flow] = _TcpListener(listener, (name[0], name[1]), server)
 
     async def close(self) -> None:
@@ -112,6 +152,9 @@ class Flows:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
         for endpoint in self.udp.values():
             endpoint.close()
         openings = [opening.task for opening in self._opening.values()]
@@ -136,31 +179,51 @@ class Flows:
             endpoint = self._udp_for(target)
             return self._send_udp(endpoint, data, target.remote, None, transaction)
         connection = self.connections.get(target.flow) if target.flow is not None else None
+        way = (target.transport, target.remote, (target.names or (target.host,)) if target.transport == "tls" else ())
         if connection is None or not connection.is_open:
-            connection = self._by_target.get(target.remote)
-        return self._send_tcp(connection, data, target.remote, transaction)
+            connection = self._connected(way)
+            if connection is None and target.flow is not None:
+                # The port that the peer connected from is not one that it listens on; where it does is tried next.
+                self._failed(transaction, f"the connection of {_shown(target.remote)} is gone")
+                return None
+        return self._send_tcp(connection, data, way, transaction)
 
-    def send_response(self, data: bytes, source: Source, to: Address, transaction: int | None) -> Source | None:
-        """Send a response the way its request came; a connection that is gone is opened anew to `to` (18.2.2)."""
+    def send_response(
+        self, data: bytes, source: Source, to: Address, transaction: int | None, *, sent_by: str = ""
+    ) -> Source | None:
+        """Send a response the way its request came; a connection that is gone is opened anew to `to` (18.2.2).
+
+        On TLS who is there has to prove `sent_by`, the host of the topmost Via.
+        """
         if source.transport == "udp":
             return self._send_udp(self.udp.get(source.flow), data, to, source.local[0], transaction)
         connection = self.connections.get(source.flow)
+        way = (source.transport, to, (sent_by or to[0],) if source.transport == "tls" else ())
         if connection is None or not connection.is_open:
-            connection = self._by_target.get(to)
-        return self._send_tcp(connection, data, to, transaction, request=False)
+            connection = self._connected(way)
+        return self._send_tcp(connection, data, way, transaction, request=False)
+
+    def _connected(self, way: Way) -> TcpConnection | None:
+        """A connection that leads there: one of ours, or one of the peer's that may be used for it (RFC 5923)."""
+        transport, address, names = way
+        for connection in self._by_target.get((transport, address), ()):
+            if connection.is_open and _serves(connection, names):
+                return connection
+        alias = self._aliases.get(address) if transport == "tls" else None
+        return alias if alias is not None and alias.is_open and _serves(alias, names) else None
 
     def _send_udp(
         self, endpoint: UdpEndpoint | None, data: bytes, to: Address, local: str | None, transaction: int | None
     ) -> Source | None:
         if endpoint is None:
             self.counters["no_listener"] += 1
-            self._failed(transaction)
+            self._failed(transaction, "there is no UDP listener to send from")
             return None
         try:
             endpoint.send(data, to, local)
-        except OSError:
+        except OSError as error:
             self.counters["udp_send_errors"] += 1
-            self._failed(transaction)
+            self._failed(transaction, _why(error))
             return None
         return Source("udp", to, (local or endpoint.address[0], endpoint.address[1]), endpoint.flow)
 
@@ -168,7 +231,7 @@ class Flows:
         self,
         connection: TcpConnection | None,
         data: bytes,
-        to: Address,
+        way: Way,
         transaction: int | None,
         *,
         request: bool = True,
@@ -178,45 +241,75 @@ class Flows:
                 connection.transactions.append(transaction)
             if connection.write(data):
                 return connection.source
-            self._failed(transaction)
+            self._failed(transaction, "the peer has left too much unread, or closed the connection")
             return None
-        opening = self._opening.get(to)
+        opening = self._opening.get(way)
         if opening is None:
             if len(self.connections) + len(self._opening) >= self.limits.max_connections:
                 self.counters["connections_refused"] += 1
-                self._failed(transaction)
+                self._failed(transaction, "there are too many connections")
                 return None
             assert self._loop is not None, "the flows are open"
-            opening = _Opening(self._loop.create_task(self._connect(to)))
-            self._opening[to] = opening
+            opening = _Opening(self._loop.create_task(self._connect(way)))
+            self._opening[way] = opening
         if len(opening.waiting) >= self.limits.messages_waiting:
             self.counters["tcp_send_dropped"] += 1
-            self._failed(transaction)
+            self._failed(transaction, "too many messages wait for the connection")
             return None
         opening.waiting.append((data, transaction))
         return None
 
-    async def _connect(self, to: Address) -> None:
+    async def _connect(self, way: Way) -> None:
+        """Open a connection and send what waits for it, or tell why it can't be had."""
+        connection, why = await (self._dial_tls(way) if way[0] == "tls" else self._dial(way))
+        opening = self._opening.pop(way)
+        if connection is None:
+            self.counters["connect_failures"] += 1
+        for data, transaction in opening.waiting:
+            if connection is None or not connection.write(data):
+                self._failed(transaction, why)
+            elif transaction is not None:
+                connection.transactions.append(transaction)
+
+    async def _dial(self, way: Way) -> tuple[TcpConnection | None, str]:
         assert self._loop is not None, "the flows are open"
-        connection: TcpConnection | None = None
+        to = way[1]
         try:
             async with asyncio.timeout(self.limits.connect_timeout):
                 _, connection = await self._loop.create_connection(
                     lambda: TcpConnection(self, self._next_flow(), None, to), to[0], to[1]
                 )
-        except (OSError, TimeoutError):
-            self.counters["connect_failures"] += 1
-        opening = self._opening.pop(to)
-        for data, transaction in opening.waiting:
-            if connection is None or not connection.write(data):
-                self._failed(transaction)
-            elif transaction is not None:
-                connection.transactions.append(transaction)
+        except (OSError, TimeoutError) as error:
+            return None, f"{_shown(to)} by TCP: {_why(error)}"
+        return connection, f"{_shown(to)} closed the connection"
 
-    def _failed(self, transaction: int | None) -> None:
+    async def _dial_tls(self, way: Way) -> tuple[TcpConnection | None, str]:
+        _, to, names = way
+        tls, loop = self._tls, self._loop
+        assert loop is not None, "the flows are open"
+        if tls is None:
+            return None, f"{_shown(to)} is to be reached by TLS, which is not set up (sip.tls_ca, sip.tls_certificate)"
+        dialled: asyncio.Future[TlsFailure | None] = loop.create_future()
+        wrap = tls.as_client(names[0])
+        try:
+            async with asyncio.timeout(self.limits.connect_timeout):
+                _, connection = await loop.create_connection(
+                    lambda: TlsConnection(self, self._next_flow(), None, to, wrap, names=names, dialled=dialled),
+                    to[0],
+                    to[1],
+                )
+        except (OSError, TimeoutError) as error:
+            return None, f"{_shown(to)} by TLS: {_why(error)}"
+        # The channel has a time limit of its own.
+        failure = await dialled
+        if failure is not None:
+            return None, f"{_shown(to)} by TLS: {failure} ({failure.cause.slug})"
+        return connection, f"{_shown(to)} closed the connection"
+
+    def _failed(self, transaction: int | None, why: str) -> None:
         if transaction is not None and self._loop is not None:
             # Not at once: whoever sends is in the middle of his own input.
-            self._loop.call_soon(self._on_failure, transaction)
+            self._loop.call_soon(self._on_failure, transaction, why)
 
     def _udp_for(self, target: Target) -> UdpEndpoint | None:
         chosen = self.udp.get(target.flow) if target.flow is not None else None
@@ -240,15 +333,23 @@ class Flows:
             if not self._admits("tcp", host):
                 self.counters["strangers"] += 1
                 return False
+            known = self._knows(host)
             if (
                 len(self.connections) >= self.limits.max_connections
                 or self._per_source[host] >= self.limits.max_connections_per_source
+                # A quarter is kept for those whose addresses trunks list.
+                or (not known and self._strangers >= self.limits.max_connections * 3 // 4)
             ):
                 self.counters["connections_refused"] += 1
                 return False
+            if isinstance(connection, TlsConnection) and not self._handshakes.enter(connection.flow, host, known=known):
+                self.tls_failed(TlsFailure("in", source.remote, TlsCause.TOO_MANY))
+                return False
             self._per_source[host] += 1
+            connection.is_strangers = not known
+            self._strangers += not known
         else:
-            self._by_target[connection.target] = connection
+            self._by_target.setdefault((connection.transport_name, connection.target), []).append(connection)
         self.connections[connection.flow] = connection
         self.counters["connections_opened"] += 1
         return True
@@ -262,10 +363,75 @@ class Flows:
             self._per_source[host] -= 1
             if self._per_source[host] <= 0:
                 del self._per_source[host]
-        elif connection.target is not None and self._by_target.get(connection.target) is connection:
-            del self._by_target[connection.target]
+            self._strangers -= connection.is_strangers
+        elif connection.target is not None:
+            key = (connection.transport_name, connection.target)
+            others = [other for other in self._by_target.get(key, ()) if other is not connection]
+            if others:
+                self._by_target[key] = others
+            else:
+                self._by_target.pop(key, None)
+        if isinstance(connection, TlsConnection):
+            self._handshakes.leave(connection.flow)
+            for address in connection.aliases:
+                if self._aliases.get(address) is connection:
+                    del self._aliases[address]
+        where = _shown(connection.source.remote) if connection.source is not None else "the peer"
         for transaction in connection.transactions:
-            self._failed(transaction)
+            self._failed(transaction, f"{where} closed the connection")
+
+    def on_stream_message(self, message: Message, source: Source) -> None:
+        """A message came on a connection."""
+        if source.tls is not None and source.tls.identities and isinstance(message, Request):
+            self._learn_alias(message, source)
+        self._on_message(message, source)
+
+    def _learn_alias(self, request: Request, source: Source) -> None:
+        """RFC 5923: a peer that proved who it is may have requests to its address sent on its own connection."""
+        try:
+            via = request.via
+        except RemoteProtocolError:
+            return
+        connection = self.connections.get(source.flow)
+        if "alias" not in via.params or not isinstance(connection, TlsConnection):
+            return
+        address = (source.remote[0], via.sent_by[1])
+        if address not in connection.aliases and len(connection.aliases) < ALIASES_PER_CONNECTION:
+            connection.aliases.append(address)
+        if address in connection.aliases:
+            self._aliases[address] = connection
+
+    # ------------------------------------------------------------------ TLS
+
+    def asks_for_turn(self, connection: TlsConnection) -> None:
+        """A peer has begun its handshake."""
+        self._handshakes.ask(connection.flow)
+        if self._next_turn is None:
+            self._give_turns()
+
+    def shaken(self, connection: TlsConnection) -> None:
+        """A handshake is over, one way or the other."""
+        self._handshakes.leave(connection.flow)
+
+    def tls_opened(self, connection: TlsConnection, session: TlsSession) -> None:
+        """A handshake is done."""
+        self.counters["tls_connections_in" if connection.target is None else "tls_connections_out"] += 1
+
+    def tls_failed(self, failure: TlsFailure) -> None:
+        """TLS came to nothing: counted, and told."""
+        self.counters[f"tls_failures_{failure.direction}"] += 1
+        self._on_tls_failure(failure)
+
+    def _give_turns(self) -> None:
+        assert self._loop is not None, "the flows are open"
+        self._next_turn = None
+        for flow in self._handshakes.due(self._loop.time()):
+            connection = self.connections.get(flow)
+            if isinstance(connection, TlsConnection):
+                connection.begin()
+        at = self._handshakes.next_timeout(self._loop.time())
+        if at is not None and self._next_turn is None:
+            self._next_turn = self._loop.call_at(at, self._give_turns)
 
     def _close_overdue(self) -> None:
         assert self._loop is not None, "the flows are open"
@@ -313,11 +479,16 @@ class Flows:
             chosen = self.tcp.get(connection.listener_flow or 0) if connection is not None else None
             if chosen is None:
                 family = socket.AF_INET6 if ":" in peer.remote[0] else socket.AF_INET
-                fitting = [tcp for tcp in self.tcp.values() if tcp.listener.family == family]
+                fitting = [
+                    tcp
+                    for tcp in self.tcp.values()
+                    if tcp.listener.family == family and tcp.listener.transport == peer.transport
+                ]
                 chosen = fitting[0] if fitting else None
             if chosen is not None:
                 return chosen.listener, chosen.address
-        return None, ("::1" if ":" in peer.remote[0] else "127.0.0.1", 5060)
+        default = 5061 if peer.transport == "tls" else 5060
+        return None, ("::1" if ":" in peer.remote[0] else "127.0.0.1", default)
 
     def _is_inside(self, host: str) -> bool:
         address = ipaddress.ip_address(host)
@@ -335,3 +506,22 @@ class Flows:
         if len(self._routes) > ROUTES_KEPT:
             self._routes.popitem(last=False)
         return route
+
+
+def _serves(connection: TcpConnection, names: tuple[str, ...]) -> bool:
+    """Whether what is for these names may go there: on TLS the peer has proven one of them."""
+    if not isinstance(connection, TlsConnection):
+        return True
+    return any(name in connection.names or name.lower() in connection.proves for name in names)
+
+
+def _why(error: OSError) -> str:
+    """What the system says, in its words."""
+    if isinstance(error, TimeoutError) and not error.errno:
+        return "no answer to the connection"
+    return (os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)).lower()
+
+
+def _shown(address: Address) -> str:
+    host, port = address
+    return f"{host} port {port}"

@@ -16,7 +16,7 @@ WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - recognised, not chosen
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """`uri` is like "udp://0.0.0.0:5060" or "tcp://[::]:5060".
+    """`uri` is like "udp://0.0.0.0:5060", "tcp://[::]:5060" or "tls://0.0.0.0:5061".
 
     `advertise` is what peers outside are told instead of the bound address; port None stands for the bound one.
     """
@@ -26,7 +26,7 @@ class Listener:
 
     @property
     def transport(self) -> str:
-        """ "udp" or "tcp"."""
+        """ "udp", "tcp" or "tls"."""
         return self.uri.partition("://")[0].lower()
 
     @property
@@ -38,7 +38,9 @@ class Listener:
     def port(self) -> int:
         """The port to bind; 0 lets the system choose."""
         port = urlsplit(self.uri).port
-        return 5060 if port is None else port
+        if port is None:
+            return 5061 if self.transport == "tls" else 5060
+        return port
 
     @property
     def family(self) -> socket.AddressFamily:
@@ -54,14 +56,16 @@ class Listener:
         """Raise ConfigError where this is no listener."""
         try:
             ipaddress.ip_address(self.host)
-            known = self.transport in ("udp", "tcp") and 0 <= self.port <= 65535
+            known = self.transport in ("udp", "tcp", "tls") and 0 <= self.port <= 65535
         except ValueError:
             known = False
         if not known:
             raise ConfigError(
                 [
                     ConfigProblem(
-                        "sip.listen", f"{self.uri!r} is no listener", hint="write udp://ADDRESS:PORT or tcp://…"
+                        "sip.listen",
+                        f"{self.uri!r} is no listener",
+                        hint="write udp://ADDRESS:PORT, tcp://… or tls://…",
                     )
                 ]
             )

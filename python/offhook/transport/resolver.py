@@ -20,7 +20,8 @@ CACHE_SIZE = 1_024
 NEGATIVE_SECONDS = 5.0
 LONGEST_SECONDS = 3_600.0
 
-_SERVICES = {"SIP+D2U": "udp", "SIP+D2T": "tcp"}
+_SERVICES = {"SIP+D2U": "udp", "SIP+D2T": "tcp", "SIPS+D2T": "tls"}
+_SRV = {"udp": "_sip._udp", "tcp": "_sip._tcp", "tls": "_sips._tcp"}
 
 Records: TypeAlias = tuple[Any, ...]
 
@@ -45,24 +46,25 @@ class DnsResolver:
 
     async def resolve(self, uri: SipUri) -> tuple[Target, ...]:
         """The targets of `uri`. A literal address is one at once; an unknown name gives none."""
-        if uri.is_secure or uri.transport not in (None, "udp", "tcp"):
+        if uri.transport not in (None, "udp", "tcp", "tls") or (uri.is_secure and uri.transport == "udp"):
             # What we do not speak has no target: never by a lesser transport (RFC 3261 26.2.2).
             return ()
+        asked = "tls" if uri.is_secure else uri.transport
         address = _literal(uri.host)
         if address is not None:
-            return (Target(uri.transport or "udp", address, uri.port or 5060),)
+            return (Target(asked or "udp", address, uri.port or _default_port(asked)),)
         if uri.port is not None:
-            return await self._hosts(uri.host, uri.port, uri.transport or "udp")
-        transports = [uri.transport] if uri.transport else await self._transports(uri.host)
+            return await self._hosts(uri.host, uri.port, asked or "udp")
+        transports = [asked] if asked else await self._transports(uri.host)
         found: list[Target] = []
         for transport in transports:
-            for host, port in await self._services(f"_sip._{transport}.{uri.host}"):
+            for host, port in await self._services(f"{_SRV[transport]}.{uri.host}"):
                 found += await self._hosts(host, port, transport)
                 if len(found) >= MAX_TARGETS:
                     return tuple(found[:MAX_TARGETS])
         if found:
             return tuple(found)
-        return await self._hosts(uri.host, 5060, uri.transport or "udp")
+        return await self._hosts(uri.host, _default_port(asked), asked or "udp")
 
     async def _transports(self, host: str) -> list[str]:
         """By NAPTR where there is one that we can serve, else UDP before TCP."""
@@ -139,6 +141,10 @@ class DnsResolver:
         if rrset is None:
             return (), NEGATIVE_SECONDS
         return tuple(rrset)[:MAX_RECORDS], float(rrset.ttl)
+
+
+def _default_port(transport: str | None) -> int:
+    return 5061 if transport == "tls" else 5060
 
 
 def _literal(host: str) -> str | None:

@@ -6,11 +6,12 @@ from collections import Counter, deque
 from typing import Final, Protocol, cast
 
 from offhook.errors import RemoteProtocolError
-from offhook.sip.effects import Address, Source
+from offhook.sip.effects import Address, Source, TlsSession
 from offhook.sip.message import Message, Request, Response
 from offhook.sip.parser import KeepAlive, MessageError, StreamParser
 from offhook.transport.limits import TransportLimits
 from offhook.transport.listener import mark
+from offhook.transport.tls_failure import Speaks, TlsCause, TlsFailure, first_bytes
 
 
 class ConnectionOwner(Protocol):
@@ -31,6 +32,9 @@ class ConnectionOwner(Protocol):
     def on_stream_error(self, error: MessageError, source: Source) -> None:
         """Something came that is no message."""
 
+    def tls_failed(self, failure: TlsFailure) -> None:
+        """TLS came to nothing, or was spoken where it is not."""
+
     def now(self) -> float:
         """The loop's time."""
 
@@ -42,6 +46,8 @@ _READ_AT_ONCE: Final = 8 << 10
 class TcpConnection(asyncio.BufferedProtocol):
     """One TCP connection, accepted or opened by us. It never blocks: who does not read is cut off."""
 
+    transport_name = "tcp"
+
     def __init__(self, owner: ConnectionOwner, flow: int, listener_flow: int | None, target: Address | None) -> None:
         self.flow = flow
         self.listener_flow = listener_flow
@@ -49,6 +55,8 @@ class TcpConnection(asyncio.BufferedProtocol):
         self.target = target
         """Where we opened it to; None if it was accepted."""
         self.source: Source | None = None
+        self.is_strangers = False
+        """Whether it came from an address that no trunk lists."""
         self.transactions: deque[int] = deque(maxlen=owner.limits.transactions_per_connection)
         """Client transactions that were sent on it, the newest last."""
         self._owner = owner
@@ -59,6 +67,10 @@ class TcpConnection(asyncio.BufferedProtocol):
         self._last_at: float | None = None
         self._spoke = False
         self._half_since: float | None = None
+        self._begun = False
+
+    def _named(self, remote: Address, local: Address, tls: TlsSession | None = None) -> Source:
+        return Source(self.transport_name, remote, local, self.flow, tls)
 
     @property
     def is_open(self) -> bool:
@@ -78,7 +90,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         host = remote[0].partition("%")[0]
-        self.source = Source("tcp", (host, remote[1]), (local[0].partition("%")[0], local[1]), self.flow)
+        self.source = self._named((host, remote[1]), (local[0].partition("%")[0], local[1]))
         self._opened_at = self._owner.now()
         if not self._owner.opened(self):
             transport.abort()
@@ -88,6 +100,16 @@ class TcpConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         data = bytes(memoryview(self._buffer)[:nbytes])
+        if not self._begun and first_bytes(data) in (Speaks.TLS, Speaks.OLD_TLS):
+            assert self.source is not None, "known before anything comes"
+            self._owner.tls_failed(TlsFailure("in", self.source.remote, TlsCause.TLS_ON_PLAIN_PORT))
+            self.abort()
+            return
+        self._begun = True
+        self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """Bytes of SIP."""
         source = self.source
         if source is None or not self.is_open:
             return
@@ -114,7 +136,7 @@ class TcpConnection(asyncio.BufferedProtocol):
         if self._parser.is_dead and self._transport is not None:
             # The answer, if there was one, leaves before the end.
             self._owner.counters["streams_broken"] += 1
-            self._transport.close()
+            self.close()
 
     def _take(self, item: Message | KeepAlive | MessageError, source: Source) -> None:
         match item:

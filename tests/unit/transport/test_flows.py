@@ -106,7 +106,7 @@ def test_ipv6_is_written_with_brackets() -> None:
     "uri",
     [
         "udp://example.com:5060",
-        "tls://0.0.0.0:5061",
+        "ws://0.0.0.0:80",
         "udp://:5060",
         "0.0.0.0:5060",
         "udp://1.2.3:5060",
@@ -118,6 +118,7 @@ def test_what_is_no_listener(uri: str) -> None:
         Listener(uri).check()
 
 
-def test_a_listener_without_a_port_takes_5060() -> None:
+def test_a_listener_without_a_port_takes_that_of_its_transport() -> None:
     assert Listener("udp://[::]").port == 5060
+    assert Listener("tls://[::]").port == 5061
     assert Listener("udp://[::]").is_wildcard

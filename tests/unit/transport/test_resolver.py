@@ -80,6 +80,9 @@ def targets(zone: Zone, *uris: str, seed: int = 1, wait: float = 0.0) -> list[tu
         ("sip:192.0.2.1", Target("udp", "192.0.2.1", 5060)),
         ("sip:192.0.2.1:5070;transport=TCP", Target("tcp", "192.0.2.1", 5070)),
         ("sip:[2001:db8::1]", Target("udp", "2001:db8::1", 5060)),
+        ("sip:192.0.2.1;transport=tls", Target("tls", "192.0.2.1", 5061)),
+        ("sips:192.0.2.1", Target("tls", "192.0.2.1", 5061)),
+        ("sips:192.0.2.1:5070;transport=tcp", Target("tls", "192.0.2.1", 5070)),
     ],
 )
 def test_a_literal_address_needs_no_dns(uri: str, target: Target) -> None:
@@ -89,9 +92,29 @@ def test_a_literal_address_needs_no_dns(uri: str, target: Target) -> None:
 
 
 @pytest.mark.rfc(3261, "26.2.2")
-@pytest.mark.parametrize("uri", ["sips:192.0.2.1", "sips:trunk.example", "sip:trunk.example;transport=tls"])
+@pytest.mark.parametrize("uri", ["sips:trunk.example", "sip:trunk.example;transport=tls"])
 def test_what_must_be_secure_has_no_plain_target(uri: str) -> None:
-    assert targets(Zone({("trunk.example", "A"): [A("192.0.2.1")]}), uri) == [()]
+    zone = Zone({
+        ("trunk.example", "A"): [A("192.0.2.1")],
+        ("_sip._udp.trunk.example", "SRV"): [Srv(1, 1, 5060, "a.example.")],
+    })  # fmt: skip
+    assert targets(zone, uri) == [(Target("tls", "192.0.2.1", 5061),)]
+
+
+@pytest.mark.rfc(3263, "4.2")
+def test_srv_of_tls() -> None:
+    zone = Zone({
+        ("_sips._tcp.trunk.example", "SRV"): [Srv(1, 1, 5071, "a.example.")],
+        ("a.example", "A"): [A("192.0.2.7")],
+    })  # fmt: skip
+    expected = (Target("tls", "192.0.2.7", 5071),)
+    assert targets(zone, "sips:trunk.example", "sip:trunk.example;transport=tls") == [expected, expected]
+
+
+@pytest.mark.rfc(3261, "26.2.2")
+@pytest.mark.parametrize("uri", ["sips:192.0.2.1;transport=udp", "sip:192.0.2.1;transport=ws"])
+def test_what_we_do_not_speak_has_no_target(uri: str) -> None:
+    assert targets(Zone({}), uri) == [()]
 
 
 @pytest.mark.rfc(3263, "4.2")
@@ -112,12 +135,15 @@ def test_naptr_chooses_the_transport() -> None:
                 Naptr(10, 1, b"SIPS+D2T"),
                 Naptr(10, 2, b"SIP+D2T"),
             ],
+            ("_sips._tcp.trunk.example", "SRV"): [Srv(1, 1, 5071, "a.example.")],
             ("_sip._tcp.trunk.example", "SRV"): [Srv(1, 1, 5062, "a.example.")],
             ("_sip._udp.trunk.example", "SRV"): [Srv(1, 1, 5061, "a.example.")],
             ("a.example", "A"): [A("192.0.2.1")],
         }
     )
-    assert targets(zone, "sip:trunk.example") == [(Target("tcp", "192.0.2.1", 5062), Target("udp", "192.0.2.1", 5061))]
+    assert targets(zone, "sip:trunk.example") == [
+        (Target("tls", "192.0.2.1", 5071), Target("tcp", "192.0.2.1", 5062), Target("udp", "192.0.2.1", 5061))
+    ]
 
 
 @pytest.mark.rfc(3263, "4.2")

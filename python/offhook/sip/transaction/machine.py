@@ -51,7 +51,18 @@ class Machine(Generic[StateT, InputT]):
     TIMER_INPUTS: ClassVar[dict[Timer, Enum]]
     terminated_state: ClassVar[Enum]
 
-    __slots__ = ("_deadlines", "_effects", "_table", "ignored", "reliable", "state", "timers", "transaction_id", "user")
+    __slots__ = (
+        "_deadlines",
+        "_effects",
+        "_table",
+        "ignored",
+        "reliable",
+        "state",
+        "timers",
+        "transaction_id",
+        "user",
+        "why",
+    )
 
     def __init__(
         self,
@@ -70,6 +81,8 @@ class Machine(Generic[StateT, InputT]):
         """Inputs of the peer that the table does not know in the state they came in."""
         self.user: object = None
         """The transaction user, for whoever feeds the machine."""
+        self.why = ""
+        """What the network said when it failed, in words."""
         self._table = table
         self._deadlines: dict[Timer, float] = {}
         self._effects: list[TransactionEffect] = []
