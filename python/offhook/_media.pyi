@@ -141,7 +141,7 @@ class RemoteMedia:
         *,
         address: str,
         port: int,
-        codec: Literal["PCMU", "PCMA"],
+        codec: Literal["PCMU", "PCMA", "G722"],
         payload_type: int,
         receive_payload_types: Mapping[int, str],
         rtcp_address: str | None = None,
@@ -159,7 +159,8 @@ class RemoteMedia:
     ) -> Self:
         """`address`, `port`: where the peer's SDP wants its RTP, a literal IP address.
 
-        `codec`, `payload_type`: what we send. `receive_payload_types`: what we accept, number to codec name.
+        `codec`, `payload_type`: what we send. `receive_payload_types`: what we accept, number to codec name. The RTP
+        clock of all three is 8000 Hz, also of G722, which carries 16 kHz sound (RFC 3551 section 4.5.2).
         `rtcp_address`, `rtcp_port`: `a=rtcp`; by default the RTP address and the port above.
         `dtmf_send`, `dtmf_receive`: telephone-event payload types, which may differ per direction (RFC 4733).
         `ptime_ms`: 10 to 60, length of the packets we send. `send`, `receive`: the direction from our side (RFC 3264);
@@ -283,7 +284,8 @@ class MediaEvent:
         `first_agent_audio_sent`  the first agent audio (of a wire, `play` or echo) has left
         `hang_up_requested`    the agent asked to hang up and its audio has been played
         `unreachable`          the peer's host answered our RTP with an ICMP error (told once per remote address)
-        `audio`                20 ms that the caller sent, while `tap` is on: `pcm16` at 8 kHz from sample `position`
+        `audio`                20 ms that the caller sent, while `tap` is on: `pcm16` at 8 kHz, or at 16 kHz where the
+                               line speaks G722, from `position`, which counts at 8 kHz always
         `internal_error`       our bug: the leg has been closed; `text` says where
     Of a wire (`wire` is set):
         `connected`            the upgrade is done: `address` of the agent, `subprotocol`, `dns_ms`, `tcp_ms`, `tls_ms`

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use offhook_media::claim::{Network, Policy};
-use offhook_media::codec::Encoding;
+use offhook_media::codec::Codec;
 use offhook_media::engine::{EngineSettings, LegSettings, MediaError, PortRange, WireSettings};
 use offhook_media::leg::RemoteMedia as Negotiated;
 use pyo3::prelude::*;
@@ -147,14 +147,11 @@ impl LegConfig {
     }
 }
 
-fn codec(name: &str) -> Result<Encoding, MediaError> {
-    match name {
-        "PCMU" => Ok(Encoding::Pcmu),
-        "PCMA" => Ok(Encoding::Pcma),
-        _ => Err(MediaError::BadConfig(format!(
-            "`{name}` is no codec of the media core: PCMU, PCMA"
-        ))),
-    }
+fn codec(name: &str) -> Result<Codec, MediaError> {
+    Codec::of_name(name).ok_or_else(|| {
+        let known = Codec::ALL.map(Codec::name).join(", ");
+        MediaError::BadConfig(format!("`{name}` is no codec of the media core: {known}"))
+    })
 }
 
 fn network(text: &str) -> Result<Network, MediaError> {

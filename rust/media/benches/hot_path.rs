@@ -1,7 +1,7 @@
 //! Nanoseconds a 20 ms packet costs on each hot path of a leg, sockets not counted: `cargo bench -p offhook-media`.
 use offhook_media::claim::{ClaimTable, Glimpse, LegKey, Policy, Remote, Verdict};
 use offhook_media::clock::Time;
-use offhook_media::codec::Encoding;
+use offhook_media::codec::Codec;
 use offhook_media::convert::{AudioFormat, Converter};
 use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
 use offhook_media::playout::{MarkId, PlayoutConfig};
@@ -61,9 +61,9 @@ fn leg(peer: SocketAddr, echo: bool) -> (Leg, ClaimTable) {
     let remote = RemoteMedia {
         rtp: Some(peer),
         rtcp: None,
-        codec: Encoding::Pcmu,
+        codec: Codec::Pcmu,
         payload_type: 0,
-        receive_types: vec![(0, Encoding::Pcmu)],
+        receive_types: vec![(0, Codec::Pcmu)],
         dtmf_send: Some(101),
         dtmf_receive: Some(101),
         comfort_noise: None,

@@ -1,5 +1,5 @@
 //! From one audio format to another: codec, then rate, then codec; direct where it can be.
-use crate::codec::g711;
+use crate::codec::{Codec, g711};
 use crate::resample::Resampler;
 
 pub use crate::codec::Encoding;
@@ -30,6 +30,17 @@ impl AudioFormat {
         AudioFormat {
             encoding: Encoding::Pcm16Le,
             rate,
+        }
+    }
+
+    /// How sound waits for a line of this codec: as it is sent where each sample has its own byte, else linear at the codec's rate.
+    pub const fn of_line(codec: Codec) -> Self {
+        AudioFormat {
+            encoding: match codec.encoding() {
+                Some(encoding) => encoding,
+                None => Encoding::Pcm16Le,
+            },
+            rate: codec.sample_rate(),
         }
     }
 

@@ -815,7 +815,7 @@ mod tests {
     use std::net::UdpSocket;
     use std::time::Instant;
 
-    use crate::codec::Encoding;
+    use crate::codec::Codec;
 
     fn engine(min: u16, max: u16) -> Engine {
         Engine::new(EngineSettings {
@@ -861,9 +861,9 @@ mod tests {
         let remote = RemoteMedia {
             rtp: Some(peer.local_addr().expect("bound")),
             rtcp: None,
-            codec: Encoding::Pcmu,
+            codec: Codec::Pcmu,
             payload_type: 0,
-            receive_types: vec![(0, Encoding::Pcmu)],
+            receive_types: vec![(0, Codec::Pcmu)],
             dtmf_send: None,
             dtmf_receive: None,
             comfort_noise: None,

@@ -9,7 +9,8 @@ mod send;
 
 use crate::claim::{Policy, send_to};
 use crate::clock::{Time, earliest};
-use crate::codec::Encoding;
+use crate::codec::{Codec, Decoder, Encoder};
+use crate::convert::Converter;
 use crate::order::Order;
 use crate::playout::{LINE_RATE, MarkId, Playout, PlayoutConfig};
 use crate::rtp::Reception;
@@ -108,12 +109,12 @@ pub struct RemoteMedia {
     pub rtp: Option<SocketAddr>,
     /// The peer's address for RTCP; `None` means the port above RTP's.
     pub rtcp: Option<SocketAddr>,
-    /// The codec that we send: PCMU or PCMA.
-    pub codec: Encoding,
+    /// The codec that we send.
+    pub codec: Codec,
     /// Its payload type at the peer.
     pub payload_type: u8,
     /// Payload types that we receive, at most [`MAX_PAYLOAD_TYPES`]; more are ignored.
-    pub receive_types: Vec<(u8, Encoding)>,
+    pub receive_types: Vec<(u8, Codec)>,
     /// Payload type of telephone events that we send.
     pub dtmf_send: Option<u8>,
     /// Payload type of telephone events that we receive.
@@ -148,7 +149,7 @@ impl RemoteMedia {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     Unknown,
-    Sound(Encoding),
+    Sound(Codec),
     Event,
     Noise,
 }
@@ -165,6 +166,13 @@ struct Contender {
 struct LastReport {
     ntp_middle: u32,
     at: Time,
+}
+
+/// The way back of an echo whose codecs differ by direction.
+#[derive(Debug, Default)]
+struct EchoWay {
+    converter: Option<Converter>,
+    converted: Vec<u8>,
 }
 
 /// One RTP leg.
@@ -189,6 +197,11 @@ pub struct Leg {
     release_at: Option<Time>,
     release_by_packet: bool,
     echo: bool,
+    echo_way: EchoWay,
+    /// For a codec that has a memory, made when its first packet comes.
+    decoder: Option<Decoder>,
+    decoded: Vec<u8>,
+    encoder: Encoder,
     sequence: u16,
     timestamp: u32,
     /// Nothing was sent at the last tick: the next packet begins anew.
@@ -210,7 +223,7 @@ impl Leg {
             stats: Arc::default(),
             remote: None,
             kinds: Box::new([Kind::Unknown; 128]),
-            order: Order::new(config.playout.encoding),
+            order: Order::new(config.playout.codec),
             keyed: EventReceiver::new(LINE_RATE),
             keying: EventSender::new(LINE_RATE),
             reception: None,
@@ -223,11 +236,13 @@ impl Leg {
             release_at: None,
             release_by_packet: false,
             echo: false,
+            echo_way: EchoWay::default(),
+            decoder: None,
+            decoded: Vec::new(),
+            encoder: Encoder::new(config.playout.codec),
             sequence: config.first_sequence,
             // Playout steps by a frame before the first one.
-            timestamp: config
-                .first_timestamp
-                .wrapping_sub(playout.frame_len() as u32),
+            timestamp: config.first_timestamp.wrapping_sub(playout.frame_ticks()),
             paused: false,
             first_audio_told: false,
             last_packet: None,
@@ -258,13 +273,16 @@ impl Leg {
 
     /// What was negotiated, at first or again. SSRC, sequence numbers and timestamps run on; what waits is played in the new codec.
     pub fn set_remote(&mut self, now: Time, remote: &RemoteMedia) {
-        let before = self.playout.frame_len();
+        let before = self.playout.frame_ticks();
+        if remote.codec != self.encoder.codec() {
+            self.encoder = Encoder::new(remote.codec);
+        }
         self.playout.set_format(remote.codec, remote.ptime_ms);
         if !self.started {
             self.timestamp = self
                 .timestamp
-                .wrapping_add(before as u32)
-                .wrapping_sub(self.playout.frame_len() as u32);
+                .wrapping_add(before)
+                .wrapping_sub(self.playout.frame_ticks());
         }
         self.kinds.fill(Kind::Unknown);
         let mut assign =

@@ -7,15 +7,18 @@
 //! Silence filled in too early (the network stood still, then everything came at once) never costs speech: the late packets go on,
 //! and the time is won back from gaps in the timestamps and from quiet frames.
 use crate::clock::{Time, duration_of, earliest, samples_in};
-use crate::codec::Encoding;
+use crate::codec::{Codec, Encoding};
+use crate::convert::AudioFormat;
 use std::time::Duration;
 
 /// A stretch of the caller's sound on its way to the agent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UplinkFrame<'a> {
-    /// The codec of `payload`; it may change in mid-call, if several were negotiated.
-    pub codec: Encoding,
-    /// One byte a sample.
+    /// What the peer spoke; it may change in mid-call, if several were negotiated.
+    pub codec: Codec,
+    /// How `payload` is written: as received, or linear samples if the codec has a memory.
+    pub format: AudioFormat,
+    /// The sound.
     pub payload: &'a [u8],
     /// Samples at 8 kHz since the start: where this frame begins.
     pub position: u64,
@@ -62,14 +65,14 @@ struct Held {
     timestamp: u32,
     arrived: Time,
     /// Codec, and where the bytes lie; `None` for a packet without sound.
-    sound: Option<(Encoding, usize, usize)>,
+    sound: Option<(Codec, usize, usize)>,
 }
 
 /// The order buffer of one leg.
 #[derive(Debug)]
 pub struct Order {
     started: bool,
-    codec: Encoding,
+    codec: Codec,
     position: u64,
     patience: Duration,
     /// The next sequence number; `None` before the first packet of a stream.
@@ -88,7 +91,7 @@ pub struct Order {
 
 impl Order {
     /// An order buffer whose silence is in `codec` until the peer's first packet tells another.
-    pub fn new(codec: Encoding) -> Self {
+    pub fn new(codec: Codec) -> Self {
         Order {
             started: false,
             codec,
@@ -143,7 +146,7 @@ impl Order {
         now: Time,
         sequence: u16,
         timestamp: u32,
-        sound: Option<(Encoding, &[u8])>,
+        sound: Option<(Codec, &[u8])>,
         out: &mut dyn FnMut(UplinkFrame<'_>),
     ) {
         if !self.started {
@@ -231,7 +234,7 @@ impl Order {
         now: Time,
         sequence: u16,
         timestamp: u32,
-        sound: Option<(Encoding, &[u8])>,
+        sound: Option<(Codec, &[u8])>,
     ) -> bool {
         let len = sound.map_or(0, |(_, payload)| payload.len());
         if self.held.len() == MAX_HELD || self.held_bytes.len() + len > MAX_HELD_BYTES {
@@ -308,7 +311,7 @@ impl Order {
         now: Time,
         sequence: u16,
         timestamp: u32,
-        sound: Option<(Encoding, &[u8])>,
+        sound: Option<(Codec, &[u8])>,
         out: &mut dyn FnMut(UplinkFrame<'_>),
     ) {
         let first = self.next_sequence.is_none();
@@ -329,13 +332,14 @@ impl Order {
         self.last_arrival = now;
         self.next_fill = now + duration_of(u64::from(samples), RATE) + self.patience;
         self.filling = false;
-        if self.surplus >= u64::from(samples) && codec.is_quiet(payload) {
+        if self.surplus >= u64::from(samples) && is_quiet(codec, payload) {
             self.surplus -= u64::from(samples);
             self.counts.skipped_frames += 1;
             return;
         }
         out(UplinkFrame {
             codec,
+            format: AudioFormat::of_line(codec),
             payload,
             position: self.position,
             filled: false,
@@ -371,10 +375,11 @@ impl Order {
     }
 
     fn fill(&mut self, samples: usize, out: &mut dyn FnMut(UplinkFrame<'_>)) {
-        let silence = [self.codec.silence(); FILL_FRAME];
+        let silence = [self.codec.encoding().map_or(0, Encoding::silence); FILL_FRAME];
         let payload = &silence[..samples];
         out(UplinkFrame {
             codec: self.codec,
+            format: AudioFormat::of_line(self.codec),
             payload,
             position: self.position,
             filled: true,
@@ -382,4 +387,11 @@ impl Order {
         self.position += samples as u64;
         self.counts.filled_frames += 1;
     }
+}
+
+/// Whether nobody speaks in this payload, as far as that can be seen without decoding.
+fn is_quiet(codec: Codec, payload: &[u8]) -> bool {
+    codec
+        .encoding()
+        .is_some_and(|encoding| encoding.is_quiet(payload))
 }

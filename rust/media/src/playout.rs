@@ -1,6 +1,7 @@
 //! Playout: what the agent said, leaving towards the caller on the leg's own clock.
 //!
-//! Audio waits in the line's codec (one byte a sample at 8 kHz). Every `ptime` one frame leaves, silence if there is
+//! Audio waits as the line's codec wants it: G.711 as it is sent, what a codec with a memory encodes as linear samples, since that is encoded
+//! when it leaves (then neither silence nor `clear` makes the far decoder lose its way). Every `ptime` one frame leaves, silence if there is
 //! nothing else, so that RTP never pauses. What the rules below trade against each other: the agent's first word should leave at once,
 //! packets should leave evenly, and an agent whose chunks come unevenly should not be heard to stutter.
 //!
@@ -17,14 +18,20 @@
 //! - **Sound is never left out while somebody speaks.** Delay that came from a standstill (never sound that an agent sent ahead) is
 //!   won back from quiet frames, if all of a second more than [`TRIM_ABOVE`] waited beyond the cushion. A pause wins back all of it anyway.
 use crate::clock::{Time, duration_of, samples_in};
-use crate::codec::{Encoding, g711};
+use crate::codec::Codec;
+use crate::convert::AudioFormat;
+use queue::Queue;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Clock of the line's codecs, in Hz.
+mod queue;
+
+/// The RTP clock of the line's codecs and of telephone events, in Hz.
 pub const LINE_RATE: u32 = 8_000;
-/// The longest frame that leaves: 60 ms.
-pub const MAX_FRAME: usize = 480;
+/// Bytes of the longest frame: 60 ms of linear samples at 16 kHz.
+pub const MAX_FRAME: usize = 1_920;
+/// What sound is counted in, whatever its rate: 1/48000 s. A sample of every rate is a whole number of them.
+const UNITS: u32 = 48_000;
 /// How long a tick in mid-speech waits for sound that is just coming.
 pub const ELASTIC: Duration = Duration::from_millis(10);
 /// The same for a source of which nothing is known yet, and for one that never pauses.
@@ -51,8 +58,6 @@ const MAX_AHEAD: Duration = Duration::from_millis(40);
 const ENOUGH_PUSHES: u32 = 25;
 /// Most marks waiting; more is a fault of the agent.
 pub const MAX_MARKS: usize = 256;
-/// Room kept for the queue between utterances: 2 s.
-const KEPT_BYTES: usize = 2 * LINE_RATE as usize;
 /// Ticks missed by more frames than this are not made up for: no burst follows a pause of the machine.
 const MAX_CATCH_UP: u32 = 3;
 
@@ -63,8 +68,8 @@ pub struct MarkId(pub u64);
 /// How a leg plays out.
 #[derive(Clone, Copy, Debug)]
 pub struct PlayoutConfig {
-    /// The line's codec: PCMU or PCMA.
-    pub encoding: Encoding,
+    /// The line's codec.
+    pub codec: Codec,
     /// Milliseconds in a packet, 10 to 60.
     pub ptime_ms: u32,
     /// Most sound that may wait. What an agent sends beyond it is dropped, the newest first, and counted.
@@ -76,7 +81,7 @@ pub struct PlayoutConfig {
 impl Default for PlayoutConfig {
     fn default() -> Self {
         PlayoutConfig {
-            encoding: Encoding::Pcmu,
+            codec: Codec::Pcmu,
             ptime_ms: 20,
             capacity: Duration::from_secs(60),
             cushion: Duration::from_millis(12),
@@ -102,7 +107,9 @@ pub struct Frame {
     pub marker: bool,
     /// Timestamp units since the timestamp of the frame before.
     pub step: u32,
-    /// Bytes written, always a whole frame.
+    /// Timestamp units that it lasts.
+    pub ticks: u32,
+    /// Bytes written, always a whole frame, in [`Playout::format`].
     pub len: usize,
     /// How late it is against the leg's clock.
     pub late: Duration,
@@ -119,9 +126,9 @@ pub struct Cleared {
     pub spurt_played_ms: u64,
     /// Sound dropped unsent, in milliseconds.
     pub dropped_ms: u64,
-    /// Played, in samples.
+    /// Played, in samples of [`Playout::format`].
     pub played_samples: u64,
-    /// Dropped, in samples.
+    /// Dropped, in samples of [`Playout::format`].
     pub dropped_samples: u64,
 }
 
@@ -147,13 +154,15 @@ enum Phase {
 /// The queue and the clock of one leg.
 #[derive(Debug)]
 pub struct Playout {
-    encoding: Encoding,
+    codec: Codec,
+    /// A frame in samples of the queue, in timestamp units, and in time.
     frame: usize,
+    frame_ticks: u32,
     frame_time: Duration,
-    capacity: usize,
-    queue: VecDeque<u8>,
+    capacity: Duration,
+    queue: Queue,
     marks: VecDeque<(u64, MarkId)>,
-    /// Samples that have left the queue in any way.
+    /// What has left the queue in any way, in [`UNITS`], as all that is counted of sound.
     taken: u64,
     played: u64,
     generation: u32,
@@ -166,7 +175,7 @@ pub struct Playout {
     phase: Phase,
     /// When the last frame left by the leg's clock.
     nominal: Time,
-    /// Samples by which timestamps stay behind the clock; below zero they are ahead.
+    /// Timestamp units by which timestamps stay behind the clock; below zero they are ahead.
     lag: i64,
     last_push: Time,
     /// When the queue last came to hold a whole frame.
@@ -176,8 +185,8 @@ pub struct Playout {
     arrivals: Arrivals,
     /// What the cushion still lacks.
     stretch: Duration,
-    /// Samples that the sound of this spurt is late because it came late.
-    delayed: u64,
+    /// What the sound of this spurt is late because it came late.
+    delayed: Duration,
     trim: Trim,
     counts: PlayoutCounts,
 }
@@ -228,7 +237,7 @@ impl Arrivals {
         self.due = now;
     }
 
-    fn arrived(&mut self, now: Time, samples: usize) {
+    fn arrived(&mut self, now: Time, lasts: Duration) {
         self.pushes = self.pushes.saturating_add(1);
         let late = now - self.due;
         if late > MAX_CUSHION {
@@ -239,7 +248,6 @@ impl Arrivals {
         } else {
             self.spread = self.spread.max(late);
         }
-        let lasts = duration_of(samples as u64, LINE_RATE);
         // The thousandth more forgets an earliest chunk in time, and follows an agent whose clock is slow.
         self.due += lasts + lasts / 1_000;
     }
@@ -261,14 +269,14 @@ impl Arrivals {
 /// Watches how much always waits.
 #[derive(Debug)]
 struct Trim {
-    low: usize,
+    low: Duration,
     frames: u32,
     wanted: bool,
 }
 
 impl Trim {
     const NEW: Trim = Trim {
-        low: usize::MAX,
+        low: Duration::MAX,
         frames: 0,
         wanted: false,
     };
@@ -282,11 +290,12 @@ impl Playout {
     /// An empty queue; nothing leaves before [`Playout::start`].
     pub fn new(config: PlayoutConfig) -> Self {
         let mut playout = Playout {
-            encoding: config.encoding,
-            frame: 160,
-            frame_time: Duration::from_millis(20),
-            capacity: samples_in(config.capacity, LINE_RATE) as usize,
-            queue: VecDeque::with_capacity(KEPT_BYTES),
+            codec: config.codec,
+            frame: 0,
+            frame_ticks: 0,
+            frame_time: Duration::ZERO,
+            capacity: config.capacity,
+            queue: Queue::new(AudioFormat::of_line(config.codec)),
             marks: VecDeque::with_capacity(16),
             taken: 0,
             played: 0,
@@ -306,35 +315,57 @@ impl Playout {
             sound_ends: Time::ZERO,
             arrivals: Arrivals::new(config.cushion),
             stretch: Duration::ZERO,
-            delayed: 0,
+            delayed: Duration::ZERO,
             trim: Trim::NEW,
             counts: PlayoutCounts::default(),
         };
-        playout.set_format(config.encoding, config.ptime_ms);
+        playout.set_format(config.codec, config.ptime_ms);
         playout
     }
 
-    /// Codec and packet time from now on; what waits is rewritten in the new codec. `ptime_ms` is brought into 10 to 60.
-    pub fn set_format(&mut self, encoding: Encoding, ptime_ms: u32) {
-        let table = match (self.encoding, encoding) {
-            (Encoding::Pcmu, Encoding::Pcma) => Some(&g711::PCMU_TO_PCMA),
-            (Encoding::Pcma, Encoding::Pcmu) => Some(&g711::PCMA_TO_PCMU),
-            _ => None,
-        };
-        if let Some(table) = table {
-            self.queue
-                .iter_mut()
-                .for_each(|byte| *byte = table[*byte as usize]);
-        }
+    /// Codec and packet time from now on; what waits is rewritten as the new codec wants it. `ptime_ms` is brought into 10 to 60.
+    pub fn set_format(&mut self, codec: Codec, ptime_ms: u32) {
+        self.codec = codec;
+        self.queue.recode(AudioFormat::of_line(codec));
+        // Another rate may have rounded the last sample away.
+        let end = self.taken + self.units(self.queue.len());
+        self.marks
+            .iter_mut()
+            .for_each(|(position, _)| *position = end.min(*position));
         let ptime_ms = ptime_ms.clamp(10, 60);
-        self.encoding = encoding;
-        self.frame = ptime_ms as usize * LINE_RATE as usize / 1_000;
+        self.frame_ticks = ptime_ms * codec.rtp_clock() / 1_000;
+        self.frame = codec.samples_of_ticks(self.frame_ticks);
         self.frame_time = Duration::from_millis(u64::from(ptime_ms));
     }
 
     /// The line's codec.
-    pub fn encoding(&self) -> Encoding {
-        self.encoding
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// How sound has to be pushed, and how frames are given out.
+    pub fn format(&self) -> AudioFormat {
+        self.queue.format()
+    }
+
+    /// So many samples of the queue in [`UNITS`].
+    fn units(&self, samples: usize) -> u64 {
+        samples as u64 * u64::from(UNITS / self.format().rate)
+    }
+
+    /// So many [`UNITS`] in samples of the queue.
+    fn samples(&self, units: u64) -> u64 {
+        units / u64::from(UNITS / self.format().rate)
+    }
+
+    /// How many samples of the queue last so long.
+    fn samples_lasting(&self, time: Duration) -> usize {
+        samples_in(time, self.format().rate) as usize
+    }
+
+    /// How long so many samples of the queue last.
+    fn time_of(&self, samples: usize) -> Duration {
+        duration_of(samples as u64, self.format().rate)
     }
 
     /// The source never pauses and never sends ahead (an echo, a person): it counts as steady from the start, and what waits is delay.
@@ -369,27 +400,29 @@ impl Playout {
         self.open
     }
 
-    /// Takes sound in the line's codec, any number of bytes. Returns how many were taken; the rest is dropped and counted.
+    /// Takes sound in [`Playout::format`], any number of whole samples. Returns how many bytes were taken; the rest is dropped and counted.
     pub fn push(&mut self, now: Time, bytes: &[u8]) -> usize {
-        let accepted = bytes
-            .len()
-            .min(self.capacity.saturating_sub(self.queue.len()));
+        let room = self
+            .samples_lasting(self.capacity)
+            .saturating_sub(self.queue.len());
+        let accepted = bytes.len().min(self.queue.bytes_of(room));
         self.counts.dropped_bytes += (bytes.len() - accepted) as u64;
+        let waited = self.queue.len();
         if accepted == 0 {
             return 0;
         }
-        if self.phase == Phase::Silence && self.queue.is_empty() && now - self.sound_ends > UNDERRUN
-        {
+        if self.phase == Phase::Silence && waited == 0 && now - self.sound_ends > UNDERRUN {
             self.arrivals.restart(now);
         }
-        self.arrivals.arrived(now, accepted);
-        let was_short = self.queue.len() < self.frame;
-        self.queue.extend(&bytes[..accepted]);
-        if was_short && self.queue.len() >= self.frame {
+        self.queue.push(&bytes[..accepted]);
+        let waits = self.queue.len();
+        self.arrivals.arrived(now, self.time_of(waits - waited));
+        if waited < self.frame && waits >= self.frame {
             self.ready_at = now;
         }
         self.last_push = now;
-        self.counts.peak_bytes = self.counts.peak_bytes.max(self.queue.len() as u64);
+        let peak = self.queue.bytes_of(waits) as u64;
+        self.counts.peak_bytes = self.counts.peak_bytes.max(peak);
         accepted
     }
 
@@ -408,7 +441,7 @@ impl Playout {
             return false;
         }
         self.marks
-            .push_back((self.taken + self.queue.len() as u64, mark));
+            .push_back((self.taken + self.units(self.queue.len()), mark));
         true
     }
 
@@ -435,12 +468,11 @@ impl Playout {
             }
             keep
         });
-        let dropped_samples = self.queue.len() as u64;
-        self.taken += dropped_samples;
-        self.queue.clear();
-        self.queue.shrink_to(KEPT_BYTES);
+        let dropped_samples = self.queue.skip(self.queue.len());
+        let dropped = self.units(dropped_samples);
+        self.taken += dropped;
         self.generation = self.generation.wrapping_add(1);
-        let played_samples = self.played - self.generation_played;
+        let played = self.played - self.generation_played;
         let spurt_played = if self.phase == Phase::Speech {
             self.played - self.spurt_played
         } else {
@@ -449,13 +481,14 @@ impl Playout {
         self.generation_played = self.played;
         self.end_spurt();
         self.dry_at = None;
+        let millis = |units: u64| units / u64::from(UNITS / 1_000);
         Cleared {
             generation: self.generation,
-            played_ms: played_samples * 1_000 / u64::from(LINE_RATE),
-            spurt_played_ms: spurt_played * 1_000 / u64::from(LINE_RATE),
-            dropped_ms: dropped_samples * 1_000 / u64::from(LINE_RATE),
-            played_samples,
-            dropped_samples,
+            played_ms: millis(played),
+            spurt_played_ms: millis(spurt_played),
+            dropped_ms: millis(dropped),
+            played_samples: self.samples(played),
+            dropped_samples: dropped_samples as u64,
         }
     }
 
@@ -479,7 +512,7 @@ impl Playout {
         (self.draining && self.queue.is_empty()).then_some(self.sound_ends)
     }
 
-    /// Samples waiting.
+    /// Samples waiting, of [`Playout::format`].
     pub fn waiting_samples(&self) -> u64 {
         self.queue.len() as u64
     }
@@ -489,9 +522,9 @@ impl Playout {
         self.phase == Phase::Speech
     }
 
-    /// Samples of the agent's sound that have left, silence and padding not counted.
+    /// Samples of the agent's sound that have left, silence and padding not counted, of [`Playout::format`].
     pub fn played_samples(&self) -> u64 {
-        self.played
+        self.samples(self.played)
     }
 
     /// When the last frame left by the leg's clock: the instant that its timestamp stands for.
@@ -499,9 +532,9 @@ impl Playout {
         self.nominal
     }
 
-    /// Bytes of a frame.
-    pub fn frame_len(&self) -> usize {
-        self.frame
+    /// Timestamp units that a frame lasts.
+    pub fn frame_ticks(&self) -> u32 {
+        self.frame_ticks
     }
 
     /// The cushion learned so far: how unevenly the source's sound comes.
@@ -546,7 +579,7 @@ impl Playout {
 
     /// How far timestamps are ahead of the clock.
     fn ahead(&self) -> Duration {
-        duration_of((-self.lag).max(0) as u64, LINE_RATE)
+        duration_of((-self.lag).max(0) as u64, self.codec.rtp_clock())
     }
 
     /// Writes the frame that is due at `now`, if one is. To be asked until `None`.
@@ -568,7 +601,7 @@ impl Playout {
                     return Some(self.silence(step, now - tick, out));
                 }
                 self.slide(tick);
-                Some(self.silence(self.frame as u32, now - tick, out))
+                Some(self.silence(self.frame_ticks, now - tick, out))
             }
             Phase::Speech if now < tick => None,
             Phase::Speech if self.queue.len() >= self.frame => {
@@ -582,9 +615,9 @@ impl Playout {
                 self.stretch = self
                     .stretch
                     .saturating_sub(leaves - (self.nominal + self.frame_time));
-                self.delayed += samples_in(leaves - tick, LINE_RATE);
+                self.delayed += leaves - tick;
                 self.slide(leaves);
-                Some(self.sound(false, self.frame as u32, now - leaves, out))
+                Some(self.sound(false, self.frame_ticks, now - leaves, out))
             }
             Phase::Speech => {
                 if now < self.patient_until() {
@@ -593,9 +626,9 @@ impl Playout {
                 self.slide(now);
                 self.dry_at = (!self.draining).then_some(tick);
                 let frame = if self.queue.is_empty() {
-                    self.silence(self.frame as u32, Duration::ZERO, out)
+                    self.silence(self.frame_ticks, Duration::ZERO, out)
                 } else {
-                    self.sound(false, self.frame as u32, Duration::ZERO, out)
+                    self.sound(false, self.frame_ticks, Duration::ZERO, out)
                 };
                 self.end_spurt();
                 Some(frame)
@@ -630,7 +663,7 @@ impl Playout {
 
     /// Whether more than a frame and the cushion waits: an agent that sends ahead needs none.
     fn has_cushion(&self) -> bool {
-        self.queue.len() >= self.frame + samples_in(self.arrivals.hold(), LINE_RATE) as usize
+        self.queue.len() >= self.frame + self.samples_lasting(self.arrivals.hold())
     }
 
     /// Until when the next frame is waited for before silence takes its place.
@@ -653,12 +686,12 @@ impl Playout {
             .filter(|&dry_for| dry_for <= UNDERRUN);
         if let Some(dry_for) = dry_for {
             self.counts.underruns += 1;
-            self.delayed += samples_in(dry_for, LINE_RATE);
+            self.delayed += dry_for;
             self.stretch = Duration::ZERO;
         } else {
-            self.delayed = 0;
-            let beyond = self.queue.len().saturating_sub(self.frame) as u64;
-            let given = duration_of(beyond, LINE_RATE) + self.arrivals.hold();
+            self.delayed = Duration::ZERO;
+            let beyond = self.queue.len().saturating_sub(self.frame);
+            let given = self.time_of(beyond) + self.arrivals.hold();
             self.stretch = self.arrivals.target().saturating_sub(given);
         }
         self.phase = Phase::Speech;
@@ -666,24 +699,26 @@ impl Playout {
         self.trim = Trim::NEW;
         // Timestamps tell the time that passed, but never overlap.
         let passed = self.lag + i64::from(self.advance(now));
-        let step = passed.max(self.frame as i64);
+        let step = passed.max(i64::from(self.frame_ticks));
         self.lag = passed - step;
         self.sound(true, step as u32, Duration::ZERO, out)
     }
 
-    /// Moves the clock to `to` in whole samples and returns how many.
+    /// Moves the clock to `to` in whole timestamp units and returns how many.
     fn advance(&mut self, to: Time) -> u32 {
-        let step = samples_in(to - self.nominal, LINE_RATE);
-        self.nominal += duration_of(step, LINE_RATE);
+        let rate = self.codec.rtp_clock();
+        let step = samples_in(to - self.nominal, rate);
+        self.nominal += duration_of(step, rate);
         step as u32
     }
 
     /// The next frame leaves at `at`, a frame's time or more after the last: the clock moves there, timestamps by a frame.
     fn slide(&mut self, at: Time) {
+        let rate = self.codec.rtp_clock();
         let tick = self.nominal + self.frame_time;
-        let samples = samples_in(at - tick, LINE_RATE);
-        self.lag += samples as i64;
-        self.nominal = tick + duration_of(samples, LINE_RATE);
+        let late = samples_in(at - tick, rate);
+        self.lag += late as i64;
+        self.nominal = tick + duration_of(late, rate);
     }
 
     fn end_spurt(&mut self) {
@@ -691,12 +726,14 @@ impl Playout {
     }
 
     fn silence(&self, step: u32, late: Duration, out: &mut [u8; MAX_FRAME]) -> Frame {
-        out[..self.frame].fill(self.encoding.silence());
+        let len = self.queue.bytes_of(self.frame);
+        out[..len].fill(self.format().encoding.silence());
         Frame {
             kind: FrameKind::Silence,
             marker: false,
             step,
-            len: self.frame,
+            ticks: self.frame_ticks,
+            len,
             late,
         }
     }
@@ -708,24 +745,18 @@ impl Playout {
         late: Duration,
         out: &mut [u8; MAX_FRAME],
     ) -> Frame {
-        let len = self.frame.min(self.queue.len());
-        let (front, back) = self.queue.as_slices();
-        let split = front.len().min(len);
-        out[..split].copy_from_slice(&front[..split]);
-        out[split..len].copy_from_slice(&back[..len - split]);
-        out[len..self.frame].fill(self.encoding.silence());
-        self.queue.drain(..len);
-        if self.queue.is_empty() && self.queue.capacity() > 2 * KEPT_BYTES {
-            self.queue.shrink_to(KEPT_BYTES);
-        }
-        self.taken += len as u64;
-        self.played += len as u64;
+        let taken = self.queue.take(self.frame, out);
+        let len = self.queue.bytes_of(self.frame);
+        out[self.queue.bytes_of(taken)..len].fill(self.format().encoding.silence());
+        self.taken += self.units(taken);
+        self.played += self.units(taken);
         self.sound_ends = self.nominal + self.frame_time;
         Frame {
             kind: FrameKind::Audio,
             marker,
             step,
-            len: self.frame,
+            ticks: self.frame_ticks,
+            len,
             late,
         }
     }
@@ -733,34 +764,28 @@ impl Playout {
     /// Leaves out a quiet frame if for a second more has waited than the cushion explains, and it is a delay: that of a live source, or of
     /// sound that came late. What an agent sent ahead is more than it was ever late.
     fn win_back(&mut self) {
-        let target = samples_in(self.arrivals.target(), LINE_RATE) as usize;
-        self.trim.low = self.trim.low.min(self.queue.len() - self.frame);
+        let beyond = self.time_of(self.queue.len() - self.frame);
+        let target = self.arrivals.target();
+        self.trim.low = self.trim.low.min(beyond);
         self.trim.frames += 1;
         if self.frame_time * self.trim.frames >= TRIM_WINDOW {
             let low = self.trim.low;
-            let is_delay = self.live || low <= target + self.frame + self.delayed as usize;
-            let wanted = is_delay && low > target + samples_in(TRIM_ABOVE, LINE_RATE) as usize;
+            let is_delay = self.live || low <= target + self.frame_time + self.delayed;
+            let wanted = is_delay && low > target + TRIM_ABOVE;
             self.trim = Trim {
                 wanted,
                 ..Trim::NEW
             };
         }
         if self.trim.wanted {
-            if self.queue.len() < 2 * self.frame + target {
+            if beyond < self.frame_time + target {
                 self.trim.wanted = false;
-            } else if self.front_is_quiet() {
-                self.queue.drain(..self.frame);
-                self.taken += self.frame as u64;
-                self.delayed = self.delayed.saturating_sub(self.frame as u64);
+            } else if self.queue.is_quiet(self.frame) {
+                let skipped = self.queue.skip(self.frame);
+                self.taken += self.units(skipped);
+                self.delayed = self.delayed.saturating_sub(self.frame_time);
                 self.counts.trimmed_frames += 1;
             }
         }
-    }
-
-    fn front_is_quiet(&self) -> bool {
-        let (front, back) = self.queue.as_slices();
-        let split = front.len().min(self.frame);
-        self.encoding.is_quiet(&front[..split])
-            && self.encoding.is_quiet(&back[..self.frame - split])
     }
 }

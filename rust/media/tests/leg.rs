@@ -1,7 +1,7 @@
 //! One leg against a peer made by hand, and two legs against each other, on a virtual clock.
 use offhook_media::claim::Policy;
 use offhook_media::clock::{Time, earliest};
-use offhook_media::codec::Encoding;
+use offhook_media::codec::Codec;
 use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
 use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::rtcp::{Compound, Outgoing, Report, SenderInfo, WRITE_LEN, write};
@@ -49,9 +49,9 @@ fn remote() -> RemoteMedia {
     RemoteMedia {
         rtp: Some(peer()),
         rtcp: None,
-        codec: Encoding::Pcmu,
+        codec: Codec::Pcmu,
         payload_type: 0,
-        receive_types: vec![(0, Encoding::Pcmu), (8, Encoding::Pcma)],
+        receive_types: vec![(0, Codec::Pcmu), (8, Codec::Pcma)],
         dtmf_send: Some(101),
         dtmf_receive: Some(96),
         comfort_noise: Some(13),
@@ -83,7 +83,7 @@ struct Sink {
     events: Vec<(Time, LegEvent)>,
     marks: Vec<(Time, MarkId)>,
     /// Sound for the agent: codec, position, bytes, filled.
-    audio: Vec<(Encoding, u64, Vec<u8>, bool)>,
+    audio: Vec<(Codec, u64, Vec<u8>, bool)>,
 }
 
 impl LegSink for Sink {
@@ -583,7 +583,7 @@ fn a_re_invite_changes_codec_type_and_address_but_not_the_stream() {
     let moved: SocketAddr = "192.0.2.10:6000".parse().expect("an address");
     let again = RemoteMedia {
         rtp: Some(moved),
-        codec: Encoding::Pcma,
+        codec: Codec::Pcma,
         payload_type: 8,
         dtmf_send: Some(110),
         ptime_ms: 30,

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 use offhook_media::claim::{Intake, Judged, LegKey, Policy, Remote, Verdict};
 use offhook_media::clock::Time;
-use offhook_media::codec::Encoding;
+use offhook_media::codec::Codec;
 use offhook_media::convert::{AudioFormat, Converter};
 use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
 use offhook_media::playout::{MarkId, PlayoutConfig};
@@ -93,9 +93,9 @@ fn a_minute_of_a_call_allocates_nothing() {
     let remote = RemoteMedia {
         rtp: Some(peer),
         rtcp: None,
-        codec: Encoding::Pcmu,
+        codec: Codec::Pcmu,
         payload_type: 0,
-        receive_types: vec![(0, Encoding::Pcmu)],
+        receive_types: vec![(0, Codec::Pcmu)],
         dtmf_send: Some(101),
         dtmf_receive: Some(96),
         comfort_noise: Some(13),

@@ -1,6 +1,6 @@
 //! The caller's sound on its way to the agent, through a network that loses, delays, doubles and swaps.
 use offhook_media::clock::Time;
-use offhook_media::codec::Encoding;
+use offhook_media::codec::Codec;
 use offhook_media::order::{MAX_FILL, Order, UplinkFrame};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -26,7 +26,7 @@ struct Agent {
 
 impl Agent {
     fn new() -> Self {
-        let mut order = Order::new(Encoding::Pcmu);
+        let mut order = Order::new(Codec::Pcmu);
         order.start(START);
         Agent {
             order,
@@ -55,13 +55,7 @@ impl Agent {
     fn receive(&mut self, now: Time, sequence: u16, timestamp: u32, payload: &[u8]) {
         self.run(now);
         self.with(now, |order, out| {
-            order.receive(
-                now,
-                sequence,
-                timestamp,
-                Some((Encoding::Pcmu, payload)),
-                out,
-            )
+            order.receive(now, sequence, timestamp, Some((Codec::Pcmu, payload)), out)
         });
     }
 
@@ -371,7 +365,7 @@ proptest! {
             agent.run(now);
             let before = agent.order.position();
             let payload = vec![1; len];
-            let sound = sound.then_some((Encoding::Pcma, payload.as_slice()));
+            let sound = sound.then_some((Codec::Pcma, payload.as_slice()));
             agent.with(now, |order, out| order.receive(now, sequence, timestamp, sound, out));
             // What was held may be released too: each with its own bounded gap.
             prop_assert!(agent.order.position() - before <= 33 * (u64::from(MAX_FILL) + 700));

@@ -1,6 +1,6 @@
 //! The agent's sound on its way to the caller, on a virtual clock.
 use offhook_media::clock::Time;
-use offhook_media::codec::Encoding;
+use offhook_media::codec::Codec;
 use offhook_media::playout::{
     Frame, FrameKind, MAX_FRAME, MAX_MARKS, MarkId, Playout, PlayoutConfig,
 };
@@ -567,7 +567,7 @@ fn timestamps_of_many_short_spurts_do_not_run_away_from_the_clock() {
 fn a_change_of_codec_rewrites_what_waits() {
     let mut line = Line::new(PlayoutConfig::default());
     line.playout.push(at(0), &[0x80; 480]);
-    line.playout.set_format(Encoding::Pcma, 30);
+    line.playout.set_format(Codec::Pcma, 30);
     line.run(at(100));
     assert_eq!(
         line.heard()[..240],

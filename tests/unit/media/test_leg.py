@@ -60,6 +60,27 @@ async def test_an_a_law_caller_hears_a_law(call: Call) -> None:
     assert {packet.payload_type for packet in call.peer.packets} == {8}
 
 
+async def test_a_wideband_caller_hears_g722_and_is_heard_at_16_khz(call: Call) -> None:
+    call.answer(codec="G722", payload_type=9, receive_payload_types={9: "G722"})
+    call.leg.release()
+    call.leg.tap(True)
+    call.leg.play(struct.pack("<h", 8000) * 16000, 16000, "prompt")
+    # A second of full deflection: the code of the largest steps upward, which no silence decodes to.
+    for _ in range(10):
+        call.peer.send(b"\x3a" * FRAME, payload_type=9)
+        await asyncio.sleep(0.02)
+    async with asyncio.timeout(5):
+        await call.leg.drained()
+    packets = call.peer.packets
+    assert {packet.payload_type for packet in packets} == {9}
+    assert {len(packet.payload) for packet in packets} == {FRAME}, "20 ms are 160 bytes"
+    steps = {(b.timestamp - a.timestamp) & 0xFFFFFFFF for a, b in itertools.pairwise(packets) if not b.marker}
+    assert steps == {FRAME}, "and 160 ticks of a clock of 8000"
+    heard = [event.pcm16 for event in call.events.of("audio")]
+    assert {len(pcm16) for pcm16 in heard if pcm16} == {4 * FRAME}
+    assert any(pcm16 and any(pcm16) for pcm16 in heard)
+
+
 async def test_a_prompt_is_played_whole_with_its_mark_and_drained(call: Call) -> None:
     call.answer()
     call.leg.release()

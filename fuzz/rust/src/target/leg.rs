@@ -3,7 +3,7 @@ use crate::mutate::mutate;
 use crate::random::Random;
 use offhook_media::claim::{Policy, is_sendable};
 use offhook_media::clock::Time;
-use offhook_media::codec::Encoding;
+use offhook_media::codec::Codec;
 use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
 use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::rtcp::Compound;
@@ -78,12 +78,13 @@ fn remote(random: &mut Random) -> RemoteMedia {
     RemoteMedia {
         rtp: (!random.once_in(8)).then(|| address(random)),
         rtcp: random.once_in(3).then(|| address(random)),
-        codec: *random.pick(&[Encoding::Pcmu, Encoding::Pcma]),
+        codec: *random.pick(&Codec::ALL),
         payload_type: *random.pick(&[0, 8, 96, 127]),
         receive_types: vec![
-            (0, Encoding::Pcmu),
-            (8, Encoding::Pcma),
-            (random.next() as u8, Encoding::Pcmu),
+            (0, Codec::Pcmu),
+            (8, Codec::Pcma),
+            (9, Codec::G722),
+            (random.next() as u8, Codec::Pcmu),
         ],
         dtmf_send: random.once_in(2).then(|| random.next() as u8 & 0x7f),
         dtmf_receive: random.once_in(2).then_some(101),

@@ -1,5 +1,6 @@
 //! What is fuzzed. A target makes its input from the random numbers and panics where something is wrong.
 mod claim;
+mod codec;
 mod convert;
 mod dialect;
 mod json;
@@ -31,6 +32,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "rtcp",
         run: packet::rtcp,
+    },
+    Target {
+        name: "codec",
+        run: codec::run,
     },
     Target {
         name: "telephone-event",

@@ -1,7 +1,7 @@
 //! The order buffer: packets in any order, with any numbers, at any time.
 use crate::random::Random;
 use offhook_media::clock::Time;
-use offhook_media::codec::Encoding;
+use offhook_media::codec::Codec;
 use offhook_media::order::{MAX_FILL, Order, UplinkFrame};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const MOST_AT_ONCE: u64 = 33 * MAX_FILL as u64 + 10 * 160;
 
 /// The timeline has no holes and no overlaps, no peer makes it leap, and silence flows when nothing comes.
 pub fn run(random: &mut Random) {
-    let mut order = Order::new(Encoding::Pcmu);
+    let mut order = Order::new(Codec::Pcmu);
     let mut now = Time::from_millis(random.below(1_000) as u64);
     let begin = now;
     order.start(now);
@@ -48,10 +48,8 @@ pub fn run(random: &mut Random) {
                     random.bytes(length)
                 };
                 let back = *random.pick(&[0, 0, 0, 0, 1, 2, 5]);
-                let sound = (!random.once_in(10)).then_some((
-                    *random.pick(&[Encoding::Pcmu, Encoding::Pcma]),
-                    &payload[..],
-                ));
+                let sound = (!random.once_in(10))
+                    .then_some((*random.pick(&[Codec::Pcmu, Codec::Pcma]), &payload[..]));
                 given += length as u64;
                 order.receive(
                     now,

@@ -7,7 +7,6 @@ use super::event::{Event, Subject, Weight, What};
 use super::leg_slot::Side;
 use super::outbox::Outbox;
 use super::ports::LegSockets;
-use super::way::line;
 use super::wire_slot::{EVENT_WEIGHT, WireSlot};
 use crate::clock::Time;
 use crate::convert::AudioFormat;
@@ -27,7 +26,7 @@ pub(super) struct LegGlue<'a> {
 
 impl LegSink for LegGlue<'_> {
     fn audio(&mut self, frame: UplinkFrame<'_>) {
-        let from = line(frame.codec);
+        let from = frame.format;
         if let Some(wire) = &mut self.wire {
             let to = wire.wire.formats().send;
             let audio = self

@@ -10,7 +10,7 @@ use super::leg_sink::LegGlue;
 use super::marks::{Mark, Marks};
 use super::outbox::Outbox;
 use super::ports::LegSockets;
-use super::way::{Way, line};
+use super::way::Way;
 use super::wire_slot::{EarlyItem, WireSlot};
 use crate::claim::{Intake, LegKey, Remote, Waited};
 use crate::clock::Time;
@@ -228,7 +228,7 @@ impl LegSlot {
     fn play(&mut self, now: Time, prompt: &Prompt) {
         let playout = self.leg.playout();
         let mut converted = Vec::new();
-        let to = line(playout.encoding());
+        let to = playout.format();
         let audio = self.side.prompt.convert(
             AudioFormat::pcm16(prompt.rate),
             to,
@@ -307,7 +307,7 @@ impl LegSlot {
         let audio = self
             .side
             .downlink
-            .convert(from, line(playout.encoding()), audio, scratch);
+            .convert(from, playout.format(), audio, scratch);
         playout.push(now, audio);
     }
 

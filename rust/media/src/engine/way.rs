@@ -1,6 +1,5 @@
 //! Audio on its way between two formats.
 
-use crate::codec::Encoding;
 use crate::convert::{AudioFormat, Converter};
 
 /// A converter that is made anew when either of its ends changes.
@@ -33,13 +32,5 @@ impl Way {
         if let Some(converter) = &mut self.0 {
             converter.reset();
         }
-    }
-}
-
-/// The format of a line in this codec.
-pub(super) fn line(encoding: Encoding) -> AudioFormat {
-    AudioFormat {
-        encoding,
-        rate: crate::playout::LINE_RATE,
     }
 }

@@ -1,11 +1,14 @@
 //! The receive half of a leg: packets and reports of the peer in, the caller's sound and digits out.
 use std::net::SocketAddr;
 
-use super::{Contender, Kind, LastReport, Leg, LegEvent, LegSink, SSRC_PROBATION, SSRC_SILENCE};
+use super::{
+    Contender, EchoWay, Kind, LastReport, Leg, LegEvent, LegSink, SSRC_PROBATION, SSRC_SILENCE,
+};
 use crate::clock::Time;
-use crate::codec::{Encoding, g711};
+use crate::codec::{Decoder, Encoding};
+use crate::convert::Converter;
 use crate::order::{Order, UplinkFrame};
-use crate::playout::{LINE_RATE, MAX_FRAME, Playout};
+use crate::playout::{LINE_RATE, Playout};
 use crate::rtcp::{self, Compound, Report};
 use crate::rtp::{Arrival, Packet, Reception};
 use crate::telephone_event::{Digit, Event, Keyed};
@@ -243,31 +246,66 @@ impl Leg {
         sink: &mut impl LegSink,
         work: impl FnOnce(&mut Order, &mut dyn FnMut(UplinkFrame<'_>)),
     ) {
-        let (echo, playout) = (self.echo, &mut self.playout);
-        work(&mut self.order, &mut |frame| {
+        let Leg {
+            echo,
+            playout,
+            echo_way,
+            decoder,
+            decoded,
+            ..
+        } = self;
+        work(&mut self.order, &mut |coded| {
+            let has_memory = coded.format.encoding == Encoding::Pcm16Le;
+            if has_memory {
+                decode(decoder, &coded, decoded);
+            }
+            let frame = UplinkFrame {
+                payload: if has_memory { decoded } else { coded.payload },
+                ..coded
+            };
             // What did not come needs no echo: playout is silent by itself.
-            if echo && !frame.filled {
-                push_as(now, playout, frame);
+            if *echo && !frame.filled {
+                push_as(now, playout, echo_way, &frame);
             }
             sink.audio(frame);
         });
     }
 }
 
-fn push_as(now: Time, playout: &mut Playout, frame: UplinkFrame<'_>) {
-    let table = match (frame.codec, playout.encoding()) {
-        (Encoding::Pcmu, Encoding::Pcma) => &g711::PCMU_TO_PCMA,
-        (Encoding::Pcma, Encoding::Pcmu) => &g711::PCMA_TO_PCMU,
-        _ => {
-            playout.push(now, frame.payload);
-            return;
-        }
-    };
-    let mut converted = [0; MAX_FRAME];
-    for chunk in frame.payload.chunks(MAX_FRAME) {
-        for (out, &code) in converted.iter_mut().zip(chunk) {
-            *out = table[usize::from(code)];
-        }
-        playout.push(now, &converted[..chunk.len()]);
+/// The sound of a payload that makes sense only in its stream, as linear samples.
+fn decode(decoder: &mut Option<Decoder>, frame: &UplinkFrame<'_>, out: &mut Vec<u8>) {
+    out.clear();
+    if frame.filled {
+        out.resize(2 * frame.codec.samples_in(frame.payload.len()), 0);
+        return;
     }
+    let decoder = match decoder {
+        Some(decoder) if decoder.codec() == frame.codec => decoder,
+        other => other.insert(Decoder::new(frame.codec)),
+    };
+    let mut samples = [0; 640];
+    for part in frame.payload.chunks(160) {
+        let count = decoder.decode(part, &mut samples);
+        out.extend(
+            samples[..count]
+                .iter()
+                .flat_map(|sample| sample.to_le_bytes()),
+        );
+    }
+}
+
+/// Gives a frame back to the caller.
+fn push_as(now: Time, playout: &mut Playout, way: &mut EchoWay, frame: &UplinkFrame<'_>) {
+    let (from, to) = (frame.format, playout.format());
+    if from == to {
+        playout.push(now, frame.payload);
+        return;
+    }
+    let converter = match &mut way.converter {
+        Some(converter) if converter.from() == from && converter.to() == to => converter,
+        other => other.insert(Converter::new(from, to)),
+    };
+    way.converted.clear();
+    converter.convert(frame.payload, &mut way.converted);
+    playout.push(now, &way.converted);
 }

@@ -3,21 +3,22 @@ use std::time::Duration;
 
 use super::{LATE, Leg, LegEvent, LegSink, MAX_FRAMES_A_CALL, RTCP_INTERVAL};
 use crate::clock::{Time, samples_in};
+use crate::codec::Encoder;
 use crate::playout::{Frame, FrameKind, LINE_RATE, MAX_FRAME};
 use crate::rtcp::{self, Outgoing, ReportBlock, SenderInfo};
 use crate::rtp::{HEADER_LEN, Header};
 use crate::telephone_event::Tick;
 
+/// The longest payload: 60 ms of any codec.
+const MAX_PAYLOAD: usize = 480;
+
 impl Leg {
     pub(super) fn send_frames(&mut self, now: Time, sink: &mut impl LegSink) {
-        let mut packet = [0; HEADER_LEN + MAX_FRAME];
+        let mut sound = [0; MAX_FRAME];
         for _ in 0..MAX_FRAMES_A_CALL {
-            let payload = packet
-                .last_chunk_mut::<MAX_FRAME>()
-                .expect("the packet is a header longer than a frame");
-            let frame = self.playout.poll(now, payload);
+            let frame = self.playout.poll(now, &mut sound);
             if let Some(frame) = frame {
-                self.send_frame(now, frame, &mut packet, sink);
+                self.send_frame(now, frame, &sound, sink);
             }
             while let Some(mark) = self.playout.fired_mark() {
                 sink.mark(mark);
@@ -32,7 +33,7 @@ impl Leg {
         &mut self,
         now: Time,
         frame: Frame,
-        packet: &mut [u8; HEADER_LEN + MAX_FRAME],
+        sound: &[u8; MAX_FRAME],
         sink: &mut impl LegSink,
     ) {
         self.timestamp = self.timestamp.wrapping_add(frame.step);
@@ -43,17 +44,12 @@ impl Leg {
             timestamp: self.timestamp,
             ssrc: self.config.ssrc,
         };
-        let mut len = frame.len;
-        let mut kind = frame.kind;
         let mut event = None;
-        if kind == FrameKind::Silence && self.keying.is_busy() {
-            if let Tick::Packet(keyed) = self.keying.tick(self.timestamp, frame.len as u32) {
+        if frame.kind == FrameKind::Silence && self.keying.is_busy() {
+            if let Tick::Packet(keyed) = self.keying.tick(self.timestamp, frame.ticks) {
                 event = Some(keyed);
                 header.marker = keyed.marker;
                 header.timestamp = keyed.timestamp;
-                let payload = keyed.event.encode();
-                len = payload.len();
-                packet[HEADER_LEN..HEADER_LEN + len].copy_from_slice(&payload);
             }
             self.playout
                 .set_open(self.released && !self.keying.is_busy());
@@ -80,7 +76,17 @@ impl Leg {
             return;
         };
         header.payload_type = payload_type;
+        let mut packet = [0; HEADER_LEN + MAX_PAYLOAD];
         packet[..HEADER_LEN].copy_from_slice(&header.encode());
+        let payload = &mut packet[HEADER_LEN..];
+        let len = match event {
+            Some(keyed) => {
+                let keyed = keyed.event.encode();
+                payload[..keyed.len()].copy_from_slice(&keyed);
+                keyed.len()
+            }
+            None => encode(&mut self.encoder, &sound[..frame.len], payload),
+        };
         sink.send_rtp(target, &packet[..HEADER_LEN + len]);
         self.sequence = self.sequence.wrapping_add(1);
         self.paused = false;
@@ -90,18 +96,18 @@ impl Leg {
         self.stats
             .sent_late_packets
             .add(u64::from(frame.late >= LATE));
-        if let Some(event) = event {
-            kind = FrameKind::Silence;
-            self.stats.sent_event_packets.add(1);
-            self.stats.sent_digits.add(u64::from(event.marker));
-        } else if kind == FrameKind::Silence {
-            self.stats.sent_silence_packets.add(1);
-        }
-        if kind == FrameKind::Audio {
-            self.stats.sent_audio_packets.add(1);
-            if !self.first_audio_told {
-                self.first_audio_told = true;
-                sink.event(LegEvent::FirstAudioSent);
+        match (event, frame.kind) {
+            (Some(event), _) => {
+                self.stats.sent_event_packets.add(1);
+                self.stats.sent_digits.add(u64::from(event.marker));
+            }
+            (None, FrameKind::Silence) => self.stats.sent_silence_packets.add(1),
+            (None, FrameKind::Audio) => {
+                self.stats.sent_audio_packets.add(1);
+                if !self.first_audio_told {
+                    self.first_audio_told = true;
+                    sink.event(LegEvent::FirstAudioSent);
+                }
             }
         }
     }
@@ -169,4 +175,18 @@ impl Leg {
         self.random ^= self.random << 17;
         RTCP_INTERVAL / 2 + RTCP_INTERVAL * (self.random >> 48) as u32 / 65_536
     }
+}
+
+/// Writes a frame as the line's codec has it, and returns how many bytes it has. A codec with a memory encodes what really leaves, and nothing else.
+fn encode(encoder: &mut Encoder, sound: &[u8], payload: &mut [u8]) -> usize {
+    if encoder.codec().encoding().is_some() {
+        payload[..sound.len()].copy_from_slice(sound);
+        return sound.len();
+    }
+    let mut samples = [0; MAX_FRAME / 2];
+    let samples = &mut samples[..sound.len() / 2];
+    for (sample, pair) in samples.iter_mut().zip(sound.chunks_exact(2)) {
+        *sample = i16::from_le_bytes([pair[0], pair[1]]);
+    }
+    encoder.encode(samples, payload)
 }

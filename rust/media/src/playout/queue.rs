@@ -1,0 +1,84 @@
+//! The sound that waits, in whole samples.
+use crate::convert::{AudioFormat, Converter};
+use std::collections::VecDeque;
+
+/// Room that is kept when little waits, in bytes: half a second of G.711.
+const KEPT_BYTES: usize = 4_096;
+
+/// Samples in order, in the format in which the line's codec wants them.
+#[derive(Debug)]
+pub(super) struct Queue {
+    format: AudioFormat,
+    bytes: VecDeque<u8>,
+}
+
+impl Queue {
+    pub(super) fn new(format: AudioFormat) -> Self {
+        Queue {
+            format,
+            bytes: VecDeque::with_capacity(KEPT_BYTES),
+        }
+    }
+
+    pub(super) fn format(&self) -> AudioFormat {
+        self.format
+    }
+
+    /// What waits becomes sound of `format`. It allocates, as nothing else here does but a long utterance.
+    pub(super) fn recode(&mut self, format: AudioFormat) {
+        if format == self.format {
+            return;
+        }
+        let mut recoded = Vec::new();
+        Converter::new(self.format, format).convert(self.bytes.make_contiguous(), &mut recoded);
+        self.format = format;
+        self.bytes.clear();
+        self.bytes.extend(recoded);
+    }
+
+    /// Bytes that so many samples take.
+    pub(super) fn bytes_of(&self, samples: usize) -> usize {
+        samples * self.format.encoding.sample_bytes()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() / self.format.encoding.sample_bytes()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend(bytes);
+    }
+
+    /// Moves so many samples, or what is there, to the front of `out`; how many there were.
+    pub(super) fn take(&mut self, samples: usize, out: &mut [u8]) -> usize {
+        let len = self.bytes_of(samples).min(self.bytes.len());
+        let (front, back) = self.bytes.as_slices();
+        let split = front.len().min(len);
+        out[..split].copy_from_slice(&front[..split]);
+        out[split..len].copy_from_slice(&back[..len - split]);
+        self.skip(samples)
+    }
+
+    /// Drops so many samples, or what is there; how many there were.
+    pub(super) fn skip(&mut self, samples: usize) -> usize {
+        let samples = samples.min(self.len());
+        self.bytes.drain(..self.bytes_of(samples));
+        if self.bytes.is_empty() && self.bytes.capacity() > 2 * KEPT_BYTES {
+            self.bytes.shrink_to(KEPT_BYTES);
+        }
+        samples
+    }
+
+    /// Whether the next so many samples are as quiet as a pause.
+    pub(super) fn is_quiet(&self, samples: usize) -> bool {
+        let len = self.bytes_of(samples).min(self.bytes.len());
+        let (front, back) = self.bytes.as_slices();
+        let split = front.len().min(len);
+        let encoding = self.format.encoding;
+        encoding.is_quiet(&front[..split]) && encoding.is_quiet(&back[..len - split])
+    }
+}
