@@ -294,6 +294,8 @@ class PhoneCall:
 
     def start_talking(self) -> None:
         """Let RTP flow to the gateway from now on."""
+        if self._line is not None:
+            return
         self._line = asyncio.create_task(self._keep_talking())
 
     async def _keep_talking(self) -> None:

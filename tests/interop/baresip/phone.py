@@ -19,13 +19,15 @@ _MODULES = Path("/usr/lib/baresip/modules")
 
 _CONFIG = """\
 sip_listen {host}:{port}
-audio_player aufile,{directory}/played.wav
-audio_source aufile,{directory}/said.wav
+audio_player {device},{sound}
+audio_source {device},{sound}
 audio_alert aufile,/dev/null
 audio_channels 1
 module_path {modules}
 module g711.so
-module aufile.so
+module g722.so
+module {device}.so
+module plc.so
 module account.so
 module menu.so
 module ctrl_tcp.so
@@ -36,22 +38,44 @@ call_local_timeout 30
 """
 
 # `regint=0`: no registration; `outbound` is none, the gateway is dialled by its address.
-_ACCOUNT = "<sip:phone@{host}:{port};transport={transport}>;regint=0;audio_codecs={codec}/8000/1\n"
+_ACCOUNT = (
+    "<sip:phone@{host}:{port};transport={transport}>;regint=0;answermode={answer};audio_codecs={codec}/{rate}/1\n"
+)
 
 
 class Baresip:
-    """A phone at `host`. What it said and heard is in the two WAV files that it records of each call."""
+    """A phone at `host`. What it said and heard is in the two WAV files that it records of each call.
+
+    Without `sound`, at 8 kHz, it takes every call and says what it plays: what comes back is what a listener hears.
+    """
 
     def __init__(
-        self, directory: Path, sound: list[int], *, transport: str = "udp", codec: str = "PCMU", host: str = "127.0.0.1"
+        self,
+        directory: Path,
+        sound: list[int] | None,
+        *,
+        transport: str = "udp",
+        codec: str = "PCMU",
+        host: str = "127.0.0.1",
     ) -> None:
         assert shutil.which("baresip"), f"baresip is missing: {APT}"
         self.directory = directory
         self.transport = transport
         (directory / "recorded").mkdir(parents=True)
-        write_wav(directory / "said.wav", sound)
+        if sound is not None:
+            write_wav(directory / "said.wav", sound)
         self.port, control = free_port(host), free_port("127.0.0.1")
-        fields = {"host": host, "port": self.port, "transport": transport, "codec": codec, "control": control}
+        fields = {
+            "host": host,
+            "port": self.port,
+            "transport": transport,
+            "codec": codec,
+            "rate": 16_000 if codec == "G722" else 8_000,
+            "control": control,
+            "answer": "auto" if sound is None else "manual",
+            "device": "aubridge" if sound is None else "aufile",
+            "sound": "air" if sound is None else f"{directory}/said.wav",
+        }
         (directory / "config").write_text(_CONFIG.format(directory=directory, modules=_MODULES, **fields))
         (directory / "accounts").write_text(_ACCOUNT.format(**fields))
         (directory / "contacts").write_text("")

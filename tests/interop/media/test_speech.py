@@ -1,0 +1,205 @@
+"""How speech sounds after a call, by PESQ: caller to agent and back, on a clean line and on bad ones.
+
+What is lost is decided by seed and packet number, so baresip gets the very same stream: ours must be no worse.
+"""
+
+import asyncio
+import itertools
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import mean
+
+import pytest
+from tests.interop.baresip.phone import Baresip
+from tests.interop.media.lines import FORMATS, PCM16, WIDE, Talk, coded, line_rate, to_baresip
+from tests.support.agent import agent_on
+from tests.support.figures import Figures
+from tests.support.gateway import Gateway, ports, running_gateway
+from tests.support.impair import CLEAN, Fates, Network
+from tests.support.plain_phone import PlainPhone
+from tests.support.sip_text import PCMA, PCMU
+from tests.support.speech import Sound, quality, resampled, speech
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
+
+PROVE = os.environ.get("OFFHOOK_PROVE") == "1"
+SEEDS = range(1, 9) if PROVE else range(1, 4)
+PORT = ports(2)
+TOML = f"""
+[[trunk]]
+name = "acme"
+allow = ["127.0.0.1"]
+codecs = ["PCMU", "PCMA"]
+
+[[route]]
+name = "front"
+destination = "ws://127.0.0.1:{PORT}/agent"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A network from the caller to us, the least quality that is good enough, and what baresip may be better by."""
+
+    network: Network
+    at_least: float
+    seeds: range = range(1, 2)
+    compared: bool = False
+
+
+CASES = {
+    "clean": Case(CLEAN, 4.2, compared=True),
+    "3 % lost": Case(Network(loss=0.03), 3.3, SEEDS, compared=True),
+    "3 % lost, 3 in a row": Case(Network(loss=0.03, burst=3), 3.2, SEEDS, compared=True),
+    "up to 40 ms late": Case(Network(jitter=0.04), 4.2, compared=True),
+    "2 % overtaken": Case(Network(reorder=0.02), 4.2, compared=True),
+    "2 % twice": Case(Network(duplicate=0.02), 4.2),
+    "clock 200 ppm fast": Case(Network(skew=200), 4.2),
+    "clock 200 ppm slow": Case(Network(skew=-200), 4.2),
+    "all of it": Case(Network(loss=0.01, jitter=0.03, reorder=0.01, duplicate=0.01, skew=200), 3.6, SEEDS, True),
+}
+SAME = 0.05
+"""PESQ's own grain: a difference that no listener could tell."""
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with running_gateway(tmp_path_factory.mktemp("gateway"), TOML) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def heard(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[float], list[float]]]:
+    """The qualities of each case, one for each seed, at our agent's end and at baresip's. All calls run at once."""
+    sound = speech(8_000)
+    directory = tmp_path_factory.mktemp("baresip")
+    runs = [(name, CASES[name], seed) for name in CASES for seed in CASES[name].seeds]
+    compared = [run for run in runs if run[1].compared]
+
+    async def all_of_them(phones: list[Baresip]) -> dict[str, tuple[list[float], list[float]]]:
+        async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
+            talks = [
+                await Talk.begin(phone, agent, gateway.udp, PCMU, PCM16, outward=case.network, seed=seed)
+                for _, case, seed in runs
+            ]
+            ours, theirs = await asyncio.gather(
+                asyncio.gather(*(talk.to_agent(sound) for talk in talks)),
+                asyncio.gather(
+                    *(
+                        to_baresip(listener, PCMU, sound, case.network, seed)
+                        for listener, (_, case, seed) in zip(phones, compared, strict=True)
+                    )
+                ),
+            )
+            for talk in talks:
+                await talk.end()
+        found: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in CASES}
+        for (name, _, _), one in zip(runs, ours, strict=True):
+            found[name][0].append(quality(sound, one, 8_000))
+        for (name, _, _), one in zip(compared, theirs, strict=True):
+            found[name][1].append(quality(sound, one, 8_000))
+        return found
+
+    with ExitStack() as stack:
+        phones = [
+            stack.enter_context(Baresip(directory / f"{number}", None, codec="PCMU")) for number in range(len(compared))
+        ]
+        return asyncio.run(all_of_them(phones))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_agent_understands_the_caller(
+    heard: dict[str, tuple[list[float], list[float]]], name: str, figures: Figures
+) -> None:
+    case, (ours, theirs) = CASES[name], heard[name]
+    packets = len(coded(speech(8_000), PCMU))
+    lost = [Fates(case.network, seed).lost(packets) / packets for seed in case.seeds]
+    assert mean(lost) == pytest.approx(case.network.loss, abs=0.01), "the seeds are fair"
+    figures.note(
+        "Caller to agent, PCMU, PCM16 at 8 kHz",
+        network=name, lost=f"{mean(lost):.1%}", PESQ=mean(ours), worst=min(ours), at_least=case.at_least,
+        baresip=mean(theirs) if theirs else None,
+    )  # fmt: skip
+    assert mean(ours) >= case.at_least, ours
+    if theirs:
+        assert mean(ours) >= mean(theirs) - SAME, f"{ours}; baresip {theirs}"
+
+
+WAYS = [
+    *((PCMU, form) for form in FORMATS),
+    (PCMA, PCM16),
+    (PCMA, WIDE),
+    # G722
+]
+CHUNKS = random.Random(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """Speech over a clean line: at the agent's end, at the caller's, and there when it came in uneven chunks."""
+
+    at_agent: float
+    at_caller: float
+    uneven: float
+
+
+@pytest.fixture(scope="module")
+def clean(gateway: Gateway) -> list[Both]:
+    """For each way; all calls run at once, in both directions at the same time."""
+
+    async def all_of_them() -> list[Both]:
+        async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
+            talks = [await Talk.begin(phone, agent, gateway.udp, line, form) for line, form in WAYS]
+            said = [speech(line_rate(line)) for line, _ in WAYS]
+            spoken = [speech(form.rate) for _, form in WAYS]
+            at_agent, at_caller = await asyncio.gather(
+                asyncio.gather(*(talk.to_agent(sound) for talk, sound in zip(talks, said, strict=True))),
+                asyncio.gather(*(talk.to_caller(sound) for talk, sound in zip(talks, spoken, strict=True))),
+            )
+            uneven = await asyncio.gather(
+                *(talk.to_caller(sound, in_chunks()) for talk, sound in zip(talks, spoken, strict=True))
+            )
+            for talk in talks:
+                await talk.end()
+        return [
+            Both(
+                judge(speech(line_rate(line)), line_rate(line), a, form.rate),
+                judge(speech(form.rate), form.rate, b, line_rate(line)),
+                judge(speech(form.rate), form.rate, c, line_rate(line)),
+            )
+            for (line, form), a, b, c in zip(WAYS, at_agent, at_caller, uneven, strict=True)
+        ]
+
+    return asyncio.run(all_of_them())
+
+
+def in_chunks() -> Iterator[tuple[float, int]]:
+    """An agent that sends as it speaks: 100 ms each 100 ms, up to 15 ms late."""
+    begin = time.monotonic()
+    for number in itertools.count():
+        due = begin + 0.1 * number + CHUNKS.random() * 0.015
+        yield max(0.0, due - time.monotonic()), 100
+
+
+def judge(said: Sound, said_rate: int, heard: Sound, heard_rate: int) -> float:
+    """Wide band if both ends are, else narrow band."""
+    rate = 16_000 if min(said_rate, heard_rate) >= 16_000 else 8_000
+    return quality(resampled(said, said_rate, rate), heard, rate, heard_rate=heard_rate)
+
+
+@pytest.mark.parametrize("number", range(len(WAYS)), ids=[f"{line.codec}-{form}" for line, form in WAYS])
+def test_a_clean_line_is_clean_in_every_format(clean: list[Both], number: int, figures: Figures) -> None:
+    (line, form), found = WAYS[number], clean[number]
+    wide = "wide" if min(line_rate(line), form.rate) >= 16_000 else "narrow"
+    figures.note(
+        "Clean line, every format",
+        line=line.codec, agent=str(form), band=wide, caller_to_agent=found.at_agent, agent_to_caller=found.at_caller,
+        agent_in_uneven_chunks=found.uneven, at_least=4.2,
+    )  # fmt: skip
+    assert found.at_agent >= 4.2
+    assert found.at_caller >= 4.2
+    assert found.uneven >= 4.0
