@@ -24,6 +24,7 @@ __all__ = [
     "MediaStats",
     "RemoteMedia",
     "RtpLeg",
+    "SrtpKeys",
     "Wire",
     "WireConfig",
     "WireStats",
@@ -133,6 +134,21 @@ class LegConfig:
     def cname(self) -> str: ...
 
 @final
+class SrtpKeys:
+    """The keys of encrypted media (RFC 3711), for both directions. `repr` does not show them; equal keys are equal."""
+
+    def __new__(cls, suite: str, *, send: bytes, receive: bytes) -> Self:
+        """`suite`: the name in SDP: `AES_CM_128_HMAC_SHA1_80` and `_32`, `AES_256_CM_HMAC_SHA1_80` and `_32`,
+        `AEAD_AES_128_GCM`, `AEAD_AES_256_GCM`.
+
+        `send`, `receive`: the master key followed by its salt, as `a=crypto` carries them. Raises `MediaError`
+        (`bad_config`) if one has not the length of the suite.
+        """
+
+    @property
+    def suite(self) -> str: ...
+
+@final
 class RemoteMedia:
     """What offer and answer agreed on for one leg: where RTP goes, who may send it, in which codec."""
 
@@ -156,6 +172,7 @@ class RemoteMedia:
         media_allow: Sequence[str] = (),
         nat: bool = False,
         allow_loopback: bool = False,
+        srtp: SrtpKeys | None = None,
     ) -> Self:
         """`address`, `port`: where the peer's SDP wants its RTP, a literal IP address.
 
@@ -171,6 +188,8 @@ class RemoteMedia:
         `nat`: send to where RTP comes from, not to the SDP address.
         `allow_loopback`: the peer is on this host, so media may go to a loopback address; so it is where
         `signalling_address` is one.
+        `srtp`: media is encrypted both ways, and only what is authentic counts as the peer's. Keys that are the same as
+        before keep their state; the receiving key before is taken for 5 s more. `None`: media goes in the clear.
         """
 
     @property
@@ -207,6 +226,8 @@ class RemoteMedia:
     def nat(self) -> bool: ...
     @property
     def allow_loopback(self) -> bool: ...
+    @property
+    def srtp(self) -> SrtpKeys | None: ...
 
 @final
 class WireConfig:
@@ -281,6 +302,9 @@ class MediaEvent:
         `cleared`              the playout queue was dropped: `played_ms` of it were heard, `dropped_ms` not
         `drained`              the queue that `drain()` waited for has left, or the wire closed normally and it has
         `media_timeout`        no RTP for the leg's `media_timeout_ms`; told again after the same time
+        `unauthentic`          `packets` more came from the caller's address that are not authentic, where media is
+                               encrypted; told at once, and then every 10 s at most
+        `key_used_up`          the sending key has sealed as many packets as it may; nothing is sent before a new one
         `first_agent_audio_sent`  the first agent audio (of a wire, `play` or echo) has left
         `hang_up_requested`    the agent asked to hang up and its audio has been played
         `unreachable`          the peer's host answered our RTP with an ICMP error (told once per remote address)
@@ -349,6 +373,8 @@ class MediaEvent:
     @property
     def pcm16(self) -> bytes | None: ...
     @property
+    def packets(self) -> int | None: ...
+    @property
     def position(self) -> int | None: ...
 
 @final
@@ -385,6 +411,12 @@ class MediaStats:
     @property
     def received_malformed(self) -> int:
         """Packets that are no RTP."""
+    @property
+    def received_unauthenticated(self) -> int:
+        """Packets that are not authentic where media is encrypted: forged, plain, or under another key."""
+    @property
+    def received_replayed(self) -> int:
+        """Packets whose index came before, or is too old to tell, where media is encrypted."""
     @property
     def received_wrong_ssrc(self) -> int:
         """Packets dropped while another SSRC was being heard."""
@@ -438,7 +470,7 @@ class MediaStats:
         """Digits refused because too many were waiting."""
     @property
     def unsent_packets(self) -> int:
-        """Packets not sent because no address is known or the leg is held."""
+        """Packets not sent because no address is known, the leg is held, or its key is used up."""
     @property
     def playout_underruns(self) -> int:
         """Times when playout ran dry in the middle of speech."""
@@ -463,6 +495,9 @@ class MediaStats:
     @property
     def rtcp_refused(self) -> int:
         """RTCP packets that are malformed or of a wrong source."""
+    @property
+    def rtcp_unauthenticated(self) -> int:
+        """RTCP packets that are not authentic or came before, where media is encrypted."""
     @property
     def rtcp_byes(self) -> int:
         """RTCP BYE received; it ends nothing, since anybody can forge it."""

@@ -44,6 +44,7 @@ class FakeEvent:
     tls_ms: float | None = None
     upgrade_ms: float | None = None
     pcm16: bytes | None = None
+    packets: int | None = None
     position: int | None = None
 
 

@@ -8,7 +8,10 @@ use offhook_media::claim::{Network, Policy};
 use offhook_media::codec::Codec;
 use offhook_media::engine::{EngineSettings, LegSettings, MediaError, PortRange, WireSettings};
 use offhook_media::leg::RemoteMedia as Negotiated;
+use offhook_media::srtp;
 use pyo3::prelude::*;
+
+use super::error::raise;
 
 fn address(text: &str) -> Result<IpAddr, MediaError> {
     text.parse()
@@ -173,6 +176,36 @@ fn network(text: &str) -> Result<Network, MediaError> {
 /// Payload type of comfort noise (RFC 3389), which some peers send though nobody agreed on it.
 const COMFORT_NOISE: u8 = 13;
 
+/// The keys of encrypted media, both directions; shown to nobody.
+#[pyclass(frozen, eq, module = "offhook._media")]
+#[derive(PartialEq)]
+pub(crate) struct SrtpKeys {
+    keys: srtp::SrtpKeys,
+}
+
+#[pymethods]
+impl SrtpKeys {
+    #[new]
+    #[pyo3(signature = (suite, *, send, receive))]
+    fn new(py: Python<'_>, suite: &str, send: &[u8], receive: &[u8]) -> PyResult<Self> {
+        let bad = |what: String| raise(py, &MediaError::BadConfig(what));
+        let known = srtp::Suite::from_name(suite)
+            .ok_or_else(|| bad(format!("`{suite}` is no suite of the media core")))?;
+        let keys = srtp::SrtpKeys::new(known, send, receive)
+            .map_err(|error| bad(format!("{suite}: {error}")))?;
+        Ok(Self { keys })
+    }
+
+    #[getter]
+    fn suite(&self) -> &'static str {
+        self.keys.suite().name()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("{:?}", self.keys)
+    }
+}
+
 /// What offer and answer agreed on for one leg.
 #[pyclass(frozen, get_all, module = "offhook._media")]
 pub(crate) struct RemoteMedia {
@@ -193,6 +226,7 @@ pub(crate) struct RemoteMedia {
     media_allow: Vec<String>,
     nat: bool,
     allow_loopback: bool,
+    srtp: Option<Py<SrtpKeys>>,
 }
 
 #[pymethods]
@@ -200,11 +234,12 @@ impl RemoteMedia {
     #[new]
     #[pyo3(signature = (*, address, port, codec, payload_type, receive_payload_types, rtcp_address = None,
         rtcp_port = None, dtmf_send = None, dtmf_receive = None, ptime_ms = 20, send = true, receive = true,
-        hold = false, signalling_address = None, media_allow = Vec::new(), nat = false, allow_loopback = false))]
+        hold = false, signalling_address = None, media_allow = Vec::new(), nat = false, allow_loopback = false,
+        srtp = None))]
     #[pyo3(
         text_signature = "(*, address, port, codec, payload_type, receive_payload_types, rtcp_address=None, \
         rtcp_port=None, dtmf_send=None, dtmf_receive=None, ptime_ms=20, send=True, receive=True, hold=False, \
-        signalling_address=None, media_allow=(), nat=False, allow_loopback=False)"
+        signalling_address=None, media_allow=(), nat=False, allow_loopback=False, srtp=None)"
     )]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -225,6 +260,7 @@ impl RemoteMedia {
         media_allow: Vec<String>,
         nat: bool,
         allow_loopback: bool,
+        srtp: Option<Py<SrtpKeys>>,
     ) -> Self {
         Self {
             address,
@@ -244,6 +280,7 @@ impl RemoteMedia {
             media_allow,
             nat,
             allow_loopback,
+            srtp,
         }
     }
 }
@@ -291,6 +328,7 @@ impl RemoteMedia {
             send: self.send,
             receive: self.receive,
             hold: self.hold,
+            srtp: self.srtp.as_ref().map(|srtp| srtp.get().keys.clone()),
         };
         let policy = Policy {
             signalling,

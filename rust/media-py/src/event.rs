@@ -198,6 +198,14 @@ impl MediaEvent {
     }
 
     #[getter]
+    fn packets(&self) -> Option<u64> {
+        match &self.what {
+            What::Unauthentic { packets } => Some(*packets),
+            _ => None,
+        }
+    }
+
+    #[getter]
     fn position(&self) -> Option<u64> {
         match &self.what {
             What::Audio { position, .. } => Some(*position),

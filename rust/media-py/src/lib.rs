@@ -15,7 +15,7 @@ use std::time::Duration;
 use offhook_media::engine::{self, LegHandle, MediaError, WireHandle};
 use pyo3::prelude::*;
 
-use config::{EngineConfig, LegConfig, RemoteMedia, WireConfig};
+use config::{EngineConfig, LegConfig, RemoteMedia, SrtpKeys, WireConfig};
 use error::{media_error, raise};
 use event::MediaEvent;
 use stats::{EngineStats, MediaStats, WireStats};
@@ -206,6 +206,7 @@ fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("MediaError", media_error(py)?.bind(py))?;
     module.add_class::<EngineConfig>()?;
     module.add_class::<LegConfig>()?;
+    module.add_class::<SrtpKeys>()?;
     module.add_class::<RemoteMedia>()?;
     module.add_class::<WireConfig>()?;
     module.add_class::<MediaEvent>()?;

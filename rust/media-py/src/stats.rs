@@ -60,6 +60,8 @@ leg_counters! {
     received_wrong_payload_type
     received_wrong_source
     received_malformed
+    received_unauthenticated
+    received_replayed
     received_wrong_ssrc
     received_ssrc_changes
     received_source_changes
@@ -86,6 +88,7 @@ leg_counters! {
     sent_late_packets
     rtcp_received
     rtcp_refused
+    rtcp_unauthenticated
     rtcp_byes
     rtcp_sent
     round_trip_us

@@ -71,6 +71,7 @@ fn leg(peer: SocketAddr, echo: bool) -> (Leg, ClaimTable) {
         send: true,
         receive: true,
         hold: false,
+        srtp: None,
     };
     let mut claims = ClaimTable::new();
     claims.open(LegKey(1), policy.clone(), Arc::default());

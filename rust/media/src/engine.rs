@@ -547,7 +547,8 @@ impl Engine {
         let fraction = (u64::from(zero.subsec_nanos()) << 32) / 1_000_000_000;
         Ok(LegConfig {
             ssrc: word(0),
-            first_sequence: u16::from_be_bytes([random[4], random[5]]),
+            // In the lower half: the first rollover is far, and SRTP counts them (RFC 3711 section 3.3.1).
+            first_sequence: u16::from_be_bytes([random[4], random[5]]) & 0x7fff,
             first_timestamp: word(6),
             seed: long(10),
             // 96 random bits, which RFC 7022 section 4.2 wants of a short-lived name.
@@ -871,6 +872,7 @@ mod tests {
             send: true,
             receive: true,
             hold: false,
+            srtp: None,
         };
         let policy = Policy {
             signalling: IpAddr::V4(Ipv4Addr::LOCALHOST),

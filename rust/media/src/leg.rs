@@ -5,6 +5,7 @@
 //! called, the engine asks [`Leg::next_timeout`] again and calls [`Leg::handle_timeout`] if it lies in the past: that is how the first frame of a
 //! talkspurt leaves at once.
 mod receive;
+mod secure;
 mod send;
 
 use crate::claim::{Policy, send_to};
@@ -14,6 +15,7 @@ use crate::convert::Converter;
 use crate::order::Order;
 use crate::playout::{LINE_RATE, MarkId, Playout, PlayoutConfig};
 use crate::rtp::Reception;
+use crate::srtp::{Protection, SrtpKeys};
 use crate::stats::{LegSnapshot, LegStats};
 use crate::telephone_event::{Digit, EventReceiver, EventSender};
 use std::net::SocketAddr;
@@ -75,6 +77,13 @@ pub enum LegEvent {
     Drained,
     /// No RTP for the configured time though the peer should be sending. Told once, and again only after packets have come.
     MediaTimeout,
+    /// Packets came from the peer's address that are not authentic, as forged ones are. Told at once and then every 10 s at most.
+    Unauthentic {
+        /// How many since it was told last.
+        packets: u64,
+    },
+    /// A key has sealed as many packets as it may (RFC 3711 section 9.2): nothing is sent before there is another. Told once a key.
+    KeyUsedUp,
 }
 
 /// What a leg is made with. The random values of RTP are arguments: `ssrc`, `first_sequence`, `first_timestamp`, `seed`.
@@ -129,6 +138,8 @@ pub struct RemoteMedia {
     pub receive: bool,
     /// Whether the peer holds the call: no time-out of media.
     pub hold: bool,
+    /// The keys of both directions; `None` where media goes in the clear.
+    pub srtp: Option<SrtpKeys>,
 }
 
 impl RemoteMedia {
@@ -212,6 +223,9 @@ pub struct Leg {
     next_rtcp: Option<Time>,
     sent_at_last_report: u64,
     last_report: Option<LastReport>,
+    protection: Protection,
+    unauthentic: secure::Unauthentic,
+    key_used_up_told: bool,
     random: u64,
 }
 
@@ -250,6 +264,9 @@ impl Leg {
             next_rtcp: None,
             sent_at_last_report: 0,
             last_report: None,
+            protection: Protection::default(),
+            unauthentic: secure::Unauthentic::default(),
+            key_used_up_told: false,
             random: config.seed | 1,
             playout,
             config,
@@ -273,6 +290,8 @@ impl Leg {
 
     /// What was negotiated, at first or again. SSRC, sequence numbers and timestamps run on; what waits is played in the new codec.
     pub fn set_remote(&mut self, now: Time, remote: &RemoteMedia) {
+        self.protection.set(now, remote.srtp.as_ref());
+        self.key_used_up_told = false;
         let before = self.playout.frame_ticks();
         if remote.codec != self.encoder.codec() {
             self.encoder = Encoder::new(remote.codec);

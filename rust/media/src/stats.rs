@@ -74,6 +74,10 @@ counters! {
         received_wrong_source,
         /// Packets that are no RTP.
         received_malformed,
+        /// Packets that are not authentic where media is encrypted: forged, plain, or under another key.
+        received_unauthenticated,
+        /// Authentic or not, packets whose index came before, or is too old to tell, where media is encrypted.
+        received_replayed,
         /// Packets dropped while another SSRC was being heard.
         received_wrong_ssrc,
         /// Changes of the peer's SSRC.
@@ -108,7 +112,7 @@ counters! {
         sent_digits,
         /// Digits refused because too many were waiting.
         dropped_digits,
-        /// Packets not sent because no address is known or the leg is held.
+        /// Packets not sent because no address is known, the leg is held, or its key is used up.
         unsent_packets,
         /// Times when playout ran dry in the middle of speech.
         playout_underruns,
@@ -126,6 +130,8 @@ counters! {
         rtcp_received,
         /// RTCP packets that are malformed or of a wrong source.
         rtcp_refused,
+        /// RTCP packets that are not authentic or came before where media is encrypted.
+        rtcp_unauthenticated,
         /// RTCP BYE received; it ends nothing, since anybody can forge it.
         rtcp_byes,
         /// RTCP compound packets sent.

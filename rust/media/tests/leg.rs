@@ -59,6 +59,7 @@ fn remote() -> RemoteMedia {
         send: true,
         receive: true,
         hold: false,
+        srtp: None,
     }
 }
 

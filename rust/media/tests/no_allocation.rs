@@ -103,6 +103,7 @@ fn a_minute_of_a_call_allocates_nothing() {
         send: true,
         receive: true,
         hold: false,
+        srtp: None,
     };
     let claimed = Remote {
         rtp: remote.rtp,

@@ -79,6 +79,7 @@ fn remote(ptime_ms: u32) -> RemoteMedia {
         send: true,
         receive: true,
         hold: false,
+        srtp: None,
     }
 }
 

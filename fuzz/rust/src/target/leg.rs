@@ -93,6 +93,7 @@ fn remote(random: &mut Random) -> RemoteMedia {
         send: !random.once_in(5),
         receive: !random.once_in(5),
         hold: random.once_in(5),
+        srtp: None,
     }
 }
 

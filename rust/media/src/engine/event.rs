@@ -60,6 +60,10 @@ pub enum What {
     },
     Drained,
     MediaTimeout,
+    Unauthentic {
+        packets: u64,
+    },
+    KeyUsedUp,
     FirstAgentAudioSent,
     HangUpRequested,
     Unreachable {
@@ -127,6 +131,8 @@ impl What {
             Self::Cleared { .. } => "cleared",
             Self::Drained => "drained",
             Self::MediaTimeout => "media_timeout",
+            Self::Unauthentic { .. } => "unauthentic",
+            Self::KeyUsedUp => "key_used_up",
             Self::FirstAgentAudioSent => "first_agent_audio_sent",
             Self::HangUpRequested => "hang_up_requested",
             Self::Unreachable { .. } => "unreachable",

@@ -78,6 +78,8 @@ impl LegSink for LegGlue<'_> {
             }
             LegEvent::FirstAudioSent => What::FirstAgentAudioSent,
             LegEvent::MediaTimeout => What::MediaTimeout,
+            LegEvent::Unauthentic { packets } => What::Unauthentic { packets },
+            LegEvent::KeyUsedUp => What::KeyUsedUp,
             LegEvent::Drained => {
                 if mem::take(&mut self.side.hang_up) {
                     self.out.tell(self.now, subject, What::HangUpRequested);

@@ -7,6 +7,7 @@ use crate::codec::Encoder;
 use crate::playout::{Frame, FrameKind, LINE_RATE, MAX_FRAME};
 use crate::rtcp::{self, Outgoing, ReportBlock, SenderInfo};
 use crate::rtp::{HEADER_LEN, Header};
+use crate::srtp::MAX_TRAILER;
 use crate::telephone_event::Tick;
 
 /// The longest payload: 60 ms of any codec.
@@ -76,9 +77,9 @@ impl Leg {
             return;
         };
         header.payload_type = payload_type;
-        let mut packet = [0; HEADER_LEN + MAX_PAYLOAD];
+        let mut packet = [0; HEADER_LEN + MAX_PAYLOAD + MAX_TRAILER];
         packet[..HEADER_LEN].copy_from_slice(&header.encode());
-        let payload = &mut packet[HEADER_LEN..];
+        let payload = &mut packet[HEADER_LEN..HEADER_LEN + MAX_PAYLOAD];
         let len = match event {
             Some(keyed) => {
                 let keyed = keyed.event.encode();
@@ -87,7 +88,9 @@ impl Leg {
             }
             None => encode(&mut self.encoder, &sound[..frame.len], payload),
         };
-        sink.send_rtp(target, &packet[..HEADER_LEN + len]);
+        if !self.send_rtp(target, &mut packet, HEADER_LEN + len, sink) {
+            return;
+        }
         self.sequence = self.sequence.wrapping_add(1);
         self.paused = false;
         self.stats.sent_packets.add(1);
@@ -144,10 +147,14 @@ impl Leg {
             cname: &self.config.cname,
             bye,
         };
-        let mut packet = [0; rtcp::WRITE_LEN];
-        let len = rtcp::write(&outgoing, &mut packet);
-        sink.send_rtcp(target, &packet[..len]);
-        self.stats.rtcp_sent.add(1);
+        let mut packet = [0; rtcp::WRITE_LEN + MAX_TRAILER];
+        let room = packet
+            .first_chunk_mut()
+            .expect("the packet is longer than a report");
+        let len = rtcp::write(&outgoing, room);
+        if self.send_rtcp(target, &mut packet, len, sink) {
+            self.stats.rtcp_sent.add(1);
+        }
     }
 
     pub(super) fn ntp(&self, now: Time) -> u64 {
