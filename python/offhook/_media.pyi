@@ -163,7 +163,8 @@ class RemoteMedia:
         rtcp_address: str | None = None,
         rtcp_port: int | None = None,
         dtmf_send: int | None = None,
-        dtmf_receive: int | None = None,
+        dtmf_receive: Sequence[int] = (),
+        comfort_noise: int | None = 13,
         ptime_ms: int = 20,
         send: bool = True,
         receive: bool = True,
@@ -179,7 +180,9 @@ class RemoteMedia:
         `codec`, `payload_type`: what we send. `receive_payload_types`: what we accept, number to codec name. The RTP
         clock of all three is 8000 Hz, also of G722, which carries 16 kHz sound (RFC 3551 section 4.5.2).
         `rtcp_address`, `rtcp_port`: `a=rtcp`; by default the RTP address and the port above.
-        `dtmf_send`, `dtmf_receive`: telephone-event payload types, which may differ per direction (RFC 4733).
+        `dtmf_send`, `dtmf_receive`: telephone-event payload types, which may differ per direction (RFC 4733); at most
+        8 are received.
+        `comfort_noise`: its payload type (RFC 3389); 13 is static, and some peers send it though nobody agreed on it.
         `ptime_ms`: 10 to 60, length of the packets we send. `send`, `receive`: the direction from our side (RFC 3264);
         without `receive`, or on `hold` by the peer, no media timeout runs.
         `address` `0.0.0.0` or `::` is the old way to hold: nothing is sent.
@@ -209,7 +212,9 @@ class RemoteMedia:
     @property
     def dtmf_send(self) -> int | None: ...
     @property
-    def dtmf_receive(self) -> int | None: ...
+    def dtmf_receive(self) -> list[int]: ...
+    @property
+    def comfort_noise(self) -> int | None: ...
     @property
     def ptime_ms(self) -> int: ...
     @property
@@ -428,19 +433,31 @@ class MediaStats:
         """Changes of the source address."""
     @property
     def received_jumps(self) -> int:
-        """Jumps of sequence numbers or timestamps that no gap explains."""
+        """Packets whose sequence number leapt, and that were not taken because no second one followed it."""
+    @property
+    def received_leaps(self) -> int:
+        """Leaps of the timestamps that no gap explains, and gaps too long to be filled."""
     @property
     def received_while_held(self) -> int:
         """Packets dropped because we asked the peer not to send (hold)."""
     @property
     def received_comfort_noise(self) -> int:
-        """Comfort-noise packets."""
+        """Comfort-noise packets (RFC 3389)."""
     @property
-    def filled_frames(self) -> int:
-        """Frames of 20 ms or less put in place of what did not come."""
+    def received_bad_comfort_noise(self) -> int:
+        """Of those, the ones that describe no noise: an empty payload, a level above 127."""
     @property
-    def skipped_frames(self) -> int:
-        """Quiet frames left out to make up for silence filled in too early."""
+    def concealed_frames(self) -> int:
+        """Frames of 20 ms or less made in place of sound that was lost."""
+    @property
+    def noise_frames(self) -> int:
+        """Frames of comfort noise, made while the peer pauses."""
+    @property
+    def silence_frames(self) -> int:
+        """Frames of silence where nothing came and nothing could be made."""
+    @property
+    def won_back_ms(self) -> int:
+        """Milliseconds left out again, of pauses and repeats, to make up for what was filled in too early."""
     @property
     def received_digits(self) -> int:
         """Telephone-event digits heard."""

@@ -24,7 +24,7 @@ def remote_media(
         rtcp_address=rtcp_address,
         rtcp_port=rtcp_port,
         dtmf_send=audio.dtmf_send,
-        dtmf_receive=audio.dtmf_receive[0] if audio.dtmf_receive else None,
+        dtmf_receive=audio.dtmf_receive,
         ptime_ms=audio.ptime,
         send=audio.send,
         receive=audio.receive,

@@ -173,7 +173,7 @@ fn network(text: &str) -> Result<Network, MediaError> {
     }
 }
 
-/// Payload type of comfort noise (RFC 3389), which some peers send though nobody agreed on it.
+/// Static payload type of comfort noise (RFC 3389), which some peers send though nobody agreed on it.
 const COMFORT_NOISE: u8 = 13;
 
 /// The keys of encrypted media, both directions; shown to nobody.
@@ -217,7 +217,9 @@ pub(crate) struct RemoteMedia {
     rtcp_address: Option<String>,
     rtcp_port: Option<u16>,
     dtmf_send: Option<u8>,
-    dtmf_receive: Option<u8>,
+    // Not `u8`: Python would see bytes.
+    dtmf_receive: Vec<u16>,
+    comfort_noise: Option<u8>,
     ptime_ms: u32,
     send: bool,
     receive: bool,
@@ -233,13 +235,13 @@ pub(crate) struct RemoteMedia {
 impl RemoteMedia {
     #[new]
     #[pyo3(signature = (*, address, port, codec, payload_type, receive_payload_types, rtcp_address = None,
-        rtcp_port = None, dtmf_send = None, dtmf_receive = None, ptime_ms = 20, send = true, receive = true,
-        hold = false, signalling_address = None, media_allow = Vec::new(), nat = false, allow_loopback = false,
-        srtp = None))]
+        rtcp_port = None, dtmf_send = None, dtmf_receive = Vec::new(), comfort_noise = Some(COMFORT_NOISE),
+        ptime_ms = 20, send = true, receive = true, hold = false, signalling_address = None,
+        media_allow = Vec::new(), nat = false, allow_loopback = false, srtp = None))]
     #[pyo3(
         text_signature = "(*, address, port, codec, payload_type, receive_payload_types, rtcp_address=None, \
-        rtcp_port=None, dtmf_send=None, dtmf_receive=None, ptime_ms=20, send=True, receive=True, hold=False, \
-        signalling_address=None, media_allow=(), nat=False, allow_loopback=False, srtp=None)"
+        rtcp_port=None, dtmf_send=None, dtmf_receive=(), comfort_noise=13, ptime_ms=20, send=True, receive=True, \
+        hold=False, signalling_address=None, media_allow=(), nat=False, allow_loopback=False, srtp=None)"
     )]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -251,7 +253,8 @@ impl RemoteMedia {
         rtcp_address: Option<String>,
         rtcp_port: Option<u16>,
         dtmf_send: Option<u8>,
-        dtmf_receive: Option<u8>,
+        dtmf_receive: Vec<u8>,
+        comfort_noise: Option<u8>,
         ptime_ms: u32,
         send: bool,
         receive: bool,
@@ -271,7 +274,8 @@ impl RemoteMedia {
             rtcp_address,
             rtcp_port,
             dtmf_send,
-            dtmf_receive,
+            dtmf_receive: dtmf_receive.into_iter().map(u16::from).collect(),
+            comfort_noise,
             ptime_ms,
             send,
             receive,
@@ -314,7 +318,9 @@ impl RemoteMedia {
             .iter()
             .map(|(number, name)| Ok((*number, codec(name)?)))
             .collect::<Result<Vec<_>, MediaError>>()?;
-        let noise = !self.receive_payload_types.contains_key(&COMFORT_NOISE);
+        let comfort_noise = self
+            .comfort_noise
+            .filter(|number| !self.receive_payload_types.contains_key(number));
         let media = Negotiated {
             rtp,
             rtcp,
@@ -322,8 +328,12 @@ impl RemoteMedia {
             payload_type: self.payload_type,
             receive_types,
             dtmf_send: self.dtmf_send,
-            dtmf_receive: self.dtmf_receive,
-            comfort_noise: noise.then_some(COMFORT_NOISE),
+            dtmf_receive: self
+                .dtmf_receive
+                .iter()
+                .map(|&number| number as u8)
+                .collect(),
+            comfort_noise,
             ptime_ms: self.ptime_ms,
             send: self.send,
             receive: self.receive,

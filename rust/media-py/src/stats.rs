@@ -66,10 +66,14 @@ leg_counters! {
     received_ssrc_changes
     received_source_changes
     received_jumps
+    received_leaps
     received_while_held
     received_comfort_noise
-    filled_frames
-    skipped_frames
+    received_bad_comfort_noise
+    concealed_frames
+    noise_frames
+    silence_frames
+    won_back_ms
     received_digits
     received_bad_events
     sent_packets

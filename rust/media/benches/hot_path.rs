@@ -65,7 +65,7 @@ fn leg(peer: SocketAddr, echo: bool) -> (Leg, ClaimTable) {
         payload_type: 0,
         receive_types: vec![(0, Codec::Pcmu)],
         dtmf_send: Some(101),
-        dtmf_receive: Some(101),
+        dtmf_receive: vec![101],
         comfort_noise: None,
         ptime_ms: 20,
         send: true,

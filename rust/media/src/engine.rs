@@ -643,7 +643,7 @@ impl LegHandle {
         let types = types
             .chain([remote.payload_type])
             .chain(remote.dtmf_send)
-            .chain(remote.dtmf_receive);
+            .chain(remote.dtmf_receive.iter().copied());
         for number in types {
             if number > 127 {
                 return Err(MediaError::BadConfig(format!(
@@ -866,7 +866,7 @@ mod tests {
             payload_type: 0,
             receive_types: vec![(0, Codec::Pcmu)],
             dtmf_send: None,
-            dtmf_receive: None,
+            dtmf_receive: Vec::new(),
             comfort_noise: None,
             ptime_ms: 20,
             send: true,

@@ -10,19 +10,19 @@ mod send;
 
 use crate::claim::{Policy, send_to};
 use crate::clock::{Time, earliest};
-use crate::codec::{Codec, Decoder, Encoder};
+use crate::codec::{Codec, Encoder};
 use crate::convert::Converter;
-use crate::order::Order;
 use crate::playout::{LINE_RATE, MarkId, Playout, PlayoutConfig};
 use crate::rtp::Reception;
 use crate::srtp::{Protection, SrtpKeys};
 use crate::stats::{LegSnapshot, LegStats};
 use crate::telephone_event::{Digit, EventReceiver, EventSender};
+use crate::uplink::Uplink;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use crate::order::UplinkFrame;
+pub use crate::uplink::{Fill, UplinkFrame};
 
 /// Mean time between RTCP reports (RFC 3550 section 6.2).
 const RTCP_INTERVAL: Duration = Duration::from_secs(5);
@@ -126,8 +126,8 @@ pub struct RemoteMedia {
     pub receive_types: Vec<(u8, Codec)>,
     /// Payload type of telephone events that we send.
     pub dtmf_send: Option<u8>,
-    /// Payload type of telephone events that we receive.
-    pub dtmf_receive: Option<u8>,
+    /// Payload types of telephone events that we receive, at most [`MAX_PAYLOAD_TYPES`]; more are ignored.
+    pub dtmf_receive: Vec<u8>,
     /// Payload type of comfort noise that we may receive, 13 by RFC 3389.
     pub comfort_noise: Option<u8>,
     /// Milliseconds in a packet that we send.
@@ -150,7 +150,7 @@ impl RemoteMedia {
             .iter()
             .map(|&(payload_type, _)| payload_type);
         types
-            .chain(self.dtmf_receive)
+            .chain(self.dtmf_receive.iter().copied())
             .chain(self.comfort_noise)
             .fold(0, |bits, kind| bits | 1 << (kind & 0x7f))
     }
@@ -183,6 +183,7 @@ struct LastReport {
 #[derive(Debug, Default)]
 struct EchoWay {
     converter: Option<Converter>,
+    linear: Vec<u8>,
     converted: Vec<u8>,
 }
 
@@ -193,7 +194,7 @@ pub struct Leg {
     stats: Arc<LegStats>,
     remote: Option<RemoteMedia>,
     kinds: Box<[Kind; 128]>,
-    order: Order,
+    uplink: Uplink,
     playout: Playout,
     keyed: EventReceiver,
     keying: EventSender,
@@ -209,9 +210,6 @@ pub struct Leg {
     release_by_packet: bool,
     echo: bool,
     echo_way: EchoWay,
-    /// For a codec that has a memory, made when its first packet comes.
-    decoder: Option<Decoder>,
-    decoded: Vec<u8>,
     encoder: Encoder,
     sequence: u16,
     timestamp: u32,
@@ -237,7 +235,7 @@ impl Leg {
             stats: Arc::default(),
             remote: None,
             kinds: Box::new([Kind::Unknown; 128]),
-            order: Order::new(config.playout.codec),
+            uplink: Uplink::new(config.playout.codec),
             keyed: EventReceiver::new(LINE_RATE),
             keying: EventSender::new(LINE_RATE),
             reception: None,
@@ -251,8 +249,6 @@ impl Leg {
             release_by_packet: false,
             echo: false,
             echo_way: EchoWay::default(),
-            decoder: None,
-            decoded: Vec::new(),
             encoder: Encoder::new(config.playout.codec),
             sequence: config.first_sequence,
             // Playout steps by a frame before the first one.
@@ -313,10 +309,13 @@ impl Leg {
         for &(payload_type, codec) in remote.receive_types.iter().take(MAX_PAYLOAD_TYPES) {
             assign(payload_type, Kind::Sound(codec));
         }
+        let codecs = remote.receive_types.iter().map(|&(_, codec)| codec);
+        self.uplink.expect(codecs.take(MAX_PAYLOAD_TYPES));
         remote
             .dtmf_receive
-            .into_iter()
-            .for_each(|kind| assign(kind, Kind::Event));
+            .iter()
+            .take(MAX_PAYLOAD_TYPES)
+            .for_each(|&kind| assign(kind, Kind::Event));
         let expected = |remote: &RemoteMedia| remote.receive && !remote.hold;
         let was_expected = self.remote.as_ref().is_some_and(expected);
         if expected(remote) && !was_expected && self.started {
@@ -343,7 +342,7 @@ impl Leg {
         }
         self.started = true;
         self.playout.start(now);
-        self.order.start(now);
+        self.uplink.start(now);
         self.timeout_from = Some(now);
         self.next_rtcp = Some(now + self.rtcp_interval() / 2);
         self.release_by_packet = release_after.is_some();
@@ -463,7 +462,7 @@ impl Leg {
         let drained = self.drained_at();
         [
             self.playout.next_timeout(),
-            self.order.next_timeout(),
+            self.uplink.next_timeout(),
             self.keyed.next_timeout(),
             self.release_at,
             self.next_rtcp,
@@ -495,7 +494,7 @@ impl Leg {
         if self.release_at.is_some_and(|at| at <= now) {
             self.release(now);
         }
-        self.uplink(now, sink, |order, out| order.handle_timeout(now, out));
+        self.hear(now, sink, |uplink, out| uplink.handle_timeout(now, out));
         let ended = self.keyed.handle_timeout(now);
         self.tell_digit(ended, sink);
         if self.drained_at().is_some_and(|at| at <= now) {
@@ -525,10 +524,16 @@ impl Leg {
 
     /// Writes the counters that other parts keep.
     fn publish(&self) {
-        let order = self.order.counts();
-        self.stats.received_late.set(order.late);
-        self.stats.filled_frames.set(order.filled_frames);
-        self.stats.skipped_frames.set(order.skipped_frames);
+        let uplink = self.uplink.counts();
+        self.stats.received_late.set(uplink.late);
+        self.stats.received_leaps.set(uplink.jumps);
+        self.stats.received_bad_comfort_noise.set(uplink.bad_noise);
+        self.stats.concealed_frames.set(uplink.concealed_frames);
+        self.stats.noise_frames.set(uplink.noise_frames);
+        self.stats.silence_frames.set(uplink.silence_frames);
+        self.stats
+            .won_back_ms
+            .set(uplink.won_back * 1_000 / u64::from(LINE_RATE));
         let playout = self.playout.counts();
         self.stats.playout_underruns.set(playout.underruns);
         self.stats.playout_dropped_bytes.set(playout.dropped_bytes);

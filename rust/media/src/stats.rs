@@ -84,16 +84,24 @@ counters! {
         received_ssrc_changes,
         /// Changes of the source address.
         received_source_changes,
-        /// Jumps of sequence numbers or timestamps that no gap explains.
+        /// Packets whose sequence number leapt, and that were not taken because no second one followed it.
         received_jumps,
+        /// Leaps of the timestamps that no gap explains, and gaps too long to be filled.
+        received_leaps,
         /// Packets dropped because we asked the peer not to send (hold).
         received_while_held,
-        /// Comfort-noise packets.
+        /// Comfort-noise packets (RFC 3389).
         received_comfort_noise,
-        /// Frames of 20 ms or less put in place of what did not come.
-        filled_frames,
-        /// Quiet frames left out to make up for silence filled in too early.
-        skipped_frames,
+        /// Of those, the ones that describe no noise: an empty payload, a level above 127.
+        received_bad_comfort_noise,
+        /// Frames of 20 ms or less made in place of sound that was lost.
+        concealed_frames,
+        /// Frames of comfort noise, made while the peer pauses.
+        noise_frames,
+        /// Frames of silence where nothing came and nothing could be made.
+        silence_frames,
+        /// Milliseconds left out again, of pauses and repeats, to make up for what was filled in too early.
+        won_back_ms,
         /// Telephone-event digits heard.
         received_digits,
         /// Telephone-event packets that name no digit (event above 15 but flash, short payload).

@@ -1,8 +1,8 @@
 //! One leg against a peer made by hand, and two legs against each other, on a virtual clock.
 use offhook_media::claim::Policy;
 use offhook_media::clock::{Time, earliest};
-use offhook_media::codec::Codec;
-use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
+use offhook_media::codec::{Codec, Encoder};
+use offhook_media::leg::{Fill, Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
 use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::rtcp::{Compound, Outgoing, Report, SenderInfo, WRITE_LEN, write};
 use offhook_media::rtp::{Header, Packet};
@@ -53,7 +53,7 @@ fn remote() -> RemoteMedia {
         payload_type: 0,
         receive_types: vec![(0, Codec::Pcmu), (8, Codec::Pcma)],
         dtmf_send: Some(101),
-        dtmf_receive: Some(96),
+        dtmf_receive: vec![96],
         comfort_noise: Some(13),
         ptime_ms: 20,
         send: true,
@@ -83,17 +83,22 @@ struct Sink {
     rtcp: Vec<Sent>,
     events: Vec<(Time, LegEvent)>,
     marks: Vec<(Time, MarkId)>,
-    /// Sound for the agent: codec, position, bytes, filled.
+    /// Sound for the agent: codec, position, as bytes of the codec, whether it was made here.
     audio: Vec<(Codec, u64, Vec<u8>, bool)>,
 }
 
 impl LegSink for Sink {
     fn audio(&mut self, frame: UplinkFrame<'_>) {
+        let mut bytes = vec![0; frame.pcm.len()];
+        Encoder::new(frame.codec).encode(frame.pcm, &mut bytes);
+        if let Some(coded) = frame.coded {
+            assert_eq!(bytes, coded);
+        }
         self.audio.push((
             frame.codec,
             frame.position,
-            frame.payload.to_vec(),
-            frame.filled,
+            bytes,
+            frame.fill != Fill::Heard,
         ));
     }
     fn send_rtp(&mut self, to: SocketAddr, packet: &[u8]) {
@@ -799,7 +804,7 @@ fn converse(
     let mut calls = [1, 2].map(|ssrc| {
         let mut leg = Leg::new(config(ssrc), START);
         let types = RemoteMedia {
-            dtmf_receive: Some(101),
+            dtmf_receive: vec![101],
             ..remote()
         };
         leg.set_remote(START, &types);

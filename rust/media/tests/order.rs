@@ -1,7 +1,8 @@
 //! The caller's sound on its way to the agent, through a network that loses, delays, doubles and swaps.
 use offhook_media::clock::Time;
-use offhook_media::codec::Codec;
-use offhook_media::order::{MAX_FILL, Order, UplinkFrame};
+use offhook_media::codec::{Codec, g711};
+use offhook_media::order::{Content, Queued};
+use offhook_media::uplink::{Fill, MAX_FILL, Uplink, UplinkFrame};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -15,53 +16,82 @@ fn at(millis: u64) -> Time {
 struct Got {
     at: Time,
     position: u64,
-    bytes: Vec<u8>,
-    filled: bool,
+    coded: Option<Vec<u8>>,
+    pcm: Vec<i16>,
+    fill: Fill,
+}
+
+impl Got {
+    fn is_filled(&self) -> bool {
+        self.fill != Fill::Heard
+    }
+
+    /// The first byte as it was received.
+    fn number(&self) -> Option<u8> {
+        self.coded.as_ref().map(|bytes| bytes[0])
+    }
 }
 
 struct Agent {
-    order: Order,
+    uplink: Uplink,
     got: Vec<Got>,
 }
 
 impl Agent {
     fn new() -> Self {
-        let mut order = Order::new(Codec::Pcmu);
-        order.start(START);
+        let mut uplink = Uplink::new(Codec::Pcmu);
+        uplink.start(START);
         Agent {
-            order,
+            uplink,
             got: Vec::new(),
         }
     }
 
     fn run(&mut self, until: Time) {
-        while let Some(due) = self.order.next_timeout().filter(|&due| due <= until) {
-            self.with(due, |order, out| order.handle_timeout(due, out));
+        while let Some(due) = self.uplink.next_timeout().filter(|&due| due <= until) {
+            self.with(due, |uplink, out| uplink.handle_timeout(due, out));
         }
     }
 
-    fn with(&mut self, now: Time, work: impl FnOnce(&mut Order, &mut dyn FnMut(UplinkFrame<'_>))) {
+    fn with(&mut self, now: Time, work: impl FnOnce(&mut Uplink, &mut dyn FnMut(UplinkFrame<'_>))) {
         let got = &mut self.got;
-        work(&mut self.order, &mut |frame| {
+        work(&mut self.uplink, &mut |frame| {
             got.push(Got {
                 at: now,
                 position: frame.position,
-                bytes: frame.payload.to_vec(),
-                filled: frame.filled,
+                coded: frame.coded.map(<[u8]>::to_vec),
+                pcm: frame.pcm.to_vec(),
+                fill: frame.fill,
             });
         });
     }
 
     fn receive(&mut self, now: Time, sequence: u16, timestamp: u32, payload: &[u8]) {
+        self.take(
+            now,
+            sequence,
+            timestamp,
+            Content::Sound(Codec::Pcmu),
+            payload,
+        );
+    }
+
+    fn take(&mut self, now: Time, sequence: u16, timestamp: u32, content: Content, payload: &[u8]) {
         self.run(now);
-        self.with(now, |order, out| {
-            order.receive(now, sequence, timestamp, Some((Codec::Pcmu, payload)), out)
-        });
+        let packet = Queued {
+            sequence,
+            timestamp,
+            marker: false,
+            content,
+            payload,
+            missing: 0,
+        };
+        self.with(now, |uplink, out| uplink.receive(now, packet, out));
     }
 
     /// Sound (not silence) that was received.
     fn sound(&self) -> impl Iterator<Item = &Got> {
-        self.got.iter().filter(|got| !got.filled)
+        self.got.iter().filter(|got| !got.is_filled())
     }
 
     /// The timeline has neither hole nor overlap.
@@ -69,7 +99,7 @@ impl Agent {
         let mut position = 0;
         for got in &self.got {
             assert_eq!(got.position, position);
-            position += got.bytes.len() as u64;
+            position += got.pcm.len() as u64;
         }
     }
 }
@@ -85,7 +115,9 @@ fn packets_in_order_go_on_at_once() {
     for n in 0..50u16 {
         agent.receive(at(u64::from(n) * 20), n, u32::from(n) * 160, &frame(n));
         let last = agent.got.last().expect("got");
-        assert_eq!((last.at, &last.bytes), (at(u64::from(n) * 20), &frame(n)));
+        assert_eq!(last.coded.as_ref(), Some(&frame(n)));
+        assert_eq!(last.pcm, vec![g711::pcmu_to_linear(n as u8); 160]);
+        assert_eq!(last.at, at(u64::from(n) * 20));
     }
     agent.assert_whole();
     assert_eq!(agent.sound().count(), 50);
@@ -100,12 +132,12 @@ fn silence_flows_from_the_start_until_the_first_packet() {
         agent
             .got
             .iter()
-            .all(|got| got.filled && got.bytes == vec![0xff; 160])
+            .all(|got| got.fill == Fill::Silence && got.pcm == [0; 160])
     );
     agent.receive(at(205), 9_000, 77, &frame(1));
     assert_eq!(
-        agent.got.last().map(|got| (got.position, got.filled)),
-        Some((1_600, false))
+        agent.got.last().map(|got| (got.position, got.fill)),
+        Some((1_600, Fill::Heard))
     );
 }
 
@@ -115,34 +147,70 @@ fn two_swapped_packets_come_in_order_and_nothing_is_filled() {
     for (now, n) in [(0, 0), (20, 1), (40, 3), (45, 2), (80, 4)] {
         agent.receive(at(now), n, u32::from(n) * 160, &frame(n));
     }
-    let bytes: Vec<u8> = agent.got.iter().map(|got| got.bytes[0]).collect();
-    assert_eq!(bytes, [0, 1, 2, 3, 4]);
+    let numbers: Vec<Option<u8>> = agent.got.iter().map(Got::number).collect();
+    assert_eq!(numbers, [0, 1, 2, 3, 4].map(Some));
 }
 
 #[test]
-fn a_lost_packet_becomes_silence_of_its_length_when_its_time_is_over() {
+fn a_lost_packet_is_made_up_for_when_later_ones_have_proven_the_loss() {
     let mut agent = Agent::new();
     for n in (0..10).filter(|&n| n != 5) {
         agent.receive(at(u64::from(n) * 20), n, u32::from(n) * 160, &frame(n));
     }
     agent.assert_whole();
-    let filled: Vec<(u64, usize, Time)> = agent
+    let filled: Vec<(u64, usize, Time, Fill)> = agent
         .got
         .iter()
-        .filter(|got| got.filled)
-        .map(|got| (got.position, got.bytes.len(), got.at))
+        .filter(|got| got.is_filled())
+        .map(|got| (got.position, got.pcm.len(), got.at, got.fill))
         .collect();
-    // Packet 6 came at 120; its gap was waited for 60 ms.
-    assert_eq!(filled, [(800, 160, at(180))]);
+    // Packets 6, 7 and 8 have come.
+    assert_eq!(filled, [(800, 160, at(160), Fill::Concealed)]);
     agent.receive(at(201), 5, 800, &frame(5));
-    assert_eq!(agent.order.counts().late, 1);
+    assert_eq!(agent.uplink.counts().late, 1);
+    assert_eq!(agent.uplink.counts().concealed_frames, 1);
+    // All others went through as they came.
+    assert_eq!(agent.sound().filter(|got| got.coded.is_some()).count(), 9);
+}
+
+#[test]
+fn where_packets_overtake_each_other_a_loss_takes_more_proof() {
+    let mut agent = Agent::new();
+    // Packet 5 comes behind four later ones: too late. Packet 25, which is as late, is waited for.
+    for (base, taken) in [(0, 19), (20, 39)] {
+        for (now, n) in [
+            (0, 0),
+            (20, 1),
+            (40, 2),
+            (60, 3),
+            (80, 4),
+            (120, 6),
+            (121, 7),
+            (122, 8),
+            (123, 9),
+            (124, 5),
+        ] {
+            let n = base + n;
+            agent.receive(
+                at(u64::from(base) * 20 + now),
+                n,
+                u32::from(n) * 160,
+                &frame(n),
+            );
+        }
+        for n in base + 10..base + 20 {
+            agent.receive(at(u64::from(n) * 20), n, u32::from(n) * 160, &frame(n));
+        }
+        assert_eq!(agent.sound().count(), taken);
+    }
+    assert_eq!(agent.uplink.counts().late, 1);
 }
 
 #[test]
 fn patience_follows_jitter_up_to_a_limit() {
     for (jitter, patience) in [(5, 60), (40, 120), (500, 200)] {
         let mut agent = Agent::new();
-        agent.order.set_jitter(Duration::from_millis(jitter));
+        agent.uplink.set_jitter(Duration::from_millis(jitter));
         agent.receive(at(0), 0, 0, &frame(0));
         agent.receive(at(40), 2, 320, &frame(2));
         agent.run(at(39 + patience));
@@ -171,7 +239,7 @@ fn after_a_pause_of_the_talker_speech_stands_at_its_timestamp() {
     let silence: Vec<Time> = agent
         .got
         .iter()
-        .filter(|got| got.filled)
+        .filter(|got| got.is_filled())
         .map(|got| got.at)
         .collect();
     let at_once = silence.iter().filter(|&&time| time == at(20_100)).count();
@@ -194,9 +262,9 @@ fn a_network_that_stood_still_costs_no_speech_and_the_time_is_won_back() {
         agent.receive(at(600), n, u32::from(n) * 160, &frame(n));
     }
     assert_eq!(agent.sound().count(), 30, "nothing said is lost");
-    let slip = agent.order.position() - 30 * 160;
+    let slip = agent.uplink.position() - 30 * 160;
     assert!(slip > 0 && slip <= 400 * 8);
-    // A pause in the timestamps, or quiet frames, bring the timeline back.
+    // Quiet frames bring the timeline back.
     for n in 30..60u16 {
         agent.receive(
             at(u64::from(n) * 20 + 20),
@@ -205,7 +273,7 @@ fn a_network_that_stood_still_costs_no_speech_and_the_time_is_won_back() {
             &[0xff; 160],
         );
     }
-    assert_eq!(agent.order.position(), 60 * 160);
+    assert_eq!(agent.uplink.position(), 60 * 160);
     agent.assert_whole();
 }
 
@@ -227,7 +295,7 @@ fn jumps_make_no_burst() {
         for n in 0..10u16 {
             agent.receive(at(u64::from(n) * 20), n, u32::from(n) * 160, &frame(n));
         }
-        let before = agent.order.position();
+        let before = agent.uplink.position();
         let (sequence, timestamp) = (
             9u16.wrapping_add(sequence_step),
             (9u32 * 160).wrapping_add(timestamp_step),
@@ -238,7 +306,7 @@ fn jumps_make_no_burst() {
             agent.receive(now, sequence.wrapping_add(n), timestamp, &frame(n));
         }
         agent.run(at(400));
-        let grown = agent.order.position() - before;
+        let grown = agent.uplink.position() - before;
         assert!(
             grown <= u64::from(MAX_FILL) + 11 * 160,
             "{sequence_step} {timestamp_step}: {grown}"
@@ -259,8 +327,8 @@ fn the_timeline_runs_through_the_wrap_of_both_counters() {
             &frame(n),
         );
     }
-    assert_eq!(agent.order.position(), 40 * 160);
-    assert!(agent.got.iter().all(|got| !got.filled));
+    assert_eq!(agent.uplink.position(), 40 * 160);
+    assert!(agent.got.iter().all(|got| !got.is_filled()));
 }
 
 #[test]
@@ -275,8 +343,8 @@ fn packets_of_any_length_are_taken() {
                 &vec![3; ptime as usize * 8],
             );
         }
-        assert_eq!(agent.order.position(), 20 * u64::from(ptime) * 8);
-        assert!(agent.got.iter().all(|got| !got.filled));
+        assert_eq!(agent.uplink.position(), 20 * u64::from(ptime) * 8);
+        assert!(agent.got.iter().all(|got| !got.is_filled()));
     }
 }
 
@@ -286,13 +354,12 @@ fn packets_without_sound_leave_no_hole_in_the_sequence() {
     agent.receive(at(0), 0, 0, &frame(0));
     for n in 1..6u16 {
         let now = at(u64::from(n) * 20);
-        agent.run(now);
-        agent.with(now, |order, out| order.receive(now, n, 160, None, out));
+        agent.take(now, n, 160, Content::Nothing, &[]);
     }
     agent.receive(at(120), 6, 960, &frame(6));
     let last = agent.got.last().expect("got");
     assert_eq!(
-        (last.at, last.position, last.filled),
+        (last.at, last.position, last.is_filled()),
         (at(120), 960, false),
         "at once, at its place"
     );
@@ -304,7 +371,7 @@ fn a_pause_of_the_machine_is_not_followed_by_a_burst() {
     let mut agent = Agent::new();
     agent.receive(at(0), 0, 0, &frame(0));
     let late = at(60_000);
-    agent.with(late, |order, out| order.handle_timeout(late, out));
+    agent.with(late, |uplink, out| uplink.handle_timeout(late, out));
     assert!(agent.got.len() <= 11);
 }
 
@@ -350,25 +417,25 @@ proptest! {
         prop_assert_eq!(sound.len(), seen.len());
         for got in sound {
             prop_assert_eq!(got.position % 160, 0);
-            prop_assert_eq!(u64::from(got.bytes[0]), got.position / 160 % 100);
+            let number = g711::linear_to_pcmu(got.pcm[159]);
+            prop_assert_eq!(u64::from(number), got.position / 160 % 100);
         }
     }
 
     #[test]
     fn nothing_a_peer_sends_breaks_the_timeline_or_makes_a_burst(
-        packets in proptest::collection::vec((0u64..300, any::<u16>(), any::<u32>(), 0usize..700, any::<bool>()), 1..80)
+        packets in proptest::collection::vec((0u64..300, any::<u16>(), any::<u32>(), 0usize..1_500, 0usize..3), 1..80)
     ) {
         let mut agent = Agent::new();
         let mut now = START;
-        for (pause, sequence, timestamp, len, sound) in packets {
+        for (pause, sequence, timestamp, len, kind) in packets {
             now += Duration::from_millis(pause);
             agent.run(now);
-            let before = agent.order.position();
-            let payload = vec![1; len];
-            let sound = sound.then_some((Codec::Pcma, payload.as_slice()));
-            agent.with(now, |order, out| order.receive(now, sequence, timestamp, sound, out));
+            let before = agent.uplink.position();
+            let content = [Content::Nothing, Content::Noise, Content::Sound(Codec::Pcma)][kind];
+            agent.take(now, sequence, timestamp, content, &vec![1; len]);
             // What was held may be released too: each with its own bounded gap.
-            prop_assert!(agent.order.position() - before <= 33 * (u64::from(MAX_FILL) + 700));
+            prop_assert!(agent.uplink.position() - before <= 33 * (u64::from(MAX_FILL) + 1_500));
         }
         agent.run(now + Duration::from_secs(1));
         agent.assert_whole();

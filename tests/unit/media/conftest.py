@@ -74,7 +74,7 @@ class Call:
             "payload_type": 0,
             "receive_payload_types": {0: "PCMU", 8: "PCMA"},
             "dtmf_send": 96,
-            "dtmf_receive": 101,
+            "dtmf_receive": (101,),
             "signalling_address": "127.0.0.1",
         }
         self.leg.set_remote(RemoteMedia(**{**values, **changes}))  # type: ignore[arg-type]

@@ -30,7 +30,7 @@ impl LegSink for Watch {
             frame.position, self.position,
             "a hole or an overlap in the caller's sound"
         );
-        self.position += frame.payload.len() as u64;
+        self.position += frame.pcm.len() as u64 * 8_000 / u64::from(frame.rate);
     }
     fn send_rtp(&mut self, to: SocketAddr, packet: &[u8]) {
         assert!(is_sendable(to, self.loopback), "RTP to {to}");
@@ -84,10 +84,10 @@ fn remote(random: &mut Random) -> RemoteMedia {
             (0, Codec::Pcmu),
             (8, Codec::Pcma),
             (9, Codec::G722),
-            (random.next() as u8, Codec::Pcmu),
+            (random.next() as u8, *random.pick(&Codec::ALL)),
         ],
         dtmf_send: random.once_in(2).then(|| random.next() as u8 & 0x7f),
-        dtmf_receive: random.once_in(2).then_some(101),
+        dtmf_receive: (0..random.below(12)).map(|_| random.next() as u8).collect(),
         comfort_noise: random.once_in(2).then_some(13),
         ptime_ms: *random.pick(&[0, 10, 20, 20, 30, 60, 4_000]),
         send: !random.once_in(5),

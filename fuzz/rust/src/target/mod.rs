@@ -5,11 +5,11 @@ mod convert;
 mod dialect;
 mod json;
 mod leg;
-mod order;
 mod packet;
 mod playout;
 mod telephone_event;
 mod upgrade;
+mod uplink;
 mod websocket;
 mod wire;
 
@@ -70,8 +70,8 @@ pub const TARGETS: &[Target] = &[
         run: claim::run,
     },
     Target {
-        name: "order",
-        run: order::run,
+        name: "uplink",
+        run: uplink::run,
     },
     Target {
         name: "playout",

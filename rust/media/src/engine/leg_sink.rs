@@ -10,8 +10,7 @@ use super::ports::LegSockets;
 use super::wire_slot::{EVENT_WEIGHT, WireSlot};
 use crate::clock::Time;
 use crate::convert::AudioFormat;
-use crate::leg::{LegEvent, LegSink};
-use crate::order::UplinkFrame;
+use crate::leg::{Fill, LegEvent, LegSink, UplinkFrame};
 use crate::playout::MarkId;
 
 /// What a leg writes to while it handles something.
@@ -26,15 +25,18 @@ pub(super) struct LegGlue<'a> {
 
 impl LegSink for LegGlue<'_> {
     fn audio(&mut self, frame: UplinkFrame<'_>) {
-        let from = frame.format;
         if let Some(wire) = &mut self.wire {
             let to = wire.wire.formats().send;
-            let audio = self
-                .side
-                .uplink
-                .convert(from, to, frame.payload, &mut self.out.scratch);
+            let scratch = &mut self.out.scratch;
+            let audio = match frame.coded {
+                Some(coded) if frame.codec.encoding() == Some(to.encoding) => coded,
+                _ => self
+                    .side
+                    .uplink
+                    .convert_pcm(frame.pcm, frame.rate, to, scratch),
+            };
             wire.wire.send_audio(self.now, audio);
-            if !frame.filled && !wire.told_caller_audio {
+            if frame.fill == Fill::Heard && !wire.told_caller_audio {
                 wire.told_caller_audio = true;
                 self.out
                     .tell(self.now, Subject::Wire(wire.id), What::FirstCallerAudioSent);
@@ -42,12 +44,11 @@ impl LegSink for LegGlue<'_> {
         }
         if self.side.tap {
             let scratch = &mut self.out.scratch;
-            let audio = self.side.tap_way.convert(
-                from,
-                AudioFormat::pcm16(from.rate),
-                frame.payload,
-                scratch,
-            );
+            let to = AudioFormat::pcm16(frame.rate);
+            let audio = self
+                .side
+                .tap_way
+                .convert_pcm(frame.pcm, frame.rate, to, scratch);
             let what = What::Audio {
                 pcm16: audio.to_vec(),
                 position: frame.position,

@@ -5,13 +5,13 @@ use super::{
     Contender, EchoWay, Kind, LastReport, Leg, LegEvent, LegSink, SSRC_PROBATION, SSRC_SILENCE,
 };
 use crate::clock::Time;
-use crate::codec::{Decoder, Encoding};
-use crate::convert::Converter;
-use crate::order::{Order, UplinkFrame};
+use crate::convert::{AudioFormat, Converter};
+use crate::order::{Content, Queued};
 use crate::playout::{LINE_RATE, Playout};
 use crate::rtcp::{self, Compound, Report};
 use crate::rtp::{Arrival, Packet, Reception};
 use crate::telephone_event::{Digit, Event, Keyed};
+use crate::uplink::{Fill, Uplink, UplinkFrame};
 
 impl Leg {
     /// Takes an RTP packet that the claim has accepted.
@@ -74,24 +74,32 @@ impl Leg {
             self.stats.received_while_held.add(1);
             return;
         }
-        let sound = match kind {
-            Kind::Sound(codec) => Some((codec, packet.payload)),
+        let content = match kind {
+            Kind::Sound(codec) => Content::Sound(codec),
             Kind::Event => {
                 self.take_event(now, &packet, sink);
-                None
+                Content::Nothing
             }
             Kind::Noise => {
                 self.stats.received_comfort_noise.add(1);
-                None
+                Content::Noise
             }
-            Kind::Unknown => None,
+            Kind::Unknown => Content::Nothing,
         };
-        self.uplink(now, sink, |order, out| {
-            order.set_jitter(jitter);
+        let queued = Queued {
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+            content,
+            payload: packet.payload,
+            missing: 0,
+        };
+        self.hear(now, sink, |uplink, out| {
+            uplink.set_jitter(jitter);
             if arrival == Arrival::Restarted {
-                order.restart(now, out);
+                uplink.restart(now, out);
             }
-            order.receive(now, packet.sequence, packet.timestamp, sound, out);
+            uplink.receive(now, queued, out);
         });
         self.publish();
     }
@@ -152,7 +160,7 @@ impl Leg {
                 self.last_report = None;
                 let ended = self.keyed.restart();
                 self.tell_digit(ended, sink);
-                self.uplink(now, sink, |order, out| order.restart(now, out));
+                self.hear(now, sink, |uplink, out| uplink.restart(now, out));
             }
         }
         self.reception = Some(Reception::new(packet.ssrc, packet.sequence, LINE_RATE));
@@ -239,73 +247,40 @@ impl Leg {
         }
     }
 
-    /// Works on the order buffer; its frames go to the sink, and with echo on back into playout.
-    pub(super) fn uplink(
+    /// Works on the caller's timeline; its frames go to the sink, and with echo on back into playout.
+    pub(super) fn hear(
         &mut self,
         now: Time,
         sink: &mut impl LegSink,
-        work: impl FnOnce(&mut Order, &mut dyn FnMut(UplinkFrame<'_>)),
+        work: impl FnOnce(&mut Uplink, &mut dyn FnMut(UplinkFrame<'_>)),
     ) {
-        let Leg {
-            echo,
-            playout,
-            echo_way,
-            decoder,
-            decoded,
-            ..
-        } = self;
-        work(&mut self.order, &mut |coded| {
-            let has_memory = coded.format.encoding == Encoding::Pcm16Le;
-            if has_memory {
-                decode(decoder, &coded, decoded);
-            }
-            let frame = UplinkFrame {
-                payload: if has_memory { decoded } else { coded.payload },
-                ..coded
-            };
+        let (echo, playout, way) = (self.echo, &mut self.playout, &mut self.echo_way);
+        work(&mut self.uplink, &mut |frame| {
             // What did not come needs no echo: playout is silent by itself.
-            if *echo && !frame.filled {
-                push_as(now, playout, echo_way, &frame);
+            if echo && frame.fill == Fill::Heard {
+                way.push(now, playout, &frame);
             }
             sink.audio(frame);
         });
     }
 }
 
-/// The sound of a payload that makes sense only in its stream, as linear samples.
-fn decode(decoder: &mut Option<Decoder>, frame: &UplinkFrame<'_>, out: &mut Vec<u8>) {
-    out.clear();
-    if frame.filled {
-        out.resize(2 * frame.codec.samples_in(frame.payload.len()), 0);
-        return;
+impl EchoWay {
+    /// Gives a frame back to the caller.
+    fn push(&mut self, now: Time, playout: &mut Playout, frame: &UplinkFrame<'_>) {
+        let (from, to) = (AudioFormat::pcm16(frame.rate), playout.format());
+        if !(self.converter.as_ref()).is_some_and(|known| known.from() == from && known.to() == to)
+        {
+            self.converter = None;
+        }
+        let converter = self
+            .converter
+            .get_or_insert_with(|| Converter::new(from, to));
+        self.linear.clear();
+        self.linear
+            .extend(frame.pcm.iter().flat_map(|sample| sample.to_le_bytes()));
+        self.converted.clear();
+        converter.convert(&self.linear, &mut self.converted);
+        playout.push(now, &self.converted);
     }
-    let decoder = match decoder {
-        Some(decoder) if decoder.codec() == frame.codec => decoder,
-        other => other.insert(Decoder::new(frame.codec)),
-    };
-    let mut samples = [0; 640];
-    for part in frame.payload.chunks(160) {
-        let count = decoder.decode(part, &mut samples);
-        out.extend(
-            samples[..count]
-                .iter()
-                .flat_map(|sample| sample.to_le_bytes()),
-        );
-    }
-}
-
-/// Gives a frame back to the caller.
-fn push_as(now: Time, playout: &mut Playout, way: &mut EchoWay, frame: &UplinkFrame<'_>) {
-    let (from, to) = (frame.format, playout.format());
-    if from == to {
-        playout.push(now, frame.payload);
-        return;
-    }
-    let converter = match &mut way.converter {
-        Some(converter) if converter.from() == from && converter.to() == to => converter,
-        other => other.insert(Converter::new(from, to)),
-    };
-    way.converted.clear();
-    converter.convert(frame.payload, &mut way.converted);
-    playout.push(now, &way.converted);
 }

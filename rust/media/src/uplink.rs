@@ -1,0 +1,493 @@
+//! The caller's sound on its way to the agent: one timeline that follows RTP timestamps sample for sample.
+//!
+//! Frames are not paced: what is in order ([`Order`]) goes on at once. A gap that later packets have proven is bridged with made sound ([`Concealer`]);
+//! when nothing comes at all, made sound flows every 20 ms, which fades to silence within 60 ms, or the noise that the peer described for its
+//! pauses ([`ComfortNoise`]). No jump of a peer makes more than [`MAX_FILL`] at once, and nothing here grows.
+//!
+//! What was filled in too early (the network stood still, then everything came at once) never costs speech: the late packets go on,
+//! and the time is won back from gaps in the timestamps, from quiet frames, and from repeats in voiced sound ([`shorten`]).
+use crate::clock::{Time, duration_of, earliest, samples_in};
+use crate::codec::{Codec, Decoder};
+use crate::comfort_noise::ComfortNoise;
+use crate::order::{Content, MIN_PATIENCE, Order, Queued};
+use crate::plc::{BRIDGE_MS, Concealer};
+use crate::tempo::shorten;
+use std::ops::Range;
+use std::time::Duration;
+
+/// Where a frame's sound is from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fill {
+    /// The caller.
+    Heard,
+    /// Made to be like the sound around a loss.
+    Concealed,
+    /// Made as the peer described its noise in a pause.
+    Noise,
+    /// Nothing was there.
+    Silence,
+}
+
+/// A stretch of the caller's sound on its way to the agent, at most 60 ms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UplinkFrame<'a> {
+    /// The codec of the line; it may change in mid-call, if several were negotiated.
+    pub codec: Codec,
+    /// The payload as it was received; `None` where the sound was made or changed here.
+    pub coded: Option<&'a [u8]>,
+    /// The sound, decoded.
+    pub pcm: &'a [i16],
+    /// Samples a second of `pcm`.
+    pub rate: u32,
+    /// Where this frame begins: ticks of 8 kHz since the start.
+    pub position: u64,
+    /// Where the sound is from.
+    pub fill: Fill,
+}
+
+/// Ticks of the timeline, in Hz.
+const RATE: u32 = 8_000;
+/// What is filled in comes by frames of 20 ms.
+const FILL_FRAME: usize = 160;
+const FILL_TIME: Duration = Duration::from_millis(20);
+/// The most that one packet may cause to be filled in, in ticks: 400 ms.
+pub const MAX_FILL: u32 = 3_200;
+/// A gap in the timestamps may be longer than the time that passed by this much: 200 ms.
+const SLACK: u64 = 1_600;
+/// What was filled in too early and is still being won back; beyond it the timeline is taken as it is: 1 s.
+const MAX_SURPLUS: u64 = 8_000;
+/// Frames made up for after a pause of the machine.
+const MAX_CATCH_UP: u32 = 10;
+/// Payload bytes handled at a time: 60 ms of the line's codecs, which all have a byte for a tick.
+const MAX_PIECE: usize = 480;
+const MAX_SAMPLES: usize = BRIDGE_MS * 16;
+/// A frame none of whose samples is beyond this (-48 dBFS) is a pause: it may be left out.
+const QUIET: u16 = 128;
+/// How like its next period voiced sound must be to be left out.
+const ALIKE: f32 = 0.85;
+/// One repeat is left out of so many frames at most.
+const CUT_EVERY: u32 = 2;
+
+/// What is counted here; cumulative.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct UplinkCounts {
+    /// Packets that came after their place was filled.
+    pub late: u64,
+    /// Frames of made sound.
+    pub concealed_frames: u64,
+    /// Frames of described noise.
+    pub noise_frames: u64,
+    /// Frames of silence.
+    pub silence_frames: u64,
+    /// Ticks left out again to make up for what was filled in too early.
+    pub won_back: u64,
+    /// Timestamps that no gap explains.
+    pub jumps: u64,
+    /// Descriptions of noise that are none.
+    pub bad_noise: u64,
+}
+
+/// The caller's side of one leg.
+#[derive(Debug)]
+pub struct Uplink {
+    order: Order,
+    line: Timeline,
+}
+
+#[derive(Debug)]
+struct Timeline {
+    started: bool,
+    codec: Codec,
+    position: u64,
+    jitter: Duration,
+    patience: Duration,
+    /// `None` before the first packet of a stream.
+    next_timestamp: Option<u32>,
+    /// Ticks filled in beyond the timestamps seen so far.
+    surplus: u64,
+    last_arrival: Time,
+    next_fill: Time,
+    /// Something has been filled in since the last packet.
+    filling: bool,
+    /// Frames since a repeat was left out.
+    uncut: u32,
+    decoders: Vec<Decoder>,
+    concealer: Concealer,
+    noise: ComfortNoise,
+    /// The peer pauses, and has described its noise.
+    pausing: bool,
+    heard: Box<[i16; MAX_SAMPLES]>,
+    made: Box<[i16; MAX_SAMPLES]>,
+    counts: UplinkCounts,
+}
+
+impl Uplink {
+    /// A timeline whose sound is in `codec` until the peer's first packet tells another.
+    pub fn new(codec: Codec) -> Self {
+        Uplink {
+            order: Order::default(),
+            line: Timeline {
+                started: false,
+                codec,
+                position: 0,
+                jitter: Duration::ZERO,
+                patience: MIN_PATIENCE,
+                next_timestamp: None,
+                surplus: 0,
+                last_arrival: Time::ZERO,
+                next_fill: Time::ZERO,
+                filling: false,
+                uncut: 0,
+                decoders: vec![Decoder::new(codec)],
+                concealer: Concealer::new(codec.sample_rate()),
+                noise: ComfortNoise::new(),
+                pausing: false,
+                heard: Box::new([0; MAX_SAMPLES]),
+                made: Box::new([0; MAX_SAMPLES]),
+                counts: UplinkCounts::default(),
+            },
+        }
+    }
+
+    /// The peer may send this codec: what it takes to decode it is made now. The first one told before any packet is what silence is in.
+    pub fn expect(&mut self, codecs: impl IntoIterator<Item = Codec>) {
+        for (index, codec) in codecs.into_iter().enumerate() {
+            self.line.decoder(codec);
+            if index == 0 && self.line.next_timestamp.is_none() {
+                self.line.set_codec(codec);
+            }
+        }
+    }
+
+    /// The timeline begins; silence flows until the first packet.
+    pub fn start(&mut self, now: Time) {
+        if !self.line.started {
+            self.line.started = true;
+            self.line.next_fill = now + FILL_TIME;
+        }
+    }
+
+    /// How unevenly packets come: what a gap waits for its packet follows from it.
+    pub fn set_jitter(&mut self, jitter: Duration) {
+        self.order.set_jitter(jitter);
+        self.line.jitter = jitter;
+        self.line.patience = self.order.patience();
+    }
+
+    /// Ticks of 8 kHz given out since the start.
+    pub fn position(&self) -> u64 {
+        self.line.position
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> UplinkCounts {
+        UplinkCounts {
+            late: self.order.late(),
+            ..self.line.counts
+        }
+    }
+
+    /// Another stream begins with the next packet (new SSRC, confirmed jump): the timeline goes on where it is.
+    pub fn restart(&mut self, now: Time, out: &mut dyn FnMut(UplinkFrame<'_>)) {
+        let line = &mut self.line;
+        self.order
+            .restart(&mut |packet| line.take(now, &packet, out));
+        line.restart();
+    }
+
+    /// Takes a packet that is no duplicate.
+    pub fn receive(&mut self, now: Time, packet: Queued<'_>, out: &mut dyn FnMut(UplinkFrame<'_>)) {
+        let line = &mut self.line;
+        if line.started {
+            self.order
+                .receive(now, packet, &mut |packet| line.take(now, &packet, out));
+        }
+    }
+
+    /// When [`Uplink::handle_timeout`] has something to do.
+    pub fn next_timeout(&self) -> Option<Time> {
+        if !self.line.started {
+            return None;
+        }
+        earliest(self.order.next_timeout(), Some(self.next_fill()))
+    }
+
+    /// Gives up on gaps whose time is over, and fills in when nothing comes.
+    pub fn handle_timeout(&mut self, now: Time, out: &mut dyn FnMut(UplinkFrame<'_>)) {
+        if !self.line.started {
+            return;
+        }
+        let line = &mut self.line;
+        self.order
+            .handle_timeout(now, &mut |packet| line.take(now, &packet, out));
+        for _ in 0..MAX_CATCH_UP {
+            self.line.next_fill = self.next_fill();
+            if self.line.next_fill > now {
+                return;
+            }
+            self.line.flow(self.order.waiting(), out);
+        }
+        self.line.next_fill = self.line.next_fill.max(now + FILL_TIME);
+    }
+
+    /// A gap has its own time; what flows already goes on flowing.
+    fn next_fill(&self) -> Time {
+        match self.order.next_timeout() {
+            Some(gap_closes) if !self.line.filling => self.line.next_fill.max(gap_closes),
+            _ => self.line.next_fill,
+        }
+    }
+}
+
+impl Timeline {
+    fn restart(&mut self) {
+        self.surplus = 0;
+        self.pausing = false;
+        self.decoders.iter_mut().for_each(Decoder::reset);
+        if self.next_timestamp.take().is_some() {
+            self.concealer.splice();
+        }
+    }
+
+    fn set_codec(&mut self, codec: Codec) {
+        if codec != self.codec {
+            self.codec = codec;
+            self.concealer.set_rate(codec.sample_rate());
+        }
+    }
+
+    /// Where the decoder of a codec is. It is made where nobody told that the codec may come, once.
+    fn decoder(&mut self, codec: Codec) -> usize {
+        let known = self
+            .decoders
+            .iter()
+            .position(|decoder| decoder.codec() == codec);
+        known.unwrap_or_else(|| {
+            self.decoders.push(Decoder::new(codec));
+            self.decoders.len() - 1
+        })
+    }
+
+    /// Puts a packet on the timeline: the gap before it, then its sound.
+    fn take(&mut self, now: Time, packet: &Queued<'_>, out: &mut dyn FnMut(UplinkFrame<'_>)) {
+        match packet.content {
+            Content::Sound(codec) if !packet.payload.is_empty() => {
+                self.take_sound(now, codec, packet, out);
+            }
+            Content::Noise if self.noise.describe(packet.payload) => {
+                self.take_noise(now, packet, out);
+            }
+            content => {
+                self.counts.bad_noise += u64::from(content == Content::Noise);
+                self.next_timestamp.get_or_insert(packet.timestamp);
+            }
+        }
+    }
+
+    fn take_noise(&mut self, now: Time, packet: &Queued<'_>, out: &mut dyn FnMut(UplinkFrame<'_>)) {
+        self.close_gap(now, packet, 0, out);
+        self.pausing = true;
+        self.next_timestamp = Some(packet.timestamp);
+        self.last_arrival = now;
+        // A pause needs no patience: it has been announced. What comes after it may come a little early against it.
+        self.next_fill = now + FILL_TIME + self.jitter.min(self.patience);
+    }
+
+    fn take_sound(
+        &mut self,
+        now: Time,
+        codec: Codec,
+        packet: &Queued<'_>,
+        out: &mut dyn FnMut(UplinkFrame<'_>),
+    ) {
+        self.set_codec(codec);
+        let ticks = codec.ticks_in(packet.payload.len());
+        for (index, piece) in packet.payload.chunks(MAX_PIECE).enumerate() {
+            let decoder = self.decoder(codec);
+            let mut samples = self.decoders[decoder].decode(piece, &mut self.heard[..]);
+            if index == 0 {
+                self.close_gap(now, packet, samples, out);
+                self.pausing = false;
+            }
+            if self.is_left_out(samples) {
+                continue;
+            }
+            let cut = self.cut(samples);
+            samples -= cut;
+            let joined = self.concealer.heard(&mut self.heard[..samples]);
+            let coded = (cut == 0 && !joined).then_some(piece);
+            out(UplinkFrame {
+                codec,
+                coded,
+                pcm: &self.heard[..samples],
+                rate: codec.sample_rate(),
+                position: self.position,
+                fill: Fill::Heard,
+            });
+            self.position += self.ticks_of(samples);
+        }
+        self.next_timestamp = Some(packet.timestamp.wrapping_add(ticks));
+        self.last_arrival = now;
+        self.next_fill = now + duration_of(u64::from(ticks), RATE) + self.patience;
+        self.filling = false;
+    }
+
+    fn ticks_of(&self, samples: usize) -> u64 {
+        samples as u64 * u64::from(RATE) / u64::from(self.codec.sample_rate())
+    }
+
+    /// Whether what was heard is a pause that makes up for what was filled in too early.
+    fn is_left_out(&mut self, samples: usize) -> bool {
+        let ticks = self.ticks_of(samples);
+        let left_out = self.surplus >= ticks
+            && self.heard[..samples]
+                .iter()
+                .all(|sample| sample.unsigned_abs() < QUIET);
+        if left_out {
+            self.win_back(ticks);
+        }
+        left_out
+    }
+
+    /// Leaves a repeat of what was heard out, if that makes up for something; how many samples.
+    fn cut(&mut self, samples: usize) -> usize {
+        self.uncut = self.uncut.saturating_add(1);
+        if self.surplus == 0 || self.uncut < CUT_EVERY {
+            return 0;
+        }
+        let most = self.codec.samples_of_ticks(self.surplus as u32);
+        let per_ms = self.codec.sample_rate() as usize / 1_000;
+        let cut = shorten(&mut self.heard[..samples], per_ms, most, ALIKE);
+        if cut > 0 {
+            self.uncut = 0;
+            self.win_back(self.ticks_of(cut));
+        }
+        cut
+    }
+
+    fn win_back(&mut self, ticks: u64) {
+        self.surplus -= ticks;
+        self.counts.won_back += ticks;
+    }
+
+    /// Fills up to the place of a packet whose first `heard` samples are decoded, as far as time that has passed explains it.
+    fn close_gap(
+        &mut self,
+        now: Time,
+        packet: &Queued<'_>,
+        heard: usize,
+        out: &mut dyn FnMut(UplinkFrame<'_>),
+    ) {
+        let Some(expected) = self.next_timestamp else {
+            return;
+        };
+        let gap = packet.timestamp.wrapping_sub(expected) as i32;
+        let passed = samples_in(now - self.last_arrival, RATE);
+        let explained = gap >= 0 && gap as u64 <= passed + SLACK;
+        if !explained {
+            self.counts.jumps += 1;
+            self.surplus = 0;
+            self.concealer.splice();
+            return;
+        }
+        let won_back = self.surplus.min(gap as u64);
+        self.surplus -= won_back;
+        let missing = gap as u64 - won_back;
+        if missing > u64::from(MAX_FILL) {
+            self.counts.jumps += 1;
+        }
+        let missing = missing.min(u64::from(MAX_FILL)) as usize;
+        let lost = packet.missing > 0 || !packet.marker;
+        if !(lost && !self.pausing && self.bridge(missing, heard, out)) {
+            let mut left = missing;
+            while left > 0 {
+                let ticks = left.min(FILL_FRAME);
+                self.fill(ticks, out);
+                left -= ticks;
+            }
+        }
+        if packet.missing == 0 && gap > 0 && self.concealer.has_faded() {
+            // The talker paused: the first word stays as it came.
+            self.concealer.filled(&[]);
+        }
+        if self.surplus > MAX_SURPLUS {
+            self.surplus = 0;
+        }
+    }
+
+    /// Bridges a gap whose end is heard already; `false` if there is nothing that could be.
+    fn bridge(&mut self, ticks: usize, heard: usize, out: &mut dyn FnMut(UplinkFrame<'_>)) -> bool {
+        let samples = self.codec.samples_of_ticks(ticks as u32);
+        if samples > MAX_SAMPLES {
+            return false;
+        }
+        let next = &self.heard[..heard];
+        if !self.concealer.bridge(&mut self.made[..samples], next) {
+            return false;
+        }
+        let frame = self.codec.samples_of_ticks(FILL_FRAME as u32);
+        for start in (0..samples).step_by(frame) {
+            self.give_made(start..samples.min(start + frame), Fill::Concealed, out);
+        }
+        true
+    }
+
+    /// Nothing has come for 20 ms more, but for what waits behind a gap, which ends at `waiting`.
+    fn flow(&mut self, waiting: Option<u32>, out: &mut dyn FnMut(UplinkFrame<'_>)) {
+        self.next_fill += FILL_TIME;
+        if let Some(expected) = self.next_timestamp {
+            let is_filled = waiting.is_some_and(|timestamp| {
+                let gap = i64::from(timestamp.wrapping_sub(expected) as i32);
+                gap - (self.surplus as i64) < FILL_FRAME as i64
+            });
+            if is_filled {
+                return;
+            }
+            self.surplus += FILL_FRAME as u64;
+        }
+        self.filling = true;
+        self.fill(FILL_FRAME, out);
+    }
+
+    /// Puts something where nothing came: the noise of a pause, made sound, or silence once that has faded.
+    fn fill(&mut self, ticks: usize, out: &mut dyn FnMut(UplinkFrame<'_>)) {
+        let samples = self.codec.samples_of_ticks(ticks as u32);
+        let made = &mut self.made[..samples];
+        let fill = if self.pausing {
+            self.noise.make(made);
+            self.concealer.filled(made);
+            Fill::Noise
+        } else if self.next_timestamp.is_some() && !self.concealer.has_faded() {
+            self.concealer.conceal(made);
+            Fill::Concealed
+        } else {
+            made.fill(0);
+            Fill::Silence
+        };
+        self.give_made(0..samples, fill, out);
+    }
+
+    fn give_made(
+        &mut self,
+        samples: Range<usize>,
+        fill: Fill,
+        out: &mut dyn FnMut(UplinkFrame<'_>),
+    ) {
+        let counter = match fill {
+            Fill::Concealed => &mut self.counts.concealed_frames,
+            Fill::Noise => &mut self.counts.noise_frames,
+            Fill::Silence | Fill::Heard => &mut self.counts.silence_frames,
+        };
+        *counter += 1;
+        let ticks = self.ticks_of(samples.len());
+        out(UplinkFrame {
+            codec: self.codec,
+            coded: None,
+            pcm: &self.made[samples],
+            rate: self.codec.sample_rate(),
+            position: self.position,
+            fill,
+        });
+        self.position += ticks;
+    }
+}
