@@ -224,6 +224,13 @@ impl ReceiveBatch {
         ))
     }
 
+    /// The same, to be changed in place.
+    #[must_use]
+    pub fn get_mut(&mut self, index: usize) -> Option<(SocketAddr, &mut [u8])> {
+        let source = self.get(index)?.0;
+        Some((source, &mut self.bytes[index][..self.lengths[index]]))
+    }
+
     /// The socket's running count of datagrams that the system dropped, if the last read brought one (SO_RXQ_OVFL).
     #[must_use]
     pub fn overflow(&self) -> Option<u32> {

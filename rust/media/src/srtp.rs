@@ -15,7 +15,7 @@ mod send;
 mod suite;
 mod transform;
 
-pub use keys::{KeyLength, SrtpKeys};
+pub use keys::{KeyLength, Protocol, SrtpKeys};
 pub use replay::WINDOW;
 pub use suite::Suite;
 

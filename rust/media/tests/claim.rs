@@ -5,6 +5,7 @@ use offhook_media::claim::{
 };
 use offhook_media::clock::Time;
 use offhook_media::rtp::Header;
+use offhook_media::srtp::Protocol;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -122,9 +123,9 @@ impl Port {
             leg,
             remote,
             policy(),
-            &mut |leg, packet| {
+            &mut |leg, _, packet| {
                 *asked += 1;
-                authenticates(&keys, leg, packet)
+                authenticates(&keys, leg, packet).then_some(packet.len())
             },
         )?;
         self.take_waited();
@@ -141,15 +142,15 @@ impl Port {
 
     /// The verdict on the next packet of a stream.
     fn receive(&mut self, from: &mut Stream) -> Verdict {
-        let packet = from.next();
+        let mut packet = from.next();
         let (keys, asked) = (self.keys.clone(), &mut self.asked);
         let judged = self.intake.receive_rtp(
             Time::from_millis(self.now),
             from.source,
-            &packet,
-            &mut |leg, packet| {
+            &mut packet,
+            &mut |leg, _, packet| {
                 *asked += 1;
-                authenticates(&keys, leg, packet)
+                authenticates(&keys, leg, packet).then_some(packet.len())
             },
         );
         self.take_waited();
@@ -340,8 +341,9 @@ mod one_leg {
     fn garbage_is_the_legs_that_its_source_belongs_to() {
         let mut port = Port::with(SDP);
         port.join(OTHER, "192.0.2.9:4002");
-        let ask = &mut |_: LegKey, _: &[u8]| false;
-        for bytes in [&b""[..], &[0x80; 11], &[0x40; 40]] {
+        let ask = &mut |_: LegKey, _: Protocol, _: &mut [u8]| None;
+        for mut bytes in [vec![], vec![0x80; 11], vec![0x40; 40]] {
+            let bytes = &mut bytes[..];
             let judged = port.intake.receive_rtp(Time::ZERO, addr(SDP), bytes, ask);
             assert_eq!(judged, Judged::Garbage(Some(LEG)), "{bytes:?}");
             let judged = port
@@ -659,7 +661,7 @@ mod rtcp {
 
     fn judge(port: &mut Port, source: &str, ssrc: u32) -> Verdict {
         port.intake
-            .receive_rtcp(addr(source), &report(ssrc), &mut |_, _| false)
+            .receive_rtcp(addr(source), &mut report(ssrc), &mut |_, _, _| None)
     }
 
     #[test]
@@ -729,12 +731,12 @@ mod rtcp {
 
     #[test]
     fn it_comes_to_the_rtp_port_where_that_was_agreed() {
-        let ask = &mut |_: LegKey, _: &[u8]| false;
+        let ask = &mut |_: LegKey, _: Protocol, _: &mut [u8]| None;
         let mut port = Port::with(SDP);
         port.run(&mut stream(SDP, 7, 0), 3);
         let judged = port
             .intake
-            .receive_rtp(Time::ZERO, addr(SDP), &report(7), ask);
+            .receive_rtp(Time::ZERO, addr(SDP), &mut report(7), ask);
         assert!(
             !matches!(judged, Judged::Rtcp(_)),
             "nobody offered it: {judged:?}"
@@ -746,11 +748,11 @@ mod rtcp {
         port.set_remote(LEG, muxed).expect("free");
         let judged = port
             .intake
-            .receive_rtp(Time::ZERO, addr(SDP), &report(7), ask);
+            .receive_rtp(Time::ZERO, addr(SDP), &mut report(7), ask);
         assert_eq!(judged, Judged::Rtcp(LATCHED));
         let judged = port
             .intake
-            .receive_rtp(Time::ZERO, addr(STRANGER), &report(7), ask);
+            .receive_rtp(Time::ZERO, addr(STRANGER), &mut report(7), ask);
         assert!(!matches!(judged, Judged::Rtcp(Verdict::Latched(_))));
         assert_eq!(
             port.receive(&mut stream(SDP, 7, 3)),
@@ -764,9 +766,9 @@ mod rtcp {
         let mut port = Port::with(SDP);
         port.run(&mut stream(SDP, 7, 0), 3);
         for length in 0..8 {
-            let packet = &report(7)[..length];
+            let packet = &mut report(7)[..length];
             assert_eq!(rtcp_ssrc(packet), None);
-            let ask = &mut |_: LegKey, _: &[u8]| false;
+            let ask = &mut |_: LegKey, _: Protocol, _: &mut [u8]| None;
             assert_eq!(
                 port.intake.receive_rtcp(addr(STRANGER), packet, ask),
                 REFUSED
@@ -855,16 +857,48 @@ mod secured {
     }
 
     #[test]
+    fn what_waited_for_its_key_is_handed_on_as_it_was_opened() {
+        let mut port = Port::new();
+        port.intake.open(LEG, policy(), Arc::default());
+        let mut early = stream(SDP, 7, 0);
+        assert_eq!(port.run(&mut early, 3), [REFUSED; 3]);
+        port.run(&mut stream(SDP, 66, 0), 2);
+        let mut opened = 0;
+        let remote = secured(SDP);
+        let open = &mut |_: LegKey, protocol: Protocol, packet: &mut [u8]| {
+            assert_eq!(protocol, Protocol::Rtp);
+            (Glimpse::of(packet)?.ssrc == 7).then(|| {
+                opened += 1;
+                packet[1] = 8;
+                packet.len() - 4
+            })
+        };
+        let at = port.at();
+        let set = port.intake.set_remote(at, LEG, remote, policy(), open);
+        set.expect("free");
+        let whole = early.next().len();
+        for _ in 0..3 {
+            let waited = port.intake.poll().expect("one that waited");
+            assert!(waited.opened && waited.bytes[1] == 8);
+            assert_eq!(waited.bytes.len(), whole - 4);
+        }
+        assert!(port.intake.poll().is_none(), "nothing of another key");
+        assert_eq!(opened, 3, "each is opened once");
+    }
+
+    #[test]
     fn rtcp_is_learned_from_authenticated_packets_only() {
         let mut port = port();
-        let packet = [0x80, 201, 0, 1, 0, 0, 0, 7];
-        let verdict = port
-            .intake
-            .receive_rtcp(addr("192.0.2.9:4001"), &packet, &mut |_, _| false);
+        let mut packet = [0x80, 201, 0, 1, 0, 0, 0, 7];
+        let verdict =
+            port.intake
+                .receive_rtcp(addr("192.0.2.9:4001"), &mut packet, &mut |_, _, _| None);
         assert_eq!(verdict, REFUSED);
-        let verdict = port
-            .intake
-            .receive_rtcp(addr("192.0.2.9:4001"), &packet, &mut |leg, _| leg == LEG);
+        let verdict = port.intake.receive_rtcp(
+            addr("192.0.2.9:4001"),
+            &mut packet,
+            &mut |leg, _, packet| (leg == LEG).then_some(packet.len()),
+        );
         assert_eq!(verdict, LATCHED);
     }
 }

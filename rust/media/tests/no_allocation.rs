@@ -7,6 +7,7 @@ use offhook_media::convert::{AudioFormat, Converter};
 use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
 use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::rtp::Header;
+use offhook_media::srtp::{MAX_TRAILER, Protection, SrtpKeys, Suite};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -80,6 +81,45 @@ fn address(text: &str) -> SocketAddr {
 
 #[test]
 fn a_minute_of_a_call_allocates_nothing() {
+    a_minute_of_a_call(None);
+}
+
+#[test]
+fn a_minute_of_an_encrypted_call_allocates_nothing() {
+    for suite in Suite::ALL {
+        a_minute_of_a_call(Some(suite));
+    }
+}
+
+fn keys(suite: Suite, send: u8, receive: u8) -> SrtpKeys {
+    let key = |fill| vec![fill; suite.key_len() + suite.salt_len()];
+    SrtpKeys::new(suite, &key(send), &key(receive)).expect("long enough")
+}
+
+/// What the peer sends in a minute, in its order.
+fn from_the_peer(suite: Option<Suite>) -> Vec<Vec<u8>> {
+    let mut far = Protection::default();
+    far.set(Time::ZERO, suite.map(|suite| keys(suite, 2, 1)).as_ref());
+    let packet = |n: u32| {
+        let event = n % 500 < 5;
+        let header = Header {
+            marker: false,
+            payload_type: if event { 96 } else { 0 },
+            sequence: (64_000 + n) as u16,
+            timestamp: if event { n - n % 500 } else { n } * 160,
+            ssrc: 77,
+        };
+        let mut packet = vec![0x20; 172 + MAX_TRAILER];
+        packet[..12].copy_from_slice(&header.encode());
+        packet[12..16].copy_from_slice(&[5, 10 | u8::from(n % 500 == 4) << 7, 0, 160]);
+        let len = far.protect_rtp(&mut packet, 172).expect("sealed");
+        packet.truncate(len);
+        packet
+    };
+    (0..3_101).map(packet).collect()
+}
+
+fn a_minute_of_a_call(suite: Option<Suite>) {
     let peer = address("192.0.2.9:4000");
     let policy = Policy {
         signalling: peer.ip(),
@@ -103,15 +143,18 @@ fn a_minute_of_a_call_allocates_nothing() {
         send: true,
         receive: true,
         hold: false,
-        srtp: None,
+        srtp: suite.map(|suite| keys(suite, 1, 2)),
     };
     let claimed = Remote {
         rtp: remote.rtp,
         payload_types: remote.payload_type_bits(),
+        secured: suite.is_some(),
         ..Remote::default()
     };
     intake
-        .set_remote(Time::ZERO, key, claimed, policy.clone(), &mut |_, _| false)
+        .set_remote(Time::ZERO, key, claimed, policy.clone(), &mut |_, _, _| {
+            None
+        })
         .expect("the only leg");
     let config = LegConfig {
         ssrc: 1,
@@ -126,6 +169,7 @@ fn a_minute_of_a_call_allocates_nothing() {
         playout: PlayoutConfig::default(),
     };
     let start = Time::from_millis(1_000);
+    let mut packets = from_the_peer(suite);
     let mut leg = Leg::new(config, start);
     leg.set_remote(start, &remote);
     leg.start(start, Some(Duration::from_millis(300)));
@@ -149,23 +193,20 @@ fn a_minute_of_a_call_allocates_nothing() {
             n
         };
         if n % 17 != 0 {
-            let event = n % 500 < 5;
-            let header = Header {
-                marker: false,
-                payload_type: if event { 96 } else { 0 },
-                sequence: (64_000 + number) as u16,
-                timestamp: if event { n - n % 500 } else { number } * 160,
-                ssrc: 77,
+            let packet = &mut packets[number as usize][..];
+            let mut opened = None;
+            let open = &mut |_: LegKey, protocol, packet: &mut [u8]| {
+                opened = leg.open(now, protocol, packet).ok();
+                opened
             };
-            let mut packet = [0x20; 172];
-            packet[..12].copy_from_slice(&header.encode());
-            packet[12..16].copy_from_slice(&[5, 10 | u8::from(n % 500 == 4) << 7, 0, 160]);
-            match intake.receive_rtp(now, peer, &packet, &mut |_, _| false) {
+            let judged = intake.receive_rtp(now, peer, packet, open);
+            match judged {
                 Judged::Rtp(Verdict::Latched(_)) => leg.follow(now, peer, &mut sink),
                 Judged::Rtp(Verdict::Accepted(_)) => {}
                 other => panic!("{other:?}"),
             }
-            leg.handle_rtp(now, peer, &packet, &mut sink);
+            assert_eq!(opened.is_some(), suite.is_some());
+            leg.handle_rtp(now, peer, &packet[..172], &mut sink);
         }
         wire.clear();
         to_agent.convert(&speech[..160], &mut wire);

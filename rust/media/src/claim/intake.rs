@@ -6,12 +6,14 @@ use super::park::{Park, Parked};
 use super::policy::Policy;
 use super::table::{ClaimTable, Collision, PROBATION, Remote, Verdict};
 use crate::clock::Time;
+use crate::srtp::Protocol;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// Says whether a packet carries the leg's own authentication.
-pub type Authenticate<'a> = &'a mut dyn FnMut(LegKey, &[u8]) -> bool;
+/// Opens a packet in place if it carries the leg's own authentication: its length then, and what it was is gone. A packet that does not
+/// is left as it is.
+pub type Authenticate<'a> = &'a mut dyn FnMut(LegKey, Protocol, &mut [u8]) -> Option<usize>;
 
 /// A packet that had to wait until it was known whose it is.
 #[derive(Debug)]
@@ -20,8 +22,10 @@ pub struct Waited {
     pub leg: LegKey,
     /// Where it came from.
     pub source: SocketAddr,
-    /// The packet.
+    /// The packet, opened where the leg has authenticated it.
     pub bytes: Vec<u8>,
+    /// Whether it has.
+    pub opened: bool,
     /// The leg that has counted it as refused when it came.
     pub refused_for: Option<LegKey>,
 }
@@ -92,21 +96,25 @@ impl Intake {
     ) -> Result<(), Collision> {
         self.claims.set_remote(leg, remote, policy)?;
         for _ in 0..self.park.len() {
-            let Some(parked) = self.park.take_oldest(now) else {
+            let Some(mut parked) = self.park.take_oldest(now) else {
                 break;
             };
-            let bytes = &parked.bytes;
-            let verdict = self
-                .claims
-                .receive_rtp(now, parked.source, parked.glimpse, &mut |leg| {
-                    authenticate(leg, bytes)
-                });
+            let (source, glimpse) = (parked.source, parked.glimpse);
+            let mut opened = None;
+            let ask = &mut |leg| open(authenticate, leg, &mut parked.bytes, &mut opened);
+            let verdict = self.claims.receive_rtp(now, source, glimpse, ask);
+            if let Some(len) = opened {
+                parked.bytes.truncate(len);
+            }
             match verdict {
-                Verdict::Accepted(leg) => self.hand_over(leg, parked),
+                Verdict::Accepted(leg) => self.hand_over(leg, parked, opened.is_some()),
                 Verdict::Latched(leg) => {
-                    self.hand_over_before(leg, parked.source, parked.glimpse);
-                    self.hand_over(leg, parked);
+                    if opened.is_none() {
+                        self.hand_over_before(leg, source, glimpse);
+                    }
+                    self.hand_over(leg, parked, opened.is_some());
                 }
+                _ if opened.is_some() => {}
                 Verdict::Probation(_) | Verdict::Refused(_) | Verdict::Ended => {
                     self.park.put_back(parked);
                 }
@@ -120,23 +128,25 @@ impl Intake {
         &mut self,
         now: Time,
         source: SocketAddr,
-        packet: &[u8],
+        packet: &mut [u8],
         authenticate: Authenticate<'_>,
     ) -> Judged {
         if let Some(ssrc) = rtcp_ssrc(packet)
             && self.claims.is_muxed(source)
         {
-            let ask = &mut |leg| authenticate(leg, packet);
+            let ask = &mut |leg| authenticate(leg, Protocol::Rtcp, packet).is_some();
             return Judged::Rtcp(self.claims.receive_rtcp(source, Some(ssrc), ask));
         }
         let Some(glimpse) = Glimpse::of(packet) else {
             // No stream, so nothing to claim by; whose counter it is, the source says.
             return Judged::Garbage(self.claims.owner(source));
         };
-        let verdict = self
-            .claims
-            .receive_rtp(now, source, glimpse, &mut |leg| authenticate(leg, packet));
+        let mut opened = None;
+        let ask = &mut |leg| open(authenticate, leg, packet, &mut opened);
+        let verdict = self.claims.receive_rtp(now, source, glimpse, ask);
         match verdict {
+            // An authentic one has no need of others, and those that are not do not come by their sequence.
+            _ if opened.is_some() => {}
             Verdict::Probation(leg) => {
                 self.park.keep(now, source, glimpse, Some(leg), packet);
             }
@@ -153,11 +163,12 @@ impl Intake {
     pub fn receive_rtcp(
         &mut self,
         source: SocketAddr,
-        packet: &[u8],
+        packet: &mut [u8],
         authenticate: Authenticate<'_>,
     ) -> Verdict {
-        let ask = &mut |leg| authenticate(leg, packet);
-        self.claims.receive_rtcp(source, rtcp_ssrc(packet), ask)
+        let ssrc = rtcp_ssrc(packet);
+        let ask = &mut |leg| authenticate(leg, Protocol::Rtcp, packet).is_some();
+        self.claims.receive_rtcp(source, ssrc, ask)
     }
 
     /// A packet that had to wait and is a leg's now, the oldest first.
@@ -182,17 +193,28 @@ impl Intake {
     fn hand_over_before(&mut self, leg: LegKey, source: SocketAddr, latched: Glimpse) {
         for back in (1..u16::from(PROBATION)).rev() {
             if let Some(parked) = self.park.take_before(source, latched, back) {
-                self.hand_over(leg, parked);
+                self.hand_over(leg, parked, false);
             }
         }
     }
 
-    fn hand_over(&mut self, leg: LegKey, parked: Parked) {
+    fn hand_over(&mut self, leg: LegKey, parked: Parked, opened: bool) {
         self.waited.push_back(Waited {
             leg,
             source: parked.source,
             bytes: parked.bytes,
+            opened,
             refused_for: parked.refused_for,
         });
     }
+}
+
+fn open(
+    authenticate: Authenticate<'_>,
+    leg: LegKey,
+    packet: &mut [u8],
+    opened: &mut Option<usize>,
+) -> bool {
+    *opened = authenticate(leg, Protocol::Rtp, packet);
+    opened.is_some()
 }

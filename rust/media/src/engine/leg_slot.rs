@@ -16,6 +16,7 @@ use crate::claim::{Intake, LegKey, Remote, Waited};
 use crate::clock::Time;
 use crate::convert::AudioFormat;
 use crate::leg::Leg;
+use crate::srtp::{Protocol, SrtpError};
 use crate::wire::Heard;
 
 /// Frames that one input may make due; more wait for the next millisecond.
@@ -64,9 +65,10 @@ pub(super) enum LegInput<'a> {
         packet: &'a [u8],
         latched: bool,
     },
-    /// A packet for its port that its claim refuses.
+    /// A packet for its port that its claim refuses; `error` says why it could not be opened, where that was the reason.
     Refused {
-        rtcp: bool,
+        protocol: Protocol,
+        error: Option<SrtpError>,
     },
     /// What came from its source and is neither RTP nor RTCP.
     Garbage(SocketAddr, &'a [u8]),
@@ -125,13 +127,20 @@ impl LegSlot {
                 }
                 leg.handle_rtp(now, source, packet, sink);
             }),
-            LegInput::Waited(waited) => {
+            LegInput::Waited(mut waited) => {
+                let whole = waited.bytes.len();
+                let len = if waited.opened {
+                    whole
+                } else {
+                    let opened = self.leg.open(now, Protocol::Rtp, &mut waited.bytes);
+                    opened.unwrap_or_default()
+                };
                 if waited.refused_for == Some(key) {
                     self.leg.count_claimed();
                 }
                 self.with_sink(now, &mut wire, out, |leg, sink| {
                     leg.follow(now, waited.source, sink);
-                    leg.handle_rtp(now, waited.source, &waited.bytes, sink);
+                    leg.handle_rtp(now, waited.source, &waited.bytes[..len], sink);
                 });
             }
             LegInput::Rtcp {
@@ -144,7 +153,16 @@ impl LegSlot {
                 }
                 leg.handle_rtcp(now, source, packet, sink);
             }),
-            LegInput::Refused { rtcp } => self.leg.count_refused(rtcp),
+            LegInput::Refused {
+                protocol,
+                error: Some(error),
+            } => self.with_sink(now, &mut wire, out, |leg, sink| {
+                leg.refuse_unauthentic(now, protocol, error, sink);
+            }),
+            LegInput::Refused {
+                protocol,
+                error: None,
+            } => self.leg.count_refused(protocol == Protocol::Rtcp),
             LegInput::Garbage(source, packet) => {
                 self.with_sink(now, &mut wire, out, |leg, sink| {
                     leg.handle_rtp(now, source, packet, sink);
@@ -196,14 +214,15 @@ impl LegSlot {
                     rtcp: remote.rtcp,
                     rtcp_mux: false,
                     payload_types: remote.payload_type_bits(),
-                    secured: false,
+                    secured: remote.srtp.is_some(),
                 };
-                // A collision needs a second leg on these sockets.
-                let _ = self
-                    .intake
-                    .set_remote(now, key, claimed, policy.clone(), &mut |_, _| false);
-                self.leg.set_policy(policy);
+                self.leg.set_policy(policy.clone());
                 self.leg.set_remote(now, &remote);
+                let leg = &mut self.leg;
+                let open =
+                    &mut |_, protocol, packet: &mut [u8]| leg.open(now, protocol, packet).ok();
+                // A collision needs a second leg on these sockets.
+                let _ = self.intake.set_remote(now, key, claimed, policy, open);
             }
             LegCommand::Start { release_after } => self.leg.start(now, release_after),
             LegCommand::Release => self.leg.release(now),

@@ -24,8 +24,9 @@ use super::slots::Slots;
 use super::timer::TimerWheel;
 use super::wire_slot::{Ending, WireSlot};
 use super::{Doorbell, Shared};
-use crate::claim::{Judged, Verdict};
+use crate::claim::{Judged, LegKey, Verdict};
 use crate::clock::Time;
+use crate::srtp::Protocol;
 
 /// Bytes read from a wire at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -273,7 +274,7 @@ impl Worker {
                 self.count_overflow(index, kind, dropped);
             }
             for number in 0..receive.len() {
-                let Some((source, packet)) = receive.get(number) else {
+                let Some((source, packet)) = receive.get_mut(number) else {
                     continue;
                 };
                 self.take_packet(index, kind, source, packet, now);
@@ -291,43 +292,58 @@ impl Worker {
         index: u32,
         kind: Kind,
         source: SocketAddr,
-        packet: &[u8],
+        packet: &mut [u8],
         now: Time,
     ) {
-        let Some(leg) = self.legs.get_mut(index) else {
+        let Some(slot) = self.legs.get_mut(index) else {
             return;
         };
-        let judged = match kind {
-            Kind::Rtp => leg
-                .intake
-                .receive_rtp(now, source, packet, &mut |_, _| false),
-            _ => Judged::Rtcp(leg.intake.receive_rtcp(source, packet, &mut |_, _| false)),
+        // What the leg that was asked last made of the packet.
+        let mut opened = None;
+        let leg = &mut slot.leg;
+        let mut open = |_: LegKey, protocol, packet: &mut [u8]| {
+            let result = leg.open(now, protocol, packet);
+            opened = Some(result);
+            result.ok()
+        };
+        let judged = if kind == Kind::Rtp {
+            slot.intake.receive_rtp(now, source, packet, &mut open)
+        } else {
+            Judged::Rtcp(slot.intake.receive_rtcp(source, packet, &mut open))
+        };
+        let (protocol, verdict) = match judged {
+            Judged::Rtp(verdict) => (Protocol::Rtp, verdict),
+            Judged::Rtcp(verdict) => (Protocol::Rtcp, verdict),
+            Judged::Garbage(_) => {
+                self.take_waited(index, now);
+                return self.drive_leg(index, LegInput::Garbage(source, packet), now);
+            }
+        };
+        let latched = matches!(verdict, Verdict::Latched(_));
+        let accepted = latched || matches!(verdict, Verdict::Accepted(_));
+        let result = match opened {
+            Some(result) => result.map_err(Some),
+            // Nobody is asked where media is plain; a key may have been given up a moment ago.
+            None if accepted => leg.open(now, protocol, packet).map_err(Some),
+            None => Err(None),
         };
         self.take_waited(index, now);
-        let input = match judged {
-            Judged::Rtp(Verdict::Accepted(_)) => LegInput::Rtp {
+        let input = match result {
+            Ok(len) if accepted && protocol == Protocol::Rtp => LegInput::Rtp {
                 source,
-                packet,
-                latched: false,
+                packet: &packet[..len],
+                latched,
             },
-            Judged::Rtp(Verdict::Latched(_)) => LegInput::Rtp {
+            Ok(len) if accepted => LegInput::Rtcp {
                 source,
-                packet,
-                latched: true,
+                packet: &packet[..len],
+                latched,
             },
-            Judged::Rtcp(Verdict::Accepted(_)) => LegInput::Rtcp {
-                source,
-                packet,
-                latched: false,
+            Ok(_) => LegInput::Refused {
+                protocol,
+                error: None,
             },
-            Judged::Rtcp(Verdict::Latched(_)) => LegInput::Rtcp {
-                source,
-                packet,
-                latched: true,
-            },
-            Judged::Rtp(_) => LegInput::Refused { rtcp: false },
-            Judged::Rtcp(_) => LegInput::Refused { rtcp: true },
-            Judged::Garbage(_) => LegInput::Garbage(source, packet),
+            Err(error) => LegInput::Refused { protocol, error },
         };
         self.drive_leg(index, input, now);
     }

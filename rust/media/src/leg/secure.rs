@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Leg, LegEvent, LegSink};
 use crate::clock::Time;
-use crate::srtp::SrtpError;
+use crate::srtp::{Protocol, SrtpError};
 
 /// Packets that are not authentic are told of at most so often, however many come.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
@@ -17,38 +17,38 @@ pub(super) struct Unauthentic {
 }
 
 impl Leg {
-    /// Whether media is encrypted. Then no packet of the peer counts that [`Leg::open_rtp`] and [`Leg::open_rtcp`] refuse.
+    /// Whether media is encrypted. Then no packet of the peer counts that [`Leg::open`] refuses.
     pub fn is_secured(&self) -> bool {
         self.protection.is_on()
     }
 
-    /// Opens an RTP packet in place if it is authentic and new: what is left is its beginning, of the length returned.
+    /// Opens a packet in place if it is authentic and new: what is left is its beginning, of the length returned. In the clear it is all of it.
     ///
     /// This is how a claim asks whether a packet is this leg's. It is to be called once a packet: what was opened has been seen.
     ///
     /// # Errors
     /// The packet is none of the peer's. It is as it came, and nothing has changed; see [`Leg::refuse_unauthentic`].
-    pub fn open_rtp(&mut self, now: Time, packet: &mut [u8]) -> Result<usize, SrtpError> {
-        self.protection.unprotect_rtp(now, packet)
-    }
-
-    /// The same for RTCP.
-    ///
-    /// # Errors
-    /// As of [`Leg::open_rtp`].
-    pub fn open_rtcp(&mut self, now: Time, packet: &mut [u8]) -> Result<usize, SrtpError> {
-        self.protection.unprotect_rtcp(now, packet)
+    pub fn open(
+        &mut self,
+        now: Time,
+        protocol: Protocol,
+        packet: &mut [u8],
+    ) -> Result<usize, SrtpError> {
+        match protocol {
+            Protocol::Rtp => self.protection.unprotect_rtp(now, packet),
+            Protocol::Rtcp => self.protection.unprotect_rtcp(now, packet),
+        }
     }
 
     /// A packet of the leg's own source could not be opened. It is counted; however many come, the call goes on.
     pub fn refuse_unauthentic(
         &mut self,
         now: Time,
-        rtcp: bool,
+        protocol: Protocol,
         error: SrtpError,
         sink: &mut impl LegSink,
     ) {
-        if rtcp {
+        if protocol == Protocol::Rtcp {
             self.stats.rtcp_unauthenticated.add(1);
         } else if error == SrtpError::Replayed {
             // A network that doubles packets is no attack.

@@ -69,10 +69,10 @@ impl Master {
     }
 
     /// The session keys for RTP or RTCP. The key derivation rate is 0: they are derived once.
-    pub fn session(&self, kind: Kind) -> SessionKeys {
-        let first = match kind {
-            Kind::Rtp => 0,
-            Kind::Rtcp => 3,
+    pub fn session(&self, protocol: Protocol) -> SessionKeys {
+        let first = match protocol {
+            Protocol::Rtp => 0,
+            Protocol::Rtcp => 3,
         };
         let mut keys = SessionKeys {
             key: Zeroizing::new([0; MAX_KEY]),
@@ -110,10 +110,12 @@ where
     CtrCore::<&C, Ctr128BE>::inner_iv_init(aes, &block).apply_keystream_partial(data.into());
 }
 
-/// Which of the two protocols keys are for.
+/// Which of the two protocols keys and packets are of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub enum Protocol {
+    /// The media itself.
     Rtp,
+    /// The reports about it.
     Rtcp,
 }
 
@@ -195,7 +197,7 @@ mod tests {
             "e1f97a0d3e018be0d64fa32c06de4139",
             "0ec675ad498afeebb6960b3aabe6",
         );
-        let session = keys.session(Kind::Rtp);
+        let session = keys.session(Protocol::Rtp);
         assert_eq!(session.key[..16], hex("c61e7a93744f39ee10734afe3ff7a087"));
         assert_eq!(session.salt[..], hex("30cbbc08863d8c85d49db34a9ae1"));
         assert_eq!(
@@ -219,7 +221,7 @@ mod tests {
             "f0f04914b513f2763a1b1fa130f10e2998f6f6e43e4309d1e622a0e332b9f1b6",
             "3b04803de51ee7c96423ab5b78d2",
         );
-        let session = keys.session(Kind::Rtp);
+        let session = keys.session(Protocol::Rtp);
         let key = "5ba1064e30ec51613cad926c5a28ef731ec7fb397f70a960653caf06554cd8c4";
         assert_eq!(session.key[..], hex(key));
         assert_eq!(session.salt[..], hex("fa31791685ca444a9e07c6c64e93"));

@@ -1,5 +1,5 @@
 //! The receiving half of a key: what is authentic and new.
-use super::keys::{Kind, Master};
+use super::keys::{Master, Protocol};
 use super::replay::{RTP_INDICES, Window};
 use super::transform::{Place, Transform};
 use super::{MAX_SOURCES, SrtpError, payload_offset, rtcp_ssrc, rtp_numbers};
@@ -30,8 +30,8 @@ struct Source {
 impl Receiver {
     pub fn new(master: &Master) -> Self {
         Receiver {
-            rtp: Transform::new(master, Kind::Rtp),
-            rtcp: Transform::new(master, Kind::Rtcp),
+            rtp: Transform::new(master, Protocol::Rtp),
+            rtcp: Transform::new(master, Protocol::Rtcp),
             sources: [None; MAX_SOURCES],
             retired: [None; MAX_RETIRED],
             next_retired: 0,

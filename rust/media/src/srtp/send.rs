@@ -1,5 +1,5 @@
 //! The sending half of a key: which index is next.
-use super::keys::{Kind, Master};
+use super::keys::{Master, Protocol};
 use super::replay::{RTCP_INDICES, RTP_INDICES, Window};
 use super::transform::{Place, RTCP_CLEAR, Transform};
 use super::{INDEX_LEN, MAX_SOURCES, SrtpError, payload_offset, rtcp_ssrc, rtp_numbers};
@@ -22,8 +22,8 @@ struct Source {
 impl Sender {
     pub fn new(master: &Master) -> Self {
         Sender {
-            rtp: Transform::new(master, Kind::Rtp),
-            rtcp: Transform::new(master, Kind::Rtcp),
+            rtp: Transform::new(master, Protocol::Rtp),
+            rtcp: Transform::new(master, Protocol::Rtcp),
             sources: [None; MAX_SOURCES],
             master: master.clone(),
         }

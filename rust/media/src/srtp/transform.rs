@@ -1,7 +1,7 @@
 //! What is done to one packet under the session keys of one protocol: sealed and opened, in place.
 use super::counter_mode::CounterMode;
 use super::gcm::Gcm;
-use super::keys::{Kind, Master};
+use super::keys::{Master, Protocol};
 use super::{INDEX_LEN, MAX_PACKET};
 
 /// The bit of an RTCP packet's index word that says that it is encrypted (RFC 3711 section 3.4).
@@ -44,18 +44,18 @@ enum Mode {
 }
 
 impl Transform {
-    pub fn new(master: &Master, kind: Kind) -> Self {
+    pub fn new(master: &Master, protocol: Protocol) -> Self {
         let suite = master.suite();
-        let keys = master.session(kind);
+        let keys = master.session(protocol);
         Transform {
             mode: if suite.is_aead() {
                 Mode::Gcm(Box::new(Gcm::new(keys, suite.key_len())))
             } else {
                 Mode::Counter(Box::new(CounterMode::new(keys, suite.key_len())))
             },
-            tag_len: match kind {
-                Kind::Rtp => suite.rtp_tag_len(),
-                Kind::Rtcp => suite.rtcp_tag_len(),
+            tag_len: match protocol {
+                Protocol::Rtp => suite.rtp_tag_len(),
+                Protocol::Rtcp => suite.rtcp_tag_len(),
             },
         }
     }
