@@ -8,8 +8,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import structlog
 
@@ -18,7 +19,7 @@ from offhook.api.health import Readiness, http_app
 from offhook.api.server import HttpServer
 from offhook.call.end_reason import EndReason
 from offhook.call.screen import ScreenRules, TrunkScreen
-from offhook.call.services import CallServices, Perform
+from offhook.call.services import CallServices, OurAddress, Perform
 from offhook.call.switchboard import Records, Rules, Switchboard
 from offhook.config.routing import build_routing, inbound_password
 from offhook.config.schema import AgentConfig, Config
@@ -38,6 +39,7 @@ from offhook.store.sqlite import CallStore
 from offhook.transport.driver import SipStack
 from offhook.transport.listener import Listener
 from offhook.transport.resolver import DnsResolver
+from offhook.transport.udp import routed_address
 
 _log = structlog.get_logger("offhook")
 
@@ -49,7 +51,8 @@ class Signalling:
     """The signalling plane without its sockets: who may speak, which calls there are, and where they go.
 
     `now` is monotonic seconds, `wall` turns them into UTC milliseconds, `loop_lag` is seconds. What its calls want to
-    say leaves by `perform`, which is the stack's once there is one.
+    say leaves by `perform`, which is the stack's once there is one. `route` gives the address of ours by which the
+    system reaches a peer.
     """
 
     def __init__(
@@ -63,8 +66,10 @@ class Signalling:
         wall: Callable[[float], int],
         loop_lag: Callable[[], float],
         version: str,
+        route: Callable[[tuple[str, int]], str | None] = routed_address,
     ) -> None:
         self.config = config
+        self._route = route
         self.perform: Perform = _no_stack
         self.refusals = RefusalLog()
         self._metrics = metrics
@@ -128,17 +133,29 @@ class Signalling:
 
         return TrunkScreen(rules, make_challenger, self.switchboard.dialog_peer, self._on_stranger)
 
-    def _media_address(self, source: Source) -> str:
+    def _media_address(
+        self, source: Source, family: Literal[4, 6], towards: tuple[str, int] | None
+    ) -> OurAddress | None:
+        bound = self.config.media_address(family)
+        told = None if bound is None else self._told(source, family, towards, bound)
+        return None if bound is None or told is None else OurAddress(told, bound)
+
+    def _told(self, source: Source, family: Literal[4, 6], towards: tuple[str, int] | None, bound: str) -> str | None:
         """The address that this peer is told to send RTP to: ours on its own network, else the advertised one."""
-        advertised = self.config.advertised_media
+        advertised = self.config.advertised_media(family)
         peer = parse_source(source.remote[0])
         inside = peer is not None and (
             peer.is_loopback or any(peer in network for network in self.config.sip.local_networks)
         )
         if advertised is not None and not inside:
             return advertised
-        bound = parse_source(self.config.media.listen)
-        return str(bound) if bound is not None and not bound.is_unspecified else source.local[0]
+        if not ip_address(bound).is_unspecified:
+            return bound
+        heard_at = parse_source(source.local[0])
+        if heard_at is not None and heard_at.version == family and not heard_at.is_unspecified:
+            return source.local[0]
+        # Its signalling came by the other IP version, or the system did not say to which address.
+        return self._route(towards or source.remote)
 
     def _on_stranger(self, source: str, transport: str, stranger: Stranger) -> None:
         now = self._now()
@@ -356,7 +373,7 @@ def _numbers_of(stats: EngineStats) -> dict[str, int]:
 
 def _engine_config(config: Config) -> EngineConfig:
     return EngineConfig(
-        address=config.media.listen,
+        address=config.media_listen[0],
         port_min=config.media.ports.first,
         port_max=config.media.ports.last,
         threads=config.media.threads or 0,

@@ -88,6 +88,11 @@ class Gateway:
         """Where it hears SIP over TCP."""
         return self._address("tcp")
 
+    @property
+    def ipv6(self) -> tuple[str, int]:
+        """Where it hears SIP over UDP on IPv6."""
+        return next((host, port) for kind, host, port in self.addresses if kind == "udp" and ":" in host)
+
     def start(self) -> None:
         """Start it and wait until it says that it is ready; what it said instead is in the failure."""
         with self.log.open("ab") as log:

@@ -42,6 +42,7 @@ from offhook.transport.driver import SipStack
 from .media import FakeEngine, FakeLeg, FakeWire
 
 GATEWAY = "192.0.2.2"
+GATEWAY_6 = "2001:db8::2"
 CALLER = "192.0.2.1"
 UTC_START = 1_790_000_000_000
 
@@ -69,12 +70,13 @@ def sdp(
     version: int = 1,
 ) -> bytes:
     """What a caller offers or answers."""
+    family = "IP6" if ":" in host else "IP4"
     named = [*codecs, *([f"{dtmf} telephone-event/8000"] if dtmf is not None else [])]
     lines = [
         "v=0",
-        f"o=caller 1 {version} IN IP4 {host}",
+        f"o=caller 1 {version} IN {family} {host}",
         "s=-",
-        f"c=IN IP4 {host}",
+        f"c=IN {family} {host}",
         "t=0 0",
         f"m=audio {port} RTP/AVP {' '.join(codec.split()[0] for codec in named)}",
         *(f"a=rtpmap:{codec}" for codec in named),
@@ -348,6 +350,7 @@ class World:
             wall=lambda at: round((at - self.started_at) * 1000 + self.wall_offset),
             loop_lag=lambda: self.loop_lag,
             version="1",
+            route=lambda towards: GATEWAY_6 if ":" in towards[0] else GATEWAY,
         )
 
         def make_flows(*args: object, on_datagram: Any, on_failure: Any, admits: Any, **options: object) -> Any:

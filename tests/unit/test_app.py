@@ -5,7 +5,7 @@ import socket
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from tests.support.media import FakeEngine
@@ -158,6 +158,7 @@ def signalling(config: Config) -> Signalling:
         wall=lambda at: 0,
         loop_lag=lambda: 0.0,
         version="1",
+        route=lambda towards: "2001:db8::2" if towards[0] == "203.0.113.5" else "192.0.2.9",
     )
     engine.dispose()
     return made
@@ -168,25 +169,36 @@ class _Nowhere:
         return lambda *args: None
 
 
+BOTH = '[media]\nlisten = ["0.0.0.0", "::"]\n'
+
+
 @pytest.mark.parametrize(
-    ("media", "remote", "told"),
+    ("media", "remote", "family", "told"),
     [
-        ("", "203.0.113.5", "192.0.2.2"),
-        ('[media]\nadvertise = "198.51.100.9"\n', "203.0.113.5", "198.51.100.9"),
-        ('[media]\nadvertise = "198.51.100.9"\n', "10.1.2.3", "192.0.2.2"),
-        ('[media]\nadvertise = "198.51.100.9"\n', "127.0.0.1", "192.0.2.2"),
-        ('[media]\nlisten = "192.0.2.77"\n', "203.0.113.5", "192.0.2.77"),
+        ("", "203.0.113.5", 4, "192.0.2.2"),
+        ('[media]\nadvertise = "198.51.100.9"\n', "203.0.113.5", 4, "198.51.100.9"),
+        ('[media]\nadvertise = "198.51.100.9"\n', "10.1.2.3", 4, "192.0.2.2"),
+        ('[media]\nadvertise = "198.51.100.9"\n', "127.0.0.1", 4, "192.0.2.2"),
+        ('[media]\nlisten = "192.0.2.77"\n', "203.0.113.5", 4, "192.0.2.77"),
+        ("", "203.0.113.5", 6, None),
+        (BOTH, "203.0.113.5", 4, "192.0.2.2"),
+        (BOTH, "203.0.113.5", 6, "2001:db8::2"),
+        (BOTH + 'advertise = ["198.51.100.9", "2001:db8::9"]\n', "203.0.113.5", 6, "2001:db8::9"),
+        (BOTH + 'advertise = ["198.51.100.9", "2001:db8::9"]\n', "203.0.113.5", 4, "198.51.100.9"),
+        (BOTH + 'advertise = "198.51.100.9"\n', "203.0.113.5", 6, "2001:db8::2"),
     ],
-    ids=["none advertised", "outside", "inside", "this host", "bound to one address"],
 )
-async def test_the_address_for_rtp_is_the_one_that_this_peer_can_reach(media: str, remote: str, told: str) -> None:
+async def test_the_address_for_rtp_is_the_one_that_this_peer_can_reach(
+    media: str, remote: str, family: Literal[4, 6], told: str | None
+) -> None:
     config = configured(f'[sip]\nlocal_networks = ["10.0.0.0/8"]\n{media}')
     source = Source("udp", (remote, 5060), ("192.0.2.2", 5060), 1)
-    assert signalling(config)._media_address(source) == told
+    ours = signalling(config)._media_address(source, family, None)
+    assert (ours and ours.told) == told
 
 
-async def test_draining_refuses_calls_and_pings_alike() -> None:
-    made = signalling(configured(""))
-    made.drain()
-    assert made.admission.draining
-    assert made.user_agent.draining
+async def test_where_the_system_does_not_say_to_which_address_a_request_came_the_way_back_decides() -> None:
+    source = Source("udp", ("203.0.113.5", 5060), ("0.0.0.0", 5060), 1)
+    ours = signalling(configured(""))._media_address(source, 4, ("203.0.113.6", 4000))
+    assert ours is not None
+    assert (ours.told, ours.bound) == ("192.0.2.9", "0.0.0.0")

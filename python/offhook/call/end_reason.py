@@ -90,6 +90,16 @@ class EndReason(Enum):
         "No media port was free for the caller's audio.",
         "Widen `media.ports`, or lower `limits.max_calls` to what the range carries.",
     )  # fmt: skip
+    COLLISION = _Ending(
+        "collision", 503, 47, "operator",
+        "On every media port another call has this caller's address and port, so their sound could not be told apart.",
+        "Widen `media.ports`: each pair of ports takes one call from the same address and port.",
+    )  # fmt: skip
+    NO_FAMILY = _Ending(
+        "no_family", 488, 88, "operator",
+        "The caller's audio is on an IP version (IPv4 or IPv6) that this gateway's media is not on.",
+        "Give `media.listen` an address of that version too, such as `[\"0.0.0.0\", \"::\"]`.",
+    )  # fmt: skip
     DRAINING = _Ending(
         "draining", 503, 41, "operator",
         "The gateway is shutting down and takes no new calls.",

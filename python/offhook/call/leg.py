@@ -7,6 +7,7 @@ from typing import Literal
 
 from offhook._media import LegConfig, MediaError, MediaEvent
 from offhook.call.end_reason import EndReason
+from offhook.call.services import MediaAddress, OurAddress
 from offhook.call.trace import host_port
 from offhook.errors import RemoteProtocolError
 from offhook.media.leg import RtpLeg
@@ -54,6 +55,7 @@ class CallerLeg:
         self._trunk = trunk
         self._timeline = timeline
         self._terms = Terms(codecs=trunk.codecs, comfort_noise=False, rtcp_mux=False, prefer_local=True)
+        self._media_address: MediaAddress = lambda source, family, towards: None
         self._rtp: RtpLeg | None = None
         self._local: LocalMedia | None = None
         self._description: SessionDescription | None = None
@@ -96,7 +98,7 @@ class CallerLeg:
         request: Request,
         now: float,
         media: MediaPlane,
-        media_address: Callable[[Source], str],
+        media_address: MediaAddress,
         *,
         on_event: Callable[[MediaEvent], None],
         on_error: Callable[[Exception], None],
@@ -110,11 +112,13 @@ class CallerLeg:
         judged = self._judge(request.sdp, now) if request.sdp is not None else None
         if isinstance(judged, Refused):
             return judged
+        self._media_address = media_address
         try:
-            self._open(media, media_address(self.source), on_event, on_error)
+            refused = self._open(media, judged.audio if judged is not None else None, on_event, on_error)
         except MediaError as error:
-            no_port = error.code in ("no_port", "too_many")
-            return Refused(EndReason.NO_PORT if no_port else EndReason.INTERNAL_ERROR, str(error))
+            return _no_media(error)
+        if refused is not None:
+            return refused
         assert self._local is not None, "opened just now"
         if judged is None:
             self._answer_awaited = True
@@ -168,10 +172,12 @@ class CallerLeg:
             self.session.answer_reinvite(bytes(self._description), now=now)
             return
         judged = self._judge(request.sdp, now)
-        if isinstance(judged, Refused):
-            self._timeline.add("sdp", now, note=f"the change is refused and the call stays as it was: {judged.detail}")
-            self.session.reject_reinvite(judged.status or judged.reason.sip_status or 488, now=now)
+        refused = judged if isinstance(judged, Refused) else self._relocate(judged.audio)
+        if refused is not None:
+            self._timeline.add("sdp", now, note=f"the change is refused and the call stays as it was: {refused.detail}")
+            self.session.reject_reinvite(refused.status or refused.reason.sip_status or 488, now=now)
             return
+        assert isinstance(judged, Judgement), "what is not refused was judged"
         self._answer_offer(judged, now)
         assert self._description is not None, "an accepted offer has an answer"
         self.session.answer_reinvite(bytes(self._description), now=now)
@@ -184,23 +190,46 @@ class CallerLeg:
     def _open(
         self,
         media: MediaPlane,
-        address: str,
+        audio: NegotiatedAudio | None,
         on_event: Callable[[MediaEvent], None],
         on_error: Callable[[Exception], None],
-    ) -> None:
+    ) -> Refused | None:
+        """Take a port for what the caller offered; without an offer one that any caller may answer to."""
+        ours = self._our_address(audio)
+        if isinstance(ours, Refused):
+            return ours
         config = LegConfig(
-            # A zone is none of the media core's business; only link-local addresses have one.
-            sdp_address=None if "%" in address else address,
+            address=ours.bound,
+            sdp_address=ours.told,
             playout_limit_ms=round(PLAYOUT_LIMIT * 1000),
             media_timeout_ms=round(self._trunk.media_timeout * 1000),
         )
         self._rtp = media.open_leg(config, on_event=on_event, on_error=on_error)
         self._local = LocalMedia(
-            address=address,
+            address=ours.told,
             port=self._rtp.local_address[1],
             # RFC 8866 section 5.2: no two sessions of ours may look alike.
             session_id=secrets.randbits(31) + 1,
         )
+        return None
+
+    def _our_address(self, audio: NegotiatedAudio | None) -> OurAddress | Refused:
+        """Where the caller is to send: on the IP version of its own media, or else of its signalling."""
+        towards = audio.remote if audio is not None else None
+        family = (audio.family if audio is not None else None) or Connection(self.source.remote[0]).family or 4
+        ours = self._media_address(self.source, family, towards)
+        if ours is None:
+            where = f"the caller's media is at {host_port(towards)}" if towards else "the caller's media is there"
+            return Refused(EndReason.NO_FAMILY, f"`media.listen` has no IPv{family} address, and {where}")
+        # A zone is nothing that another host could use; only link-local addresses have one.
+        return OurAddress(ours.told.partition("%")[0], ours.bound)
+
+    def _relocate(self, audio: NegotiatedAudio | None) -> Refused | None:
+        """Make sure that the port can serve what the caller offers now."""
+        if audio is None or audio.family in (None, self.media_family):
+            return None
+        ours = self._our_address(audio)
+        return ours if isinstance(ours, Refused) else Refused(EndReason.NO_FAMILY, "a call stays on its IP version")
 
     def _judge(self, body: bytes, now: float) -> Judgement | Refused:
         try:
@@ -258,3 +287,15 @@ class CallerLeg:
 
     def _fresh_keys(self) -> FreshKeys | None:
         return FreshKeys(secrets.token_bytes(RANDOM_BYTES)) if self._terms.srtp != "off" else None
+
+
+_MEDIA_REFUSALS = {
+    "no_port": EndReason.NO_PORT,
+    "too_many": EndReason.NO_PORT,
+    "collision": EndReason.COLLISION,
+    "no_family": EndReason.NO_FAMILY,
+}
+
+
+def _no_media(error: MediaError) -> Refused:
+    return Refused(_MEDIA_REFUSALS.get(error.code, EndReason.INTERNAL_ERROR), str(error))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from offhook.destination.base import Destination, DestinationListener
 from offhook.media.plane import MediaPlane
@@ -28,16 +28,30 @@ class MakeDestination(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class CallServices:
-    """What a call needs of the gateway.
+class OurAddress:
+    """An address of ours for media: what peers are `told`, and what our sockets are `bound` to."""
 
-    `media_address` says which of our addresses this peer's RTP should go to; `now` is monotonic seconds.
+    told: str
+    bound: str
+
+
+class MediaAddress(Protocol):
+    """Says which of our addresses a peer is to send its RTP to; None where media is not spoken on that IP version.
+
+    `source` is its signalling, `family` 4 or 6, `towards` the address in its SDP if there is one.
     """
+
+    def __call__(self, source: Source, family: Literal[4, 6], towards: tuple[str, int] | None) -> OurAddress | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallServices:
+    """What a call needs of the gateway. `now` is monotonic seconds."""
 
     perform: Perform
     media: MediaPlane
     make_destination: MakeDestination
-    media_address: Callable[[Source], str]
+    media_address: MediaAddress
     now: Callable[[], float]
     answered: Callable[["Call"], None]
     ended: Callable[["Call"], None]

@@ -37,7 +37,8 @@ def phone(
     password: Annotated[
         str | None, typer.Option(envvar="OFFHOOK_PHONE_PASSWORD", help="Its password.", show_envvar=True)
     ] = None,
-    codec: Annotated[str, typer.Option(help="What to offer, best first: PCMU, PCMA or both, by comma.")] = "",
+    codec: Annotated[str, typer.Option(help="What to offer, best first, by comma: G722, PCMU, PCMA.")] = "",
+    srtp: Annotated[bool, typer.Option("--srtp", help="Insist on encrypted sound (SRTP, keys in SDP).")] = False,
     transport: Annotated[Literal["udp", "tcp"] | None, typer.Option(help="How SIP travels; udp by default.")] = None,
     listen: Annotated[
         str, typer.Option(metavar="ADDRESS[:PORT]", help="The local address; by default the one that leads there.")
@@ -72,6 +73,7 @@ def phone(
         user=user,
         password=password,
         codecs=read_codecs(codec),
+        srtp=srtp,
         listen=read_listen(listen),
     )
     if caller:

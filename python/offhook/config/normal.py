@@ -15,7 +15,7 @@ def normalised(config: Config) -> dict[str, object]:
     shown: dict[str, object] = {
         "node": _section(config.node) | {"data_dir": str(config.data_dir)},
         "sip": _section(config.sip),
-        "media": _section(config.media),
+        "media": {"listen": list(config.media_listen)} | _section(config.media),
         "http": _section(config.http),
         "store": {"url": config.store_url},
         "limits": _section(config.limits),

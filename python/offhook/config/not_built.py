@@ -60,7 +60,7 @@ NOT_BUILT = (
     NotBuilt(
         ("trunk", "*", "srtp"), _other_than("off"), "encrypted media (SRTP)", "leave it out: media goes in the clear"
     ),
-    NotBuilt(("trunk", "*", "codecs", "*"), _other_than("PCMU", "PCMA"), "G.722 and Opus", "use PCMU and PCMA"),
+    NotBuilt(("trunk", "*", "codecs", "*"), _other_than("PCMU", "PCMA", "G722"), "Opus", "use G722, PCMU and PCMA"),
     NotBuilt(
         ("trunk", "*", "session_timer"),
         _other_than("off"),

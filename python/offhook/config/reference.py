@@ -149,7 +149,7 @@ def _words(annotation: Any, metadata: list[Any]) -> str:
         return _words(arguments[0], [item for items in parts for item in items])
     if origin is Literal:
         return ", ".join(_toml(value) for value in arguments)
-    if origin is tuple and arguments[0] is Pattern:
+    if (origin is tuple and arguments[0] in (Pattern, str)) or tuple[str, ...] in arguments:
         return "string, or list of strings"
     if origin is tuple and get_args(arguments[0])[:1] == (Listen,):
         return "list of strings or tables"

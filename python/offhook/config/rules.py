@@ -14,6 +14,7 @@ from offhook.config.schema import (
     RouteConfig,
     SipConfig,
     TrunkConfig,
+    media_listen,
 )
 from offhook.config.values import HostPort, Listen, ip_version
 from offhook.route.trunk import conflicts
@@ -78,6 +79,15 @@ def warnings(draft: Draft) -> Iterator[Finding]:
                     ("trunk", index, "max_calls"),
                     f"{trunk.max_calls} is never reached, limits.max_calls is {draft.limits.max_calls}",
                 )
+    if draft.sip is not None and draft.media is not None:
+        spoken = {ip_version(address) for address in media_listen(draft.sip, draft.media)}
+        for version in sorted({ip_version(listen.host) or 0 for listen in draft.sip.listen} - spoken):
+            yield Finding(
+                ("media", "listen"),
+                f"SIP is heard on IPv{version}, but media is not spoken there",
+                f"calls whose SDP names an IPv{version} address are refused; "
+                'media.listen = ["0.0.0.0", "::"] takes both',
+            )
     if not draft.names.get("route"):
         yield Finding((), "there is no [[route]], so every call is refused", "write one with a destination")
     yield from _hidden_routes(draft.routes)
@@ -105,7 +115,7 @@ def _addresses(draft: Draft) -> Iterator[Finding]:
                     ("sip", "listen", index), f"{listen.uri} and http.listen {http.listen} need the same port"
                 )
             inside = media is not None and listen.transport == "udp" and listen.port in media.ports
-            if media is not None and inside and _same_host(listen.host, media.listen):
+            if media is not None and inside and any(_same_host(listen.host, own) for own in media_listen(sip, media)):
                 message = f"{listen.uri} lies in media.ports {media.ports}"
                 yield Finding(("sip", "listen", index), message, "move one of them")
         if isinstance(sip.advertise, HostPort) and (version := ip_version(sip.advertise.host)):
@@ -121,10 +131,12 @@ def _addresses(draft: Draft) -> Iterator[Finding]:
             ):
                 message = f"{listen.advertise.host} and {listen.host} are of different IP versions"
                 yield Finding(("sip", "listen", index, "advertise"), message)
-    if media is not None and media.advertise not in (None, "auto"):
-        told, own = ip_version(media.advertise), ip_version(media.listen)
-        if told != own:
-            yield Finding(("media", "advertise"), f"{media.advertise} is IPv{told}, but media.listen is IPv{own}")
+    if sip is not None and media is not None and isinstance(media.advertise, tuple):
+        versions = {ip_version(address) for address in media_listen(sip, media)}
+        for told in media.advertise:
+            if (version := ip_version(told)) not in versions:
+                message = f"{told} is IPv{version}, but media.listen is not"
+                yield Finding(("media", "advertise"), message, 'media.listen = ["0.0.0.0", "::"] listens on both')
 
 
 def _address(listen: Listen) -> HostPort:

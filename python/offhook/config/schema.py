@@ -20,10 +20,10 @@ from offhook.config.values import (
     HeaderSecret,
     HostPort,
     HttpListen,
-    IpText,
     Listen,
     ListenValue,
     MediaAdvertise,
+    MediaListen,
     NetworkValue,
     NumberPatterns,
     Origin,
@@ -87,7 +87,12 @@ class SipConfig(Section):
 class MediaConfig(Section):
     """RTP sockets and the threads that serve them."""
 
-    listen: IpText = Field(default="0.0.0.0", description="Address of the media sockets.")  # noqa: S104  see sip.listen
+    listen: MediaListen | None = Field(
+        default=None,
+        description="Address of the media sockets, or a list with one of IPv4 and one of IPv6 such as "
+        '`["0.0.0.0", "::"]`. Without it, all addresses of the IP versions in `sip.listen`. A caller whose SDP names '
+        "an address of another version is refused (`no_family`).",
+    )
     ports: Ports = Field(
         default=PortRange(40000, 41999),
         description="UDP ports for media, both ends included. Each call takes an even one (RTP) and the odd one "
@@ -95,12 +100,21 @@ class MediaConfig(Section):
     )
     advertise: MediaAdvertise | None = Field(
         default=None,
-        description="IP address in SDP for peers outside of `sip.local_networks`. Without it, `sip.advertise` if that "
-        "is an IP address, else the address of the interface used.",
+        description="IP address in SDP for peers outside of `sip.local_networks`, or a list with one of IPv4 and one "
+        "of IPv6. Without it, `sip.advertise` if that is an IP address, else the address of the interface used.",
     )
     threads: Annotated[int, Field(ge=1, le=64)] | None = Field(
         default=None, description="Media threads; each call lives on one. Without it, the gateway chooses by the cores."
     )
+
+
+def media_listen(sip: SipConfig, media: MediaConfig) -> tuple[str, ...]:
+    """The addresses of the media sockets, one of an IP version: as set, else all of those that SIP is heard on."""
+    if media.listen is not None:
+        return media.listen
+    versions = {ip_version(listen.host) for listen in sip.listen}
+    every = {4: "0.0.0.0", 6: "::"}  # noqa: S104  see sip.listen
+    return tuple(address for version, address in every.items() if version in versions)
 
 
 class HttpConfig(Section):
@@ -195,7 +209,9 @@ class TrunkConfig(Section):
         default="e164", description="How numbers are written in our calls to it."
     )
     codecs: Annotated[tuple[Literal["PCMU", "PCMA", "G722", "opus"], ...], Field(min_length=1)] = Field(
-        default=("PCMU", "PCMA"), description="Codecs, in our order of preference."
+        default=("PCMU", "PCMA"),
+        description="Codecs, in our order of preference: the first that the caller offers too is spoken. `G722` is "
+        "wideband, 16 kHz to the agent.",
     )
     srtp: Literal["off", "optional", "required"] = Field(default="off", description="Encryption of media.")
     session_timer: Literal["off", "accept", "request", "require"] = Field(
@@ -344,13 +360,20 @@ class Config:
         return HostPort(told.host, told.port or listen.port)
 
     @property
-    def advertised_media(self) -> str | None:
+    def media_listen(self) -> tuple[str, ...]:
+        """The addresses of the media sockets, one of an IP version."""
+        return media_listen(self.sip, self.media)
+
+    def media_address(self, family: int) -> str | None:
+        """The address of the media sockets of IPv4 or IPv6, None if media is not spoken there."""
+        return next((address for address in self.media_listen if ip_version(address) == family), None)
+
+    def advertised_media(self, family: int) -> str | None:
         """The IP address that SDP gives to peers outside of `sip.local_networks`; None for that of the interface."""
-        if self.media.advertise is not None:
-            return self.media.advertise
+        stated = self.media.advertise
         told = self.sip.advertise
-        fits = isinstance(told, HostPort) and ip_version(told.host) == ip_version(self.media.listen)
-        return told.host if isinstance(told, HostPort) and fits else None
+        addresses = stated if isinstance(stated, tuple) else (told.host,) if isinstance(told, HostPort) else ()
+        return next((address for address in addresses if ip_version(address) == family), None)
 
     def trunk(self, name: str) -> TrunkConfig | None:
         """The trunk of that name."""

@@ -174,22 +174,41 @@ def _sip_advertise(value: object) -> HostPort | str:
     return text if text == "auto" else read_advertised(text, 0)
 
 
-def _media_advertise(value: object) -> str:
-    text = text_of(value)
-    if text == "auto":
-        return text
+def _media_advertise(value: object) -> tuple[str, ...] | str:
+    return "auto" if value == "auto" else _one_a_family(value, _advertised_ip)
+
+
+def _advertised_ip(text: str) -> str:
     address = _ip(text)
     if address is None:
         raise WrongValue(f"'{text}' is no IP address", "SDP carries addresses, not names or ports")
     return read_advertised(str(address), 0).host
 
 
-def _ip_text(value: object) -> str:
-    text = text_of(value)
+def _media_listen(value: object) -> tuple[str, ...]:
+    return _one_a_family(value, _listening_ip)
+
+
+def _listening_ip(text: str) -> str:
     address = _ip(text.strip("[]"))
     if address is None:
-        raise WrongValue(f"'{text}' is no IP address", "write for example 0.0.0.0")
+        raise WrongValue(f"'{text}' is no IP address", "write for example 0.0.0.0, or :: for IPv6")
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        raise WrongValue(f"'{text}' is IPv4 written as IPv6", f"write {address.ipv4_mapped}")
     return str(address)
+
+
+def _one_a_family(value: object, read: Callable[[str], str]) -> tuple[str, ...]:
+    """An address, or a list with one of IPv4 and one of IPv6."""
+    texts = value if isinstance(value, tuple) else (value,)
+    if not texts:
+        raise WrongValue("must not be an empty list", 'write for example ["0.0.0.0", "::"]')
+    addresses = tuple(read(text_of(text)) for text in texts)
+    versions = [ip_version(address) for address in addresses]
+    for version in (4, 6):
+        if versions.count(version) > 1:
+            raise WrongValue(f"has more than one IPv{version} address", "one of IPv4 and one of IPv6 at most")
+    return addresses
 
 
 def _http_listen(value: object) -> HostPort:
@@ -376,8 +395,8 @@ def _read(reader: Callable[..., Any]) -> PlainValidator:
 
 ListenValue = Annotated[Listen, _read(read_listen)]
 SipAdvertise = Annotated[HostPort | str, _read(_sip_advertise)]
-MediaAdvertise = Annotated[str, _read(_media_advertise)]
-IpText = Annotated[str, _read(_ip_text)]
+MediaAdvertise = Annotated[tuple[str, ...] | str, _read(_media_advertise)]
+MediaListen = Annotated[tuple[str, ...], _read(_media_listen)]
 HttpListen = Annotated[HostPort, _read(_http_listen)]
 NetworkValue = Annotated[Network, _read(read_network)]
 Ports = Annotated[PortRange, _read(_ports)]

@@ -18,7 +18,7 @@ def remote_media(
     return RemoteMedia(
         address=address,
         port=port,
-        codec="PCMA" if audio.codec == "PCMA" else "PCMU",
+        codec=audio.codec,
         payload_type=audio.payload_type,
         receive_payload_types=audio.receive_types,
         rtcp_address=rtcp_address,

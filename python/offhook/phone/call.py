@@ -24,6 +24,7 @@ from offhook.phone.recording import Recording
 from offhook.phone.sound import from_bytes, level_db
 from offhook.report.timeline import Timeline
 from offhook.sdp import negotiate
+from offhook.sdp.crypto import RANDOM_BYTES, FreshKeys
 from offhook.sdp.description import SessionDescription
 from offhook.sdp.terms import LocalMedia, NegotiatedAudio, Terms
 from offhook.sip import events as sip
@@ -108,7 +109,9 @@ class Phone:
         self.stage: Literal["finding", "calling", "ringing", "talking", "ending"] = "finding"
         self.sent_db = self.heard_db = -100.0
         self._version = version
-        self._terms = Terms(codecs=plan.codecs, comfort_noise=False, rtcp_mux=False)
+        self._terms = Terms(
+            codecs=plan.codecs, comfort_noise=False, rtcp_mux=False, srtp="required" if plan.srtp else "off"
+        )
         self._over: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._verdict: Outcome | None = None
         self._replied = asyncio.Event()
@@ -207,7 +210,7 @@ class Phone:
         plan = self.plan
         assert self._stack is not None and self._leg is not None and self._target is not None, "opened before"  # noqa: PT018
         media = LocalMedia(address=local, port=self._leg.local_address[1], session_id=secrets.randbits(31) + 1)
-        self._offer = self._description = negotiate.offer(media, self._terms)
+        self._offer = self._description = negotiate.offer(media, self._terms, fresh=_fresh_keys())
         self.finding.local_media = _host_port((local, media.port))
         credentials = None
         if plan.user is not None:
@@ -390,7 +393,7 @@ class Phone:
         except RemoteProtocolError:
             session.reject_reinvite(488, now=now)
             return
-        judgement = negotiate.judge(offer, self._terms, was=self.finding.audio)
+        judgement = negotiate.judge(offer, self._terms, was=self.finding.audio, fresh=_fresh_keys())
         if judgement.audio is None:
             session.reject_reinvite(488, now=now)
             return
@@ -530,6 +533,10 @@ class Phone:
         del self.steps[:-50]
         if note:
             self.finding.timeline.add("media", at, note=text)
+
+
+def _fresh_keys() -> FreshKeys:
+    return FreshKeys(secrets.token_bytes(RANDOM_BYTES))
 
 
 def _screen(request: Request, source: Source, user: str | None) -> Verdict:

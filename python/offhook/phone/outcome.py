@@ -177,7 +177,7 @@ _REFUSALS: dict[int, tuple[str, str, str]] = {
     488: (
         "no_common_codec",
         "The far end accepts none of the audio that we offered.",
-        "We speak G.711 (PCMU, PCMA) without encryption: allow it there, and switch off mandatory SRTP.",
+        "Try another --codec. If only encrypted sound is taken there, use --srtp; if none is, leave it out.",
     ),
     491: ("try_again", "The far end was changing the call at the same moment.", "Try again."),
     500: ("far_end_error", "The far end had an internal error.", "Its log says more."),

@@ -92,6 +92,7 @@ def as_json(finding: Finding, recorded: str = "") -> dict[str, Any]:
             "places": echo.places,
         },
         "codec": None if audio is None else audio.codec,
+        "encryption": None if audio is None else audio.crypto.suite if audio.crypto is not None else "none",
         "media": finding.stats,
         "addresses": {
             "transport": finding.transport,
@@ -211,7 +212,9 @@ def _facts(finding: Finding, width: int, recorded: str) -> Iterable[Text]:
         facts.append(("SIP", f"{way}, Call-ID {finding.sip_call_id}"))
     if finding.audio is not None:
         where = _address(finding.audio.remote) if finding.audio.remote else "no address"
-        text = f"{finding.audio.codec}, {finding.audio.ptime} ms, {finding.local_media} → {where}"
+        crypto = finding.audio.crypto
+        secured = f"encrypted with {crypto.suite}" if crypto is not None else "not encrypted"
+        text = f"{finding.audio.codec}, {secured}, {finding.audio.ptime} ms, {finding.local_media} → {where}"
         if finding.heard_from and finding.heard_from != where:
             text += f"; what is heard comes from {finding.heard_from}"
         facts.append(("Media", text))

@@ -13,8 +13,8 @@ class Plan:
 
     `caller` is a number, a user name or a whole address; by default the `user`, or "phone". `sound` is played when the
     far end has answered: over and over with `pause` in between, or once. `dtmf` are the digits to send a second after
-    that; a comma waits another second. `listen` is the local address and port; by default the one from which the
-    target is reached, and any port.
+    that; a comma waits another second. `srtp` insists on encrypted sound. `listen` is the local address and port; by
+    default the one from which the target is reached, and any port.
     """
 
     uri: SipUri
@@ -29,4 +29,5 @@ class Plan:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
+    srtp: bool = False
     listen: tuple[str | None, int] = (None, 0)

@@ -25,6 +25,7 @@ from offhook.sdp.description import (
 from offhook.sdp.terms import (
     CODECS,
     COMFORT_NOISE,
+    SPOKEN,
     TELEPHONE_EVENT,
     LocalMedia,
     NegotiatedAudio,
@@ -157,21 +158,18 @@ def accept(
     notes = [security.note] if security.note else []
     offered = {encoding: number for number, encoding in ours.encodings.items()}
     codecs = {
-        number: encoding
-        for number, encoding in theirs.encodings.items()
-        if encoding in offered and CODECS.get(encoding.name) == encoding
+        number: encoding for number, encoding in theirs.encodings.items() if encoding in offered and encoding in SPOKEN
     }
     if not codecs:
         return Judgement(answer, None, ("the peer answered with no codec of our offer",), "no_offer_answer")
     payload_type, encoding = next(iter(codecs.items()))
-    receive = {number: stated.name for number, stated in codecs.items()}
-    for stated in codecs.values():
-        receive[offered[stated]] = stated.name
+    receive = {number: SPOKEN[stated] for number, stated in codecs.items()}
+    receive |= {offered[stated]: SPOKEN[stated] for stated in codecs.values()}
     event = Encoding(TELEPHONE_EVENT, encoding.clock_rate)
     answered = _numbers(theirs, event) if event in offered else []
     dtmf_receive = dict.fromkeys((offered[event], *answered)) if answered else {}
     audio = NegotiatedAudio(
-        codec=encoding.name,
+        codec=SPOKEN[encoding],
         payload_type=payload_type,
         receive_types=receive,
         dtmf_send=answered[0] if answered else None,
@@ -240,7 +238,7 @@ class _LineJudge:
         if payload_type is None:
             self.refusal = self.refusal or "no_common_codec"
             return
-        codec = line.encodings[payload_type].name
+        codec = SPOKEN[line.encodings[payload_type]]
         events = _events(line, codec, terms, notes)
         noise = _numbers(line, Encoding(COMFORT_NOISE, CODECS[codec].clock_rate)) if terms.comfort_noise else []
         mux = line.attribute("rtcp-mux") is not None and terms.rtcp_mux

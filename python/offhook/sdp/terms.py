@@ -1,5 +1,6 @@
 """What two sides can agree on for the sound of a call: what we would take, where we are, and what came of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,12 +20,22 @@ Refusal = Literal[
 ]
 """Why no audio came out of an offer, or of the answer to ours; each is the slug of an end reason too."""
 
-CODECS = {"PCMU": Encoding("PCMU", 8000), "PCMA": Encoding("PCMA", 8000), "G722": Encoding("G722", 8000)}
-"""The audio codecs that the media core speaks, by name, as SDP writes them.
+Codec = Literal["PCMU", "PCMA", "G722"]
+"""The audio codecs that the media core speaks."""
+
+SPOKEN: Mapping[Encoding, Codec] = {
+    Encoding("PCMU", 8000): "PCMU",
+    Encoding("PCMA", 8000): "PCMA",
+    Encoding("G722", 8000): "G722",
+}
+"""What SDP calls them.
 
 G.722 carries sound of 16 kHz, and its RTP clock is 8000 all the same: a mistake of RFC 1890 that RFC 3551 section 4.5.2
 keeps. Whoever writes G722/16000 counts timestamps in another way, and is not understood.
 """
+
+CODECS: Mapping[str, Encoding] = {codec: encoding for encoding, codec in SPOKEN.items()}
+"""The same by name."""
 
 TELEPHONE_EVENT = "TELEPHONE-EVENT"
 COMFORT_NOISE = "CN"
@@ -93,9 +104,9 @@ class NegotiatedAudio:
     peer has put us on hold. `crypto` are the keys if the media is encrypted. `line` is the index of the m= line.
     """
 
-    codec: str
+    codec: Codec
     payload_type: int
-    receive_types: dict[int, str]
+    receive_types: dict[int, Codec]
     dtmf_send: int | None
     dtmf_receive: tuple[int, ...]
     remote: tuple[str, int] | None

@@ -18,7 +18,7 @@ APT = "sudo apt-get install baresip-core"
 _MODULES = Path("/usr/lib/baresip/modules")
 
 _CONFIG = """\
-sip_listen {host}:{port}
+sip_listen {name}:{port}
 audio_player {device},{sound}
 audio_source {device},{sound}
 audio_alert aufile,/dev/null
@@ -28,6 +28,7 @@ module g711.so
 module g722.so
 module {device}.so
 module plc.so
+module srtp.so
 module account.so
 module menu.so
 module ctrl_tcp.so
@@ -39,13 +40,16 @@ call_local_timeout 30
 
 # `regint=0`: no registration; `outbound` is none, the gateway is dialled by its address.
 _ACCOUNT = (
-    "<sip:phone@{host}:{port};transport={transport}>;regint=0;answermode={answer};audio_codecs={codec}/{rate}/1\n"
+    "<sip:phone@{name}:{port};transport={transport}>"
+    ";regint=0;answermode={answer};audio_codecs={codec}/{rate}/1{encryption}\n"
 )
 
 
 class Baresip:
     """A phone at `host`. What it said and heard is in the two WAV files that it records of each call.
 
+    `sound` is at 8 kHz, with G722 at 16. `encryption` is a word of baresip's: `srtp` offers keys on RTP/AVP,
+    `srtp-mand` insists on RTP/SAVP, `srtp-mandf` on RTP/SAVPF.
     Without `sound`, at 8 kHz, it takes every call and says what it plays: what comes back is what a listener hears.
     """
 
@@ -57,20 +61,23 @@ class Baresip:
         transport: str = "udp",
         codec: str = "PCMU",
         host: str = "127.0.0.1",
+        encryption: str = "",
     ) -> None:
         assert shutil.which("baresip"), f"baresip is missing: {APT}"
         self.directory = directory
         self.transport = transport
         (directory / "recorded").mkdir(parents=True)
+        rate = 2 * RATE if codec == "G722" else RATE
         if sound is not None:
-            write_wav(directory / "said.wav", sound)
+            write_wav(directory / "said.wav", sound, rate)
         self.port, control = free_port(host), free_port("127.0.0.1")
         fields = {
-            "host": host,
+            "name": f"[{host}]" if ":" in host else host,
             "port": self.port,
             "transport": transport,
             "codec": codec,
-            "rate": 16_000 if codec == "G722" else 8_000,
+            "rate": rate,
+            "encryption": f";mediaenc={encryption}" if encryption else "",
             "control": control,
             "answer": "auto" if sound is None else "manual",
             "device": "aubridge" if sound is None else "aufile",
@@ -80,8 +87,10 @@ class Baresip:
         (directory / "accounts").write_text(_ACCOUNT.format(**fields))
         (directory / "contacts").write_text("")
         self._log = (directory / "baresip.log").open("wb")
+        # Left to itself it writes an IPv4 address into the SDP of a call over IPv6.
+        family = ["-6", "-n", host] if ":" in host else ["-4"]
         self._process = subprocess.Popen(
-            ["baresip", "-f", str(directory)], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+            ["baresip", *family, "-f", str(directory)], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
         )
         self._control: socket.socket | None = None
         self._buffer = b""
@@ -120,7 +129,8 @@ class Baresip:
     def dial(self, user: str, gateway: tuple[str, int]) -> str:
         """Call a user of the gateway and wait for the answer; its Call-ID."""
         suffix = ";transport=tcp" if self.transport == "tcp" else ""
-        self.command("dial", f"sip:{user}@{gateway[0]}:{gateway[1]}{suffix}")
+        host = f"[{gateway[0]}]" if ":" in gateway[0] else gateway[0]
+        self.command("dial", f"sip:{user}@{host}:{gateway[1]}{suffix}")
         event = self.wait_for("CALL_ESTABLISHED")
         return str(event["id"])
 
@@ -145,7 +155,7 @@ class Baresip:
         return event
 
     def heard(self) -> list[int]:
-        """What it has heard, as PCM16 at 8 kHz: complete once the call is over."""
+        """What it has heard, as PCM16 at its own rate: complete once the call is over."""
         return self._recorded("dec")
 
     def _recorded(self, way: str) -> list[int]:
@@ -174,8 +184,9 @@ class Baresip:
 
 def free_port(host: str) -> int:
     """A port that is free for UDP and TCP, and the next one too (baresip takes it for TLS)."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+        with socket.socket(family, socket.SOCK_DGRAM) as udp, socket.socket(family) as tcp:
             udp.bind((host, 0))
             try:
                 tcp.bind((host, udp.getsockname()[1]))
@@ -185,17 +196,17 @@ def free_port(host: str) -> int:
             return port
 
 
-def tone(hz: float, seconds: float, amplitude: float = 9000.0) -> list[int]:
-    """A sine as PCM16 at 8 kHz."""
-    return [round(amplitude * math.sin(2 * math.pi * hz * n / RATE)) for n in range(round(seconds * RATE))]
+def tone(hz: float, seconds: float, amplitude: float = 9000.0, rate: int = RATE) -> list[int]:
+    """A sine as PCM16."""
+    return [round(amplitude * math.sin(2 * math.pi * hz * n / rate)) for n in range(round(seconds * rate))]
 
 
-def write_wav(path: Path, samples: list[int]) -> None:
-    """PCM16 mono at 8 kHz."""
+def write_wav(path: Path, samples: list[int], rate: int = RATE) -> None:
+    """PCM16 mono."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(RATE)
+        file.setframerate(rate)
         file.writeframes(array.array("h", samples).tobytes())
 
 

@@ -105,7 +105,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, refusing_agent: RefusingAg
             tmp_path_factory.mktemp("sipp-gateway"),
             toml,
             sip=f"listen = {listen}",
-            media=f'listen = "::"\nports = "{first}-{first + _MEDIA_PORTS - 1}"',
+            media=f'ports = "{first}-{first + _MEDIA_PORTS - 1}"',
         ) as gateway:
             yield gateway
 

@@ -150,7 +150,8 @@ def test_what_peers_are_told() -> None:
     assert [str(config.advertised(listen)) for listen in config.sip.listen] == [
         "203.0.113.7:5060", "None", "sip.example.net:5061",
     ]  # fmt: skip
-    assert config.advertised_media == "203.0.113.7"
+    assert config.advertised_media(4) == "203.0.113.7"
+    assert config.advertised_media(6) is None
 
 
 @pytest.mark.parametrize(
@@ -159,14 +160,15 @@ def test_what_peers_are_told() -> None:
         ('advertise = "sip.example.net:15060"', "", None),
         ('advertise = "203.0.113.7:15060"', "", "203.0.113.7"),
         ('advertise = "203.0.113.7"', 'advertise = "203.0.113.8"', "203.0.113.8"),
-        ('advertise = "203.0.113.7"', 'listen = "::"', None),
+        ('advertise = "203.0.113.7"', 'listen = ["::", "0.0.0.0"]\nadvertise = ["2001:db8::7"]', None),
+        ("", 'listen = ["::", "0.0.0.0"]\nadvertise = ["2001:db8::7", "203.0.113.8"]', "203.0.113.8"),
         ("", "", None),
     ],
 )
 def test_the_media_address_that_peers_are_told(sip: str, media: str, told: str | None) -> None:
     config = examine_text(f"[sip]\n{sip}\n[media]\n{media}\n", {}, file="f", base=Path("/")).config
     assert config is not None
-    assert config.advertised_media == told
+    assert config.advertised_media(4) == told
 
 
 def test_the_default_file(tmp_path: Path) -> None:

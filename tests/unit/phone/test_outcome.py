@@ -35,7 +35,7 @@ def refused(status: int, reason: str = "No", *headers: str) -> came.Refused:
         (refused(486, "Busy Here"), "busy", "Busy. (SIP 486 Busy Here)", "Try again later"),
         (refused(404, "Not Found"), "unknown_number", "no such number", "before the @"),
         (refused(403), "forbidden", "does not allow", "source address"),
-        (refused(488), "no_common_codec", "none of the audio", "G.711"),
+        (refused(488), "no_common_codec", "none of the audio", "--srtp"),
         (refused(603), "declined", "declined", ""),
         (refused(503, "Full", "Retry-After: 30 (soon)"), "overloaded", "It asks to wait 30 s.", "Try again later"),
         (refused(302, "Moved", "Contact: <sip:new@192.0.2.7>"), "moved", "call another", "'sip:new@192.0.2.7'"),
