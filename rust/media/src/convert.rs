@@ -1,6 +1,7 @@
 //! From one audio format to another: codec, then rate, then codec; direct where it can be.
 use crate::codec::{Codec, g711};
-use crate::resample::Resampler;
+use crate::resample::{RATES, Resampler};
+use std::time::Duration;
 
 pub use crate::codec::Encoding;
 
@@ -50,31 +51,22 @@ impl AudioFormat {
     }
 
     /// Whether [`Converter`] knows this format.
-    pub const fn is_supported(self) -> bool {
-        matches!(self.rate, 8_000 | 16_000 | 24_000 | 48_000)
+    pub fn is_supported(self) -> bool {
+        RATES.contains(&self.rate)
     }
 }
-
-/// Samples handled at a time, so that scratch space stays small whatever a peer sends at once.
-const CHUNK: usize = 960;
 
 #[derive(Debug)]
 enum Way {
     Same,
     Table(&'static [u8; 256]),
-    Linear(Box<Linear>),
-}
-
-#[derive(Debug)]
-struct Linear {
-    resampler: Option<Resampler>,
-    decoded: Vec<i16>,
-    resampled: Vec<i16>,
+    Linear,
+    Resampled(Resampler),
 }
 
 /// Turns audio of one format into another. Stateful: a stream cut anywhere gives the same samples.
 ///
-/// It allocates when it is made, not when it converts, as long as `out` has room.
+/// It allocates when it is made, not when it converts, as long as `out` has room. Resampling delays the sound by [`Converter::delay`].
 #[derive(Debug)]
 pub struct Converter {
     from: AudioFormat,
@@ -92,27 +84,11 @@ impl Converter {
             "rates are checked where a format is configured"
         );
         let way = match (from.encoding, to.encoding) {
-            (a, b) if a == b && from.rate == to.rate => Way::Same,
-            (Encoding::Pcmu, Encoding::Pcma) if from.rate == to.rate => {
-                Way::Table(&g711::PCMU_TO_PCMA)
-            }
-            (Encoding::Pcma, Encoding::Pcmu) if from.rate == to.rate => {
-                Way::Table(&g711::PCMA_TO_PCMU)
-            }
-            _ => {
-                let ratio = (to.rate as usize).div_ceil(from.rate as usize);
-                let resampler = (from.rate != to.rate).then(|| Resampler::new(from.rate, to.rate));
-                let resampled = Vec::with_capacity(if resampler.is_some() {
-                    CHUNK * ratio + ratio
-                } else {
-                    0
-                });
-                Way::Linear(Box::new(Linear {
-                    resampler,
-                    decoded: Vec::with_capacity(CHUNK),
-                    resampled,
-                }))
-            }
+            _ if from.rate != to.rate => Way::Resampled(Resampler::new(from.rate, to.rate)),
+            (Encoding::Pcmu, Encoding::Pcma) => Way::Table(&g711::PCMU_TO_PCMA),
+            (Encoding::Pcma, Encoding::Pcmu) => Way::Table(&g711::PCMA_TO_PCMU),
+            (a, b) if a == b => Way::Same,
+            _ => Way::Linear,
         };
         Converter {
             from,
@@ -132,82 +108,73 @@ impl Converter {
         self.to
     }
 
+    /// How much later the sound comes out than it went in: that of the resampler, if there is one.
+    pub fn delay(&self) -> Duration {
+        match &self.way {
+            Way::Resampled(resampler) => resampler.delay(),
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Appends `input`, converted, to `out`. Half a 16-bit sample at the end waits for the next call.
     pub fn convert(&mut self, input: &[u8], out: &mut Vec<u8>) {
-        match &mut self.way {
+        if self.from.encoding != Encoding::Pcm16Le {
+            self.convert_whole(input, out);
+            return;
+        }
+        let mut input = input;
+        if let (Some(low), Some((&high, rest))) = (self.half, input.split_first()) {
+            self.half = None;
+            self.convert_whole(&[low, high], out);
+            input = rest;
+        }
+        let (whole, half) = input.split_at(input.len() & !1);
+        if let Some(&half) = half.first() {
+            self.half = Some(half);
+        }
+        self.convert_whole(whole, out);
+    }
+
+    fn convert_whole(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        match &self.way {
             Way::Same => out.extend_from_slice(input),
             Way::Table(table) => out.extend(input.iter().map(|&code| table[code as usize])),
-            Way::Linear(linear) => {
-                let mut input = input;
-                if self.from.encoding == Encoding::Pcm16Le {
-                    if let (Some(low), Some((&high, rest))) = (self.half, input.split_first()) {
-                        self.half = None;
-                        input = rest;
-                        linear.decoded.push(i16::from_le_bytes([low, high]));
-                        linear.finish(self.to.encoding, out);
-                    }
-                    if input.len() % 2 == 1 {
-                        self.half = input.last().copied();
-                        input = &input[..input.len() - 1];
-                    }
-                }
-                for chunk in input.chunks(CHUNK * self.from.encoding.sample_bytes()) {
-                    linear.decode(self.from.encoding, chunk);
-                    linear.finish(self.to.encoding, out);
+            Way::Linear | Way::Resampled(_) => {
+                let mut samples = [0; Resampler::BLOCK];
+                let encoding = self.from.encoding;
+                for block in input.chunks(Resampler::BLOCK * encoding.sample_bytes()) {
+                    let samples = &mut samples[..block.len() / encoding.sample_bytes()];
+                    encoding.read(block, samples);
+                    self.convert_block(samples, out);
                 }
             }
         }
     }
 
-    /// Forgets what came before, as after `clear`: no echo of the dropped sound in what follows.
+    /// The same from samples, at the rate of [`Converter::from`], however that is written.
+    pub fn convert_samples(&mut self, input: &[i16], out: &mut Vec<u8>) {
+        for block in input.chunks(Resampler::BLOCK) {
+            self.convert_block(block, out);
+        }
+    }
+
+    fn convert_block(&mut self, block: &[i16], out: &mut Vec<u8>) {
+        match &mut self.way {
+            Way::Resampled(resampler) => {
+                let mut resampled = [0; Resampler::ROOM];
+                let count = resampler.process(block, &mut resampled);
+                self.to.encoding.write(&resampled[..count], out);
+            }
+            _ => self.to.encoding.write(block, out),
+        }
+    }
+
+    /// Forgets what came before, as after `clear`: no echo of the dropped sound in what follows, and no click.
     pub fn reset(&mut self) {
         self.half = None;
-        if let Way::Linear(linear) = &mut self.way
-            && let Some(resampler) = &mut linear.resampler
-        {
+        if let Way::Resampled(resampler) = &mut self.way {
             resampler.reset();
         }
-    }
-}
-
-impl Linear {
-    fn decode(&mut self, encoding: Encoding, chunk: &[u8]) {
-        match encoding {
-            Encoding::Pcmu => self
-                .decoded
-                .extend(chunk.iter().map(|&code| g711::pcmu_to_linear(code))),
-            Encoding::Pcma => self
-                .decoded
-                .extend(chunk.iter().map(|&code| g711::pcma_to_linear(code))),
-            Encoding::Pcm16Le => {
-                self.decoded.extend(
-                    chunk
-                        .chunks_exact(2)
-                        .map(|pair| i16::from_le_bytes([pair[0], pair[1]])),
-                );
-            }
-        }
-    }
-
-    fn finish(&mut self, encoding: Encoding, out: &mut Vec<u8>) {
-        let samples = match &mut self.resampler {
-            None => &self.decoded,
-            Some(resampler) => {
-                self.resampled.clear();
-                resampler.process(&self.decoded, &mut self.resampled);
-                &self.resampled
-            }
-        };
-        match encoding {
-            Encoding::Pcmu => {
-                out.extend(samples.iter().map(|&sample| g711::linear_to_pcmu(sample)))
-            }
-            Encoding::Pcma => {
-                out.extend(samples.iter().map(|&sample| g711::linear_to_pcma(sample)))
-            }
-            Encoding::Pcm16Le => out.extend(samples.iter().flat_map(|sample| sample.to_le_bytes())),
-        }
-        self.decoded.clear();
     }
 }
 

@@ -196,6 +196,34 @@ impl Encoding {
         }
     }
 
+    /// Writes the samples of `bytes` to `out`, as many as both have whole.
+    pub fn read(self, bytes: &[u8], out: &mut [i16]) {
+        match self {
+            Encoding::Pcmu => _ = each(bytes, out, |&code| g711::pcmu_to_linear(code)),
+            Encoding::Pcma => _ = each(bytes, out, |&code| g711::pcma_to_linear(code)),
+            Encoding::Pcm16Le => {
+                for (out, pair) in out.iter_mut().zip(bytes.chunks_exact(2)) {
+                    *out = i16::from_le_bytes([pair[0], pair[1]]);
+                }
+            }
+        }
+    }
+
+    /// Appends samples to `out`.
+    pub fn write(self, pcm: &[i16], out: &mut Vec<u8>) {
+        match self {
+            Encoding::Pcmu => out.extend(pcm.iter().map(|&sample| g711::linear_to_pcmu(sample))),
+            Encoding::Pcma => out.extend(pcm.iter().map(|&sample| g711::linear_to_pcma(sample))),
+            Encoding::Pcm16Le => {
+                let start = out.len();
+                out.resize(start + 2 * pcm.len(), 0);
+                for (pair, sample) in out[start..].chunks_exact_mut(2).zip(pcm) {
+                    pair.copy_from_slice(&sample.to_le_bytes());
+                }
+            }
+        }
+    }
+
     /// Whether a frame of this encoding is quieter than about -48 dBFS throughout, as
     /// pauses and muted microphones are.
     pub fn is_quiet(self, payload: &[u8]) -> bool {
