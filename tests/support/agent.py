@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Literal
@@ -16,6 +16,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
+
+from .hosts import Host
 
 OFFHOOK = "offhook.v1"
 _LIMIT = 15.0
@@ -189,13 +191,15 @@ async def agent_on(
     answer: Answer | None = None,
     context: ssl.SSLContext | None = None,
     buffer: int | None = None,
+    on: Host | None = None,
 ) -> AsyncIterator[Agent]:
-    """An agent that listens on a port of 127.0.0.1.
+    """An agent that listens on a port of 127.0.0.1, of this machine or of a host of its own.
 
     `answer` may refuse the upgrade with a response of its own; `buffer` bytes is what its sockets hold unread.
     """
     agent = Agent(dialect)
-    listener = socket.create_server(("127.0.0.1", port))
+    with on if on is not None else nullcontext():
+        listener = socket.create_server(("127.0.0.1", port))
     if buffer is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
 

@@ -129,7 +129,7 @@ class Relay:
         while True:
             try:
                 data = own.recv(2048)
-            except (BlockingIOError, ConnectionRefusedError):
+            except BlockingIOError:
                 return
             if len(data) >= 12 and data[0] >> 6 == _RTP_VERSION:
                 way.take(data, self._loop)

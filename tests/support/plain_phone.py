@@ -6,14 +6,16 @@ Its messages are written out below, so what a test says about the gateway does n
 import asyncio
 import itertools
 import secrets
+import socket
 import struct
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Self
 
+from .hosts import Host
 from .impair import Relay
 from .rtp_peer import Packet, RtpPeer
 from .sip_text import EVENT_PAYLOAD_TYPE, INVITE, LATER, PCMU, Heard, Line, ok
@@ -26,19 +28,23 @@ _LIMIT = 15.0
 class PlainPhone:
     """A phone on one UDP port. `await phone.dial(…)` for each call."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, on: Host | None = None) -> None:
         self.host = host
+        self.on: AbstractContextManager[object] = on if on is not None else nullcontext()
         self.port = 0
         self.calls: dict[str, PhoneCall] = {}
         self._transport: asyncio.DatagramTransport | None = None
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, host: str = "127.0.0.1") -> AsyncIterator[Self]:
-        """A phone at this address, closed at the end together with its calls."""
-        phone = cls(host)
+    async def open(cls, host: str = "127.0.0.1", on: Host | None = None) -> AsyncIterator[Self]:
+        """A phone at this address, of this machine or of a host of its own; closed at the end with its calls."""
+        phone = cls(host, on)
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: _Socket(phone._take), local_addr=(host, 0))
+        with phone.on:
+            own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            own.bind((host, 0))
+        transport, _ = await loop.create_datagram_endpoint(lambda: _Socket(phone._take), sock=own)
         phone._transport = transport
         phone.port = transport.get_extra_info("sockname")[1]
         try:
@@ -60,12 +66,14 @@ class PlainPhone:
         talk: bool = True,
         line: Line = PCMU,
         relay: Callable[[tuple[str, int]], Relay] | None = None,
+        announce: tuple[str, int] | None = None,
     ) -> "PhoneCall":
         """Send an INVITE. With `talk` RTP (silence, at first) flows from the 200 on; `acknowledge` answers that 200.
 
-        `relay` makes a relay before the address that it is given, and all RTP goes through it.
+        `relay` makes a relay before the address that it is given, and all RTP goes through it. `announce` is what SDP
+        says instead of the truth.
         """
-        call = PhoneCall(self, gateway, to, caller, name, headers, acknowledge, talk, line, relay)
+        call = PhoneCall(self, gateway, to, caller, name, headers, acknowledge, talk, line, relay, announce)
         call.invite()
         return call
 
@@ -103,12 +111,14 @@ class PhoneCall:
     talk: bool
     line: Line
     make_relay: Callable[[tuple[str, int]], Relay] | None
+    announce: tuple[str, int] | None
     heard: list[Heard] = field(default_factory=list)
     acknowledged_at: float | None = None
     dialled_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self.rtp = RtpPeer(self.phone.host)
+        with self.phone.on:
+            self.rtp = RtpPeer(self.phone.host)
         self.relay = self.make_relay(self.rtp.address) if self.make_relay is not None else None
         self._attempts = 0
         self._cseq = itertools.count(2)
@@ -125,8 +135,7 @@ class PhoneCall:
         self._branch = "z9hG4bK" + secrets.token_hex(8)
         self._attempts += 1
         self.phone.calls[self.call_id] = self
-        host, port = self.relay.outer if self.relay is not None else self.rtp.address
-        offer = self.line.offer(host, port)
+        offer = self.line.offer(*(self.announce or (self.relay.outer if self.relay is not None else self.rtp.address)))
         extra = "".join(f"{line}\n" for line in self.extra)
         length = len(offer.replace("\n", "\r\n"))
         self.dialled_at = time.monotonic()
