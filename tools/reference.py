@@ -36,7 +36,10 @@ TITLES = {
     4568: "Keys of encrypted media in SDP (SDES)",
     4733: "Telephone events in RTP",
     5626: "Keep-alive of client connections",
+    5630: "The sips URI scheme",
     5761: "RTP and RTCP on one port",
+    5922: "Domain certificates in SIP",
+    5923: "Connection reuse in SIP",
     6026: "Correct handling of 2xx to INVITE",
     6086: "SIP INFO",
     6455: "WebSocket",
@@ -57,7 +60,11 @@ IN_RUST = (
 LEFT_OUT = (
     ("3261 section 10", "registrar", "nothing registers here; trunks are admitted by address or password"),
     ("3261 section 16", "proxy", "a gateway ends calls on both sides, it relays none"),
-    ("3261 section 26.2, 5630", "TLS and `sips:`", "not built yet; a listener with `tls://` is refused by name"),
+    (
+        "5922 section 4, 5924",
+        "extended key usage id-kp-sipDomain",
+        "neither asked for nor minded; clientAuth and serverAuth are",
+    ),
     ("3261 section 18.1.1", "multicast", "no trunk sends to a group"),
     ("3261 section 23", "S/MIME", "no carrier uses it"),
     ("3262", "reliable provisional responses (100rel)", "not built yet; `Require: 100rel` gets 420"),

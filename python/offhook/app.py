@@ -10,7 +10,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import structlog
 
@@ -39,7 +39,12 @@ from offhook.store.sqlite import CallStore
 from offhook.transport.driver import SipStack
 from offhook.transport.listener import Listener
 from offhook.transport.resolver import DnsResolver
+from offhook.transport.tls_failure import TlsFailure
 from offhook.transport.udp import routed_address
+
+if TYPE_CHECKING:
+    from offhook.transport.tls_files import TlsSettings
+    from offhook.transport.tls_keeper import Reload, TlsKeeper
 
 _log = structlog.get_logger("offhook")
 
@@ -111,6 +116,30 @@ class Signalling:
     def drain(self) -> None:
         """Take no new calls: 503 to INVITE and OPTIONS. Those that run go on."""
         self.admission.draining = self.user_agent.draining = True
+
+    def tls_failed(self, failure: TlsFailure) -> None:
+        """A TLS handshake came to nothing: counted by cause, listed among the refusals, told once in a while."""
+        now, cause = self._now(), failure.cause
+        self._metrics.tls_failed(failure.direction, cause.slug)
+        detail = f": {failure.detail[:80]}" if failure.detail else ""
+        first = self.refusals.add(
+            failure.remote[0],
+            f"tls_{cause.slug}",
+            now,
+            self._wall(now),
+            transport="tls",
+            value=f"{cause.text}{detail}; {cause.hint}",
+        )
+        if first:
+            _log.warning(
+                "tls.failed",
+                source=failure.remote[0],
+                port=failure.remote[1],
+                direction=failure.direction,
+                cause=cause.slug,
+                why=str(failure),
+                hint=cause.hint,
+            )
 
     def _make_screen(self, trunks: TrunkTable) -> TrunkScreen:
         config = self.config
@@ -188,6 +217,7 @@ class Gateway:
         self._lag = LoopLag()
         self._stop = asyncio.Event()
         self._end_now = asyncio.Event()
+        self._tls: TlsKeeper | None = None
         self._resources = contextlib.AsyncExitStack()
         self._version = _version()
         self._wall_offset = time.time() - time.monotonic()
@@ -226,6 +256,19 @@ class Gateway:
         return self._http.address
 
     @property
+    def tls_summary(self) -> str:
+        """Our certificate and what TLS is spoken, in a line; empty without TLS."""
+        tls = self._tls
+        if tls is None:
+            return ""
+        versions = "TLS 1.3" if tls.settings.min_version == "1.3" else "TLS 1.2 and 1.3"
+        own, days = tls.certificate, tls.days_left()
+        if own is None:
+            return f"{versions}, to connect to peers alone (no sip.tls_certificate)"
+        expiry = f"expires in {days} days ({own.not_after:%Y-%m-%d})" if own and days is not None else ""
+        return f"{own.names}, {expiry}; {versions}; client certificates {tls.settings.client_certificate}"
+
+    @property
     def call_capacity(self) -> int:
         """Calls at one time that limits and media ports allow together."""
         return min(self.config.limits.max_calls, self._media.stats().leg_capacity)
@@ -262,6 +305,10 @@ class Gateway:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self.stop)
             self._resources.callback(loop.remove_signal_handler, name)
+        if config.tls is not None:
+            self._tls = _tls_keeper(config.tls)
+            loop.add_signal_handler(signal.SIGHUP, self._reload_certificates)
+            self._resources.callback(loop.remove_signal_handler, signal.SIGHUP)
         self._store = CallStore(config.store_url, node=config.node.name)
         crashed = await asyncio.to_thread(self._store.open)
         self._resources.push_async_callback(asyncio.to_thread, self._store.close)
@@ -294,6 +341,9 @@ class Gateway:
             gate=signalling.screen.gate,
             on_event=lambda event, now: signalling.switchboard.take(event),
             on_message=lambda direction, message, source, now: signalling.switchboard.see(direction, message, source),
+            tls=self._tls,
+            knows=signalling.screen.knows,
+            on_tls_failure=signalling.tls_failed,
         )
         signalling.perform = self._stack.perform
         self._resources.push_async_callback(self._stack.close)
@@ -325,6 +375,7 @@ class Gateway:
     def _watch(self) -> None:
         self._metrics.watch_sip(lambda: {**self._signalling.user_agent.counters, **self._stack.counters})
         self._metrics.watch_sip_open(self._sip_open)
+        self._metrics.watch_certificate(self._certificate_days)
         self._metrics.watch_media(lambda: _numbers_of(self._media.stats()))
         self._metrics.watch_log(self._log_stats)
         self._metrics.watch_store(lambda: asdict(self._store.stats()))
@@ -335,7 +386,16 @@ class Gateway:
             "transactions": user_agent.open_transactions,
             "dialogs": user_agent.open_dialogs,
             "connections": self._stack.open_connections,
+            "handshakes": self._stack.open_handshakes,
         }
+
+    def _certificate_days(self) -> dict[str, int]:
+        own, days = (None, None) if self._tls is None else (self._tls.certificate, self._tls.days_left())
+        return {} if own is None or days is None else {(own.names.identities or ("",))[0]: days}
+
+    def _reload_certificates(self) -> None:
+        if self._tls is not None:
+            _tell_reload(self._tls.reload())
 
     async def _flush_refusals(self) -> None:
         rows = self._signalling.refusals.flush(time.monotonic(), force=True)
@@ -350,6 +410,9 @@ class Gateway:
                 # A clock that was set meanwhile shows in later records, never in a timer.
                 self._wall_offset = time.time() - time.monotonic()
                 self._metrics.loop_lag(self._lag.worst)
+                reload = self._tls.poll(time.monotonic()) if self._tls is not None else None
+                if reload is not None:
+                    _tell_reload(reload)
                 rows = self._signalling.refusals.flush(time.monotonic())
                 if rows:
                     self._store.refusals(rows)
@@ -359,6 +422,32 @@ class Gateway:
             yield
         finally:
             task.cancel()
+
+
+def _tls_keeper(settings: "TlsSettings") -> "TlsKeeper":
+    # Its library takes a tenth of a second to load; a gateway without TLS goes without.
+    from offhook.transport.tls_keeper import TlsKeeper
+
+    return TlsKeeper(settings)
+
+
+def _tell_reload(reload: "Reload") -> None:
+    """Say what became of new certificate files, loudly where they were broken."""
+    if reload.problem is not None:
+        problem = reload.problem
+        kept = str(reload.certificate.names) if reload.certificate is not None else None
+        _log.error(
+            "tls.reload_failed", setting=f"sip.{problem.setting}", why=problem.message, hint=problem.hint, kept=kept
+        )
+        return
+    own = reload.certificate
+    _log.info(
+        "tls.reloaded",
+        certificate=str(own.names) if own is not None else None,
+        expires=own.not_after.isoformat() if own is not None else None,
+    )
+    for warning in reload.warnings:
+        _log.warning("tls.certificate", why=str(warning))
 
 
 def _no_stack(action: Callable[[float], object]) -> Any:

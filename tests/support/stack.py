@@ -15,6 +15,8 @@ from offhook.sip.user_agent import UserAgent, UserAgentConfig
 from offhook.transport.driver import Gate, SipStack
 from offhook.transport.limits import TransportLimits
 from offhook.transport.listener import Listener
+from offhook.transport.tls_failure import TlsFailure
+from offhook.transport.tls_keeper import TlsKeeper
 
 from .messages import SDP
 
@@ -50,6 +52,9 @@ class Running:
         limits: TransportLimits = QUICK,
         gate: Gate | None = None,
         config: UserAgentConfig | None = None,
+        tls: TlsKeeper | None = None,
+        knows: Callable[[str], bool] = lambda remote: True,
+        names: dict[str, tuple[Target, ...]] | None = None,
     ) -> None:
         self.peer = object()
         self.user_agent = UserAgent(
@@ -57,15 +62,19 @@ class Running:
         )
         self.events: list[Event] = []
         self.seen: list[tuple[str, Message, Source]] = []
+        self.tls_failures: list[TlsFailure] = []
         self.on_event: Callable[[Event, float], None] = self._answer
         options: dict[str, Any] = {"gate": gate} if gate is not None else {}
         self.stack = SipStack(
             self.user_agent,
             [Listener(uri) for uri in uris or ("udp://127.0.0.1:0", "tcp://127.0.0.1:0")],
-            resolver=Names(trunk=(Target("tcp", "127.0.0.1", 1), Target("udp", "127.0.0.1", 1))),
+            resolver=Names(trunk=(Target("tcp", "127.0.0.1", 1), Target("udp", "127.0.0.1", 1)), **(names or {})),
             on_event=self._take,
             on_message=lambda direction, message, source, now: self.seen.append((direction, message, source)),
             limits=limits,
+            tls=tls,
+            knows=knows,
+            on_tls_failure=self.tls_failures.append,
             **options,
         )
 

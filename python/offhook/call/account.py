@@ -32,6 +32,7 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         transport=source.transport,
         remote_signalling=host_port(source.remote),
         local_signalling=host_port(source.local),
+        signalling_tls=str(source.tls) if source.tls is not None else None,
         remote_media=host_port(audio.remote) if audio is not None and audio.remote is not None else None,
         local_media=leg.local_media,
         codec=audio.codec if audio is not None else None,

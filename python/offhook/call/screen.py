@@ -64,20 +64,24 @@ class TrunkScreen:
 
         Strangers who are to get a status have to be parsed for it.
         """
-        if self.rules.refuse_status is not None or self.rules.trunks.admits_source(remote):
+        if self.rules.refuse_status is not None or self.rules.trunks.admits_source(remote, transport):
             return True
         self._on_stranger(remote, transport, self._stranger(remote, transport))
         return False
+
+    def knows(self, remote: str) -> bool:
+        """Whether a trunk lists this address: where there is a crowd, it goes before those that have to prove more."""
+        return self.rules.trunks.lists_source(remote)
 
     def __call__(self, request: Request, source: Source, user: str | None) -> Verdict:
         if request.has_to_tag:
             return self._within_dialog(request, source, user)
         uri = request.request_uri
         host = uri.host if isinstance(uri, SipUri) else ""
-        identity = self.rules.trunks.identify(source.remote[0], source.transport, host, user)
+        identity = self.rules.trunks.identify(source.remote[0], source.transport, host, user, _proven(source))
         if isinstance(identity, Stranger) and identity.rule == "domain" and request.method == "OPTIONS":
             # A qualify ping names our address, not the trunk's domain: its source is what counts.
-            trunks = self.rules.trunks.from_source(source.remote[0])
+            trunks = self.rules.trunks.from_source(source.remote[0], source.transport, _proven(source))
             open_ones = [trunk for trunk in trunks if trunk.inbound is None]
             if open_ones:
                 return Admit(open_ones[0])
@@ -93,11 +97,14 @@ class TrunkScreen:
         """A request of a dialog names our Contact, so it is the dialog's own trunk that it must come from."""
         host = source.remote[0]
         found = self._dialog_peer(request)
-        candidates = self.rules.trunks.from_source(host)
+        candidates = self.rules.trunks.from_source(host, source.transport, _proven(source))
         if found is None:
             # No such call: whoever may call us is told so (481), strangers are not.
             return Admit(candidates[0]) if candidates else self._unknown(source)
         trunk, came_from = found
+        if not trunk.takes(source.transport, _proven(source)):
+            # What the call has to prove, each of its requests has.
+            return self._unknown(source)
         if host == came_from or (trunk.inbound is not None and user == trunk.inbound.username):
             return Admit(trunk)
         if trunk.name not in {candidate.name for candidate in candidates}:
@@ -121,7 +128,7 @@ class TrunkScreen:
         self._on_stranger(source.remote[0], source.transport, Stranger("auth_failed", trunk.name, found))
 
     def _unknown(self, source: Source) -> Verdict:
-        identity = self.rules.trunks.identify(source.remote[0], source.transport, "")
+        identity = self.rules.trunks.identify(source.remote[0], source.transport, "", None, _proven(source))
         if isinstance(identity, Stranger):
             return self._refuse(source, identity)
         return Drop("dialog_of_another_trunk")
@@ -140,7 +147,13 @@ class TrunkScreen:
     def _refuse(self, source: Source, stranger: Stranger) -> Verdict:
         self._on_stranger(source.remote[0], source.transport, stranger)
         status = self.rules.refuse_status
-        if stranger.rule != "source":
+        by_name_alone = stranger.rule == "tls" and not self.rules.trunks.lists_source(source.remote[0])
+        if stranger.rule != "source" and not by_name_alone:
             # Its address is allowed: that is a trunk with a wrong setting, and silence would hide it.
             status = status or 403
         return Drop(stranger.rule) if status is None else Refuse(status)
+
+
+def _proven(source: Source) -> tuple[str, ...]:
+    """The SIP domains that the peer's certificate speaks for."""
+    return source.tls.identities if source.tls is not None else ()

@@ -267,6 +267,7 @@ class Switchboard:
             transport=source.transport,
             remote_signalling=host_port(source.remote),
             local_signalling=host_port(source.local),
+            signalling_tls=str(source.tls) if source.tls is not None else None,
             billable_seconds=0,
             end_reason=reason.slug,
             end_detail=detail,

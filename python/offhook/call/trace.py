@@ -85,6 +85,8 @@ class SipTrace:
             held = None
         messages = held.messages if held is not None else ()
         timeline = Timeline(call_id, started=min((seen.at for seen in messages), default=now))
+        if source.tls is not None:
+            timeline.add("note", timeline.started or now, note=f"it came over TLS: {source.tls}")
         for seen in messages:
             _write(timeline, seen.direction, seen.wire, seen.source, seen.at)
         return timeline, max((seen.at for seen in messages if seen.is_invite), default=now)

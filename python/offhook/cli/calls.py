@@ -6,7 +6,7 @@ import re
 import sys
 import time
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -235,8 +235,9 @@ def _talked(record: CallRecord) -> str:
     return _duration((record.end_at or int(time.time() * 1000)) - record.answer_at)
 
 
-def _refusal_table(rows: Iterable[RefusalRow], width: int) -> Iterable[Text]:
-    columns = [("LAST", 12), ("SOURCE", 22), ("TIMES", 7), ("RULE", 18)]
+def _refusal_table(rows: Sequence[RefusalRow], width: int) -> Iterable[Text]:
+    longest = max((len(row.rule) for row in rows), default=0)
+    columns = [("LAST", 12), ("SOURCE", 22), ("TIMES", 7), ("RULE", min(28, max(18, longest)))]
     used = sum(size + 2 for _, size in columns)
     yield Text("  ".join(f"{title:<{size}}" for title, size in columns) + "  WHAT", style="bold")
     for row in rows:
@@ -314,6 +315,8 @@ def _facts(record: CallRecord, width: int) -> Iterable[Text]:
         billed = f", {record.billable_seconds} s billable" if record.billable_seconds is not None else ""
         yield from _fact("Talked", f"{_talked(record)}{billed}", width)
     signalling = f"{record.remote_signalling or '?'} by {(record.transport or '?').upper()}"
+    if record.signalling_tls:
+        signalling += f" ({record.signalling_tls})"
     yield from _fact("SIP", signalling + (f", Call-ID {record.sip_call_id}" if record.sip_call_id else ""), width)
     if record.sip_status is not None:
         yield from _fact("Our answer", f"SIP {record.sip_status}", width)

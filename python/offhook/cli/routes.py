@@ -30,7 +30,10 @@ def try_route(
     caller: Annotated[str, typer.Option("--from", help="The caller's number or SIP URI.")] = "anonymous",
     domain: Annotated[str, typer.Option("--domain", help="Request-URI host; tells trunks apart.")] = "",
     user: Annotated[str | None, typer.Option("--user", help="Inbound user that the caller proves.")] = None,
-    transport: Annotated[str, typer.Option("--transport", help="udp or tcp.")] = "udp",
+    transport: Annotated[str, typer.Option("--transport", help="udp, tcp or tls.")] = "udp",
+    certificate: Annotated[
+        str | None, typer.Option("--certificate", help="SIP domain that the caller's certificate proves (TLS).")
+    ] = None,
     header: Annotated[
         list[str] | None, typer.Option("--header", help='A header of the INVITE, "X-Queue: sales".')
     ] = None,
@@ -44,8 +47,8 @@ def try_route(
     """
     if parse_source(source) is None:
         raise typer.BadParameter(f"'{source}' is no IP address", param_hint="--source")
-    if transport not in ("udp", "tcp"):
-        raise typer.BadParameter("udp or tcp", param_hint="--transport")
+    if transport not in ("udp", "tcp", "tls"):
+        raise typer.BadParameter("udp, tcp or tls", param_hint="--transport")
     found = examine(file or default_file(os.environ, Path()), os.environ, lan=lan)
     if found.config is None:
         for problem in found.errors:
@@ -58,11 +61,12 @@ def try_route(
         source_ip=source,
         to_user=to_user,
         from_user=from_user,
-        transport=transport,
+        transport="tls" if certificate else transport,
         domain=domain or to_host,
         from_host=from_host,
         user=user,
         headers=[_header(text) for text in header or ()],
+        proven=(certificate.lower(),) if certificate else (),
     )
     run = try_call(routing.trunks, routing.routes, question)
     typer.echo(json.dumps(_json(run), indent=2, ensure_ascii=False) if as_json else _text(run, found.config))

@@ -90,6 +90,7 @@ def _banner(config: Config, gateway: "object") -> str:
         f"  SIP     {listeners}",
         f"  media   UDP {config.media.ports}, room for {gateway.call_capacity} calls at once",
         f"  HTTP    http://{host}:{port}/health/ready  /metrics",
+        *([f"  TLS     {gateway.tls_summary}"] if gateway.tls_summary else []),
         f"  trunks  {trunks}",
         f"  routes  {routes}",
     ]

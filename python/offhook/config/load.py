@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from offhook.config import not_built, rules
+from offhook.config import certificates, not_built, rules
 from offhook.config.lines import Path as TomlPath
 from offhook.config.lines import line_of, locate
 from offhook.config.problems import Finding, from_validation, in_words, unknown_key
@@ -36,6 +36,7 @@ from offhook.route.quoting import printable
 
 S = TypeVar("S", bound=Section)
 
+_SIP_FILES = ("tls_certificate", "tls_key", "tls_ca")
 _SOUND = "a table is missing only with an error"
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 MAX_FILE_BYTES = 4 * 1024 * 1024
@@ -174,20 +175,34 @@ def examine_text(
     data_dir = base / node.data_dir
     config = Config(
         node=node,
-        sip=sip,
+        sip=sip.model_copy(update={name: _path_at(base, getattr(sip, name)) for name in _SIP_FILES}),
         media=media,
         http=http,
         store=store,
         limits=limits,
         trunks=tuple(draft.trunks.values()),
         routes=tuple(draft.routes.values()),
-        agents=tuple(draft.agents.values()),
+        agents=tuple(_agent_at(base, agent) for agent in draft.agents.values()),
         data_dir=data_dir,
         store_url=f"sqlite:///{base / store.url.removeprefix('sqlite:///') if store.url else data_dir / 'offhook.db'}",
         source=source,
         warnings=tuple(str(found) for found in warned),
     )
+    wrong_files, doubtful_files = certificates.findings(config)
+    if doubtful_files:
+        warned = sorted([*warned, *map(problem, doubtful_files)], key=lambda found: found.line or 0)
+        config = replace(config, warnings=tuple(str(found) for found in warned))
+    if wrong_files:
+        return Examined(errors=[problem(finding) for finding in wrong_files], warnings=warned)
     return Examined(config, warnings=warned)
+
+
+def _path_at(base: Path, path: str | None) -> str | None:
+    return None if path is None else str(base / path)
+
+
+def _agent_at(base: Path, agent: AgentConfig) -> AgentConfig:
+    return agent if agent.tls_ca is None else agent.model_copy(update={"tls_ca": str(base / agent.tls_ca)})
 
 
 class _Reader:

@@ -28,9 +28,9 @@ def _other_than(*built: object) -> Callable[[object], bool]:
     return lambda value: value not in built
 
 
-def _encrypted_listener(value: object) -> bool:
+def _websocket_listener(value: object) -> bool:
     uri = value.get("uri") if isinstance(value, Mapping) else value
-    return isinstance(uri, str) and uri.partition("://")[0] in ("tls", "ws", "wss")
+    return isinstance(uri, str) and uri.partition("://")[0] in ("ws", "wss")
 
 
 def _other_destination(value: object) -> bool:
@@ -44,17 +44,15 @@ def _postgresql(value: object) -> bool:
     return isinstance(value, str) and value.partition(":")[0].partition("+")[0] in ("postgres", "postgresql")
 
 
-_LISTEN_INSTEAD = "use udp:// or tcp://, on a network that you trust or behind a proxy that speaks TLS"
+_LISTEN_INSTEAD = "use tls://, tcp:// or udp://"
 _CALL_INSTEAD = "leave it out; this trunk can only send calls to us"
 _PASSWORD_INSTEAD = f"{_CALL_INSTEAD}; what it proves to us is inbound"
 _DESTINATION_INSTEAD = "use agent:NAME, ws://, wss://, twilio+ws://, twilio+wss:// or echo:"
 
 NOT_BUILT = (
-    NotBuilt(("sip", "listen", "*"), _encrypted_listener, "SIP over TLS and WebSocket", _LISTEN_INSTEAD),
+    NotBuilt(("sip", "listen", "*"), _websocket_listener, "SIP over WebSocket", _LISTEN_INSTEAD),
     NotBuilt(("sip", "advertise"), lambda v: v == "auto", "finding our address by STUN", "write the address itself"),
     NotBuilt(("media", "advertise"), lambda v: v == "auto", "finding our address by STUN", "write the address itself"),
-    NotBuilt(("sip", "tls_certificate"), _present, "SIP over TLS", "leave it out"),
-    NotBuilt(("sip", "tls_key"), _present, "SIP over TLS", "leave it out"),
     NotBuilt(("store", "url"), _postgresql, "PostgreSQL", "use sqlite:///PATH"),
     NotBuilt(("trunk", "*", "preset"), _present, "carrier presets", "write the carrier's networks into allow"),
     NotBuilt(

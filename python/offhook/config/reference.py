@@ -54,10 +54,14 @@ token = { env = "BOT_TOKEN" }
 
 ## Which trunk a call belongs to
 
-1. A trunk is a candidate if the source address lies in its `allow`, or if it has no `allow` and an `inbound` password.
-2. A candidate with a `domain` drops out if the Request-URI has another host.
-3. Candidates that name the domain go before those that name none; then the longest matching network wins.
-4. If the winner has `inbound`, the caller must prove user and password by digest. Between trunks that are equal so far,
+1. A trunk is a candidate if the source address lies in its `allow`, or if it has no `allow` but an `inbound` password
+   or a `tls_name`.
+2. A candidate with a `tls_name` drops out unless the client certificate proves that name; one with `tls = "required"`
+   drops out unless the request came over TLS.
+3. A candidate with a `domain` drops out if the Request-URI has another host.
+4. Candidates that name the certificate go first, then those that name the domain; then the longest matching network
+   wins.
+5. If the winner has `inbound`, the caller must prove user and password by digest. Between trunks that are equal so far,
    the user name decides.
 
 Whoever fits no trunk is a stranger and gets what `limits.refuse` says. Two trunks that these rules can't tell apart are

@@ -49,6 +49,8 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         max_calls=config.max_calls,
         max_cps=config.max_cps,
         pass_headers=config.pass_headers,
+        tls_name=config.tls_name,
+        tls_only=config.tls == "required" or config.tls_name is not None,
     )
 
 

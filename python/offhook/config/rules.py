@@ -53,8 +53,12 @@ def errors(draft: Draft) -> Iterator[Finding]:
     yield from _duplicate_names(draft)
     yield from _references(draft)
     yield from _addresses(draft)
+    if draft.sip is not None:
+        yield from _tls(draft.sip)
     for index, trunk in draft.trunks.items():
         yield from _trunk(("trunk", index), trunk)
+        if draft.sip is not None:
+            yield from _trunk_over_tls(("trunk", index), trunk, draft.sip)
     yield from _colliding_trunks(draft.trunks)
     for index, route in draft.routes.items():
         yield from _fallbacks(("route", index), route)
@@ -91,6 +95,13 @@ def warnings(draft: Draft) -> Iterator[Finding]:
     if not draft.names.get("route"):
         yield Finding((), "there is no [[route]], so every call is refused", "write one with a destination")
     yield from _hidden_routes(draft.routes)
+    for index, agent in draft.agents.items():
+        if not agent.tls_verify:
+            yield Finding(
+                ("agent", index, "tls_verify"),
+                "its server need not prove who it is: whoever is on the way can listen in",
+                "name its CA in tls_ca instead",
+            )
 
 
 def _duplicate_names(draft: Draft) -> Iterator[Finding]:
@@ -152,13 +163,36 @@ def _same_host(a: str, b: str) -> bool:
     return a == b or (ip_version(a) == ip_version(b) and (a in wild or b in wild))
 
 
+def _tls(sip: SipConfig) -> Iterator[Finding]:
+    listens = [index for index, listen in enumerate(sip.listen) if listen.transport == "tls"]
+    if listens and sip.tls_certificate is None:
+        message = f"{sip.listen[listens[0]].uri} needs a certificate"
+        yield Finding(("sip", "listen", listens[0]), message, "set tls_certificate and tls_key")
+    if sip.tls_key is not None and sip.tls_certificate is None:
+        yield Finding(("sip", "tls_key"), "there is no tls_certificate that it could belong to")
+
+
+def _trunk_over_tls(path: Path, trunk: TrunkConfig, sip: SipConfig) -> Iterator[Finding]:
+    needs = "tls_name" if trunk.tls_name is not None else "tls" if trunk.tls == "required" else None
+    if needs is None:
+        return
+    if trunk.tls_name is not None and ip_version(trunk.tls_name) is not None:
+        hint = "certificates of SIP prove domains (RFC 5922); for an address write allow"
+        yield Finding((*path, "tls_name"), f"'{trunk.tls_name}' is an address, no domain", hint)
+    if all(listen.transport != "tls" for listen in sip.listen):
+        yield Finding((*path, needs), "asks for TLS, and no listener speaks it", "add tls://0.0.0.0:5061 to sip.listen")
+    elif trunk.tls_name is not None and sip.tls_client_certificate == "off":
+        hint = 'set sip.tls_client_certificate = "optional" or "required"'
+        yield Finding((*path, "tls_name"), "no peer is asked for a certificate, so none can prove this name", hint)
+
+
 def _trunk(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
-    if not trunk.allow and trunk.inbound is None:
-        message = f"trunk '{trunk.name}' admits nobody: it has neither allow nor inbound"
+    if not trunk.allow and trunk.inbound is None and trunk.tls_name is None:
+        message = f"trunk '{trunk.name}' admits nobody: it has neither allow nor inbound nor tls_name"
         if trunk.domain:
             message += " (a domain alone is nothing, as anybody can write it)"
         yield Finding(path, message, "write the peer's networks into allow, or give it an inbound user and password")
-    if trunk.inbound is None:
+    if trunk.inbound is None and trunk.tls_name is None:
         for index, network in enumerate(trunk.allow):
             if network.prefixlen == 0:
                 hint = "write the peer's networks, or add inbound"
@@ -215,6 +249,12 @@ def _agent(path: Path, agent: AgentConfig) -> Iterator[Finding]:
         yield Finding(
             (*path, "sample_rate"), f"{agent.sample_rate} does not go with encoding 'pcmu'", "8000, or leave it out"
         )
+    if agent.tls_ca is not None and not agent.tls_verify:
+        yield Finding((*path, "tls_ca"), "has no meaning with tls_verify = false", "leave tls_verify out")
+    if agent.url is not None and not agent.url.secure:
+        for name in ("tls_ca", "tls_verify"):
+            if name in agent.model_fields_set:
+                yield Finding((*path, name), "has no meaning for a ws:// URL", "write wss://")
     for name in agent.headers:
         where = (*path, "headers", name)
         if name.lower() in _HANDSHAKE_HEADERS:

@@ -6,7 +6,7 @@ them). What one value alone can tell is checked here and in `values.py`, what ta
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -36,6 +36,9 @@ from offhook.config.values import (
     ip_version,
 )
 from offhook.route.pattern import ANY
+
+if TYPE_CHECKING:
+    from offhook.transport.tls_files import TlsSettings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
@@ -68,20 +71,43 @@ class SipConfig(Section):
 
     listen: Annotated[tuple[ListenValue, ...], Field(min_length=1, max_length=32)] = Field(
         default=(Listen("udp", "0.0.0.0", 5060), Listen("tcp", "0.0.0.0", 5060)),  # noqa: S104  trunks decide who is heard
-        description="Where SIP is heard: `udp://ADDRESS:PORT`, `tcp://ADDRESS:PORT`, or a table "
+        description="Where SIP is heard: `udp://ADDRESS:PORT`, `tcp://ADDRESS:PORT`, `tls://ADDRESS:PORT`, or a table "
         "`{ uri = …, advertise = … }` with an address of its own for peers. Port 0 lets the system choose.",
     )
     advertise: SipAdvertise | None = Field(
         default=None,
         description="Address (and port, if it differs) that peers outside of `local_networks` are told in Via and "
         'Contact, for listeners of its IP version without their own. `"auto"` asks a STUN server. Without it, '
-        "the address of the interface used.",
+        "the address of the interface used. Listeners of TLS keep their own port.",
     )
     local_networks: Annotated[tuple[NetworkValue, ...], Field(max_length=256)] = Field(
         default=(), description="Peers in these networks are told our own address, never `advertise`; for media, too."
     )
-    tls_certificate: Text | None = Field(default=None, description="Certificate chain of `tls://` and `wss://`, PEM.")
-    tls_key: Text | None = Field(default=None, description="Private key of `tls_certificate`, PEM.")
+    tls_certificate: Text | None = Field(
+        default=None,
+        description="File with our certificate and the ones between it and its CA, PEM, our own first. Needed by "
+        "`tls://` listeners; shown to peers that we connect to, if they ask. A relative path starts at this file's "
+        "directory. Changed files are taken while calls go on, within ten seconds or at once on SIGHUP.",
+    )
+    tls_key: Text | None = Field(
+        default=None,
+        description="File with the private key of `tls_certificate`, PEM, not encrypted. Without it, the key stands in "
+        "the file of `tls_certificate`.",
+    )
+    tls_ca: Text | None = Field(
+        default=None,
+        description="File with the certificates that we trust, PEM: CAs, or a peer's own. Peers prove by them who they "
+        "are, whichever side connects. Without it, the system's.",
+    )
+    tls_client_certificate: Literal["off", "optional", "required"] = Field(
+        default="off",
+        description="Whether peers that connect are asked for a certificate (mutual TLS). `optional` takes those "
+        "without, `required` ends their handshake. One that is shown must be valid in either case.",
+    )
+    tls_min_version: Literal["1.2", "1.3"] = Field(
+        default="1.2",
+        description="The oldest TLS version that is spoken. Cipher suites are ECDHE with AES-GCM or ChaCha20 alone.",
+    )
 
 
 class MediaConfig(Section):
@@ -173,8 +199,8 @@ class TrunkConfig(Section):
     preset: Text | None = Field(default=None, description="A carrier's name, which fills in what is known about it.")
     allow: Annotated[tuple[NetworkValue, ...], Field(max_length=1024)] = Field(
         default=(),
-        description="Source addresses that this trunk admits, as addresses or networks. Empty only with `inbound`, "
-        "which then admits callers from anywhere.",
+        description="Source addresses that this trunk admits, as addresses or networks. Empty only with `inbound` or "
+        "`tls_name`, which then admit callers from anywhere.",
     )
     domain: Domain | None = Field(
         default=None,
@@ -188,6 +214,16 @@ class TrunkConfig(Section):
     media_allow: Annotated[tuple[NetworkValue, ...], Field(max_length=1024)] = Field(
         default=(),
         description="Networks from which its media may come besides the address in SDP and the signalling address.",
+    )
+    tls: Literal["optional", "required"] = Field(
+        default="optional",
+        description="`required`: its requests are taken over TLS alone, and ours leave by nothing else.",
+    )
+    tls_name: Domain | None = Field(
+        default=None,
+        description="SIP domain that its client certificate must prove (RFC 5922: `sip:` URI or DNS name in "
+        'subjectAltName, no wildcards), on top of `allow` if that is set. Implies `tls = "required"`; asks for '
+        "`sip.tls_client_certificate`.",
     )
     nat: bool = Field(
         default=False,
@@ -304,6 +340,16 @@ class AgentConfig(Section):
     connect_timeout: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = Field(
         default=5.0, description="Seconds for DNS, TCP, TLS and the WebSocket upgrade together."
     )
+    tls_ca: Text | None = Field(
+        default=None,
+        description="File with the certificates that its `wss://` server is judged by, PEM. Without it, the system's. "
+        "A relative path starts at this file's directory.",
+    )
+    tls_verify: bool = Field(
+        default=True,
+        description="Whether its `wss://` server has to prove its name. `false` takes any certificate: whoever is on "
+        "the way can read and change what caller and agent say.",
+    )
     encoding: Literal["pcm16", "pcmu"] = Field(
         default="pcm16",
         description="Audio of kind `offhook`: 16-bit linear PCM or µ-law, unless the agent's `ready` names another.",
@@ -357,7 +403,25 @@ class Config:
         told = self.sip.advertise
         if not isinstance(told, HostPort) or ip_version(told.host) not in (None, ip_version(listen.host)):
             return None
-        return HostPort(told.host, told.port or listen.port)
+        # The port that a router holds for plain SIP is never that of TLS.
+        return HostPort(told.host, listen.port if listen.transport == "tls" else told.port or listen.port)
+
+    @property
+    def tls(self) -> "TlsSettings | None":
+        """What SIP over TLS is made of; None where no setting asks for it."""
+        sip = self.sip
+        if not sip.tls_certificate and not sip.tls_ca and all(listen.transport != "tls" for listen in sip.listen):
+            return None
+        # It brings a library that takes a tenth of a second to load.
+        from offhook.transport.tls_files import TlsSettings
+
+        return TlsSettings(
+            certificate=Path(sip.tls_certificate) if sip.tls_certificate else None,
+            key=Path(sip.tls_key) if sip.tls_key else None,
+            ca=Path(sip.tls_ca) if sip.tls_ca else None,
+            client_certificate=sip.tls_client_certificate,
+            min_version=sip.tls_min_version,
+        )
 
     @property
     def media_listen(self) -> tuple[str, ...]:

@@ -68,6 +68,15 @@ LOST = MetricSpec("offhook_rtp_packets_lost_total", "counter", (), "RTP packets 
 REFUSED = MetricSpec(
     "offhook_refused_requests_total", "counter", ("rule",), "Requests turned away before they became a call."
 )
+TLS_FAILURES = MetricSpec(
+    "offhook_tls_handshake_failures_total", "counter", ("direction", "cause"),
+    "TLS of SIP that came to nothing, by cause: handshakes, and connections ended for what the peer did on them. "
+    "`direction` is `in` where the peer connected to us.",
+)  # fmt: skip
+TLS_EXPIRY = MetricSpec(
+    "offhook_tls_certificate_expiry_days", "gauge", ("certificate",),
+    "Days until our certificate of SIP over TLS expires, by the first name in it; negative once it has.",
+)  # fmt: skip
 LOOP_LAG = MetricSpec(
     "offhook_loop_lag_seconds", "gauge", (), "How late the event loop of the signalling ran when last measured."
 )
@@ -78,7 +87,8 @@ SIP = MetricSpec(
 )  # fmt: skip
 SIP_OPEN = MetricSpec(
     "offhook_sip_open", "gauge", ("kind",),
-    "What the SIP stack holds now: `transactions`, `dialogs`, TCP `connections`. Without calls all go back to 0.",
+    "What the SIP stack holds now: `transactions`, `dialogs`, `connections` (TCP and TLS), unfinished TLS "
+    "`handshakes`. Without calls all go back to 0.",
 )  # fmt: skip
 MEDIA = MetricSpec(
     "offhook_media_engine", "gauge", ("counter",),
@@ -94,8 +104,8 @@ LOG = MetricSpec(
 )  # fmt: skip
 
 METRICS: tuple[MetricSpec, ...] = (
-    CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, ONE_WAY, PACKETS, LOST, REFUSED, LOOP_LAG, INFO,
-    SIP, SIP_OPEN, MEDIA, STORE, LOG,
+    CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, ONE_WAY, PACKETS, LOST, REFUSED, TLS_FAILURES,
+    TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, LOG,
 )  # fmt: skip
 
 
@@ -140,6 +150,7 @@ class Metrics:
         self._lost = self._counter(LOST)
         self._refused = self._counter(REFUSED)
         self._rules: set[str] = set()
+        self._tls_failures = self._counter(TLS_FAILURES)
         self._loop_lag = self._gauge(LOOP_LAG)
         self._gauge(INFO).labels(version=version, node=node).set(1)
 
@@ -179,6 +190,10 @@ class Metrics:
         self._rules.add(rule)
         self._refused.labels(rule=rule).inc()
 
+    def tls_failed(self, direction: str, cause: str) -> None:
+        """TLS came to nothing; causes are those of `transport/tls_failure.py`."""
+        self._tls_failures.labels(direction=direction, cause=cause).inc()
+
     def loop_lag(self, seconds: float) -> None:
         """The event loop ran so late."""
         self._loop_lag.set(seconds)
@@ -190,6 +205,10 @@ class Metrics:
     def watch_sip_open(self, read: Callable[[], Counters]) -> None:
         """Ask `read` for what the SIP stack holds whenever metrics are read."""
         self.registry.register(_Watched(SIP_OPEN, read))
+
+    def watch_certificate(self, read: Callable[[], Counters]) -> None:
+        """Ask `read` for the days that our certificate has left, by its name, whenever metrics are read."""
+        self.registry.register(_Watched(TLS_EXPIRY, read))
 
     def watch_media(self, read: Callable[[], Counters]) -> None:
         """Ask `read` for the counters of the media engine whenever metrics are read."""

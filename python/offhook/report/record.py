@@ -14,10 +14,11 @@ class CallRecord:
     """What is stored of one call. Times are UTC milliseconds since 1970, None where the call never came so far.
 
     `end_reason` is a slug of `offhook.call.end_reason`; None while the call is on. `end_detail` says what exactly, in
-    words. Addresses are `host:port`. `intervals` are milliseconds by the names of `offhook.report.setup.INTERVALS`.
-    `media` holds the counters of the RTP leg (`received_…` from the caller, `sent_…` to the caller), `wire` those of
-    the agent's connection. `encryption` is the SRTP suite of the caller's media, "none" if any of it went in the clear;
-    `media_family` is its IP version, 4 or 6. `billable_seconds` runs from answer to end, begun seconds counted whole.
+    words. Addresses are `host:port`. `signalling_tls` is what was agreed where the call came over TLS. `intervals` are
+    milliseconds by the names of `offhook.report.setup.INTERVALS`. `media` holds the counters of the RTP leg
+    (`received_…` from the caller, `sent_…` to the caller), `wire` those of the agent's connection. `encryption` is the
+    SRTP suite of the caller's media, "none" if any of it went in the clear; `media_family` is its IP version, 4 or 6.
+    `billable_seconds` runs from answer to end, begun seconds counted whole.
     """
 
     call_id: CallId
@@ -37,6 +38,7 @@ class CallRecord:
     transport: str | None = None
     remote_signalling: str | None = None
     local_signalling: str | None = None
+    signalling_tls: str | None = None
     remote_media: str | None = None
     local_media: str | None = None
     codec: str | None = None

@@ -67,7 +67,7 @@ class RefusalLog:
             row = self._open.get(key)
         first = row is None
         if row is None:
-            row = self._open[key] = _Open(transport[:8], value[:200], nearest[:200], at)
+            row = self._open[key] = _Open(transport[:8], value[:300], nearest[:200], at)
         row.count += 1
         row.last_at = at
         return first

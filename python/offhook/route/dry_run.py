@@ -11,7 +11,10 @@ from offhook.route.trunk import Known, NeedsDigest, Stranger, Trunk, TrunkTable
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The call to try. `user` is the inbound user name that its caller would prove."""
+    """The call to try.
+
+    `user` is the inbound user name that its caller would prove, `proven` the domains of its certificate.
+    """
 
     source_ip: str
     to_user: str
@@ -21,6 +24,7 @@ class Question:
     from_host: str = ""
     user: str | None = None
     headers: Sequence[tuple[str, str]] = ()
+    proven: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,8 @@ def try_call(trunks: TrunkTable, routes: RouteTable, question: Question) -> DryR
 
 
 def _find_trunk(trunks: TrunkTable, question: Question, run: DryRun) -> Trunk | None:
-    identity = trunks.identify(question.source_ip, question.transport, question.domain)
+    asked = (question.source_ip, question.transport, question.domain)
+    identity = trunks.identify(*asked, proven=question.proven)
     proven = None
     if isinstance(identity, NeedsDigest):
         users = [trunk.inbound.username for trunk in identity.trunks if trunk.inbound is not None]
@@ -81,7 +86,7 @@ def _find_trunk(trunks: TrunkTable, question: Question, run: DryRun) -> Trunk | 
             run.slug, run.why = "auth_failed", f"the caller must prove one of these users: {', '.join(users)}"
             run.steps.append(DryStep("user", False, run.why))
             return None
-        identity = trunks.identify(question.source_ip, question.transport, question.domain, user)
+        identity = trunks.identify(*asked, user, question.proven)
         proven = DryStep("user", True, f"'{user}' and its password are asked for, and taken as proven here")
     match identity:
         case Known(trunk):
@@ -102,6 +107,8 @@ def _membership(trunk: Trunk, question: Question) -> str:
     reasons = [f"allow {', '.join(map(str, trunk.allow))}" if trunk.allow else "it takes calls from anywhere"]
     if trunk.domain:
         reasons.append(f"domain {trunk.domain}")
+    if trunk.tls_name:
+        reasons.append(f"its certificate is for {trunk.tls_name}")
     return f"{who}: {', '.join(reasons)}"
 
 

@@ -1,12 +1,17 @@
 """Which trunk a SIP request comes from.
 
-Only what an outsider can't choose makes a trunk: the source address, or a password proven by digest. The Request-URI
-domain narrows the choice among those and never widens it, since anybody can write it. The order is fixed:
+Only what an outsider can't choose makes a trunk: the source address, a name proven by certificate, or a password proven
+by digest. The Request-URI domain narrows the choice among those and never widens it, since anybody can write it. The
+order is fixed:
 
-1. A trunk is a candidate if the source lies in its `allow`, or if it has no `allow` and asks for a password.
-2. A candidate with a `domain` drops out if the Request-URI host is another one.
-3. Candidates that name the domain go before those that name none; then the longest matching network wins.
-4. If the winner asks for a password, the caller is challenged; among equals the proven user name decides.
+1. A trunk is a candidate if the source lies in its `allow`, or if it has no `allow` and asks for a password or a
+   certificate.
+2. A candidate with a `tls_name` drops out unless the certificate proves it; one of TLS alone, if the request came
+   without.
+3. A candidate with a `domain` drops out if the Request-URI host is another one.
+4. Candidates that name the certificate go before those that don't, then those that name the domain; then the longest
+   matching network wins.
+5. If the winner asks for a password, the caller is challenged; among equals the proven user name decides.
 
 No candidate: a stranger. `conflicts` finds the trunks that these rules can't tell apart, before anything starts.
 """
@@ -56,11 +61,21 @@ class Trunk:
     max_calls: int | None = None
     max_cps: float | None = None
     pass_headers: tuple[str, ...] = ("X-*",)
+    tls_name: str | None = None
+    """The SIP domain that its certificate has to prove (RFC 5922)."""
+    tls_only: bool = False
+    """Whether it is spoken to by TLS alone, as with `tls_name` it is in any case."""
 
     @property
     def sources(self) -> tuple[Network, ...]:
-        """Where its requests may come from: `allow`, or anywhere for a trunk that asks for a password instead."""
-        return self.allow or (ANYWHERE if self.inbound else ())
+        """Where its requests may come from: `allow`, or anywhere for a trunk that asks for a proof instead."""
+        return self.allow or (ANYWHERE if self.inbound or self.tls_name else ())
+
+    def takes(self, transport: str, proven: Sequence[str] = ()) -> bool:
+        """Say whether requests may come so: by this transport, from a peer that has proven these SIP domains."""
+        if (self.tls_only or self.tls_name) and transport != "tls":
+            return False
+        return self.tls_name is None or self.tls_name in proven
 
     def passes(self, header: str) -> bool:
         """Say whether the agent gets a header of that name, whatever its case."""
@@ -85,8 +100,8 @@ class NeedsDigest:
 class Stranger:
     """The request is nobody's.
 
-    `rule` is `source`, `domain`, `user` or `auth_failed`: the test that failed last. `nearest` is the trunk that came
-    closest, if any, and `why` a sentence with the value, that trunk and what it wants. Never a limit: those are
+    `rule` is `source`, `tls`, `domain`, `user` or `auth_failed`: the test that failed last. `nearest` is the trunk that
+    came closest, if any, and `why` a sentence with the value, that trunk and what it wants. Never a limit: those are
     `route/limits.py`.
     """
 
@@ -138,40 +153,62 @@ class TrunkTable:
         """The trunk of that name."""
         return self._by_name.get(TrunkName(name))
 
-    def admits_source(self, source_ip: str) -> bool:
-        """Say whether any trunk may send from this address: the gate before a stranger's bytes are parsed."""
-        address = parse_source(source_ip)
-        return address is not None and next(self._matches(address), None) is not None
+    def admits_source(self, source_ip: str, transport: str = "udp") -> bool:
+        """Say whether any trunk may send from this address: the gate before a stranger's bytes are parsed.
 
-    def from_source(self, source_ip: str) -> tuple[Trunk, ...]:
-        """All trunks that may send from this address, longest network first, whatever their domain.
+        A trunk that is known by its certificate alone opens it for TLS; one that lists the address, for whatever comes.
+        """
+        address = parse_source(source_ip)
+        if address is None:
+            return False
+        return any(trunk.allow or not trunk.tls_name or transport == "tls" for _, trunk in self._matches(address))
+
+    def lists_source(self, source_ip: str) -> bool:
+        """Say whether a trunk names this address or its network in `allow`: such sources go first in a crowd."""
+        address = parse_source(source_ip)
+        return address is not None and any(length and trunk.allow for length, trunk in self._matches(address))
+
+    def from_source(self, source_ip: str, transport: str = "udp", proven: Sequence[str] = ()) -> tuple[Trunk, ...]:
+        """All trunks that may send from this address in this way, longest network first, whatever their domain.
 
         For requests whose Request-URI is no trunk's domain: OPTIONS, and those in a dialog (it is our Contact there).
         """
         address = parse_source(source_ip)
-        return () if address is None else tuple({trunk.name: trunk for _, trunk in self._matches(address)}.values())
+        if address is None:
+            return ()
+        found = {trunk.name: trunk for _, trunk in self._matches(address) if trunk.takes(transport, proven)}
+        return tuple(found.values())
 
     def may_send_from(self, name: str, source_ip: str) -> bool:
         """Say whether a dialog's request may come from this address: one of its own trunk's sources."""
         return any(trunk.name == name for trunk in self.from_source(source_ip))
 
     def identify(
-        self, source_ip: str, transport: str, request_uri_host: str, authenticated_user: str | None = None
+        self,
+        source_ip: str,
+        transport: str,
+        request_uri_host: str,
+        authenticated_user: str | None = None,
+        proven: Sequence[str] = (),
     ) -> Identity:
         """Find the trunk of a request outside of a dialog, in the order that this module's head gives.
 
-        `authenticated_user` is a user name already proven by digest against the trunks of an earlier `NeedsDigest`.
+        `authenticated_user` is a user name already proven by digest against the trunks of an earlier `NeedsDigest`,
+        `proven` are the SIP domains of the peer's certificate.
         """
         address = parse_source(source_ip)
         matches = [] if address is None else list(self._matches(address))
         if address is None or not matches:
             return self._unknown_source(source_ip, transport, address)
+        taking = [(length, trunk) for length, trunk in matches if trunk.takes(transport, proven)]
+        if not taking:
+            return _other_certificate(source_ip, transport, proven, matches[0][1])
         host = normal_host(request_uri_host)
-        named = [(length, trunk) for length, trunk in matches if trunk.domain == host]
-        fitting = named or [(length, trunk) for length, trunk in matches if trunk.domain is None]
+        fitting = [(length, trunk) for length, trunk in taking if trunk.domain in (None, host)]
         if not fitting:
-            return _other_domain(source_ip, request_uri_host, [trunk for _, trunk in matches])
-        best = [trunk for length, trunk in fitting if length == fitting[0][0]]
+            return _other_domain(source_ip, request_uri_host, [trunk for _, trunk in taking])
+        first = max(_rank(length, trunk) for length, trunk in fitting)
+        best = [trunk for length, trunk in fitting if _rank(length, trunk) == first]
         for trunk in best:
             if trunk.inbound is None:
                 return Known(trunk)
@@ -221,6 +258,21 @@ def _by_address(trunks: Sequence[Trunk], version: int) -> list[tuple[int, Trunk,
     return sorted(entries, key=lambda entry: entry[0])
 
 
+def _rank(length: int, trunk: Trunk) -> tuple[bool, bool, int]:
+    """What goes first among candidates: a proven certificate, a named domain, the longest network."""
+    return (trunk.tls_name is not None, trunk.domain is not None, length)
+
+
+def _other_certificate(source_ip: str, transport: str, proven: Sequence[str], trunk: Trunk) -> Stranger:
+    if transport != "tls":
+        why = f"source {source_ip} fits trunk '{trunk.name}', which takes TLS alone, but came by {transport.upper()}"
+    else:
+        shown = ", ".join(printable(name) for name in proven[:3])
+        had = f"its certificate is for {shown}" if shown else "it showed no certificate"
+        why = f"source {source_ip} fits trunk '{trunk.name}' with tls_name '{trunk.tls_name}', but {had}"
+    return Stranger("tls", trunk.name, why)
+
+
 def _other_domain(source_ip: str, request_uri_host: str, trunks: Sequence[Trunk]) -> Stranger:
     nearest = max(trunks, key=lambda trunk: _common_suffix(trunk.domain or "", request_uri_host.lower()))
     return Stranger(
@@ -244,13 +296,14 @@ def conflicts(trunks: Sequence[Trunk]) -> list[Conflict]:
     """Find pairs of trunks that `TrunkTable.identify` can't tell apart, in file order.
 
     Networks that lie inside one another are no conflict (the longer one wins), different domains neither, nor two
-    inbound user names on the same network. What remains is the same network with the same domain or none.
+    inbound user names or certificates on the same network. What remains is the same network with the same domain or
+    none.
     """
-    seen: dict[tuple[str | None, Network], list[Trunk]] = {}
+    seen: dict[tuple[str | None, str | None, Network], list[Trunk]] = {}
     found: dict[tuple[TrunkName, TrunkName], Conflict] = {}
     for trunk in trunks:
         for network in trunk.sources:
-            others = seen.setdefault((trunk.domain, network), [])
+            others = seen.setdefault((trunk.domain, trunk.tls_name, network), [])
             for other in others:
                 if other is not trunk and (why := _clash(other, trunk, network)):
                     found.setdefault((other.name, trunk.name), Conflict(other.name, trunk.name, why))

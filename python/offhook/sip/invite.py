@@ -875,6 +875,9 @@ class InviteSession:
         if next_hop.is_secure and path.transport != "tls" and self._core.speaks_tls:
             # RFC 3261 26.2.2: what is for a sips URI leaves by TLS.
             return None
+        if self._is_secure and not next_hop.is_secure and next_hop.transport != "tls":
+            # Where it says that it is, we must not go: what is left is its connection.
+            return path
         if path.transport == "tls" and self._has_proven(next_hop.host):
             # RFC 5923: by its certificate the peer is the one that is meant.
             return path

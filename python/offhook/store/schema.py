@@ -40,6 +40,7 @@ calls = Table(
     Column("transport", String(8)),
     Column("remote_signalling", Text),
     Column("local_signalling", Text),
+    Column("signalling_tls", Text),
     Column("remote_media", Text),
     Column("local_media", Text),
     Column("codec", String(16)),
@@ -105,7 +106,11 @@ def _new_columns(table: Table, *names: str) -> Migration:
     return migrate
 
 
-MIGRATIONS: tuple[Migration, ...] = (metadata.create_all, _new_columns(calls, "encryption", "media_family"))
+MIGRATIONS: tuple[Migration, ...] = (
+    metadata.create_all,
+    _new_columns(calls, "encryption", "media_family"),
+    _new_columns(calls, "signalling_tls"),
+)
 """`MIGRATIONS[n]` brings version n to n + 1. A released one never changes; a change is a new one at the end."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
 
 import structlog
 
@@ -18,7 +18,9 @@ from offhook.transport.flows import Flows, IpNetwork
 from offhook.transport.limits import TransportLimits
 from offhook.transport.listener import Listener
 from offhook.transport.tls_failure import TlsFailure
-from offhook.transport.tls_keeper import TlsKeeper
+
+if TYPE_CHECKING:
+    from offhook.transport.tls_keeper import TlsKeeper
 
 T = TypeVar("T")
 
@@ -68,7 +70,7 @@ class SipStack:
         gate: Gate = _everybody,
         on_event: OnEvent,
         on_message: OnMessage | None = None,
-        tls: TlsKeeper | None = None,
+        tls: "TlsKeeper | None" = None,
         knows: Callable[[str], bool] = lambda remote: True,
         on_tls_failure: OnTlsFailure | None = None,
         limits: TransportLimits | None = None,

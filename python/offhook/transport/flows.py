@@ -7,7 +7,7 @@ import socket
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from offhook.errors import RemoteProtocolError, TransportError
 from offhook.sip.effects import Address, LocalAddress, Source, Target, TlsSession
@@ -19,8 +19,10 @@ from offhook.transport.listener import WILDCARDS, Listener
 from offhook.transport.secure import TlsConnection
 from offhook.transport.tcp import TcpConnection
 from offhook.transport.tls_failure import TlsCause, TlsFailure
-from offhook.transport.tls_keeper import TlsKeeper
 from offhook.transport.udp import UdpEndpoint, routed_address
+
+if TYPE_CHECKING:
+    from offhook.transport.tls_keeper import TlsKeeper
 
 IpNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -63,7 +65,7 @@ class Flows:
         on_failure: OnFailure,
         admits: Callable[[str, str], bool],
         in_use: Callable[[], set[int]],
-        tls: TlsKeeper | None = None,
+        tls: "TlsKeeper | None" = None,
         knows: Callable[[str], bool] = lambda remote: True,
         on_tls_failure: Callable[[TlsFailure], None] = lambda failure: None,
     ) -> None:

@@ -13,7 +13,6 @@ from typing import Final, TypeAlias
 
 from offhook.sip.effects import Address, TlsSession
 from offhook.sip.identity import CertificateNames
-from offhook.transport.certificate import names_in
 from offhook.transport.limits import TransportLimits
 from offhook.transport.tls_failure import (
     CAUSE_OF_FIRST_BYTES,
@@ -271,6 +270,9 @@ class TlsChannel:
         der = self._object.getpeercert(binary_form=True)
         if not der:
             return CertificateNames()
+        # Its library takes a tenth of a second to load: whoever has TLS has loaded it at the start, nobody else pays.
+        from offhook.transport.certificate import names_in
+
         try:
             return names_in(der)
         except ValueError as error:

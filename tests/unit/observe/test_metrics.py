@@ -29,7 +29,14 @@ def test_the_page_is_current() -> None:
 
 def test_every_metric_of_the_page_is_exported_and_no_other() -> None:
     metrics = Metrics(node="edge", version="1")
-    watches = metrics.watch_sip, metrics.watch_sip_open, metrics.watch_media, metrics.watch_store, metrics.watch_log
+    watches = (
+        metrics.watch_sip,
+        metrics.watch_sip_open,
+        metrics.watch_certificate,
+        metrics.watch_media,
+        metrics.watch_store,
+        metrics.watch_log,
+    )
     for watch in watches:
         watch(lambda: {"counted": 1})
     text = generate_latest(metrics.registry).decode()

@@ -49,4 +49,4 @@ def test_long_values_are_cut() -> None:
     log = RefusalLog()
     log.add("s" * 1000, "r" * 1000, 0.0, 0, value="v" * 1000, nearest="n" * 1000)
     (row,) = log.flush(0.0, force=True)
-    assert max(map(len, (row.source, row.rule, row.value, row.nearest))) <= 200
+    assert max(map(len, (row.source, row.rule, row.value, row.nearest))) <= 300
