@@ -15,7 +15,7 @@ from statistics import mean
 
 import pytest
 from tests.interop.baresip.phone import Baresip
-from tests.interop.media.lines import FORMATS, PCM16, WIDE, Talk, coded, line_rate, to_baresip
+from tests.interop.media.lines import FORMATS, G722_LINE, PCM16, WIDE, Talk, coded, line_rate, to_baresip
 from tests.support.agent import agent_on
 from tests.support.figures import Figures
 from tests.support.gateway import Gateway, ports, running_gateway
@@ -33,7 +33,7 @@ TOML = f"""
 [[trunk]]
 name = "acme"
 allow = ["127.0.0.1"]
-codecs = ["PCMU", "PCMA"]
+codecs = ["PCMU", "PCMA", "G722"]
 
 [[route]]
 name = "front"
@@ -131,9 +131,8 @@ def test_the_agent_understands_the_caller(
 
 WAYS = [
     *((PCMU, form) for form in FORMATS),
-    (PCMA, PCM16),
-    (PCMA, WIDE),
-    # G722
+    *((PCMA, form) for form in (PCM16, WIDE)),
+    *((G722_LINE, form) for form in FORMATS),
 ]
 CHUNKS = random.Random(1)
 

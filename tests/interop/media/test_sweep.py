@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from tests.interop.media.lines import FORMATS, FRAME_MS, PCM16, WIDE, Format, Talk, line_rate
+from tests.interop.media.lines import FORMATS, FRAME_MS, G722_LINE, PCM16, WIDE, Format, Talk, line_rate
 from tests.support.agent import agent_on
 from tests.support.figures import Figures
 from tests.support.gateway import Gateway, ports, running_gateway
@@ -25,7 +25,7 @@ TOML = f"""
 [[trunk]]
 name = "acme"
 allow = ["127.0.0.1"]
-codecs = ["PCMU", "PCMA"]
+codecs = ["PCMU", "PCMA", "G722"]
 
 [[route]]
 name = "front"
@@ -33,14 +33,14 @@ destination = "ws://127.0.0.1:{PORT}/agent"
 """
 WAYS = [
     *((PCMU, form) for form in FORMATS),
-    (PCMA, WIDE),
-    (PCMA, PCM16),
+    *((PCMA, form) for form in (PCM16, WIDE)),
+    *((G722_LINE, form) for form in FORMATS),
 ]
 SECONDS = 5.0
 TAPS = 64
 PLACES = 40
 """A frame is looked at in so many parts, of half a millisecond each."""
-EVEN = 1.5
+EVEN = 1.35
 """How much more noise than usual a part of the frame may have; with 250 frames chance alone makes about 1.2."""
 
 
@@ -66,11 +66,13 @@ def noise(reference: Sound, heard: Sound) -> "tuple[np.ndarray, np.ndarray]":
 
 
 def unevenness(rest: "np.ndarray", rate: int) -> float:
-    """How much more noise the noisiest part of the 20 ms has than the usual one."""
+    """How much more noise the noisiest part of the 20 ms has than the usual one; each frame counts alike."""
     frame = rate * FRAME_MS // 1000
-    place = (rest[0].astype(int) % frame) * PLACES // frame
-    power = np.bincount(place, rest[1] ** 2, PLACES) / np.bincount(place, minlength=PLACES)
-    return float(power.max() / np.median(power))
+    first = -int(rest[0, 0]) % frame
+    whole = rest[1, first:][: (len(rest[1]) - first) // frame * frame].reshape(-1, PLACES, frame // PLACES)
+    power = (whole**2).mean(axis=2)
+    parts = (power / power.mean(axis=1, keepdims=True)).mean(axis=0)
+    return float(parts.max() / np.median(parts))
 
 
 Found = tuple[float, float]
@@ -121,7 +123,8 @@ def test_no_frame_has_an_edge(swept: list[tuple[Found, Found]], number: int, fig
         line=line.codec, agent=str(form), to_agent_dB=to_agent[0], to_agent_edge=to_agent[1],
         to_caller_dB=to_caller[0], to_caller_edge=to_caller[1], at_most=EVEN,
     )  # fmt: skip
+    # What the codecs alone leave less two: G.711 38 dB, G.722 28 with tones up to 7 kHz.
+    least = 26 if min(line_rate(line), form.rate) > 8_000 else 36
     for decibels, edge in (to_agent, to_caller):
         assert edge <= EVEN
-        # G.711 alone leaves 38 dB.
-        assert decibels >= 30
+        assert decibels >= least
