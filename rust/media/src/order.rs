@@ -3,8 +3,10 @@
 //! A packet behind a gap is held until the gap is filled by the missing one, until later packets have proven that it is lost, or until its
 //! time (the *patience*) is over. How many later packets are a proof is learned from how far this network has put packets out of order.
 use crate::clock::Time;
-use crate::codec::Codec;
+use crate::shelf::{Put, Shelf};
 use std::time::Duration;
+
+pub use crate::shelf::{Content, Queued};
 
 /// Packets held behind a gap.
 const MAX_HELD: usize = 32;
@@ -21,70 +23,36 @@ pub const MIN_PATIENCE: Duration = Duration::from_millis(60);
 /// The longest.
 pub const MAX_PATIENCE: Duration = Duration::from_millis(200);
 
-/// What is in a packet's payload.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Content {
-    /// Sound in this codec.
-    Sound(Codec),
-    /// A description of the noise in a pause (RFC 3389).
-    Noise,
-    /// Nothing to be heard: it only holds its place in the sequence.
-    Nothing,
-}
-
-/// A packet of one stream.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Queued<'a> {
-    /// Its number; wraps at 2^16.
-    pub sequence: u16,
-    /// In units of the codec's clock; wraps at 2^32.
-    pub timestamp: u32,
-    /// First packet of a talkspurt.
-    pub marker: bool,
-    /// What the payload is.
-    pub content: Content,
-    /// The payload.
-    pub payload: &'a [u8],
-    /// Packets before it that were given up; zero on the way in.
-    pub missing: u16,
-}
-
-#[derive(Debug)]
-struct Held {
-    sequence: u16,
-    timestamp: u32,
-    marker: bool,
-    content: Content,
-    /// Where its bytes lie.
-    start: usize,
-    len: usize,
-    arrived: Time,
-}
-
 /// The order buffer of one stream at a time.
 #[derive(Debug)]
 pub struct Order {
+    given: Given,
+    patience: Duration,
+    held: Shelf,
+    late: u64,
+}
+
+/// How far the stream has been given on, and how it came.
+#[derive(Debug)]
+struct Given {
     /// The next sequence number; `None` before the first packet of a stream.
     next: Option<u16>,
-    patience: Duration,
     /// Places by which the most belated packet came behind its later ones.
     farthest: u16,
     /// Packets until one of these is forgotten.
     forget_in: u16,
-    held: Vec<Held>,
-    bytes: Vec<u8>,
-    late: u64,
 }
 
 impl Default for Order {
     fn default() -> Self {
         Order {
-            next: None,
+            given: Given {
+                next: None,
+                farthest: 0,
+                forget_in: FORGET,
+            },
             patience: MIN_PATIENCE,
-            farthest: 0,
-            forget_in: FORGET,
-            held: Vec::with_capacity(MAX_HELD),
-            bytes: Vec::with_capacity(MAX_HELD_BYTES),
+            held: Shelf::new(MAX_HELD, MAX_HELD_BYTES),
             late: 0,
         }
     }
@@ -114,28 +82,28 @@ impl Order {
     /// Another stream begins with the next packet; what is held is given on.
     pub fn restart(&mut self, out: &mut dyn FnMut(Queued<'_>)) {
         self.release_all(out);
-        self.next = None;
+        self.given.next = None;
     }
 
     /// Takes a packet that is no duplicate.
     pub fn receive(&mut self, now: Time, packet: Queued<'_>, out: &mut dyn FnMut(Queued<'_>)) {
-        let next = self.next.unwrap_or(packet.sequence);
+        let next = self.given.next.unwrap_or(packet.sequence);
         let ahead = packet.sequence.wrapping_sub(next) as i16;
         if ahead < 0 {
             self.late += 1;
-            self.came_behind(ahead.unsigned_abs());
+            self.given.came_behind(ahead.unsigned_abs());
             return;
         }
         if ahead == 0 {
             if !self.held.is_empty() {
-                self.came_behind(self.held.len() as u16);
+                self.given.came_behind(self.held.len() as u16);
             }
-            self.give(packet, out);
+            self.given.give(packet, out);
             self.release_in_order(out);
             return;
         }
-        if ahead <= MAX_REORDER && self.hold(now, next, &packet) {
-            if self.held.len() > usize::from(PROOF + self.farthest) - 1 {
+        if ahead <= MAX_REORDER && self.held.put(now, next, &packet) != Put::Full {
+            if self.held.len() > usize::from(PROOF + self.given.farthest) - 1 {
                 self.release_first(out);
                 self.release_in_order(out);
             }
@@ -143,13 +111,14 @@ impl Order {
         }
         self.release_all(out);
         if self
+            .given
             .next
             .is_some_and(|next| (packet.sequence.wrapping_sub(next) as i16) < 0)
         {
             self.late += 1;
             return;
         }
-        self.give(packet, out);
+        self.given.give(packet, out);
     }
 
     /// When [`Order::handle_timeout`] has something to do.
@@ -165,73 +134,16 @@ impl Order {
         }
     }
 
-    fn came_behind(&mut self, places: u16) {
-        self.farthest = self.farthest.max(places).min(MAX_REORDER as u16);
-        self.forget_in = FORGET;
-    }
-
-    /// Keeps a packet until the gap before it closes; `false` if there is no room.
-    fn hold(&mut self, now: Time, next: u16, packet: &Queued<'_>) -> bool {
-        let len = packet.payload.len();
-        if self.held.len() == MAX_HELD || self.bytes.len() + len > MAX_HELD_BYTES {
-            return false;
-        }
-        let distance = |sequence: u16| sequence.wrapping_sub(next);
-        let index = self
-            .held
-            .partition_point(|held| distance(held.sequence) < distance(packet.sequence));
-        if self
-            .held
-            .get(index)
-            .is_some_and(|held| held.sequence == packet.sequence)
-        {
-            return true;
-        }
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(packet.payload);
-        // A later packet that came before this one has proven the gap before both.
-        let arrived = self.held.get(index).map_or(now, |later| later.arrived);
-        self.held.insert(
-            index,
-            Held {
-                sequence: packet.sequence,
-                timestamp: packet.timestamp,
-                marker: packet.marker,
-                content: packet.content,
-                start,
-                len,
-                arrived,
-            },
-        );
-        true
-    }
-
     fn release_first(&mut self, out: &mut dyn FnMut(Queued<'_>)) {
-        let held = self.held.remove(0);
-        // The bytes are lent out while `give` works on the rest; nothing is copied.
-        let bytes = std::mem::take(&mut self.bytes);
-        self.give(
-            Queued {
-                sequence: held.sequence,
-                timestamp: held.timestamp,
-                marker: held.marker,
-                content: held.content,
-                payload: &bytes[held.start..held.start + held.len],
-                missing: 0,
-            },
-            out,
-        );
-        self.bytes = bytes;
-        if self.held.is_empty() {
-            self.bytes.clear();
-        }
+        let given = &mut self.given;
+        self.held.take(|packet| given.give(packet, out));
     }
 
     fn release_in_order(&mut self, out: &mut dyn FnMut(Queued<'_>)) {
         while self
             .held
             .first()
-            .is_some_and(|first| Some(first.sequence) == self.next)
+            .is_some_and(|first| Some(first.sequence) == self.given.next)
         {
             self.release_first(out);
         }
@@ -241,6 +153,13 @@ impl Order {
         while !self.held.is_empty() {
             self.release_first(out);
         }
+    }
+}
+
+impl Given {
+    fn came_behind(&mut self, places: u16) {
+        self.farthest = self.farthest.max(places).min(MAX_REORDER as u16);
+        self.forget_in = FORGET;
     }
 
     fn give(&mut self, packet: Queued<'_>, out: &mut dyn FnMut(Queued<'_>)) {

@@ -59,3 +59,53 @@ pub fn shorten(sound: &mut [i16], per_ms: usize, most: usize, alike: f32) -> usi
     sound.copy_within(fade + cut.., fade);
     cut
 }
+
+/// Says one repeat of the sound twice: `sound` begins with a cross-fade to what was `lag` samples ago and goes on from there, so that its
+/// last `lag` samples are not said yet. `before` is what was said last, [`LONGEST_MS`] of it at least. Returns the lag: at most `most` samples,
+/// `enough` where the sound is quiet; 0, and no change, if it is neither quiet nor anything like its beginning by `alike`.
+pub fn lengthen(
+    before: &[i16],
+    sound: &mut [i16],
+    per_ms: usize,
+    enough: usize,
+    most: usize,
+    alike: f32,
+) -> usize {
+    let compared = COMPARED_MS * per_ms;
+    let length = sound.len();
+    let shortest = SHORTEST_HALF_MS * per_ms / 2;
+    let reach = LONGEST_MS * per_ms;
+    let longest = most.min(reach).min(length);
+    let longest = longest - longest % (per_ms / 8);
+    if longest < shortest || length < compared || length > MAX_SAMPLES || before.len() < reach {
+        return 0;
+    }
+    let mut samples = [0.0; MAX_SAMPLES + LONGEST_MS * MAX_RATE as usize / 1_000];
+    let samples = &mut samples[..reach + length];
+    let both = before[before.len() - reach..].iter().chain(sound.iter());
+    for (out, &sample) in samples.iter_mut().zip(both) {
+        *out = f32::from(sample);
+    }
+    let now = reach;
+    let quiet = energy(&samples[now..]) < QUIET * QUIET * length as f32;
+    let lag = if quiet {
+        enough.clamp(shortest, longest)
+    } else {
+        let found = best_repeat(
+            &samples[now..now + compared],
+            shortest..=longest,
+            per_ms / 8,
+            |lag| &samples[now - lag..now - lag + compared],
+        );
+        if found.likeness < alike {
+            return 0;
+        }
+        found.lag - found.lag % (per_ms / 8)
+    };
+    let fade = lag.max(compared);
+    for n in 0..length {
+        let share = ((n + 1) as f32 / (fade + 1) as f32).min(1.0);
+        sound[n] = (samples[now + n] * (1.0 - share) + samples[now + n - lag] * share) as i16;
+    }
+    lag
+}

@@ -7,8 +7,9 @@
 //! What was filled in too early (the network stood still, then everything came at once) never costs speech: the late packets go on,
 //! and the time is won back from gaps in the timestamps, from quiet frames, and from repeats in voiced sound ([`shorten`]).
 use crate::clock::{Time, duration_of, earliest, samples_in};
-use crate::codec::{Codec, Decoder};
+use crate::codec::Codec;
 use crate::comfort_noise::ComfortNoise;
+use crate::decoders::Decoders;
 use crate::order::{Content, MIN_PATIENCE, Order, Queued};
 use crate::plc::{BRIDGE_MS, Concealer};
 use crate::tempo::shorten;
@@ -111,7 +112,7 @@ struct Timeline {
     filling: bool,
     /// Frames since a repeat was left out.
     uncut: u32,
-    decoders: Vec<Decoder>,
+    decoders: Decoders,
     concealer: Concealer,
     noise: ComfortNoise,
     /// The peer pauses, and has described its noise.
@@ -138,7 +139,7 @@ impl Uplink {
                 next_fill: Time::ZERO,
                 filling: false,
                 uncut: 0,
-                decoders: vec![Decoder::new(codec)],
+                decoders: Decoders::new(),
                 concealer: Concealer::new(codec.sample_rate()),
                 noise: ComfortNoise::new(),
                 pausing: false,
@@ -152,7 +153,7 @@ impl Uplink {
     /// The peer may send this codec: what it takes to decode it is made now. The first one told before any packet is what silence is in.
     pub fn expect(&mut self, codecs: impl IntoIterator<Item = Codec>) {
         for (index, codec) in codecs.into_iter().enumerate() {
-            self.line.decoder(codec);
+            self.line.decoders.expect(codec);
             if index == 0 && self.line.next_timestamp.is_none() {
                 self.line.set_codec(codec);
             }
@@ -243,7 +244,7 @@ impl Timeline {
     fn restart(&mut self) {
         self.surplus = 0;
         self.pausing = false;
-        self.decoders.iter_mut().for_each(Decoder::reset);
+        self.decoders.reset();
         if self.next_timestamp.take().is_some() {
             self.concealer.splice();
         }
@@ -254,18 +255,6 @@ impl Timeline {
             self.codec = codec;
             self.concealer.set_rate(codec.sample_rate());
         }
-    }
-
-    /// Where the decoder of a codec is. It is made where nobody told that the codec may come, once.
-    fn decoder(&mut self, codec: Codec) -> usize {
-        let known = self
-            .decoders
-            .iter()
-            .position(|decoder| decoder.codec() == codec);
-        known.unwrap_or_else(|| {
-            self.decoders.push(Decoder::new(codec));
-            self.decoders.len() - 1
-        })
     }
 
     /// Puts a packet on the timeline: the gap before it, then its sound.
@@ -303,8 +292,8 @@ impl Timeline {
         self.set_codec(codec);
         let ticks = codec.ticks_in(packet.payload.len());
         for (index, piece) in packet.payload.chunks(MAX_PIECE).enumerate() {
-            let decoder = self.decoder(codec);
-            let mut samples = self.decoders[decoder].decode(piece, &mut self.heard[..]);
+            let decoder = self.decoders.of(codec);
+            let mut samples = decoder.decode(piece, &mut self.heard[..]);
             if index == 0 {
                 self.close_gap(now, packet, samples, out);
                 self.pausing = false;
