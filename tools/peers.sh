@@ -3,7 +3,7 @@
 set -euo pipefail
 declare -A package=(
   [sipp]=sip-tester [baresip]=baresip-core [kamailio]=kamailio [sipsak]=sipsak [tshark]=tshark [sox]=sox [ip]=iproute2
-  [nft]=nftables [conntrack]=conntrack
+  [nft]=nftables [conntrack]=conntrack [linphonec]=linphone-cli
 )
 missing=()
 for program in "${!package[@]}"; do
