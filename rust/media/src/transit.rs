@@ -8,8 +8,8 @@ const IN_TIME_PERCENT: usize = 97;
 const LOOK_EVERY: u32 = 8;
 /// A packet that is later than most by this much is a spike: 40 ms.
 const SPIKE: i64 = 320;
-/// Packets behind a spike that come late because of it: 600 ms of 20 ms each at most.
-const BEHIND_SPIKE: u32 = 30;
+/// Packets behind a spike that come late because of it: 2 s of 20 ms each at most.
+const BEHIND_SPIKE: u32 = 100;
 
 /// Watches one stream. All is in ticks of 8 kHz.
 #[derive(Clone, Debug)]
@@ -61,15 +61,11 @@ impl Transit {
         }
         self.base = self.base.min(transit);
         if transit - self.base > self.late + SPIKE {
-            // The packets behind it come in one heap: they are one event, not many late packets.
-            if self.behind_spike > 0 {
-                self.behind_spike -= 1;
-                if self.behind_spike > 0 {
-                    return;
-                }
-            } else {
-                self.spikes += u64::from(self.count > 0);
-                self.behind_spike = BEHIND_SPIKE;
+            self.behind_spike = self.behind_spike.saturating_add(1);
+            self.spikes += u64::from(self.behind_spike == 1);
+            // The packets behind it come in one heap: they are one event, not many late packets. If they come late for longer, it is no spike.
+            if (2..=BEHIND_SPIKE).contains(&self.behind_spike) {
+                return;
             }
         } else {
             self.behind_spike = 0;
@@ -138,7 +134,7 @@ mod tests {
         (0..15).for_each(|n| transit.arrived(2_400 - 160 * n));
         (0..50).for_each(|_| transit.arrived(0));
         assert_eq!((transit.late(), transit.spikes()), (0, 1));
-        (0..300).for_each(|_| transit.arrived(1_000));
+        (0..400).for_each(|_| transit.arrived(1_000));
         assert_eq!((transit.base(), transit.late()), (1_000, 0));
     }
 
