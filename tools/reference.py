@@ -52,8 +52,11 @@ TITLES = {
 IN_RUST = (
     (3550, "RTP headers, sequence and jitter arithmetic, sender and receiver reports", "rtp.rs, rtcp.rs, order.rs"),
     (3551, "PCMU and PCMA (ITU-T G.711)", "codec/g711.rs"),
+    (3711, "SRTP and SRTCP: AES in counter mode, HMAC-SHA1, rollovers, replay", "srtp.rs, srtp/"),
     (4733, "telephone events received and sent, one digit for three end packets", "telephone_event.rs"),
+    (6188, "SRTP with AES-256 in counter mode", "srtp/counter_mode.rs"),
     (6455, "WebSocket as a client: framing, masking, fragments, close codes", "wire/websocket.rs"),
+    (7714, "SRTP with AES-GCM", "srtp/gcm.rs"),
 )
 """Kept by the media core, whose tests stand beside the code: RFC, what, files under rust/media/src."""
 
@@ -71,7 +74,8 @@ LEFT_OUT = (
     ("3311", "UPDATE", "not built yet; 405, and not in Allow"),
     ("3515, 3891", "transfer by REFER", "not built yet; 405. Replaces is read, and nothing follows it"),
     ("3325, 3323", "asserted identity and privacy", "not built yet: headers reach the agent as the trunk's claims"),
-    ("3711, 4568, 5764", "SRTP", 'not built yet; `srtp` other than "off" is refused by name, RTP/SAVP gets 488'),
+    ("3711 section 4.3", "a key derivation rate, and master key identifiers", "no peer of a gateway uses them"),
+    ("5763, 5764", "keys of SRTP by DTLS", "not built yet; such an offer gets 488"),
     ("3840, 3841", "caller preferences", "nothing here depends on them"),
     ("4028", "session timers", "not built yet: they are read past, `max_duration` and `media_timeout` end a dead call"),
     (

@@ -352,6 +352,11 @@ class Call:
             case "unreachable":
                 where = _address(event.address)
                 self.timeline.add("media", event.at, note=f"our RTP to {where} came back as unreachable (ICMP)")
+            case "unauthentic":
+                note = "packets from the caller's address are not authentic (SRTP) and are dropped"
+                self.timeline.add("media", event.at, note=note, packets=event.packets)
+            case "key_used_up":
+                self.timeline.add("media", event.at, note="our SRTP key is used up: nothing is sent before a new one")
             case "media_timeout":
                 self._media_timed_out()
             case "internal_error":

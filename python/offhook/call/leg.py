@@ -54,7 +54,9 @@ class CallerLeg:
         """The SRTP suite of the media, "none" if any of it was agreed on in the clear; None before there is any."""
         self._trunk = trunk
         self._timeline = timeline
-        self._terms = Terms(codecs=trunk.codecs, comfort_noise=False, rtcp_mux=False, prefer_local=True)
+        self._terms = Terms(
+            codecs=trunk.codecs, comfort_noise=False, rtcp_mux=False, prefer_local=True, srtp=trunk.srtp
+        )
         self._media_address: MediaAddress = lambda source, family, towards: None
         self._rtp: RtpLeg | None = None
         self._local: LocalMedia | None = None
@@ -271,6 +273,10 @@ class CallerLeg:
         if self.encryption != "none":
             self.encryption = audio.crypto.suite if audio.crypto is not None else "none"
         self._timeline.add("sdp", now, note=str(audio))
+        if audio.crypto is not None and self.source.transport != "tls":
+            way = self.source.transport.upper()
+            note = f"the keys came over {way}: who can read the signalling can decrypt the sound"
+            self._timeline.add("sdp", now, note=note)
         self.rtp.set_remote(
             remote_media(
                 audio,

@@ -55,9 +55,6 @@ NOT_BUILT = (
     NotBuilt(("media", "advertise"), lambda v: v == "auto", "finding our address by STUN", "write the address itself"),
     NotBuilt(("store", "url"), _postgresql, "PostgreSQL", "use sqlite:///PATH"),
     NotBuilt(("trunk", "*", "preset"), _present, "carrier presets", "write the carrier's networks into allow"),
-    NotBuilt(
-        ("trunk", "*", "srtp"), _other_than("off"), "encrypted media (SRTP)", "leave it out: media goes in the clear"
-    ),
     NotBuilt(("trunk", "*", "codecs", "*"), _other_than("PCMU", "PCMA", "G722"), "Opus", "use G722, PCMU and PCMA"),
     NotBuilt(
         ("trunk", "*", "session_timer"),

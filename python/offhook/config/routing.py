@@ -51,6 +51,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         pass_headers=config.pass_headers,
         tls_name=config.tls_name,
         tls_only=config.tls == "required" or config.tls_name is not None,
+        srtp=config.srtp,
     )
 
 

@@ -102,6 +102,13 @@ def warnings(draft: Draft) -> Iterator[Finding]:
                 "its server need not prove who it is: whoever is on the way can listen in",
                 "name its CA in tls_ca instead",
             )
+    for index, trunk in draft.trunks.items():
+        if trunk.srtp != "off" and trunk.tls != "required" and trunk.tls_name is None:
+            yield Finding(
+                ("trunk", index, "srtp"),
+                "keys come in SDP, and this trunk may send it over UDP or TCP: who reads that can decrypt",
+                'tls = "required" takes its calls over TLS alone',
+            )
 
 
 def _duplicate_names(draft: Draft) -> Iterator[Finding]:

@@ -249,7 +249,12 @@ class TrunkConfig(Section):
         description="Codecs, in our order of preference: the first that the caller offers too is spoken. `G722` is "
         "wideband, 16 kHz to the agent.",
     )
-    srtp: Literal["off", "optional", "required"] = Field(default="off", description="Encryption of media.")
+    srtp: Literal["off", "optional", "required"] = Field(
+        default="off",
+        description="Encryption of media (SRTP with keys in SDP). `off` refuses callers that insist on it. `optional` "
+        "encrypts where the caller offers keys. `required` refuses whatever would go in the clear, at the start and "
+        "later. The keys are as secret as the signalling that carries them: use it with TLS.",
+    )
     session_timer: Literal["off", "accept", "request", "require"] = Field(
         default="off", description="Session timers (RFC 4028)."
     )

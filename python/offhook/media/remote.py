@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Sequence
 
-from offhook._media import RemoteMedia
+from offhook._media import RemoteMedia, SrtpKeys
 from offhook.sdp.terms import NegotiatedAudio
 
 
@@ -15,6 +15,7 @@ def remote_media(
     unknown = ("::" if ":" in signalling else "0.0.0.0", 9)  # noqa: S104
     address, port = audio.remote or unknown
     rtcp_address, rtcp_port = audio.remote_rtcp or (None, None)
+    keys = audio.crypto
     return RemoteMedia(
         address=address,
         port=port,
@@ -33,4 +34,5 @@ def remote_media(
         media_allow=media_allow,
         nat=nat,
         allow_loopback=ipaddress.ip_address(signalling.partition("%")[0]).is_loopback,
+        srtp=None if keys is None else SrtpKeys(keys.suite, send=keys.send, receive=keys.receive),
     )

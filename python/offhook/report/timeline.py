@@ -21,7 +21,11 @@ _REPEAT_WINDOW = 12
 _JSON = json.JSONEncoder(separators=(",", ":"))
 
 _SECRET_HEADER = re.compile(r"(?im)^((?:proxy-)?authorization[ \t]*:[ \t]*)(\S*)[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*")
-_SECRET_KEY = re.compile(r"(?i)(inline:)[^\s|;]+")
+# A line that no key can be read from may hold one all the same, so of its words only those stay that can't be a key.
+_CRYPTO = re.compile(r"(?im)(?<![^\r\n])([ \t]*a=[ \t]*crypto[ \t]*:[ \t]*)([^\r\n]*)")
+_CRYPTO_WORD = re.compile(r"[0-9]{1,9}|[A-Z0-9]{1,16}_[A-Z0-9_]{1,48}|(?:KDR|WSH)=[0-9]{1,9}")
+_LIFETIME = re.compile(r"(?:\|[0-9^]{1,16})?(?:\|[0-9]{1,10}:[0-9]{1,4})?\Z")
+_SECRET_KEY = re.compile(r"(?im)(inline:|(?<![^\r\n])k=)[^\s|;]+")
 
 
 @dataclass(slots=True)
@@ -163,7 +167,18 @@ class Timeline:
 def mask(message: str) -> str:
     """Take the secrets out of a SIP message: credentials, and the keys of encrypted media."""
     message = _SECRET_HEADER.sub(r"\1\2 ***", message)
+    message = _CRYPTO.sub(lambda line: line[1] + " ".join(map(_without_key, line[2].split())), message)
     return _SECRET_KEY.sub(r"\1***", message)
+
+
+def _without_key(word: str) -> str:
+    """One word of an `a=crypto` line: itself if it can be no key, else the place of the key and its lifetime."""
+    if _CRYPTO_WORD.fullmatch(word):
+        return word
+    if not word.lower().startswith("inline:"):
+        return "***"
+    lifetime = _LIFETIME.search(word)
+    return f"inline:***{lifetime[0] if lifetime else ''}"
 
 
 def _header(text: str, name: str) -> str:

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Literal
 
 from offhook.ids import TrunkName
 from offhook.route.pattern import Pattern
@@ -65,6 +66,8 @@ class Trunk:
     """The SIP domain that its certificate has to prove (RFC 5922)."""
     tls_only: bool = False
     """Whether it is spoken to by TLS alone, as with `tls_name` it is in any case."""
+    srtp: Literal["off", "optional", "required"] = "off"
+    """Whether its media may, or must, be encrypted."""
 
     @property
     def sources(self) -> tuple[Network, ...]:

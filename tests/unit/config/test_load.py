@@ -184,3 +184,14 @@ def test_many_entries_are_read_in_reasonable_steps() -> None:
     config = examine_text(text, {}, file="f", base=Path("/")).config
     assert config is not None
     assert len(config.routes) == 2000
+
+
+@pytest.mark.parametrize(
+    ("trunk", "warned"),
+    [('srtp = "off"', False), ('srtp = "optional"', True), ('srtp = "required"', True)]
+    + [(f'srtp = "{policy}"\ntls = "required"', False) for policy in ("optional", "required")],
+)
+def test_keys_over_signalling_that_may_be_plain_are_warned_of(trunk: str, warned: bool) -> None:
+    trunk = f'[[trunk]]\nname = "acme"\nallow = ["192.0.2.1"]\n{trunk}\n'
+    found = examine_text(f'{trunk}[[route]]\nname = "all"\ndestination = "echo:"\n', {}, file="f", base=Path())
+    assert any("who reads that can decrypt" in str(warning) for warning in found.warnings) is warned

@@ -55,6 +55,11 @@ def test_a_retransmission_is_counted_where_it_first_stands() -> None:
         'Authorization:\r\n Digest username="bob",\r\n\tresponse="5ec4e7"',
         "Authorization: Basic 5ec4e7",
         "X-Next: 1\r\n\r\nv=0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:5ec4e7|2^20",
+        "X: 1\r\n\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AAAA;inline:5ec4e7|2^20|1:4 FEC_KEY=inline:5ec4e7",
+        "X: 1\r\n\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline: 5ec4e7 5ec4e7",
+        "X: 1\r\n\r\n a= Crypto :1 5ec4e7 inline:AAAA",
+        "X: 1\n\nv=0\ra=CRYPTO:5ec4e7 INLINE:5ec4e7",
+        "X: 1\r\n\r\nk=base64:5ec4e7\r\na=x:***",
     ],
 )
 def test_secrets_never_enter(header: str) -> None:
@@ -63,6 +68,13 @@ def test_secrets_never_enter(header: str) -> None:
     assert "5ec4e7" not in masked
     assert "***" in masked
     assert "Call-ID: kept" in masked
+
+
+def test_of_an_encrypted_offer_all_but_the_key_is_kept() -> None:
+    line = "a=crypto:12 AEAD_AES_128_GCM inline:5ec4e7+/5ec4e7==|2^48|1:4 KDR=0"
+    assert mask(f"v=0\r\n{line}\r\na=sendrecv\r\n") == (
+        "v=0\r\na=crypto:12 AEAD_AES_128_GCM inline:***|2^48|1:4 KDR=0\r\na=sendrecv\r\n"
+    )
 
 
 def test_a_huge_message_is_cut() -> None:
