@@ -248,6 +248,8 @@ class WireConfig:
         subprotocols: Sequence[str] = (),
         origin: str | None = None,
         format: str = "",
+        tls_verify: bool = True,
+        tls_ca: str | None = None,
         connect_timeout_ms: int = 5000,
         total_timeout_ms: int = 10000,
         ping_interval_ms: int = 20000,
@@ -262,6 +264,8 @@ class WireConfig:
         `headers`, `subprotocols`, `origin`: go into the upgrade request as they are.
         `format`: the audio of this wire as `encoding/rate`, for example `pcm16/16000` or `pcmu/8000`; empty is the
         dialect's own.
+        `tls_verify`: whether a `wss` server has to prove its name; `tls_ca`: path of a PEM file with the certificates
+        that it is judged by (CAs, or its own), in place of the system's.
         `connect_timeout_ms`: each step (name, TCP per address, TLS, upgrade); `total_timeout_ms`: all of them.
         `ping_interval_ms`, `pong_timeout_ms`: 0 sends no pings.
         `send_limit`: bytes of audio that wait for a slow reader; then the oldest audio is dropped and counted.
@@ -282,6 +286,10 @@ class WireConfig:
     def origin(self) -> str | None: ...
     @property
     def format(self) -> str: ...
+    @property
+    def tls_verify(self) -> bool: ...
+    @property
+    def tls_ca(self) -> str | None: ...
     @property
     def connect_timeout_ms(self) -> int: ...
     @property
@@ -321,7 +329,8 @@ class MediaEvent:
                                and `upgrade_ms`
         `refused`              the agent answered the upgrade with HTTP `status`; `text` is the start of its body
         `failed`               not connected: `code` is `dns`, `tcp`, `tls`, `upgrade`, `timeout`, `overloaded` or
-                               `cancelled`; `text` says what exactly
+                               `cancelled`; `text` says what exactly, of `tls` with its cause in brackets at the
+                               end: `certificate_expired`, `wrong_name`, `unknown_issuer`, `old_version`, `plain_http` …
         `text`                 a message that is not audio, mark or clear, as received
         `first_audio_received` the first agent audio came
         `first_caller_audio_sent`  the first caller audio went to the agent

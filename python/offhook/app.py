@@ -486,6 +486,8 @@ def agent_spec(agent: AgentConfig) -> AgentSpec:
         connect_timeout=agent.connect_timeout,
         encoding=agent.encoding,
         sample_rate=agent.audio_rate,
+        tls_verify=agent.tls_verify,
+        tls_ca=agent.tls_ca,
     )
 
 

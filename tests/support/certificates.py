@@ -106,6 +106,15 @@ class Authority:
             builder = builder.add_extension(x509.ExtendedKeyUsage(usage), critical=False)
         return Issued(builder.sign(self.key, hashes.SHA256()), key, self._chain)
 
+    def self_signed(self, name: str) -> Issued:
+        """As `openssl req -x509` makes it: a server's certificate that is its own CA."""
+        builder = _builder(subject(name), subject(name), self.key, NOW - DAY, NOW + 90 * DAY)
+        names = alternative(dns=[name])
+        assert names is not None
+        builder = builder.add_extension(names, critical=False)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        return Issued(builder.sign(self.key, hashes.SHA256()), self.key)
+
 
 def _builder(
     whose: x509.Name,

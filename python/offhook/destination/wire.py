@@ -51,7 +51,8 @@ _NOTES_KEPT = 20
 class AgentSpec:
     """How an agent is reached. `headers` hold its credentials and are never shown; `connect_timeout` is seconds.
 
-    `encoding` (`pcm16`, `pcmu`) and `sample_rate` (Hz) matter to the dialect `offhook` only.
+    `tls_verify` and `tls_ca` (a file) say what its `wss` server is judged by. `encoding` (`pcm16`, `pcmu`) and
+    `sample_rate` (Hz) matter to the dialect `offhook` only.
     """
 
     name: str
@@ -62,6 +63,8 @@ class AgentSpec:
     connect_timeout: float = 5.0
     encoding: str = "pcm16"
     sample_rate: int = 16_000
+    tls_verify: bool = True
+    tls_ca: str | None = None
 
 
 class Seat(Protocol):
@@ -125,6 +128,8 @@ class WireDestination:
                     subprotocols=[conversation.description.subprotocol] if conversation.description.subprotocol else [],
                     origin=spec.origin,
                     format=conversation.format,
+                    tls_verify=spec.tls_verify,
+                    tls_ca=spec.tls_ca,
                     connect_timeout_ms=round(spec.connect_timeout * 1000),
                     total_timeout_ms=round(spec.connect_timeout * 1000),
                 ),
@@ -210,6 +215,8 @@ class WireDestination:
                 }
                 address = f"{done.address[0]} port {done.address[1]}"
                 self._tell(AgentConnected(at, address, steps))
+                if not self._spec.tls_verify and self._spec.url.startswith("wss:"):
+                    self._note("the agent did not have to prove who it is (tls_verify = false)")
                 self._say(self._conversation.connected())
                 if self._conversation.is_ready_when_connected:
                     self._set_ready()

@@ -364,6 +364,8 @@ pub(crate) struct WireConfig {
     subprotocols: Vec<String>,
     origin: Option<String>,
     format: String,
+    tls_verify: bool,
+    tls_ca: Option<String>,
     connect_timeout_ms: u64,
     total_timeout_ms: u64,
     ping_interval_ms: u64,
@@ -376,12 +378,12 @@ pub(crate) struct WireConfig {
 impl WireConfig {
     #[new]
     #[pyo3(signature = (url, dialect, *, values = BTreeMap::new(), headers = Vec::new(), subprotocols = Vec::new(),
-        origin = None, format = String::new(), connect_timeout_ms = 5000, total_timeout_ms = 10000,
-        ping_interval_ms = 20000, pong_timeout_ms = 20000, send_limit = 65536, text_limit = 4_194_304))]
+        origin = None, format = String::new(), tls_verify = true, tls_ca = None, connect_timeout_ms = 5000,
+        total_timeout_ms = 10000, ping_interval_ms = 20000, pong_timeout_ms = 20000, send_limit = 65536, text_limit = 4_194_304))]
     #[pyo3(
         text_signature = "(url, dialect, *, values={}, headers=(), subprotocols=(), origin=None, format='', \
-        connect_timeout_ms=5000, total_timeout_ms=10000, ping_interval_ms=20000, pong_timeout_ms=20000, \
-        send_limit=65536, text_limit=4194304)"
+        tls_verify=True, tls_ca=None, connect_timeout_ms=5000, total_timeout_ms=10000, ping_interval_ms=20000, \
+        pong_timeout_ms=20000, send_limit=65536, text_limit=4194304)"
     )]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -392,6 +394,8 @@ impl WireConfig {
         subprotocols: Vec<String>,
         origin: Option<String>,
         format: String,
+        tls_verify: bool,
+        tls_ca: Option<String>,
         connect_timeout_ms: u64,
         total_timeout_ms: u64,
         ping_interval_ms: u64,
@@ -407,6 +411,8 @@ impl WireConfig {
             subprotocols,
             origin,
             format,
+            tls_verify,
+            tls_ca,
             connect_timeout_ms,
             total_timeout_ms,
             ping_interval_ms,
@@ -427,6 +433,8 @@ impl WireConfig {
             subprotocols: self.subprotocols.clone(),
             origin: self.origin.clone(),
             format: self.format.clone(),
+            tls_verify: self.tls_verify,
+            tls_ca: self.tls_ca.as_ref().map(Into::into),
             step_timeout: millis(self.connect_timeout_ms),
             total_timeout: millis(self.total_timeout_ms),
             ping_interval: millis(self.ping_interval_ms),

@@ -18,6 +18,7 @@ mod ports;
 mod settings;
 mod slots;
 mod timer;
+mod tls;
 mod transport;
 mod way;
 mod wire_sink;
@@ -56,6 +57,7 @@ use command::{Command, LegCommand, NewLeg, NewWire, Prompt, WireCommand};
 use dial::{Dial, DialPool};
 use event::{Backlog, EventQueue};
 use ports::{PortAllocator, PortError};
+use tls::Trust;
 use worker::Worker;
 
 /// Commands that may wait for a media thread.
@@ -427,8 +429,14 @@ impl Engine {
         };
         leg.thread.send(Command::OpenWire(Box::new(new)))?;
         std::mem::forget(slot);
+        let trust = match &settings.tls_ca {
+            _ if !settings.tls_verify => Trust::Anybody,
+            Some(file) => Trust::File(file.clone()),
+            None => Trust::System,
+        };
         let dial = Dial {
             url,
+            trust,
             request,
             upgrade,
             step: settings.step_timeout,

@@ -12,9 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ClientConfig, ClientConnection};
 
 use super::event::Timings;
+use super::tls::{TlsConfigs, Trust, in_words, not_tls};
 use super::transport::Transport;
 use crate::wire::AgentUrl;
 use crate::wire::upgrade::{Upgrade, UpgradeError, Upgraded};
@@ -37,6 +38,8 @@ const SEND_BUFFER: usize = 64 * 1024;
 pub struct Dial {
     /// Where it is.
     pub url: AgentUrl,
+    /// What a `wss` server is judged by.
+    pub trust: Trust,
     /// The upgrade request.
     pub request: Vec<u8>,
     /// What judges the answer to it.
@@ -111,7 +114,7 @@ struct Shared {
     work: Condvar,
     max_threads: usize,
     max_queue: usize,
-    tls: Mutex<Option<Arc<ClientConfig>>>,
+    tls: TlsConfigs,
 }
 
 #[derive(Default)]
@@ -131,7 +134,7 @@ impl DialPool {
             work: Condvar::new(),
             max_threads,
             max_queue,
-            tls: Mutex::new(None),
+            tls: TlsConfigs::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -266,7 +269,10 @@ impl Shared {
             .and_then(|()| stream.set_write_timeout(Some(SLICE)))
             .map_err(tcp)?;
         let tls = if url.tls {
-            let config = self.tls_config()?;
+            let config = self
+                .tls
+                .get(&dial.trust)
+                .map_err(|why| Failure::new("tls", why))?;
             let (tls, ms) = clock.step("TLS handshake", |limit| {
                 shake_hands(&stream, &url.host, config, limit)
             })?;
@@ -278,7 +284,7 @@ impl Shared {
         let mut transport = Transport::new(stream, tls);
         let (request, upgrade) = (&dial.request, &mut dial.upgrade);
         let (answer, ms) = clock.step("WebSocket upgrade", |limit| {
-            ask(&mut transport, request, upgrade, limit)
+            ask(&mut transport, request, upgrade, &url.host, limit)
         })?;
         timings.upgrade_ms = ms;
         Ok(match answer {
@@ -319,39 +325,6 @@ impl Shared {
                 }
             }
         })
-    }
-
-    /// Trusted roots are read once, at the first `wss`: SSL_CERT_FILE and SSL_CERT_DIR, else the system's.
-    fn tls_config(&self) -> Result<Arc<ClientConfig>, Failure> {
-        let mut held = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(config) = &*held {
-            return Ok(Arc::clone(config));
-        }
-        let loaded = rustls_native_certs::load_native_certs();
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(loaded.certs);
-        if roots.is_empty() {
-            let why = loaded
-                .errors
-                .first()
-                .map(|error| format!(": {error}"))
-                .unwrap_or_default();
-            return Err(Failure::new(
-                "tls",
-                format!("no trusted certificates were found{why}"),
-            ));
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Failure::new("tls", error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        // RFC 6455 is HTTP/1.1; a server that would rather speak HTTP/2 must not choose it.
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let config = Arc::new(config);
-        *held = Some(Arc::clone(&config));
-        Ok(config)
     }
 }
 
@@ -550,18 +523,28 @@ fn shake_hands(
     let name = ServerName::try_from(host.to_owned()).map_err(|error| fail(&error))?;
     let mut tls = ClientConnection::new(config, name).map_err(|error| fail(&error))?;
     let mut stream = stream;
+    let mut answered = false;
     while tls.is_handshaking() || tls.wants_write() {
         limit.check()?;
         let result = if tls.wants_write() {
             tls.write_tls(&mut stream)
-        } else {
+        } else if answered {
             tls.read_tls(&mut stream)
+        } else {
+            let mut first = [0; 4];
+            stream.peek(&mut first).and_then(|count| {
+                answered = true;
+                match not_tls(&first[..count]) {
+                    Some(words) => Err(io::Error::other(words)),
+                    None => tls.read_tls(&mut stream),
+                }
+            })
         };
         match result {
             Ok(0) => {
                 return Err(Failure::new(
                     "tls",
-                    "the server closed the connection during the TLS handshake",
+                    "the server closed the connection during the TLS handshake (closed)",
                 ));
             }
             Ok(_) => {}
@@ -571,7 +554,7 @@ fn shake_hands(
         if let Err(error) = tls.process_new_packets() {
             // The alert tells the server what we did not like; whether it arrives changes nothing for us.
             let _ = tls.write_tls(&mut stream);
-            return Err(fail(&error));
+            return Err(Failure::new("tls", in_words(&error, host)));
         }
     }
     Ok(tls)
@@ -582,10 +565,17 @@ fn ask(
     transport: &mut Transport,
     request: &[u8],
     upgrade: &mut Upgrade,
+    host: &str,
     limit: Limit<'_>,
 ) -> Result<Result<Upgraded, UpgradeError>, Failure> {
-    let lost =
-        |error: io::Error| Failure::new("upgrade", format!("the connection was lost: {error}"));
+    let lost = |error: io::Error| {
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match tls {
+            // A server of TLS 1.3 judges us only after the handshake.
+            Some(error) => Failure::new("tls", in_words(error, host)),
+            None => Failure::new("upgrade", format!("the connection was lost: {error}")),
+        }
+    };
     let mut rest = request;
     while !rest.is_empty() || transport.wants_write() {
         limit.check()?;

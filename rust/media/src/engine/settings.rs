@@ -1,6 +1,7 @@
 //! What the engine, a leg and a wire are made with.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::MediaError;
@@ -122,6 +123,10 @@ pub struct WireSettings {
     pub subprotocols: Vec<String>,
     /// The Origin header.
     pub origin: Option<String>,
+    /// Whether a `wss` server has to prove its name.
+    pub tls_verify: bool,
+    /// The PEM file by which it is judged, if not by the system's certificates.
+    pub tls_ca: Option<PathBuf>,
     /// The wire's audio as `encoding/rate`; empty is the dialect's own.
     pub format: String,
     /// The limit of each step of the dial.
