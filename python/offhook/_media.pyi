@@ -311,6 +311,8 @@ class MediaEvent:
         `first_packet`         the first RTP was accepted (`address`)
         `source_changed`       RTP is now accepted from `address`
         `digit`                the caller pressed `digit` for `duration_ms`
+        `speech_started`       the caller speaks, and has since sample `position`, 8 kHz, of the caller's audio
+        `speech_ended`         the caller has stopped at sample `position`; the speech lasted `duration_ms`
         `mark`                 the frame before mark `name` has left; `played` is False if it was dropped by a clear
         `cleared`              the playout queue was dropped: `played_ms` of it were heard, `dropped_ms` not
         `drained`              the queue that `drain()` waited for has left, or the wire closed normally and it has
@@ -467,6 +469,12 @@ class MediaStats:
     @property
     def won_back_ms(self) -> int:
         """Milliseconds left out again, of pauses and repeats, to make up for what was filled in too early."""
+    @property
+    def speech_ms(self) -> int:
+        """Milliseconds in which the caller spoke, short pauses included."""
+    @property
+    def noise_level(self) -> int:
+        """Noise of the line in decibels below the overload point (RFC 3389 section 3.1); 0 before any sound."""
     @property
     def received_digits(self) -> int:
         """Telephone-event digits heard."""

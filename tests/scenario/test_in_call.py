@@ -201,6 +201,23 @@ async def test_digits_are_in_no_timeline_and_no_record() -> None:
         assert set(bodies) & {"7"} == set()
 
 
+@in_virtual_time
+async def test_who_spoke_when_is_in_the_timeline_and_does_not_fill_it() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered()
+        for begin in range(0, 300_000, 3_000):
+            world.leg.tells("speech_started", position=8 * begin)
+            world.leg.tells("speech_ended", position=8 * (begin + 1_200), duration_ms=1_200)
+            await world.pass_time(0.1)
+        call.hang_up()
+        await world.pass_time(1)
+        told = notes(world.timelines[0], "media")
+        assert told.count("the caller speaks") == told.count("the caller has spoken") == 20
+        spoken = [e.fields for e in world.timelines[0].entries if e.fields.get("note") == "the caller has spoken"]
+        assert {fields["duration_ms"] for fields in spoken} == {1_200}
+        assert world.timelines[0].dropped == 0
+
+
 # -- who may speak in it
 
 

@@ -55,6 +55,8 @@ _DRAIN_LIMIT = PLAYOUT_LIMIT + 5.0
 _BYE_ANSWER_LIMIT = 4.0
 _ACK_LIMIT = 0.5
 _BUSY_RETRY_AFTER = 5
+# Notes of speech in a timeline, a tenth of what it keeps.
+_SPEECH_NOTES = 40
 # Of what a peer says in its own words; it goes into the record and onto terminals.
 _LONGEST_DETAIL = 300
 
@@ -74,6 +76,7 @@ class Call:
         "_preparing",
         "_replaced",
         "_services",
+        "_speech_notes",
         "_timers",
         "answered_at",
         "arrived_at",
@@ -138,6 +141,7 @@ class Call:
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._fallbacks = list(route.fallback) if route is not None else []
         self._agent_ready = self._agent_spoke = self._begun = False
+        self._speech_notes = 0
         self._farewell = self._replaced = ""
 
     def post(self, event: CallEvent) -> None:
@@ -336,6 +340,8 @@ class Call:
                 self.timeline.add("media", event.at, note=f"RTP now comes from {_address(event.address)}")
             case "digit":
                 self.timeline.add("media", event.at, note="DTMF digit", duration_ms=event.duration_ms)
+            case "speech_started" | "speech_ended":
+                self._take_speech(event)
             case "mark":
                 if self._destination is not None and event.name is not None and event.played:
                     self._destination.played(event.name)
@@ -363,6 +369,16 @@ class Call:
                 self._end(EndReason.INTERNAL_ERROR, event.text or "the media core failed")
             case _:
                 self.timeline.add("media", event.at, note=event.kind)
+
+    def _take_speech(self, event: MediaEvent) -> None:
+        """Who spoke when is for the first minutes of the timeline; all of it counts in the record's `speech_ms`."""
+        if self._speech_notes >= _SPEECH_NOTES:
+            return
+        self._speech_notes += 1
+        if event.kind == "speech_started":
+            self.timeline.add("media", event.at, note="the caller speaks")
+        else:
+            self.timeline.add("media", event.at, note="the caller has spoken", duration_ms=event.duration_ms)
 
     def _played_out(self) -> None:
         """What the agent said last has left; it has yet to come out of the caller's own buffer."""

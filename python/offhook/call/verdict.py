@@ -133,6 +133,10 @@ def _from_caller(media: Counters, answered: bool) -> Iterator[AudioLine]:
     bad = share >= 1 or late > received / 100
     hint = "The way from the caller loses or delays packets: a weak link, or a full one." if bad else ""
     yield AudioLine(way, text, warning=bad, hint=hint)
+    if answered and "speech_ms" in media:
+        spoken, noise = _number(media, "speech_ms") / 1000, _number(media, "noise_level")
+        said = f"the caller spoke for {spoken:.1f} s" if spoken else "no speech in it"
+        yield AudioLine("", said + (f", noise of the line -{noise} dBov" if noise else ""))
     if other_codec:
         text = f"{_count(other_codec, 'packet')} in a codec that was not agreed, left out"
         yield AudioLine("", text, warning=other_codec > received / 100)

@@ -130,7 +130,9 @@ impl MediaEvent {
     #[getter]
     fn duration_ms(&self) -> Option<u32> {
         match &self.what {
-            What::Digit { duration_ms, .. } => Some(*duration_ms),
+            What::Digit { duration_ms, .. } | What::SpeechEnded { duration_ms, .. } => {
+                Some(*duration_ms)
+            }
             _ => None,
         }
     }
@@ -208,7 +210,9 @@ impl MediaEvent {
     #[getter]
     fn position(&self) -> Option<u64> {
         match &self.what {
-            What::Audio { position, .. } => Some(*position),
+            What::Audio { position, .. }
+            | What::SpeechStarted { position }
+            | What::SpeechEnded { position, .. } => Some(*position),
             _ => None,
         }
     }

@@ -74,6 +74,8 @@ leg_counters! {
     noise_frames
     silence_frames
     won_back_ms
+    speech_ms
+    noise_level
     received_digits
     received_bad_events
     sent_packets

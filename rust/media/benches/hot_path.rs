@@ -3,9 +3,10 @@ use offhook_media::claim::{ClaimTable, Glimpse, LegKey, Policy, Remote, Verdict}
 use offhook_media::clock::Time;
 use offhook_media::codec::Codec;
 use offhook_media::convert::{AudioFormat, Converter};
-use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
+use offhook_media::leg::{Fill, Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
 use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::rtp::Header;
+use offhook_media::vad::Vad;
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -163,11 +164,46 @@ fn convert(name: &str, from: AudioFormat, to: AudioFormat) {
     });
 }
 
+fn voice_activity(name: &str, sample: impl Fn(u32) -> i16) {
+    let pcm: Vec<i16> = (0..160 * 730).map(sample).collect();
+    let mut vad = Vad::new();
+    let mut position = 0;
+    measure(name, || {
+        for pcm in pcm.chunks_exact(160).cycle().take(PACKETS as usize) {
+            let frame = UplinkFrame {
+                codec: Codec::Pcmu,
+                coded: None,
+                pcm: black_box(pcm),
+                rate: 8_000,
+                position,
+                fill: Fill::Heard,
+            };
+            position += 160;
+            vad.hear(&frame, |speech| {
+                black_box(speech);
+            });
+        }
+    });
+}
+
 fn main() {
     measure("receive: claim, RTP, order, agent", || run(Load::Receive));
     measure("send: a tick of silence", || run(Load::Silence));
     measure("send: push and a tick of speech", || run(Load::Speech));
     measure("echo: receive, push and tick", || run(Load::Echo));
+    voice_activity("voice activity: silence", |_| 0);
+    voice_activity("voice activity: noise", |n| {
+        (n.wrapping_mul(2_654_435_761) >> 20) as i16 - 2_048
+    });
+    // Pulses that ring, 80 to 118 Hz, for 1.2 s of every 2.
+    voice_activity("voice activity: a voice and pauses", |n| {
+        match n % (68 + n / 640 % 30) {
+            phase if phase < 40 && n / 160 % 100 < 60 => {
+                (40 - phase as i16) * if phase / 4 % 2 == 0 { 300 } else { -300 }
+            }
+            _ => 0,
+        }
+    });
     let pcm = AudioFormat::pcm16;
     convert(
         "convert: µ-law to A-law",

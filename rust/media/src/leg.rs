@@ -9,7 +9,7 @@ mod secure;
 mod send;
 
 use crate::claim::{Policy, send_to};
-use crate::clock::{Time, earliest};
+use crate::clock::{Time, duration_of, earliest};
 use crate::codec::{Codec, Encoder};
 use crate::convert::Converter;
 use crate::playout::{LINE_RATE, MarkId, Playout, PlayoutConfig};
@@ -18,6 +18,7 @@ use crate::srtp::{Protection, SrtpKeys};
 use crate::stats::{LegSnapshot, LegStats};
 use crate::telephone_event::{Digit, EventReceiver, EventSender};
 use crate::uplink::Uplink;
+use crate::vad::{Speech, Vad};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +74,8 @@ pub enum LegEvent {
         /// For how long.
         duration: Duration,
     },
+    /// The peer's user has begun to speak or has stopped.
+    Speech(Speech),
     /// After [`Leg::drain`]: all sound has left, and the peer has had time to play it.
     Drained,
     /// No RTP for the configured time though the peer should be sending. Told once, and again only after packets have come.
@@ -195,6 +198,7 @@ pub struct Leg {
     remote: Option<RemoteMedia>,
     kinds: Box<[Kind; 128]>,
     uplink: Uplink,
+    voice: Vad,
     playout: Playout,
     keyed: EventReceiver,
     keying: EventSender,
@@ -236,6 +240,7 @@ impl Leg {
             remote: None,
             kinds: Box::new([Kind::Unknown; 128]),
             uplink: Uplink::new(config.playout.codec),
+            voice: Vad::new(),
             keyed: EventReceiver::new(LINE_RATE),
             keying: EventSender::new(LINE_RATE),
             reception: None,
@@ -378,6 +383,11 @@ impl Leg {
     /// The queue towards the caller, to be looked at.
     pub fn playout_state(&self) -> &Playout {
         &self.playout
+    }
+
+    /// Whether the peer's user speaks.
+    pub fn voice(&self) -> &Vad {
+        &self.voice
     }
 
     /// Tells [`LegEvent::Drained`] when all sound has left.
@@ -534,6 +544,10 @@ impl Leg {
         self.stats
             .won_back_ms
             .set(uplink.won_back * 1_000 / u64::from(LINE_RATE));
+        let spoken = duration_of(self.voice.spoken(), LINE_RATE);
+        self.stats.speech_ms.set(spoken.as_millis() as u64);
+        let noise = self.voice.noise_level().unwrap_or(0);
+        self.stats.noise_level.set(noise.into());
         let playout = self.playout.counts();
         self.stats.playout_underruns.set(playout.underruns);
         self.stats.playout_dropped_bytes.set(playout.dropped_bytes);

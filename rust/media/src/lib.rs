@@ -26,4 +26,5 @@ pub mod telephone_event;
 pub mod tempo;
 pub mod transit;
 pub mod uplink;
+pub mod vad;
 pub mod wire;

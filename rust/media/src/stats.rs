@@ -102,6 +102,10 @@ counters! {
         silence_frames,
         /// Milliseconds left out again, of pauses and repeats, to make up for what was filled in too early.
         won_back_ms,
+        /// Milliseconds in which the peer's user spoke, short pauses included.
+        speech_ms,
+        /// Noise of the line in decibels below the overload point (RFC 3389 section 3.1), 0 to 127; 0 before any sound.
+        noise_level,
         /// Telephone-event digits heard.
         received_digits,
         /// Telephone-event packets that name no digit (event above 15 but flash, short payload).

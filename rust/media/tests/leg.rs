@@ -7,6 +7,7 @@ use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::rtcp::{Compound, Outgoing, Report, SenderInfo, WRITE_LEN, write};
 use offhook_media::rtp::{Header, Packet};
 use offhook_media::telephone_event::Event;
+use offhook_media::vad::Speech;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -188,6 +189,39 @@ fn sound(n: u16) -> Header {
         timestamp: u32::from(n) * 160,
         ssrc: 77,
     }
+}
+
+/// 20 ms of µ-law of a voice that falls from 118 Hz: pulses that ring.
+fn voice(n: u16) -> Vec<u8> {
+    let period = 68 + usize::from(n / 4);
+    let pulse = |at: usize| match (usize::from(n) * 160 + at) % period {
+        phase if phase < 40 => (0x08 + phase as u8) | (phase as u8 / 4 % 2) << 7,
+        _ => 0xff,
+    };
+    (0..160).map(pulse).collect()
+}
+
+#[test]
+fn speech_is_told_behind_the_frame_that_it_was_found_in_and_counted() {
+    let mut call = Call::started();
+    for n in 0..100 {
+        let speaks = (20..50).contains(&n);
+        let payload = if speaks { voice(n) } else { vec![0xff; 160] };
+        call.receive(at(20 * u64::from(n)), sound(n), &payload);
+        let told = call.events().contains(&LegEvent::Speech(Speech::Started {
+            position: call.sink.audio[0].1 + 20 * 160,
+            told: call.sink.audio[0].1 + 23 * 160,
+        }));
+        assert_eq!(told, n >= 22, "frame {n}");
+    }
+    let ended = call.events().into_iter().find_map(|event| match event {
+        LegEvent::Speech(Speech::Ended { duration, .. }) => Some(duration),
+        _ => None,
+    });
+    let duration = ended.expect("it has ended");
+    assert!(duration.abs_diff(30 * 160) <= 3 * 160, "{duration}");
+    assert_eq!(call.leg.stats().speech_ms, duration / 8);
+    assert!((70..=80).contains(&call.leg.stats().noise_level));
 }
 
 #[test]

@@ -4,18 +4,21 @@ import asyncio
 import math
 import struct
 import time
+import wave
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from tests.support.agent import AgentCall, agent_on
 from tests.support.gateway import Gateway, ports, running_gateway
 from tests.support.plain_phone import EVENT_PAYLOAD_TYPE, PhoneCall, PlainPhone
-from tests.support.tone import decode, has_tone, is_silent, share, tone
+from tests.support.tone import SILENT_FRAME, decode, frames, has_tone, is_silent, level, share, tone
 
 pytestmark = pytest.mark.interop
 
 PORT = ports(2)
+SENTENCE = Path(__file__).parents[3] / "python/offhook/phone/sounds/sentence.wav"
 TOML = f"""
 [[trunk]]
 name = "acme"
@@ -177,6 +180,32 @@ async def test_keys_both_ways(gateway: Gateway) -> None:
         assert call.is_up, "a mistake of the agent is told, and the call goes on"
 
 
+async def test_the_agent_is_told_who_speaks_where_in_the_audio_and_of_no_tone(gateway: Gateway) -> None:
+    async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
+        call = phone.dial(gateway.udp)
+        bot = await agent.call()
+        await take(bot)
+        await call.answered()
+        await bot.hears(8_000)
+        call.say([*tone(425, 0.5), *[SILENT_FRAME] * 50, *frames(sentence()), *[SILENT_FRAME] * 25])
+        ended = await bot.message("speech_ended", within=15)
+        started = bot.of("speech_started")[0]
+        for message in (started, ended):
+            assert message.audio_before == 8 * message.body["at_ms"], "in its place in the audio"
+            assert message.body["since_ms"] < message.body["at_ms"]
+        begin, end = 8 * started.body["since_ms"], 8 * ended.body["since_ms"]
+        levels = [level(bytes(bot.audio[at : at + 160])) for at in range(0, len(bot.audio) - 159, 160)]
+        loud = [at for at, found in enumerate(levels) if found > 300]
+        first = next(after for before, after in pairwise(loud) if after - before > 45)
+        assert abs(begin - 160 * first) <= 160 * 5, "where the sentence begins, not where it was sure of it"
+        assert max(levels[begin // 160 : end // 160]) > 2_000
+        call.hang_up()
+        await bot.over()
+    record = gateway.record(call.call_id)
+    assert record["media"]["speech_ms"] >= ended.body["since_ms"] - started.body["since_ms"] - 20
+    assert record["media"]["noise_level"] > 40
+
+
 async def test_hang_up_plays_everything_first_and_now_means_now(gateway: Gateway) -> None:
     async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
         call = phone.dial(gateway.udp)
@@ -243,6 +272,12 @@ async def events_of(call: PhoneCall, count: int) -> list[int]:
 
     await call.rtp.until(lambda _: len(found()) >= count)
     return list(found().values())
+
+
+def sentence() -> Sequence[int]:
+    """What the test phone says: a synthetic voice, PCM16 at 8 kHz."""
+    with wave.open(str(SENTENCE)) as recording:
+        return struct.unpack(f"<{recording.getnframes()}h", recording.readframes(recording.getnframes()))
 
 
 def linear(sound: bytes, encoding: str) -> Sequence[int]:

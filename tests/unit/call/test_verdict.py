@@ -46,6 +46,20 @@ def test_a_good_call() -> None:
 
 
 @pytest.mark.parametrize(
+    ("speech_ms", "noise_level", "text"),
+    [
+        (12_340, 52, "the caller spoke for 12.3 s, noise of the line -52 dBov"),
+        (0, 0, "no speech in it"),
+    ],
+)
+def test_how_long_the_caller_spoke(speech_ms: int, noise_level: int, text: str) -> None:
+    media = {**GOOD, "speech_ms": speech_ms, "noise_level": noise_level}
+    assert text in [line.text for line in audio(call(media=media))]
+    ringing = call(media=media, answer_at=None)
+    assert text not in [line.text for line in audio(ringing)], "nobody was there to hear it"
+
+
+@pytest.mark.parametrize(
     ("counters", "text", "hint"),
     [
         ({}, "caller audio never arrived: 0 packets in, 1,240 out", "media.ports"),

@@ -6,8 +6,9 @@ in what the agent sends. Every message that it doesn't name comes to Python as t
 Templates are plain JSON values. `{name}` inside a string is filled per message, `{"$": "name"}` is a number or a list
 that stands alone, `{{` and `}}` are the brackets themselves. Any template may use `sequence` (the running number of
 messages), `timestamp_ms` (of caller audio sent so far) and the dialect's own `values`; beside these `media` has `chunk`
-and `payload` (base64), `mark` and `dropped_mark` have `name`, `dtmf` has `digit` and `duration_ms`, `cleared` has
-`played_ms`, `dropped_ms` and `marks`, `error` has `code` and `message`.
+and `payload` (base64), `mark` and `dropped_mark` have `name`, `dtmf` has `digit` and `duration_ms`, `speech_started`
+and `speech_ended` have `since_ms` (as `timestamp_ms` counts), `cleared` has `played_ms`, `dropped_ms` and `marks`,
+`error` has `code` and `message`.
 """
 
 import json
@@ -53,7 +54,9 @@ class Description:
     formats: tuple[str, ...]
     type_path: str
     messages: Mapping[str, Json]
-    send: Mapping[Literal["media", "mark", "dropped_mark", "dtmf", "cleared", "error"], Json]
+    send: Mapping[
+        Literal["media", "mark", "dropped_mark", "dtmf", "speech_started", "speech_ended", "cleared", "error"], Json
+    ]
     subprotocol: str | None = None
     receive_formats: tuple[str, ...] = ()
     frame_ms: int = 20

@@ -42,6 +42,8 @@ OFFHOOK = Description(
             "duration_ms": {"$": "duration_ms"},
             "at_ms": {"$": "timestamp_ms"},
         },
+        "speech_started": {"type": "speech_started", "since_ms": {"$": "since_ms"}, "at_ms": {"$": "timestamp_ms"}},
+        "speech_ended": {"type": "speech_ended", "since_ms": {"$": "since_ms"}, "at_ms": {"$": "timestamp_ms"}},
         "cleared": {
             "type": "cleared",
             "played_ms": {"$": "played_ms"},

@@ -50,6 +50,13 @@ pub enum What {
         digit: char,
         duration_ms: u32,
     },
+    SpeechStarted {
+        position: u64,
+    },
+    SpeechEnded {
+        position: u64,
+        duration_ms: u32,
+    },
     Mark {
         name: String,
         played: bool,
@@ -127,6 +134,8 @@ impl What {
             Self::FirstPacket { .. } => "first_packet",
             Self::SourceChanged { .. } => "source_changed",
             Self::Digit { .. } => "digit",
+            Self::SpeechStarted { .. } => "speech_started",
+            Self::SpeechEnded { .. } => "speech_ended",
             Self::Mark { .. } => "mark",
             Self::Cleared { .. } => "cleared",
             Self::Drained => "drained",

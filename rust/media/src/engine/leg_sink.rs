@@ -8,10 +8,14 @@ use super::leg_slot::Side;
 use super::outbox::Outbox;
 use super::ports::LegSockets;
 use super::wire_slot::{EVENT_WEIGHT, WireSlot};
-use crate::clock::Time;
+use crate::clock::{Time, duration_of};
 use crate::convert::AudioFormat;
 use crate::leg::{Fill, LegEvent, LegSink, UplinkFrame};
 use crate::playout::MarkId;
+use crate::vad::Speech;
+
+/// What positions in the timeline of a leg count, in Hz.
+const TIMELINE: u32 = 8_000;
 
 /// What a leg writes to while it handles something.
 pub(super) struct LegGlue<'a> {
@@ -77,6 +81,7 @@ impl LegSink for LegGlue<'_> {
                 }
                 What::Digit { digit, duration_ms }
             }
+            LegEvent::Speech(speech) => self.speech(speech),
             LegEvent::FirstAudioSent => What::FirstAgentAudioSent,
             LegEvent::MediaTimeout => What::MediaTimeout,
             LegEvent::Unauthentic { packets } => What::Unauthentic { packets },
@@ -115,5 +120,30 @@ impl LegSink for LegGlue<'_> {
             what,
             weight,
         });
+    }
+}
+
+impl LegGlue<'_> {
+    /// Tell the agent, behind the audio that it has of it; what the event is for Python.
+    fn speech(&mut self, speech: Speech) -> What {
+        let (speaks, ago) = match speech {
+            Speech::Started { position, told } => (true, told.saturating_sub(position)),
+            Speech::Ended { position, told, .. } => (false, told.saturating_sub(position)),
+        };
+        if let Some(wire) = &mut self.wire
+            && wire.told_speech != speaks
+        {
+            wire.told_speech = speaks;
+            wire.wire.send_speech(speaks, duration_of(ago, TIMELINE));
+        }
+        match speech {
+            Speech::Started { position, .. } => What::SpeechStarted { position },
+            Speech::Ended {
+                position, duration, ..
+            } => What::SpeechEnded {
+                position,
+                duration_ms: duration_of(duration, TIMELINE).as_millis() as u32,
+            },
+        }
     }
 }

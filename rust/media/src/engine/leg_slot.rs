@@ -3,6 +3,7 @@
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::command::{LegCommand, Prompt};
 use super::event::{Subject, What};
@@ -355,6 +356,10 @@ impl LegSlot {
     pub fn connect(&mut self, now: Time, wire: &mut WireSlot, out: &mut Outbox) {
         self.side.uplink.reset();
         self.side.downlink.reset();
+        if self.leg.voice().is_speech() && !wire.told_speech {
+            wire.told_speech = true;
+            wire.wire.send_speech(true, Duration::ZERO);
+        }
         let format = wire.wire.formats().receive;
         let early = mem::take(&mut wire.early);
         for item in early.items {

@@ -49,6 +49,8 @@ pub(super) struct WireSlot {
     pub backlog: Backlog,
     text_limit: usize,
     pub told_caller_audio: bool,
+    /// The agent knows that the caller speaks.
+    pub told_speech: bool,
     told_agent_audio: bool,
     flooded: bool,
 }
@@ -99,6 +101,7 @@ impl WireSlot {
             backlog: new.backlog,
             text_limit: new.text_limit,
             told_caller_audio: false,
+            told_speech: false,
             told_agent_audio: false,
             flooded: false,
         }

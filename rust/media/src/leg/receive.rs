@@ -255,12 +255,14 @@ impl Leg {
         work: impl FnOnce(&mut Uplink, &mut dyn FnMut(UplinkFrame<'_>)),
     ) {
         let (echo, playout, way) = (self.echo, &mut self.playout, &mut self.echo_way);
+        let voice = &mut self.voice;
         work(&mut self.uplink, &mut |frame| {
             // What did not come needs no echo: playout is silent by itself.
             if echo && frame.fill == Fill::Heard {
                 way.push(now, playout, &frame);
             }
             sink.audio(frame);
+            voice.hear(&frame, |speech| sink.event(LegEvent::Speech(speech)));
         });
     }
 }

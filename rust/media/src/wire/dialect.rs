@@ -143,6 +143,8 @@ pub struct Dialect {
     pub(super) mark: Option<Template>,
     pub(super) dropped_mark: Option<Template>,
     pub(super) dtmf: Option<Template>,
+    pub(super) speech_started: Option<Template>,
+    pub(super) speech_ended: Option<Template>,
     pub(super) cleared: Option<Template>,
     pub(super) error: Option<Template>,
     pub(super) paths: Paths,
@@ -203,7 +205,16 @@ impl Dialect {
         let receive_byte_order = audio.byte_order("receive_byte_order")?;
 
         let send = root.part("send")?;
-        send.only(&["media", "mark", "dropped_mark", "dtmf", "cleared", "error"])?;
+        send.only(&[
+            "media",
+            "mark",
+            "dropped_mark",
+            "dtmf",
+            "speech_started",
+            "speech_ended",
+            "cleared",
+            "error",
+        ])?;
         let template = |key: &str, gaps: &[Gap]| -> Result<Option<Template>, DialectError> {
             let Some(value) = send.get(key) else {
                 return Ok(None);
@@ -229,6 +240,8 @@ impl Dialect {
         let mark = template("mark", &[Gap::Name])?;
         let dropped_mark = template("dropped_mark", &[Gap::Name])?;
         let dtmf = template("dtmf", &[Gap::Digit, Gap::DurationMs])?;
+        let speech_started = template("speech_started", &[Gap::SinceMs])?;
+        let speech_ended = template("speech_ended", &[Gap::SinceMs])?;
         let cleared = template("cleared", &[Gap::PlayedMs, Gap::DroppedMs, Gap::Marks])?;
         let error = template("error", &[Gap::Code, Gap::Message])?;
 
@@ -252,6 +265,8 @@ impl Dialect {
             mark,
             dropped_mark,
             dtmf,
+            speech_started,
+            speech_ended,
             cleared,
             error,
             paths,

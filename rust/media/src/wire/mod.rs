@@ -574,6 +574,26 @@ impl Wire {
         );
     }
 
+    /// The caller has begun to speak (`speaks`) or has stopped, so long before the end of the audio sent so far.
+    pub fn send_speech(&mut self, speaks: bool, ago: Duration) {
+        let sent = self.core.timestamp_ms() + self.core.pending_ms();
+        let filling = Filling {
+            since_ms: sent.saturating_sub(ago.as_millis() as u64),
+            ..Filling::default()
+        };
+        self.core.send_template(
+            |dialect| {
+                let template = if speaks {
+                    &dialect.speech_started
+                } else {
+                    &dialect.speech_ended
+                };
+                template.as_ref()
+            },
+            filling,
+        );
+    }
+
     /// Agent audio was dropped because we decided so; [`WireSink::clear`] needs no such call.
     pub fn cleared<'a>(&mut self, heard: Heard, marks: impl IntoIterator<Item = &'a str>) {
         self.core.dropped.reset();
@@ -1001,6 +1021,11 @@ impl Core {
 
     fn timestamp_ms(&self) -> u64 {
         self.sent_before_ms + self.sent_samples * 1_000 / u64::from(self.formats.send.rate)
+    }
+
+    /// Milliseconds of caller audio that are less than a message so far.
+    fn pending_ms(&self) -> u64 {
+        (self.pending.len() / self.formats.send.bytes_in_ms(1).max(1)) as u64
     }
 
     fn send_audio(&mut self, now: Time, audio: &[u8]) {

@@ -19,6 +19,7 @@ pub(super) enum Gap {
     Name,
     Digit,
     DurationMs,
+    SinceMs,
     PlayedMs,
     DroppedMs,
     Marks,
@@ -28,7 +29,7 @@ pub(super) enum Gap {
     Fixed(usize),
 }
 
-const GAPS: [(&str, Gap); 12] = [
+const GAPS: [(&str, Gap); 13] = [
     ("sequence", Gap::Sequence),
     ("chunk", Gap::Chunk),
     ("timestamp_ms", Gap::TimestampMs),
@@ -36,6 +37,7 @@ const GAPS: [(&str, Gap); 12] = [
     ("name", Gap::Name),
     ("digit", Gap::Digit),
     ("duration_ms", Gap::DurationMs),
+    ("since_ms", Gap::SinceMs),
     ("played_ms", Gap::PlayedMs),
     ("dropped_ms", Gap::DroppedMs),
     ("marks", Gap::Marks),
@@ -54,6 +56,7 @@ pub(super) struct Filling<'a> {
     pub name: &'a str,
     pub digit: &'a str,
     pub duration_ms: u64,
+    pub since_ms: u64,
     pub played_ms: u64,
     pub dropped_ms: u64,
     /// The inside of a JSON array.
@@ -126,6 +129,7 @@ impl Template {
                     Gap::Name => json::escape_into(filling.name, out),
                     Gap::Digit => json::escape_into(filling.digit, out),
                     Gap::DurationMs => number(filling.duration_ms, out),
+                    Gap::SinceMs => number(filling.since_ms, out),
                     Gap::PlayedMs => number(filling.played_ms, out),
                     Gap::DroppedMs => number(filling.dropped_ms, out),
                     Gap::Marks => {

@@ -380,6 +380,7 @@ fn an_offhook_agent_gets_binary_audio_and_json_control() {
     let mut pair = Pair::offhook();
     pair.wire.send_audio(pair.now, &[5; 640]);
     pair.wire.send_digit('5', 160);
+    pair.wire.send_speech(true, Duration::from_millis(15));
     pair.wire.mark_played("m");
     pair.sink.queued = vec!["a", "b"];
     assert_eq!(pair.json(json!({"type": "clear"})), [Said::Clear]);
@@ -389,12 +390,42 @@ fn an_offhook_agent_gets_binary_audio_and_json_control() {
         [
             Got::Binary(vec![5; 640]),
             Got::Json(json!({"type": "dtmf", "digit": "5", "duration_ms": 160, "at_ms": 20})),
+            Got::Json(json!({"type": "speech_started", "since_ms": 5, "at_ms": 20})),
             Got::Json(json!({"type": "mark", "name": "m"})),
             Got::Json(
                 json!({"type": "cleared", "played_ms": 1250, "dropped_ms": 480, "marks": ["a", "b"]})
             ),
         ]
     );
+}
+
+#[test]
+fn speech_is_told_behind_the_audio_it_was_found_in() {
+    let mut pair = Pair::offhook();
+    pair.wire.send_audio(pair.now, &[5; 640 + 320]);
+    pair.wire.send_speech(true, Duration::from_millis(25));
+    pair.wire.send_audio(pair.now, &[5; 320]);
+    // The agent came in the middle of it: nothing lies before its own first sample.
+    pair.wire.send_speech(false, Duration::from_secs(3));
+    let message = |kind: &str, since: u64, at: u64| {
+        Got::Json(json!({"type": kind, "since_ms": since, "at_ms": at}))
+    };
+    assert_eq!(
+        pair.read(),
+        [
+            Got::Binary(vec![5; 640]),
+            message("speech_started", 5, 20),
+            Got::Binary(vec![5; 640]),
+            message("speech_ended", 0, 40),
+        ]
+    );
+}
+
+#[test]
+fn twilio_is_told_nothing_of_speech() {
+    let mut pair = Pair::twilio();
+    pair.wire.send_speech(true, Duration::ZERO);
+    assert_eq!(pair.read(), []);
 }
 
 #[test]

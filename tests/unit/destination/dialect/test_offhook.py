@@ -58,6 +58,7 @@ FILLING = {
     "name": "greeting",
     "digit": "#",
     "duration_ms": 120,
+    "since_ms": 3800,
     "timestamp_ms": 4000,
     "played_ms": 1250,
     "dropped_ms": 480,
@@ -88,6 +89,7 @@ def test_the_schema_is_a_schema_and_strict_where_it_counts() -> None:
     for wrong in (
         {"type": "start", "audio": {"encoding": "pcmu", "rate": 16000, "frame_ms": 20}},
         {"type": "dtmf", "digit": "12", "duration_ms": 1, "at_ms": 0},
+        {"type": "speech_ended", "since_ms": -20, "at_ms": 0},
         {"type": "cleared", "played_ms": -1, "dropped_ms": 0, "marks": []},
     ):
         assert not GATEWAY.is_valid(wrong)
