@@ -6,7 +6,7 @@ RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml C
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt prove soak bench wheel docs clean
+.PHONY: help run test lint fmt prove soak bench sound wheel docs clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -67,6 +67,10 @@ soak: $(VENV)/.dev ## a gateway under load and trouble for ten minutes (ARGS="--
 bench: $(VENV)/.dev ## the load tool against a fresh gateway; writes a dated page to docs/benchmarks/
 	cargo build --release --quiet -p offhook-bench
 	$(BIN)/python bench/run.py $(ARGS)
+
+sound: $(VENV)/.dev ## how speech sounds on good and bad lines, against baresip; writes a dated page to docs/benchmarks/
+	tools/peers.sh
+	$(BIN)/python tests/sound.py $(ARGS)
 
 wheel: $(VENV)/.dev ## a wheel that installs where there is no Rust
 	$(BIN)/maturin build --release --out dist

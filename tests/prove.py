@@ -46,6 +46,7 @@ PEERS = {
     "kamailio": ["kamailio", "-v"],
     "sipsak": ["sipsak", "-V"],
     "tshark": ["tshark", "--version"],
+    "linphone": ["linphonec", "-v"],
 }
 """What says the version of a foreign program: the first line with a digit."""
 

@@ -107,11 +107,6 @@ class Caller:
         self.sequence = (self.sequence + 1) & 0xFFFF
         self.timestamp = (self.timestamp + FRAME) & 0xFFFFFFFF
 
-    def haunt(self, ghost: "Caller") -> None:
-        """Begin where an ended call went on: another caller's socket, sent from by both."""
-        ghost.early = ()
-        self.source = ghost.source
-
 
 class Crowd:
     """Callers of one address. Nothing happens but in `run` and `until`."""
@@ -121,8 +116,6 @@ class Crowd:
         self.host = host
         self.to = to
         self.callers: dict[str, Caller] = {}
-        self.ghosts: list[Caller] = []
-        """Callers whose call is over but who go on talking."""
         self._owners: dict[bytes, int] = {SILENT_FRAME: -1}
         self._listening: dict[socket.socket, Caller] = {}
         self._selector = selectors.DefaultSelector()
@@ -209,7 +202,7 @@ class Crowd:
     def _turn(self, longest: float) -> None:
         now = time.monotonic()
         while self._next <= now:
-            callers = [*self.callers.values(), *self.ghosts]
+            callers = list(self.callers.values())
             for caller in callers[self._step :: _STEPS]:
                 caller.speak()
                 self._repeat(caller, now)
