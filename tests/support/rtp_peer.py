@@ -25,12 +25,20 @@ class Packet:
 
 
 class RtpPeer:
-    """A caller's end of RTP: sends PCMU, keeps what it gets."""
+    """A caller's end of RTP: sends PCMU, keeps what it gets.
+
+    `seal` and `open` are what encryption does to a packet; one that `open` raises for is kept in `unopened`.
+    """
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.rtp, self.rtcp = _pair(host)
         self.address: tuple[str, int] = self.rtp.getsockname()[:2]
         self.packets: list[Packet] = []
+        self.wire: list[bytes] = []
+        """The packets of `packets` and `unopened` as they came."""
+        self.unopened: list[bytes] = []
+        self.seal: Callable[[bytes], bytes] = bytes
+        self.open: Callable[[bytes], bytes] = bytes
         self.rtcp_packets: list[bytes] = []
         self.target: tuple[str, int] = ("", 0)
         self.sequence = 1000
@@ -55,7 +63,7 @@ class RtpPeer:
         """Send one packet and move the timeline on by `step` samples."""
         first = 0x80, (0x80 if marker else 0) | payload_type
         head = struct.pack("!BBHII", *first, self.sequence & 0xFFFF, self.timestamp & 0xFFFFFFFF, self.ssrc)
-        self.rtp.sendto(head + payload, self.target)
+        self.rtp.sendto(self.seal(head + payload), self.target)
         self.sequence += 1
         self.timestamp += step
 
@@ -89,6 +97,12 @@ class RtpPeer:
             except BlockingIOError:
                 break
             seconds, nanoseconds = struct.unpack("qq", control[0][2][:16]) if control else (0, 0)
+            self.wire.append(data)
+            try:
+                data = self.open(data)
+            except ValueError:
+                self.unopened.append(data)
+                continue
             _, second, sequence, timestamp, ssrc = struct.unpack("!BBHII", data[:12])
             at = seconds + nanoseconds / 1e9
             packet = Packet(at, second & 0x7F, bool(second & 0x80), sequence, timestamp, ssrc, data[12:])

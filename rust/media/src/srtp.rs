@@ -257,3 +257,5 @@ fn rtcp_ssrc(packet: &[u8]) -> Option<u32> {
 mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

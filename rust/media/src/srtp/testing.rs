@@ -1,5 +1,8 @@
 //! What the tests of these files share.
-use super::{MAX_TRAILER, Suite};
+use super::{MAX_TRAILER, Protection, SrtpError, SrtpKeys, Suite};
+use crate::clock::Time;
+
+pub const SSRC: u32 = 0x5501_a0b2;
 
 /// Bytes from hexadecimal digits; blanks are left out.
 pub fn hex(text: &str) -> Vec<u8> {
@@ -42,4 +45,49 @@ pub fn rtcp(ssrc: u32) -> Vec<u8> {
 /// The packet with room for its trailer.
 pub fn roomy(packet: &[u8]) -> Vec<u8> {
     [packet, &[0xee; MAX_TRAILER]].concat()
+}
+
+pub fn end(suite: Suite, send: &[u8], receive: &[u8]) -> Protection {
+    let mut protection = Protection::default();
+    let keys = SrtpKeys::new(suite, send, receive).expect("long enough");
+    protection.set(Time::ZERO, Some(&keys));
+    protection
+}
+
+pub fn sealed(from: &mut Protection, packet: &[u8]) -> Vec<u8> {
+    let mut buffer = roomy(packet);
+    let len = from.protect_rtp(&mut buffer, packet.len()).expect("sealed");
+    buffer.truncate(len);
+    buffer
+}
+
+pub fn sealed_rtcp(from: &mut Protection, packet: &[u8]) -> Vec<u8> {
+    let mut buffer = roomy(packet);
+    let len = from
+        .protect_rtcp(&mut buffer, packet.len())
+        .expect("sealed");
+    buffer.truncate(len);
+    buffer
+}
+
+pub fn open_at(to: &mut Protection, now: Time, packet: &[u8]) -> Result<Vec<u8>, SrtpError> {
+    let mut buffer = packet.to_vec();
+    let opened = to.unprotect_rtp(now, &mut buffer);
+    if opened.is_err() {
+        assert_eq!(buffer, packet, "what is not taken is left as it came");
+    }
+    opened.map(|len| buffer[..len].to_vec())
+}
+
+pub fn opened(to: &mut Protection, packet: &[u8]) -> Result<Vec<u8>, SrtpError> {
+    open_at(to, Time::ZERO, packet)
+}
+
+pub fn opened_rtcp(to: &mut Protection, packet: &[u8]) -> Result<Vec<u8>, SrtpError> {
+    let mut buffer = packet.to_vec();
+    let opened = to.unprotect_rtcp(Time::ZERO, &mut buffer);
+    if opened.is_err() {
+        assert_eq!(buffer, packet, "what is not taken is left as it came");
+    }
+    opened.map(|len| buffer[..len].to_vec())
 }
