@@ -27,6 +27,8 @@ from offhook.sip.message import Request
 # The caller's greeting is held until the ACK, the caller's first RTP, or this long after the 200 (seconds).
 _RELEASE_AFTER = 0.3
 
+_PRIVATE_TRANSPORTS = ("tls", "wss")
+
 PLAYOUT_LIMIT = 120.0
 """Seconds of agent audio that may wait to be played."""
 
@@ -54,9 +56,7 @@ class CallerLeg:
         """The SRTP suite of the media, "none" if any of it was agreed on in the clear; None before there is any."""
         self._trunk = trunk
         self._timeline = timeline
-        self._terms = Terms(
-            codecs=trunk.codecs, comfort_noise=False, rtcp_mux=False, prefer_local=True, srtp=trunk.srtp
-        )
+        self._terms = Terms(codecs=trunk.codecs, rtcp_mux=False, prefer_local=True, srtp=trunk.srtp)
         self._media_address: MediaAddress = lambda source, family, towards: None
         self._rtp: RtpLeg | None = None
         self._local: LocalMedia | None = None
@@ -273,7 +273,7 @@ class CallerLeg:
         if self.encryption != "none":
             self.encryption = audio.crypto.suite if audio.crypto is not None else "none"
         self._timeline.add("sdp", now, note=str(audio))
-        if audio.crypto is not None and self.source.transport != "tls":
+        if audio.crypto is not None and self.source.transport not in _PRIVATE_TRANSPORTS:
             way = self.source.transport.upper()
             note = f"the keys came over {way}: who can read the signalling can decrypt the sound"
             self._timeline.add("sdp", now, note=note)

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from offhook._media import RemoteMedia, SrtpKeys
 from offhook.sdp.terms import NegotiatedAudio
 
+_STATIC_COMFORT_NOISE = 13
+_MOST_EVENT_TYPES = 8
+
 
 def remote_media(
     audio: NegotiatedAudio, signalling: str, *, media_allow: Sequence[str] = (), nat: bool = False
 ) -> RemoteMedia:
     """The far side of a leg. `signalling` is the address of its SIP, which may be the source of its RTP, too."""
     # Nowhere to send yet: the core learns the address from the peer's packets.
-    unknown = ("::" if ":" in signalling else "0.0.0.0", 9)  # noqa: S104
+    family = audio.family or (6 if ":" in signalling else 4)
+    unknown = ("::" if family == 6 else "0.0.0.0", 9)  # noqa: S104
     address, port = audio.remote or unknown
     rtcp_address, rtcp_port = audio.remote_rtcp or (None, None)
     keys = audio.crypto
@@ -25,7 +29,9 @@ def remote_media(
         rtcp_address=rtcp_address,
         rtcp_port=rtcp_port,
         dtmf_send=audio.dtmf_send,
-        dtmf_receive=audio.dtmf_receive,
+        dtmf_receive=audio.dtmf_receive[:_MOST_EVENT_TYPES],
+        # Some peers send it though nobody agreed on it; its own number means nothing else.
+        comfort_noise=_STATIC_COMFORT_NOISE if audio.comfort_noise is None else audio.comfort_noise,
         ptime_ms=audio.ptime,
         send=audio.send,
         receive=audio.receive,

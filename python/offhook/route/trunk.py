@@ -45,8 +45,9 @@ class InboundDigest:
 class Trunk:
     """A peer that may send us calls, with what its calls keep until they end.
 
-    `media_timeout` and `max_duration` are seconds; `codecs` is our order of preference; `max_calls` and `max_cps` of
-    None leave only the node's limits. `pass_headers` are patterns of header names that the agent gets.
+    `media_timeout` and `max_duration` are seconds; `codecs` is our order of preference; `srtp` says whether media may
+    or must be encrypted; `max_calls` and `max_cps` of None leave only the node's limits. `pass_headers` are patterns of
+    header names that the agent gets.
     """
 
     name: TrunkName
@@ -57,6 +58,7 @@ class Trunk:
     nat: bool = False
     country: str | None = None
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
+    srtp: Literal["off", "optional", "required"] = "off"
     media_timeout: float = 60.0
     max_duration: float = 7200.0
     max_calls: int | None = None
@@ -66,7 +68,6 @@ class Trunk:
     """The SIP domain that its certificate has to prove (RFC 5922)."""
     tls_only: bool = False
     """Whether it is spoken to by TLS alone, as with `tls_name` it is in any case."""
-    srtp: Literal["off", "optional", "required"] = "off"
     """Whether its media may, or must, be encrypted."""
 
     @property

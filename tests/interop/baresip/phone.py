@@ -87,10 +87,10 @@ class Baresip:
         (directory / "accounts").write_text(_ACCOUNT.format(**fields))
         (directory / "contacts").write_text("")
         self._log = (directory / "baresip.log").open("wb")
-        # Left to itself it writes an IPv4 address into the SDP of a call over IPv6.
-        family = ["-6", "-n", host] if ":" in host else ["-4"]
+        # Left to itself it writes the address of some interface into its SDP, and IPv4 for a call over IPv6.
+        where = ["-6" if ":" in host else "-4", *(["-n", host] if host != "127.0.0.1" else [])]
         self._process = subprocess.Popen(
-            ["baresip", *family, "-f", str(directory)], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+            ["baresip", *where, "-f", str(directory)], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
         )
         self._control: socket.socket | None = None
         self._buffer = b""
