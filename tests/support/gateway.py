@@ -22,7 +22,7 @@ STOP_LIMIT = 15.0
 PATIENCE = 1.0
 RECORD_LIMIT = 10.0
 
-_BANNER = re.compile(r"\b(udp|tcp)://(\[[^\]]+\]|[^\s:]+):(\d+)")
+_BANNER = re.compile(r"\b(udp|tcp|tls)://(\[[^\]]+\]|[^\s:]+):(\d+)")
 _HTTP = re.compile(r"http://([^\s/]+):(\d+)/health/ready")
 # Below the system's own range (32768 and up), so that nobody's outgoing socket takes one of them meanwhile.
 _PORTS = range(20_000, 32_000)
@@ -89,6 +89,11 @@ class Gateway:
         return self._address("tcp")
 
     @property
+    def tls(self) -> tuple[str, int]:
+        """Where it hears SIP over TLS."""
+        return self._address("tls")
+
+    @property
     def ipv6(self) -> tuple[str, int]:
         """Where it hears SIP over UDP on IPv6."""
         return next((host, port) for kind, host, port in self.addresses if kind == "udp" and ":" in host)
@@ -144,6 +149,11 @@ class Gateway:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def hang_up(self) -> None:
+        """SIGHUP: it reads its certificates anew."""
+        assert self._process is not None, "started"
+        self._process.send_signal(signal.SIGHUP)
 
     def terminate(self) -> None:
         """SIGTERM once: it drains."""

@@ -41,14 +41,18 @@ def s_server(directory: Path, port: int, own: Issued, *options: str) -> Iterator
 
 
 class Client:
-    """`openssl s_client` towards a gateway; what is written to it goes through TLS."""
+    """`openssl s_client` towards a gateway; what is written to it goes through TLS.
 
-    def __init__(self, address: tuple[str, int], *options: str) -> None:
+    Unless it is `quiet`, it says what it sees, and takes a line with `R` or `Q` alone as a command.
+    """
+
+    def __init__(self, address: tuple[str, int], *options: str, quiet: bool = True) -> None:
+        how = ("-quiet",) if quiet else ()
         self._process = subprocess.Popen(
-            [openssl(), "s_client", "-connect", f"{address[0]}:{address[1]}", "-quiet", "-no_ign_eof", *options],
+            [openssl(), "s_client", "-connect", f"{address[0]}:{address[1]}", *how, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE if quiet else subprocess.STDOUT,
         )
 
     def __enter__(self) -> "Client":
@@ -78,9 +82,9 @@ class Client:
     def end(self, within: float = 20.0) -> str:
         """Wait until it has ended by itself, and give all that it said."""
         try:
-            said, _ = self._process.communicate(timeout=within)
+            said, complained = self._process.communicate(timeout=within)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            said, _ = self._process.communicate()
-            raise AssertionError(f"openssl s_client goes on: {said.decode(errors='replace')}") from None
-        return said.decode(errors="replace")
+            said, complained = self._process.communicate()
+            raise AssertionError(f"openssl s_client goes on: {said!r} {complained!r}") from None
+        return (said + (complained or b"")).decode(errors="replace")

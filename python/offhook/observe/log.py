@@ -35,6 +35,7 @@ def get_logger(name: str) -> Any:
 class RateLimit:
     """At most `each` lines of an event about one source, `all_sources` of it about all of them, in `window` seconds.
 
+    Where an event has a `cause`, which is a word of a closed list, each cause of it counts as an event of its own.
     An event about no source may have `unsourced` lines: it comes of calls, which are limited themselves; errors about
     no source are never left out. What was left out is counted, and told by the next line of that event that passes
     (`suppressed`). At most `keys` pairs are remembered.
@@ -67,6 +68,8 @@ class RateLimit:
         record = event.get("_record")
         # Of a library's line the template counts, since its text differs every time.
         name = str(event.get("event", "") if record is None else record.msg)[:200]
+        if "cause" in event:
+            name = f"{name} {event['cause']}"[:200]
         source = event.get("source")
         if source is None and method in ("error", "exception", "critical"):
             return event

@@ -50,6 +50,7 @@ class Baresip:
 
     `sound` is at 8 kHz, with G722 at 16. `encryption` is a word of baresip's: `srtp` offers keys on RTP/AVP,
     `srtp-mand` insists on RTP/SAVP, `srtp-mandf` on RTP/SAVPF.
+    With `transport="tls"` it trusts `tls_ca`, and shows `tls_certificate` (a file with its key in it) if there is one.
     Without `sound`, at 8 kHz, it takes every call and says what it plays: what comes back is what a listener hears.
     """
 
@@ -62,6 +63,8 @@ class Baresip:
         codec: str = "PCMU",
         host: str = "127.0.0.1",
         encryption: str = "",
+        tls_ca: Path | None = None,
+        tls_certificate: Path | None = None,
     ) -> None:
         assert shutil.which("baresip"), f"baresip is missing: {APT}"
         self.directory = directory
@@ -83,7 +86,10 @@ class Baresip:
             "device": "aubridge" if sound is None else "aufile",
             "sound": "air" if sound is None else f"{directory}/said.wav",
         }
-        (directory / "config").write_text(_CONFIG.format(directory=directory, modules=_MODULES, **fields))
+        config = _CONFIG.format(directory=directory, modules=_MODULES, **fields)
+        config += f"sip_cafile {tls_ca}\n" if tls_ca is not None else ""
+        config += f"sip_certificate {tls_certificate}\n" if tls_certificate is not None else ""
+        (directory / "config").write_text(config)
         (directory / "accounts").write_text(_ACCOUNT.format(**fields))
         (directory / "contacts").write_text("")
         self._log = (directory / "baresip.log").open("wb")
@@ -128,7 +134,7 @@ class Baresip:
 
     def dial(self, user: str, gateway: tuple[str, int]) -> str:
         """Call a user of the gateway and wait for the answer; its Call-ID."""
-        suffix = ";transport=tcp" if self.transport == "tcp" else ""
+        suffix = "" if self.transport == "udp" else f";transport={self.transport}"
         host = f"[{gateway[0]}]" if ":" in gateway[0] else gateway[0]
         self.command("dial", f"sip:{user}@{host}:{gateway[1]}{suffix}")
         event = self.wait_for("CALL_ESTABLISHED")

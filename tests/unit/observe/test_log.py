@@ -112,6 +112,16 @@ def test_a_source_that_floods_is_five_lines_a_minute(logged: Callable[..., list[
     assert "suppressed" not in lines[7]
 
 
+def test_each_cause_of_an_event_is_told(logged: Callable[..., list[str]]) -> None:
+    def fail(logger: Any) -> None:
+        for _ in range(10):
+            logger.warning("tls.failed", source="192.0.2.66", cause="plain_sip")
+        logger.warning("tls.failed", source="192.0.2.66", cause="old_version")
+
+    lines = [json.loads(line) for line in logged(fail)]
+    assert [line["cause"] for line in lines] == ["plain_sip"] * 5 + ["old_version"]
+
+
 def test_a_flood_of_sources_is_bounded_too(logged: Callable[..., list[str]]) -> None:
     def flood(logger: Any) -> None:
         for number in range(10_000):
