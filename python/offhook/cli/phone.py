@@ -51,7 +51,7 @@ def phone(
     Exit code 0 if the call was answered, 1 if not, 2 if it could not even be tried.
     """
     from offhook.phone.address import read_codecs, read_from, read_header, read_listen, read_uri
-    from offhook.phone.plan import Plan
+    from offhook.phone.plan import Plan, rate_of
     from offhook.phone.sound import check_recording, load
 
     digits = dtmf.upper().replace(" ", "")
@@ -59,10 +59,11 @@ def phone(
         raise typer.BadParameter("digits are 0-9 * # A-D, and commas that wait", param_hint="--dtmf")
     if password is not None and user is None and "OFFHOOK_PHONE_PASSWORD" not in os.environ:
         raise typer.BadParameter("a password needs a user name: give --user too", param_hint="--password")
+    codecs = read_codecs(codec)
     plan = Plan(
         read_uri(uri, transport),
         caller=caller,
-        sound=load(play),
+        sound=load(play, rate_of(codecs)),
         repeat=not once,
         # A tone goes on without a break; speech wants to be told apart.
         pause=0.0 if play.startswith("tone") else 1.0,
@@ -72,7 +73,7 @@ def phone(
         headers=tuple(map(read_header, header or ())),
         user=user,
         password=password,
-        codecs=read_codecs(codec),
+        codecs=codecs,
         srtp=srtp,
         listen=read_listen(listen),
     )
@@ -106,7 +107,7 @@ async def _call(plan: "Plan", record: Path | None, *, messages: bool, as_json: b
     recorded = ""
     if record is not None and finding.recording is not None:
         try:
-            write_stereo(record, *finding.recording.level())
+            write_stereo(record, *finding.recording.level(), finding.recording.rate)
             recorded = str(record)
         except OSError as error:
             print(f"offhook: {record} can't be written: {error.strerror}", file=sys.stderr)

@@ -10,8 +10,11 @@ from offhook.sip.uri import SipUri, parse_uri
 
 Transport = Literal["udp", "tcp"]
 
-CODECS = ("PCMU", "PCMA")
-"""What the phone speaks, in the order that it offers."""
+CODECS = ("PCMU", "PCMA", "G722")
+"""What the phone speaks."""
+
+OFFERED = ("PCMU", "PCMA")
+"""What it offers unless told otherwise."""
 
 
 class UsageError(OffhookError):
@@ -84,12 +87,12 @@ def read_header(text: str) -> tuple[str, str]:
 
 
 def read_codecs(text: str) -> tuple[str, ...]:
-    """Read `PCMU`, or `PCMA,PCMU`: what is offered, best first; nothing is everything that is spoken."""
+    """Read `PCMU`, or `PCMA,PCMU`: what is offered, best first; nothing is G.711."""
     codecs = tuple(dict.fromkeys(name.strip().upper() for name in text.split(",") if name.strip()))
     unknown = next((name for name in codecs if name not in CODECS), None)
     if unknown is not None:
         raise UsageError(f"codec {unknown} is not spoken", hint=f"choose of {', '.join(CODECS)}")
-    return codecs or CODECS
+    return codecs or OFFERED
 
 
 def read_listen(text: str) -> tuple[str | None, int]:

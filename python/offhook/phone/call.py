@@ -17,11 +17,11 @@ from offhook.phone import outcome as came
 from offhook.phone.address import read_from
 from offhook.phone.echo import Echo, find_echo
 from offhook.phone.outcome import Outcome
-from offhook.phone.plan import Plan
+from offhook.phone.plan import Plan, rate_of
 from offhook.phone.player import Player
 from offhook.phone.reach import FoundTargets, is_closed, way_to, why_unreachable
-from offhook.phone.recording import Recording
-from offhook.phone.sound import from_bytes, level_db
+from offhook.phone.recording import FRAMES_A_SECOND, Recording
+from offhook.phone.sound import between_lines, from_bytes, level_db
 from offhook.report.timeline import Timeline
 from offhook.sdp import negotiate
 from offhook.sdp.crypto import RANDOM_BYTES, FreshKeys
@@ -120,7 +120,7 @@ class Phone:
         self._leg: RtpLeg | None = None
         self._offer: SessionDescription | None = None
         self._description: SessionDescription | None = None
-        self._player = Player(plan.sound, repeat=plan.repeat, pause=plan.pause)
+        self._player = Player(plan.sound, repeat=plan.repeat, pause=plan.pause, rate=plan.rate)
         self._playing = False
         self._keys: list[str] = []
 
@@ -146,7 +146,7 @@ class Phone:
             if self._leg is not None:
                 finding.stats = self._leg.stats().as_dict()
         if (recording := finding.recording) is not None:
-            finding.echo = await asyncio.to_thread(find_echo, *recording.level(), recording.lateness_ms)
+            finding.echo = await asyncio.to_thread(_find_echo, recording)
         return finding
 
     def hang_up(self) -> None:
@@ -429,20 +429,23 @@ class Phone:
     def _start(self, now: float) -> None:
         assert self._leg is not None, "opened before"
         if self.finding.recording is None:
-            self.finding.recording = Recording(now)
+            assert self.finding.audio is not None, "agreed before"
+            self.finding.recording = Recording(now, rate_of((self.finding.audio.codec,)))
             self._leg.start(release_after=None)
             self._leg.release()
 
     def _feed(self) -> None:
         if self._playing and self._leg is not None:
             for pcm16, mark in self._player.take():
-                self._leg.play(pcm16, 8_000, mark)
+                self._leg.play(pcm16, self._player.rate, mark)
 
     def _on_media(self, event: MediaEvent) -> None:
         recording = self.finding.recording
         match event.kind:
             case "audio" if recording is not None:
                 samples = from_bytes(event.pcm16 or b"")
+                # The far end may change the codec, and the rate with it, in the middle of a call.
+                samples = between_lines(samples, len(samples) * FRAMES_A_SECOND, recording.rate)
                 recording.add_heard(samples, event.at, event.position or 0)
                 self.heard_db = level_db(samples)
                 self.finding.heard_db = max(self.finding.heard_db, self.heard_db)
@@ -451,7 +454,7 @@ class Phone:
                     self._reach("first_sound", event.at, "first sound heard", "good")
             case "mark" if recording is not None:
                 samples = self._player.left(event.name or "") or from_bytes(b"")
-                recording.add_sent(samples, event.at)
+                recording.add_sent(between_lines(samples, self._player.rate, recording.rate), event.at)
                 self.sent_db = level_db(samples)
                 self._feed()
             case "first_packet":
@@ -535,6 +538,10 @@ class Phone:
 
 def _fresh_keys() -> FreshKeys:
     return FreshKeys(secrets.token_bytes(RANDOM_BYTES))
+
+
+def _find_echo(recording: Recording) -> Echo | None:
+    return find_echo(*recording.narrow(), recording.lateness_ms)
 
 
 def _screen(request: Request, source: Source, user: str | None) -> Verdict:

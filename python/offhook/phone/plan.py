@@ -3,7 +3,7 @@
 from array import array
 from dataclasses import dataclass, field
 
-from offhook.phone.sound import Samples
+from offhook.phone.sound import RATE, WIDE_RATE, Samples
 from offhook.sip.uri import SipUri
 
 
@@ -31,3 +31,13 @@ class Plan:
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
     srtp: bool = False
     listen: tuple[str | None, int] = (None, 0)
+
+    @property
+    def rate(self) -> int:
+        """The rate of `sound`: wideband if a codec for that is offered."""
+        return rate_of(self.codecs)
+
+
+def rate_of(codecs: tuple[str, ...]) -> int:
+    """Samples a second of the sound that the best of these codecs carries."""
+    return WIDE_RATE if "G722" in codecs else RATE

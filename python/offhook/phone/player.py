@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from offhook.phone.sound import RATE, Samples, to_bytes
 
-CHUNK_SAMPLES = RATE // 10
+CHUNKS_A_SECOND = 10
 AHEAD = 4
 """Chunks of 100 ms that are queued at once: what a busy machine may oversleep without a gap."""
 
@@ -13,13 +13,14 @@ _PREFIX = "chunk-"
 
 
 class Player:
-    """Plays a sound once or over and over, with `pause` seconds in between.
+    """Plays a sound of `rate` once or over and over, with `pause` seconds in between.
 
     `take()` gives the chunks to queue now, each with its mark; `left(mark)` says which chunk has been sent.
     """
 
-    def __init__(self, sound: Samples, *, repeat: bool, pause: float) -> None:
-        self._chunks = _cut(sound, repeat=repeat, pause=pause)
+    def __init__(self, sound: Samples, *, repeat: bool, pause: float, rate: int = RATE) -> None:
+        self.rate = rate
+        self._chunks = _cut(sound, rate, repeat=repeat, pause=pause)
         self._waiting: dict[str, Samples] = {}
         self._count = 0
 
@@ -38,16 +39,16 @@ class Player:
         return self._waiting.pop(mark, None)
 
 
-def _cut(sound: Samples, *, repeat: bool, pause: float) -> Iterator[Samples]:
+def _cut(sound: Samples, rate: int, *, repeat: bool, pause: float) -> Iterator[Samples]:
     if not sound:
         return
-    round_ = sound + array("h", bytes(2 * round(pause * RATE))) if repeat else sound
+    round_ = sound + array("h", bytes(2 * round(pause * rate))) if repeat else sound
     # A sound that joins itself, such as a tone, is cut across its end.
-    rest = array("h")
+    chunk, rest = rate // CHUNKS_A_SECOND, array("h")
     while True:
         rest += round_
-        whole = len(rest) // CHUNK_SAMPLES * CHUNK_SAMPLES
-        yield from (rest[at : at + CHUNK_SAMPLES] for at in range(0, whole, CHUNK_SAMPLES))
+        whole = len(rest) // chunk * chunk
+        yield from (rest[at : at + chunk] for at in range(0, whole, chunk))
         rest = rest[whole:]
         if not repeat:
             if rest:

@@ -4,19 +4,20 @@ import bisect
 from array import array
 from itertools import pairwise
 
-from offhook.phone.sound import RATE, Samples
+from offhook.phone.sound import RATE, Samples, between_lines
 
 LONGEST_SECONDS = 1_800
 """What is kept of a call; the rest is counted and left out."""
 
-FRAME_SAMPLES = RATE // 50
+FRAMES_A_SECOND = 50
 
 
 class Recording:
-    """Left what was sent, right what was heard. Times are monotonic seconds; the first sample is at `begin`."""
+    """Left what was sent, right what was heard, both at `rate`. Times are monotonic seconds; it begins at `begin`."""
 
-    def __init__(self, begin: float) -> None:
+    def __init__(self, begin: float, rate: int = RATE) -> None:
         self.begin = begin
+        self.rate = rate
         self.sent = array("h")
         self.heard = array("h")
         self.left_out_seconds = 0.0
@@ -27,21 +28,27 @@ class Recording:
 
     def add_sent(self, samples: Samples, at: float) -> None:
         """Sound of ours whose last frame left at `at`."""
-        start = self._index(at) - len(samples) + FRAME_SAMPLES
+        frame = self.rate // FRAMES_A_SECOND
+        start = self._index(at) - len(samples) + frame
         apart = abs(start - len(self.sent))
         # Pieces of one flow join without a click, though a busy machine sends a packet late and catches up. Only when
         # the next piece is as late was there really something in between.
-        joins = bool(self.sent) and (apart < FRAME_SAMPLES * 3 // 4 or (apart < len(samples) and not self._slipped))
-        self._slipped = joins and apart >= FRAME_SAMPLES * 3 // 4
+        joins = bool(self.sent) and (apart < frame * 3 // 4 or (apart < len(samples) and not self._slipped))
+        self._slipped = joins and apart >= frame * 3 // 4
         self._put(self.sent, samples, len(self.sent) if joins else start)
 
     def add_heard(self, samples: Samples, at: float, position: int) -> None:
-        """Sound of the far end that came at `at`; `position` counts its samples, so jitter does not move it."""
+        """A frame of the far end that came at `at`; `position` counts at 8 kHz, so jitter does not move it."""
         if self._anchor is None:
             self._anchor = (at, position)
-        start = self._index(self._anchor[0]) + position - self._anchor[1]
+        start = self._index(self._anchor[0]) + (position - self._anchor[1]) * self.rate // RATE
         if self._put(self.heard, samples, start):
             self.arrivals.append((start, at))
+
+    def narrow(self) -> tuple[Samples, Samples]:
+        """Both channels at 8 kHz."""
+        left, right = self.level()
+        return between_lines(left, self.rate, RATE), between_lines(right, self.rate, RATE)
 
     def level(self) -> tuple[Samples, Samples]:
         """Both channels, brought to the same length."""
@@ -50,19 +57,23 @@ class Recording:
         return self.sent + pad[0], self.heard + pad[1]
 
     def lateness_ms(self, start: int, count: int) -> float:
-        """How much later this part of `heard` really came than where it stands; the first frame may have been slow."""
+        """How much later this part of `heard` really came than where it stands; the first frame may have been slow.
+
+        `start` and `count` are samples at 8 kHz.
+        """
+        start, count = start * self.rate // RATE, count * self.rate // RATE
         low = bisect.bisect_left(self.arrivals, (start, 0.0))
         high = bisect.bisect_left(self.arrivals, (start + count, 0.0))
-        late = sorted(at - self.begin - index / RATE for index, at in self.arrivals[low:high])
+        late = sorted(at - self.begin - index / self.rate for index, at in self.arrivals[low:high])
         return late[len(late) // 2] * 1000 if late else 0.0
 
     def _index(self, at: float) -> int:
-        return round((at - self.begin) * RATE)
+        return round((at - self.begin) * self.rate)
 
     def _put(self, channel: Samples, samples: Samples, start: int) -> bool:
         start = max(0, start)
-        if start + len(samples) > LONGEST_SECONDS * RATE:
-            self.left_out_seconds += len(samples) / RATE
+        if start + len(samples) > LONGEST_SECONDS * self.rate:
+            self.left_out_seconds += len(samples) / self.rate
             return False
         if start > len(channel):
             channel.extend(array("h", bytes(2 * (start - len(channel)))))

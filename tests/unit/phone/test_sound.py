@@ -9,8 +9,19 @@ import pytest
 from tests.support.tone import share
 
 from offhook.phone.address import UsageError
-from offhook.phone.player import AHEAD, CHUNK_SAMPLES, Player
-from offhook.phone.sound import RATE, Samples, from_bytes, level_db, load, resample, tone, write_stereo
+from offhook.phone.player import AHEAD, CHUNKS_A_SECOND, Player
+from offhook.phone.sound import (
+    RATE,
+    WIDE_RATE,
+    Samples,
+    between_lines,
+    from_bytes,
+    level_db,
+    load,
+    resample,
+    tone,
+    write_stereo,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -113,7 +124,7 @@ def test_a_sound_is_played_over_and_over_with_a_pause() -> None:
 
 
 def test_a_sound_is_played_once_to_its_end() -> None:
-    sound = array("h", range(CHUNK_SAMPLES * 2 + 7))
+    sound = array("h", range(RATE // CHUNKS_A_SECOND * 2 + 7))
     player = Player(sound, repeat=False, pause=1.0)
     assert play_out(player, 10) == sound
     assert player.take() == []
@@ -124,3 +135,25 @@ def test_little_is_queued_ahead() -> None:
     assert len(player.take()) == AHEAD
     assert player.take() == []
     assert player.left("a mark of somebody else") is None
+
+
+def test_wideband_is_loaded_played_and_kept_at_its_own_rate(tmp_path: Path) -> None:
+    sound = load("tone:6000", WIDE_RATE)
+    assert share(sound, 6000, WIDE_RATE) > 0.99
+    [(first, _), *_] = Player(sound, repeat=True, pause=0, rate=WIDE_RATE).take()
+    assert len(from_bytes(first)) == WIDE_RATE // CHUNKS_A_SECOND
+    write_stereo(tmp_path / "a.wav", sound, sound, WIDE_RATE)
+    with wave.open(str(tmp_path / "a.wav")) as reader:
+        assert reader.getframerate() == WIDE_RATE
+    with pytest.raises(UsageError):
+        load("tone:6000")
+
+
+def test_from_one_lines_rate_to_the_other_keeps_place_and_length() -> None:
+    wide, narrow = tone(700, 0.5, rate=WIDE_RATE), tone(700, 0.5)
+    down, up = between_lines(wide, WIDE_RATE, RATE), between_lines(narrow, RATE, WIDE_RATE)
+    assert (len(down), len(up)) == (len(narrow), len(wide))
+    assert share(down, 700) > 0.99
+    assert share(up, 700, WIDE_RATE) > 0.99
+    assert between_lines(wide, WIDE_RATE, WIDE_RATE) is wide
+    assert len(between_lines(array("h"), RATE, WIDE_RATE)) == 0
