@@ -476,6 +476,24 @@ class MediaStats:
     def noise_level(self) -> int:
         """Noise of the line in decibels below the overload point (RFC 3389 section 3.1); 0 before any sound."""
     @property
+    def jitter_delay_us(self) -> int:
+        """Delay in the buffer of sound that goes to another line (echo), in microseconds, its 20 ms frame counted."""
+    @property
+    def jitter_concealed_frames(self) -> int:
+        """Frames of such sound that were made up in part, because packets were lost or late."""
+    @property
+    def jitter_late(self) -> int:
+        """Packets too late for such sound."""
+    @property
+    def jitter_dropped(self) -> int:
+        """Packets of such sound dropped because too much waited."""
+    @property
+    def jitter_shortened_ms(self) -> int:
+        """Milliseconds by which such sound was shortened, to follow the peer's clock and to win back delay."""
+    @property
+    def jitter_lengthened_ms(self) -> int:
+        """Milliseconds by which such sound was lengthened."""
+    @property
     def received_digits(self) -> int:
         """Telephone-event digits heard."""
     @property

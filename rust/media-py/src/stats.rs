@@ -76,6 +76,12 @@ leg_counters! {
     won_back_ms
     speech_ms
     noise_level
+    jitter_delay_us
+    jitter_concealed_frames
+    jitter_late
+    jitter_dropped
+    jitter_shortened_ms
+    jitter_lengthened_ms
     received_digits
     received_bad_events
     sent_packets

@@ -20,7 +20,6 @@ mod slots;
 mod timer;
 mod tls;
 mod transport;
-mod way;
 mod wire_sink;
 mod wire_slot;
 mod worker;

@@ -19,6 +19,7 @@ use crate::plc::{BRIDGE_MS, Concealer};
 use crate::shelf::{Content, Label, Put, Queued, Shelf};
 use crate::tempo::{LONGEST_MS, lengthen, shorten};
 use crate::transit::Transit;
+use crate::uplink::Fill;
 use std::time::Duration;
 
 /// Ticks of the line's codecs, in Hz.
@@ -33,8 +34,9 @@ pub const MAX_FRAME: usize = 320;
 pub const MIN_TARGET: Duration = Duration::from_millis(20);
 /// The most.
 pub const MAX_TARGET: Duration = Duration::from_millis(200);
-/// What is aimed at before anything is known, in ticks: 10 ms.
-const FIRST_SPARE: i64 = 80;
+/// How long after the first packet the first tick should be: spare of this much is aimed at as long as nothing is known.
+pub const FIRST_SPARE: Duration = Duration::from_millis(8);
+const FIRST_SPARE_TICKS: i64 = 64;
 /// Spare beyond what packets were seen to need: 4 ms.
 const MARGIN: i64 = 32;
 /// Spare beyond a frame too much that is let be: 5 ms.
@@ -75,8 +77,8 @@ pub struct Played {
     pub samples: usize,
     /// Samples a second.
     pub rate: u32,
-    /// Something in it was heard; else all of it was made up.
-    pub heard: bool,
+    /// Whether any of it was heard, or what all of it is else.
+    pub fill: Fill,
 }
 
 /// What is counted here; cumulative.
@@ -126,6 +128,8 @@ pub struct JitterBuffer {
     places: [i64; PLACES],
     next_place: usize,
     spare_wanted: i64,
+    /// The asker makes up for a lack of less than a frame.
+    ticks_slide: bool,
     /// What [`Transit::base`] was when this was last looked at.
     base: i64,
     frames_to_relax: u32,
@@ -157,7 +161,8 @@ impl JitterBuffer {
             playing: false,
             places: [0; PLACES],
             next_place: 0,
-            spare_wanted: FIRST_SPARE,
+            spare_wanted: FIRST_SPARE_TICKS,
+            ticks_slide: false,
             base: 0,
             frames_to_relax: 50,
             since_cut: 0,
@@ -170,6 +175,11 @@ impl JitterBuffer {
     /// The peer may send this codec: what it takes to decode it is made now.
     pub fn expect(&mut self, codec: Codec) {
         self.decoders.expect(codec);
+    }
+
+    /// The asker lets its ticks come later, by [`JitterBuffer::is_short_by`]: sound is lengthened only where more is lacking than a frame.
+    pub fn let_ticks_slide(&mut self) {
+        self.ticks_slide = true;
     }
 
     /// Another stream begins with the next packet (new SSRC, confirmed jump). What waits of the old one is given up.
@@ -265,24 +275,29 @@ impl JitterBuffer {
         let tick = ticks_at(tick);
         self.relax();
         self.give_up_what_is_too_much();
-        let mut heard = self.waiting > 0;
-        heard |= self.fetch(tick, 0);
+        let has_sound = self.waiting > 0;
+        let has_sound = self.fetch(tick, 0) || has_sound;
         let frame = self.frame();
         if self.playing {
             self.look(tick);
             self.keep_pace(tick, frame);
         }
         let made_up = frame.saturating_sub(self.waiting);
-        if made_up > 0 {
-            self.make_up(made_up);
-        }
+        let fill = match made_up {
+            0 => Fill::Heard,
+            _ if has_sound => {
+                self.make_up(made_up);
+                Fill::Heard
+            }
+            _ => self.make_up(made_up),
+        };
         out[..frame].copy_from_slice(&self.ready[..frame]);
         self.say(frame);
         self.counts.frames += 1;
         Played {
             samples: frame,
             rate: self.rate(),
-            heard,
+            fill,
         }
     }
 
@@ -353,6 +368,9 @@ impl JitterBuffer {
         }
         let (least, most) = self.rests(self.front());
         let short = self.spare_wanted - self.spare;
+        if self.ticks_slide && (1..=FRAME).contains(&short) {
+            return;
+        }
         if short > 0 {
             let alike = if short > FRAME / 2 {
                 ALIKE_URGENT
@@ -538,19 +556,23 @@ impl JitterBuffer {
     }
 
     /// What is not there when it is due: noise in a described pause, else what the sound before would have gone on as.
-    fn make_up(&mut self, samples: usize) {
+    fn make_up(&mut self, samples: usize) -> Fill {
         let made = &mut self.ready[self.waiting..self.waiting + samples];
-        if self.pausing {
+        let fill = if self.pausing {
             self.noise.make(made);
             self.concealer.filled(made);
+            Fill::Noise
         } else if self.playing && !self.concealer.has_faded() {
             self.concealer.conceal(made);
             self.counts.concealed_frames += 1;
+            Fill::Concealed
         } else {
             made.fill(0);
-        }
+            Fill::Silence
+        };
         self.waiting += samples;
         self.ahead += self.ticks_of(samples);
+        fill
     }
 
     fn say(&mut self, frame: usize) {

@@ -4,14 +4,15 @@
 //! own. When the table says `Latched`, the engine calls [`Leg::follow`] first. After [`Leg::playout`] was given sound, or any verb was
 //! called, the engine asks [`Leg::next_timeout`] again and calls [`Leg::handle_timeout`] if it lies in the past: that is how the first frame of a
 //! talkspurt leaves at once.
+mod echo;
 mod receive;
 mod secure;
 mod send;
 
+use self::echo::Echo;
 use crate::claim::{Policy, send_to};
 use crate::clock::{Time, duration_of, earliest};
 use crate::codec::{Codec, Encoder};
-use crate::convert::Converter;
 use crate::playout::{LINE_RATE, MarkId, Playout, PlayoutConfig};
 use crate::rtp::Reception;
 use crate::srtp::{Protection, SrtpKeys};
@@ -146,6 +147,12 @@ pub struct RemoteMedia {
 }
 
 impl RemoteMedia {
+    /// What the peer may send.
+    fn codecs(&self) -> impl Iterator<Item = Codec> {
+        let types = self.receive_types.iter().take(MAX_PAYLOAD_TYPES);
+        types.map(|&(_, codec)| codec)
+    }
+
     /// Payload types that may be received, a bit each, as [`crate::claim::ClaimTable::set_remote`] wants them.
     pub fn payload_type_bits(&self) -> u128 {
         let types = self
@@ -182,14 +189,6 @@ struct LastReport {
     at: Time,
 }
 
-/// The way back of an echo whose codecs differ by direction.
-#[derive(Debug, Default)]
-struct EchoWay {
-    converter: Option<Converter>,
-    linear: Vec<u8>,
-    converted: Vec<u8>,
-}
-
 /// One RTP leg.
 #[derive(Debug)]
 pub struct Leg {
@@ -212,8 +211,7 @@ pub struct Leg {
     released: bool,
     release_at: Option<Time>,
     release_by_packet: bool,
-    echo: bool,
-    echo_way: EchoWay,
+    echo: Option<Box<Echo>>,
     encoder: Encoder,
     sequence: u16,
     timestamp: u32,
@@ -252,8 +250,7 @@ impl Leg {
             released: false,
             release_at: None,
             release_by_packet: false,
-            echo: false,
-            echo_way: EchoWay::default(),
+            echo: None,
             encoder: Encoder::new(config.playout.codec),
             sequence: config.first_sequence,
             // Playout steps by a frame before the first one.
@@ -314,8 +311,10 @@ impl Leg {
         for &(payload_type, codec) in remote.receive_types.iter().take(MAX_PAYLOAD_TYPES) {
             assign(payload_type, Kind::Sound(codec));
         }
-        let codecs = remote.receive_types.iter().map(|&(_, codec)| codec);
-        self.uplink.expect(codecs.take(MAX_PAYLOAD_TYPES));
+        self.uplink.expect(remote.codecs());
+        if let Some(echo) = &mut self.echo {
+            echo.expect(remote.codecs());
+        }
         remote
             .dtmf_receive
             .iter()
@@ -371,7 +370,14 @@ impl Leg {
 
     /// Sends the caller's sound back to the caller, beside giving it to the sink.
     pub fn set_echo(&mut self, on: bool) {
-        self.echo = on;
+        if on && self.echo.is_none() {
+            let remote = self.remote.as_ref();
+            self.echo = Some(Box::new(Echo::new(
+                remote.into_iter().flat_map(RemoteMedia::codecs),
+            )));
+        } else if !on {
+            self.echo = None;
+        }
         self.playout.set_live(on);
     }
 
@@ -473,6 +479,7 @@ impl Leg {
         [
             self.playout.next_timeout(),
             self.uplink.next_timeout(),
+            self.echo.as_ref().and_then(|echo| echo.next_timeout()),
             self.keyed.next_timeout(),
             self.release_at,
             self.next_rtcp,
@@ -504,7 +511,10 @@ impl Leg {
         if self.release_at.is_some_and(|at| at <= now) {
             self.release(now);
         }
-        self.hear(now, sink, |uplink, out| uplink.handle_timeout(now, out));
+        self.hear(sink, |uplink, out| uplink.handle_timeout(now, out));
+        if let Some(echo) = &mut self.echo {
+            echo.handle_timeout(now, &mut self.playout);
+        }
         let ended = self.keyed.handle_timeout(now);
         self.tell_digit(ended, sink);
         if self.drained_at().is_some_and(|at| at <= now) {
@@ -548,6 +558,22 @@ impl Leg {
         self.stats.speech_ms.set(spoken.as_millis() as u64);
         let noise = self.voice.noise_level().unwrap_or(0);
         self.stats.noise_level.set(noise.into());
+        if let Some(echo) = &self.echo {
+            let counts = echo.counts();
+            let millis = |ticks: u64| ticks * 1_000 / u64::from(LINE_RATE);
+            self.stats
+                .jitter_delay_us
+                .set(echo.delay().as_micros() as u64);
+            self.stats
+                .jitter_concealed_frames
+                .set(counts.concealed_frames);
+            self.stats.jitter_late.set(counts.late);
+            self.stats.jitter_dropped.set(counts.dropped);
+            self.stats.jitter_shortened_ms.set(millis(counts.shortened));
+            self.stats
+                .jitter_lengthened_ms
+                .set(millis(counts.lengthened));
+        }
         let playout = self.playout.counts();
         self.stats.playout_underruns.set(playout.underruns);
         self.stats.playout_dropped_bytes.set(playout.dropped_bytes);

@@ -27,4 +27,5 @@ pub mod tempo;
 pub mod transit;
 pub mod uplink;
 pub mod vad;
+mod way;
 pub mod wire;

@@ -692,7 +692,12 @@ impl Playout {
             self.delayed = Duration::ZERO;
             let beyond = self.queue.len().saturating_sub(self.frame);
             let given = self.time_of(beyond) + self.arrivals.hold();
-            self.stretch = self.arrivals.target().saturating_sub(given);
+            // A live source is a buffer that is asked by our own clock: it has its own cushion.
+            self.stretch = if self.live {
+                Duration::ZERO
+            } else {
+                self.arrivals.target().saturating_sub(given)
+            };
         }
         self.phase = Phase::Speech;
         self.spurt_played = self.played;

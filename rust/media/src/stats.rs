@@ -106,6 +106,18 @@ counters! {
         speech_ms,
         /// Noise of the line in decibels below the overload point (RFC 3389 section 3.1), 0 to 127; 0 before any sound.
         noise_level,
+        /// Delay in the buffer of sound that goes to another line (echo), in microseconds, its frame of 20 ms counted.
+        jitter_delay_us,
+        /// Frames of such sound that were made up in part, because packets were lost or late.
+        jitter_concealed_frames,
+        /// Packets too late for such sound.
+        jitter_late,
+        /// Packets of such sound dropped because too much waited.
+        jitter_dropped,
+        /// Milliseconds by which such sound was shortened, to follow the peer's clock and to win back delay.
+        jitter_shortened_ms,
+        /// Milliseconds by which such sound was lengthened.
+        jitter_lengthened_ms,
         /// Telephone-event digits heard.
         received_digits,
         /// Telephone-event packets that name no digit (event above 15 but flash, short payload).

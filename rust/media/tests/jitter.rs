@@ -124,7 +124,7 @@ impl Sender {
 
 fn through(network: &Network, codec: Codec, sound: &[i16], packet_ms: usize) -> (Sender, Listener) {
     let sender = Sender::new(codec, sound, packet_ms);
-    let mut listener = Listener::new(codec, ms(10));
+    let mut listener = Listener::new(codec, ms(8));
     let arrivals = network.carry(START, sender.every(), sender.count());
     sender.send(&arrivals, &mut listener);
     (sender, listener)
@@ -147,7 +147,7 @@ fn on_a_clean_line_nothing_is_changed_and_the_delay_is_that_of_the_first_packet(
             assert_eq!((counts.shortened, counts.lengthened), (0, 0));
             assert_eq!((counts.late, counts.concealed_frames), (0, 0));
             if packet_ms == 20 {
-                assert_eq!((listener.longest, listener.shortest), (ms(30), ms(30)));
+                assert_eq!((listener.longest, listener.shortest), (ms(28), ms(28)));
             }
         }
     }
@@ -181,13 +181,13 @@ fn clocks_that_differ_by_200_ppm_for_four_hours_neither_grow_the_delay_nor_run_i
                 ..Network::default()
             };
             let sender = Sender::new(Codec::Pcmu, &sound, 20);
-            let mut listener = Listener::new(Codec::Pcmu, ms(10));
+            let mut listener = Listener::new(Codec::Pcmu, ms(8));
             listener.keeps = false;
             sender.send(&network.carry(START, ms(20), hours), &mut listener);
             let counts = listener.buffer.counts();
             assert_eq!((counts.late, counts.dropped), (0, 0));
             assert_eq!(counts.concealed_frames, 0, "{skew_ppm}");
-            // 30 ms, and not more than a frame and a half more.
+            // 28 ms, and not more than a frame and a half more.
             assert!(listener.shortest >= ms(25) && listener.longest <= ms(60));
             let made_up_for = counts.shortened as f64 - counts.lengthened as f64;
             let drift = 4.0 * 3_600.0 * 8_000.0 * skew_ppm * 1e-6;
@@ -201,7 +201,7 @@ fn clocks_that_differ_by_200_ppm_for_four_hours_neither_grow_the_delay_nor_run_i
 fn the_delay_follows_the_jitter_and_no_further() {
     let sound = voice(8_000, 60.0, 5);
     for (jitter, overtakes, least, most, concealed) in [
-        (0, false, 30, 30, 0),
+        (0, false, 28, 28, 0),
         (20, false, 40, 60, 3),
         (60, false, 80, 110, 6),
         (60, true, 80, 110, 9),
@@ -247,7 +247,7 @@ fn each_lost_packet_is_made_up_for_once_and_costs_no_delay() {
         let counts = listener.buffer.counts();
         assert!(counts.concealed_frames <= lost, "{loss}: {counts:?}");
         assert!(counts.concealed_frames + 2 * u64::from(burst) >= lost * 9 / 10);
-        assert_eq!(listener.buffer.delay(), ms(30));
+        assert_eq!(listener.buffer.delay(), ms(28));
         assert!(level(&listener.heard) > 0.9 * level(&sound));
     }
 }
@@ -260,7 +260,7 @@ fn a_standstill_costs_no_speech_and_its_delay_is_won_back() {
         ..Network::default()
     };
     let sender = Sender::new(Codec::Pcmu, &sound, 20);
-    let mut listener = Listener::new(Codec::Pcmu, ms(10));
+    let mut listener = Listener::new(Codec::Pcmu, ms(8));
     for arrival in network.carry(START, ms(20), sender.count()) {
         listener.receive(arrival.at, sender.packet(arrival.number));
         let since = arrival.number % 500;
@@ -290,7 +290,7 @@ fn a_long_standstill_is_not_caught_up_with_word_by_word() {
 fn with_pause(noise: Option<&[u8]>, late: Duration) -> (Listener, Vec<i16>) {
     let sound = voice(8_000, 2.0, 9);
     let sender = Sender::new(Codec::Pcmu, &sound, 20);
-    let mut listener = Listener::new(Codec::Pcmu, ms(10));
+    let mut listener = Listener::new(Codec::Pcmu, ms(8));
     for number in 0..45 {
         listener.receive(START + ms(20) * number, sender.packet(number));
     }
@@ -378,7 +378,7 @@ fn leaps_and_other_streams_are_followed() {
         (0, 4_000_000, false),
         (40_000, 1 << 30, true),
     ] {
-        let mut listener = Listener::new(Codec::Pcmu, ms(10));
+        let mut listener = Listener::new(Codec::Pcmu, ms(8));
         for number in 0..600u32 {
             let mut packet = sender.packet(number);
             if number >= 100 {

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 use offhook_media::claim::{Intake, Judged, LegKey, Policy, Remote, Verdict};
 use offhook_media::clock::Time;
-use offhook_media::codec::Codec;
+use offhook_media::codec::{Codec, Encoder};
 use offhook_media::convert::{AudioFormat, Converter};
 use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
 use offhook_media::playout::{MarkId, PlayoutConfig};
@@ -253,4 +253,109 @@ fn a_minute_of_a_call(suite: Option<Suite>) {
     );
     assert!(sink.frames > 2_800 && sink.events > 6);
     assert!(stats.speech_ms > 10_000, "{stats:?}");
+}
+
+/// A leg with echo whose peer changes its codec, pauses with described noise, loses packets, and whose network stands still now and then.
+#[test]
+fn an_uneven_minute_of_an_echo_allocates_nothing() {
+    let peer = address("192.0.2.9:4000");
+    let policy = Policy {
+        signalling: peer.ip(),
+        media_allow: Vec::new(),
+        nat: false,
+        loopback: false,
+    };
+    let remote = RemoteMedia {
+        rtp: Some(peer),
+        rtcp: None,
+        codec: Codec::G722,
+        payload_type: 9,
+        receive_types: vec![(9, Codec::G722), (0, Codec::Pcmu)],
+        dtmf_send: None,
+        dtmf_receive: Vec::new(),
+        comfort_noise: Some(13),
+        ptime_ms: 20,
+        send: true,
+        receive: true,
+        hold: false,
+        srtp: None,
+    };
+    let config = LegConfig {
+        ssrc: 1,
+        first_sequence: 0,
+        first_timestamp: 0,
+        seed: 9,
+        cname: "leg@offhook".into(),
+        ntp_at_zero: 0,
+        media_timeout: None,
+        drain_linger: Duration::ZERO,
+        policy,
+        playout: PlayoutConfig::default(),
+    };
+    let start = Time::from_millis(1_000);
+    let mut leg = Leg::new(config, start);
+    leg.set_remote(start, &remote);
+    leg.set_echo(true);
+    leg.start(start, None);
+    leg.release(start);
+    let mut sink = Sink::default();
+    let voice: Vec<i16> = (0..160)
+        .map(|n| (6_000.0 * (std::f64::consts::TAU * f64::from(n) / 40.0).sin()) as i16)
+        .collect();
+    let mut spoken = [0; 160];
+    Encoder::new(Codec::Pcmu).encode(&voice, &mut spoken);
+    let mut before = 0;
+    for n in 0..6_000u32 {
+        if n == 2_000 {
+            // Converters of both codecs have been made by now.
+            before = ALLOCATIONS.with(Cell::get);
+        }
+        let spell = n % 1_000;
+        // 300 ms late, all at once.
+        let late = if (600..615).contains(&spell) {
+            615 - spell
+        } else {
+            0
+        };
+        let now = start + Duration::from_millis(20) * (n + late);
+        while let Some(due) = leg.next_timeout().filter(|&due| due < now) {
+            leg.handle_timeout(due, &mut sink);
+        }
+        let pauses = (200..260).contains(&spell);
+        if n % 31 == 5 || pauses && spell > 200 {
+            continue;
+        }
+        let wide = n / 1_000 % 2 == 0;
+        let header = Header {
+            marker: false,
+            payload_type: if pauses {
+                13
+            } else if wide {
+                9
+            } else {
+                0
+            },
+            sequence: (n - n / 1_000 * 59 - spell.saturating_sub(200).min(59)) as u16,
+            timestamp: n * 160,
+            ssrc: 7,
+        };
+        let mut packet = [0; 172];
+        packet[..12].copy_from_slice(&header.encode());
+        packet[12..].copy_from_slice(&spoken);
+        packet[12] = if pauses { 40 } else { packet[12] };
+        let len = if pauses { 16 } else { 172 };
+        leg.handle_rtp(now, peer, &packet[..len], &mut sink);
+    }
+    let after = ALLOCATIONS.with(Cell::get);
+    assert_eq!(after - before, 0, "allocations");
+    let stats = leg.stats();
+    assert!(
+        stats.concealed_frames > 100 && stats.noise_frames > 300,
+        "{stats:?}"
+    );
+    assert!(stats.won_back_ms > 500, "{stats:?}");
+    assert!(
+        stats.jitter_concealed_frames > 100 && stats.jitter_shortened_ms > 500,
+        "{stats:?}"
+    );
 }

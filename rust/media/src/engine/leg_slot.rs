@@ -11,13 +11,13 @@ use super::leg_sink::LegGlue;
 use super::marks::{Mark, Marks};
 use super::outbox::Outbox;
 use super::ports::LegSockets;
-use super::way::Way;
 use super::wire_slot::{EarlyItem, WireSlot};
 use crate::claim::{Intake, LegKey, Remote, Waited};
 use crate::clock::Time;
 use crate::convert::AudioFormat;
 use crate::leg::Leg;
 use crate::srtp::{Protocol, SrtpError};
+use crate::way::Way;
 use crate::wire::Heard;
 
 /// Frames that one input may make due; more wait for the next millisecond.

@@ -1,17 +1,14 @@
 //! The receive half of a leg: packets and reports of the peer in, the caller's sound and digits out.
 use std::net::SocketAddr;
 
-use super::{
-    Contender, EchoWay, Kind, LastReport, Leg, LegEvent, LegSink, SSRC_PROBATION, SSRC_SILENCE,
-};
+use super::{Contender, Kind, LastReport, Leg, LegEvent, LegSink, SSRC_PROBATION, SSRC_SILENCE};
 use crate::clock::Time;
-use crate::convert::{AudioFormat, Converter};
 use crate::order::{Content, Queued};
-use crate::playout::{LINE_RATE, Playout};
+use crate::playout::LINE_RATE;
 use crate::rtcp::{self, Compound, Report};
 use crate::rtp::{Arrival, Packet, Reception};
 use crate::telephone_event::{Digit, Event, Keyed};
-use crate::uplink::{Fill, Uplink, UplinkFrame};
+use crate::uplink::{Uplink, UplinkFrame};
 
 impl Leg {
     /// Takes an RTP packet that the claim has accepted.
@@ -94,7 +91,13 @@ impl Leg {
             payload: packet.payload,
             missing: 0,
         };
-        self.hear(now, sink, |uplink, out| {
+        if let Some(echo) = self.echo.as_mut().filter(|_| self.started) {
+            if arrival == Arrival::Restarted {
+                echo.restart();
+            }
+            echo.receive(now, queued);
+        }
+        self.hear(sink, |uplink, out| {
             uplink.set_jitter(jitter);
             if arrival == Arrival::Restarted {
                 uplink.restart(now, out);
@@ -160,7 +163,10 @@ impl Leg {
                 self.last_report = None;
                 let ended = self.keyed.restart();
                 self.tell_digit(ended, sink);
-                self.hear(now, sink, |uplink, out| uplink.restart(now, out));
+                if let Some(echo) = &mut self.echo {
+                    echo.restart();
+                }
+                self.hear(sink, |uplink, out| uplink.restart(now, out));
             }
         }
         self.reception = Some(Reception::new(packet.ssrc, packet.sequence, LINE_RATE));
@@ -247,42 +253,16 @@ impl Leg {
         }
     }
 
-    /// Works on the caller's timeline; its frames go to the sink, and with echo on back into playout.
+    /// Works on the caller's timeline; its frames go to the sink.
     pub(super) fn hear(
         &mut self,
-        now: Time,
         sink: &mut impl LegSink,
         work: impl FnOnce(&mut Uplink, &mut dyn FnMut(UplinkFrame<'_>)),
     ) {
-        let (echo, playout, way) = (self.echo, &mut self.playout, &mut self.echo_way);
         let voice = &mut self.voice;
         work(&mut self.uplink, &mut |frame| {
-            // What did not come needs no echo: playout is silent by itself.
-            if echo && frame.fill == Fill::Heard {
-                way.push(now, playout, &frame);
-            }
             sink.audio(frame);
             voice.hear(&frame, |speech| sink.event(LegEvent::Speech(speech)));
         });
-    }
-}
-
-impl EchoWay {
-    /// Gives a frame back to the caller.
-    fn push(&mut self, now: Time, playout: &mut Playout, frame: &UplinkFrame<'_>) {
-        let (from, to) = (AudioFormat::pcm16(frame.rate), playout.format());
-        if !(self.converter.as_ref()).is_some_and(|known| known.from() == from && known.to() == to)
-        {
-            self.converter = None;
-        }
-        let converter = self
-            .converter
-            .get_or_insert_with(|| Converter::new(from, to));
-        self.linear.clear();
-        self.linear
-            .extend(frame.pcm.iter().flat_map(|sample| sample.to_le_bytes()));
-        self.converted.clear();
-        converter.convert(&self.linear, &mut self.converted);
-        playout.push(now, &self.converted);
     }
 }

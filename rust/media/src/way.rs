@@ -1,13 +1,12 @@
-//! Audio on its way between two formats.
-
+//! Audio on its way between two formats, either of which may change.
 use crate::convert::{AudioFormat, Converter};
 
-/// A converter that is made anew when either of its ends changes.
-#[derive(Default)]
-pub(super) struct Way {
-    converter: Option<Converter>,
-    linear: Vec<u8>,
-}
+/// Converters that are kept: a peer may change between the codecs that it named.
+const KEPT: usize = 4;
+
+/// Makes a converter when a pair of formats is met for the first time. The last one used is last.
+#[derive(Debug, Default)]
+pub(crate) struct Way(Vec<Converter>);
 
 impl Way {
     /// `audio` in the other format, in `out` if it had to be converted.
@@ -35,29 +34,35 @@ impl Way {
         to: AudioFormat,
         out: &'a mut Vec<u8>,
     ) -> &'a [u8] {
-        let mut linear = std::mem::take(&mut self.linear);
-        linear.clear();
-        linear.extend(pcm.iter().flat_map(|sample| sample.to_le_bytes()));
         out.clear();
         self.converter(AudioFormat::pcm16(rate), to)
-            .convert(&linear, out);
-        self.linear = linear;
+            .convert_samples(pcm, out);
         out
     }
 
     fn converter(&mut self, from: AudioFormat, to: AudioFormat) -> &mut Converter {
         let fits = |known: &Converter| known.from() == from && known.to() == to;
-        if !self.converter.as_ref().is_some_and(fits) {
-            self.converter = None;
+        if !self.0.last().is_some_and(fits) {
+            let converter = match self.0.iter().position(fits) {
+                Some(index) => {
+                    let mut known = self.0.remove(index);
+                    known.reset();
+                    known
+                }
+                None => {
+                    if self.0.len() == KEPT {
+                        self.0.remove(0);
+                    }
+                    Converter::new(from, to)
+                }
+            };
+            self.0.push(converter);
         }
-        self.converter
-            .get_or_insert_with(|| Converter::new(from, to))
+        self.0.last_mut().expect("one has just been put there")
     }
 
     /// What comes next does not continue what came before.
     pub fn reset(&mut self) {
-        if let Some(converter) = &mut self.converter {
-            converter.reset();
-        }
+        self.0.iter_mut().for_each(Converter::reset);
     }
 }
