@@ -6,6 +6,8 @@ pub const MAX_ORDER: usize = 12;
 const OVERLOAD: f32 = 8_031.0 * 4.0;
 /// No pause is louder than this, in dB below overload. A description that says so is a mistake or an attack, and is made as loud as this.
 pub const LOUDEST: u8 = 20;
+/// The noise is never louder than so many times its root mean square.
+const PEAK: f32 = 3.0;
 
 /// Makes noise as described.
 #[derive(Clone, Debug)]
@@ -83,7 +85,8 @@ impl ComfortNoise {
             if self.order > 0 {
                 self.backward[0] = forward;
             }
-            *out = (forward * self.level) as i16;
+            // A spectrum of one sharp peak rings for long, and one that comes after another may begin with too much.
+            *out = (forward.clamp(-PEAK, PEAK) * self.level) as i16;
         }
     }
 }

@@ -549,6 +549,19 @@ mod ended_legs {
     }
 
     #[test]
+    fn a_phone_that_speaks_only_after_its_call_has_ended_is_not_learned_by_another_of_its_host() {
+        let mut port = Port::with("10.0.0.8:4000");
+        port.run(&mut stream("203.0.113.5:9998", 8, 0), 5);
+        port.join(OTHER, NAT);
+        port.now += 3_000;
+        port.intake.close(OTHER, port.at());
+        let mut late = stream(NAT, 7, 0);
+        assert_eq!(port.run(&mut late, 20), [Verdict::Ended; 20]);
+        port.now += 5_000;
+        assert_eq!(port.run(&mut late, 3), [PROBATION, PROBATION, LATCHED]);
+    }
+
+    #[test]
     fn the_oldest_are_forgotten_where_there_are_too_many() {
         let mut port = Port::new();
         for n in 0..300u16 {
@@ -638,6 +651,30 @@ mod parked_packets {
         }
         port.set_remote(LEG, remote(SDP)).expect("free");
         assert_eq!(port.heard, [], "32 at most are kept");
+    }
+
+    #[test]
+    fn what_came_too_long_before_the_latch_is_not_handed_on_with_it() {
+        let mut port = Port::with("10.0.0.7:4000");
+        let mut from = stream(NAT, 7, 0);
+        port.run(&mut from, 1);
+        port.now += 3_000;
+        port.run(&mut from, 2);
+        assert_eq!(port.heard_by(LEG), [(7, 1), (7, 2)]);
+    }
+
+    #[test]
+    fn what_either_of_two_legs_might_have_had_is_nobodys_once_one_has_ended() {
+        let mut port = Port::with("10.0.0.7:4000");
+        port.join(OTHER, "10.0.0.8:4000");
+        assert_eq!(
+            port.run(&mut stream(NAT, 7, 0), 5),
+            [Verdict::Refused(None); 5]
+        );
+        port.intake.close(LEG, port.at());
+        port.set_remote(OTHER, remote("10.0.0.9:4000"))
+            .expect("free");
+        assert_eq!(port.heard, []);
     }
 
     #[test]

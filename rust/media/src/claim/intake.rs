@@ -110,7 +110,7 @@ impl Intake {
                 Verdict::Accepted(leg) => self.hand_over(leg, parked, opened.is_some()),
                 Verdict::Latched(leg) => {
                     if opened.is_none() {
-                        self.hand_over_before(leg, source, glimpse);
+                        self.hand_over_before(now, leg, source, glimpse);
                     }
                     self.hand_over(leg, parked, opened.is_some());
                 }
@@ -153,7 +153,7 @@ impl Intake {
             Verdict::Refused(leg) if !self.claims.is_empty() => {
                 self.park.keep(now, source, glimpse, leg, packet);
             }
-            Verdict::Latched(leg) => self.hand_over_before(leg, source, glimpse),
+            Verdict::Latched(leg) => self.hand_over_before(now, leg, source, glimpse),
             Verdict::Accepted(_) | Verdict::Refused(_) | Verdict::Ended => {}
         }
         Judged::Rtp(verdict)
@@ -183,6 +183,9 @@ impl Intake {
 
     /// A leg leaves the port; see [`ClaimTable::close`].
     pub fn close(&mut self, leg: LegKey, now: Time) {
+        if let Some(policy) = self.claims.policy(leg) {
+            self.park.forget(policy);
+        }
         self.claims.close(leg, now);
         if self.claims.is_empty() {
             self.park.clear();
@@ -190,9 +193,9 @@ impl Intake {
     }
 
     /// What came right before the packet that made its source known goes before it.
-    fn hand_over_before(&mut self, leg: LegKey, source: SocketAddr, latched: Glimpse) {
+    fn hand_over_before(&mut self, now: Time, leg: LegKey, source: SocketAddr, latched: Glimpse) {
         for back in (1..u16::from(PROBATION)).rev() {
-            if let Some(parked) = self.park.take_before(source, latched, back) {
+            if let Some(parked) = self.park.take_before(now, source, latched, back) {
                 self.hand_over(leg, parked, false);
             }
         }

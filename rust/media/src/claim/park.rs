@@ -1,6 +1,8 @@
 //! Packets that nobody could have yet, kept for a moment: an answer may still name their source, or their sequence make it known.
 use super::LegKey;
 use super::glimpse::Glimpse;
+use super::network::plain;
+use super::policy::Policy;
 use super::table::{MAX_CANDIDATES, PROBATION};
 use crate::clock::Time;
 use std::collections::VecDeque;
@@ -85,6 +87,7 @@ impl Park {
     /// The packet `latched` of `source` made the source known: takes the one that came `back` packets before it.
     pub fn take_before(
         &mut self,
+        now: Time,
         source: SocketAddr,
         latched: Glimpse,
         back: u16,
@@ -92,6 +95,7 @@ impl Park {
         let sequence = latched.sequence.wrapping_sub(back);
         let found = self.packets.iter().rposition(|parked| {
             parked.source == source
+                && now - parked.at < KEPT
                 && parked.glimpse.ssrc == latched.ssrc
                 && parked.glimpse.sequence == sequence
         });
@@ -112,6 +116,14 @@ impl Park {
     /// Puts back what [`Park::take_oldest`] has given and nobody wanted, in the order taken.
     pub fn put_back(&mut self, parked: Parked) {
         self.packets.push_back(parked);
+    }
+
+    /// A leg has ended: what it might have heard is nobody's, since most likely it was its own.
+    pub fn forget(&mut self, policy: &Policy) {
+        let before = self.packets.len();
+        self.packets
+            .retain(|parked| !policy.may_learn(plain(parked.source.ip())));
+        self.lost += (before - self.packets.len()) as u64;
     }
 
     /// How many wait.

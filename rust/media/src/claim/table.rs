@@ -270,7 +270,7 @@ impl ClaimTable {
         let known = self
             .stones
             .know(now, (source, packet.ssrc), packet.sequence);
-        if known == Known::Ended {
+        if known == Known::Ended || self.stones.is_named(now, source) {
             return Verdict::Ended;
         }
         if !self.hosts.may_be_learned(source.ip()) {
@@ -415,6 +415,12 @@ impl ClaimTable {
         self.at(at).latch.as_ref().map(|latch| latch.source)
     }
 
+    /// What a leg's trunk says about sources.
+    pub(super) fn policy(&self, leg: LegKey) -> Option<&Policy> {
+        let &at = self.by_leg.get(&leg)?;
+        Some(&self.at(at).policy)
+    }
+
     /// The leg has another port now. What it listens to here plays on until [`ClaimTable::close`]; nothing new is learned.
     pub fn leave(&mut self, leg: LegKey) {
         if let Some(&at) = self.by_leg.get(&leg) {
@@ -436,6 +442,10 @@ impl ClaimTable {
         self.by_rtcp.retain(|_, owner| *owner != at);
         self.by_stream.retain(|_, owner| *owner != at);
         self.stones.end(leg);
+        let latched = claim.latch.as_ref().map(|latch| latch.source);
+        if let Some(named) = claim.remote.rtp.filter(|named| latched != Some(*named)) {
+            self.stones.set_named(now, named);
+        }
         if let Some(latch) = claim.latch {
             let stream = (latch.source, latch.ssrc);
             self.stones.set(now, stream, latch.sequence, None);

@@ -40,6 +40,8 @@ pub(super) struct Tombstones {
     stones: HashMap<Stream, Stone>,
     /// The oldest first.
     order: VecDeque<Stream>,
+    /// Addresses that SDP named and nothing had come from when their leg ended, the oldest first.
+    named: VecDeque<(SocketAddr, Time)>,
 }
 
 impl Tombstones {
@@ -88,6 +90,23 @@ impl Tombstones {
             stone.sequence = sequence;
         }
         stone.left_by.map_or(Known::Ended, Known::Left)
+    }
+
+    /// A leg has ended before anything came from the address that SDP named: what comes from there now is its.
+    pub fn set_named(&mut self, now: Time, source: SocketAddr) {
+        self.named
+            .retain(|&(old, until)| until > now && old != source);
+        if self.named.len() == MAX_TOMBSTONES {
+            self.named.pop_front();
+        }
+        self.named.push_back((source, now + KEPT));
+    }
+
+    /// Whether the source is such an address.
+    pub fn is_named(&self, now: Time, source: SocketAddr) -> bool {
+        self.named
+            .iter()
+            .any(|&(named, until)| named == source && until > now)
     }
 
     /// Whether a packet goes on with a stream that is not `leg`'s.
