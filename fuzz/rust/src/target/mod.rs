@@ -1,15 +1,21 @@
 //! What is fuzzed. A target makes its input from the random numbers and panics where something is wrong.
 mod claim;
 mod codec;
+mod comfort_noise;
 mod convert;
 mod dialect;
+mod intake;
+mod jitter;
 mod json;
 mod leg;
 mod packet;
 mod playout;
+mod srtp;
+
 mod telephone_event;
 mod upgrade;
 mod uplink;
+mod vad;
 mod websocket;
 mod wire;
 
@@ -36,6 +42,14 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "codec",
         run: codec::run,
+    },
+    Target {
+        name: "srtp",
+        run: srtp::run,
+    },
+    Target {
+        name: "comfort-noise",
+        run: comfort_noise::run,
     },
     Target {
         name: "telephone-event",
@@ -70,8 +84,20 @@ pub const TARGETS: &[Target] = &[
         run: claim::run,
     },
     Target {
+        name: "intake",
+        run: intake::run,
+    },
+    Target {
         name: "uplink",
         run: uplink::run,
+    },
+    Target {
+        name: "vad",
+        run: vad::run,
+    },
+    Target {
+        name: "jitter",
+        run: jitter::run,
     },
     Target {
         name: "playout",
