@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "python"), str(ROOT)]
 
 from tests.conformance.rfc4475.messages import CASES  # noqa: E402
+from tests.support.certificates import authority  # noqa: E402
+from tests.support.tls import Line, Peer, contexts, peer_context  # noqa: E402
 
 from offhook.errors import RemoteProtocolError  # noqa: E402
 from offhook.sdp.description import SessionDescription  # noqa: E402
@@ -29,6 +31,8 @@ from offhook.sip.message import Headers, Request  # noqa: E402
 from offhook.sip.multipart import split_multipart  # noqa: E402
 from offhook.sip.parser import KeepAlive, MessageError, StreamParser, parse_datagram, validate  # noqa: E402
 from offhook.sip.uri import parse_uri  # noqa: E402
+from offhook.transport.certificate import names_in  # noqa: E402
+from offhook.transport.tls import State  # noqa: E402
 
 SLOW = 0.05
 MAX_INPUT = 65_000
@@ -169,7 +173,61 @@ def read_sdp(data: bytes) -> None:
     assert SessionDescription.parse(bytes(description)) == description, "print and parse gives another description"
 
 
+def read_certificate(data: bytes) -> None:
+    """Whoever a certificate speaks for, it is a whole domain, and it proves that and no part of it."""
+    try:
+        names = names_in(data)
+    except ValueError:
+        return
+    for identity in names.identities:
+        assert names.proves(identity.upper()), "what it is it does not prove"
+        assert not set(identity) & set("*\0 @:/"), "that is no domain"
+        assert not names.proves(f"x.{identity}") or f"x.{identity}" in names.identities, "a part is proven"
+    assert str(names).isprintable()
+
+
+OUR_TLS = contexts(authority().issue("sip.example.net"), client_certificate="optional")
+CLIENT = peer_context(authority().issue("pbx.example.com"))
+
+
+def read_tls(data: bytes) -> None:
+    """A first flight in one piece and byte by byte comes to the same; a channel that has failed does nothing more."""
+    whole, pieces = Line(OUR_TLS), Line(OUR_TLS)
+    whole.take(data)
+    for at in range(0, min(len(data), 600), 7):
+        pieces.take(data[at : min(at + 7, 600)])
+    if len(data) <= 600:
+        causes = [line.failure.cause if line.failure is not None else None for line in (whole, pieces)]
+        assert causes[0] == causes[1], f"segments change the cause: {causes}"
+    for line in (whole, pieces):
+        assert (line.channel.state is State.ENDED) == (line.failure is not None), "failed and ended are one"
+        assert line.opened is None, "a first flight alone opens nothing"
+        assert not line.channel.send(b"x")
+        line.channel.handle_timeout(1000.0)
+        line.settle()
+        assert line.failure is not None, "what is not finished has its cause in the end"
+
+
+def read_records(data: bytes) -> None:
+    """Anything behind a handshake: nothing is read but what the peer has sealed."""
+    line, peer = Line(OUR_TLS), Peer(CLIENT)
+    line.shake(peer)
+    sealed = peer.say(b"OPTIONS sip:x SIP/2.0\r\n\r\n")
+    line.take(data)
+    line.take(sealed)
+    assert line.received in (b"", b"OPTIONS sip:x SIP/2.0\r\n\r\n"), "something else was taken for the peer's"
+
+
 MESSAGES = [case.data for case in CASES]
+CERTIFICATES = [
+    authority().issue("sip.example.net", "*.example.net", uris=["sip:example.net"], addresses=["192.0.2.1"]).der,
+    authority().issue(common_name="pbx.example.com").der,
+]
+RECORDS = [
+    b"\x17\x03\x03\x00\x10" + bytes(16), b"\x16\x03\x03\x00\x01\x01", b"\x15\x03\x03\x00\x02\x01\x00",
+    b"\x14\x03\x03\x00\x01\x01",
+]  # fmt: skip
+FIRST_FLIGHT = Peer(CLIENT).take()
 TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "datagram": (read_datagram, MESSAGES),
     "stream": (read_stream, [*MESSAGES, MESSAGES[7] + b"\r\n\r\n" + MESSAGES[9]]),
@@ -186,6 +244,9 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "digest": (read_digest, AUTH),
     "multipart": (read_multipart, [MULTIPART]),
     "sdp": (read_sdp, [SDP]),
+    "certificate": (read_certificate, CERTIFICATES),
+    "tls": (read_tls, [FIRST_FLIGHT, b"OPTIONS sip:x SIP/2.0", b"\x80\x2e\x01\x03\x01"]),
+    "records": (read_records, RECORDS),
 }  # fmt: skip
 
 

@@ -2,13 +2,17 @@
 
 import ssl
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from offhook.sip.identity import CertificateNames
+
+T = TypeVar("T")
 
 MAX_CHAIN = 20
 
@@ -33,7 +37,7 @@ class Certificate:
 
 def names_in(der: bytes) -> CertificateNames:
     """The names in a certificate as it was received. ValueError if they can't be read."""
-    return _names(_read(der))
+    return _read(der, _names)
 
 
 def read_chain(pem: bytes) -> tuple[Certificate, ...]:
@@ -48,14 +52,18 @@ def read_chain(pem: bytes) -> tuple[Certificate, ...]:
             break
     if not blocks:
         raise ValueError("there is no certificate in it")
-    return tuple(_certificate(_read(der)) for der in blocks)
+    return tuple(_read(der, _certificate) for der in blocks)
 
 
-def _read(der: bytes) -> x509.Certificate:
+def _read(der: bytes, what: Callable[[x509.Certificate], T]) -> T:
     with warnings.catch_warnings():
         # Certificates that break a rule which does not matter here (a serial number of 0) are warned of.
         warnings.simplefilter("ignore")
-        return x509.load_der_x509_certificate(der)
+        try:
+            return what(x509.load_der_x509_certificate(der))
+        except Exception as error:
+            # The library has an exception of its own for each way in which a certificate may be wrong.
+            raise ValueError(str(error)) from error
 
 
 def _certificate(found: x509.Certificate) -> Certificate:
@@ -78,8 +86,6 @@ def _names(found: x509.Certificate) -> CertificateNames:
         alternative = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return CertificateNames(common_names=common)
-    except x509.DuplicateExtension as error:
-        raise ValueError(str(error)) from error
     return CertificateNames(
         uris=tuple(alternative.get_values_for_type(x509.UniformResourceIdentifier)),
         dns=tuple(alternative.get_values_for_type(x509.DNSName)),

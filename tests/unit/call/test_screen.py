@@ -9,7 +9,7 @@ from offhook.call.screen import ScreenRules, TrunkScreen
 from offhook.ids import TrunkName
 from offhook.route.trunk import InboundDigest, Stranger, Trunk, TrunkTable
 from offhook.sip.digest import Challenger
-from offhook.sip.effects import Source
+from offhook.sip.effects import Source, TlsSession
 from offhook.sip.message import Request
 from offhook.sip.screening import Admit, Challenge, Drop, Refuse
 
@@ -144,3 +144,44 @@ def test_new_rules_forget_old_strangers() -> None:
     table = TrunkTable([trunk("more", "203.0.113.0/24")])
     screened.screen.rules = ScreenRules(table, {}, None)
     assert screened.screen.gate("udp", "203.0.113.1")
+
+
+def over_tls(screened: Screened, message: Request, host: str, *proven: str, transport: str = "tls") -> object:
+    session = TlsSession("TLSv1.3", "TLS_AES_256_GCM_SHA384", proven) if transport == "tls" else None
+    return screened.screen(message, Source(transport, (host, 40_000), ("192.0.2.2", 5061), 1, session), None)
+
+
+NAMED = trunk("named", "192.0.2.1/32", tls_name="pbx.example.com", tls_only=True)
+ANYWHERE = trunk("anywhere", tls_name="pbx.example.com", tls_only=True)
+
+
+@pytest.mark.parametrize("who", [NAMED, ANYWHERE])
+def test_a_certificate_admits(who: Trunk) -> None:
+    screened = Screened(who)
+    for method in ("INVITE", "OPTIONS"):
+        assert over_tls(screened, request(method), "192.0.2.1", "pbx.example.com") == Admit(who)
+    assert screened.rows == []
+
+
+@pytest.mark.parametrize("proven", [(), ("other.example.com",)])
+def test_a_listed_peer_with_the_wrong_certificate_is_told_and_a_stranger_is_not(proven: tuple[str, ...]) -> None:
+    assert over_tls(Screened(NAMED), request(), "192.0.2.1", *proven) == Refuse(403)
+    assert over_tls(Screened(ANYWHERE), request(), "203.0.113.1", *proven) == Drop("tls")
+    assert over_tls(Screened(ANYWHERE, refuse=404), request(), "203.0.113.1", *proven) == Refuse(404)
+
+
+def test_each_request_of_a_call_proves_what_the_call_had_to() -> None:
+    screened = Screened(NAMED)
+    screened.dialogs["ours"] = (NAMED, "192.0.2.1")
+    bye = request("BYE", to="<sip:b@x>;tag=ours")
+    assert over_tls(screened, bye, "192.0.2.1", "pbx.example.com") == Admit(NAMED)
+    for proven, transport in (((), "tls"), (("other.example",), "tls"), ((), "udp")):
+        assert not isinstance(over_tls(screened, bye, "192.0.2.1", *proven, transport=transport), Admit)
+
+
+def test_the_gate_knows_the_transport() -> None:
+    screened = Screened(ANYWHERE)
+    assert screened.screen.gate("tls", "203.0.113.1")
+    assert not screened.screen.gate("udp", "203.0.113.1")
+    assert not screened.screen.knows("203.0.113.1")
+    assert Screened(NAMED).screen.knows("192.0.2.1")

@@ -195,3 +195,90 @@ def test_any_source_gets_its_longest_network_or_hears_of_the_nearest(allow: list
         case other:
             raise AssertionError(other)
     assert table.admits_source(str(source)) == bool(holding)
+
+
+def named(
+    name: str, *allow: str, tls_name: str | None = None, tls_only: bool = False, domain: str | None = None
+) -> Trunk:
+    networks = tuple(ip_network(network) for network in allow)
+    return Trunk(TrunkName(name), networks, domain, tls_name=tls_name, tls_only=tls_only)
+
+
+def over_tls(table: TrunkTable, source: str, *proven: str, host: str = "x", transport: str = "tls") -> str:
+    match table.identify(source, transport, host, None, proven):
+        case Known(found):
+            return found.name
+        case Stranger(rule, nearest, why):
+            return f"{rule}:{nearest}:{why}"
+        case _:
+            raise AssertionError("nobody asks for a password")
+
+
+def test_a_certificate_alone_makes_a_trunk_wherever_it_comes_from() -> None:
+    table = TrunkTable([named("bank", tls_name="pbx.bank.example")])
+    assert over_tls(table, "203.0.113.1", "pbx.bank.example") == "bank"
+    assert over_tls(table, "203.0.113.1", "other.example", "pbx.bank.example") == "bank"
+    assert over_tls(table, "203.0.113.1", "other.example").startswith("tls:bank:")
+    assert over_tls(table, "203.0.113.1").endswith("but it showed no certificate")
+    assert "came by UDP" in over_tls(table, "203.0.113.1", "pbx.bank.example", transport="udp")
+
+
+def test_with_allow_both_are_needed() -> None:
+    table = TrunkTable([named("bank", "192.0.2.0/24", tls_name="pbx.bank.example")])
+    assert over_tls(table, "192.0.2.1", "pbx.bank.example") == "bank"
+    assert over_tls(table, "192.0.2.1").startswith("tls:bank:")
+    assert over_tls(table, "203.0.113.1", "pbx.bank.example").startswith("source:bank:")
+
+
+def test_certificates_tell_trunks_of_one_source_apart() -> None:
+    trunks = [
+        named("red", "192.0.2.0/24", tls_name="red.example"),
+        named("blue", "192.0.2.0/24", tls_name="blue.example"),
+        named("rest", "192.0.2.0/24"),
+    ]
+    assert conflicts(trunks) == []
+    table = TrunkTable(trunks)
+    assert over_tls(table, "192.0.2.1", "red.example") == "red"
+    assert over_tls(table, "192.0.2.1", "blue.example") == "blue"
+    assert over_tls(table, "192.0.2.1", "green.example") == "rest"
+    assert over_tls(table, "192.0.2.1", transport="udp") == "rest"
+
+
+def test_two_of_one_certificate_collide() -> None:
+    (conflict,) = conflicts(
+        [named("red", "192.0.2.1", tls_name="a.example"), named("blue", "192.0.2.1", tls_name="a.example")]
+    )
+    assert (conflict.first, conflict.second) == ("red", "blue")
+
+
+def test_what_is_proven_goes_before_what_is_only_written() -> None:
+    table = TrunkTable(
+        [named("written", "192.0.2.1", domain="sip.example"), named("proven", "192.0.2.0/24", tls_name="a.example")]
+    )
+    assert over_tls(table, "192.0.2.1", "a.example", host="sip.example") == "proven"
+    assert over_tls(table, "192.0.2.1", host="sip.example") == "written"
+
+
+def test_one_of_tls_alone_takes_nothing_else() -> None:
+    table = TrunkTable([named("strict", "192.0.2.1", tls_only=True)])
+    assert over_tls(table, "192.0.2.1") == "strict"
+    assert over_tls(table, "192.0.2.1", transport="tcp") == (
+        "tls:strict:source 192.0.2.1 fits trunk 'strict', which takes TLS alone, but came by TCP"
+    )
+    assert table.from_source("192.0.2.1", "udp") == ()
+    assert len(table.from_source("192.0.2.1", "tls")) == 1
+
+
+def test_the_gate_opens_for_a_certificate_on_tls_alone() -> None:
+    table = TrunkTable([named("bank", tls_name="pbx.bank.example"), named("listed", "192.0.2.1", tls_only=True)])
+    assert table.admits_source("203.0.113.1", "tls")
+    assert not table.admits_source("203.0.113.1", "udp")
+    assert table.admits_source("192.0.2.1", "udp"), "it is told what is wrong"
+
+
+def test_who_is_listed_goes_first_in_a_crowd() -> None:
+    anywhere = Trunk(TrunkName("phones"), (ip_network("0.0.0.0/0"),), inbound=InboundDigest("u"))
+    table = TrunkTable([named("bank", tls_name="pbx.bank.example"), named("carrier", "192.0.2.0/24"), anywhere])
+    assert table.lists_source("192.0.2.9")
+    assert not table.lists_source("203.0.113.1")
+    assert not table.lists_source("not an address")
