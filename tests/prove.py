@@ -43,6 +43,7 @@ SHOWN_LINES = 30
 PEERS = {
     "sipp": ["sipp", "-v"],
     "baresip": ["baresip", "-v"],
+    "openssl": ["openssl", "version"],
     "kamailio": ["kamailio", "-v"],
     "sipsak": ["sipsak", "-V"],
     "tshark": ["tshark", "--version"],

@@ -39,7 +39,15 @@ def phone(
     ] = None,
     codec: Annotated[str, typer.Option(help="What to offer, best first, by comma: G722, PCMU, PCMA.")] = "",
     srtp: Annotated[bool, typer.Option("--srtp", help="Insist on encrypted sound (SRTP, keys in SDP).")] = False,
-    transport: Annotated[Literal["udp", "tcp"] | None, typer.Option(help="How SIP travels; udp by default.")] = None,
+    transport: Annotated[
+        Literal["udp", "tcp", "tls"] | None, typer.Option(help="How SIP travels; udp by default.")
+    ] = None,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="Whom to trust over TLS, PEM; by default the system's CAs.")
+    ] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="A certificate to show over TLS, with its key in the same file, PEM.")
+    ] = None,
     listen: Annotated[
         str, typer.Option(metavar="ADDRESS[:PORT]", help="The local address; by default the one that leads there.")
     ] = "",
@@ -76,6 +84,8 @@ def phone(
         codecs=codecs,
         srtp=srtp,
         listen=read_listen(listen),
+        tls_ca=tls_ca,
+        tls_certificate=tls_certificate,
     )
     if caller:
         read_from(caller, plan.uri.host)

@@ -8,7 +8,7 @@ from offhook.errors import OffhookError, RemoteProtocolError
 from offhook.sip.headers.name_addr import NameAddr
 from offhook.sip.uri import SipUri, parse_uri
 
-Transport = Literal["udp", "tcp"]
+Transport = Literal["udp", "tcp", "tls"]
 
 CODECS = ("PCMU", "PCMA", "G722")
 """What the phone speaks."""
@@ -26,7 +26,8 @@ class UsageError(OffhookError):
 def read_uri(text: str, transport: Transport | None = None) -> SipUri:
     """Read `sip:user@host:port;transport=tcp`, `user@host`, `host:port` or `host`; `transport` wins over the URI's own.
 
-    Raises `UsageError` for what is no SIP address, and for the ways that are not spoken (TLS, WebSocket, `tel:`).
+    `sips:` goes by TLS alone. Raises `UsageError` for what is no SIP address, and for the ways that are not spoken
+    (WebSocket, `tel:`).
     """
     text = text.strip()
     scheme, colon, _ = text.partition(":")
@@ -43,11 +44,13 @@ def read_uri(text: str, transport: Transport | None = None) -> SipUri:
     except RemoteProtocolError as error:
         raise UsageError(f"{text!r} is no SIP address: {error}", hint="write sip:USER@HOST, or HOST:PORT") from error
     assert isinstance(uri, SipUri), "it begins with sip: or sips:"
-    if uri.is_secure:
-        raise UsageError("sips: needs TLS, which is not built yet", hint="call the sip: address over udp or tcp")
     named = transport or uri.transport
-    if named not in (None, "udp", "tcp"):
-        raise UsageError(f"transport {named} is not built yet", hint="use udp or tcp")
+    if named not in (None, "udp", "tcp", "tls"):
+        raise UsageError(f"transport {named} is not built yet", hint="use udp, tcp or tls")
+    if uri.is_secure and named not in (None, "tls"):
+        raise UsageError(
+            f"a sips: call never leaves by {named}", hint="call the sip: address, or leave the transport out"
+        )
     uri = uri.without_headers()
     if transport is not None:
         uri = replace(uri, params=uri.params.replacing("transport", transport))

@@ -5,7 +5,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from offhook._media import EngineConfig, LegConfig, MediaEvent
 from offhook.errors import OffhookError, RemoteProtocolError
@@ -37,6 +37,9 @@ from offhook.sip.user_agent import UserAgent, UserAgentConfig
 from offhook.transport.driver import SipStack
 from offhook.transport.listener import Listener
 from offhook.transport.resolver import DnsResolver
+
+if TYPE_CHECKING:
+    from offhook.transport.tls_keeper import TlsKeeper
 
 Milestone = Literal["invite", "trying", "ringing", "answered", "first_packet", "first_sound", "ended"]
 
@@ -189,6 +192,7 @@ class Phone:
             plane.open_leg(LegConfig(media_timeout_ms=None), on_event=self._on_media, on_error=self._on_fault)
         )
         self._leg.tap(True)
+        tls = _tls_of(self.plan) if any(target.transport == "tls" for target in targets) else None
         host, port = (f"[{local}]" if ":" in local else local), self.plan.listen[1]
         self._stack = SipStack(
             UserAgent(
@@ -200,6 +204,7 @@ class Phone:
             resolver=FoundTargets(self.plan.uri, targets, resolver),
             on_event=self._on_event,
             on_message=self._on_message,
+            tls=tls,
         )
         resources.push_async_callback(self._stack.close)
         await self._stack.start()
@@ -322,8 +327,8 @@ class Phone:
                 self._on_answer(response, now)
             case sip.Refused(_, response):
                 self._finish(came.Refused(response))
-            case sip.Failed(_, cause):
-                self._on_failure(cause)
+            case sip.Failed(_, cause, detail):
+                self._on_failure(cause, detail)
             case sip.ByeReceived():
                 self._step("the far end hung up")
                 self._finish(came.Answered("far end") if self._picked_up.is_set() else came.GaveUp())
@@ -363,7 +368,7 @@ class Phone:
         self._playing = True
         self._feed()
 
-    def _on_failure(self, cause: sip.FailureCause) -> None:
+    def _on_failure(self, cause: sip.FailureCause, detail: str) -> None:
         if self._picked_up.is_set():
             self._finish(came.Answered("lost"))
             return
@@ -373,6 +378,9 @@ class Phone:
                 self._finish(came.UnknownHost(self.plan.uri.host))
             case sip.FailureCause.TIMEOUT:
                 self._finish(came.NoReply(self._target, self.elapsed()))
+            case sip.FailureCause.TRANSPORT if self._target.transport == "tls":
+                # The address is said beside it.
+                self._finish(came.Unreachable(self._target, detail.partition(" by TLS: ")[2] or detail))
             case sip.FailureCause.TRANSPORT:
                 task = asyncio.get_running_loop().create_task(self._explain(self._target))
                 self._explaining = task
@@ -551,6 +559,14 @@ def _screen(request: Request, source: Source, user: str | None) -> Verdict:
 
 def _host_port(address: tuple[str, int]) -> str:
     return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+
+
+def _tls_of(plan: Plan) -> "TlsKeeper":
+    # Its library takes a tenth of a second to load; a plain call goes without.
+    from offhook.transport.tls_files import TlsSettings
+    from offhook.transport.tls_keeper import TlsKeeper
+
+    return TlsKeeper(TlsSettings(plan.tls_certificate, None, plan.tls_ca))
 
 
 @contextlib.asynccontextmanager

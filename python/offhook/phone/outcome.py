@@ -108,6 +108,8 @@ def judge(outcome: Outcome, *, with_password: bool = False) -> Verdict:
             hint = "Check address and port, and that this machine has a route to it."
             if target.transport == "tcp":
                 hint = "Check address and port; if it only speaks UDP, use --transport udp."
+            elif target.transport == "tls":
+                hint = "The far end must prove the name in the URI by its certificate; --tls-ca names the CA of that."
             return Verdict("unreachable", f"Can't reach {where}: {detail}.", hint)
         case UnknownHost(host):
             hint = "Check the spelling, or write the IP address."

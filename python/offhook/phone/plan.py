@@ -2,6 +2,7 @@
 
 from array import array
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from offhook.phone.sound import RATE, WIDE_RATE, Samples
 from offhook.sip.uri import SipUri
@@ -14,7 +15,8 @@ class Plan:
     `caller` is a number, a user name or a whole address; by default the `user`, or "phone". `sound` is played when the
     far end has answered: over and over with `pause` in between, or once. `dtmf` are the digits to send a second after
     that; a comma waits another second. `srtp` insists on encrypted sound. `listen` is the local address and port; by
-    default the one from which the target is reached, and any port.
+    default the one from which the target is reached, and any port. Over TLS the far end is judged by `tls_ca` (else the
+    system's CAs), and shown `tls_certificate` (a file with its key in it) if it asks.
     """
 
     uri: SipUri
@@ -31,6 +33,8 @@ class Plan:
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
     srtp: bool = False
     listen: tuple[str | None, int] = (None, 0)
+    tls_ca: Path | None = None
+    tls_certificate: Path | None = None
 
     @property
     def rate(self) -> int:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.unit
         (["nonsense"], 2, "No such command"),
         (["phone"], 2, "Missing argument"),
         (["phone", "tel:+14155550100"], 2, "write whom to ask for it: sip:+14155550100@HOST"),
-        (["phone", "sips:a@example.net"], 2, "TLS, which is not built yet"),
+        (["phone", "sips:a@example.net", "--transport", "udp"], 2, "never leaves by udp"),
         (["phone", "host", "--header", "no colon"], 2, "X-Name: value"),
         (["phone", "host", "--dtmf", "12x"], 2, "digits are"),
         (["phone", "host", "--codec", "opus"], 2, "choose of PCMU, PCMA"),

@@ -16,6 +16,8 @@ pytestmark = pytest.mark.unit
         ("+14155550100@sip.example.net", "sip:+14155550100@sip.example.net"),
         ("  SIP:a@b;transport=TCP ", "SIP:a@b;transport=TCP"),
         ("sip:a@[2001:db8::1]:5070", "sip:a@[2001:db8::1]:5070"),
+        ("sips:a@b", "sips:a@b"),
+        ("sip:a@b;transport=tls", "sip:a@b;transport=tls"),
     ],
 )
 def test_what_can_be_called(text: str, uri: str) -> None:
@@ -32,8 +34,8 @@ def test_the_option_wins_over_the_uri() -> None:
     ("text", "hint"),
     [
         ("tel:+14155550100", "sip:+14155550100@HOST"),
-        ("sips:a@b", "sip: address"),
-        ("sip:a@b;transport=tls", "udp or tcp"),
+        ("sips:a@b;transport=udp", "leave the transport out"),
+        ("sip:a@b;transport=ws", "udp, tcp or tls"),
         ("sip:", "USER@HOST"),
         ("a b@c", "USER@HOST"),
     ],

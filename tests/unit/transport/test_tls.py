@@ -2,6 +2,7 @@
 
 import ssl
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -436,6 +437,10 @@ def test_a_server_that_never_answers() -> None:
     assert line.failure.cause is TlsCause.TIMEOUT
 
 
-def test_every_cause_says_what_to_change() -> None:
-    assert all(cause.text and cause.hint for cause in TlsCause)
+def test_every_cause_says_what_to_change_and_is_in_the_guide() -> None:
     assert len({cause.slug for cause in TlsCause}) == len(TlsCause)
+    guide = (Path(__file__).parents[3] / "docs/guides/encryption.md").read_text()
+    for cause in TlsCause:
+        assert cause.text
+        assert cause.hint
+        assert f"| `{cause.slug}` | {cause.text} | {cause.hint} |" in guide
