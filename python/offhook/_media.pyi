@@ -528,19 +528,27 @@ class MediaStats:
         """Times when playout ran dry in the middle of speech."""
     @property
     def playout_dropped_bytes(self) -> int:
-        """Bytes of the line's codec dropped because the queue was full."""
+        """Bytes dropped because the queue was full: one a sample of G.711, two a sample of the 16 kHz of G.722."""
     @property
     def playout_trimmed_frames(self) -> int:
         """Frames dropped to bring back the delay of a live source."""
     @property
     def playout_peak_bytes(self) -> int:
-        """Most bytes that ever waited in the queue."""
+        """Most bytes that ever waited in the queue, counted like those."""
     @property
     def playout_cushion_us(self) -> int:
         """The learned cushion in microseconds."""
     @property
     def sent_late_packets(self) -> int:
         """Packets sent late by 5 ms or more against the leg's clock."""
+    @property
+    def sent_interval_p99_us(self) -> int:
+        """How far from the packet time 99 of 100 intervals between sent packets are at most, in microseconds (too large
+        by a fifth at most). The interval before the first packet of a talkspurt does not count: that one leaves at once.
+        """
+    @property
+    def sent_interval_max_us(self) -> int:
+        """The furthest of those, in microseconds."""
     @property
     def rtcp_received(self) -> int:
         """RTCP packets accepted."""

@@ -98,6 +98,8 @@ leg_counters! {
     playout_peak_bytes
     playout_cushion_us
     sent_late_packets
+    sent_interval_p99_us
+    sent_interval_max_us
     rtcp_received
     rtcp_refused
     rtcp_unauthenticated

@@ -14,6 +14,7 @@ use crate::claim::{Policy, send_to};
 use crate::clock::{Time, duration_of, earliest};
 use crate::codec::{Codec, Encoder};
 use crate::playout::{LINE_RATE, MarkId, Playout, PlayoutConfig};
+use crate::regularity::Regularity;
 use crate::rtp::Reception;
 use crate::srtp::{Protection, SrtpKeys};
 use crate::stats::{LegSnapshot, LegStats};
@@ -213,6 +214,7 @@ pub struct Leg {
     release_by_packet: bool,
     echo: Option<Box<Echo>>,
     encoder: Encoder,
+    regularity: Regularity,
     sequence: u16,
     timestamp: u32,
     /// Nothing was sent at the last tick: the next packet begins anew.
@@ -252,6 +254,7 @@ impl Leg {
             release_by_packet: false,
             echo: None,
             encoder: Encoder::new(config.playout.codec),
+            regularity: Regularity::default(),
             sequence: config.first_sequence,
             // Playout steps by a frame before the first one.
             timestamp: config.first_timestamp.wrapping_sub(playout.frame_ticks()),

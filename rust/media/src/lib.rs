@@ -16,6 +16,7 @@ pub mod likeness;
 pub mod order;
 pub mod playout;
 pub mod plc;
+pub mod regularity;
 pub mod resample;
 pub mod rtcp;
 pub mod rtp;

@@ -8,23 +8,34 @@
 //! - **The first frame of a talkspurt leaves at once**, not at the next tick, and the clock goes on from there: the next frame
 //!   follows a packet time later. Timestamps never overlap, so a frame that leaves before its tick runs ahead of the clock by up to a
 //!   frame; the silence after the spurt leaves a little more slowly ([`REPAY`]) until that is paid back.
-//! - **A source known to come unevenly is held back** by its cushion first, while silence goes on leaving: no packet is late, and no
-//!   hole follows the first frame. How unevenly a source comes is measured from when its chunks arrive ([`Arrivals`]). What nobody has measured yet gets
-//!   [`PlayoutConfig::cushion`], a steady source nothing, and where more than the cushion waits already, nothing is held back either.
-//! - **A steady source gets its cushion in passing**: each frame leaves [`STRETCH`] later than even until there are [`MIN_CUSHION`].
 //! - **A frame that is not there yet is awaited for a moment** before silence is put in its place, if the agent has been
-//!   sending just now: [`ELASTIC`], and [`ELASTIC_UNKNOWN`] as long as nothing is known about the source. Timestamps go on by one frame;
-//!   the next marker makes up for the time. No two packets are further apart than a frame and that.
+//!   sending just now: [`ELASTIC`]. Timestamps go on by one frame; the next marker makes up for the time. No two packets are further apart
+//!   than a frame and that. Who looks later than that was late itself ([`OVERSLEPT`]), and gives the agent some time more.
+//! - **Only what that patience cannot cover holds a first frame back**: a source whose chunks come more than [`ELASTIC`] apart from even waits for
+//!   the difference, while silence goes on leaving. How unevenly a source comes is measured from when its chunks arrive ([`Arrivals`]);
+//!   what nobody has measured yet gets [`PlayoutConfig::cushion`]. Where more waits already, nothing is held back.
+//! - **The latest chunks decide how much is kept in hand.** Each chunk should be there some time before it leaves: [`MIN_CUSHION`], or a third of the
+//!   source's unevenness. If one is not, the frames after it leave [`STRETCH`] later than even until there is so much; if for a second none was even
+//!   near to it, they leave [`SHRINK`] earlier than even, as far as timestamps are behind the clock: that gives the far end back what late frames
+//!   have cost it. Nothing is cut or put in for any of that.
 //! - **Sound is never left out while somebody speaks.** Delay that came from a standstill (never sound that an agent sent ahead) is
 //!   won back from quiet frames, if all of a second more than [`TRIM_ABOVE`] waited beyond the cushion. A pause wins back all of it anyway.
+//! - **Where loud sound is cut off it fades** within [`FADE`], in the frame that would have been silence: after `clear` with the sound that was dropped, after
+//!   an underrun with the last sound once more, backwards. What goes on after an underrun rises as fast. Neither delays anything or counts as played.
 use crate::clock::{Time, duration_of, samples_in};
 use crate::codec::Codec;
 use crate::convert::AudioFormat;
+use arrivals::Arrivals;
+use fade::Fade;
 use queue::Queue;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+mod arrivals;
+mod fade;
 mod queue;
+
+pub use fade::FADE;
 
 /// The RTP clock of the line's codecs and of telephone events, in Hz.
 pub const LINE_RATE: u32 = 8_000;
@@ -33,29 +44,27 @@ pub const MAX_FRAME: usize = 1_920;
 /// What sound is counted in, whatever its rate: 1/48000 s. A sample of every rate is a whole number of them.
 const UNITS: u32 = 48_000;
 /// How long a tick in mid-speech waits for sound that is just coming.
-pub const ELASTIC: Duration = Duration::from_millis(10);
-/// The same for a source of which nothing is known yet, and for one that never pauses.
-pub const ELASTIC_UNKNOWN: Duration = Duration::from_millis(18);
+pub const ELASTIC: Duration = Duration::from_millis(18);
+/// Who looks later than this was late itself, and its agent perhaps too: the wait begins anew, once.
+const OVERSLEPT: Duration = Duration::from_millis(3);
 /// How long less than a frame waits for the rest of it when nothing is being played.
 const FLUSH: Duration = Duration::from_millis(40);
 /// An agent that pushed within this time is still speaking.
 const LIVE: Duration = Duration::from_millis(250);
 /// Speech that resumes within this time after running dry was interrupted by us, not by the agent.
 const UNDERRUN: Duration = Duration::from_millis(200);
-/// A source whose chunks come within this time of even is steady: it is not held back. One that comes less evenly is held back by what is more.
-const STEADY: Duration = Duration::from_millis(5);
-/// What every source that sends no more than it must is given while it speaks.
+/// How long before it leaves the latest chunk of a steady source should be there.
 pub const MIN_CUSHION: Duration = Duration::from_millis(10);
-/// More unevenness than this is no jitter but pauses of the agent, or an agent that sends ahead.
-const MAX_CUSHION: Duration = Duration::from_millis(60);
 /// How much later than even a frame leaves while the cushion grows.
 pub const STRETCH: Duration = Duration::from_millis(1);
+/// How much earlier than even a frame leaves while more is in hand than has to be.
+pub const SHRINK: Duration = Duration::from_micros(500);
+/// So much more in hand than has to be is no reason to leave earlier.
+const ENOUGH: Duration = Duration::from_millis(5);
 /// How much later than even silence leaves while timestamps are ahead.
 pub const REPAY: Duration = Duration::from_millis(2);
 /// Timestamps are never ahead of the clock by more than this; a first frame waits rather.
 const MAX_AHEAD: Duration = Duration::from_millis(40);
-/// Pushes after which a source is known.
-const ENOUGH_PUSHES: u32 = 25;
 /// Most marks waiting; more is a fault of the agent.
 pub const MAX_MARKS: usize = 256;
 /// Ticks missed by more frames than this are not made up for: no burst follows a pause of the machine.
@@ -181,89 +190,26 @@ pub struct Playout {
     /// When the queue last came to hold a whole frame.
     ready_at: Time,
     dry_at: Option<Time>,
+    /// Until when the next frame is waited for though its patience is over.
+    grace: Option<Time>,
     sound_ends: Time,
     arrivals: Arrivals,
-    /// What the cushion still lacks.
+    /// What is still to be kept in hand more, or less.
     stretch: Duration,
+    shrink: Duration,
+    /// The least that was in hand since then.
+    in_hand: Duration,
+    in_hand_since: Time,
+    /// How the next silence begins, and whether the next sound rises.
+    fade: Fade,
+    rises: bool,
+    /// The last sound that left, if nothing may follow it.
+    last_sound: [u8; 2 * fade::MAX_SAMPLES],
+    last_sound_len: usize,
     /// What the sound of this spurt is late because it came late.
     delayed: Duration,
     trim: Trim,
     counts: PlayoutCounts,
-}
-
-/// Learns how unevenly a source's chunks come.
-#[derive(Debug)]
-struct Arrivals {
-    cushion: Duration,
-    known: bool,
-    /// When the next chunk is due if the source speaks in real time, counted from the earliest one so far.
-    due: Time,
-    /// Between the earliest and the latest, each against real time.
-    spread: Duration,
-    pushes: u32,
-}
-
-impl Arrivals {
-    fn new(cushion: Duration) -> Self {
-        Arrivals {
-            cushion: cushion.min(MAX_CUSHION),
-            known: false,
-            due: Time::ZERO,
-            spread: Duration::ZERO,
-            pushes: 0,
-        }
-    }
-
-    /// The source has paused: what has been seen is learned, and the next chunk is the first.
-    fn restart(&mut self, now: Time) {
-        // A larger spread is that of an agent that sends ahead, which needs no cushion.
-        let spread = if self.spread > MAX_CUSHION {
-            Duration::ZERO
-        } else {
-            self.spread
-        };
-        if self.pushes >= ENOUGH_PUSHES {
-            self.cushion = if !self.known {
-                spread
-            } else if spread > self.cushion {
-                (self.cushion + spread) / 2
-            } else {
-                self.cushion - (self.cushion - spread) / 4
-            };
-            self.known = true;
-            self.pushes = 0;
-            self.spread = Duration::ZERO;
-        }
-        self.due = now;
-    }
-
-    fn arrived(&mut self, now: Time, lasts: Duration) {
-        self.pushes = self.pushes.saturating_add(1);
-        let late = now - self.due;
-        if late > MAX_CUSHION {
-            self.due = now;
-        } else if late.is_zero() {
-            self.spread += self.due - now;
-            self.due = now;
-        } else {
-            self.spread = self.spread.max(late);
-        }
-        // The thousandth more forgets an earliest chunk in time, and follows an agent whose clock is slow.
-        self.due += lasts + lasts / 1_000;
-    }
-
-    /// How long the first frame is held back. Of what has been learned [`STEADY`] is left to the frames that follow.
-    fn hold(&self) -> Duration {
-        if self.known {
-            self.cushion.saturating_sub(STEADY)
-        } else {
-            self.cushion
-        }
-    }
-
-    fn target(&self) -> Duration {
-        self.cushion.max(MIN_CUSHION)
-    }
 }
 
 /// Watches how much always waits.
@@ -312,9 +258,17 @@ impl Playout {
             last_push: Time::ZERO,
             ready_at: Time::ZERO,
             dry_at: None,
+            grace: None,
             sound_ends: Time::ZERO,
             arrivals: Arrivals::new(config.cushion),
             stretch: Duration::ZERO,
+            shrink: Duration::ZERO,
+            in_hand: Duration::MAX,
+            in_hand_since: Time::ZERO,
+            fade: Fade::NONE,
+            rises: false,
+            last_sound: [0; 2 * fade::MAX_SAMPLES],
+            last_sound_len: 0,
             delayed: Duration::ZERO,
             trim: Trim::NEW,
             counts: PlayoutCounts::default(),
@@ -325,6 +279,10 @@ impl Playout {
 
     /// Codec and packet time from now on; what waits is rewritten as the new codec wants it. `ptime_ms` is brought into 10 to 60.
     pub fn set_format(&mut self, codec: Codec, ptime_ms: u32) {
+        if codec != self.codec {
+            self.fade = Fade::NONE;
+            self.last_sound_len = 0;
+        }
         self.codec = codec;
         self.queue.recode(AudioFormat::of_line(codec));
         // Another rate may have rounded the last sample away.
@@ -373,8 +331,7 @@ impl Playout {
         self.live = live;
         self.trim = Trim::NEW;
         if live {
-            self.arrivals.known = true;
-            self.arrivals.cushion = Duration::ZERO;
+            self.arrivals.is_even();
         }
     }
 
@@ -389,7 +346,8 @@ impl Playout {
     /// Whether the agent's sound may leave. While closed silence leaves and the queue waits.
     pub fn set_open(&mut self, open: bool) {
         if self.open && !open {
-            self.end_spurt();
+            self.rises = self.phase == Phase::Speech && !self.queue.is_empty();
+            self.break_off();
             self.dry_at = None;
         }
         self.open = open;
@@ -414,6 +372,10 @@ impl Playout {
         if self.phase == Phase::Silence && waited == 0 && now - self.sound_ends > UNDERRUN {
             self.arrivals.restart(now);
         }
+        // A live source is a buffer that is asked by our own clock: it has its own cushion.
+        if self.phase == Phase::Speech && !self.live {
+            self.regulate(now, waited);
+        }
         self.queue.push(&bytes[..accepted]);
         let waits = self.queue.len();
         self.arrivals.arrived(now, self.time_of(waits - waited));
@@ -424,6 +386,28 @@ impl Playout {
         let peak = self.queue.bytes_of(waits) as u64;
         self.counts.peak_bytes = self.counts.peak_bytes.max(peak);
         accepted
+    }
+
+    /// A chunk has come behind so many waiting samples: is there enough in hand?
+    fn regulate(&mut self, now: Time, waited: usize) {
+        let leaves = self.tick() + self.frame_time * (waited / self.frame) as u32;
+        let (in_hand, too_late) = (leaves - now, now - leaves);
+        let margin = self.arrivals.margin();
+        // The wait for what is too late counts as a part of it.
+        let lacks = (margin + too_late).saturating_sub(in_hand);
+        self.stretch = self.stretch.max(lacks);
+        self.in_hand = self.in_hand.min(in_hand);
+        if self.stretch > Duration::ZERO {
+            self.shrink = Duration::ZERO;
+        }
+        if now - self.in_hand_since >= TRIM_WINDOW {
+            if self.in_hand > margin + ENOUGH {
+                let behind = duration_of(self.lag.max(0) as u64, self.codec.rtp_clock());
+                self.shrink = (self.in_hand - margin).min(behind);
+            }
+            self.in_hand = Duration::MAX;
+            self.in_hand_since = now;
+        }
     }
 
     /// As [`Playout::push`], but drops all of it (uncounted: it was meant to go) if `clear` came after `generation`.
@@ -468,19 +452,20 @@ impl Playout {
             }
             keep
         });
-        let dropped_samples = self.queue.skip(self.queue.len());
-        let dropped = self.units(dropped_samples);
-        self.taken += dropped;
-        self.generation = self.generation.wrapping_add(1);
-        let played = self.played - self.generation_played;
         let spurt_played = if self.phase == Phase::Speech {
             self.played - self.spurt_played
         } else {
             0
         };
+        self.break_off();
+        let dropped_samples = self.queue.skip(self.queue.len());
+        let dropped = self.units(dropped_samples);
+        self.taken += dropped;
+        self.generation = self.generation.wrapping_add(1);
+        let played = self.played - self.generation_played;
         self.generation_played = self.played;
-        self.end_spurt();
         self.dry_at = None;
+        self.rises = false;
         let millis = |units: u64| units / u64::from(UNITS / 1_000);
         Cleared {
             generation: self.generation,
@@ -539,7 +524,7 @@ impl Playout {
 
     /// The cushion learned so far: how unevenly the source's sound comes.
     pub fn cushion(&self) -> Duration {
-        self.arrivals.cushion
+        self.arrivals.cushion()
     }
 
     /// What was counted so far.
@@ -570,11 +555,12 @@ impl Playout {
 
     /// When the next frame leaves if it is there.
     fn tick(&self) -> Time {
-        let later = match self.phase {
-            Phase::Silence => REPAY.min(self.ahead()),
-            Phase::Speech => STRETCH.min(self.stretch),
-        };
-        self.nominal + self.frame_time + later
+        let even = self.nominal + self.frame_time;
+        match self.phase {
+            Phase::Silence => even + REPAY.min(self.ahead()),
+            Phase::Speech if self.stretch > Duration::ZERO => even + STRETCH.min(self.stretch),
+            Phase::Speech => even.saturating_sub(SHRINK.min(self.shrink)),
+        }
     }
 
     /// How far timestamps are ahead of the clock.
@@ -612,26 +598,31 @@ impl Playout {
                 } else {
                     tick.max(self.ready_at)
                 };
-                self.stretch = self
-                    .stretch
-                    .saturating_sub(leaves - (self.nominal + self.frame_time));
+                let even = self.nominal + self.frame_time;
+                self.stretch = self.stretch.saturating_sub(leaves - even);
+                self.shrink = self.shrink.saturating_sub(even - leaves);
                 self.delayed += leaves - tick;
                 self.slide(leaves);
                 Some(self.sound(false, self.frame_ticks, now - leaves, out))
             }
             Phase::Speech => {
-                if now < self.patient_until() {
+                let until = self.patient_until();
+                if now < until {
+                    return None;
+                }
+                if now - until > OVERSLEPT && self.grace.is_none() && self.is_live_at(now) {
+                    self.grace = Some(now + self.arrivals.cushion().max(MIN_CUSHION));
                     return None;
                 }
                 self.slide(now);
                 self.dry_at = (!self.draining).then_some(tick);
-                let frame = if self.queue.is_empty() {
-                    self.silence(self.frame_ticks, Duration::ZERO, out)
-                } else {
-                    self.sound(false, self.frame_ticks, Duration::ZERO, out)
-                };
-                self.end_spurt();
-                Some(frame)
+                if !self.queue.is_empty() {
+                    let frame = self.sound(false, self.frame_ticks, Duration::ZERO, out);
+                    self.phase = Phase::Silence;
+                    return Some(frame);
+                }
+                self.break_off();
+                Some(self.silence(self.frame_ticks, Duration::ZERO, out))
             }
         }
     }
@@ -666,16 +657,18 @@ impl Playout {
         self.queue.len() >= self.frame + self.samples_lasting(self.arrivals.hold())
     }
 
+    /// Whether more is to be expected: the agent has been sending just now.
+    fn is_live_at(&self, now: Time) -> bool {
+        !self.draining && now - self.last_push <= LIVE
+    }
+
     /// Until when the next frame is waited for before silence takes its place.
     fn patient_until(&self) -> Time {
         let tick = self.nominal + self.frame_time;
-        if self.draining || tick - self.last_push > LIVE {
-            self.tick()
-        } else if self.arrivals.known && !self.live {
-            tick + ELASTIC
-        } else {
-            tick + ELASTIC_UNKNOWN
+        if !self.is_live_at(tick) {
+            return self.tick();
         }
+        self.grace.unwrap_or(tick + ELASTIC)
     }
 
     fn begin_spurt(&mut self, now: Time, out: &mut [u8; MAX_FRAME]) -> Frame {
@@ -687,18 +680,14 @@ impl Playout {
         if let Some(dry_for) = dry_for {
             self.counts.underruns += 1;
             self.delayed += dry_for;
-            self.stretch = Duration::ZERO;
+            self.rises = true;
         } else {
             self.delayed = Duration::ZERO;
-            let beyond = self.queue.len().saturating_sub(self.frame);
-            let given = self.time_of(beyond) + self.arrivals.hold();
-            // A live source is a buffer that is asked by our own clock: it has its own cushion.
-            self.stretch = if self.live {
-                Duration::ZERO
-            } else {
-                self.arrivals.target().saturating_sub(given)
-            };
         }
+        self.stretch = Duration::ZERO;
+        self.shrink = Duration::ZERO;
+        self.in_hand = Duration::MAX;
+        self.in_hand_since = now;
         self.phase = Phase::Speech;
         self.spurt_played = self.played;
         self.trim = Trim::NEW;
@@ -717,22 +706,35 @@ impl Playout {
         step as u32
     }
 
-    /// The next frame leaves at `at`, a frame's time or more after the last: the clock moves there, timestamps by a frame.
+    /// The next frame leaves at `at`, a frame's time after the last, more or less: the clock moves there, timestamps by a frame.
     fn slide(&mut self, at: Time) {
         let rate = self.codec.rtp_clock();
-        let tick = self.nominal + self.frame_time;
-        let late = samples_in(at - tick, rate);
-        self.lag += late as i64;
-        self.nominal = tick + duration_of(late, rate);
+        let even = self.nominal + self.frame_time;
+        let (late, early) = (samples_in(at - even, rate), samples_in(even - at, rate));
+        self.lag += late as i64 - early as i64;
+        self.nominal = (even + duration_of(late, rate)).saturating_sub(duration_of(early, rate));
     }
 
-    fn end_spurt(&mut self) {
+    /// The sound ends here, whether or not it has come to its end.
+    fn break_off(&mut self) {
+        if self.phase == Phase::Silence {
+            return;
+        }
         self.phase = Phase::Silence;
+        let format = self.format();
+        let mut next = [0; 2 * fade::MAX_SAMPLES];
+        let len = self.queue.peek(Fade::samples(format), &mut next);
+        if !self.fade.from_next(format, &next[..len]) {
+            let last = &self.last_sound[..self.last_sound_len];
+            self.fade.from_last(format, last);
+        }
     }
 
-    fn silence(&self, step: u32, late: Duration, out: &mut [u8; MAX_FRAME]) -> Frame {
+    fn silence(&mut self, step: u32, late: Duration, out: &mut [u8; MAX_FRAME]) -> Frame {
         let len = self.queue.bytes_of(self.frame);
-        out[..len].fill(self.format().encoding.silence());
+        let format = self.format();
+        out[..len].fill(format.encoding.silence());
+        self.fade.write(format, &mut out[..len]);
         Frame {
             kind: FrameKind::Silence,
             marker: false,
@@ -751,11 +753,25 @@ impl Playout {
         out: &mut [u8; MAX_FRAME],
     ) -> Frame {
         let taken = self.queue.take(self.frame, out);
-        let len = self.queue.bytes_of(self.frame);
-        out[self.queue.bytes_of(taken)..len].fill(self.format().encoding.silence());
+        let (end, len) = (self.queue.bytes_of(taken), self.queue.bytes_of(self.frame));
+        let format = self.format();
+        if std::mem::take(&mut self.rises) {
+            fade::rise(format, &mut out[..end]);
+        }
+        if end < len {
+            out[end..len].fill(format.encoding.silence());
+            self.fade.from_last(format, &out[..end]);
+            self.fade.write(format, &mut out[end..len]);
+        }
+        if self.queue.len() < self.frame {
+            let from = end.saturating_sub(self.last_sound.len());
+            self.last_sound_len = end - from;
+            self.last_sound[..end - from].copy_from_slice(&out[from..end]);
+        }
         self.taken += self.units(taken);
         self.played += self.units(taken);
         self.sound_ends = self.nominal + self.frame_time;
+        self.grace = None;
         Frame {
             kind: FrameKind::Audio,
             marker,

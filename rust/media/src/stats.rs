@@ -140,16 +140,21 @@ counters! {
         unsent_packets,
         /// Times when playout ran dry in the middle of speech.
         playout_underruns,
-        /// Bytes of the line's codec dropped because the queue was full.
+        /// Bytes dropped because the queue was full: one a sample of G.711, two a sample of the 16 kHz of G.722.
         playout_dropped_bytes,
         /// Frames dropped to bring back the delay of a live source.
         playout_trimmed_frames,
-        /// Most bytes that ever waited in the queue.
+        /// Most bytes that ever waited in the queue, counted like those.
         playout_peak_bytes,
         /// The learned cushion in microseconds.
         playout_cushion_us,
         /// Packets sent late by 5 ms or more against the leg's clock.
         sent_late_packets,
+        /// Of a hundred intervals between sent packets ninety-nine are no further from the packet time than this, in microseconds; those before
+        /// the first packet of a talkspurt do not count.
+        sent_interval_p99_us,
+        /// The furthest of those, in microseconds.
+        sent_interval_max_us,
         /// RTCP packets accepted.
         rtcp_received,
         /// RTCP packets that are malformed or of a wrong source.

@@ -1,6 +1,7 @@
 //! The agent's sound on its way to the caller, on a virtual clock.
 use offhook_media::clock::Time;
 use offhook_media::codec::Codec;
+use offhook_media::convert::AudioFormat;
 use offhook_media::playout::{
     Frame, FrameKind, MAX_FRAME, MAX_MARKS, MarkId, Playout, PlayoutConfig,
 };
@@ -186,12 +187,10 @@ fn a_steady_source_is_known_after_a_spurt_and_is_never_held_back_again() {
             .max();
         assert!(longest <= Some(ms(21)), "{spurt}: {longest:?}");
     }
+    // Where nothing follows a spurt, silence waits a moment for what might.
     let gaps = line.left.windows(2).map(|pair| pair[1].at - pair[0].at);
-    assert!(
-        gaps.clone().filter(|&gap| gap > ms(30)).count() <= 1,
-        "only before the source was known"
-    );
-    assert!(gaps.max() <= Some(ms(40)));
+    assert_eq!(gaps.clone().filter(|&gap| gap > ms(22)).count(), 10);
+    assert!(gaps.max() <= Some(ms(38)));
 }
 
 #[test]
@@ -213,17 +212,130 @@ fn an_agent_with_fifteen_milliseconds_of_jitter_causes_no_underrun_and_no_hole()
             .map(|pair| pair[1].at - pair[0].at)
             .max();
         assert!(longest <= Some(ms(40)), "seed {seed}: {longest:?}");
-        // In the spurts after the first nothing slides any more: all leaves evenly.
+        // Once it is known, a first frame waits for what the patience with the others leaves open, and no longer.
+        for spurt in 1..4 {
+            let from = at(200 + spurt * 3_000);
+            let first = line
+                .left
+                .iter()
+                .find(|left| left.frame.marker && left.at >= from)
+                .expect("a talkspurt");
+            // The chunk itself comes up to 30 ms late.
+            assert!(first.at - from <= ms(20 + 30 + 20), "seed {seed}");
+        }
         let uneven = line
             .left
             .windows(2)
-            .skip_while(|pair| pair[0].at < at(3_100))
             .filter(|pair| {
                 pair[0].frame.kind == FrameKind::Audio && pair[1].frame.kind == FrameKind::Audio
             })
             .filter(|pair| pair[1].at - pair[0].at > ms(22))
             .count();
-        assert!(uneven <= 2, "seed {seed}: {uneven}");
+        assert!(uneven <= 12, "seed {seed}: {uneven}");
+    }
+}
+
+/// An agent that echoes every packet of 20 ms within 30 ms, on a machine on which now and then everything stands still: chunks come late and
+/// then at once, and playout itself is looked at late.
+fn echo_on_a_busy_machine(seed: u64) -> (u64, Duration) {
+    let mut random = Random(seed);
+    let mut standstills = Vec::new();
+    let mut from = 500;
+    while from < 10_000 {
+        let lasts = 5 + random.below(40);
+        standstills.push((at(from), at(from + lasts)));
+        from += lasts + random.below(1_000);
+    }
+    let awake = |time: Time| {
+        standstills
+            .iter()
+            .find(|(from, until)| (*from..*until).contains(&time))
+            .map_or(time, |(_, until)| *until)
+    };
+    let mut line = Line::new(PlayoutConfig::default());
+    let (mut last, mut longest) = (START, Duration::ZERO);
+    for chunk in 0..500 {
+        let heard = awake(at(100 + 20 * chunk));
+        let answered = (heard + Duration::from_micros(300 + random.below(30_000))).max(last);
+        last = answered;
+        let comes = awake(answered);
+        while let Some(due) = line
+            .playout
+            .next_timeout()
+            .filter(|&due| awake(due) < comes)
+        {
+            let now = awake(due).max(line.left.last().map_or(START, |left| left.at));
+            line.poll(now);
+        }
+        line.playout.push(comes, &speech(160));
+        line.poll(comes);
+        longest = longest.max(comes - at(100 + 20 * chunk));
+    }
+    line.run(at(12_000));
+    assert_eq!(line.sound().count(), 500);
+    (line.playout.counts().underruns, longest)
+}
+
+#[test]
+fn an_echo_on_a_busy_machine_is_rarely_interrupted() {
+    let (mut underruns, mut late) = (0, Duration::ZERO);
+    for seed in 0..100 {
+        let (count, longest) = echo_on_a_busy_machine(seed);
+        underruns += count;
+        late = late.max(longest);
+    }
+    // Each call has some 18 standstills of up to 45 ms, chunks come up to 75 ms late, and three calls of four are never interrupted.
+    assert!(late > ms(70), "{late:?}");
+    assert!(underruns <= 25, "{underruns} underruns in 100 calls");
+}
+
+#[test]
+fn who_oversleeps_gives_the_agent_its_time_anew() {
+    let mut line = Line::new(PlayoutConfig::default());
+    for chunk in 0..100 {
+        line.push(at(100 + 20 * chunk), &speech(160));
+    }
+    // Everything stands still for 60 ms; the agent wakes up a moment after us.
+    line.poll(at(2_160));
+    line.push(at(2_163), &speech(480));
+    line.run(at(2_500));
+    assert_eq!(line.playout.counts().underruns, 0);
+    assert_eq!(line.sound().count(), 103);
+    // An agent that has really stopped costs no more than that.
+    line.poll(at(2_700));
+    line.run(at(3_000));
+    assert_eq!(
+        line.left.last().expect("left").frame.kind,
+        FrameKind::Silence
+    );
+}
+
+#[test]
+fn what_a_late_chunk_has_cost_is_made_up_for_by_leaving_earlier() {
+    let mut line = Line::new(PlayoutConfig::default());
+    for chunk in 0..500u64 {
+        // Once 25 ms late, in speech without a pause.
+        let late = if chunk == 100 { 25 } else { 0 };
+        line.push(at(100 + 20 * chunk + late), &LOUD);
+    }
+    let delay = |number: u64| {
+        let left = line.sound().nth(number as usize).expect("sound");
+        left.at - at(100 + 20 * number)
+    };
+    assert_eq!(
+        delay(90),
+        ms(12),
+        "what a source that nobody knows is held back"
+    );
+    assert!(delay(130) > ms(25));
+    // The first frame ran 8 ms ahead of the clock, so that is as far as it goes.
+    assert!(delay(480) <= ms(20), "{:?}", delay(480));
+    line.run(at(11_000));
+    assert_eq!(line.sound().count(), 500, "and no sound is left out");
+    for pair in line.left.windows(2).filter(|pair| !pair[1].frame.marker) {
+        let gap = pair[1].at - pair[0].at;
+        assert!(gap >= Duration::from_micros(19_500) && gap <= ms(38));
+        assert_eq!(pair[1].frame.step, 160);
     }
 }
 
@@ -574,6 +686,135 @@ fn a_change_of_codec_rewrites_what_waits() {
         [0xaa; 240],
         "the loudest value of both laws"
     );
+}
+
+/// A tone as loud as speech, as the line's codec wants it to wait.
+fn tone(codec: Codec, millis: u32) -> Vec<u8> {
+    let format = AudioFormat::of_line(codec);
+    let pcm: Vec<i16> = (0..format.rate * millis / 1_000)
+        .map(|n| {
+            let angle = std::f64::consts::TAU * 440.0 * f64::from(n) / f64::from(format.rate);
+            (12_000.0 * angle.sin()) as i16
+        })
+        .collect();
+    let mut bytes = Vec::new();
+    format.encoding.write(&pcm, &mut bytes);
+    bytes
+}
+
+/// All that has left as samples.
+fn listen(line: &Line) -> Vec<i16> {
+    let encoding = line.playout.format().encoding;
+    line.left
+        .iter()
+        .flat_map(|left| {
+            let mut pcm = vec![0; left.bytes.len() / encoding.sample_bytes()];
+            encoding.read(&left.bytes, &mut pcm);
+            pcm
+        })
+        .collect()
+}
+
+/// The largest step from one sample to the next, and how many samples are no silence.
+fn steps_and_sound(pcm: &[i16]) -> (u16, usize) {
+    let largest = pcm.windows(2).map(|pair| pair[1].abs_diff(pair[0])).max();
+    let sounds = pcm.iter().filter(|sample| sample.unsigned_abs() > 8);
+    (largest.expect("sound"), sounds.count())
+}
+
+#[test]
+fn where_loud_sound_is_cut_off_it_fades_and_no_click_is_sent() {
+    for codec in Codec::ALL {
+        let rate = AudioFormat::of_line(codec).rate as usize;
+        // A whole tone has steps of its own: 440 Hz as loud as this moves by so much, and G.711 rounds by as much again.
+        let own = (12_000.0 * std::f64::consts::TAU * 440.0 / rate as f64) as u16 + 600;
+        let config = PlayoutConfig {
+            codec,
+            ..PlayoutConfig::default()
+        };
+        // By clear, in the middle of the queue and at its end; by an underrun; at the end of what does not fill a frame.
+        for case in 0..4 {
+            let mut line = Line::new(config);
+            let heard = match case {
+                0 => {
+                    line.push(at(100), &tone(codec, 500));
+                    line.run(at(203));
+                    line.playout.clear(at(203), drop);
+                    120
+                }
+                1 => {
+                    // 101 ms are cut where the tone is loud, and the rest of a frame is gone.
+                    line.push(at(100), &tone(codec, 121));
+                    line.run(at(203));
+                    line.playout.clear(at(203), drop);
+                    120
+                }
+                2 => {
+                    line.push(at(100), &tone(codec, 321)[..]);
+                    line.run(at(1_000));
+                    321
+                }
+                _ => {
+                    line.push(at(100), &tone(codec, 133));
+                    line.run(at(1_000));
+                    133
+                }
+            };
+            line.run(at(1_000));
+            let (step, sounds) = steps_and_sound(&listen(&line));
+            assert!(step < own, "{codec:?} {case}: a step of {step}");
+            // It is over after 4 ms.
+            let most = rate * (heard + 4) / 1_000;
+            assert!(sounds <= most, "{codec:?} {case}: {sounds} of {most}");
+            assert_eq!(
+                line.playout.played_samples() as usize,
+                rate * heard / 1_000,
+                "{codec:?} {case}: a fade is not counted as played"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_goes_on_after_an_underrun_rises() {
+    for codec in Codec::ALL {
+        let mut line = Line::new(PlayoutConfig {
+            codec,
+            ..PlayoutConfig::default()
+        });
+        let sound = tone(codec, 403);
+        let (before, after) = sound.split_at(sound.len() * 203 / 403);
+        line.push(at(100), before);
+        line.push(at(420), after);
+        line.run(at(1_000));
+        assert_eq!(line.playout.counts().underruns, 1);
+        let rate = f64::from(AudioFormat::of_line(codec).rate);
+        let own = (12_000.0 * std::f64::consts::TAU * 440.0 / rate) as u16 + 600;
+        let (step, _) = steps_and_sound(&listen(&line));
+        assert!(step < own, "{codec:?}: a step of {step}");
+    }
+}
+
+#[test]
+fn clear_is_not_delayed_by_its_fade_and_silence_is_left_alone() {
+    for sound in [LOUD, QUIET] {
+        let mut line = Line::new(PlayoutConfig::default());
+        line.push(at(100), &sound.repeat(20));
+        line.run(at(203));
+        let before = line.left.len();
+        line.playout.clear(at(203), drop);
+        line.run(at(400));
+        let first = &line.left[before];
+        assert_eq!(first.frame.kind, FrameKind::Silence);
+        // As it was due: at most the 2 ms later by which silence makes up for a first frame that left early.
+        assert!(first.at - line.left[before - 1].at <= ms(22));
+        assert!(first.bytes[32..].iter().all(|&byte| byte == 0xff));
+        let fades = first.bytes[..32].iter().any(|&byte| byte != 0xff);
+        assert_eq!(fades, sound == LOUD);
+        for later in &line.left[before + 1..] {
+            assert_eq!(later.bytes, [0xff; 160]);
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

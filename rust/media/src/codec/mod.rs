@@ -209,19 +209,24 @@ impl Encoding {
         }
     }
 
-    /// Appends samples to `out`.
-    pub fn write(self, pcm: &[i16], out: &mut Vec<u8>) {
+    /// Writes samples over the beginning of `out`, as many as it has room for.
+    pub fn write_to(self, pcm: &[i16], out: &mut [u8]) {
         match self {
-            Encoding::Pcmu => out.extend(pcm.iter().map(|&sample| g711::linear_to_pcmu(sample))),
-            Encoding::Pcma => out.extend(pcm.iter().map(|&sample| g711::linear_to_pcma(sample))),
+            Encoding::Pcmu => _ = each(pcm, out, |&sample| g711::linear_to_pcmu(sample)),
+            Encoding::Pcma => _ = each(pcm, out, |&sample| g711::linear_to_pcma(sample)),
             Encoding::Pcm16Le => {
-                let start = out.len();
-                out.resize(start + 2 * pcm.len(), 0);
-                for (pair, sample) in out[start..].chunks_exact_mut(2).zip(pcm) {
+                for (pair, sample) in out.chunks_exact_mut(2).zip(pcm) {
                     pair.copy_from_slice(&sample.to_le_bytes());
                 }
             }
         }
+    }
+
+    /// Appends samples to `out`.
+    pub fn write(self, pcm: &[i16], out: &mut Vec<u8>) {
+        let start = out.len();
+        out.resize(start + pcm.len() * self.sample_bytes(), 0);
+        self.write_to(pcm, &mut out[start..]);
     }
 
     /// Whether a frame of this encoding is quieter than about -48 dBFS throughout, as

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use super::{LATE, Leg, LegEvent, LegSink, MAX_FRAMES_A_CALL, RTCP_INTERVAL};
-use crate::clock::{Time, samples_in};
+use crate::clock::{Time, duration_of, samples_in};
 use crate::codec::Encoder;
 use crate::playout::{Frame, FrameKind, LINE_RATE, MAX_FRAME};
 use crate::rtcp::{self, Outgoing, ReportBlock, SenderInfo};
@@ -64,6 +64,7 @@ impl Leg {
         else {
             self.stats.unsent_packets.add(1);
             self.paused = true;
+            self.regularity.pause();
             return;
         };
         let payload_type = if event.is_some() {
@@ -93,6 +94,14 @@ impl Leg {
         }
         self.sequence = self.sequence.wrapping_add(1);
         self.paused = false;
+        let holds = duration_of(u64::from(frame.ticks), LINE_RATE);
+        self.regularity.sent(now, holds, !frame.marker);
+        self.stats
+            .sent_interval_p99_us
+            .set(self.regularity.p99_us());
+        self.stats
+            .sent_interval_max_us
+            .set(self.regularity.max_us());
         self.stats.sent_packets.add(1);
         self.stats.sent_bytes.add(len as u64);
         self.stats.last_sent_ms.set(now.as_nanos() / 1_000_000);

@@ -55,11 +55,7 @@ impl Queue {
 
     /// Moves so many samples, or what is there, to the front of `out`; how many there were.
     pub(super) fn take(&mut self, samples: usize, out: &mut [u8]) -> usize {
-        let len = self.bytes_of(samples).min(self.bytes.len());
-        let (front, back) = self.bytes.as_slices();
-        let split = front.len().min(len);
-        out[..split].copy_from_slice(&front[..split]);
-        out[split..len].copy_from_slice(&back[..len - split]);
+        self.peek(samples, out);
         self.skip(samples)
     }
 
@@ -71,6 +67,16 @@ impl Queue {
             self.bytes.shrink_to(KEPT_BYTES);
         }
         samples
+    }
+
+    /// The next so many samples, or those that are there, at the front of `out`; they go on waiting. How many bytes they are.
+    pub(super) fn peek(&self, samples: usize, out: &mut [u8]) -> usize {
+        let len = self.bytes_of(samples).min(self.bytes.len());
+        let (front, back) = self.bytes.as_slices();
+        let split = front.len().min(len);
+        out[..split].copy_from_slice(&front[..split]);
+        out[split..len].copy_from_slice(&back[..len - split]);
+        len
     }
 
     /// Whether the next so many samples are as quiet as a pause.
