@@ -544,7 +544,7 @@ class MediaStats:
     @property
     def sent_interval_p99_us(self) -> int:
         """How far from the packet time 99 of 100 intervals between sent packets are at most, in microseconds (too large
-        by a fifth at most). The interval before the first packet of a talkspurt does not count: that one leaves at once.
+        by a fifth at most). The one before the first packet of a talkspurt does not count: that packet leaves at once.
         """
     @property
     def sent_interval_max_us(self) -> int:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 FRAME = 160
 SILENCE = b"\xff" * FRAME
+# Where loud sound is cut off, the silence after it begins with 4 ms of it.
+FADE = 32
 _SO_TIMESTAMPNS = 35
 
 
@@ -56,8 +58,8 @@ class RtpPeer:
 
     @property
     def audio(self) -> list[bytes]:
-        """Payloads of codec packets that are no silence, in order of arrival."""
-        return [p.payload for p in self.packets if p.payload_type in (0, 8) and p.payload.strip(b"\xff\xd5")]
+        """Payloads of codec packets that are no silence, nor silence into which sound fades, in order of arrival."""
+        return [p.payload for p in self.packets if p.payload_type in (0, 8) and p.payload[FADE:].strip(b"\xff\xd5")]
 
     def send(self, payload: bytes, *, payload_type: int = 0, marker: bool = False, step: int = FRAME) -> None:
         """Send one packet and move the timeline on by `step` samples."""

@@ -21,7 +21,7 @@
 //! - **Sound is never left out while somebody speaks.** Delay that came from a standstill (never sound that an agent sent ahead) is
 //!   won back from quiet frames, if all of a second more than [`TRIM_ABOVE`] waited beyond the cushion. A pause wins back all of it anyway.
 //! - **Where loud sound is cut off it fades** within [`FADE`], in the frame that would have been silence: after `clear` with the sound that was dropped, after
-//!   an underrun with the last sound once more, backwards. What goes on after an underrun rises as fast. Neither delays anything or counts as played.
+//!   an underrun with the last sound once more, backwards. It delays nothing and does not count as played; what an agent said leaves as it is.
 use crate::clock::{Time, duration_of, samples_in};
 use crate::codec::Codec;
 use crate::convert::AudioFormat;
@@ -200,9 +200,8 @@ pub struct Playout {
     /// The least that was in hand since then.
     in_hand: Duration,
     in_hand_since: Time,
-    /// How the next silence begins, and whether the next sound rises.
+    /// How the next silence begins.
     fade: Fade,
-    rises: bool,
     /// The last sound that left, if nothing may follow it.
     last_sound: [u8; 2 * fade::MAX_SAMPLES],
     last_sound_len: usize,
@@ -266,7 +265,6 @@ impl Playout {
             in_hand: Duration::MAX,
             in_hand_since: Time::ZERO,
             fade: Fade::NONE,
-            rises: false,
             last_sound: [0; 2 * fade::MAX_SAMPLES],
             last_sound_len: 0,
             delayed: Duration::ZERO,
@@ -346,7 +344,6 @@ impl Playout {
     /// Whether the agent's sound may leave. While closed silence leaves and the queue waits.
     pub fn set_open(&mut self, open: bool) {
         if self.open && !open {
-            self.rises = self.phase == Phase::Speech && !self.queue.is_empty();
             self.break_off();
             self.dry_at = None;
         }
@@ -465,7 +462,6 @@ impl Playout {
         let played = self.played - self.generation_played;
         self.generation_played = self.played;
         self.dry_at = None;
-        self.rises = false;
         let millis = |units: u64| units / u64::from(UNITS / 1_000);
         Cleared {
             generation: self.generation,
@@ -680,7 +676,6 @@ impl Playout {
         if let Some(dry_for) = dry_for {
             self.counts.underruns += 1;
             self.delayed += dry_for;
-            self.rises = true;
         } else {
             self.delayed = Duration::ZERO;
         }
@@ -724,9 +719,9 @@ impl Playout {
         let format = self.format();
         let mut next = [0; 2 * fade::MAX_SAMPLES];
         let len = self.queue.peek(Fade::samples(format), &mut next);
-        if !self.fade.from_next(format, &next[..len]) {
+        if !self.fade.with_next(format, &next[..len]) {
             let last = &self.last_sound[..self.last_sound_len];
-            self.fade.from_last(format, last);
+            self.fade.with_last(format, last);
         }
     }
 
@@ -755,12 +750,9 @@ impl Playout {
         let taken = self.queue.take(self.frame, out);
         let (end, len) = (self.queue.bytes_of(taken), self.queue.bytes_of(self.frame));
         let format = self.format();
-        if std::mem::take(&mut self.rises) {
-            fade::rise(format, &mut out[..end]);
-        }
         if end < len {
             out[end..len].fill(format.encoding.silence());
-            self.fade.from_last(format, &out[..end]);
+            self.fade.with_last(format, &out[..end]);
             self.fade.write(format, &mut out[end..len]);
         }
         if self.queue.len() < self.frame {

@@ -185,21 +185,22 @@ impl Worker {
             self.doorbell.reset();
             self.obey(now);
         }
+        // Agents before callers: a caller's packet moves the clock of its leg, and what an agent has said by then belongs before that.
         for ready in &ready {
             let (kind, index, generation) = take_apart(ready.token);
-            match kind {
-                Kind::Rtp | Kind::Rtcp if self.legs.is_current(index, generation) => {
-                    self.read_leg(index, kind, ready.error, now);
+            if kind == Kind::Wire && self.wires.is_current(index, generation) {
+                if ready.write {
+                    self.mark_dirty(index);
                 }
-                Kind::Wire if self.wires.is_current(index, generation) => {
-                    if ready.write {
-                        self.mark_dirty(index);
-                    }
-                    if ready.read || ready.error {
-                        self.read_wire(index, now);
-                    }
+                if ready.read || ready.error {
+                    self.read_wire(index, now);
                 }
-                _ => {}
+            }
+        }
+        for ready in &ready {
+            let (kind, index, generation) = take_apart(ready.token);
+            if matches!(kind, Kind::Rtp | Kind::Rtcp) && self.legs.is_current(index, generation) {
+                self.read_leg(index, kind, ready.error, now);
             }
         }
         let mut work = ready.len() as u32;

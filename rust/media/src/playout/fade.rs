@@ -27,8 +27,8 @@ impl Fade {
         (FADE.as_millis() as usize * format.rate as usize / 1_000).min(MAX_SAMPLES)
     }
 
-    /// From what really comes next, as far as it is there; `false` if there is too little of it.
-    pub(super) fn from_next(&mut self, format: AudioFormat, next: &[u8]) -> bool {
+    /// Of what really comes next, as far as it is there; `false` if there is too little of it.
+    pub(super) fn with_next(&mut self, format: AudioFormat, next: &[u8]) -> bool {
         let count = Self::samples(format);
         if next.len() < count * format.encoding.sample_bytes() {
             return false;
@@ -38,8 +38,8 @@ impl Fade {
         true
     }
 
-    /// From what came last, played backwards: it joins where the sound breaks off, and is of the same kind.
-    pub(super) fn from_last(&mut self, format: AudioFormat, last: &[u8]) {
+    /// Of what came last, played backwards: it joins where the sound breaks off, and is of the same kind.
+    pub(super) fn with_last(&mut self, format: AudioFormat, last: &[u8]) {
         let bytes = format.encoding.sample_bytes();
         let count = Self::samples(format).min(last.len() / bytes);
         let from = last.len() - count * bytes;
@@ -69,25 +69,7 @@ impl Fade {
     }
 }
 
-/// Lets sound that begins in the middle rise.
-pub(super) fn rise(format: AudioFormat, sound: &mut [u8]) {
-    let count = Fade::samples(format);
-    let mut samples = [0; MAX_SAMPLES];
-    let samples = &mut samples[..count.min(sound.len() / format.encoding.sample_bytes())];
-    format.encoding.read(sound, samples);
-    let loud = samples
-        .iter()
-        .take(count / 4)
-        .any(|sample| sample.unsigned_abs() >= QUIET);
-    if loud {
-        for (n, sample) in samples.iter_mut().enumerate() {
-            *sample = scaled(*sample, n, count);
-        }
-        format.encoding.write_to(samples, sound);
-    }
-}
-
-/// A sample at `n` of `count` of the way up from silence, along a curve without corners: 3t² - 2t³.
+/// A sample with `n` of `count` to go to silence, along a curve without corners: 3t² - 2t³.
 fn scaled(sample: i16, n: usize, count: usize) -> i16 {
     let (n, count) = (n as i64, count as i64);
     let gain = n * n * (3 * count - 2 * n);
