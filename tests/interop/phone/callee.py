@@ -163,12 +163,12 @@ def _sipp(program: str, scenario: Path, transport: str, options: tuple[str, ...]
 
 
 @contextmanager
-def baresip(directory: Path, *, source: str) -> Iterator[Callee]:
-    """baresip, which answers every call by itself and plays `source` (`ausine,440`)."""
+def baresip(directory: Path, *, source: str, encryption: str = "") -> Iterator[Callee]:
+    """baresip, which answers every call by itself and plays `source` (`ausine,440`). `encryption` is its `mediaenc`."""
     program = shutil.which("baresip")
     assert program, "baresip is missing: apt-get install baresip-core"
     port, first, log = ports(2), ports(8), directory / "baresip.log"
-    modules = ("g711.so", "ausine.so", "sndfile.so", "stdio.so", "account.so", "menu.so")
+    modules = ("g711.so", "ausine.so", "sndfile.so", "stdio.so", "srtp.so", "account.so", "menu.so")
     (directory / "config").write_text(
         "\n".join(
             [
@@ -186,7 +186,8 @@ def baresip(directory: Path, *, source: str) -> Iterator[Callee]:
         )
         + "\n"
     )
-    (directory / "accounts").write_text(f"<sip:callee@127.0.0.1:{port}>;regint=0;answermode=auto;audio_codecs=PCMU\n")
+    account = f"<sip:callee@127.0.0.1:{port}>;regint=0;answermode=auto;audio_codecs=PCMU"
+    (directory / "accounts").write_text(f"{account};mediaenc={encryption}\n" if encryption else f"{account}\n")
     (directory / "contacts").write_text("")
     command = [program, "-f", str(directory), "-v"]
     with (

@@ -40,6 +40,16 @@ name = "old-password"
 allow = ["127.0.0.5"]
 inbound = {{ username = "acme", password = "open-sesame", algorithms = ["MD5"] }}
 
+[[trunk]]
+name = "optionally-encrypted"
+allow = ["127.0.0.6"]
+srtp = "optional"
+
+[[trunk]]
+name = "encrypted"
+allow = ["127.0.0.7"]
+srtp = "required"
+
 [[route]]
 name = "echo"
 to = "echo"

@@ -49,8 +49,11 @@ impl Leg {
         sink: &mut impl LegSink,
     ) {
         if protocol == Protocol::Rtcp {
+            // Many say hello and goodbye in the clear, before they have the keys and after.
             self.stats.rtcp_unauthenticated.add(1);
-        } else if error == SrtpError::Replayed {
+            return;
+        }
+        if error == SrtpError::Replayed {
             // A network that doubles packets is no attack.
             self.stats.received_replayed.add(1);
             return;
