@@ -14,10 +14,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Literal, Self
 
 from .sip_text import INVITE, LATER, PCMU, Heard, ok
-from .tone import FRAME, RATE, SILENT_FRAME, decode, encode, is_silent, share
+from .tone import FRAME, RATE, SILENT_FRAME, decode, encode, share
 
 _TICK = 0.02
 _STEPS = 8
@@ -25,6 +25,7 @@ _STEPS = 8
 _LIMIT = 20.0
 _RETRY = 1.0
 _BUFFER = 1 << 20
+_QUIET = 300
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ class Ears:
     silent: int = 0
     foreign: Counter[int] = field(default_factory=Counter)
     """Frames of other voices, by the voice's number."""
+    stray: Counter[int] = field(default_factory=Counter)
+    """Frames of other voices that came from elsewhere: to whoever had the port before."""
     odd: list[bytes] = field(default_factory=list)
     """Frames that nobody sent."""
-    stray: Counter[str] = field(default_factory=Counter)
-    """Frames from elsewhere, by what they were: `own`, `silent`, `foreign`, `odd`."""
 
 
 class Caller:
@@ -70,6 +71,8 @@ class Caller:
         self.early: Sequence[tuple[str, int]] = ()
         """Where it sends while it isn't answered."""
         self.talks = True
+        self.sent = 0
+        """Frames sent to where the call stands."""
         self.state = "idle"
         self.failure = ""
         self.call_id = f"{secrets.token_hex(8)}@crowd"
@@ -103,6 +106,7 @@ class Caller:
         packet = head + self.voice.frames[self._at]
         for target in targets:
             self.source.sendto(packet, target)
+        self.sent += self.target is not None
         self._at = (self._at + 1) % len(self.voice.frames)
         self.sequence = (self.sequence + 1) & 0xFFFF
         self.timestamp = (self.timestamp + FRAME) & 0xFFFFFFFF
@@ -197,6 +201,11 @@ class Crowd:
         assert not failed, failed[0]
         return all(state == "up" for state, _ in states)
 
+    def heard(self, kind: Literal["own", "foreign"]) -> int:
+        """Frames of a caller's own voice, or of others', that all have heard together."""
+        ears = [caller.ears for caller in self.callers.values()]
+        return sum(one.own if kind == "own" else one.foreign.total() for one in ears)
+
     # -- within
 
     def _turn(self, longest: float) -> None:
@@ -227,23 +236,28 @@ class Crowd:
         if owner is None:
             owner = self._judge(caller, frame)
         if source != caller.target:
-            kinds = {-1: "silent", None: "odd", caller.voice.number: "own"}
-            ears.stray[kinds.get(owner, "foreign")] += 1
-        elif owner == caller.voice.number:
-            ears.own += 1
-        elif owner == -1:
-            ears.silent += 1
+            if owner is not None and owner not in (-1, caller.voice.number):
+                ears.stray[owner] += 1
         elif owner is None:
             ears.odd.append(frame)
+        elif owner == -1:
+            ears.silent += 1
+        elif owner == caller.voice.number:
+            ears.own += 1
         else:
             ears.foreign[owner] += 1
 
     def _judge(self, caller: Caller, frame: bytes) -> int | None:
-        """Whose a frame is that nobody sent as it is: shifted, faded or concealed, it is still a tone."""
-        if is_silent(frame):
-            return -1
+        """Whose a frame is that nobody sent as it is: shifted, faded, joined or concealed, it is the same tone.
+
+        Where two parts of a tone were joined, it is so in each quarter but that of the seam.
+        """
         samples = decode(frame)
-        if share(samples, caller.voice.hz) > 0.5:
+        quarters = [samples[at : at + len(samples) // 4] for at in range(0, len(samples), len(samples) // 4)]
+        loud = [quarter for quarter in quarters if max(map(abs, quarter), default=0) > _QUIET]
+        if not loud:
+            return -1
+        if sum(share(quarter, caller.voice.hz) <= 0.5 for quarter in loud) <= 1:
             return caller.voice.number
         return None
 

@@ -299,6 +299,12 @@ def ports(count: int) -> int:
     raise AssertionError(f"no {count} free ports from {begin} on")
 
 
+def media_ports(count: int) -> str:
+    """A `[media]` table with so many ports."""
+    first = ports(count)
+    return f'ports = "{first}-{first + count - 1}"'
+
+
 def _is_free(port: int) -> bool:
     for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
         with socket.socket(socket.AF_INET, kind) as probe:

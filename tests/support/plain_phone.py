@@ -124,6 +124,8 @@ class PhoneCall:
         self._cseq = itertools.count(2)
         self._changed = asyncio.Event()
         self._line: asyncio.Task[None] | None = None
+        self.late = 0.0
+        """How late a packet of ours left at worst, in seconds: what the machine did to this call's sound."""
         self._queue: deque[tuple[bytes, int, bool, int]] = deque()
 
     # -- signalling
@@ -314,6 +316,7 @@ class PhoneCall:
             payload, payload_type, marker, step = (
                 self._queue.popleft() if self._queue else (self.line.silence, self.line.payload_type, False, FRAME)
             )
+            self.late = max(self.late, loop.time() - due)
             self.rtp.send(payload, payload_type=payload_type, marker=marker, step=step)
             due += 0.02
             await asyncio.sleep(max(0.0, due - loop.time()))

@@ -2,9 +2,11 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
+from typing import TypeVar
 
 import numpy as np
 from G722 import G722
@@ -18,6 +20,9 @@ from tests.support.speech import Sound
 from tests.support.tone import LINEAR
 
 FRAME_MS = 20
+LATE = 0.03
+"""Seconds; the gateway waits 60 ms and more for a packet."""
+T = TypeVar("T")
 
 
 def _g722_silence() -> bytes:
@@ -128,7 +133,11 @@ class Talk:
         """
         through = None if outward == inward == CLEAN else partial(Relay, outward=outward, inward=inward, seed=seed)
         call = phone.dial(gateway, line=line, relay=through, talk=False)
-        bot = await agent.call()
+        try:
+            bot = await agent.call()
+        except TimeoutError:
+            said = [(heard.first_line, heard.headers.get("reason")) for heard in call.heard]
+            raise AssertionError(f"the agent got no call: {said}") from None
         await bot.text("ringing")
         await bot.say(type="ready", audio={"encoding": form.encoding, "rate": form.rate})
         await call.answered()
@@ -179,8 +188,8 @@ def by_timestamp(packets: Sequence[Packet], line: Line) -> Sound:
     return decoded(bytes(payload), line)
 
 
-async def to_baresip(listener: Baresip, line: Line, sound: Sound, network: Network, seed: int) -> Sound:
-    """Say something to a phone that is baresip, through a network; what its listener hears."""
+async def to_baresip(listener: Baresip, line: Line, sound: Sound, network: Network, seed: int) -> tuple[Sound, float]:
+    """Say something to a phone that is baresip, through a network; what its listener hears, and how late we were."""
     relay = partial(Relay, outward=network, seed=seed)
     async with PlainPhone.open() as phone:
         call = phone.dial((phone.host, listener.port), "phone", line=line, relay=relay, talk=False)
@@ -188,4 +197,16 @@ async def to_baresip(listener: Baresip, line: Line, sound: Sound, network: Netwo
         call.say(coded(sound, line))
         call.start_talking()
         await asyncio.sleep(len(sound) / line_rate(line) + 1)
-        return by_timestamp(call.packets, line)
+        return by_timestamp(call.packets, line), call.late
+
+
+def in_time(measure: Callable[[], tuple[T, float]]) -> T:
+    """What was measured at the first try in which our own packets left in time, of three at most; else at the best.
+
+    Packets that leave late are rightly taken for lost, which says something of this machine alone.
+    """
+    tries: list[tuple[float, T]] = []
+    while not tries or (tries[-1][0] > LATE and len(tries) < 3):
+        found, late = measure()
+        tries.append((late, found))
+    return min(tries, key=itemgetter(0))[1]

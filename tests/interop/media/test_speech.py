@@ -11,15 +11,26 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from statistics import mean
 
 import pytest
 from tests.interop.baresip.phone import Baresip
-from tests.interop.media.lines import FORMATS, G722_LINE, PCM16, WIDE, Format, Talk, coded, line_rate, to_baresip
+from tests.interop.media.lines import (
+    FORMATS,
+    G722_LINE,
+    PCM16,
+    WIDE,
+    Format,
+    Talk,
+    coded,
+    in_time,
+    line_rate,
+    to_baresip,
+)
 from tests.support.agent import agent_on
 from tests.support.figures import Figures
-from tests.support.gateway import Gateway, ports, running_gateway
+from tests.support.gateway import Gateway, media_ports, ports, running_gateway
 from tests.support.impair import CLEAN, Fates, Network
 from tests.support.plain_phone import PlainPhone
 from tests.support.sip_text import PCMA, PCMU, Line
@@ -51,6 +62,13 @@ class Case:
     at_least: float
     seeds: range = range(1, 2)
     compared: bool = False
+    line: Line = PCMU
+    form: Format = PCM16
+
+    @property
+    def said(self) -> Sound:
+        """What the caller says."""
+        return speech(line_rate(self.line))
 
 
 CASES = {
@@ -63,6 +81,8 @@ CASES = {
     "clock 200 ppm fast": Case(Network(skew=200), 4.2),
     "clock 200 ppm slow": Case(Network(skew=-200), 4.2),
     "all of it": Case(Network(loss=0.01, jitter=0.03, reorder=0.01, duplicate=0.01, skew=200), 3.6, SEEDS, True),
+    "G.722, clean": Case(CLEAN, 4.2, compared=True, line=G722_LINE, form=WIDE),
+    "G.722, 3 % lost": Case(Network(loss=0.03), 2.8, SEEDS, True, G722_LINE, WIDE),
 }
 SAME = 0.05
 """PESQ's own grain: a difference that no listener could tell."""
@@ -70,7 +90,7 @@ SAME = 0.05
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with running_gateway(tmp_path_factory.mktemp("gateway"), TOML) as running:
+    with running_gateway(tmp_path_factory.mktemp("gateway"), TOML, media=media_ports(200)) as running:
         yield running
 
 
@@ -84,38 +104,46 @@ def heard(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     found: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in CASES}
     for at in range(0, len(runs), AT_ONCE):
         some = runs[at : at + AT_ONCE]
-        ours, theirs = both(gateway, some, tmp_path_factory.mktemp("baresip"))
-        for (name, _, _), sound in zip(some, ours, strict=True):
-            found[name][0].append(quality(speech(8_000), sound, 8_000))
-        for (name, _, _), sound in zip([run for run in some if run[1].compared], theirs, strict=True):
-            found[name][1].append(quality(speech(8_000), sound, 8_000))
+        ours, theirs = in_time(partial(both, gateway, some, tmp_path_factory))
+        for (name, case, _), sound in zip(some, ours, strict=True):
+            found[name][0].append(quality(case.said, sound, case.form.rate))
+        for (name, case, _), sound in zip([run for run in some if run[1].compared], theirs, strict=True):
+            found[name][1].append(quality(case.said, sound, case.form.rate))
     return found
 
 
-def both(gateway: Gateway, runs: list[Run], directory: Path) -> tuple[list[Sound], list[Sound]]:
-    """What our agent and baresip's listener hear of the same speech through the same networks."""
-    sound = speech(8_000)
+Both = tuple[list[Sound], list[Sound]]
+
+
+def both(gateway: Gateway, runs: list[Run], directories: pytest.TempPathFactory) -> tuple[Both, float]:
+    """What our agent and baresip's listener hear of the same speech through the same networks; how late we were."""
+    directory = directories.mktemp("baresip")
     compared = [run for run in runs if run[1].compared]
 
-    async def talk(listeners: list[Baresip]) -> tuple[list[Sound], list[Sound]]:
+    async def talk(listeners: list[Baresip]) -> tuple[Both, float]:
         async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
             talks = [
-                await Talk.begin(phone, agent, gateway.udp, PCMU, PCM16, outward=case.network, seed=seed)
+                await Talk.begin(phone, agent, gateway.udp, case.line, case.form, outward=case.network, seed=seed)
                 for _, case, seed in runs
             ]
             to_them = [
-                to_baresip(listener, PCMU, sound, case.network, seed)
+                to_baresip(listener, case.line, case.said, case.network, seed)
                 for listener, (_, case, seed) in zip(listeners, compared, strict=True)
             ]
             ours, theirs = await asyncio.gather(
-                asyncio.gather(*(talk.to_agent(sound) for talk in talks)), asyncio.gather(*to_them)
+                asyncio.gather(*(talk.to_agent(case.said) for talk, (_, case, _) in zip(talks, runs, strict=True))),
+                asyncio.gather(*to_them),
             )
             for one in talks:
                 await one.end()
-        return ours, theirs
+        late = max(*(one.call.late for one in talks), *(late for _, late in theirs))
+        return (ours, [sound for sound, _ in theirs]), late
 
     with ExitStack() as stack:
-        phones = (Baresip(directory / f"{number}", None) for number in range(len(compared)))
+        phones = (
+            Baresip(directory / f"{number}", None, codec=case.line.codec)
+            for number, (_, case, _) in enumerate(compared)
+        )
         return asyncio.run(talk([stack.enter_context(phone) for phone in phones]))
 
 
@@ -124,11 +152,11 @@ def test_the_agent_understands_the_caller(
     heard: dict[str, tuple[list[float], list[float]]], name: str, figures: Figures
 ) -> None:
     case, (ours, theirs) = CASES[name], heard[name]
-    packets = len(coded(speech(8_000), PCMU))
+    packets = len(coded(case.said, case.line))
     lost = [Fates(case.network, seed).lost(packets) / packets for seed in case.seeds]
     assert mean(lost) == pytest.approx(case.network.loss, abs=0.01), "the seeds are fair"
     figures.note(
-        "Caller to agent, PCMU, PCM16 at 8 kHz",
+        "Caller to agent through bad networks (G.711 unless named; PCM16 to the agent)",
         network=name, lost=f"{mean(lost):.1%}", seeds=len(case.seeds), PESQ=mean(ours), worst=min(ours),
         at_least=case.at_least, baresip=mean(theirs) if theirs else None,
     )  # fmt: skip
@@ -143,8 +171,6 @@ WAYS = [
     *((G722_LINE, form) for form in FORMATS),
 ]
 CHUNKS = random.Random(1)
-
-
 UNEVEN = [(PCMU, PCM16), (PCMU, WIDE), (G722_LINE, WIDE)]
 Way = tuple[Line, Format]
 
@@ -155,7 +181,7 @@ def clean(gateway: Gateway) -> tuple[list[tuple[float, float]], list[float]]:
     agent's sound comes unevenly. All calls run at once, in both directions at the same time."""
     spoken = {rate: speech(rate) for rate in (8_000, 16_000, 24_000, 48_000)}
 
-    async def all_of_them() -> tuple[list[Sound], list[Sound], list[Sound]]:
+    async def all_of_them() -> tuple[tuple[list[Sound], list[Sound], list[Sound]], float]:
         async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
             talks = [await Talk.begin(phone, agent, gateway.udp, line, form) for line, form in WAYS + UNEVEN]
             found = await asyncio.gather(
@@ -165,9 +191,9 @@ def clean(gateway: Gateway) -> tuple[list[tuple[float, float]], list[float]]:
             )
             for talk in talks:
                 await talk.end()
-        return found
+        return found, max(talk.call.late for talk in talks)
 
-    at_agent, at_caller, uneven = asyncio.run(all_of_them())
+    at_agent, at_caller, uneven = in_time(lambda: asyncio.run(all_of_them()))
     return (
         [
             (judge(line_rate(line), said, form.rate), judge(form.rate, answer, line_rate(line)))

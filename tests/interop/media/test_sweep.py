@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from tests.interop.media.lines import FORMATS, FRAME_MS, G722_LINE, PCM16, WIDE, Format, Talk, line_rate
+from tests.interop.media.lines import FORMATS, FRAME_MS, G722_LINE, PCM16, WIDE, Format, Talk, in_time, line_rate
 from tests.support.agent import agent_on
 from tests.support.figures import Figures
-from tests.support.gateway import Gateway, ports, running_gateway
+from tests.support.gateway import Gateway, media_ports, ports, running_gateway
 from tests.support.plain_phone import PlainPhone
 from tests.support.sip_text import PCMA, PCMU, Line
 from tests.support.speech import Sound, as_pcm, delay, resampled
@@ -88,7 +88,7 @@ def found(said: Sound, said_rate: int, heard: Sound, rate: int) -> Found:
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[Found, Found]]]:
     """For each way, to the agent and to the caller; all calls run at once, in both directions at the same time."""
 
-    async def all_of_them(gateway: Gateway) -> list[tuple[Found, Found]]:
+    async def all_of_them(gateway: Gateway) -> tuple[list[tuple[Found, Found]], float]:
         async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
             talks = [await Talk.begin(phone, agent, gateway.udp, line, form) for line, form in WAYS]
             said = [
@@ -101,13 +101,14 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[Found
             )
             for talk in talks:
                 await talk.end()
-        return [
+        measured = [
             (found(a, line_rate(line), b, form.rate), found(c, form.rate, d, line_rate(line)))
             for (line, form), (a, c), b, d in zip(WAYS, said, at_agent, at_caller, strict=True)
         ]
+        return measured, max(talk.call.late for talk in talks)
 
-    with running_gateway(tmp_path_factory.mktemp("gateway"), TOML) as gateway:
-        yield asyncio.run(all_of_them(gateway))
+    with running_gateway(tmp_path_factory.mktemp("gateway"), TOML, media=media_ports(200)) as gateway:
+        yield in_time(lambda: asyncio.run(all_of_them(gateway)))
 
 
 def highest(line: Line, form: Format) -> float:
