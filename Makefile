@@ -39,8 +39,8 @@ $(VENV)/agents/.ready: tests/interop/agents.txt $(VENV)/.dev
 test: $(VENV)/.dev $(VENV)/agents/.ready ## every code path with small counts
 	tools/peers.sh
 	cargo test --profile checked --workspace --quiet
-	cargo run --quiet --profile checked -p offhook-fuzz -- --seconds 3
-	$(BIN)/python fuzz/python_targets.py --seconds 20
+	cargo run --quiet --profile checked -p offhook-fuzz -- --seconds 5
+	$(BIN)/python fuzz/python_targets.py --seconds 5
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.dev ## format, types, layers, the boundary's stub

@@ -11,7 +11,8 @@ use random::Random;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant, SystemTime};
 use target::{TARGETS, Target};
 
@@ -28,6 +29,7 @@ const USAGE: &str =
   --seed S      start of the random numbers; new each time, and printed
   --target T    only this one; may be repeated
   --case C      run this one case of the target, as a finding names it
+  --jobs N      targets at a time; as many as there are processors
   --list        the names of the targets";
 
 struct Options {
@@ -35,6 +37,7 @@ struct Options {
     seed: u64,
     targets: Vec<&'static Target>,
     case: Option<u64>,
+    jobs: usize,
 }
 
 fn options() -> Result<Option<Options>, String> {
@@ -44,6 +47,7 @@ fn options() -> Result<Option<Options>, String> {
         seed: Random::new(now.as_nanos() as u64).next() >> 32,
         targets: Vec::new(),
         case: None,
+        jobs: available_parallelism().map_or(1, usize::from),
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -57,6 +61,10 @@ fn options() -> Result<Option<Options>, String> {
             "--seed" => {
                 let value = value()?;
                 options.seed = value.parse().map_err(|_| wrong(value))?;
+            }
+            "--jobs" => {
+                let value = value()?;
+                options.jobs = value.parse().map_err(|_| wrong(value))?;
             }
             "--case" => {
                 let value = value()?;
@@ -156,6 +164,28 @@ fn fuzz(target: &'static Target, options: &Options) -> (u64, u32) {
     (cases, findings)
 }
 
+/// Cases and findings of all targets, some at a time.
+fn fuzz_all(options: &Options) -> (u64, u32) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let (mut cases, mut findings) = (0, 0);
+        while let Some(target) = options.targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let one = fuzz(target, options);
+            (cases, findings) = (cases + one.0, findings + one.1);
+        }
+        (cases, findings)
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..options.jobs.max(1))
+            .map(|_| scope.spawn(work))
+            .collect();
+        let found = workers
+            .into_iter()
+            .map(|worker| worker.join().expect("findings are caught"));
+        found.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    })
+}
+
 fn main() -> ExitCode {
     let options = match options() {
         Ok(Some(options)) => options,
@@ -172,8 +202,7 @@ fn main() -> ExitCode {
     }
     let (seed, count) = (options.seed, options.targets.len());
     println!("seed {seed}, {count} targets, {} s each", options.seconds);
-    let found = options.targets.iter().map(|target| fuzz(target, &options));
-    let (cases, findings) = found.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let (cases, findings) = fuzz_all(&options);
     println!("seed {seed}: {cases} cases, {findings} findings");
     ExitCode::from(u8::from(findings > 0))
 }

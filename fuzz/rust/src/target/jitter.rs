@@ -4,6 +4,7 @@ use offhook_media::clock::Time;
 use offhook_media::codec::Codec;
 use offhook_media::jitter::{JitterBuffer, MAX_FRAME, MAX_TARGET};
 use offhook_media::order::{Content, Queued};
+use offhook_media::uplink::Fill;
 use std::time::Duration;
 
 /// A frame is 20 ms at a rate of a codec, the delay that is aimed at is bounded, and when nothing comes nothing is heard any more.
@@ -26,7 +27,7 @@ pub fn run(random: &mut Random) {
         frames += 1;
         assert_eq!(buffer.counts().frames, frames);
         assert!(buffer.target() <= MAX_TARGET, "{:?}", buffer.target());
-        played.heard
+        played.fill == Fill::Heard
     };
     for _ in 0..400 {
         match random.below(24) {
