@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 from pathlib import Path
+from typing import get_args
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "python"), str(ROOT)]
@@ -25,8 +26,13 @@ from tests.conformance.rfc4475.messages import CASES  # noqa: E402
 from tests.support.certificates import authority  # noqa: E402
 from tests.support.tls import Line, Peer, contexts, peer_context  # noqa: E402
 
+from offhook.call.dtmf import digits_of_info  # noqa: E402
+from offhook.destination.dialect import offhook  # noqa: E402
 from offhook.errors import RemoteProtocolError  # noqa: E402
+from offhook.sdp import negotiate  # noqa: E402
+from offhook.sdp.crypto import RANDOM_BYTES, SUITES, FreshKeys, Policy  # noqa: E402
 from offhook.sdp.description import SessionDescription  # noqa: E402
+from offhook.sdp.terms import LocalMedia, Terms  # noqa: E402
 from offhook.sip.digest import Challenger, Credentials, answer  # noqa: E402
 from offhook.sip.grammar import Params, has_bare_control  # noqa: E402
 from offhook.sip.headers import AuthValue, CSeq, MediaType, NameAddr, Reason, Replaces, Via, Warning  # noqa: E402
@@ -42,7 +48,7 @@ MAX_INPUT = 65_000
 MAX_FIELD = 8_192
 """Bytes that the message parser lets into one field; the targets of single fields get no more."""
 
-WHOLE = ("datagram", "stream", "multipart", "sdp")
+WHOLE = ("datagram", "stream", "multipart", "sdp", "offer", "agent_message", "info")
 """Targets that read whole messages and bodies."""
 
 WORDS = [
@@ -72,6 +78,23 @@ SDP = (
     b"a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendonly\r\nm=video 0 RTP/AVP 31\r\n"
 )
 MULTIPART = b"--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b\r\n\r\nx\r\n--b--\r\n"
+
+SECRET = b"WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"
+SECRETS = (SECRET.decode(), SECRET.decode()[:20])
+SECURE_SDP = (
+    b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/SAVP 9 0 13 101\r\n"
+    b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + SECRET + b"|2^20|1:4 KDR=1\r\n"
+    b"a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:" + SECRET + b"\r\na=rtcp:4001\r\na=rtcp-mux\r\na=maxptime:60\r\n"
+    b"a=rtpmap:101 telephone-event/8000\r\nm=audio 4002 RTP/AVP 0\r\n"
+)
+AGENT_MESSAGES = [
+    b'{"type":"ready","audio":{"encoding":"pcm16","rate":24000}}',
+    b'{"type":"reject","status":486,"reason":"busy"}',
+    b'{"type":"hangup","now":true,"reason":"\\ud800"}',
+    b'{"type":"later","deep":[[[[{"x":NaN}]]]]}',
+]
+LOCAL = LocalMedia("192.0.2.2", 40_000)
+FRESH = FreshKeys(bytes(range(RANDOM_BYTES % 256)) + bytes(RANDOM_BYTES - RANDOM_BYTES % 256))
 
 CHALLENGER = Challenger(
     "r", ("SHA-256", "MD5"), secret=b"a secret of the fuzzer", rng=random.Random(1), require_qop=False
@@ -221,6 +244,43 @@ def read_records(data: bytes) -> None:
     assert line.received in (b"", b"OPTIONS sip:x SIP/2.0\r\n\r\n"), "something else was taken for the peer's"
 
 
+def read_offer(data: bytes) -> None:
+    """Judge an offer by each policy of encryption: the answer can be read, fits the offer, and keeps to the policy."""
+    description = SessionDescription.parse(data)
+    for srtp in get_args(Policy):
+        terms = Terms(codecs=("G722", "PCMU", "PCMA"), srtp=srtp)
+        judgement = negotiate.judge(description, terms, fresh=FRESH)
+        assert (judgement.audio is None) == (judgement.refusal is not None), "taken and refused, or neither"
+        written = SessionDescription.parse(bytes(negotiate.answer(judgement, LOCAL)))
+        assert len(written.media) == len(description.media), "an answer has as many lines as its offer"
+        if judgement.audio is None:
+            continue
+        keys = judgement.audio.crypto
+        assert srtp != "required" or keys is not None, "in the clear, though encryption is required"
+        assert srtp != "off" or keys is None, "encrypted, though it is off"
+        assert keys is None or len(keys.send) == len(keys.receive) == SUITES[keys.suite], "keys of another length"
+        assert not any(secret in note for note in judgement.notes for secret in SECRETS), "a key in a note"
+
+
+def read_agent_message(data: bytes) -> None:
+    """What an agent says is one of five things, and what it chose is among what it may choose."""
+    message = offhook.parse(text_of(data))
+    if isinstance(message, offhook.Ready):
+        assert message.audio is None or message.audio in offhook.FORMATS, "audio that was not offered"
+    if isinstance(message, offhook.Reject):
+        assert message.status in offhook.REJECT_STATUSES, "a status that no caller gets"
+
+
+def read_info(data: bytes) -> None:
+    """The body of an INFO has at most one digit, held for a time that can be."""
+    for kind in ("application/dtmf", "application/dtmf-relay"):
+        request = Request("INFO", parse_uri("sip:h"), Headers.from_wire([("Content-Type", kind)]), data)
+        digits = digits_of_info(request)
+        assert digits is not None, "a body that was not looked at"
+        assert len(digits) <= 1, "more than a digit"
+        assert all(digit in "0123456789*#ABCD" and 0 <= ms <= 5000 for digit, ms in digits), "no digit"
+
+
 MESSAGES = [case.data for case in CASES]
 CERTIFICATES = [
     authority().issue("sip.example.net", "*.example.net", uris=["sip:example.net"], addresses=["192.0.2.1"]).der,
@@ -246,7 +306,10 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "auth": (fixed_point(AuthValue.parse), AUTH),
     "digest": (read_digest, AUTH),
     "multipart": (read_multipart, [MULTIPART]),
-    "sdp": (read_sdp, [SDP]),
+    "sdp": (read_sdp, [SDP, SECURE_SDP]),
+    "offer": (read_offer, [SDP, SECURE_SDP]),
+    "agent_message": (read_agent_message, AGENT_MESSAGES),
+    "info": (read_info, [b"Signal=5\r\nDuration=160\r\n", b" signal = * \nduration=99999", b"7"]),
     "certificate": (read_certificate, CERTIFICATES),
     "tls": (read_tls, [FIRST_FLIGHT, b"OPTIONS sip:x SIP/2.0", b"\x80\x2e\x01\x03\x01"]),
     "records": (read_records, RECORDS),
