@@ -6,6 +6,7 @@ use offhook_media::convert::{AudioFormat, Converter};
 use offhook_media::leg::{Fill, Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
 use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::rtp::Header;
+use offhook_media::srtp::{MAX_TRAILER, Protection, SrtpKeys, Suite};
 use offhook_media::vad::Vad;
 use std::hint::black_box;
 use std::net::SocketAddr;
@@ -186,7 +187,45 @@ fn voice_activity(name: &str, sample: impl Fn(u32) -> i16) {
     });
 }
 
+/// 20 ms of G.711, sealed by one end and then opened by the other.
+fn encrypt(suite: Suite) {
+    let key = |fill| vec![fill; suite.key_len() + suite.salt_len()];
+    let keys =
+        |send, receive| SrtpKeys::new(suite, &key(send), &key(receive)).expect("long enough");
+    let end = |send, receive| {
+        let mut end = Protection::default();
+        end.set(Time::ZERO, Some(&keys(send, receive)));
+        end
+    };
+    let mut wires = vec![[0; 172 + MAX_TRAILER]; PACKETS as usize];
+    let seal = |wires: &mut [[u8; 172 + MAX_TRAILER]]| {
+        let mut near = end(1, 2);
+        for (sequence, wire) in wires.iter_mut().enumerate() {
+            let header = Header {
+                marker: false,
+                payload_type: 0,
+                sequence: sequence as u16,
+                timestamp: 0,
+                ssrc: 7,
+            };
+            wire[..12].copy_from_slice(&header.encode());
+            black_box(near.protect_rtp(wire, 172).expect("sealed"));
+        }
+    };
+    measure(&format!("seal: {}", suite.name()), || seal(&mut wires));
+    let sealed = wires.clone();
+    let len = 172 + suite.rtp_tag_len();
+    measure(&format!("copy and open: {}", suite.name()), || {
+        let mut far = end(2, 1);
+        wires.copy_from_slice(&sealed);
+        for wire in &mut wires {
+            black_box(far.unprotect_rtp(Time::ZERO, &mut wire[..len])).expect("opened");
+        }
+    });
+}
+
 fn main() {
+    Suite::ALL.into_iter().for_each(encrypt);
     measure("receive: claim, RTP, order, agent", || run(Load::Receive));
     measure("send: a tick of silence", || run(Load::Silence));
     measure("send: push and a tick of speech", || run(Load::Speech));
