@@ -169,6 +169,12 @@ def items(options: argparse.Namespace) -> list[Item]:
             missing=kernel or without_nightly(),
         ),
         Item(
+            "fuzz-address-sanitizer", "Readers and machines of the media core under AddressSanitizer, 10 s each",
+            [cargo, "+nightly", "run", "--quiet", "--profile", "checked", "--target", HOST, "--target-dir",
+             "target/asan", "-p", "offhook-fuzz", "--", "--seconds", "10", "--slow", "5000"],
+            20, fuzz_count, {"RUSTFLAGS": "-Zsanitizer=address"}, missing=kernel or without_nightly(),
+        ),
+        Item(
             "miri", "The pure media core under Miri",
             [cargo, "+nightly", "miri", "test", "-p", "offhook-media", "--lib", "--", "rtp::", "rtcp::",
              "telephone_event::"],

@@ -16,8 +16,8 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant, SystemTime};
 use target::{TARGETS, Target};
 
-/// A case that takes longer, and does so again, is a finding.
-const SLOW: Duration = Duration::from_millis(250);
+/// A case that takes longer, and does so again, is a finding, in milliseconds.
+const SLOW: u64 = 250;
 /// A case that takes longer hangs.
 const HANGS: Duration = Duration::from_secs(20);
 /// Findings of one target after which the next target's turn has come.
@@ -30,6 +30,7 @@ const USAGE: &str =
   --target T    only this one; may be repeated
   --case C      run this one case of the target, as a finding names it
   --jobs N      targets at a time; as many as there are processors
+  --slow MS     a case that takes longer is a finding (250)
   --list        the names of the targets";
 
 struct Options {
@@ -38,6 +39,7 @@ struct Options {
     targets: Vec<&'static Target>,
     case: Option<u64>,
     jobs: usize,
+    slow: Duration,
 }
 
 fn options() -> Result<Option<Options>, String> {
@@ -48,6 +50,7 @@ fn options() -> Result<Option<Options>, String> {
         targets: Vec::new(),
         case: None,
         jobs: available_parallelism().map_or(1, usize::from),
+        slow: Duration::from_millis(SLOW),
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -65,6 +68,11 @@ fn options() -> Result<Option<Options>, String> {
             "--jobs" => {
                 let value = value()?;
                 options.jobs = value.parse().map_err(|_| wrong(value))?;
+            }
+            "--slow" => {
+                let value = value()?;
+                let millis = value.parse().map_err(|_| wrong(value))?;
+                options.slow = Duration::from_millis(millis);
             }
             "--case" => {
                 let value = value()?;
@@ -147,13 +155,13 @@ fn fuzz(target: &'static Target, options: &Options) -> (u64, u32) {
         let mut took = dog.run(target, case);
         for _ in 0..2 {
             // A busy machine makes one case slow, but hardly the same one three times.
-            if took.is_some_and(|took| took > SLOW) {
+            if took.is_some_and(|took| took > options.slow) {
                 took = took.min(dog.run(target, case));
             }
         }
         let wrong = match took {
             None => "panics".into(),
-            Some(took) if took > SLOW => format!("takes {} ms", took.as_millis()),
+            Some(took) if took > options.slow => format!("takes {} ms", took.as_millis()),
             Some(_) => continue,
         };
         findings += 1;
