@@ -169,12 +169,17 @@ impl Converter {
         }
     }
 
-    /// Forgets what came before, as after `clear`: no echo of the dropped sound in what follows, and no click.
-    pub fn reset(&mut self) {
-        self.half = None;
+    /// A talkspurt begins: nothing of the one before comes out with it. Unlike after [`Converter::reset`] half a sample goes on waiting.
+    pub fn begin_talkspurt(&mut self) {
         if let Way::Resampled(resampler) = &mut self.way {
             resampler.reset();
         }
+    }
+
+    /// Forgets what came before, as after `clear`: no echo of the dropped sound in what follows, and no click.
+    pub fn reset(&mut self) {
+        self.half = None;
+        self.begin_talkspurt();
     }
 }
 
@@ -227,6 +232,20 @@ mod tests {
                 assert_eq!(out.len(), to.bytes_in_ms(1_000), "{from:?} to {to:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_talkspurt_begins_without_the_end_of_the_one_before() {
+        let (from, to) = (AudioFormat::pcm16(24_000), AudioFormat::PCMU);
+        let mut converter = Converter::new(from, to);
+        let loud = [0x00, 0x40].repeat(480);
+        converter.convert(&loud, &mut Vec::new());
+        // Half a sample was under way: it goes on.
+        converter.convert(&[0], &mut Vec::new());
+        converter.begin_talkspurt();
+        let mut out = Vec::new();
+        converter.convert(&[0; 959], &mut out);
+        assert_eq!(out, [0xff; 160]);
     }
 
     proptest! {

@@ -355,6 +355,11 @@ impl Playout {
         self.open
     }
 
+    /// Whether sound that comes now begins a talkspurt: nothing waits, and the last sound ended longer ago than an underrun lasts.
+    pub fn is_at_rest(&self, now: Time) -> bool {
+        self.phase == Phase::Silence && self.queue.is_empty() && now - self.sound_ends > UNDERRUN
+    }
+
     /// Takes sound in [`Playout::format`], any number of whole samples. Returns how many bytes were taken; the rest is dropped and counted.
     pub fn push(&mut self, now: Time, bytes: &[u8]) -> usize {
         let room = self
@@ -366,7 +371,7 @@ impl Playout {
         if accepted == 0 {
             return 0;
         }
-        if self.phase == Phase::Silence && waited == 0 && now - self.sound_ends > UNDERRUN {
+        if self.is_at_rest(now) {
             self.arrivals.restart(now);
         }
         // A live source is a buffer that is asked by our own clock: it has its own cushion.

@@ -61,6 +61,11 @@ impl Way {
         self.0.last_mut().expect("one has just been put there")
     }
 
+    /// What comes next is a talkspurt of its own.
+    pub fn begin_talkspurt(&mut self) {
+        self.0.iter_mut().for_each(Converter::begin_talkspurt);
+    }
+
     /// What comes next does not continue what came before.
     pub fn reset(&mut self) {
         self.0.iter_mut().for_each(Converter::reset);

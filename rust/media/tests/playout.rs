@@ -426,6 +426,21 @@ fn a_mark_fires_with_the_frame_that_holds_the_last_sound_before_it() {
 }
 
 #[test]
+fn it_is_at_rest_between_talkspurts_but_not_in_an_underrun() {
+    let mut line = Line::new(PlayoutConfig::default());
+    assert!(line.playout.is_at_rest(at(0)));
+    line.push(at(100), &speech(320));
+    assert!(!line.playout.is_at_rest(at(110)), "it waits or is played");
+    line.run(at(300));
+    assert!(
+        !line.playout.is_at_rest(at(300)),
+        "what comes now is the rest"
+    );
+    line.run(at(400));
+    assert!(line.playout.is_at_rest(at(400)));
+}
+
+#[test]
 fn marks_are_bounded() {
     let mut line = Line::new(PlayoutConfig::default());
     line.playout.push(at(0), &speech(160));

@@ -324,6 +324,10 @@ impl LegSlot {
         scratch: &mut Vec<u8>,
     ) {
         let playout = self.leg.playout();
+        if playout.is_at_rest(now) {
+            // The last two or three milliseconds of the spurt before are still in the resampler: a click now.
+            self.side.downlink.begin_talkspurt();
+        }
         let audio = self
             .side
             .downlink

@@ -2,8 +2,8 @@
 use crate::convert::{AudioFormat, Converter};
 use std::collections::VecDeque;
 
-/// Room that is kept when little waits, in bytes: half a second of G.711.
-const KEPT_BYTES: usize = 4_096;
+/// Room that is kept when little waits, in milliseconds of sound.
+const KEPT_MS: u32 = 512;
 
 /// Samples in order, in the format in which the line's codec wants them.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ impl Queue {
     pub(super) fn new(format: AudioFormat) -> Self {
         Queue {
             format,
-            bytes: VecDeque::with_capacity(KEPT_BYTES),
+            bytes: VecDeque::with_capacity(format.bytes_in_ms(KEPT_MS)),
         }
     }
 
@@ -33,6 +33,7 @@ impl Queue {
         Converter::new(self.format, format).convert(self.bytes.make_contiguous(), &mut recoded);
         self.format = format;
         self.bytes.clear();
+        self.bytes.reserve(format.bytes_in_ms(KEPT_MS));
         self.bytes.extend(recoded);
     }
 
@@ -63,8 +64,9 @@ impl Queue {
     pub(super) fn skip(&mut self, samples: usize) -> usize {
         let samples = samples.min(self.len());
         self.bytes.drain(..self.bytes_of(samples));
-        if self.bytes.is_empty() && self.bytes.capacity() > 2 * KEPT_BYTES {
-            self.bytes.shrink_to(KEPT_BYTES);
+        let kept = self.format.bytes_in_ms(KEPT_MS);
+        if self.bytes.is_empty() && self.bytes.capacity() > 2 * kept {
+            self.bytes.shrink_to(kept);
         }
         samples
     }
