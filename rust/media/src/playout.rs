@@ -550,7 +550,7 @@ impl Playout {
         Some(match self.phase {
             Phase::Silence => self.spurt_from().map_or(tick, |from| from.min(tick)),
             Phase::Speech if self.queue.len() >= self.frame => tick,
-            Phase::Speech => self.patient_until(),
+            Phase::Speech => self.patient_until().max(tick),
         })
     }
 
