@@ -669,7 +669,9 @@ impl Playout {
         if !self.is_live_at(tick) {
             return self.tick();
         }
-        self.grace.unwrap_or(tick + ELASTIC)
+        // A longer packet time may have been agreed on meanwhile.
+        self.grace
+            .map_or(tick + ELASTIC, |grace| grace.max(self.tick()))
     }
 
     fn begin_spurt(&mut self, now: Time, out: &mut [u8; MAX_FRAME]) -> Frame {
