@@ -33,7 +33,9 @@ __all__ = [
 class MediaError(OffhookError):
     """The only exception of the media plane; `code` is one of:
 
-    `no_port`: every port pair of the range is in use, in quarantine or taken by another process;
+    `no_port`: on every port of the range is a call that this one could be confused with, or another process has it;
+    `no_family`: media has no address of that IP version, or the leg is on a port of the other one (see `RtpLeg.place`);
+    `collision`: another call of the same port has the same remote address and port (see `RtpLeg.place`);
     `bad_address`: an address, port or network is not written as one;
     `bad_config`: a value is outside its range, or a dialect description is not one (the message says what);
     `bad_url`: the URL of a wire is not `ws:` or `wss:` with a host;
@@ -51,7 +53,7 @@ class EngineConfig:
     def __new__(
         cls,
         *,
-        address: str = "127.0.0.1",
+        addresses: Sequence[str] = ["127.0.0.1"],
         port_min: int = 40000,
         port_max: int = 41999,
         threads: int = 0,
@@ -64,19 +66,22 @@ class EngineConfig:
         dial_threads: int = 32,
         dial_queue: int = 1024,
     ) -> Self:
-        """`address`: the IP address that legs bind unless they name their own (`0.0.0.0` and `::` mean all).
+        """`addresses`: the IP addresses of media, one for IPv4, one for IPv6 or one of both; a leg is on that of its
+        peer's version. `0.0.0.0` and `::` mean all, and then what is sent leaves from where the peer sends to.
 
-        `port_min`, `port_max`: inclusive; a leg takes an even port and the odd one above it.
-        `threads`: media threads, 0 picks by the number of cores. `quarantine_ms`: how long a freed pair is left alone,
-        so that packets still under way to an ended call are not heard by the next.
+        `port_min`, `port_max`: inclusive; a port is an even one for RTP and the odd one above it for RTCP. Few suffice:
+        legs share a port where it can be told whose packet is whose. A range of 64 pairs or fewer is bound at once and
+        stays so. `threads`: media threads, 0 picks by the number of cores; each port belongs to one.
+        `quarantine_ms`: how long a port rests after its last leg, so that packets still under way to that are not heard
+        by the next; it is taken earlier rather than refuse a call.
         `dscp`: the code point on RTP and RTCP (46 is EF), 0 leaves it alone.
-        `receive_buffer`: bytes asked for per RTP socket; what the system gave is in `EngineStats.receive_buffer`.
+        `receive_buffer`: bytes asked for per socket and leg; what the system gave is in `EngineStats.receive_buffer`.
         `event_limit`: droppable events (audio) held for Python at most; the newest is dropped and counted.
         `dial_threads`, `dial_queue`: helper threads that resolve, connect and upgrade, and the dials that may wait.
         """
 
     @property
-    def address(self) -> str: ...
+    def addresses(self) -> list[str]: ...
     @property
     def port_min(self) -> int: ...
     @property
@@ -107,15 +112,25 @@ class LegConfig:
     def __new__(
         cls,
         *,
-        address: str | None = None,
+        remote: tuple[str, int] | None = None,
+        signalling_address: str | None = None,
+        media_allow: Sequence[str] = (),
+        nat: bool = False,
+        allow_loopback: bool = False,
+        family: Literal[4, 6] | None = None,
         sdp_address: str | None = None,
         playout_limit_ms: int = 120000,
         media_timeout_ms: int | None = 60000,
         cname: str = "",
     ) -> Self:
-        """`address`: the local IP address to bind, `None` for the engine's own.
-        `sdp_address`: what our SDP will name. If the engine listens on all addresses, the leg binds this one where it
-        is the host's and no loopback address, so that RTP leaves from where the peer sends to; else it changes nothing.
+        """What is known of the far side decides which port it gets: one on which no other leg can be taken for it.
+
+        `remote`: address and port of its SDP, `None` where our offer goes first. `signalling_address`, `media_allow`,
+        `nat`, `allow_loopback`: as in `RemoteMedia`; without `signalling_address` it could be anybody, so the leg needs
+        a port of its own until `set_remote`.
+        `family`: its IP version; by default that of `remote`, else of `sdp_address`, else of `signalling_address`.
+        `sdp_address`: what our SDP will name. If the engine listens on all addresses and it is one of this host's but
+        no loopback address, RTP leaves from it, else from the address that the peer sends to.
 
         `playout_limit_ms`: how much agent audio may wait to be played; more is dropped (the newest) and counted.
         `media_timeout_ms`: `media_timeout` is told after this long without RTP while RTP is expected; `None` is never.
@@ -123,7 +138,17 @@ class LegConfig:
         """
 
     @property
-    def address(self) -> str | None: ...
+    def remote(self) -> tuple[str, int] | None: ...
+    @property
+    def signalling_address(self) -> str | None: ...
+    @property
+    def media_allow(self) -> list[str]: ...
+    @property
+    def nat(self) -> bool: ...
+    @property
+    def allow_loopback(self) -> bool: ...
+    @property
+    def family(self) -> int | None: ...
     @property
     def sdp_address(self) -> str | None: ...
     @property
@@ -162,6 +187,7 @@ class RemoteMedia:
         receive_payload_types: Mapping[int, str],
         rtcp_address: str | None = None,
         rtcp_port: int | None = None,
+        rtcp_mux: bool = False,
         dtmf_send: int | None = None,
         dtmf_receive: Sequence[int] = (),
         comfort_noise: int | None = 13,
@@ -179,13 +205,16 @@ class RemoteMedia:
 
         `codec`, `payload_type`: what we send. `receive_payload_types`: what we accept, number to codec name. The RTP
         clock of all three is 8000 Hz, also of G722, which carries 16 kHz sound (RFC 3551 section 4.5.2).
-        `rtcp_address`, `rtcp_port`: `a=rtcp`; by default the RTP address and the port above.
+        `rtcp_address`, `rtcp_port`: `a=rtcp`; by default the RTP address and the port above. `rtcp_mux`: RTCP goes
+        where RTP goes, both ways (RFC 5761).
         `dtmf_send`, `dtmf_receive`: telephone-event payload types, which may differ per direction (RFC 4733); at most
         8 are received.
         `comfort_noise`: its payload type (RFC 3389); 13 is static, and some peers send it though nobody agreed on it.
         `ptime_ms`: 10 to 60, length of the packets we send. `send`, `receive`: the direction from our side (RFC 3264);
         without `receive`, or on `hold` by the peer, no media timeout runs.
-        `address` `0.0.0.0` or `::` is the old way to hold: nothing is sent.
+        `address` `0.0.0.0` or `::` is the old way to hold: nothing is sent. Neither is anything to addresses that are
+        nobody's or not for the peer to name: multicast, broadcast, a port of our own, and loopback or link-local ones
+        unless the signalling comes from such.
         `signalling_address`: the peer's SIP source (by default the RTP address); RTP from it may be latched on.
         `media_allow`: further networks in CIDR notation that may be latched on.
         `nat`: send to where RTP comes from, not to the SDP address.
@@ -209,6 +238,8 @@ class RemoteMedia:
     def rtcp_address(self) -> str | None: ...
     @property
     def rtcp_port(self) -> int | None: ...
+    @property
+    def rtcp_mux(self) -> bool: ...
     @property
     def dtmf_send(self) -> int | None: ...
     @property
@@ -524,6 +555,9 @@ class MediaStats:
     def unsent_packets(self) -> int:
         """Packets not sent because no address is known, the leg is held, or its key is used up."""
     @property
+    def sent_unreachable(self) -> int:
+        """RTP packets that the peer's host or a router answered with an ICMP error."""
+    @property
     def playout_underruns(self) -> int:
         """Times when playout ran dry in the middle of speech."""
     @property
@@ -652,10 +686,43 @@ class EngineStats:
         """Open wires, those being dialled included."""
     @property
     def leg_capacity(self) -> int:
-        """Legs that the port range and `max_legs` allow per local address."""
+        """Legs at once at most: `max_legs`, for a port carries many that can be told apart; 0 if no port is ours."""
+    @property
+    def unheard_capacity(self) -> int:
+        """Legs behind one NAT address that may wait for their first packet at once: each needs a port of its own."""
+    @property
+    def ports_ipv4(self) -> int:
+        """Port pairs for IPv4 that no other process held when they were last tried; 0 without such an address."""
+    @property
+    def ports_ipv6(self) -> int:
+        """The same for IPv6."""
+    @property
+    def ports_in_use(self) -> int:
+        """Port pairs that carry legs."""
     @property
     def ports_quarantined(self) -> int:
-        """Port pairs that were freed and are left alone for a while."""
+        """Port pairs that rest after their last leg."""
+    @property
+    def ports_taken(self) -> int:
+        """Port pairs that another process held when they were last tried."""
+    @property
+    def legs_per_port(self) -> int:
+        """Most legs that one port carries now."""
+    @property
+    def collisions(self) -> int:
+        """Remote addresses that another leg of the same port had already: refused, or placed elsewhere."""
+    @property
+    def refused_packets(self) -> int:
+        """RTP packets that no leg of their port accepted when they came."""
+    @property
+    def parked_packets(self) -> int:
+        """Those of them that were kept for up to 200 ms, for an answer may still name their source."""
+    @property
+    def unclaimed_packets(self) -> int:
+        """Those of them that nobody claimed in time."""
+    @property
+    def straggler_packets(self) -> int:
+        """Packets for legs that had ended."""
     @property
     def events_dropped(self) -> int:
         """Droppable events that Python was too slow for."""
@@ -664,7 +731,7 @@ class EngineStats:
         """Packets that the system dropped because a socket's buffer was full (SO_RXQ_OVFL)."""
     @property
     def receive_buffer(self) -> int:
-        """The smallest receive buffer in bytes that the system has given to a leg, 0 before the first leg."""
+        """The smallest receive buffer in bytes that the system has given, 0 before the first port."""
     @property
     def send_errors(self) -> int:
         """Packets that the system refused to send."""
@@ -692,10 +759,11 @@ class Engine:
         """Start the media threads. Raises `MediaError` (`bad_config`, `bad_address`, `system`)."""
 
     def open_leg(self, config: LegConfig, *, beside: RtpLeg | None = None) -> RtpLeg:
-        """Bind a port pair at once and return the leg that owns it. No RTP leaves before `start`.
+        """Give a leg a port at once: one of its own while there is one, else one whose legs can't be taken for it. No
+        RTP leaves before `start`.
 
         `beside`: put it on the media thread of that leg, so that both can be connected to the same wires.
-        Raises `MediaError` (`no_port`, `bad_address`, `too_many`, `closed`, `system`).
+        Raises `MediaError` (`no_port`, `no_family`, `bad_address`, `too_many`, `closed`, `system`).
         """
 
     def open_wire(self, config: WireConfig, *, leg: RtpLeg) -> Wire:
@@ -720,18 +788,27 @@ class Engine:
 
 @final
 class RtpLeg:
-    """One RTP stream each way with one peer, on a port of its own. Commands after `close` are ignored."""
+    """One RTP stream each way with one peer. Commands after `close` are ignored."""
 
     @property
     def id(self) -> LegId: ...
     @property
     def local_address(self) -> tuple[str, int]:
-        """The bound address and the RTP port; RTCP is on the port above."""
+        """The bound address and the RTP port that our SDP has to name; RTCP is on the port above."""
+
+    def place(self, remote: tuple[str, int]) -> tuple[str, int]:
+        """Before our SDP names a port again, to a peer whose RTP is at `remote` now: the `local_address` to write.
+
+        Another one than before if the leg could be taken for another call where it is, or needs the other IP version.
+        Then `set_remote` moves it there: what is sent leaves from there, and what comes to the old one plays on until
+        it is heard on the new one. Without `set_remote` nothing changes, and the next `place` gives it back.
+        Raises `MediaError` (`no_port`, `no_family`, `bad_address`, `system`).
+        """
 
     def set_remote(self, remote: RemoteMedia) -> None:
         """Set or change what was negotiated; SSRC, sequence numbers and timestamps go on (RFC 3264 section 8).
 
-        Raises `MediaError` (`bad_address`, `bad_config`).
+        Raises `MediaError` (`bad_address`, `bad_config`, `collision`, `no_family`); what was agreed before goes on.
         """
 
     def start(self, *, release_after_ms: int | None = 300) -> None:

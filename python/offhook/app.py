@@ -19,7 +19,7 @@ from offhook.api.health import Readiness, http_app
 from offhook.api.server import HttpServer
 from offhook.call.end_reason import EndReason
 from offhook.call.screen import ScreenRules, TrunkScreen
-from offhook.call.services import CallServices, OurAddress, Perform
+from offhook.call.services import CallServices, Perform
 from offhook.call.switchboard import Records, Rules, Switchboard
 from offhook.config.routing import build_routing, inbound_password
 from offhook.config.schema import AgentConfig, Config
@@ -162,12 +162,9 @@ class Signalling:
 
         return TrunkScreen(rules, make_challenger, self.switchboard.dialog_peer, self._on_stranger)
 
-    def _media_address(
-        self, source: Source, family: Literal[4, 6], towards: tuple[str, int] | None
-    ) -> OurAddress | None:
+    def _media_address(self, source: Source, family: Literal[4, 6], towards: tuple[str, int] | None) -> str | None:
         bound = self.config.media_address(family)
-        told = None if bound is None else self._told(source, family, towards, bound)
-        return None if bound is None or told is None else OurAddress(told, bound)
+        return None if bound is None else self._told(source, family, towards, bound)
 
     def _told(self, source: Source, family: Literal[4, 6], towards: tuple[str, int] | None, bound: str) -> str | None:
         """The address that this peer is told to send RTP to: ours on its own network, else the advertised one."""
@@ -273,6 +270,11 @@ class Gateway:
         """Calls at one time that limits and media ports allow together."""
         return min(self.config.limits.max_calls, self._media.stats().leg_capacity)
 
+    @property
+    def unheard_capacity(self) -> int:
+        """Calls from behind one NAT address that may be between their answer and their first sound at one time."""
+        return self._media.stats().unheard_capacity
+
     # -- its life
 
     async def serve(self) -> None:
@@ -315,6 +317,7 @@ class Gateway:
         if crashed:
             _log.warning("store.crashed_calls_closed", calls=crashed)
         self._media = await self._resources.enter_async_context(MediaPlane(_engine_config(config)))
+        self._tell_ports()
         self._metrics = Metrics(node=config.node.name, version=self._version)
         self._resources.push_async_callback(self._flush_refusals)
         self._signalling = signalling = Signalling(
@@ -358,6 +361,21 @@ class Gateway:
         await self._resources.enter_async_context(self._lag)
         await self._resources.enter_async_context(self._periodically())
         self._watch()
+
+    def _tell_ports(self) -> None:
+        """What the media ports can carry, once, for whoever opens a firewall for them."""
+        stats = self._media.stats()
+        told = _log.warning if stats.ports_taken else _log.info
+        told(
+            "media.ports",
+            ports=str(self.config.media.ports),
+            ipv4_pairs=stats.ports_ipv4,
+            ipv6_pairs=stats.ports_ipv6,
+            held_by_others=stats.ports_taken,
+            calls=self.call_capacity,
+            unheard_behind_one_address=stats.unheard_capacity,
+            receive_buffer=stats.receive_buffer,
+        )
 
     def _readiness(self) -> Readiness:
         detail = {"calls": self._signalling.admission.calls, "capacity": self.call_capacity}
@@ -462,7 +480,7 @@ def _numbers_of(stats: EngineStats) -> dict[str, int]:
 
 def _engine_config(config: Config) -> EngineConfig:
     return EngineConfig(
-        address=config.media_listen[0],
+        addresses=config.media_listen,
         port_min=config.media.ports.first,
         port_max=config.media.ports.last,
         threads=config.media.threads or 0,

@@ -4,6 +4,7 @@ import pytest
 from tests.support.clock import in_virtual_time
 from tests.support.world import CALLER, ECHO, GATEWAY, OFFHOOK, TWILIO, World, notes, sdp
 
+from offhook._media import MediaError
 from offhook.sip.digest import Credentials
 
 pytestmark = pytest.mark.scenario
@@ -105,6 +106,37 @@ async def test_a_reinvite_that_cannot_be_met_leaves_the_call_as_it_was() -> None
         call.reinvite(sdp(version=3))
         await world.pass_time(0.1)
         assert [response.status for response in call.reinvited if response] == [488, 200]
+
+
+@pytest.mark.rfc(3264, "8.3.1")
+@in_virtual_time
+async def test_a_new_address_that_another_call_has_gets_another_port_of_ours() -> None:
+    async with World(TWILIO) as world:
+        call = await world.place_answered()
+        world.leg.moves_to = (world.leg.local_address[0], 40098)
+        call.reinvite(sdp(port=4100, version=2))
+        await world.pass_time(0.1)
+        [answer] = [response for response in call.reinvited if response]
+        assert b"m=audio 40098 " in answer.body
+        assert world.leg.remote.port == 4100
+        call.hang_up()
+        await world.pass_time(1)
+        assert any("our end of the media moves to " in note for note in notes(world.timelines[0], "sdp"))
+
+
+@in_virtual_time
+async def test_where_no_port_is_left_for_a_new_address_the_call_stays_as_it_was() -> None:
+    async with World(TWILIO) as world:
+        call = await world.place_answered()
+        world.leg.misplaced = MediaError("of 8 media ports none is fit", code="no_port")
+        call.reinvite(sdp(port=4100, version=2))
+        await world.pass_time(0.1)
+        assert [response.status for response in call.reinvited if response] == [503]
+        assert len(world.leg.remotes) == 1
+        world.leg.misplaced = None
+        call.reinvite(sdp(version=3))
+        await world.pass_time(0.1)
+        assert [response.status for response in call.reinvited if response] == [503, 200]
 
 
 @pytest.mark.rfc(3261, "14.2")

@@ -138,6 +138,10 @@ class FakeLeg:
         self.id = number
         self.local_address = ("192.0.2.2", port)
         self.remotes: list[RemoteMedia] = []
+        self.moves_to: tuple[str, int] | None = None
+        """What `place` says next, as where the caller's new address is another call's on this port."""
+        self.misplaced: MediaError | None = None
+        """What `place` raises."""
         self.started_at: float | None = None
         self.release_after_ms: int | None = None
         self.released_at: float | None = None
@@ -148,6 +152,7 @@ class FakeLeg:
         self.played: list[tuple[float, float, str | None]] = []
         """When it began to leave, seconds of it, its mark."""
         self._engine = engine
+        self._port = port
         self._held: list[tuple[float, str | None]] = []
         self._free_at = 0.0
         self._marks: list[tuple[str, asyncio.TimerHandle]] = []
@@ -155,6 +160,13 @@ class FakeLeg:
         self._drain_asked = False
         self._silence: asyncio.TimerHandle | None = None
         self._heard = False
+
+    def place(self, remote: tuple[str, int]) -> tuple[str, int]:
+        if self.misplaced is not None:
+            raise self.misplaced
+        if self.moves_to is not None:
+            self.local_address, self.moves_to = self.moves_to, None
+        return self.local_address
 
     def set_remote(self, remote: RemoteMedia) -> None:
         self.remotes.append(remote)
@@ -215,7 +227,7 @@ class FakeLeg:
         if self.closed:
             return
         self.closed = True
-        self._engine.free_ports.append(self.local_address[1])
+        self._engine.free_ports.append(self._port)
         if self._silence is not None:
             self._silence.cancel()
         if self.wire is not None:

@@ -5,6 +5,8 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 FRAME = 160
 SILENCE = b"\xff" * FRAME
@@ -24,6 +26,7 @@ class Packet:
     timestamp: int
     ssrc: int
     payload: bytes
+    source: tuple[str, int] = ("", 0)
 
 
 class RtpPeer:
@@ -42,6 +45,8 @@ class RtpPeer:
         self.seal: Callable[[bytes], bytes] = bytes
         self.open: Callable[[bytes], bytes] = bytes
         self.rtcp_packets: list[bytes] = []
+        self.reports_on_rtp: list[bytes] = []
+        """RTCP that came to the RTP port (RFC 5761)."""
         self.target: tuple[str, int] = ("", 0)
         self.sequence = 1000
         self.timestamp = 50_000
@@ -50,6 +55,14 @@ class RtpPeer:
         self._changed = asyncio.Event()
         self._loop.add_reader(self.rtp.fileno(), self._read_rtp)
         self._loop.add_reader(self.rtcp.fileno(), self._read_rtcp)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         for one in (self.rtp, self.rtcp):
@@ -95,7 +108,7 @@ class RtpPeer:
     def _read_rtp(self) -> None:
         while True:
             try:
-                data, control, _, _ = self.rtp.recvmsg(2048, 64)
+                data, control, _, source = self.rtp.recvmsg(2048, 64)
             except BlockingIOError:
                 break
             seconds, nanoseconds = struct.unpack("qq", control[0][2][:16]) if control else (0, 0)
@@ -105,10 +118,13 @@ class RtpPeer:
             except ValueError:
                 self.unopened.append(data)
                 continue
+            if 192 <= data[1] <= 223:
+                self.reports_on_rtp.append(data)
+                continue
             _, second, sequence, timestamp, ssrc = struct.unpack("!BBHII", data[:12])
             at = seconds + nanoseconds / 1e9
-            packet = Packet(at, second & 0x7F, bool(second & 0x80), sequence, timestamp, ssrc, data[12:])
-            self.packets.append(packet)
+            kind, marker = second & 0x7F, bool(second & 0x80)
+            self.packets.append(Packet(at, kind, marker, sequence, timestamp, ssrc, data[12:], source[:2]))
         self._changed.set()
 
     def _read_rtcp(self) -> None:
@@ -119,10 +135,11 @@ class RtpPeer:
 def _pair(host: str) -> tuple[socket.socket, socket.socket]:
     """Bind an even port and the one above, as RTP wants it."""
     while True:
-        rtp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        rtp = socket.socket(family, socket.SOCK_DGRAM)
         rtp.bind((host, 0))
         port = rtp.getsockname()[1]
-        rtcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        rtcp = socket.socket(family, socket.SOCK_DGRAM)
         try:
             if port % 2:
                 raise OSError("an odd port")

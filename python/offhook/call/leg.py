@@ -2,12 +2,12 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from offhook._media import LegConfig, MediaError, MediaEvent
 from offhook.call.end_reason import EndReason
-from offhook.call.services import MediaAddress, OurAddress
+from offhook.call.services import MediaAddress
 from offhook.call.trace import host_port
 from offhook.errors import RemoteProtocolError
 from offhook.media.leg import RtpLeg
@@ -117,19 +117,19 @@ class CallerLeg:
         self._media_address = media_address
         try:
             refused = self._open(media, judged.audio if judged is not None else None, on_event, on_error)
+            if refused is None and judged is not None:
+                self._answer_offer(judged, now)
         except MediaError as error:
             return _no_media(error)
         if refused is not None:
             return refused
-        assert self._local is not None, "opened just now"
         if judged is None:
+            assert self._local is not None, "opened just now"
             self._answer_awaited = True
             self._description = negotiate.offer(self._local, self._terms, fresh=self._fresh_keys())
             self._timeline.add(
                 "sdp", now, note="the INVITE has no SDP: our 200 carries the offer, the ACK must answer it"
             )
-        else:
-            self._answer_offer(judged, now)
         return None
 
     def ring(self, now: float) -> bool:
@@ -156,8 +156,11 @@ class CallerLeg:
         judged = self._accept(body, now)
         if isinstance(judged, Refused):
             return judged
+        try:
+            self._agree(judged, now)
+        except MediaError as error:
+            return _no_media(error)
         self._answer_awaited = False
-        self._agree(judged, now)
         self._start()
         self.rtp.release()
         return None
@@ -174,13 +177,11 @@ class CallerLeg:
             self.session.answer_reinvite(bytes(self._description), now=now)
             return
         judged = self._judge(request.sdp, now)
-        refused = judged if isinstance(judged, Refused) else self._relocate(judged.audio)
+        refused = judged if isinstance(judged, Refused) else self._change(judged, now)
         if refused is not None:
             self._timeline.add("sdp", now, note=f"the change is refused and the call stays as it was: {refused.detail}")
             self.session.reject_reinvite(refused.status or refused.reason.sip_status or 488, now=now)
             return
-        assert isinstance(judged, Judgement), "what is not refused was judged"
-        self._answer_offer(judged, now)
         assert self._description is not None, "an accepted offer has an answer"
         self.session.answer_reinvite(bytes(self._description), now=now)
 
@@ -201,21 +202,24 @@ class CallerLeg:
         if isinstance(ours, Refused):
             return ours
         config = LegConfig(
-            address=ours.bound,
-            sdp_address=ours.told,
+            remote=audio.remote if audio is not None else None,
+            signalling_address=self.source.remote[0].partition("%")[0],
+            media_allow=tuple(map(str, self._trunk.media_allow)),
+            nat=self._trunk.nat,
+            sdp_address=ours,
             playout_limit_ms=round(PLAYOUT_LIMIT * 1000),
             media_timeout_ms=round(self._trunk.media_timeout * 1000),
         )
         self._rtp = media.open_leg(config, on_event=on_event, on_error=on_error)
         self._local = LocalMedia(
-            address=ours.told,
+            address=ours,
             port=self._rtp.local_address[1],
             # RFC 8866 section 5.2: no two sessions of ours may look alike.
             session_id=secrets.randbits(31) + 1,
         )
         return None
 
-    def _our_address(self, audio: NegotiatedAudio | None) -> OurAddress | Refused:
+    def _our_address(self, audio: NegotiatedAudio | None) -> str | Refused:
         """Where the caller is to send: on the IP version of its own media, or else of its signalling."""
         towards = audio.remote if audio is not None else None
         family = (audio.family if audio is not None else None) or Connection(self.source.remote[0]).family or 4
@@ -224,14 +228,35 @@ class CallerLeg:
             where = f"the caller's media is at {host_port(towards)}" if towards else "the caller's media is there"
             return Refused(EndReason.NO_FAMILY, f"`media.listen` has no IPv{family} address, and {where}")
         # A zone is nothing that another host could use; only link-local addresses have one.
-        return OurAddress(ours.told.partition("%")[0], ours.bound)
+        return ours.partition("%")[0]
 
-    def _relocate(self, audio: NegotiatedAudio | None) -> Refused | None:
-        """Make sure that the port can serve what the caller offers now."""
-        if audio is None or audio.family in (None, self.media_family):
+    def _change(self, judgement: Judgement, now: float) -> Refused | None:
+        """Answer an offer within the call; or why not, and then all is as it was."""
+        assert self._local is not None, "a change comes within a session"
+        before = self._local
+        try:
+            refused = self._relocate(judgement.audio, now)
+            if refused is None:
+                self._answer_offer(judgement, now)
+        except MediaError as error:
+            self._local, refused = before, _no_media(error)
+        return refused
+
+    def _relocate(self, audio: NegotiatedAudio | None, now: float) -> Refused | None:
+        """Have a port that can serve what the caller offers now; the one before plays on until the caller has moved."""
+        assert self._local is not None, "a change comes within a session"
+        if audio is None or audio.remote is None:
             return None
-        ours = self._our_address(audio)
-        return ours if isinstance(ours, Refused) else Refused(EndReason.NO_FAMILY, "a call stays on its IP version")
+        ours: str | Refused = self._local.address
+        if audio.family not in (None, self.media_family):
+            ours = self._our_address(audio)
+        if isinstance(ours, Refused):
+            return ours
+        _, port = self.rtp.place(audio.remote)
+        if (ours, port) != (self._local.address, self._local.port):
+            self._local = replace(self._local, address=ours, port=port)
+            self._timeline.add("sdp", now, note=f"our end of the media moves to {self.local_media}")
+        return None
 
     def _judge(self, body: bytes, now: float) -> Judgement | Refused:
         try:
@@ -243,8 +268,9 @@ class CallerLeg:
     def _answer_offer(self, judgement: Judgement, now: float) -> None:
         assert self._local is not None, "a port comes before an answer"
         assert judgement.audio is not None, "refused offers are not answered"
-        self._description = negotiate.answer(judgement, self._local, previous=self._description)
+        answer = negotiate.answer(judgement, self._local, previous=self._description)
         self._agree(judgement.audio, now)
+        self._description = answer
 
     def _accept(self, body: bytes, now: float) -> NegotiatedAudio | Refused:
         """What the answer to our offer comes to."""
@@ -269,6 +295,15 @@ class CallerLeg:
         return judgement
 
     def _agree(self, audio: NegotiatedAudio, now: float) -> None:
+        """Let media flow as agreed. Raises `MediaError` where the core can't; then nothing has changed."""
+        self.rtp.set_remote(
+            remote_media(
+                audio,
+                self.source.remote[0].partition("%")[0],
+                media_allow=tuple(map(str, self._trunk.media_allow)),
+                nat=self._trunk.nat,
+            )
+        )
         self.audio = audio
         if self.encryption != "none":
             self.encryption = audio.crypto.suite if audio.crypto is not None else "none"
@@ -277,14 +312,6 @@ class CallerLeg:
             way = self.source.transport.upper()
             note = f"the keys came over {way}: who can read the signalling can decrypt the sound"
             self._timeline.add("sdp", now, note=note)
-        self.rtp.set_remote(
-            remote_media(
-                audio,
-                self.source.remote[0],
-                media_allow=tuple(map(str, self._trunk.media_allow)),
-                nat=self._trunk.nat,
-            )
-        )
 
     def _start(self) -> None:
         if not self._started:

@@ -27,21 +27,13 @@ class MakeDestination(Protocol):
     def __call__(self, uri: DestinationUri, listener: DestinationListener, *, ready_within: float) -> Destination: ...
 
 
-@dataclass(frozen=True, slots=True)
-class OurAddress:
-    """An address of ours for media: what peers are `told`, and what our sockets are `bound` to."""
-
-    told: str
-    bound: str
-
-
 class MediaAddress(Protocol):
     """Says which of our addresses a peer is to send its RTP to; None where media is not spoken on that IP version.
 
     `source` is its signalling, `family` 4 or 6, `towards` the address in its SDP if there is one.
     """
 
-    def __call__(self, source: Source, family: Literal[4, 6], towards: tuple[str, int] | None) -> OurAddress | None: ...
+    def __call__(self, source: Source, family: Literal[4, 6], towards: tuple[str, int] | None) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,8 @@ def _banner(config: Config, gateway: "object") -> str:
     lines = [
         f"[bold]offhook[/] is ready. Configuration: {source}",
         f"  SIP     {listeners}",
-        f"  media   UDP {config.media.ports}, room for {gateway.call_capacity} calls at once",
+        f"  media   UDP {config.media.ports}, room for {gateway.call_capacity} calls at once; behind one NAT address "
+        f"{gateway.unheard_capacity} may set up at the same moment",
         f"  HTTP    http://{host}:{port}/health/ready  /metrics",
         *([f"  TLS     {gateway.tls_summary}"] if gateway.tls_summary else []),
         f"  trunks  {trunks}",

@@ -121,8 +121,10 @@ class MediaConfig(Section):
     )
     ports: Ports = Field(
         default=PortRange(40000, 41999),
-        description="UDP ports for media, both ends included. Each call takes an even one (RTP) and the odd one "
-        "above it (RTCP).",
+        description="UDP ports for media, both ends included: an even one for RTP and the odd one above it for RTCP "
+        "make a pair. Sixteen carry hundreds of calls, which share a pair where their media comes from different "
+        "addresses; of callers behind one NAT address each needs a pair until it is heard. Up to 64 pairs are bound at "
+        "the start and kept.",
     )
     advertise: MediaAdvertise | None = Field(
         default=None,

@@ -28,7 +28,7 @@ class RtpLeg:
         self.native = native
         self.id: LegId = native.id
         self.local_address: tuple[str, int] = native.local_address
-        """The bound address and the RTP port; RTCP is on the port above."""
+        """The bound address and the RTP port that our SDP names; RTCP is on the port above."""
         self.on_error = on_error
         self._on_event = on_event
         self._on_closed = on_closed
@@ -43,8 +43,19 @@ class RtpLeg:
     ) -> None:
         self.close()
 
+    def place(self, remote: tuple[str, int]) -> tuple[str, int]:
+        """Before our SDP names a port again: the `local_address` to write for a peer whose RTP is at `remote` now.
+
+        Raises `MediaError` (`no_port`, `no_family`, `bad_address`).
+        """
+        self.local_address = self.native.place(remote)
+        return self.local_address
+
     def set_remote(self, remote: RemoteMedia) -> None:
-        """Set or change what was negotiated. Raises `MediaError` (`bad_address`, `bad_config`)."""
+        """Set or change what was negotiated.
+
+        Raises `MediaError` (`bad_address`, `bad_config`, `collision`, `no_family`).
+        """
         self.native.set_remote(remote)
 
     def start(self, *, release_after: float | None = 0.3) -> None:

@@ -28,6 +28,7 @@ def remote_media(
         receive_payload_types=audio.receive_types,
         rtcp_address=rtcp_address,
         rtcp_port=rtcp_port,
+        rtcp_mux=audio.rtcp_mux,
         dtmf_send=audio.dtmf_send,
         dtmf_receive=audio.dtmf_receive[:_MOST_EVENT_TYPES],
         # Some peers send it though nobody agreed on it; its own number means nothing else.

@@ -185,7 +185,7 @@ class Phone:
         self, local: str, targets: tuple[Target, ...], resolver: DnsResolver, resources: contextlib.AsyncExitStack
     ) -> None:
         media = EngineConfig(
-            address=local, port_min=MEDIA_PORTS[0], port_max=MEDIA_PORTS[1], threads=1, max_legs=4, max_wires=1
+            addresses=(local,), port_min=MEDIA_PORTS[0], port_max=MEDIA_PORTS[1], threads=1, max_legs=4, max_wires=1
         )
         plane = await resources.enter_async_context(MediaPlane(media))
         self._leg = await resources.enter_async_context(

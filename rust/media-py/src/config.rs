@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use offhook_media::claim::{Network, Policy};
 use offhook_media::codec::Codec;
-use offhook_media::engine::{EngineSettings, LegSettings, MediaError, PortRange, WireSettings};
+use offhook_media::engine::{
+    EngineSettings, Family, LegSettings, MediaError, PortRange, WireSettings,
+};
 use offhook_media::leg::RemoteMedia as Negotiated;
 use offhook_media::srtp;
 use pyo3::prelude::*;
@@ -25,7 +27,7 @@ fn millis(value: u64) -> Duration {
 /// What the whole engine is made with.
 #[pyclass(frozen, get_all, module = "offhook._media")]
 pub(crate) struct EngineConfig {
-    address: String,
+    addresses: Vec<String>,
     port_min: u16,
     port_max: u16,
     threads: usize,
@@ -42,17 +44,17 @@ pub(crate) struct EngineConfig {
 #[pymethods]
 impl EngineConfig {
     #[new]
-    #[pyo3(signature = (*, address = "127.0.0.1".to_owned(), port_min = 40000, port_max = 41999, threads = 0,
+    #[pyo3(signature = (*, addresses = vec!["127.0.0.1".to_owned()], port_min = 40000, port_max = 41999, threads = 0,
         quarantine_ms = 2000, dscp = 46, receive_buffer = 262_144, max_legs = 4096, max_wires = 4096,
         event_limit = 65536, dial_threads = 32, dial_queue = 1024))]
     #[pyo3(
-        text_signature = "(*, address='127.0.0.1', port_min=40000, port_max=41999, threads=0, \
+        text_signature = "(*, addresses=['127.0.0.1'], port_min=40000, port_max=41999, threads=0, \
         quarantine_ms=2000, dscp=46, receive_buffer=262144, max_legs=4096, max_wires=4096, \
         event_limit=65536, dial_threads=32, dial_queue=1024)"
     )]
     #[allow(clippy::too_many_arguments)]
     fn new(
-        address: String,
+        addresses: Vec<String>,
         port_min: u16,
         port_max: u16,
         threads: usize,
@@ -66,7 +68,7 @@ impl EngineConfig {
         dial_queue: usize,
     ) -> Self {
         Self {
-            address,
+            addresses,
             port_min,
             port_max,
             threads,
@@ -85,7 +87,11 @@ impl EngineConfig {
 impl EngineConfig {
     pub(crate) fn settings(&self) -> Result<EngineSettings, MediaError> {
         Ok(EngineSettings {
-            address: address(&self.address)?,
+            addresses: self
+                .addresses
+                .iter()
+                .map(|text| address(text))
+                .collect::<Result<_, _>>()?,
             ports: PortRange {
                 min: self.port_min,
                 max: self.port_max,
@@ -106,7 +112,12 @@ impl EngineConfig {
 /// What one RTP leg is made with.
 #[pyclass(frozen, get_all, module = "offhook._media")]
 pub(crate) struct LegConfig {
-    address: Option<String>,
+    remote: Option<(String, u16)>,
+    signalling_address: Option<String>,
+    media_allow: Vec<String>,
+    nat: bool,
+    allow_loopback: bool,
+    family: Option<u8>,
     sdp_address: Option<String>,
     playout_limit_ms: u64,
     media_timeout_ms: Option<u64>,
@@ -116,20 +127,33 @@ pub(crate) struct LegConfig {
 #[pymethods]
 impl LegConfig {
     #[new]
-    #[pyo3(signature = (*, address = None, sdp_address = None, playout_limit_ms = 120_000,
+    #[pyo3(signature = (*, remote = None, signalling_address = None, media_allow = Vec::new(), nat = false,
+        allow_loopback = false, family = None, sdp_address = None, playout_limit_ms = 120_000,
         media_timeout_ms = Some(60_000), cname = String::new()))]
     #[pyo3(
-        text_signature = "(*, address=None, sdp_address=None, playout_limit_ms=120000, media_timeout_ms=60000, cname='')"
+        text_signature = "(*, remote=None, signalling_address=None, media_allow=(), nat=False, \
+        allow_loopback=False, family=None, sdp_address=None, playout_limit_ms=120000, media_timeout_ms=60000, cname='')"
     )]
+    #[allow(clippy::too_many_arguments)]
     fn new(
-        address: Option<String>,
+        remote: Option<(String, u16)>,
+        signalling_address: Option<String>,
+        media_allow: Vec<String>,
+        nat: bool,
+        allow_loopback: bool,
+        family: Option<u8>,
         sdp_address: Option<String>,
         playout_limit_ms: u64,
         media_timeout_ms: Option<u64>,
         cname: String,
     ) -> Self {
         Self {
-            address,
+            remote,
+            signalling_address,
+            media_allow,
+            nat,
+            allow_loopback,
+            family,
             sdp_address,
             playout_limit_ms,
             media_timeout_ms,
@@ -140,14 +164,61 @@ impl LegConfig {
 
 impl LegConfig {
     pub(crate) fn settings(&self) -> Result<LegSettings, MediaError> {
+        let family = match self.family {
+            None => None,
+            Some(4) => Some(Family::V4),
+            Some(6) => Some(Family::V6),
+            Some(_) => return Err(MediaError::BadConfig("family: 4 or 6".to_owned())),
+        };
+        let remote = match &self.remote {
+            Some((host, port)) => socket_address(host, *port)?,
+            None => None,
+        };
+        let signalling = self
+            .signalling_address
+            .as_deref()
+            .map(address)
+            .transpose()?;
+        let policy = match signalling {
+            Some(signalling) => Some(policy(
+                signalling,
+                &self.media_allow,
+                self.nat,
+                self.allow_loopback,
+            )?),
+            None => None,
+        };
         Ok(LegSettings {
-            address: self.address.as_deref().map(address).transpose()?,
+            family,
             sdp_address: self.sdp_address.as_deref().map(address).transpose()?,
+            remote,
+            policy,
             playout_limit: millis(self.playout_limit_ms),
             media_timeout: self.media_timeout_ms.map(millis),
             cname: self.cname.clone(),
         })
     }
+}
+
+/// An address to send to, if it is one: 0.0.0.0 and port 0 are the ways of SDP to name none.
+pub(crate) fn socket_address(host: &str, port: u16) -> Result<Option<SocketAddr>, MediaError> {
+    let host = address(host)?;
+    Ok((port > 0 && !host.is_unspecified()).then(|| SocketAddr::new(host, port)))
+}
+
+fn policy(
+    signalling: IpAddr,
+    media_allow: &[String],
+    nat: bool,
+    allow_loopback: bool,
+) -> Result<Policy, MediaError> {
+    let media_allow = media_allow.iter().map(|text| network(text));
+    Ok(Policy {
+        signalling,
+        media_allow: media_allow.collect::<Result<_, _>>()?,
+        nat,
+        loopback: allow_loopback || signalling.is_loopback(),
+    })
 }
 
 fn codec(name: &str) -> Result<Codec, MediaError> {
@@ -216,6 +287,7 @@ pub(crate) struct RemoteMedia {
     receive_payload_types: BTreeMap<u8, String>,
     rtcp_address: Option<String>,
     rtcp_port: Option<u16>,
+    rtcp_mux: bool,
     dtmf_send: Option<u8>,
     // Not `u8`: Python would see bytes.
     dtmf_receive: Vec<u16>,
@@ -235,12 +307,12 @@ pub(crate) struct RemoteMedia {
 impl RemoteMedia {
     #[new]
     #[pyo3(signature = (*, address, port, codec, payload_type, receive_payload_types, rtcp_address = None,
-        rtcp_port = None, dtmf_send = None, dtmf_receive = Vec::new(), comfort_noise = Some(COMFORT_NOISE),
+        rtcp_port = None, rtcp_mux = false, dtmf_send = None, dtmf_receive = Vec::new(), comfort_noise = Some(COMFORT_NOISE),
         ptime_ms = 20, send = true, receive = true, hold = false, signalling_address = None,
         media_allow = Vec::new(), nat = false, allow_loopback = false, srtp = None))]
     #[pyo3(
         text_signature = "(*, address, port, codec, payload_type, receive_payload_types, rtcp_address=None, \
-        rtcp_port=None, dtmf_send=None, dtmf_receive=(), comfort_noise=13, ptime_ms=20, send=True, receive=True, \
+        rtcp_port=None, rtcp_mux=False, dtmf_send=None, dtmf_receive=(), comfort_noise=13, ptime_ms=20, send=True, receive=True, \
         hold=False, signalling_address=None, media_allow=(), nat=False, allow_loopback=False, srtp=None)"
     )]
     #[allow(clippy::too_many_arguments)]
@@ -252,6 +324,7 @@ impl RemoteMedia {
         receive_payload_types: BTreeMap<u8, String>,
         rtcp_address: Option<String>,
         rtcp_port: Option<u16>,
+        rtcp_mux: bool,
         dtmf_send: Option<u8>,
         dtmf_receive: Vec<u8>,
         comfort_noise: Option<u8>,
@@ -273,6 +346,7 @@ impl RemoteMedia {
             receive_payload_types,
             rtcp_address,
             rtcp_port,
+            rtcp_mux,
             dtmf_send,
             dtmf_receive: dtmf_receive.into_iter().map(u16::from).collect(),
             comfort_noise,
@@ -292,8 +366,7 @@ impl RemoteMedia {
 impl RemoteMedia {
     pub(crate) fn settings(&self) -> Result<(Negotiated, Policy), MediaError> {
         let host = address(&self.address)?;
-        let rtp =
-            (self.port > 0 && !host.is_unspecified()).then(|| SocketAddr::new(host, self.port));
+        let rtp = socket_address(&self.address, self.port)?;
         let rtcp_host = self
             .rtcp_address
             .as_deref()
@@ -324,6 +397,7 @@ impl RemoteMedia {
         let media = Negotiated {
             rtp,
             rtcp,
+            rtcp_mux: self.rtcp_mux,
             codec: codec(&self.codec)?,
             payload_type: self.payload_type,
             receive_types,
@@ -340,16 +414,7 @@ impl RemoteMedia {
             hold: self.hold,
             srtp: self.srtp.as_ref().map(|srtp| srtp.get().keys.clone()),
         };
-        let policy = Policy {
-            signalling,
-            media_allow: self
-                .media_allow
-                .iter()
-                .map(|text| network(text))
-                .collect::<Result<_, _>>()?,
-            nat: self.nat,
-            loopback: self.allow_loopback || signalling.is_loopback(),
-        };
+        let policy = policy(signalling, &self.media_allow, self.nat, self.allow_loopback)?;
         Ok((media, policy))
     }
 }

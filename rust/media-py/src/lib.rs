@@ -15,7 +15,7 @@ use std::time::Duration;
 use offhook_media::engine::{self, LegHandle, MediaError, WireHandle};
 use pyo3::prelude::*;
 
-use config::{EngineConfig, LegConfig, RemoteMedia, SrtpKeys, WireConfig};
+use config::{EngineConfig, LegConfig, RemoteMedia, SrtpKeys, WireConfig, socket_address};
 use error::{media_error, raise};
 use event::MediaEvent;
 use stats::{EngineStats, MediaStats, WireStats};
@@ -99,6 +99,17 @@ impl RtpLeg {
     fn local_address(&self) -> (String, u16) {
         let address = self.leg.local_address();
         (address.ip().to_string(), address.port())
+    }
+
+    fn place(&self, py: Python<'_>, remote: (String, u16)) -> PyResult<(String, u16)> {
+        let (host, port) = remote;
+        let placed = socket_address(&host, port).and_then(|remote| match remote {
+            Some(remote) => self.leg.place(remote),
+            // A hold names none: any port will do.
+            None => Ok(self.leg.local_address()),
+        });
+        let address = placed.map_err(|error| raise(py, &error))?;
+        Ok((address.ip().to_string(), address.port()))
     }
 
     fn set_remote(&self, py: Python<'_>, remote: &RemoteMedia) -> PyResult<()> {

@@ -92,6 +92,7 @@ leg_counters! {
     sent_digits
     dropped_digits
     unsent_packets
+    sent_unreachable
     playout_underruns
     playout_dropped_bytes
     playout_trimmed_frames
@@ -132,55 +133,45 @@ wire_counters! {
     received_pongs
 }
 
-/// Counters of the whole engine and its gauges.
-#[pyclass(frozen, get_all, module = "offhook._media")]
-pub(crate) struct EngineStats {
-    legs: usize,
-    wires: usize,
-    leg_capacity: usize,
-    ports_quarantined: usize,
-    events_dropped: u64,
-    receive_overflow: u64,
-    receive_buffer: usize,
-    send_errors: u64,
-    icmp_errors: u64,
-    internal_errors: u64,
-    late_turns: u64,
-    driver: &'static str,
-    threads: usize,
+macro_rules! engine_stats {
+    ($($name:ident: $kind:ty = $value:expr,)*) => {
+        /// Counters of the whole engine and its gauges.
+        #[pyclass(frozen, get_all, module = "offhook._media")]
+        pub(crate) struct EngineStats { $($name: $kind,)* }
+
+        impl From<engine::EngineStats> for EngineStats {
+            fn from(stats: engine::EngineStats) -> Self {
+                Self { $($name: $value(&stats),)* }
+            }
+        }
+    };
 }
 
-impl From<engine::EngineStats> for EngineStats {
-    fn from(stats: engine::EngineStats) -> Self {
-        let engine::EngineStats {
-            legs,
-            wires,
-            leg_capacity,
-            ports_quarantined,
-            events_dropped,
-            receive_overflow,
-            receive_buffer,
-            send_errors,
-            icmp_errors,
-            internal_errors,
-            late_turns,
-            driver,
-            threads,
-        } = stats;
-        Self {
-            legs,
-            wires,
-            leg_capacity,
-            ports_quarantined,
-            events_dropped,
-            receive_overflow,
-            receive_buffer,
-            send_errors,
-            icmp_errors,
-            internal_errors,
-            late_turns,
-            driver,
-            threads,
-        }
-    }
+type Stats = engine::EngineStats;
+
+engine_stats! {
+    legs: usize = |stats: &Stats| stats.legs,
+    wires: usize = |stats: &Stats| stats.wires,
+    leg_capacity: usize = |stats: &Stats| stats.leg_capacity,
+    unheard_capacity: usize = |stats: &Stats| stats.ports.ipv4.max(stats.ports.ipv6),
+    ports_ipv4: usize = |stats: &Stats| stats.ports.ipv4,
+    ports_ipv6: usize = |stats: &Stats| stats.ports.ipv6,
+    ports_in_use: usize = |stats: &Stats| stats.ports.in_use,
+    ports_quarantined: usize = |stats: &Stats| stats.ports.resting,
+    ports_taken: usize = |stats: &Stats| stats.ports.taken,
+    legs_per_port: usize = |stats: &Stats| stats.ports.most_legs,
+    collisions: u64 = |stats: &Stats| stats.ports.collisions,
+    refused_packets: u64 = |stats: &Stats| stats.refused_packets,
+    parked_packets: u64 = |stats: &Stats| stats.parked_packets,
+    unclaimed_packets: u64 = |stats: &Stats| stats.unclaimed_packets,
+    straggler_packets: u64 = |stats: &Stats| stats.straggler_packets,
+    events_dropped: u64 = |stats: &Stats| stats.events_dropped,
+    receive_overflow: u64 = |stats: &Stats| stats.receive_overflow,
+    receive_buffer: usize = |stats: &Stats| stats.ports.receive_buffer,
+    send_errors: u64 = |stats: &Stats| stats.send_errors,
+    icmp_errors: u64 = |stats: &Stats| stats.icmp_errors,
+    internal_errors: u64 = |stats: &Stats| stats.internal_errors,
+    late_turns: u64 = |stats: &Stats| stats.late_turns,
+    driver: &'static str = |stats: &Stats| stats.driver,
+    threads: usize = |stats: &Stats| stats.threads,
 }

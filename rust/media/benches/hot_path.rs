@@ -63,6 +63,7 @@ fn leg(peer: SocketAddr, echo: bool) -> (Leg, ClaimTable) {
     let remote = RemoteMedia {
         rtp: Some(peer),
         rtcp: None,
+        rtcp_mux: false,
         codec: Codec::Pcmu,
         payload_type: 0,
         receive_types: vec![(0, Codec::Pcmu)],

@@ -9,23 +9,26 @@ mod command;
 mod dial;
 mod error;
 mod event;
+mod leg_handle;
 mod leg_sink;
 mod leg_slot;
 mod marks;
 mod outbox;
 mod pace;
+mod port_slot;
 mod ports;
 mod settings;
 mod slots;
+mod stats;
 mod timer;
 mod tls;
 mod transport;
+mod wire_handle;
 mod wire_sink;
 mod wire_slot;
 mod worker;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::RawFd;
 use std::sync::atomic::{
     AtomicBool, AtomicU64, AtomicUsize,
@@ -41,21 +44,24 @@ use rustls::crypto::SecureRandom;
 
 pub use error::MediaError;
 pub use event::{Event, Subject, Timings, What};
-pub use ports::PortRange;
+pub use leg_handle::LegHandle;
+pub use ports::{Family, PortRange, PortStats};
 pub use settings::{EngineSettings, LegSettings, WireSettings};
+pub use stats::EngineStats;
+pub use wire_handle::WireHandle;
 
 use crate::claim::Policy;
 use crate::clock::Time;
-use crate::leg::{Leg, LegConfig, RemoteMedia};
+use crate::leg::{Leg, LegConfig};
 use crate::playout::PlayoutConfig;
-use crate::stats::LegStats;
-use crate::telephone_event::Digit;
 use crate::wire::upgrade::{Upgrade, UpgradeRequest};
-use crate::wire::{AgentUrl, Dialect, Wire, WireConfig, WireLimits, WireStats};
-use command::{Command, LegCommand, NewLeg, NewWire, Prompt, WireCommand};
+use crate::wire::{AgentUrl, Dialect, Wire, WireConfig, WireLimits};
+use command::{Command, NewLeg, NewWire};
 use dial::{Dial, DialPool};
 use event::{Backlog, EventQueue};
-use ports::{PortAllocator, PortError};
+use leg_handle::{Place, Spot};
+use ports::{Expected, Left, PortAllocator, PortId, PortRequest};
+use stats::Counters;
 use tls::Trust;
 use worker::Worker;
 
@@ -86,64 +92,21 @@ struct Shared {
     driver: Driver,
     events: EventQueue,
     ports: Mutex<PortAllocator>,
+    /// Legs of each media thread.
+    load: Vec<AtomicUsize>,
     counters: Counters,
-}
-
-#[derive(Default)]
-struct Counters {
-    legs: AtomicUsize,
-    wires: AtomicUsize,
-    receive_overflow: AtomicU64,
-    receive_buffer: AtomicUsize,
-    send_errors: AtomicU64,
-    icmp_errors: AtomicU64,
-    internal_errors: AtomicU64,
-    late_turns: AtomicU64,
 }
 
 /// How a media thread is told that commands wait.
 struct Doorbell {
     wake: Wake,
     rung: AtomicBool,
-    /// Legs of this thread, by which the least busy one is chosen.
-    calls: AtomicUsize,
 }
 
 struct Thread {
     number: usize,
     commands: SyncSender<Command>,
     doorbell: Arc<Doorbell>,
-}
-
-/// The engine's counters and gauges.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineStats {
-    /// Open legs.
-    pub legs: usize,
-    /// Open wires, those being dialled included.
-    pub wires: usize,
-    /// Legs that the port range and the limit of legs allow per local address.
-    pub leg_capacity: usize,
-    /// Port pairs that rest.
-    pub ports_quarantined: usize,
-    /// Droppable events that Python was too slow for.
-    pub events_dropped: u64,
-    /// Packets that the system dropped because a socket's buffer was full.
-    pub receive_overflow: u64,
-    /// The smallest receive buffer that the system has given; 0 before the first leg.
-    pub receive_buffer: usize,
-    /// Packets that the system refused to send.
-    pub send_errors: u64,
-    /// ICMP errors for our packets.
-    pub icmp_errors: u64,
-    /// Calls ended by a bug of ours.
-    pub internal_errors: u64,
-    /// Turns of a media thread that began more than 5 ms late.
-    pub late_turns: u64,
-    /// `linux` or `portable`.
-    pub driver: &'static str,
-    /// Media threads.
-    pub threads: usize,
 }
 
 impl Doorbell {
@@ -190,8 +153,13 @@ impl Shared {
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn release_ports(&self, address: SocketAddr, now_ns: u64) {
-        self.ports().release(address, now_ns);
+    fn leave_port(&self, port: PortId, leg: u64, now: Time) -> Left {
+        self.ports().leave(port, leg, now.as_nanos())
+    }
+
+    fn loads(&self) -> Vec<usize> {
+        let load = self.load.iter();
+        load.map(|legs| legs.load(Relaxed)).collect()
     }
 }
 
@@ -203,29 +171,31 @@ impl Engine {
     pub fn new(settings: EngineSettings) -> Result<Self, MediaError> {
         settings.check()?;
         // Else each call would be refused for want of a port.
-        std::net::UdpSocket::bind((settings.address, 0)).map_err(|error| {
-            MediaError::BadAddress(match error.kind() {
-                io::ErrorKind::AddrNotAvailable => {
-                    format!(
-                        "{} is no address of this machine for media",
-                        settings.address
-                    )
-                }
-                _ => format!("media can't be received on {}: {error}", settings.address),
-            })
-        })?;
+        for &address in &settings.addresses {
+            std::net::UdpSocket::bind((address, 0)).map_err(|error| {
+                MediaError::BadAddress(match error.kind() {
+                    io::ErrorKind::AddrNotAvailable => {
+                        format!("{address} is no address of this machine for media")
+                    }
+                    _ => format!("media can't be received on {address}: {error}"),
+                })
+            })?;
+        }
         let system = |doing| move |error| MediaError::System { doing, error };
         let driver = Driver::pick();
         let options = UdpOptions {
-            receive_buffer: settings.receive_buffer,
+            receive_buffer: settings.port_buffer(),
             dscp: settings.dscp,
         };
+        let threads = settings.thread_count();
         let quarantine = settings.quarantine.as_nanos() as u64;
         let shared = Arc::new(Shared {
             driver,
             events: EventQueue::new(settings.event_limit, driver)
                 .map_err(system("making the event queue"))?,
+            load: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             ports: Mutex::new(PortAllocator::new(
+                &settings.addresses,
                 settings.ports,
                 quarantine,
                 options,
@@ -233,17 +203,17 @@ impl Engine {
             )),
             counters: Counters::default(),
         });
-        let mut workers = Vec::new();
+        let mut workers: Vec<Arc<Thread>> = Vec::new();
         let mut joins = Vec::new();
-        for number in 0..settings.thread_count() {
+        for number in 0..threads {
             let (commands, received) = sync_channel(COMMAND_QUEUE);
             let wake = Wake::new(driver).map_err(system("making a doorbell"))?;
             let doorbell = Arc::new(Doorbell {
                 wake,
                 rung: AtomicBool::new(false),
-                calls: AtomicUsize::new(0),
             });
-            let mut worker = Worker::new(Arc::clone(&shared), received, Arc::clone(&doorbell))
+            let place = (Arc::clone(&shared), number);
+            let mut worker = Worker::new(place, received, Arc::clone(&doorbell))
                 .map_err(system("making a poller"))?;
             let join = thread::Builder::new()
                 .name(format!("offhook-media{number}"))
@@ -255,6 +225,9 @@ impl Engine {
                 commands,
                 doorbell,
             }));
+        }
+        for port in shared.ports().bind_small(threads) {
+            workers[port.thread].send_surely(Command::OpenPort(port));
         }
         let provider = rustls::crypto::ring::default_provider();
         Ok(Self {
@@ -270,89 +243,64 @@ impl Engine {
         })
     }
 
-    /// Bind a port pair and put a leg on the least busy media thread, or on that of `beside`.
+    /// Give a leg a port on which it can be told apart, on the least busy media thread or that of `beside`.
     ///
     /// # Errors
-    /// `NoPort`, `BadAddress`, `TooMany`, `Closed`, `Overloaded` or `System`.
+    /// `NoPort`, `NoFamily`, `TooMany`, `Closed`, `Overloaded` or `System`.
     pub fn open_leg(
         &self,
         settings: &LegSettings,
         beside: Option<&LegHandle>,
     ) -> Result<LegHandle, MediaError> {
         self.check_open()?;
-        let _slot = self.take_slot(&self.shared.counters.legs, self.settings.max_legs, "legs")?;
-        let now_ns = monotonic_ns();
-        let own = self.settings.address;
-        let address = settings.first_choice(own).unwrap_or(own);
-        let mut ports = self.shared.ports();
-        let mut opened = ports.open(address, now_ns);
-        if let Err(PortError::Address(_)) = opened
-            && settings.address.is_none()
-        {
-            // SDP names an address that only a router in front of us has.
-            opened = ports.open(own, now_ns);
-        }
-        drop(ports);
-        let sockets = opened.map_err(|error| match error {
-            PortError::Exhausted {
-                in_use,
-                quarantined,
-                taken,
-            } => MediaError::NoPort {
-                in_use,
-                quarantined,
-                taken,
-            },
-            PortError::Address(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-                MediaError::BadAddress(format!("{address} is no address of this host"))
-            }
-            PortError::Address(error) => MediaError::System {
-                doing: "binding a media port",
-                error,
-            },
-        })?;
-        let given = sockets
-            .rtp
-            .receive_buffer()
-            .min(sockets.rtcp.receive_buffer());
-        let smallest = &self.shared.counters.receive_buffer;
-        let _ = smallest.fetch_update(Relaxed, Relaxed, |seen| {
-            (seen == 0 || given < seen).then_some(given)
-        });
-        let local = sockets.address;
-        let thread = match beside {
-            Some(leg) => Arc::clone(&leg.thread),
-            None => {
-                let least = self
-                    .workers
-                    .iter()
-                    .min_by_key(|thread| thread.doorbell.calls.load(Relaxed));
-                Arc::clone(least.expect("an engine has a thread"))
-            }
-        };
+        let slot = self.take_slot(&self.shared.counters.legs, self.settings.max_legs, "legs")?;
+        let now = Time::from_nanos(monotonic_ns());
         let id = self.next_id.fetch_add(1, Relaxed);
-        let built = self
-            .leg_config(settings, now_ns)
-            .map(|config| Leg::new(config, Time::from_nanos(now_ns)));
-        let sent = built.and_then(|leg| {
-            let stats = leg.shared_stats();
-            thread.send(Command::OpenLeg(Box::new(NewLeg { id, sockets, leg })))?;
-            Ok(stats)
-        });
-        let stats = match sent {
-            Ok(stats) => stats,
-            Err(error) => {
-                self.shared.release_ports(local, now_ns);
-                return Err(error);
-            }
+        let leg = Leg::new(self.leg_config(settings, now.as_nanos())?, now);
+        let stats = leg.shared_stats();
+        let expected = Expected {
+            remote: settings.remote,
+            policy: settings.policy.clone(),
         };
-        std::mem::forget(_slot);
-        thread.doorbell.calls.fetch_add(1, Relaxed);
+        let request = PortRequest {
+            leg: id,
+            family: settings.family(&self.settings.addresses),
+            expected: expected.clone(),
+            thread: beside.map(|leg| leg.thread.number),
+            load: &self.shared.loads(),
+        };
+        let mut ports = self.shared.ports();
+        if let Some(own) = settings.sdp_address {
+            ports.tell_own(own);
+        }
+        let placement = ports.open(request, now.as_nanos())?;
+        drop(ports);
+        let thread = Arc::clone(&self.workers[placement.port.thread]);
+        let current = Spot::of(&placement.port);
+        let new = NewLeg {
+            id,
+            placement,
+            policy: settings.policy.clone().unwrap_or_else(Policy::nobody),
+            source: settings.source(),
+            leg,
+        };
+        self.shared.load[thread.number].fetch_add(1, Relaxed);
+        if let Err(error) = thread.send(Command::OpenLeg(Box::new(new))) {
+            self.shared.load[thread.number].fetch_sub(1, Relaxed);
+            self.shared.leave_port(current.id, id, now);
+            return Err(error);
+        }
+        std::mem::forget(slot);
         Ok(LegHandle {
             id,
-            local,
+            shared: Arc::clone(&self.shared),
             thread,
             stats,
+            place: Mutex::new(Place {
+                current,
+                next: None,
+                expected,
+            }),
             closed: AtomicBool::new(false),
         })
     }
@@ -471,17 +419,25 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> EngineStats {
         let counters = &self.shared.counters;
-        let ports = self.shared.ports();
+        let mut ports = self.shared.ports().stats(monotonic_ns());
+        ports.collisions += counters.collisions.load(Relaxed);
         EngineStats {
             legs: counters.legs.load(Relaxed),
             wires: counters.wires.load(Relaxed),
-            leg_capacity: ports.capacity().min(self.settings.max_legs),
-            ports_quarantined: ports.quarantined(monotonic_ns()),
+            leg_capacity: if ports.ipv4 + ports.ipv6 == 0 {
+                0
+            } else {
+                self.settings.max_legs
+            },
+            ports,
             events_dropped: self.shared.events.dropped(),
             receive_overflow: counters.receive_overflow.load(Relaxed),
-            receive_buffer: counters.receive_buffer.load(Relaxed),
             send_errors: counters.send_errors.load(Relaxed),
             icmp_errors: counters.icmp_errors.load(Relaxed),
+            refused_packets: counters.refused.load(Relaxed),
+            parked_packets: counters.parked.load(Relaxed),
+            unclaimed_packets: counters.unclaimed.load(Relaxed),
+            straggler_packets: counters.stragglers.load(Relaxed),
             internal_errors: counters.internal_errors.load(Relaxed),
             late_turns: counters.late_turns.load(Relaxed),
             driver: self.shared.driver.name(),
@@ -507,6 +463,7 @@ impl Engine {
             // A thread that panicked outside a call has been counted by its silence; there is nobody to tell.
             let _ = join.join();
         }
+        self.shared.ports().clear();
     }
 
     fn check_open(&self) -> Result<(), MediaError> {
@@ -567,13 +524,7 @@ impl Engine {
             ntp_at_zero: (zero.as_secs() + NTP_TO_UNIX) << 32 | fraction,
             media_timeout: settings.media_timeout,
             drain_linger: DRAIN_LINGER,
-            // Who the peer is comes with `set_remote`; before that nothing is accepted or sent.
-            policy: Policy {
-                signalling: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                media_allow: Vec::new(),
-                nat: false,
-                loopback: false,
-            },
+            policy: settings.policy.clone().unwrap_or_else(Policy::nobody),
             playout: PlayoutConfig {
                 capacity: settings.playout_limit,
                 ..PlayoutConfig::default()
@@ -613,367 +564,5 @@ impl Drop for Slot<'_> {
     }
 }
 
-/// One RTP leg, seen from Python. Dropping it closes the leg.
-pub struct LegHandle {
-    id: u64,
-    local: SocketAddr,
-    thread: Arc<Thread>,
-    stats: Arc<LegStats>,
-    closed: AtomicBool,
-}
-
-impl LegHandle {
-    /// Unique among legs and wires of the engine.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// Where RTP is bound.
-    #[must_use]
-    pub fn local_address(&self) -> SocketAddr {
-        self.local
-    }
-
-    /// The leg's counters.
-    #[must_use]
-    pub fn stats(&self) -> &LegStats {
-        &self.stats
-    }
-
-    /// Set or change what was negotiated.
-    ///
-    /// # Errors
-    /// `BadConfig` for a value outside its range, `Overloaded`.
-    pub fn set_remote(&self, remote: RemoteMedia, policy: Policy) -> Result<(), MediaError> {
-        let types = remote.receive_types.iter().map(|(number, _)| *number);
-        let types = types
-            .chain([remote.payload_type])
-            .chain(remote.dtmf_send)
-            .chain(remote.dtmf_receive.iter().copied());
-        for number in types {
-            if number > 127 {
-                return Err(MediaError::BadConfig(format!(
-                    "payload type {number} is above 127"
-                )));
-            }
-        }
-        if !(10..=60).contains(&remote.ptime_ms) {
-            return Err(MediaError::BadConfig("ptime_ms: 10 to 60".to_owned()));
-        }
-        self.send(LegCommand::SetRemote(Box::new((remote, policy))))
-    }
-
-    /// Let RTP flow.
-    ///
-    /// # Errors
-    /// `Overloaded`, as all commands below.
-    pub fn start(&self, release_after: Option<Duration>) -> Result<(), MediaError> {
-        self.send(LegCommand::Start { release_after })
-    }
-
-    /// Let agent audio leave.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn release(&self) -> Result<(), MediaError> {
-        self.send(LegCommand::Release)
-    }
-
-    /// Join with a wire, or part.
-    ///
-    /// # Errors
-    /// `WrongThread`, `Overloaded`.
-    pub fn connect(&self, wire: Option<&WireHandle>) -> Result<(), MediaError> {
-        if wire.is_some_and(|wire| wire.thread.number != self.thread.number) {
-            return Err(MediaError::WrongThread);
-        }
-        self.send(LegCommand::Connect(wire.map(|wire| wire.id)))
-    }
-
-    /// Play what the caller says back.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn echo(&self, on: bool) -> Result<(), MediaError> {
-        self.send(LegCommand::Echo(on))
-    }
-
-    /// Append linear audio to the playout queue.
-    ///
-    /// # Errors
-    /// `BadConfig` for an odd number of bytes or another rate, `Overloaded`.
-    pub fn play(&self, pcm16: Vec<u8>, rate: u32, mark: Option<String>) -> Result<(), MediaError> {
-        if !crate::convert::AudioFormat::pcm16(rate).is_supported() {
-            return Err(MediaError::BadConfig(
-                "rate: 8000, 16000, 24000 or 48000".to_owned(),
-            ));
-        }
-        if !pcm16.len().is_multiple_of(2) {
-            return Err(MediaError::BadConfig(
-                "pcm16: a sample has two bytes".to_owned(),
-            ));
-        }
-        self.send(LegCommand::Play(Box::new(Prompt { pcm16, rate, mark })))
-    }
-
-    /// Drop what has not left.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn clear(&self) -> Result<(), MediaError> {
-        self.send(LegCommand::Clear)
-    }
-
-    /// Tell what the caller says.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn tap(&self, on: bool) -> Result<(), MediaError> {
-        self.send(LegCommand::Tap(on))
-    }
-
-    /// Send digits.
-    ///
-    /// # Errors
-    /// `BadConfig` for what is no digit, `Overloaded`.
-    pub fn send_dtmf(&self, digits: &str) -> Result<(), MediaError> {
-        if let Some(other) = digits
-            .chars()
-            .find(|digit| Digit::from_char(*digit).is_none())
-        {
-            return Err(MediaError::BadConfig(format!("{other:?} is no digit")));
-        }
-        self.send(LegCommand::SendDtmf(digits.into()))
-    }
-
-    /// Tell when all that is queued has left.
-    #[allow(clippy::missing_errors_doc)]
-    pub fn drain(&self) -> Result<(), MediaError> {
-        self.send(LegCommand::Drain)
-    }
-
-    /// Stop and free the ports. May be repeated.
-    pub fn close(&self) {
-        if !self.closed.swap(true, Relaxed) {
-            self.thread
-                .send_surely(Command::Leg(self.id, LegCommand::Close));
-        }
-    }
-
-    fn send(&self, command: LegCommand) -> Result<(), MediaError> {
-        self.thread.send(Command::Leg(self.id, command))
-    }
-}
-
-impl Drop for LegHandle {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-/// One wire, seen from Python. Dropping it closes the wire.
-pub struct WireHandle {
-    id: u64,
-    thread: Arc<Thread>,
-    stats: Arc<WireStats>,
-    closed: AtomicBool,
-}
-
-impl WireHandle {
-    /// Unique among legs and wires of the engine.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// The wire's counters.
-    #[must_use]
-    pub fn stats(&self) -> &WireStats {
-        &self.stats
-    }
-
-    /// Send a message in order with the audio.
-    ///
-    /// # Errors
-    /// `Overloaded`.
-    pub fn send_text(&self, text: &str, numbered: bool) -> Result<(), MediaError> {
-        self.thread.send(Command::Wire(
-            self.id,
-            WireCommand::Text {
-                text: text.into(),
-                numbered,
-            },
-        ))
-    }
-
-    /// Close, or give up dialling. May be repeated; the first counts.
-    pub fn close(&self, code: u16, reason: &str) {
-        if !self.closed.swap(true, Relaxed) {
-            let command = WireCommand::Close {
-                code,
-                reason: reason.into(),
-            };
-            self.thread.send_surely(Command::Wire(self.id, command));
-        }
-    }
-}
-
-impl Drop for WireHandle {
-    fn drop(&mut self) {
-        self.close(1000, "");
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::UdpSocket;
-    use std::time::Instant;
-
-    use crate::codec::Codec;
-
-    fn engine(min: u16, max: u16) -> Engine {
-        Engine::new(EngineSettings {
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            ports: PortRange { min, max },
-            threads: 1,
-            quarantine: Duration::ZERO,
-            dscp: 46,
-            receive_buffer: 65536,
-            max_legs: 10,
-            max_wires: 10,
-            event_limit: 100,
-            dial_threads: 2,
-            dial_queue: 4,
-        })
-        .expect("an engine")
-    }
-
-    #[test]
-    fn an_address_of_another_machine_is_told_before_any_call() {
-        let mut settings = engine(31_900, 31_910).settings.clone();
-        settings.address = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
-        let error = Engine::new(settings).err().expect("refused");
-        assert_eq!(error.code(), "bad_address");
-        assert!(error.to_string().contains("203.0.113.9"), "{error}");
-    }
-
-    fn open(engine: &Engine) -> LegHandle {
-        let settings = LegSettings {
-            address: None,
-            sdp_address: None,
-            playout_limit: Duration::from_secs(60),
-            media_timeout: None,
-            cname: String::new(),
-        };
-        engine.open_leg(&settings, None).expect("a leg")
-    }
-
-    fn answer(leg: &LegHandle) -> UdpSocket {
-        let peer = UdpSocket::bind("127.0.0.1:0").expect("bound");
-        peer.set_read_timeout(Some(Duration::from_secs(5)))
-            .expect("set");
-        let remote = RemoteMedia {
-            rtp: Some(peer.local_addr().expect("bound")),
-            rtcp: None,
-            codec: Codec::Pcmu,
-            payload_type: 0,
-            receive_types: vec![(0, Codec::Pcmu)],
-            dtmf_send: None,
-            dtmf_receive: Vec::new(),
-            comfort_noise: None,
-            ptime_ms: 20,
-            send: true,
-            receive: true,
-            hold: false,
-            srtp: None,
-        };
-        let policy = Policy {
-            signalling: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            media_allow: Vec::new(),
-            nat: false,
-            loopback: true,
-        };
-        leg.set_remote(remote, policy).expect("taken");
-        leg.start(None).expect("taken");
-        peer
-    }
-
-    fn wait_for(engine: &Engine, kind: &str) -> Event {
-        let until = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < until {
-            if let Some(event) = engine
-                .drain_events(100)
-                .into_iter()
-                .find(|event| event.what.kind() == kind)
-            {
-                return event;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-        panic!("no {kind} came");
-    }
-
-    #[test]
-    fn a_panic_in_one_call_ends_that_call_only() {
-        let engine = engine(23_100, 23_119);
-        let (broken, other) = (open(&engine), open(&engine));
-        let (_deaf, peer) = (answer(&broken), answer(&other));
-        broken.send(LegCommand::Panic).expect("taken");
-        let event = wait_for(&engine, "internal_error");
-        assert_eq!(event.subject, Subject::Leg(broken.id()));
-        let mut packet = [0; 200];
-        for _ in 0..10 {
-            assert_eq!(peer.recv(&mut packet).expect("RTP goes on"), 172);
-        }
-        let stats = engine.stats();
-        assert_eq!((stats.legs, stats.internal_errors), (1, 1));
-        broken.close();
-        engine
-            .open_leg(
-                &LegSettings {
-                    address: None,
-                    sdp_address: None,
-                    playout_limit: Duration::from_secs(1),
-                    media_timeout: None,
-                    cname: String::new(),
-                },
-                Some(&other),
-            )
-            .expect("the thread is alive");
-    }
-
-    #[test]
-    fn an_address_in_sdp_that_is_none_of_this_host_costs_no_call() {
-        let engine = Engine::new(EngineSettings {
-            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            ..engine(23_130, 23_131).settings.clone()
-        })
-        .expect("an engine");
-        let settings = LegSettings {
-            address: None,
-            sdp_address: Some("192.0.2.1".parse().expect("an address")),
-            playout_limit: Duration::from_secs(1),
-            media_timeout: None,
-            cname: String::new(),
-        };
-        let leg = engine.open_leg(&settings, None).expect("a leg");
-        assert!(leg.local_address().ip().is_unspecified());
-    }
-
-    #[test]
-    fn closing_the_engine_ends_legs_and_frees_their_ports() {
-        let engine = engine(23_120, 23_121);
-        let leg = open(&engine);
-        let address = leg.local_address();
-        engine.close();
-        UdpSocket::bind(address).expect("the port is free");
-        assert!(matches!(
-            engine.open_leg(
-                &LegSettings {
-                    address: None,
-                    sdp_address: None,
-                    playout_limit: Duration::from_secs(1),
-                    media_timeout: None,
-                    cname: String::new()
-                },
-                None,
-            ),
-            Err(MediaError::Closed)
-        ));
-        leg.drain().expect("ignored");
-    }
-}
+mod tests;

@@ -123,6 +123,8 @@ pub struct RemoteMedia {
     pub rtp: Option<SocketAddr>,
     /// The peer's address for RTCP; `None` means the port above RTP's.
     pub rtcp: Option<SocketAddr>,
+    /// RTCP goes where RTP goes, both ways (RFC 5761).
+    pub rtcp_mux: bool,
     /// The codec that we send.
     pub codec: Codec,
     /// Its payload type at the peer.
@@ -448,6 +450,11 @@ impl Leg {
         }
     }
 
+    /// An RTP packet of ours was answered by an ICMP error.
+    pub fn count_unreachable(&self) {
+        self.stats.sent_unreachable.add(1);
+    }
+
     /// A packet that was counted as refused was this leg's after all.
     pub fn count_claimed(&self) {
         let refused = &self.stats.received_wrong_source;
@@ -466,8 +473,14 @@ impl Leg {
     /// Where RTCP is sent now.
     pub fn rtcp_target(&self) -> Option<SocketAddr> {
         let remote = self.remote.as_ref()?;
-        let above =
-            |address: SocketAddr| SocketAddr::new(address.ip(), address.port().saturating_add(1));
+        if remote.rtcp_mux {
+            return self.rtp_target();
+        }
+        // The zone of a link-local address stays.
+        let above = |mut address: SocketAddr| {
+            address.set_port(address.port().saturating_add(1));
+            address
+        };
         let sdp = remote.rtcp.or(remote.rtp.map(above))?;
         send_to(
             sdp,

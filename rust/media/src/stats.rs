@@ -138,6 +138,8 @@ counters! {
         dropped_digits,
         /// Packets not sent because no address is known, the leg is held, or its key is used up.
         unsent_packets,
+        /// RTP packets that the peer's host or a router answered with an ICMP error.
+        sent_unreachable,
         /// Times when playout ran dry in the middle of speech.
         playout_underruns,
         /// Bytes dropped because the queue was full: one a sample of G.711, two a sample of the 16 kHz of G.722.

@@ -446,6 +446,39 @@ mod shared_port {
     }
 
     #[test]
+    fn devices_that_have_one_ssrc_for_all_calls_are_told_apart() {
+        let mut port = Port::with("10.0.0.6:4000");
+        let mut one = stream(NAT, 7, 1_000);
+        port.run(&mut one, 5);
+        port.join(OTHER, "10.0.0.7:4000");
+        let mut two = stream("203.0.113.5:9998", 7, 40_000);
+        for _ in 0..5 {
+            port.receive(&mut one);
+            port.receive(&mut two);
+        }
+        assert_eq!(port.heard_by(OTHER).len(), 5);
+        assert!(port.heard_by(OTHER).iter().all(|(_, at)| *at >= 40_000));
+        // The first is silent for long when a third calls: it could be either, and is none.
+        port.join(THIRD, "10.0.0.8:4000");
+        port.now += 30_000;
+        let mut three = stream("203.0.113.5:9997", 7, 20_000);
+        port.receive(&mut two);
+        assert_eq!(port.run(&mut three, 5), [Verdict::Refused(None); 5]);
+    }
+
+    #[test]
+    fn a_phone_that_moves_in_the_middle_of_speech_is_not_taken_for_the_next_call() {
+        let mut port = Port::with("10.0.0.6:4000");
+        let mut one = stream(NAT, 7, 1_000);
+        port.run(&mut one, 50);
+        port.join(OTHER, "10.0.0.7:4000");
+        one.source = addr("203.0.113.5:9998");
+        let verdicts = port.run(&mut one, 110);
+        assert!(!verdicts.contains(&Verdict::Latched(OTHER)));
+        assert!(verdicts.contains(&LATCHED), "after 2 s of silence");
+    }
+
+    #[test]
     fn the_stragglers_of_a_device_that_a_leg_has_left_are_nobodys() {
         let mut port = Port::with(SDP);
         let mut old = stream(NAT, 7, 0);

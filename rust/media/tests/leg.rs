@@ -50,6 +50,7 @@ fn remote() -> RemoteMedia {
     RemoteMedia {
         rtp: Some(peer()),
         rtcp: None,
+        rtcp_mux: false,
         codec: Codec::Pcmu,
         payload_type: 0,
         receive_types: vec![(0, Codec::Pcmu), (8, Codec::Pcma)],

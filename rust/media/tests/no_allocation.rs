@@ -142,6 +142,7 @@ fn a_minute_of_a_call(codec: Codec, suite: Option<Suite>) {
     let remote = RemoteMedia {
         rtp: Some(peer),
         rtcp: None,
+        rtcp_mux: false,
         codec,
         payload_type: 0,
         receive_types: vec![(0, codec)],
@@ -274,6 +275,7 @@ fn an_uneven_minute_of_an_echo_allocates_nothing() {
     let remote = RemoteMedia {
         rtp: Some(peer),
         rtcp: None,
+        rtcp_mux: false,
         codec: Codec::G722,
         payload_type: 9,
         receive_types: vec![(9, Codec::G722), (0, Codec::Pcmu)],

@@ -60,6 +60,7 @@ fn remote(srtp: Option<SrtpKeys>) -> RemoteMedia {
     RemoteMedia {
         rtp: Some(peer()),
         rtcp: None,
+        rtcp_mux: false,
         codec: Codec::Pcmu,
         payload_type: 0,
         receive_types: vec![(0, Codec::Pcmu)],

@@ -68,6 +68,7 @@ fn remote(ptime_ms: u32) -> RemoteMedia {
     RemoteMedia {
         rtp: "192.0.2.9:4000".parse().ok(),
         rtcp: None,
+        rtcp_mux: false,
         codec: Codec::G722,
         payload_type: 9,
         receive_types: vec![(9, Codec::G722), (0, Codec::Pcmu)],

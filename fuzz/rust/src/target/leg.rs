@@ -78,6 +78,7 @@ fn remote(random: &mut Random) -> RemoteMedia {
     RemoteMedia {
         rtp: (!random.once_in(8)).then(|| address(random)),
         rtcp: random.once_in(3).then(|| address(random)),
+        rtcp_mux: random.once_in(2),
         codec: *random.pick(&Codec::ALL),
         payload_type: *random.pick(&[0, 8, 96, 127]),
         receive_types: vec![

@@ -50,6 +50,8 @@ pub struct Intake {
     claims: ClaimTable,
     park: Park,
     waited: VecDeque<Waited>,
+    stragglers: u64,
+    refused: u64,
 }
 
 /// What an intake has counted.
@@ -59,6 +61,10 @@ pub struct IntakeCounts {
     pub parked: u64,
     /// Those of them that nobody claimed.
     pub unclaimed: u64,
+    /// Packets of legs that have ended.
+    pub stragglers: u64,
+    /// Packets that no leg of the port accepts, those on probation and what was parked included.
+    pub refused: u64,
 }
 
 impl Intake {
@@ -77,6 +83,8 @@ impl Intake {
         IntakeCounts {
             parked: self.park.kept,
             unclaimed: self.park.lost,
+            stragglers: self.stragglers,
+            refused: self.refused,
         }
     }
 
@@ -145,16 +153,13 @@ impl Intake {
         let ask = &mut |leg| open(authenticate, leg, packet, &mut opened);
         let verdict = self.claims.receive_rtp(now, source, glimpse, ask);
         match verdict {
+            Verdict::Accepted(_) => {}
+            Verdict::Ended => self.stragglers += 1,
             // An authentic one has no need of others, and those that are not do not come by their sequence.
             _ if opened.is_some() => {}
-            Verdict::Probation(leg) => {
-                self.park.keep(now, source, glimpse, Some(leg), packet);
-            }
-            Verdict::Refused(leg) if !self.claims.is_empty() => {
-                self.park.keep(now, source, glimpse, leg, packet);
-            }
             Verdict::Latched(leg) => self.hand_over_before(now, leg, source, glimpse),
-            Verdict::Accepted(_) | Verdict::Refused(_) | Verdict::Ended => {}
+            Verdict::Probation(leg) => self.park(now, source, glimpse, Some(leg), packet),
+            Verdict::Refused(leg) => self.park(now, source, glimpse, leg, packet),
         }
         Judged::Rtp(verdict)
     }
@@ -189,6 +194,21 @@ impl Intake {
         self.claims.close(leg, now);
         if self.claims.is_empty() {
             self.park.clear();
+        }
+    }
+
+    /// Keeps a packet that is nobody's yet, if there is anybody whose it might become.
+    fn park(
+        &mut self,
+        now: Time,
+        source: SocketAddr,
+        glimpse: Glimpse,
+        refused_for: Option<LegKey>,
+        packet: &[u8],
+    ) {
+        self.refused += 1;
+        if !self.claims.is_empty() {
+            self.park.keep(now, source, glimpse, refused_for, packet);
         }
     }
 

@@ -11,6 +11,19 @@ const NEW_SSRC: u8 = 3;
 /// How long the latched source must be silent before another may follow it.
 const SILENCE: Duration = Duration::from_secs(2);
 
+/// A packet of a stream has a sequence number at most so far ahead of the last one: 5 s of 10 ms.
+pub(super) const AHEAD: u16 = 500;
+/// And however long it was silent, at most so much more.
+const MOST_AHEAD: u16 = 10_000;
+/// It is at most so far behind: it may have been overtaken.
+const BEHIND: u16 = 100;
+
+/// Whether `sequence` may belong to the stream whose last number was `last`.
+pub(super) fn is_near(last: u16, sequence: u16, ahead: u16) -> bool {
+    let step = sequence.wrapping_sub(last);
+    step <= ahead || step.wrapping_neg() <= BEHIND
+}
+
 /// Whether a claim has found its source, and which: told to whoever hands out ports, on another thread.
 #[derive(Debug, Default)]
 pub struct SharedLatch(AtomicU64);
@@ -84,6 +97,14 @@ impl Latch {
         self.sequence = sequence;
         self.other_count = 0;
         true
+    }
+
+    /// Whether a packet of the same SSRC can be the next of this stream: as far ahead as 10 ms each since the last one, and a
+    /// little behind. There are devices that give all their calls one SSRC.
+    pub fn goes_on(&self, now: Time, sequence: u16) -> bool {
+        let passed = (now - self.last_packet).as_millis() / 10;
+        let ahead = AHEAD.saturating_add(passed.min(MOST_AHEAD.into()) as u16);
+        is_near(self.sequence, sequence, ahead)
     }
 
     pub fn is_silent(&self, now: Time) -> bool {

@@ -1,7 +1,7 @@
 //! What a leg's trunk says about the sources of its media.
 use super::network::{Network, plain};
 use super::target::is_unroutable;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What a leg's trunk says about the sources of its media.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,16 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// That of a leg of which nothing is known yet: nothing may be learned, nothing sent to loopback.
+    pub fn nobody() -> Self {
+        Policy {
+            signalling: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            media_allow: Vec::new(),
+            nat: false,
+            loopback: false,
+        }
+    }
+
     /// Whether media from `source` may be learned; an IPv4 address in plain form.
     pub fn may_learn(&self, source: IpAddr) -> bool {
         source == plain(self.signalling)

@@ -277,7 +277,8 @@ impl ClaimTable {
             return Verdict::Refused(self.only_leg());
         }
         let mut trials = Trials::default();
-        let (mut knowing, mut waiting, mut all) = (Pick::None, Pick::None, Pick::None);
+        let (mut knowing, mut resembling) = (Pick::None, Pick::None);
+        let (mut waiting, mut all) = (Pick::None, Pick::None);
         for (at, claim) in self.claims.iter().enumerate() {
             let Some(claim) = claim
                 .as_ref()
@@ -285,12 +286,13 @@ impl ClaimTable {
             else {
                 continue;
             };
+            let same = claim
+                .latch
+                .as_ref()
+                .filter(|latch| latch.ssrc == packet.ssrc);
             let knows = match known {
                 Known::Left(leg) => claim.leg == leg,
-                _ => {
-                    let latch = claim.latch.as_ref();
-                    latch.is_some_and(|latch| latch.ssrc == packet.ssrc)
-                }
+                _ => same.is_some_and(|latch| latch.goes_on(now, packet.sequence)),
             };
             if claim.remote.secured {
                 trials.add(at, knows, claim.may_learn_now(now));
@@ -299,6 +301,8 @@ impl ClaimTable {
             all.add(at);
             if knows {
                 knowing.add(at);
+            } else if same.is_some() && claim.is_silent(now) {
+                resembling.add(at);
             }
             if claim.is_waiting() {
                 waiting.add(at);
@@ -309,11 +313,18 @@ impl ClaimTable {
                 return self.latch(now, at, source, packet);
             }
         }
-        // The leg that knows the stream, else the only one that waits for its first, else the only one that there is: not a guess.
-        let picked = match (knowing, waiting, all) {
-            (Pick::One(at), _, _) => at,
-            (Pick::None, Pick::One(at), _) if known == Known::Nothing => at,
-            (Pick::None, Pick::None, Pick::One(at)) if known == Known::Nothing => at,
+        // The leg that knows the stream; else the only one that waits for its first, or that is silent and had this SSRC, or that
+        // there is. Where that leaves two, there is no guess.
+        let is_unknown = known == Known::Nothing;
+        let picked = match (knowing, resembling, waiting, all) {
+            (Pick::One(at), _, _, _) => at,
+            (Pick::None, Pick::One(at), Pick::None, _)
+            | (Pick::None, Pick::None, Pick::One(at), _)
+            | (Pick::None, Pick::None, Pick::None, Pick::One(at))
+                if is_unknown =>
+            {
+                at
+            }
             _ => return Verdict::Refused(self.only_leg()),
         };
         let claim = self.claims[picked]

@@ -1,5 +1,6 @@
 //! Streams that a leg no longer listens to: what still comes of them is nobody's.
 use super::LegKey;
+use super::latch::{AHEAD, is_near};
 use crate::clock::Time;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -9,11 +10,6 @@ use std::time::Duration;
 const KEPT: Duration = Duration::from_secs(5);
 /// Most tombstones of one port; the oldest goes first.
 pub(super) const MAX_TOMBSTONES: usize = 256;
-/// A straggler's sequence number is at most so far ahead of the last one: 5 s of 10 ms.
-const AHEAD: u16 = 500;
-/// And at most so far behind: it may have been overtaken.
-const BEHIND: u16 = 100;
-
 type Stream = (SocketAddr, u32);
 
 /// What is known of a stream.
@@ -81,12 +77,11 @@ impl Tombstones {
         let Some(stone) = self.stones.get_mut(&stream) else {
             return Known::Nothing;
         };
-        let ahead = sequence.wrapping_sub(stone.sequence);
-        if stone.until <= now || ahead > AHEAD && ahead.wrapping_neg() > BEHIND {
+        if stone.until <= now || !is_near(stone.sequence, sequence, AHEAD) {
             return Known::Nothing;
         }
         stone.until = now + KEPT;
-        if ahead <= AHEAD {
+        if sequence.wrapping_sub(stone.sequence) <= AHEAD {
             stone.sequence = sequence;
         }
         stone.left_by.map_or(Known::Ended, Known::Left)

@@ -1,12 +1,13 @@
 //! What Python asks of a media thread.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::dial::DialOutcome;
 use super::event::Backlog;
-use super::ports::LegSockets;
+use super::ports::{Placement, Port, PortId};
 use crate::claim::Policy;
 use crate::leg::{Leg, RemoteMedia};
 use crate::wire::Wire;
@@ -14,7 +15,9 @@ use crate::wire::Wire;
 /// One command. They take effect in the order in which they were given.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// A leg whose ports are bound.
+    /// A port to be read from now on, legs or no legs.
+    OpenPort(Arc<Port>),
+    /// A leg and its port.
     OpenLeg(Box<NewLeg>),
     /// A wire whose dial is under way.
     OpenWire(Box<NewWire>),
@@ -32,7 +35,11 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) struct NewLeg {
     pub id: u64,
-    pub sockets: LegSockets,
+    pub placement: Placement,
+    /// Which sources may be its peer's, as far as that is known.
+    pub policy: Policy,
+    /// The address to send from, on a socket of all addresses.
+    pub source: Option<IpAddr>,
     pub leg: Leg,
 }
 
@@ -52,7 +59,11 @@ pub(super) struct NewWire {
 /// For one leg; `RtpLeg` of `_media.pyi` documents each.
 #[derive(Debug)]
 pub(super) enum LegCommand {
-    SetRemote(Box<(RemoteMedia, Policy)>),
+    SetRemote(Box<Agreed>),
+    /// SDP is about to name this port, too.
+    Place(Placement),
+    /// It did not.
+    Unplace,
     Start {
         release_after: Option<Duration>,
     },
@@ -68,6 +79,15 @@ pub(super) enum LegCommand {
     /// What a bug of ours would do, to prove that it ends one call only.
     #[cfg(test)]
     Panic,
+}
+
+/// What offer and answer came to.
+#[derive(Debug)]
+pub(super) struct Agreed {
+    pub remote: RemoteMedia,
+    pub policy: Policy,
+    /// The port that our SDP names.
+    pub port: PortId,
 }
 
 /// Audio from Python.

@@ -2,19 +2,28 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
+
+use super::ports::PortError;
 
 /// The only error of the engine. What goes wrong later, with a peer, is an event.
 #[derive(Debug)]
 pub enum MediaError {
-    /// No port pair is free.
+    /// There is no port on which the leg could be told apart from others.
     NoPort {
-        /// Pairs in use by our legs.
-        in_use: usize,
-        /// Pairs that rest after their use.
-        quarantined: usize,
+        /// Pairs of the range.
+        pairs: usize,
+        /// Pairs with a leg of the same remote address and port.
+        colliding: usize,
+        /// Pairs with a leg that is not heard yet and could have the same source, or of another media thread.
+        confusable: usize,
         /// Pairs that another process holds.
         taken: usize,
     },
+    /// Media has no address of the peer's version of IP.
+    NoFamily(&'static str),
+    /// Another leg of the same port has the same remote address and port.
+    Collision(SocketAddr),
     /// Something is not written as an address or network, or is no address of this host.
     BadAddress(String),
     /// A value is outside its range, or a description is not one.
@@ -49,6 +58,8 @@ impl MediaError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoPort { .. } => "no_port",
+            Self::NoFamily(_) => "no_family",
+            Self::Collision(_) => "collision",
             Self::BadAddress(_) => "bad_address",
             Self::BadConfig(_) => "bad_config",
             Self::BadUrl(_) => "bad_url",
@@ -67,7 +78,10 @@ impl MediaError {
             Self::NoPort { taken: 1.., .. } => {
                 "another process holds some of these ports; give offhook a range of its own"
             }
-            Self::NoPort { .. } => "widen the port range or lower the limit of calls",
+            Self::NoPort { .. } => {
+                "widen the port range: of peers behind one address each needs a port of its own until it is heard"
+            }
+            Self::NoFamily(_) => "add an address of that version to `media.listen`",
             Self::BadAddress(_) => {
                 "media listens on 0.0.0.0 or an address of this machine; a public address that a router holds is advertised"
             }
@@ -82,13 +96,20 @@ impl fmt::Display for MediaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoPort {
-                in_use,
-                quarantined,
+                pairs,
+                colliding,
+                confusable,
                 taken,
             } => write!(
                 f,
-                "no media port is free: {in_use} pairs in use, {quarantined} resting, {taken} held by other processes"
+                "of {pairs} media ports none is fit: {confusable} carry a call that could be taken for this one, {colliding} one with the same remote address, {taken} are held by other processes"
             ),
+            Self::NoFamily(family) => {
+                write!(f, "there is no {family} address for this call's media")
+            }
+            Self::Collision(remote) => {
+                write!(f, "another call of the same port has its media at {remote}")
+            }
             Self::BadAddress(what) | Self::BadConfig(what) | Self::BadUrl(what) => {
                 f.write_str(what)
             }
@@ -102,3 +123,26 @@ impl fmt::Display for MediaError {
 }
 
 impl std::error::Error for MediaError {}
+
+impl From<PortError> for MediaError {
+    fn from(error: PortError) -> Self {
+        match error {
+            PortError::Exhausted {
+                pairs,
+                colliding,
+                confusable,
+                taken,
+            } => Self::NoPort {
+                pairs,
+                colliding,
+                confusable,
+                taken,
+            },
+            PortError::NoFamily(family) => Self::NoFamily(family.name()),
+            PortError::Address(error) => Self::System {
+                doing: "binding a media port",
+                error,
+            },
+        }
+    }
+}

@@ -1,12 +1,13 @@
 //! What a leg says: sound to its agent, packets to its peer, events to signalling, in the order of the stream.
 
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::event::{Event, Subject, Weight, What};
 use super::leg_slot::Side;
 use super::outbox::Outbox;
-use super::ports::LegSockets;
+use super::ports::Port;
 use super::wire_slot::{EVENT_WEIGHT, WireSlot};
 use crate::clock::{Time, duration_of};
 use crate::convert::AudioFormat;
@@ -21,7 +22,10 @@ const TIMELINE: u32 = 8_000;
 pub(super) struct LegGlue<'a> {
     pub now: Time,
     pub id: u64,
-    pub sockets: &'a LegSockets,
+    pub port: &'a Arc<Port>,
+    /// The address to send from, on a socket of all addresses.
+    pub source: Option<IpAddr>,
+    pub rtcp_mux: bool,
     pub side: &'a mut Side,
     pub wire: Option<&'a mut WireSlot>,
     pub out: &'a mut Outbox,
@@ -62,11 +66,16 @@ impl LegSink for LegGlue<'_> {
     }
 
     fn send_rtp(&mut self, to: SocketAddr, packet: &[u8]) {
-        self.out.send.push(&self.sockets.rtp, to, packet);
+        self.out.send.push(&self.port.rtp, self.source, to, packet);
     }
 
     fn send_rtcp(&mut self, to: SocketAddr, packet: &[u8]) {
-        self.out.send.push(&self.sockets.rtcp, to, packet);
+        let socket = if self.rtcp_mux {
+            &self.port.rtp
+        } else {
+            &self.port.rtcp
+        };
+        self.out.send.push(socket, self.source, to, packet);
     }
 
     fn event(&mut self, event: LegEvent) {

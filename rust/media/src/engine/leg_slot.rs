@@ -1,7 +1,7 @@
 //! One leg of a media thread: its RTP and what belongs to it.
 
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use super::event::{Subject, What};
 use super::leg_sink::LegGlue;
 use super::marks::{Mark, Marks};
 use super::outbox::Outbox;
-use super::ports::LegSockets;
+use super::ports::Port;
 use super::wire_slot::{EarlyItem, WireSlot};
-use crate::claim::{Intake, LegKey, Remote, Waited};
+use crate::claim::{LegKey, Waited};
 use crate::clock::Time;
 use crate::convert::AudioFormat;
 use crate::leg::Leg;
@@ -27,13 +27,36 @@ const FRAMES_PER_INPUT: usize = 8;
 pub(super) struct LegSlot {
     pub id: u64,
     pub index: u32,
-    pub sockets: LegSockets,
+    /// The port that our SDP names: what we send leaves from there.
+    pub port: Arc<Port>,
+    pub places: Places,
     /// The number of the wire that it is connected to.
     pub wire: Option<u32>,
-    pub overflow: [u32; 2],
     pub leg: Leg,
-    pub intake: Intake,
     pub side: Side,
+    /// The address in our SDP, if it is one of this host's: what we send leaves from there.
+    source: Option<IpAddr>,
+    /// Else the one that the peer sends to.
+    local: Option<IpAddr>,
+    /// RTCP goes where RTP goes (RFC 5761).
+    rtcp_mux: bool,
+}
+
+/// The numbers of the ports on which a leg has a claim.
+pub(super) struct Places {
+    pub current: u32,
+    /// The one before: what is heard there plays on until the current one is heard.
+    pub old: Option<u32>,
+    /// The one that SDP is about to name.
+    pub next: Option<(u32, Arc<Port>)>,
+}
+
+impl Places {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = u32> + use<> {
+        let next = self.next.as_ref().map(|(next, _)| *next);
+        [Some(self.current), self.old, next].into_iter().flatten()
+    }
 }
 
 /// What a leg's sink needs beside the leg.
@@ -55,6 +78,8 @@ pub(super) enum LegInput<'a> {
     /// RTP; `latched` says that the leg listens to this source from here.
     Rtp {
         source: SocketAddr,
+        /// The address of ours that it came to, where the socket is bound to all of them.
+        local: Option<IpAddr>,
         packet: &'a [u8],
         latched: bool,
     },
@@ -80,20 +105,32 @@ pub(super) enum LegInput<'a> {
 }
 
 impl LegSlot {
-    pub fn new(id: u64, index: u32, leg: Leg, sockets: LegSockets) -> Self {
+    pub fn new(
+        id: u64,
+        index: u32,
+        leg: Leg,
+        port: (u32, Arc<Port>),
+        source: Option<IpAddr>,
+    ) -> Self {
         Self {
             id,
             index,
-            sockets,
+            port: port.1,
+            places: Places {
+                current: port.0,
+                old: None,
+                next: None,
+            },
             wire: None,
-            overflow: [0; 2],
             leg,
-            intake: Intake::new(),
             side: Side::default(),
+            source,
+            local: None,
+            rtcp_mux: false,
         }
     }
 
-    /// The one leg of its sockets.
+    /// Its name in the claims of its ports.
     pub fn key(&self) -> LegKey {
         LegKey(self.index)
     }
@@ -120,14 +157,18 @@ impl LegSlot {
             LegInput::Timeout => {}
             LegInput::Rtp {
                 source,
+                local,
                 packet,
                 latched,
-            } => self.with_sink(now, &mut wire, out, |leg, sink| {
-                if latched {
-                    leg.follow(now, source, sink);
-                }
-                leg.handle_rtp(now, source, packet, sink);
-            }),
+            } => {
+                self.local = local;
+                self.with_sink(now, &mut wire, out, |leg, sink| {
+                    if latched {
+                        leg.follow(now, source, sink);
+                    }
+                    leg.handle_rtp(now, source, packet, sink);
+                });
+            }
             LegInput::Waited(mut waited) => {
                 let whole = waited.bytes.len();
                 let len = if waited.opened {
@@ -170,6 +211,7 @@ impl LegSlot {
                 })
             }
             LegInput::Unreachable(destination) => {
+                self.leg.count_unreachable();
                 if self.side.unreachable != Some(destination) {
                     self.side.unreachable = Some(destination);
                     out.tell(
@@ -179,7 +221,7 @@ impl LegSlot {
                     );
                 }
             }
-            LegInput::Command(command) => self.obey(now, command, wire.as_deref_mut(), key, out),
+            LegInput::Command(command) => self.obey(now, command, wire.as_deref_mut(), out),
         }
         for _ in 0..FRAMES_PER_INPUT {
             if self.leg.next_timeout().is_none_or(|at| at > now) {
@@ -201,29 +243,13 @@ impl LegSlot {
         now: Time,
         command: LegCommand,
         wire: Option<&mut WireSlot>,
-        key: LegKey,
         out: &mut Outbox,
     ) {
         match command {
-            LegCommand::SetRemote(both) => {
-                let (remote, policy) = *both;
-                if self.intake.claims().is_empty() {
-                    self.intake.open(key, policy.clone(), Arc::default());
-                }
-                let claimed = Remote {
-                    rtp: remote.rtp,
-                    rtcp: remote.rtcp,
-                    rtcp_mux: false,
-                    payload_types: remote.payload_type_bits(),
-                    secured: remote.srtp.is_some(),
-                };
-                self.leg.set_policy(policy.clone());
-                self.leg.set_remote(now, &remote);
-                let leg = &mut self.leg;
-                let open =
-                    &mut |_, protocol, packet: &mut [u8]| leg.open(now, protocol, packet).ok();
-                // A collision needs a second leg on these sockets.
-                let _ = self.intake.set_remote(now, key, claimed, policy, open);
+            LegCommand::SetRemote(agreed) => {
+                self.rtcp_mux = agreed.remote.rtcp_mux;
+                self.leg.set_policy(agreed.policy);
+                self.leg.set_remote(now, &agreed.remote);
             }
             LegCommand::Start { release_after } => self.leg.start(now, release_after),
             LegCommand::Release => self.leg.release(now),
@@ -239,7 +265,10 @@ impl LegSlot {
                 self.leg.drain();
             }
             // The thread itself does these, since they change its tables.
-            LegCommand::Connect(_) | LegCommand::Close => {}
+            LegCommand::Connect(_)
+            | LegCommand::Place(_)
+            | LegCommand::Unplace
+            | LegCommand::Close => {}
             #[cfg(test)]
             LegCommand::Panic => panic!("asked for by a test"),
         }
@@ -397,7 +426,9 @@ impl LegSlot {
         let mut sink = LegGlue {
             now,
             id: self.id,
-            sockets: &self.sockets,
+            port: &self.port,
+            source: self.source.or(self.local),
+            rtcp_mux: self.rtcp_mux,
             side: &mut self.side,
             wire,
             out,

@@ -1,17 +1,18 @@
 //! What the engine, a leg and a wire are made with.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::MediaError;
-use super::ports::PortRange;
+use super::ports::{Family, PortRange, is_of_this_host};
+use crate::claim::Policy;
 
 /// What the whole engine is made with.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
-    /// The address that legs bind unless they name their own.
-    pub address: IpAddr,
+    /// The addresses that legs bind, one of each family at most.
+    pub addresses: Vec<IpAddr>,
     /// Where their ports come from.
     pub ports: PortRange,
     /// Media threads; 0 picks by the number of cores.
@@ -37,6 +38,11 @@ pub struct EngineSettings {
 /// Threads beyond this gain nothing: a thread serves some thousand calls.
 const MAX_THREADS: usize = 64;
 
+/// More legs of a port than these don't make its buffer larger.
+const MOST_LEGS_IN_BUFFER: usize = 32;
+/// The largest buffer that is asked for of ourselves.
+const MAX_BUFFER: usize = 1 << 26;
+
 impl EngineSettings {
     /// Check the ranges that the types don't.
     ///
@@ -46,6 +52,14 @@ impl EngineSettings {
         let refuse = |what: &str| Err(MediaError::BadConfig(what.to_owned()));
         if self.ports.min == 0 || self.ports.pairs() == 0 {
             return refuse("port_min and port_max must enclose an even port and the one above it");
+        }
+        let of = |family| {
+            let own = self.addresses.iter();
+            own.filter(|address| Family::of(**address) == family)
+                .count()
+        };
+        if self.addresses.is_empty() || of(Family::V4) > 1 || of(Family::V6) > 1 {
+            return refuse("addresses: one for IPv4, one for IPv6, or one of both");
         }
         if self.threads > MAX_THREADS {
             return refuse("threads: at most 64");
@@ -65,6 +79,13 @@ impl EngineSettings {
         Ok(())
     }
 
+    /// Bytes of receive buffer to ask for: where many legs share a port it has room for the packets of all.
+    #[must_use]
+    pub fn port_buffer(&self) -> usize {
+        let legs = self.max_legs.div_ceil(self.ports.pairs().max(1));
+        (self.receive_buffer * legs.min(MOST_LEGS_IN_BUFFER)).clamp(self.receive_buffer, MAX_BUFFER)
+    }
+
     /// Media threads to start: all cores but one, which signalling needs.
     #[must_use]
     pub fn thread_count(&self) -> usize {
@@ -77,13 +98,17 @@ impl EngineSettings {
 }
 
 /// What one leg is made with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct LegSettings {
-    /// The address to bind, if not the engine's own.
-    pub address: Option<IpAddr>,
-    /// The address that SDP will name. An engine that listens on all addresses binds it where it is one of this host's, so that
-    /// RTP leaves from where the peer sends to.
+    /// The peer's version of IP; without it that of `remote`, of `sdp_address`, of the signalling, of the engine's first address.
+    pub family: Option<Family>,
+    /// The address that SDP will name. An engine that listens on all addresses sends from it where it is one of this host's, so
+    /// that RTP leaves from where the peer sends to.
     pub sdp_address: Option<IpAddr>,
+    /// Where the peer's SDP wants its RTP; `None` where our offer goes first.
+    pub remote: Option<SocketAddr>,
+    /// Which sources may be the peer's; `None` means that it is not known yet and could be any.
+    pub policy: Option<Policy>,
     /// Agent audio that may wait to be played.
     pub playout_limit: Duration,
     /// After how long without RTP that is told.
@@ -93,18 +118,24 @@ pub struct LegSettings {
 }
 
 impl LegSettings {
-    /// The address to try before `engine`'s own.
+    /// The version of IP that the leg's port must have, for an engine of these addresses.
+    pub(super) fn family(&self, engine: &[IpAddr]) -> Family {
+        let signalling = self.policy.as_ref().map(|policy| policy.signalling);
+        let remote = self.remote.map(|remote| remote.ip());
+        let known = remote.or(self.sdp_address).or(signalling);
+        let first = engine
+            .first()
+            .map_or(Family::V4, |first| Family::of(*first));
+        self.family.or(known.map(Family::of)).unwrap_or(first)
+    }
+
+    /// The address to send from on a socket of all addresses, if it is one of this host's.
     ///
     /// Loopback is not: a proxy on this host may carry signalling for media that comes from outside.
-    pub(super) fn first_choice(&self, engine: IpAddr) -> Option<IpAddr> {
-        self.address.or_else(|| {
-            self.sdp_address.filter(|told| {
-                engine.is_unspecified()
-                    && told.is_ipv4() == engine.is_ipv4()
-                    && !told.is_unspecified()
-                    && !told.is_loopback()
-            })
-        })
+    pub(super) fn source(&self) -> Option<IpAddr> {
+        self.sdp_address
+            .filter(|told| !told.is_unspecified() && !told.is_loopback())
+            .filter(|told| is_of_this_host(*told))
     }
 }
 
@@ -147,36 +178,45 @@ pub struct WireSettings {
 mod tests {
     use super::*;
 
-    fn first_choice(engine: &str, bind: Option<&str>, told: Option<&str>) -> Option<IpAddr> {
-        let address = |text: &str| text.parse().expect("an address");
-        let settings = LegSettings {
-            address: bind.map(address),
-            sdp_address: told.map(address),
-            playout_limit: Duration::from_secs(1),
-            media_timeout: None,
-            cname: String::new(),
-        };
-        settings.first_choice(address(engine))
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
     }
 
     #[test]
-    fn a_leg_binds_what_sdp_says_where_the_engine_listens_on_everything() {
-        let is = |text: &str| Some(text.parse().expect("an address"));
-        let told = Some("192.0.2.7");
-        assert_eq!(first_choice("0.0.0.0", None, told), is("192.0.2.7"));
-        assert_eq!(
-            first_choice("::", None, Some("2001:db8::7")),
-            is("2001:db8::7")
-        );
-        assert_eq!(
-            first_choice("0.0.0.0", Some("192.0.2.8"), told),
-            is("192.0.2.8")
-        );
-        // Who configured an address gets it, and the other IP version is no choice.
-        assert_eq!(first_choice("192.0.2.9", None, told), None);
-        assert_eq!(first_choice("::", None, told), None);
-        for told in [None, Some("127.0.0.1"), Some("0.0.0.0")] {
-            assert_eq!(first_choice("0.0.0.0", None, told), None);
+    fn the_family_is_the_peers_as_far_as_it_is_known() {
+        let both = [ip("0.0.0.0"), ip("::")];
+        let signalling = |text| Policy {
+            signalling: ip(text),
+            media_allow: vec![],
+            nat: false,
+            loopback: false,
+        };
+        let mut settings = LegSettings::default();
+        assert_eq!(settings.family(&both), Family::V4);
+        assert_eq!(settings.family(&both[1..]), Family::V6);
+        settings.policy = Some(signalling("2001:db8::1"));
+        assert_eq!(settings.family(&both), Family::V6);
+        settings.sdp_address = Some(ip("192.0.2.1"));
+        assert_eq!(settings.family(&both), Family::V4);
+        settings.remote = Some("[2001:db8::9]:4000".parse().expect("an address"));
+        assert_eq!(settings.family(&both), Family::V6);
+        settings.remote = Some("[::ffff:192.0.2.9]:4000".parse().expect("an address"));
+        assert_eq!(settings.family(&both), Family::V4);
+        settings.family = Some(Family::V6);
+        assert_eq!(settings.family(&both), Family::V6);
+    }
+
+    #[test]
+    fn a_leg_sends_from_the_address_in_its_sdp_where_that_is_one_of_this_host() {
+        let source = |told: &str| {
+            let settings = LegSettings {
+                sdp_address: Some(ip(told)),
+                ..LegSettings::default()
+            };
+            settings.source()
+        };
+        for none in ["192.0.2.1", "127.0.0.1", "0.0.0.0"] {
+            assert_eq!(source(none), None, "{none}");
         }
     }
 }
