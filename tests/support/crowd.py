@@ -123,7 +123,8 @@ class Crowd:
         self._owners: dict[bytes, int] = {SILENT_FRAME: -1}
         self._listening: dict[socket.socket, Caller] = {}
         self._selector = selectors.DefaultSelector()
-        self._sip = self._open(0)
+        # An odd port would get the RTCP of whoever has the one below.
+        self._sip = self._open_even()
         self._selector.register(self._sip, selectors.EVENT_READ)
         self._next = time.monotonic()
         self._step = 0
@@ -339,15 +340,15 @@ class Crowd:
 
     def _open_even(self) -> socket.socket:
         while True:
-            own = self._open(0)
+            own = self._open()
             if own.getsockname()[1] % 2 == 0:
                 return own
             own.close()
 
-    def _open(self, port: int) -> socket.socket:
+    def _open(self) -> socket.socket:
         own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        own.bind((self.host, port))
+        own.bind((self.host, 0))
         own.setblocking(False)
         return own
 
