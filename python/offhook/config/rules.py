@@ -24,6 +24,8 @@ _HANDSHAKE_HEADERS = frozenset({
     "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions",
 })  # fmt: skip
 
+_FEW_PAIRS = 4
+
 
 @dataclass(slots=True)
 class Draft:
@@ -68,14 +70,14 @@ def errors(draft: Draft) -> Iterator[Finding]:
 
 def warnings(draft: Draft) -> Iterator[Finding]:
     """What works, but hardly as meant."""
-    if draft.media is not None and draft.limits is not None:
-        calls = draft.media.ports.pairs
-        if calls < draft.limits.max_calls:
-            yield Finding(
-                ("media", "ports"),
-                f"{draft.media.ports} has room for {calls} calls, limits.max_calls is {draft.limits.max_calls}",
-                "calls above that are refused for want of a port",
-            )
+    if draft.media is not None and draft.media.ports.pairs < _FEW_PAIRS:
+        pairs = draft.media.ports.pairs
+        yield Finding(
+            ("media", "ports"),
+            f"{draft.media.ports} has {pairs} {'pair' if pairs == 1 else 'pairs'} of ports",
+            "as many callers behind one NAT address may be answered in the same moment, the next is refused; "
+            "six pairs (12 ports) do for most",
+        )
     if draft.limits is not None:
         for index, trunk in draft.trunks.items():
             if trunk.max_calls is not None and trunk.max_calls > draft.limits.max_calls:

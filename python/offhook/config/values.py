@@ -78,7 +78,7 @@ class PortRange:
 
     @property
     def pairs(self) -> int:
-        """How many calls it has room for: each takes an even port for RTP and the odd one above it for RTCP."""
+        """Even ports for RTP that have the odd one above them for RTCP. Calls share them."""
         return max(0, (self.last + 1 - (self.first + self.first % 2)) // 2)
 
     def __contains__(self, port: object) -> bool:
@@ -242,7 +242,8 @@ def _ports(value: object) -> PortRange:
     if span.first < 1024 or span.last > 65535:
         raise WrongValue(f"the range '{text}' leaves 1024-65535")
     if not span.pairs:
-        raise WrongValue(f"the range '{text}' has no room for a call", "it needs an even port and the odd one above it")
+        hint = "it needs an even port for RTP and the odd one above it for RTCP, such as 40000-40011"
+        raise WrongValue(f"the range '{text}' has no pair of ports", hint)
     return span
 
 
