@@ -6,6 +6,7 @@ answered is the codec sent. ICE, BUNDLE and `a=mid` are read past and not answer
 without.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -38,6 +39,8 @@ EVENTS = "0-16"
 
 OFFERED_EVENT_PAYLOAD_TYPE = 101
 _NO_KEYS = FreshKeys(bytes(crypto.RANDOM_BYTES))
+# Base64 of the shortest master key and salt has 40 characters (RFC 4568 section 6.2), and half of one is too much.
+_LIKE_A_KEY = re.compile(r"[A-Za-z0-9+/]{20,}={0,2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,8 @@ def judge(
         judge_line.take(index)
     notes = judge_line.notes if offer.media else ["the offer has no media line"]
     if judge_line.audio is not None:
-        return Judgement(offer, judge_line.audio, tuple(notes), attributes=tuple(judge_line.attributes))
-    return Judgement(offer, None, tuple(notes), judge_line.refusal or "no_audio_offered")
+        return Judgement(offer, judge_line.audio, _told(notes), attributes=tuple(judge_line.attributes))
+    return Judgement(offer, None, _told(notes), judge_line.refusal or "no_audio_offered")
 
 
 def answer(
@@ -185,7 +188,7 @@ def accept(
         crypto=security.keys if isinstance(security, crypto.Encrypted) else None,
     )
     audio = _with_old_types(_located(audio, answer, offer.direction_of(ours), notes), was)
-    return Judgement(answer, audio, tuple(notes))
+    return Judgement(answer, audio, _told(notes))
 
 
 class _LineJudge:
@@ -284,6 +287,11 @@ def _keys(terms: Terms, fresh: FreshKeys | None) -> FreshKeys:
 
 def _has_keys(line: MediaDescription) -> bool:
     return line.protocol in SECURE or line.attribute("crypto") is not None
+
+
+def _told(notes: list[str]) -> tuple[str, ...]:
+    """The notes as they may be kept: a peer's words are quoted in them, and a garbled offer has its key anywhere."""
+    return tuple(_LIKE_A_KEY.sub("***", note) for note in notes)
 
 
 def _codec(line: MediaDescription, where: str, terms: Terms, notes: list[str]) -> int | None:

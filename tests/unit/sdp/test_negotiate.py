@@ -434,3 +434,11 @@ def test_a_call_between_two_of_us(caller: Terms, callee: Terms) -> None:
         assert result.audio.dtmf_send in view.dtmf_receive
     assert view.remote == ("198.51.100.5", 40_000)
     assert result.audio.remote == ("192.0.2.1", 4000)
+
+
+@pytest.mark.parametrize("line", ["c=IN IP4 inline:{key}|2^20|1:4", "c=IN IP4 x {key}", "a=rtpmap:99 {key}/8000"])
+def test_the_key_of_a_garbled_offer_is_in_no_note(line: str) -> None:
+    key = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"
+    result = answer(description("m=audio 4000 RTP/AVP 0 99", line.format(key=key)))
+    assert result.notes
+    assert not any(key in note for note in result.notes)
