@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.interop.baresip.phone import RATE, Baresip, tone
 from tests.interop.baresip.test_baresip import answered, decisions, talk
-from tests.support.gateway import Gateway, running_gateway
+from tests.support.gateway import Gateway, running_gateway, wait_until
 from tests.support.tone import share
 
 pytestmark = pytest.mark.interop
@@ -110,4 +110,4 @@ def test_without_keys_where_they_are_required(gateway: Gateway, tmp_path: Path) 
     with Baresip(tmp_path / "phone", tone(440, 5), host="127.0.0.2") as phone:
         phone.command("dial", f"sip:echo@{gateway.udp[0]}:{gateway.udp[1]}")
         assert "488" in str(phone.wait_for("CALL_CLOSED")["param"])
-    assert gateway.calls()[0]["end_reason"] == "srtp_required"
+    assert wait_until(lambda: gateway.calls()[0]["end_reason"], 5, "the call has no end") == "srtp_required"

@@ -129,7 +129,11 @@ def test_a_tone_sent_is_that_tone_heard(gateway: Gateway, tmp_path: Path, codec:
         phone.says(r"ended \(No error\)")
         wait_until(lambda: is_whole(phone.heard), 5, "the recording is not finished")
         heard, heard_rate = read_wav(phone.heard)
-    (record,) = [call for call in gateway.calls() if call["codec"] == codec]
+    (record,) = wait_until(
+        lambda: [call for call in gateway.calls() if call["codec"] == codec and call["end_reason"]],
+        5,
+        "the call has no end",
+    )
     assert record["end_reason"] == "caller_hung_up"
     assert record["media"]["received_lost"] == 0
     assert len(heard) > 2 * heard_rate
