@@ -142,6 +142,8 @@ class FakeLeg:
         """What `place` says next, as where the caller's new address is another call's on this port."""
         self.misplaced: MediaError | None = None
         """What `place` raises."""
+        self.collides = False
+        """Whether another call of this port has the caller's address; `place` finds another port."""
         self.started_at: float | None = None
         self.release_after_ms: int | None = None
         self.released_at: float | None = None
@@ -166,9 +168,12 @@ class FakeLeg:
             raise self.misplaced
         if self.moves_to is not None:
             self.local_address, self.moves_to = self.moves_to, None
+            self.collides = False
         return self.local_address
 
     def set_remote(self, remote: RemoteMedia) -> None:
+        if self.collides:
+            raise MediaError("another call of this port has that address", code="collision")
         self.remotes.append(remote)
         self._watch_silence()
 

@@ -29,6 +29,7 @@ from offhook.sip.events import (
     Provisional,
     Refused,
     ReinviteAnswered,
+    Reinvited,
     ReinviteRefused,
 )
 from offhook.sip.invite import InviteSession
@@ -249,7 +250,9 @@ class PhoneCall:
         """The answer to our BYE."""
         self.reinvited: list[Response | None] = []
         self.acknowledges: bytes | None = sdp()
-        """What the ACK to an offer of the gateway brings; None sends an ACK without an answer."""
+        """What the ACK to an offer of the gateway, or the 200 to its re-INVITE, brings; None is nothing."""
+        self.refuses_reinvites = False
+        """Whether the gateway's re-INVITE gets 488."""
 
     @property
     def is_answered(self) -> bool:
@@ -292,6 +295,12 @@ class PhoneCall:
                 if not response.body or self.session._unacknowledged is None:
                     return
                 self.session.acknowledge(self.acknowledges or b"", now=now)
+            case Reinvited():
+                if self.refuses_reinvites:
+                    self.party.stack.perform(lambda now: self.session.reject_reinvite(488, now=now))
+                else:
+                    answer = self.acknowledges or b""
+                    self.party.stack.perform(lambda now: self.session.answer_reinvite(answer, now=now))
             case ReinviteRefused(_, response):
                 self.reinvited.append(response)
             case _:

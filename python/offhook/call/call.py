@@ -16,7 +16,7 @@ from offhook.call.dtmf import digits_of_info
 from offhook.call.end_reason import EndReason
 from offhook.call.event import CallEvent, Fault, FromDestination, FromLeg, HangUp, Prepared, Timer, TimeUp
 from offhook.call.inbox import Inbox
-from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg
+from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg, Refused
 from offhook.call.services import CallServices
 from offhook.call.state import TRANSITIONS, CallInput, CallState
 from offhook.destination.base import (
@@ -414,9 +414,12 @@ class Call:
         match event:
             case sip.Acknowledged(_, body):
                 self.set_up.reach("acknowledged", self._services.now())
-                refused = self.leg.acknowledged(body, self._services.now())
-                if refused is not None:
-                    self._end(refused.reason, refused.detail)
+                self._end_if(self._services.perform(lambda now: self.leg.acknowledged(body, now)))
+            case sip.ReinviteAnswered(_, response):
+                self._end_if(self.leg.reinvite_answered(response.sdp or b"", self._services.now()))
+            case sip.ReinviteRefused(_, response):
+                said = f"{response.status} {response.reason}" if response is not None else "nothing"
+                self._end(EndReason.COLLISION, f"to the other port that we offered the caller said {printable(said)}")
             case sip.AckMissing():
                 self._end(EndReason.NO_ACK, f"no ACK came to {self.leg.contact}")
             case sip.Cancelled():
@@ -436,6 +439,10 @@ class Call:
                 self._fail(exception)
             case _:
                 self._note(f"{type(event).__name__} in {self.state.value}")
+
+    def _end_if(self, refused: Refused | None) -> None:
+        if refused is not None:
+            self._end(refused.reason, refused.detail)
 
     def _take_info(self, request: Request) -> None:
         digits = digits_of_info(request)

@@ -92,8 +92,8 @@ class EndReason(Enum):
     )  # fmt: skip
     COLLISION = _Ending(
         "collision", 503, 47, "operator",
-        "On every media port another call has this caller's address and port, so their sound could not be told apart.",
-        "Widen `media.ports`: each pair of ports takes one call from the same address and port.",
+        "Another call of the same media port has this caller's address and port, and they could not be parted.",
+        "Widen `media.ports`, or let the sending side put its offer into the INVITE: then each gets a port of its own.",
     )  # fmt: skip
     NO_FAMILY = _Ending(
         "no_family", 488, 88, "operator",

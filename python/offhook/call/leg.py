@@ -13,6 +13,7 @@ from offhook.errors import RemoteProtocolError
 from offhook.media.leg import RtpLeg
 from offhook.media.plane import MediaPlane
 from offhook.media.remote import remote_media
+from offhook.observe.printable import printable
 from offhook.report.timeline import Timeline
 from offhook.route.trunk import Trunk
 from offhook.sdp import negotiate
@@ -26,6 +27,8 @@ from offhook.sip.message import Request
 
 # The caller's greeting is held until the ACK, the caller's first RTP, or this long after the 200 (seconds).
 _RELEASE_AFTER = 0.3
+
+_LONGEST_NOTE = 500
 
 _PRIVATE_TRANSPORTS = ("tls", "wss")
 
@@ -56,7 +59,7 @@ class CallerLeg:
         """The SRTP suite of the media, "none" if any of it was agreed on in the clear; None before there is any."""
         self._trunk = trunk
         self._timeline = timeline
-        self._terms = Terms(codecs=trunk.codecs, rtcp_mux=False, prefer_local=True, srtp=trunk.srtp)
+        self._terms = Terms(codecs=trunk.codecs, prefer_local=True, srtp=trunk.srtp)
         self._media_address: MediaAddress = lambda source, family, towards: None
         self._rtp: RtpLeg | None = None
         self._local: LocalMedia | None = None
@@ -90,6 +93,10 @@ class CallerLeg:
     def media_family(self) -> Literal[4, 6] | None:
         """The IP version of our end of the media."""
         return None if self._local is None else Connection(self._local.address).family
+
+    @property
+    def _signalling_family(self) -> Literal[4, 6]:
+        return Connection(self.source.remote[0].partition("%")[0]).family or 4
 
     def media_stats(self) -> dict[str, int]:
         """The counters of the RTP leg; they stay readable after `close`."""
@@ -126,7 +133,7 @@ class CallerLeg:
         if judged is None:
             assert self._local is not None, "opened just now"
             self._answer_awaited = True
-            self._description = negotiate.offer(self._local, self._terms, fresh=self._fresh_keys())
+            self._description = self._offer()
             self._timeline.add(
                 "sdp", now, note="the INVITE has no SDP: our 200 carries the offer, the ACK must answer it"
             )
@@ -156,23 +163,20 @@ class CallerLeg:
         judged = self._accept(body, now)
         if isinstance(judged, Refused):
             return judged
-        try:
-            self._agree(judged, now)
-        except MediaError as error:
-            return _no_media(error)
         self._answer_awaited = False
-        self._start()
-        self.rtp.release()
-        return None
+        return self._follow(judged, now)
+
+    def reinvite_answered(self, body: bytes, now: float) -> Refused | None:
+        """Take the answer to the port that we have moved to. Returns why the call can't go on, if it can't."""
+        judged = self._accept(body, now)
+        return judged if isinstance(judged, Refused) else self._follow(judged, now, moved=True)
 
     def reinvited(self, request: Request, now: float) -> None:
         """Answer a re-INVITE; on failure the media session stays as it was (RFC 3261 section 14.2)."""
         assert self._local is not None, "a re-INVITE comes within a session"
         if request.sdp is None:
             # RFC 3261 section 14.2: an offer that is no less than what is in use.
-            self._description = negotiate.offer(
-                self._local, self._terms, previous=self._description, fresh=self._fresh_keys()
-            )
+            self._description = self._offer()
             self._answer_awaited = True
             self.session.answer_reinvite(bytes(self._description), now=now)
             return
@@ -222,13 +226,43 @@ class CallerLeg:
     def _our_address(self, audio: NegotiatedAudio | None) -> str | Refused:
         """Where the caller is to send: on the IP version of its own media, or else of its signalling."""
         towards = audio.remote if audio is not None else None
-        family = (audio.family if audio is not None else None) or Connection(self.source.remote[0]).family or 4
+        family = (audio.family if audio is not None else None) or self._signalling_family
         ours = self._media_address(self.source, family, towards)
         if ours is None:
             where = f"the caller's media is at {host_port(towards)}" if towards else "the caller's media is there"
             return Refused(EndReason.NO_FAMILY, f"`media.listen` has no IPv{family} address, and {where}")
         # A zone is nothing that another host could use; only link-local addresses have one.
         return ours.partition("%")[0]
+
+    def _follow(self, audio: NegotiatedAudio, now: float, *, moved: bool = False) -> Refused | None:
+        """Let media flow as the answer to our offer says; the offer named a port before anybody knew the caller's."""
+        try:
+            self._agree(audio, now)
+        except MediaError as error:
+            if error.code != "collision" or audio.remote is None or moved:
+                return _no_media(error)
+            return self._offer_another_port(audio.remote, now)
+        self._start()
+        self.rtp.release()
+        return None
+
+    def _offer_another_port(self, remote: tuple[str, int], now: float) -> Refused | None:
+        """Another call of our port has the address that the caller has named: the sound begins on another port."""
+        assert self._local is not None, "our offer named a port"
+        try:
+            _, port = self.rtp.place(remote)
+        except MediaError as error:
+            return _no_media(error)
+        self._local = replace(self._local, port=port)
+        note = f"another call on our port has the caller's {host_port(remote)}: our end moves to {self.local_media}"
+        self._timeline.add("sdp", now, note=note)
+        self._description = self._offer()
+        self.session.reinvite(bytes(self._description), now=now)
+        return None
+
+    def _offer(self) -> SessionDescription:
+        assert self._local is not None, "a port comes before an offer"
+        return negotiate.offer(self._local, self._terms, previous=self._description, fresh=self._fresh_keys())
 
     def _change(self, judgement: Judgement, now: float) -> Refused | None:
         """Answer an offer within the call; or why not, and then all is as it was."""
@@ -237,6 +271,9 @@ class CallerLeg:
         try:
             refused = self._relocate(judgement.audio, now)
             if refused is None:
+                if self._local != before and self._terms.srtp != "off":
+                    # RFC 4568 section 7.1.4: who moves brings a new key.
+                    judgement = self._weigh(judgement.description, moved=True)
                 self._answer_offer(judgement, now)
         except MediaError as error:
             self._local, refused = before, _no_media(error)
@@ -262,8 +299,11 @@ class CallerLeg:
         try:
             offer = SessionDescription.parse(body)
         except RemoteProtocolError as error:
-            return Refused(EndReason.BAD_SDP, f"the offer can't be read: {error}", error.status_hint)
-        return self._heard(negotiate.judge(offer, self._terms, was=self.audio, fresh=self._fresh_keys()), now)
+            return Refused(EndReason.BAD_SDP, printable(f"the offer can't be read: {error}"), error.status_hint)
+        return self._heard(self._weigh(offer), now)
+
+    def _weigh(self, offer: SessionDescription, *, moved: bool = False) -> Judgement:
+        return negotiate.judge(offer, self._terms, was=self.audio, fresh=self._fresh_keys(), moved=moved)
 
     def _answer_offer(self, judgement: Judgement, now: float) -> None:
         assert self._local is not None, "a port comes before an answer"
@@ -276,11 +316,11 @@ class CallerLeg:
         """What the answer to our offer comes to."""
         assert self._description is not None, "we have made an offer"
         if not body:
-            return Refused(EndReason.NO_OFFER_ANSWER, "the ACK brought no answer to our offer")
+            return Refused(EndReason.NO_OFFER_ANSWER, "nothing came that answers our offer")
         try:
             answer = SessionDescription.parse(body)
         except RemoteProtocolError as error:
-            return Refused(EndReason.NO_OFFER_ANSWER, f"the answer in the ACK can't be read: {error}")
+            return Refused(EndReason.NO_OFFER_ANSWER, printable(f"the answer to our offer can't be read: {error}"))
         judged = self._heard(negotiate.accept(self._description, answer, self._terms, was=self.audio), now)
         if isinstance(judged, Refused):
             return judged
@@ -288,10 +328,12 @@ class CallerLeg:
         return judged.audio
 
     def _heard(self, judgement: Judgement, now: float) -> Judgement | Refused:
-        for note in judgement.notes:
+        # Addresses, codecs and protocols in it are the caller's own words.
+        notes = [printable(note)[:_LONGEST_NOTE] for note in judgement.notes]
+        for note in notes:
             self._timeline.add("sdp", now, note=note)
         if judgement.refusal is not None:
-            return Refused(EndReason.of(judgement.refusal), "; ".join(judgement.notes))
+            return Refused(EndReason.of(judgement.refusal), "; ".join(notes)[:_LONGEST_NOTE])
         return judgement
 
     def _agree(self, audio: NegotiatedAudio, now: float) -> None:
@@ -304,6 +346,9 @@ class CallerLeg:
                 nat=self._trunk.nat,
             )
         )
+        if self.audio is None and audio.family not in (None, self._signalling_family):
+            note = f"the caller's media is on IPv{audio.family}, its signalling on IPv{self._signalling_family}"
+            self._timeline.add("sdp", now, note=note)
         self.audio = audio
         if self.encryption != "none":
             self.encryption = audio.crypto.suite if audio.crypto is not None else "none"

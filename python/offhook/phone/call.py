@@ -112,7 +112,7 @@ class Phone:
         self.stage: Literal["finding", "calling", "ringing", "talking", "ending"] = "finding"
         self.sent_db = self.heard_db = -100.0
         self._version = version
-        self._terms = Terms(codecs=plan.codecs, rtcp_mux=False, srtp="required" if plan.srtp else "off")
+        self._terms = Terms(codecs=plan.codecs, srtp="required" if plan.srtp else "off")
         self._over: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._verdict: Outcome | None = None
         self._replied = asyncio.Event()
