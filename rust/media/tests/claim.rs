@@ -407,6 +407,21 @@ mod shared_port {
     }
 
     #[test]
+    fn a_call_that_speaks_before_its_claim_is_not_learned_by_one_that_waits() {
+        let mut port = Port::with(SDP);
+        port.join(OTHER, "192.0.2.9:4002");
+        port.run(&mut stream("192.0.2.9:4002", 2, 0), 3);
+        // Of the host that signals for all: LEG is the only one that waits, and may learn there.
+        let mut early = stream(NAT, 7, 0);
+        assert_eq!(port.run(&mut early, 6), [PROBATION; 6]);
+        port.join(THIRD, NAT);
+        port.run(&mut early, 2);
+        assert_eq!(port.heard_by(LEG), []);
+        let whole: Vec<_> = (0..8).map(|sequence| (7, sequence)).collect();
+        assert_eq!(port.heard_by(THIRD), whole);
+    }
+
+    #[test]
     fn of_two_legs_that_are_silent_the_ssrc_decides_and_else_nothing() {
         let mut port = Port::with(SDP);
         port.join(OTHER, "192.0.2.9:4002");

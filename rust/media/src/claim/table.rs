@@ -14,6 +14,9 @@ use std::time::Duration;
 
 /// Packets in sequence that a source needs which SDP did not name.
 pub(super) const PROBATION: u8 = 3;
+/// And how long it must keep on where other legs share the port and SDP's own address can be reached: a call that is just being
+/// answered sends already, and has its claim by then.
+const SHARED_PROBATION: Duration = Duration::from_millis(160);
 /// How long after latching to another source the one that SDP names still takes over at once.
 const PRE_EMPTION: Duration = Duration::from_secs(2);
 /// Most sources on probation for one leg; the oldest goes first.
@@ -59,6 +62,7 @@ pub struct Collision(pub LegKey);
 struct Candidate {
     source: SocketAddr,
     ssrc: u32,
+    since: Time,
     next_sequence: u16,
     in_sequence: u8,
 }
@@ -327,14 +331,21 @@ impl ClaimTable {
             }
             _ => return Verdict::Refused(self.only_leg()),
         };
+        let is_shared = self.len() > 1;
         let claim = self.claims[picked]
             .as_mut()
             .expect("it was found a moment ago");
         let leg = claim.leg;
+        let expected = claim.policy.must_learn(claim.remote.rtp) || matches!(knowing, Pick::One(_));
+        let probation = if is_shared && !expected {
+            SHARED_PROBATION
+        } else {
+            Duration::ZERO
+        };
         if !claim.may_learn_now(now) || !claim.remote.accepts(packet.payload_type) {
             return Verdict::Refused(Some(leg));
         }
-        if !claim.probe(source, packet) {
+        if !claim.probe(now, source, packet, probation) {
             return Verdict::Probation(leg);
         }
         self.latch(now, picked, source, packet)
@@ -526,18 +537,29 @@ impl Claim {
         self.remote.rtcp.or(self.remote.rtp.and_then(above))
     }
 
-    /// Whether `source` has now shown enough packets in sequence.
-    fn probe(&mut self, source: SocketAddr, packet: Glimpse) -> bool {
+    /// Whether `source` has now shown enough packets in sequence, for long enough.
+    fn probe(
+        &mut self,
+        now: Time,
+        source: SocketAddr,
+        packet: Glimpse,
+        probation: Duration,
+    ) -> bool {
         if let Some(found) = self
             .candidates
             .iter_mut()
             .find(|candidate| candidate.source == source)
         {
             let follows = found.ssrc == packet.ssrc && found.next_sequence == packet.sequence;
-            found.in_sequence = if follows { found.in_sequence + 1 } else { 1 };
+            if follows {
+                found.in_sequence = found.in_sequence.saturating_add(1);
+            } else {
+                found.in_sequence = 1;
+                found.since = now;
+            }
             found.ssrc = packet.ssrc;
             found.next_sequence = packet.sequence.wrapping_add(1);
-            return found.in_sequence >= PROBATION;
+            return found.in_sequence >= PROBATION && now - found.since >= probation;
         }
         if self.candidates.len() == MAX_CANDIDATES {
             self.candidates.remove(0);
@@ -545,6 +567,7 @@ impl Claim {
         self.candidates.push(Candidate {
             source,
             ssrc: packet.ssrc,
+            since: now,
             next_sequence: packet.sequence.wrapping_add(1),
             in_sequence: 1,
         });
