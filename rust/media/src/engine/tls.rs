@@ -96,11 +96,11 @@ fn make(trust: &Trust) -> Result<ClientConfig, String> {
             .with_no_client_auth(),
         Trust::File(path) => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Named::read(path, provider)?))
+            .with_custom_certificate_verifier(Arc::new(Judge::by_file(path, provider)?))
             .with_no_client_auth(),
         Trust::Anybody => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Unverified { provider }))
+            .with_custom_certificate_verifier(Arc::new(Judge::of_nothing(provider)))
             .with_no_client_auth(),
     };
     // RFC 6455 is HTTP/1.1; a server that would rather speak HTTP/2 must not choose it.
@@ -126,16 +126,27 @@ fn system_roots() -> Result<RootCertStore, String> {
     ))
 }
 
-/// Trusts the certificates of a file: as CAs, and the server's own as it is.
+/// Whose certificates are taken.
 #[derive(Debug)]
-struct Named {
-    own: Vec<CertificateDer<'static>>,
-    chains: Option<Arc<WebPkiServerVerifier>>,
+enum Trusted {
+    /// Those of a file: its CAs', and the server's own as it is.
+    Named {
+        own: Vec<CertificateDer<'static>>,
+        chains: Option<Arc<WebPkiServerVerifier>>,
+    },
+    /// Anybody's: the connection is encrypted, and nobody knows with whom.
+    Anybody,
+}
+
+/// Judges a server's certificate by something else than the system's roots.
+#[derive(Debug)]
+struct Judge {
+    trust: Trusted,
     provider: Arc<CryptoProvider>,
 }
 
-impl Named {
-    fn read(path: &Path, provider: Arc<CryptoProvider>) -> Result<Self, String> {
+impl Judge {
+    fn by_file(path: &Path, provider: Arc<CryptoProvider>) -> Result<Self, String> {
         let unusable = |why: String| format!("tls_ca {} can't be used: {why}", path.display());
         let own: Vec<_> = CertificateDer::pem_file_iter(path)
             .and_then(Iterator::collect)
@@ -149,15 +160,17 @@ impl Named {
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
                 .build()
                 .ok();
-        Ok(Self {
-            own,
-            chains,
-            provider,
-        })
+        let trust = Trusted::Named { own, chains };
+        Ok(Self { trust, provider })
+    }
+
+    fn of_nothing(provider: Arc<CryptoProvider>) -> Self {
+        let trust = Trusted::Anybody;
+        Self { trust, provider }
     }
 }
 
-impl ServerCertVerifier for Named {
+impl ServerCertVerifier for Judge {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -166,60 +179,18 @@ impl ServerCertVerifier for Named {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if self.own.iter().any(|own| own == end_entity) {
+        let Trusted::Named { own, chains } = &self.trust else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        if own.iter().any(|own| own == end_entity) {
             // A self-signed one is no CA to anybody else; who names it trusts it.
             verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
             return Ok(ServerCertVerified::assertion());
         }
-        let Some(chains) = &self.chains else {
+        let Some(chains) = chains else {
             return Err(CertificateError::UnknownIssuer.into());
         };
         chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
-}
-
-/// Takes any certificate: the connection is encrypted, and nobody knows with whom.
-#[derive(Debug)]
-struct Unverified {
-    provider: Arc<CryptoProvider>,
-}
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
