@@ -1,10 +1,12 @@
 //! The wire as an agent and the engine see it: bytes in, bytes and calls out.
 
+use base64::Engine as _;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::receive::BASE64;
 use super::*;
-use crate::convert::Encoding;
+use crate::convert::{AudioFormat, Encoding};
 
 const TWILIO: &str = include_str!("dialects/twilio.json");
 const OFFHOOK: &str = include_str!("dialects/offhook.json");
