@@ -131,6 +131,33 @@ def examine_text(
         if "route" not in data:
             data["route"] = ({"name": WELCOME_ROUTE, "trunk": LOCAL_TRUNK, "destination": "echo:welcome"},)
 
+    draft, node, store, wrong = _drafted(data, environ)
+    findings += wrong
+
+    def problem(finding: Finding) -> ConfigProblem:
+        line = line_of(lines, finding.path)
+        # Names and values of the file stand in these texts.
+        texts = (_dotted(finding.path, data), finding.message, finding.hint)
+        path, message, hint = (printable(text, None) for text in texts)
+        return ConfigProblem(path, message, hint=hint, line=line, file=file)
+
+    errors = sorted((problem(finding) for finding in findings), key=lambda found: found.line or 0)
+    warned = sorted((problem(finding) for finding in rules.warnings(draft)), key=lambda found: found.line or 0)
+    if errors:
+        return Examined(errors=errors, warnings=warned)
+    assert node is not None and store is not None, _SOUND  # noqa: PT018  for the type checker
+    config = _built(draft, node, store, base=base, source=source, host_name=host_name)
+    wrong_files, doubtful_files = certificates.findings(config)
+    warned = sorted([*warned, *map(problem, doubtful_files)], key=lambda found: found.line or 0)
+    if wrong_files:
+        return Examined(errors=[problem(finding) for finding in wrong_files], warnings=warned)
+    return Examined(replace(config, warnings=tuple(str(found) for found in warned)), warnings=warned)
+
+
+def _drafted(
+    data: Mapping[str, Any], environ: Mapping[str, str]
+) -> tuple[rules.Draft, NodeConfig | None, StoreConfig | None, list[Finding]]:
+    """Every table by its schema, and all that is wrong with them, alone and together."""
     reader = _Reader(data, environ)
     node = reader.table("node", NodeConfig)
     store = reader.table("store", StoreConfig)
@@ -146,7 +173,7 @@ def examine_text(
         references=list(reader.references()),
     )
     reader.unknown_tables()
-    findings += reader.findings
+    findings = list(reader.findings)
     wrong = {finding.path for finding in findings}
     for path, value, entry in not_built.find(data):
         if path not in wrong:
@@ -155,25 +182,20 @@ def examine_text(
     findings += rules.errors(draft)
     if store is not None and store.url is not None and not any(f.path == ("store", "url") for f in findings):
         findings += _store_url(store.url)
+    return draft, node, store, findings
 
-    def problem(finding: Finding) -> ConfigProblem:
-        line = line_of(lines, finding.path)
-        # Names and values of the file stand in these texts.
-        texts = (_dotted(finding.path, data), finding.message, finding.hint)
-        path, message, hint = (printable(text, None) for text in texts)
-        return ConfigProblem(path, message, hint=hint, line=line, file=file)
 
-    errors = sorted((problem(finding) for finding in findings), key=lambda found: found.line or 0)
-    warned = sorted((problem(finding) for finding in rules.warnings(draft)), key=lambda found: found.line or 0)
-    if errors:
-        return Examined(errors=errors, warnings=warned)
+def _built(
+    draft: rules.Draft, node: NodeConfig, store: StoreConfig, *, base: Path, source: Path | None, host_name: str | None
+) -> Config:
+    """The configuration that a sound draft makes, its paths seen from `base`."""
     sip, media, http, limits = draft.sip, draft.media, draft.http, draft.limits
-    assert node is not None and store is not None and sip is not None, _SOUND  # noqa: PT018  for the type checker
-    assert media is not None and http is not None and limits is not None, _SOUND  # noqa: PT018  likewise
+    assert sip is not None and media is not None, _SOUND  # noqa: PT018  for the type checker
+    assert http is not None and limits is not None, _SOUND  # noqa: PT018  likewise
     if not node.name:
         node = node.model_copy(update={"name": host_name or socket.gethostname()})
     data_dir = base / node.data_dir
-    config = Config(
+    return Config(
         node=node,
         sip=sip.model_copy(update={name: _path_at(base, getattr(sip, name)) for name in _SIP_FILES}),
         media=media,
@@ -186,15 +208,7 @@ def examine_text(
         data_dir=data_dir,
         store_url=f"sqlite:///{base / store.url.removeprefix('sqlite:///') if store.url else data_dir / 'offhook.db'}",
         source=source,
-        warnings=tuple(str(found) for found in warned),
     )
-    wrong_files, doubtful_files = certificates.findings(config)
-    if doubtful_files:
-        warned = sorted([*warned, *map(problem, doubtful_files)], key=lambda found: found.line or 0)
-        config = replace(config, warnings=tuple(str(found) for found in warned))
-    if wrong_files:
-        return Examined(errors=[problem(finding) for finding in wrong_files], warnings=warned)
-    return Examined(config, warnings=warned)
 
 
 def _path_at(base: Path, path: str | None) -> str | None:
