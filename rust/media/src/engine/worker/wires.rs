@@ -53,9 +53,7 @@ impl Worker {
                 break;
             }
         }
-        self.mark_dirty(index);
-        self.settle_wire(index);
-        self.drive_leg_of(index, now);
+        self.attend_to(index, now);
     }
 
     /// Hand what was read to the wire; a panic in it ends its call alone.
@@ -114,6 +112,11 @@ impl Worker {
                 return self.fail_call(home, &*panic, now);
             }
         }
+        self.attend_to(index, now);
+    }
+
+    /// After anything came of or to a wire: write it this turn, set its timer, and let its leg do what is due.
+    fn attend_to(&mut self, index: u32, now: Time) {
         self.mark_dirty(index);
         self.settle_wire(index);
         self.drive_leg_of(index, now);
@@ -354,9 +357,7 @@ impl Worker {
         }
         // TLS may hold bytes that the descriptor doesn't tell of.
         self.unread.push(index);
-        self.mark_dirty(index);
-        self.settle_wire(index);
-        self.drive_leg_of(index, now);
+        self.attend_to(index, now);
     }
 
     pub(super) fn obey_wire(&mut self, id: u64, command: WireCommand, now: Time) {
