@@ -11,7 +11,7 @@ import wave
 from pathlib import Path
 from typing import Self
 
-from tests.support.gateway import wait_until
+from tests.support.gateway import ports, wait_until
 
 RATE = 8000
 APT = "sudo apt-get install baresip-core"
@@ -73,7 +73,8 @@ class Baresip:
         rate = 2 * RATE if codec == "G722" else RATE
         if sound is not None:
             write_wav(directory / "said.wav", sound, rate)
-        self.port, control = free_port(host), free_port("127.0.0.1")
+        # The port after its own it takes for TLS.
+        self.port, control = ports(2), ports(1)
         fields = {
             "name": f"[{host}]" if ":" in host else host,
             "port": self.port,
@@ -186,20 +187,6 @@ class Baresip:
             self._buffer = self._buffer[end + 1 :]
             if told.get("event"):
                 self.events.append(told)
-
-
-def free_port(host: str) -> int:
-    """A port that is free for UDP and TCP, and the next one too (baresip takes it for TLS)."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    while True:
-        with socket.socket(family, socket.SOCK_DGRAM) as udp, socket.socket(family) as tcp:
-            udp.bind((host, 0))
-            try:
-                tcp.bind((host, udp.getsockname()[1]))
-            except OSError:
-                continue
-            port: int = udp.getsockname()[1]
-            return port
 
 
 def tone(hz: float, seconds: float, amplitude: float = 9000.0, rate: int = RATE) -> list[int]:

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from tests.support.gateway import wait_until
+from tests.support.gateway import ports, wait_until
 
 APT = "sudo apt-get install kamailio"
 HOST = "127.0.0.21"
@@ -78,7 +78,7 @@ class Kamailio:
         if not modules.exists():
             modules = next(Path("/usr/lib").glob("*/kamailio/modules"), modules)
         directory.mkdir(parents=True)
-        self.address = (HOST, _free_port())
+        self.address = (HOST, ports(1))
         config = directory / "kamailio.cfg"
         config.write_text(
             _CONFIG.format(host=HOST, port=self.address[1], modules=f"{modules}/", gateway=gateway, transport=transport)
@@ -125,15 +125,3 @@ class Kamailio:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-def _free_port() -> int:
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            udp.bind((HOST, 0))
-            try:
-                tcp.bind((HOST, udp.getsockname()[1]))
-            except OSError:
-                continue
-            port: int = udp.getsockname()[1]
-            return port

@@ -6,11 +6,12 @@
 
 import re
 import shutil
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
+
+from tests.support.gateway import ports
 
 LIMIT_MS = 5_000
 APT = "sudo apt-get install sip-tester"
@@ -268,7 +269,8 @@ class Player:
         source = f"[{self.source}]" if ":" in self.source else self.source
         command = [
             "sipp", target, "-sf", str(file), "-t", _TRANSPORTS[transport],
-            "-i", source, "-p", str(free_port(self.source)), "-mi", source,
+            # sipp would take 5060, and get what is still on its way to an earlier run.
+            "-i", source, "-p", str(ports(1)), "-mi", source,
             "-m", str(calls), "-l", str(calls), "-r", str(rate), "-nostdin", "-skip_rlimit",
             "-default_behaviors", "none" if scenario.talks_over else "abortunexp",
             "-timeout", f"{limit:.0f}", "-timeout_error", "-recv_timeout", str(LIMIT_MS), "-deadcall_wait", "0",
@@ -294,19 +296,6 @@ class Player:
             found[1] for _, _, text in messages if (found := re.search(r"^Call-ID: *(\S+)", text, re.M | re.I))
         )
         return Played(tuple(call_ids), messages)
-
-
-def free_port(host: str) -> int:
-    """A port that is free for UDP and TCP. sipp would take 5060, and get what is still on its way to an earlier run."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    while True:
-        with socket.socket(family, socket.SOCK_DGRAM) as udp, socket.socket(family, socket.SOCK_STREAM) as tcp:
-            udp.bind((host, 0))
-            try:
-                tcp.bind((host, udp.getsockname()[1]))
-            except OSError:
-                continue
-            return int(udp.getsockname()[1])
 
 
 _ENTRY = re.compile(r"^-{10,} (\d{4}-\d\d-\d\d)[ T\t](\d\d):(\d\d):(\d\d(?:\.\d+)?).*$", re.M)

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import shutil
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.support.gateway import ports
 from tests.support.messages import SDP
 from tests.support.stack import Running, running
 
@@ -23,18 +23,6 @@ pytestmark = pytest.mark.interop
 
 HERE = Path(__file__).parent
 TRANSPORTS = {"udp": "u1", "tcp": "t1"}
-
-
-def free_port() -> int:
-    """A port that nobody holds for UDP or TCP."""
-    for _ in range(20):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port = int(tcp.getsockname()[1])
-            with contextlib.suppress(OSError):
-                udp.bind(("127.0.0.1", port))
-                return port
-    raise AssertionError("no port is free")
 
 
 @contextlib.asynccontextmanager
@@ -99,7 +87,7 @@ async def test_sipp_calls_us(calls: str, transport: str) -> None:
             "-t",
             TRANSPORTS[transport],
             "-p",
-            str(free_port()),
+            str(ports(1)),
             "-s",
             service,
             "-m",
@@ -119,7 +107,7 @@ async def test_sipp_calls_us(calls: str, transport: str) -> None:
 async def test_sipp_never_acknowledges(transport: str) -> None:
     async with node(t1=0.05, t2=0.4) as us:
         act(us)
-        options = ["-t", TRANSPORTS[transport], "-p", str(free_port()), "-m", "3", "-r", "10", "-nr"]
+        options = ["-t", TRANSPORTS[transport], "-p", str(ports(1)), "-m", "3", "-r", "10", "-nr"]
         script = str(HERE / "ack_never_comes.xml")
         async with sipp("-sf", script, *options, f"127.0.0.1:{us.port(transport)}") as process:
             assert await finished(process) == 0
@@ -131,7 +119,7 @@ async def test_sipp_never_acknowledges(transport: str) -> None:
 async def test_sipp_loses_every_sixth_message() -> None:
     async with node(t1=0.1) as us:
         act(us)
-        options = ["-p", str(free_port()), "-s", "bob", "-m", "40", "-r", "40", "-d", "200", "-lost", "16"]
+        options = ["-p", str(ports(1)), "-s", "bob", "-m", "40", "-r", "40", "-d", "200", "-lost", "16"]
         async with sipp("-sn", "uac", *options, f"127.0.0.1:{us.port('udp')}") as process:
             # What sipp loses it draws unseeded, and now and then that is all copies of one message (1: a call failed).
             assert await finished(process) in (0, 1)
@@ -141,7 +129,7 @@ async def test_sipp_loses_every_sixth_message() -> None:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_we_call_sipp(transport: str) -> None:
-    port = free_port()
+    port = ports(1)
     async with sipp("-sn", "uas", "-t", TRANSPORTS[transport], "-p", str(port), "-m", "20"), node() as us:
         act(us)
         await asyncio.sleep(0.5)
@@ -157,7 +145,7 @@ async def test_we_call_sipp(transport: str) -> None:
 
 @pytest.mark.parametrize(("password", "ends"), [("schmo", HungUp), ("wrong", Refused)])
 async def test_sipp_asks_for_credentials(password: str, ends: type) -> None:
-    port = free_port()
+    port = ports(1)
     script = str(HERE / "uas_challenges.xml")
     async with sipp("-sf", script, "-p", str(port), "-m", "1"), node() as us:
         act(us)
