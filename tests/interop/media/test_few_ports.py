@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 PROVE = os.environ.get("OFFHOOK_PROVE") == "1"
 CALLS = 200 if PROVE else 48
 SECONDS = 10.0 if PROVE else 2.0
+WHOLE = 0.98 if PROVE else 0.8
+"""Of what a caller says it hears this share at least: a machine that stands still under all these callers loses some."""
 
 TOML = """
 [limits]
@@ -68,8 +70,7 @@ def listen(crowd: Crowd, callers: Sequence[Caller], predecessors: Sequence[Calle
     for caller, own, sent in before:
         said, heard = caller.sent - sent, caller.ears.own - own
         assert said > SECONDS * 20, "a machine that stands still proves nothing"
-        # On a machine that keeps up it is all of them; the figures say how many.
-        assert heard >= 0.4 * said, f"{caller.voice.hz} Hz at {caller.port}: {heard} of {said}; {caller.ears}"
+        assert heard >= WHOLE * said, f"{caller.voice.hz} Hz at {caller.port}: {heard} of {said}; {caller.ears}"
     nobody_else(callers, predecessors)
 
 
@@ -83,9 +84,9 @@ def nobody_else(callers: Sequence[Caller], predecessors: Sequence[Caller] = ()) 
         ears = caller.ears
         assert not ears.foreign, f"{caller.voice.hz} Hz at {caller.port} hears others: {ears}"
         assert set(ears.stray) <= {before.get(caller.source)}, f"{caller.voice.hz} Hz at {caller.port}: {ears}"
-        assert ears.stray.total() < 50, f"{caller.voice.hz} Hz at {caller.port}: {ears}"
+        assert ears.stray.total() <= 10, f"{caller.voice.hz} Hz at {caller.port}: {ears}"
         # Where the machine stood still, sound is concealed and joined.
-        assert len(ears.odd) <= 2 + ears.own // 20, f"{caller.voice.hz} Hz at {caller.port}: {len(ears.odd)} frames"
+        assert len(ears.odd) <= 2 + ears.own // 100, f"{caller.voice.hz} Hz at {caller.port}: {len(ears.odd)} frames"
 
 
 def test_none_is_crossed(few: tuple[Gateway, list[tuple[str, int]]], figures: Figures) -> None:
@@ -116,7 +117,8 @@ def test_none_is_crossed(few: tuple[Gateway, list[tuple[str, int]]], figures: Fi
         for caller in leaving:
             caller.talks = True
         followers = [crowd.caller(2 * CALLS + number, caller.source) for number, caller in enumerate(leaving)]
-        begin(crowd, followers, [[]] * len(followers), rtp_ports)
+        # They too talk before they are answered, to all ports, and those before them still do.
+        begin(crowd, followers, [rtp_ports] * len(followers), rtp_ports)
         crowd.run(1.0)
         for caller in leaving:
             caller.talks = False
