@@ -62,14 +62,14 @@ def climb(row: Row, options: argparse.Namespace, processes: dict[str, int]) -> d
         for _attempt in range(2):
             arguments = ["--calls", str(calls), "--rate", "100", "--seconds", str(min(options.seconds, 10))]
             report = load(row, arguments, processes)
-            steps.append({"calls": calls, "violations": report["violations"]})
+            steps.append({"calls": calls, "violations": report["violations"], "report": report})
             if not report["violations"]:
                 highest = calls
                 break
         else:
             break
     failures = [f"{step['calls']} calls: {'; '.join(step['violations'])}" for step in steps if step["violations"]]
-    return {"highest": highest, "violations": failures}
+    return {"highest": highest, "violations": failures, "steps": steps}
 
 
 def repeat(row: Row, options: argparse.Namespace, raw: Path | None) -> Result:

@@ -166,6 +166,14 @@ pub struct Heard {
     pub timestamp: u32,
 }
 
+impl Heard {
+    /// Whether this is the frame after `before` of the same call: by chance two such are hardly read in a row.
+    pub fn follows(&self, before: &Self) -> bool {
+        self.mark.call == before.mark.call
+            && u32::from(self.mark.frame) == (u32::from(before.mark.frame) + 1) % MODULUS
+    }
+}
+
 /// One packet's place among the bytes not yet read.
 #[derive(Clone, Copy)]
 struct Span {
@@ -347,6 +355,16 @@ mod tests {
             });
         }
         heard
+    }
+
+    #[test]
+    fn two_frames_in_a_row_follow_each_other_over_the_wrap_too() {
+        let alphabet = Alphabet::new(Codec::Pcmu);
+        let heard = read_all(&alphabet, &frames(&alphabet, 7, 4096));
+        assert!(heard[1].follows(&heard[0]) && heard[0].follows(&heard[4095]));
+        assert!(!heard[2].follows(&heard[0]) && !heard[0].follows(&heard[1]));
+        let other = read_all(&alphabet, &frames(&alphabet, 8, 2));
+        assert!(!other[1].follows(&heard[0]));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::ledger::{Ledger, Tally, Verdict};
 use super::stream::{Continuity, Regularity, Stream};
 use crate::g711::Codec;
 use crate::histogram::Histogram;
-use crate::mark::{Alphabet, MODULUS, Mark, MarkReader};
+use crate::mark::{Alphabet, Heard, MODULUS, Mark, MarkReader};
 use crate::rtp::{self, FRAME, HEADER, Packet};
 use crate::sys::{self, Arrival, Epoll};
 use serde_json::{Value, json};
@@ -45,6 +45,8 @@ pub struct Totals {
     pub answer_to_echo: Histogram,
     /// Frames of another call.
     pub wrong_call: u64,
+    /// Sound that happens to read like a frame of another call: one in 32 of what was joined or concealed does.
+    pub misread: u64,
     /// Answers that describe no audio.
     pub silent_answers: u64,
     /// Answers that prefer another codec than the one offered.
@@ -91,6 +93,8 @@ pub struct Line {
     ssrc: u32,
     call: u16,
     ledger: Ledger,
+    /// The last that read like a frame of another call.
+    stranger: Option<Heard>,
     reader: MarkReader,
     stream: Stream,
 }
@@ -119,6 +123,7 @@ impl Line {
             ssrc: 0xbe00_0000 | index,
             call: (index % MODULUS) as u16,
             ledger: Ledger::default(),
+            stranger: None,
             reader: MarkReader::default(),
             stream: Stream::default(),
         })
@@ -276,10 +281,16 @@ impl Line {
             Continuity::Fresh | Continuity::Late => self.reader.interrupt(),
         }
         let (call, answered_at, ledger) = (self.call, self.answered_at, &mut self.ledger);
+        let stranger = &mut self.stranger;
         self.reader
             .receive(alphabet, packet.payload, at, packet.timestamp, |heard| {
                 if heard.mark.call != call {
-                    totals.wrong_call += 1;
+                    let before = stranger.replace(heard);
+                    if heard.exact || before.is_some_and(|before| heard.follows(&before)) {
+                        totals.wrong_call += 1;
+                    } else {
+                        totals.misread += 1;
+                    }
                     return;
                 }
                 let nothing_before = ledger.tally.heard == 0;
@@ -339,6 +350,7 @@ impl Totals {
                 "duplicates": sum(|tally| tally.duplicates),
                 "reordered": sum(|tally| tally.reordered),
                 "of_another_call": self.wrong_call,
+                "misread": self.misread,
                 "stale": sum(|tally| tally.stale),
                 "altered": sum(|tally| tally.altered),
                 "insertions": sum(|tally| tally.insertions),
