@@ -21,7 +21,7 @@ PROVE = os.environ.get("OFFHOOK_PROVE") == "1"
 CALLS = 200 if PROVE else 48
 SECONDS = 10.0 if PROVE else 2.0
 WHOLE = 0.98 if PROVE else 0.8
-"""Of what a caller says it hears this share at least: a machine that stands still under all these callers loses some."""
+"""Of what a caller says it hears this share at least; a machine that stands still loses some."""
 
 TOML = """
 [limits]
