@@ -39,9 +39,10 @@ from offhook.route.table import AnswerPolicy, FallbackCause, Route
 from offhook.route.trunk import Trunk
 from offhook.sip import events as sip
 from offhook.sip.effects import Source
-from offhook.sip.invite import UNANSWERED, InviteSession
-from offhook.sip.invite import State as SessionState
+from offhook.sip.invite import InviteSession
 from offhook.sip.message import Request
+from offhook.sip.session_state import UNANSWERED
+from offhook.sip.session_state import State as SessionState
 
 _log = structlog.get_logger("offhook.call")
 T = TypeVar("T")

@@ -1,15 +1,12 @@
 """The INVITE usage of a dialog, as callee and as caller: RFC 3261 sections 9 and 13 to 15."""
 
-import ipaddress
-from dataclasses import replace
-from enum import Enum
 from typing import Protocol
 
 from offhook.errors import LocalProtocolError
 from offhook.sip import dialog as dialogs
 from offhook.sip.accepted import AcceptedInvite
 from offhook.sip.accepted import State as AcceptedState
-from offhook.sip.client_request import ClientRequest, Core, Done, literal_target
+from offhook.sip.client_request import ClientRequest, Core, Done
 from offhook.sip.dialog import Dialog, DialogId
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Address, Source, Target
@@ -30,8 +27,9 @@ from offhook.sip.events import (
     ReinviteRefused,
     SessionEvent,
 )
-from offhook.sip.headers.name_addr import NameAddr
 from offhook.sip.message import Request, Response
+from offhook.sip.peer_path import PeerPath, wants_sips
+from offhook.sip.session_state import ESTABLISHED, OVER, TRANSITIONS, UNANSWERED, Input, State
 from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.layer import AnyServerTransaction
 from offhook.sip.transaction.server import ServerTransaction
@@ -52,92 +50,6 @@ SDP = "application/sdp"
 
 NO_ACK_REASON: HeaderList = (("Reason", 'SIP;cause=408;text="ACK never came"'),)
 """RFC 3326: what the BYE after a missing ACK says."""
-
-
-class State(Enum):
-    """Where the session is; the upper ones are the callee's, CALLING to UNACKNOWLEDGED the caller's."""
-
-    RECEIVED = "received"
-    RINGING = "ringing"
-    ACCEPTED = "accepted"
-    CLOSING = "closing"
-    CALLING = "calling"
-    PROCEEDING = "proceeding"
-    CANCELLING = "cancelling"
-    UNACKNOWLEDGED = "unacknowledged"
-    CONFIRMED = "confirmed"
-    ENDING = "ending"
-    TERMINATED = "terminated"
-
-
-class Input(Enum):
-    """What moves a session."""
-
-    RING = "ring"
-    ANSWER = "answer"
-    REJECT = "reject"
-    HANG_UP = "hang_up"
-    CANCEL = "CANCEL received"
-    ACK = "ACK received"
-    ACK_MISSING = "no ACK for 64*T1"
-    PROVISIONAL = "1xx received"
-    SUCCESS = "2xx received"
-    SUCCESS_WITH_OFFER = "2xx received to an INVITE without offer"
-    ACKNOWLEDGE = "acknowledge"
-    FAILURE = "300-699, or no response"
-    BYE = "BYE received"
-    BYE_DONE = "our BYE is over"
-
-
-TRANSITIONS: dict[tuple[State, Input], State] = {
-    (State.RECEIVED, Input.RING): State.RINGING,
-    (State.RECEIVED, Input.ANSWER): State.ACCEPTED,
-    (State.RECEIVED, Input.REJECT): State.TERMINATED,
-    (State.RECEIVED, Input.HANG_UP): State.TERMINATED,
-    (State.RECEIVED, Input.CANCEL): State.TERMINATED,
-    (State.RECEIVED, Input.BYE): State.TERMINATED,
-    (State.RINGING, Input.RING): State.RINGING,
-    (State.RINGING, Input.ANSWER): State.ACCEPTED,
-    (State.RINGING, Input.REJECT): State.TERMINATED,
-    (State.RINGING, Input.HANG_UP): State.TERMINATED,
-    (State.RINGING, Input.CANCEL): State.TERMINATED,
-    (State.RINGING, Input.BYE): State.TERMINATED,
-    (State.ACCEPTED, Input.ACK): State.CONFIRMED,
-    (State.ACCEPTED, Input.ACK_MISSING): State.ENDING,
-    # RFC 3261 15: the callee sends no BYE before the ACK.
-    (State.ACCEPTED, Input.HANG_UP): State.CLOSING,
-    (State.ACCEPTED, Input.BYE): State.TERMINATED,
-    (State.CLOSING, Input.ACK): State.ENDING,
-    (State.CLOSING, Input.ACK_MISSING): State.ENDING,
-    (State.CLOSING, Input.BYE): State.TERMINATED,
-    (State.CALLING, Input.PROVISIONAL): State.PROCEEDING,
-    (State.CALLING, Input.SUCCESS): State.CONFIRMED,
-    (State.CALLING, Input.SUCCESS_WITH_OFFER): State.UNACKNOWLEDGED,
-    (State.CALLING, Input.FAILURE): State.TERMINATED,
-    (State.CALLING, Input.HANG_UP): State.CANCELLING,
-    (State.PROCEEDING, Input.PROVISIONAL): State.PROCEEDING,
-    (State.PROCEEDING, Input.SUCCESS): State.CONFIRMED,
-    (State.PROCEEDING, Input.SUCCESS_WITH_OFFER): State.UNACKNOWLEDGED,
-    (State.PROCEEDING, Input.FAILURE): State.TERMINATED,
-    (State.PROCEEDING, Input.HANG_UP): State.CANCELLING,
-    (State.CANCELLING, Input.PROVISIONAL): State.CANCELLING,
-    # CANCEL and 200 have crossed: ACK, then BYE.
-    (State.CANCELLING, Input.SUCCESS): State.ENDING,
-    (State.CANCELLING, Input.SUCCESS_WITH_OFFER): State.ENDING,
-    (State.CANCELLING, Input.FAILURE): State.TERMINATED,
-    (State.UNACKNOWLEDGED, Input.ACKNOWLEDGE): State.CONFIRMED,
-    (State.UNACKNOWLEDGED, Input.HANG_UP): State.ENDING,
-    (State.UNACKNOWLEDGED, Input.BYE): State.TERMINATED,
-    (State.CONFIRMED, Input.ACK_MISSING): State.ENDING,
-    (State.CONFIRMED, Input.HANG_UP): State.ENDING,
-    (State.CONFIRMED, Input.BYE): State.TERMINATED,
-    (State.ENDING, Input.BYE): State.TERMINATED,
-    (State.ENDING, Input.BYE_DONE): State.TERMINATED,
-}
-
-UNANSWERED = frozenset({State.RECEIVED, State.RINGING})
-OVER = frozenset({State.ENDING, State.TERMINATED})
-ESTABLISHED = frozenset({State.ACCEPTED, State.UNACKNOWLEDGED, State.CONFIRMED})
 
 
 class SessionCore(Core, Protocol):
@@ -202,11 +114,9 @@ class InviteSession:
         "dialog",
         "fault",
         "local_tag",
-        "nat",
         "peer",
         "request",
         "response",
-        "source",
         "state",
         "transaction",
     )
@@ -220,8 +130,6 @@ class InviteSession:
         self.local_tag = local_tag
         self.peer = peer
         """What the screen admitted the peer as; None for a call of ours unless given."""
-        self.nat = bool(getattr(peer, "nat", False))
-        self.source: Source | None = None
         self.state = state
         self.context: object = None
         """Free for the layer above."""
@@ -229,7 +137,7 @@ class InviteSession:
         """The fault of ours that ended it, if one did."""
         self.transaction: InviteServerTransaction | None = None
         self.dialog: Dialog | None = None
-        self._path: Target | None = None
+        self._path = PeerPath(peer)
         self._credentials: Credentials | None = None
         self._accepted: dict[int, AcceptedInvite] = {}
         self._open_reinvite: InviteServerTransaction | None = None
@@ -256,11 +164,10 @@ class InviteSession:
         cls, core: SessionCore, transaction: InviteServerTransaction, peer: object, now: float
     ) -> "InviteSession":
         """The callee's side of an INVITE of an admitted peer. A Contact that is missing or double raises (400)."""
-        request, source = transaction.request, transaction.source
+        request = transaction.request
         self = cls(core, request, local_tag=core.token(), peer=peer, state=State.RECEIVED)
-        self.source = source
         self.transaction = transaction
-        self._path = Target(source.transport, source.remote[0], source.remote[1], source.flow)
+        self._path.see(transaction.source)
         self.dialog = Dialog.uas(request, self.local_tag, first_cseq=int(core.between(1, 2**15)))
         core.bind(self, self.dialog.id)
         expires = request.headers.get("Expires")
@@ -322,12 +229,12 @@ class InviteSession:
     @property
     def remote_address(self) -> Address | None:
         """Where the peer's signalling was last seen: it is the address that may send media, too."""
-        return self._path.remote if self._path is not None else None
+        return self._path.target.remote if self._path.target is not None else None
 
     @property
     def flow(self) -> int | None:
         """The connection or listener by which the peer was last seen."""
-        return self._path.flow if self._path is not None else None
+        return self._path.target.flow if self._path.target is not None else None
 
     # ------------------------------------------------------------------ the callee's verbs
 
@@ -412,7 +319,7 @@ class InviteSession:
 
         It waits while another INVITE is open and comes again by itself after a 491. False when the session is not up.
         """
-        if self.state not in (State.CONFIRMED, State.ACCEPTED, State.UNACKNOWLEDGED):
+        if self.state not in ESTABLISHED:
             return False
         self._wanted_reinvite = (sdp, headers)
         self._retry_at = None
@@ -584,7 +491,7 @@ class InviteSession:
             self._answer(transaction, 491, now)
         elif self.dialog is not None:
             self.dialog.refresh_target(request)
-            self._see(transaction.source)
+            self._path.see(transaction.source)
             self._open_reinvite = transaction
             self._core.tell(Reinvited(self, request))
 
@@ -639,8 +546,9 @@ class InviteSession:
     ) -> Response:
         request = self.request if request is None else request
         extra = list(headers)
-        if request.method == "INVITE" and 100 < status < 300 and self._path is not None:
-            contact = self._core.contact(self._core.local_address(self._path), secure=_wants_sips(self.request))
+        target = self._path.target
+        if request.method == "INVITE" and 100 < status < 300 and target is not None:
+            contact = self._core.contact(self._core.local_address(target), secure=wants_sips(self.request))
             extra.insert(0, ("Contact", contact))
         extra += self._core.server_header()
         return request.response(
@@ -745,7 +653,7 @@ class InviteSession:
         """Take the INVITE as it last left: with Via and Contact, and perhaps with credentials and another number."""
         if self._invite is not None and self._invite.target is not None:
             self.request = self._invite.sent_request
-            self._path = self._invite.target
+            self._path.target = self._invite.target
 
     # ------------------------------------------------------------------ both sides
 
@@ -835,69 +743,21 @@ class InviteSession:
         return client
 
     def _client(self, dialog: Dialog, request: Request, done: Done) -> ClientRequest:
-        next_hop = dialog.next_hop
-        if self._path is not None and self._path.transport == "tls" and next_hop.transport is None:
-            # A peer that came by TLS and names no transport is never answered by a lesser one.
-            next_hop = replace(next_hop, params=next_hop.params.replacing("transport", "tls"))
+        secure = self._path.over_tls and (wants_sips(self.request) or self._path.tls_only)
+        next_hop = self._path.hop(dialog.next_hop)
         return ClientRequest(
             self._core,
             request,
             next_hop,
             done,
-            fixed=self._known_path(next_hop),
-            listener=self._path,
+            fixed=self._path.fixed(next_hop, secure=secure, speaks_tls=self._core.speaks_tls),
+            listener=self._path.target,
             credentials=self._credentials,
             number=dialog.next_number,
             owner=self,
-            secure=self._is_secure,
-            names=self._names,
+            secure=secure,
+            names=self._path.names,
         )
-
-    @property
-    def _is_secure(self) -> bool:
-        """Whether every hop has to be TLS: a sips call that came so, or a peer with which nothing else will do."""
-        path = self._path
-        over_tls = path is not None and path.transport == "tls"
-        return over_tls and (_wants_sips(self.request) or bool(getattr(self.peer, "tls_only", False)))
-
-    @property
-    def _names(self) -> tuple[str, ...]:
-        """What the peer may prove besides the name in its Contact: the one that it is known by."""
-        name = getattr(self.peer, "tls_name", None)
-        return (name,) if isinstance(name, str) else ()
-
-    def _known_path(self, next_hop: SipUri) -> Target | None:
-        """The flow on which the peer was last seen, where the next hop is behind it or can't be reached otherwise."""
-        path = self._path
-        if path is None:
-            return None
-        literal = literal_target(next_hop)
-        if next_hop.is_secure and path.transport != "tls" and self._core.speaks_tls:
-            # RFC 3261 26.2.2: what is for a sips URI leaves by TLS.
-            return None
-        if self._is_secure and not next_hop.is_secure and next_hop.transport != "tls":
-            # Where it says that it is, we must not go: what is left is its connection.
-            return path
-        if path.transport == "tls" and self._has_proven(next_hop.host):
-            # RFC 5923: by its certificate the peer is the one that is meant.
-            return path
-        if literal is None:
-            return path if self.nat else None
-        if literal.transport == "tls" and not self._core.speaks_tls:
-            # A sips Contact of somebody who speaks plainly to us: he is where he speaks from.
-            return path
-        if path.transport != "udp" and literal.host == path.host and next_hop.transport in (None, path.transport):
-            # The connection that the peer opened, or that we opened to it, serves both ways.
-            return path
-        return path if self.nat or _unreachable(literal.host, path.host) else None
-
-    def _has_proven(self, host: str) -> bool:
-        tls = self.source.tls if self.source is not None else None
-        return tls is not None and host.lower() in tls.identities
-
-    def _see(self, source: Source) -> None:
-        self.source = source
-        self._path = Target(source.transport, source.remote[0], source.remote[1], source.flow)
 
     def _end(self, now: float) -> None:
         """Forget what can no longer happen. ACKs stay: a late 2xx of a fork wants one."""
@@ -924,28 +784,12 @@ class InviteSession:
         return True
 
 
-def _wants_sips(request: Request) -> bool:
-    """RFC 3261 12.1.1: our Contact is a sips URI if the Request-URI, the top route or else the Contact is one."""
-    uri = request.request_uri
-    if isinstance(uri, SipUri) and uri.is_secure:
-        return True
-    routes = request.headers.values("Record-Route")
-    first = NameAddr.parse(routes[0]).uri if routes else request.contacts[0].uri if request.contacts else None
-    return isinstance(first, SipUri) and first.is_secure
-
-
 def _credentials_of(invite: Request | None) -> HeaderList:
     """What an ACK copies of its INVITE (RFC 3261 13.2.2.4 and 22.1)."""
     if invite is None:
         return ()
     names = ("Authorization", "Proxy-Authorization")
     return tuple((name, value) for name in names for value in invite.headers.get_all(name))
-
-
-def _unreachable(host: str, seen_from: str) -> bool:
-    """Whether `host` is an inside address of somebody whom we see under a public one."""
-    there, here = ipaddress.ip_address(host), ipaddress.ip_address(seen_from)
-    return (there.is_private or there.is_unspecified) and not here.is_private
 
 
 def _ignore(response: Response | None, cause: FailureCause | None, now: float) -> None:

@@ -17,7 +17,8 @@ from offhook.sip.events import (
     Provisional,
     Refused,
 )
-from offhook.sip.invite import OVER, TRANSITIONS, InviteSession, State
+from offhook.sip.invite import InviteSession
+from offhook.sip.session_state import OVER, TRANSITIONS, State
 
 pytestmark = pytest.mark.conformance
 

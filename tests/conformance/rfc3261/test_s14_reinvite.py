@@ -17,7 +17,8 @@ from offhook.sip.events import (
     Reinvited,
     ReinviteRefused,
 )
-from offhook.sip.invite import InviteSession, State
+from offhook.sip.invite import InviteSession
+from offhook.sip.session_state import State
 
 pytestmark = pytest.mark.conformance
 

@@ -6,8 +6,8 @@ from tests.support.pair import Pair, Peer
 from tests.support.solo import Solo
 
 from offhook.sip.events import Answered, Cancelled, Failed, FailureCause, HungUp, InviteReceived, Refused
-from offhook.sip.invite import State
 from offhook.sip.screening import Admit
+from offhook.sip.session_state import State
 
 pytestmark = pytest.mark.conformance
 
