@@ -9,7 +9,7 @@ from offhook.sip.accepted import State as AcceptedState
 from offhook.sip.client_request import ClientRequest, Core, Done
 from offhook.sip.dialog import Dialog, DialogId
 from offhook.sip.digest import Credentials
-from offhook.sip.effects import Address, Source, Target
+from offhook.sip.effects import Address, Target
 from offhook.sip.events import (
     AckMissing,
     Acknowledged,
