@@ -10,7 +10,7 @@
 //! frames do not begin together. Spare moves by whole frames only: it is given up or taken when it is a frame too much, or too little.
 //!
 //! Cost: a tick copies its samples and decodes a packet; a repeat that is left out or said twice costs what [`crate::tempo`] says, on one tick of three
-//! at most. Nothing is allocated after [`JitterBuffer::new`] but a decoder for a codec that was not expected.
+//! at most. Memory is taken for codecs as they are expected, and as more packets wait than ever before.
 use crate::clock::{Time, duration_of};
 use crate::codec::Codec;
 use crate::comfort_noise::ComfortNoise;
@@ -56,8 +56,8 @@ const MAX_AHEAD: i16 = 1_000;
 const MAX_GAP: i64 = 480_000;
 /// Payload bytes decoded at a time: 20 ms of the line's codecs, which all have a byte for a tick.
 const PIECE: usize = 160;
-/// Room for decoded sound: what is bridged, a piece, and what a cut looks at.
-const MAX_READY: usize = (BRIDGE_MS + 60) * 16;
+/// Milliseconds of decoded sound: what is bridged, a piece, and what a cut looks at.
+const READY_MS: usize = BRIDGE_MS + 60;
 /// Shortest repeat that is cut, in ticks.
 const SHORTEST: i64 = 20;
 /// A lack of as much as this is made up for by repeats that are not longer.
@@ -109,10 +109,10 @@ pub struct JitterBuffer {
     noise: ComfortNoise,
     transit: Transit,
     /// Decoded and not yet played.
-    ready: Box<[i16; MAX_READY]>,
+    ready: Vec<i16>,
     waiting: usize,
     /// What was played last.
-    said: Box<[i16; LONGEST_MS * 16]>,
+    said: Vec<i16>,
     next_sequence: Option<u16>,
     /// Payload bytes of the first packet on the shelf that are decoded already.
     decoded: usize,
@@ -150,9 +150,9 @@ impl JitterBuffer {
             concealer: Concealer::new(codec.sample_rate()),
             noise: ComfortNoise::new(),
             transit: Transit::new(),
-            ready: Box::new([0; MAX_READY]),
+            ready: vec![0; samples_in_ms(READY_MS, codec.sample_rate())],
             waiting: 0,
-            said: Box::new([0; LONGEST_MS * 16]),
+            said: vec![0; samples_in_ms(LONGEST_MS, codec.sample_rate())],
             next_sequence: None,
             decoded: 0,
             end: 0,
@@ -175,6 +175,21 @@ impl JitterBuffer {
     /// The peer may send this codec: what it takes to decode it is made now.
     pub fn expect(&mut self, codec: Codec) {
         self.decoders.expect(codec);
+        let rate = codec.sample_rate();
+        self.concealer.expect(rate);
+        let reserve = |room: &mut Vec<i16>, needed: usize| {
+            room.reserve_exact(needed.saturating_sub(room.len()));
+        };
+        reserve(&mut self.ready, samples_in_ms(READY_MS, rate));
+        reserve(&mut self.said, samples_in_ms(LONGEST_MS, rate));
+    }
+
+    /// Sound comes out at another rate; nothing waits.
+    fn set_rate(&mut self, rate: u32) {
+        self.concealer.set_rate(rate);
+        self.ready.resize(samples_in_ms(READY_MS, rate), 0);
+        self.said.clear();
+        self.said.resize(samples_in_ms(LONGEST_MS, rate), 0);
     }
 
     /// The asker lets its ticks come later, by [`JitterBuffer::is_short_by`]: sound is lengthened only where more is lacking than a frame.
@@ -410,7 +425,7 @@ impl JitterBuffer {
         let mut sound = [0; MAX_FRAME];
         sound[..frame].copy_from_slice(&self.ready[..frame]);
         let lag = lengthen(said, &mut sound[..frame], per_ms, enough, most, alike);
-        if lag == 0 || self.waiting + lag > MAX_READY {
+        if lag == 0 || self.waiting + lag > self.ready.len() {
             return;
         }
         self.ready.copy_within(frame - lag..self.waiting, frame);
@@ -453,8 +468,7 @@ impl JitterBuffer {
                 if self.waiting > 0 {
                     break;
                 }
-                self.concealer.set_rate(codec.sample_rate());
-                self.said.fill(0);
+                self.set_rate(codec.sample_rate());
             }
             let Some(missing) = self.come_to(tick, &first, codec) else {
                 break;
@@ -613,6 +627,10 @@ impl JitterBuffer {
         }
         self.concealer.splice();
     }
+}
+
+fn samples_in_ms(millis: usize, rate: u32) -> usize {
+    millis * rate as usize / 1_000
 }
 
 fn ticks_at(time: Time) -> i64 {

@@ -7,7 +7,7 @@
 //! arrives where the frame begins, and the two are cross-faded over the whole of the gap; the frame itself stays as it came.
 //!
 //! Cost of one loss: at most 40,000 multiplications at 8 kHz and 90,000 at 16 kHz for what begins and ends it, and about 40 a sample. Sound that
-//! is heard costs a copy. Nothing is allocated after [`Concealer::new`].
+//! is heard costs a copy. Nothing is allocated after [`Concealer::new`] for rates that were expected.
 use crate::extrapolation::{Extrapolation, MAX_RATE, NEEDED_MS, USED_MS};
 use crate::likeness::{best_repeat, energy, product};
 
@@ -36,8 +36,8 @@ const MAX_AHEAD: usize = MAX_GAP + (ARRIVAL_MS + DRIFT_HALF_MS + 1) * MAX_PER_MS
 #[derive(Debug)]
 pub struct Concealer {
     per_ms: usize,
-    /// What was given on so far; the newest is last.
-    history: Box<[f32; MAX_HISTORY]>,
+    /// What was given on so far, [`USED_MS`] of it; the newest is last.
+    history: Vec<i16>,
     loss: Option<Loss>,
     random: u32,
 }
@@ -54,7 +54,7 @@ impl Concealer {
     pub fn new(rate: u32) -> Self {
         let mut concealer = Concealer {
             per_ms: 0,
-            history: Box::new([0.0; MAX_HISTORY]),
+            history: Vec::new(),
             loss: None,
             random: 0x9e37_79b9,
         };
@@ -71,9 +71,17 @@ impl Concealer {
         let per_ms = rate as usize / 1_000;
         if per_ms != self.per_ms {
             self.per_ms = per_ms;
-            self.history.fill(0.0);
+            self.history.clear();
+            self.history.resize(USED_MS * per_ms, 0);
             self.loss = None;
         }
+    }
+
+    /// Sound of this rate may come: there is room for it from now on.
+    pub fn expect(&mut self, rate: u32) {
+        let needed = USED_MS * rate as usize / 1_000;
+        self.history
+            .reserve_exact(needed.saturating_sub(self.history.len()));
     }
 
     /// Samples a second.
@@ -184,7 +192,11 @@ impl Concealer {
 
     fn begin(&mut self) -> Loss {
         self.random = self.random.wrapping_mul(0x0019_660d).wrapping_add(1);
-        let known = &self.history[MAX_HISTORY - USED_MS * self.per_ms..];
+        let mut known = [0.0; MAX_HISTORY];
+        let known = &mut known[..self.history.len()];
+        for (out, &sample) in known.iter_mut().zip(&self.history) {
+            *out = f32::from(sample);
+        }
         Loss {
             sound: Extrapolation::of(known, self.per_ms, self.random),
             made: 0,
@@ -219,12 +231,10 @@ impl Concealer {
     }
 
     fn remember(&mut self, sound: &[i16]) {
-        let newest = &sound[sound.len().saturating_sub(MAX_HISTORY)..];
+        let room = self.history.len();
+        let newest = &sound[sound.len().saturating_sub(room)..];
         self.history.copy_within(newest.len().., 0);
-        let place = &mut self.history[MAX_HISTORY - newest.len()..];
-        for (out, &sample) in place.iter_mut().zip(newest) {
-            *out = f32::from(sample);
-        }
+        self.history[room - newest.len()..].copy_from_slice(newest);
     }
 }
 

@@ -65,7 +65,7 @@ pub enum Put {
     Full,
 }
 
-/// A bounded number of packets. Nothing is allocated after [`Shelf::new`].
+/// A bounded number of packets. It takes memory as more of them wait than ever before, and keeps it.
 #[derive(Debug)]
 pub struct Shelf {
     labels: Vec<Label>,
@@ -75,11 +75,11 @@ pub struct Shelf {
 }
 
 impl Shelf {
-    /// Room for so many packets and payload bytes.
+    /// A shelf for so many packets and payload bytes at most.
     pub fn new(packets_max: usize, bytes_max: usize) -> Self {
         Shelf {
-            labels: Vec::with_capacity(packets_max),
-            bytes: Vec::with_capacity(bytes_max),
+            labels: Vec::new(),
+            bytes: Vec::new(),
             packets_max,
             bytes_max,
         }

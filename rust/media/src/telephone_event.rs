@@ -265,7 +265,7 @@ impl EventSender {
     pub fn new(clock_rate: u32) -> Self {
         EventSender {
             clock_rate,
-            waiting: VecDeque::with_capacity(MAX_DIGITS),
+            waiting: VecDeque::new(),
             sending: Sending::Idle,
         }
     }

@@ -14,8 +14,9 @@ const BEHIND_SPIKE: u32 = 100;
 /// Watches one stream. All is in ticks of 8 kHz.
 #[derive(Clone, Debug)]
 pub struct Transit {
-    /// Arrival less timestamp, of the last packets.
-    seen: Box<[i64; REMEMBERED]>,
+    /// Arrival less timestamp, of the last packets, from that of the first: it moves by seconds, not by days.
+    seen: Box<[i32; REMEMBERED]>,
+    first: i64,
     count: usize,
     next: usize,
     since_look: u32,
@@ -30,6 +31,7 @@ impl Transit {
     pub fn new() -> Self {
         Transit {
             seen: Box::new([0; REMEMBERED]),
+            first: 0,
             count: 0,
             next: 0,
             since_look: 0,
@@ -56,6 +58,7 @@ impl Transit {
     /// A packet came: its arrival less its timestamp.
     pub fn arrived(&mut self, transit: i64) {
         if self.count == 0 {
+            self.first = transit;
             self.base = transit;
             self.late = 0;
         }
@@ -70,7 +73,8 @@ impl Transit {
         } else {
             self.behind_spike = 0;
         }
-        self.seen[self.next] = transit;
+        let moved = transit - self.first;
+        self.seen[self.next] = moved.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
         self.next = (self.next + 1) % REMEMBERED;
         self.count = (self.count + 1).min(REMEMBERED);
         self.since_look += 1;
@@ -101,8 +105,9 @@ impl Transit {
         seen.copy_from_slice(&self.seen[..self.count]);
         let index = (self.count * IN_TIME_PERCENT / 100).min(self.count - 1);
         let (before, &mut late, _) = seen.select_nth_unstable(index);
-        self.base = before.iter().copied().min().unwrap_or(late);
-        self.late = late - self.base;
+        let base = before.iter().copied().min().unwrap_or(late);
+        self.base = self.first + i64::from(base);
+        self.late = i64::from(late) - i64::from(base);
     }
 }
 

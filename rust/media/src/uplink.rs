@@ -13,7 +13,6 @@ use crate::decoders::Decoders;
 use crate::order::{Content, MIN_PATIENCE, Order, Queued};
 use crate::plc::{BRIDGE_MS, Concealer};
 use crate::tempo::shorten;
-use std::ops::Range;
 use std::time::Duration;
 
 /// Where a frame's sound is from.
@@ -117,8 +116,6 @@ struct Timeline {
     noise: ComfortNoise,
     /// The peer pauses, and has described its noise.
     pausing: bool,
-    heard: Box<[i16; MAX_SAMPLES]>,
-    made: Box<[i16; MAX_SAMPLES]>,
     counts: UplinkCounts,
 }
 
@@ -143,8 +140,6 @@ impl Uplink {
                 concealer: Concealer::new(codec.sample_rate()),
                 noise: ComfortNoise::new(),
                 pausing: false,
-                heard: Box::new([0; MAX_SAMPLES]),
-                made: Box::new([0; MAX_SAMPLES]),
                 counts: UplinkCounts::default(),
             },
         }
@@ -154,6 +149,7 @@ impl Uplink {
     pub fn expect(&mut self, codecs: impl IntoIterator<Item = Codec>) {
         for (index, codec) in codecs.into_iter().enumerate() {
             self.line.decoders.expect(codec);
+            self.line.concealer.expect(codec.sample_rate());
             if index == 0 && self.line.next_timestamp.is_none() {
                 self.line.set_codec(codec);
             }
@@ -274,7 +270,7 @@ impl Timeline {
     }
 
     fn take_noise(&mut self, now: Time, packet: &Queued<'_>, out: &mut dyn FnMut(UplinkFrame<'_>)) {
-        self.close_gap(now, packet, 0, out);
+        self.close_gap(now, packet, &[], out);
         self.pausing = true;
         self.next_timestamp = Some(packet.timestamp);
         self.last_arrival = now;
@@ -291,29 +287,31 @@ impl Timeline {
     ) {
         self.set_codec(codec);
         let ticks = codec.ticks_in(packet.payload.len());
+        let mut room = [0; MAX_SAMPLES];
         for (index, piece) in packet.payload.chunks(MAX_PIECE).enumerate() {
             let decoder = self.decoders.of(codec);
-            let mut samples = decoder.decode(piece, &mut self.heard[..]);
+            let samples = decoder.decode(piece, &mut room);
+            let heard = &mut room[..samples];
             if index == 0 {
-                self.close_gap(now, packet, samples, out);
+                self.close_gap(now, packet, heard, out);
                 self.pausing = false;
             }
-            if self.is_left_out(samples) {
+            if self.is_left_out(heard) {
                 continue;
             }
-            let cut = self.cut(samples);
-            samples -= cut;
-            let joined = self.concealer.heard(&mut self.heard[..samples]);
+            let cut = self.cut(heard);
+            let heard = &mut heard[..samples - cut];
+            let joined = self.concealer.heard(heard);
             let coded = (cut == 0 && !joined).then_some(piece);
             out(UplinkFrame {
                 codec,
                 coded,
-                pcm: &self.heard[..samples],
+                pcm: heard,
                 rate: codec.sample_rate(),
                 position: self.position,
                 fill: Fill::Heard,
             });
-            self.position += self.ticks_of(samples);
+            self.position += self.ticks_of(heard.len());
         }
         self.next_timestamp = Some(packet.timestamp.wrapping_add(ticks));
         self.last_arrival = now;
@@ -326,12 +324,10 @@ impl Timeline {
     }
 
     /// Whether what was heard is a pause that makes up for what was filled in too early.
-    fn is_left_out(&mut self, samples: usize) -> bool {
-        let ticks = self.ticks_of(samples);
-        let left_out = self.surplus >= ticks
-            && self.heard[..samples]
-                .iter()
-                .all(|sample| sample.unsigned_abs() < QUIET);
+    fn is_left_out(&mut self, heard: &[i16]) -> bool {
+        let ticks = self.ticks_of(heard.len());
+        let left_out =
+            self.surplus >= ticks && heard.iter().all(|sample| sample.unsigned_abs() < QUIET);
         if left_out {
             self.win_back(ticks);
         }
@@ -339,14 +335,14 @@ impl Timeline {
     }
 
     /// Leaves a repeat of what was heard out, if that makes up for something; how many samples.
-    fn cut(&mut self, samples: usize) -> usize {
+    fn cut(&mut self, heard: &mut [i16]) -> usize {
         self.uncut = self.uncut.saturating_add(1);
         if self.surplus == 0 || self.uncut < CUT_EVERY {
             return 0;
         }
         let most = self.codec.samples_of_ticks(self.surplus as u32);
         let per_ms = self.codec.sample_rate() as usize / 1_000;
-        let cut = shorten(&mut self.heard[..samples], per_ms, most, ALIKE);
+        let cut = shorten(heard, per_ms, most, ALIKE);
         if cut > 0 {
             self.uncut = 0;
             self.win_back(self.ticks_of(cut));
@@ -359,12 +355,12 @@ impl Timeline {
         self.counts.won_back += ticks;
     }
 
-    /// Fills up to the place of a packet whose first `heard` samples are decoded, as far as time that has passed explains it.
+    /// Fills up to the place of a packet that begins with what is `heard`, as far as time that has passed explains it.
     fn close_gap(
         &mut self,
         now: Time,
         packet: &Queued<'_>,
-        heard: usize,
+        heard: &[i16],
         out: &mut dyn FnMut(UplinkFrame<'_>),
     ) {
         let Some(expected) = self.next_timestamp else {
@@ -405,18 +401,18 @@ impl Timeline {
     }
 
     /// Bridges a gap whose end is heard already; `false` if there is nothing that could be.
-    fn bridge(&mut self, ticks: usize, heard: usize, out: &mut dyn FnMut(UplinkFrame<'_>)) -> bool {
+    fn bridge(&mut self, ticks: usize, next: &[i16], out: &mut dyn FnMut(UplinkFrame<'_>)) -> bool {
         let samples = self.codec.samples_of_ticks(ticks as u32);
         if samples > MAX_SAMPLES {
             return false;
         }
-        let next = &self.heard[..heard];
-        if !self.concealer.bridge(&mut self.made[..samples], next) {
+        let mut made = [0; MAX_SAMPLES];
+        if !self.concealer.bridge(&mut made[..samples], next) {
             return false;
         }
         let frame = self.codec.samples_of_ticks(FILL_FRAME as u32);
-        for start in (0..samples).step_by(frame) {
-            self.give_made(start..samples.min(start + frame), Fill::Concealed, out);
+        for made in made[..samples].chunks(frame) {
+            self.give_made(made, Fill::Concealed, out);
         }
         true
     }
@@ -441,7 +437,8 @@ impl Timeline {
     /// Puts something where nothing came: the noise of a pause, made sound, or silence once that has faded.
     fn fill(&mut self, ticks: usize, out: &mut dyn FnMut(UplinkFrame<'_>)) {
         let samples = self.codec.samples_of_ticks(ticks as u32);
-        let made = &mut self.made[..samples];
+        let mut made = [0; MAX_SAMPLES];
+        let made = &mut made[..samples];
         let fill = if self.pausing {
             self.noise.make(made);
             self.concealer.filled(made);
@@ -453,26 +450,21 @@ impl Timeline {
             made.fill(0);
             Fill::Silence
         };
-        self.give_made(0..samples, fill, out);
+        self.give_made(made, fill, out);
     }
 
-    fn give_made(
-        &mut self,
-        samples: Range<usize>,
-        fill: Fill,
-        out: &mut dyn FnMut(UplinkFrame<'_>),
-    ) {
+    fn give_made(&mut self, made: &[i16], fill: Fill, out: &mut dyn FnMut(UplinkFrame<'_>)) {
         let counter = match fill {
             Fill::Concealed => &mut self.counts.concealed_frames,
             Fill::Noise => &mut self.counts.noise_frames,
             Fill::Silence | Fill::Heard => &mut self.counts.silence_frames,
         };
         *counter += 1;
-        let ticks = self.ticks_of(samples.len());
+        let ticks = self.ticks_of(made.len());
         out(UplinkFrame {
             codec: self.codec,
             coded: None,
-            pcm: &self.made[samples],
+            pcm: made,
             rate: self.codec.sample_rate(),
             position: self.position,
             fill,

@@ -2,7 +2,9 @@
 use crate::convert::{AudioFormat, Converter};
 use std::collections::VecDeque;
 
-/// Room that is kept when little waits, in milliseconds of sound.
+/// Room that there is from the start, in milliseconds of sound: what waits of an agent that sends as it speaks.
+const FIRST_MS: u32 = 128;
+/// Room that is kept when little waits after much.
 const KEPT_MS: u32 = 512;
 
 /// Samples in order, in the format in which the line's codec wants them.
@@ -16,7 +18,7 @@ impl Queue {
     pub(super) fn new(format: AudioFormat) -> Self {
         Queue {
             format,
-            bytes: VecDeque::with_capacity(format.bytes_in_ms(KEPT_MS)),
+            bytes: VecDeque::with_capacity(format.bytes_in_ms(FIRST_MS)),
         }
     }
 
@@ -33,7 +35,7 @@ impl Queue {
         Converter::new(self.format, format).convert(self.bytes.make_contiguous(), &mut recoded);
         self.format = format;
         self.bytes.clear();
-        self.bytes.reserve(format.bytes_in_ms(KEPT_MS));
+        self.bytes.reserve(format.bytes_in_ms(FIRST_MS));
         self.bytes.extend(recoded);
     }
 
