@@ -14,17 +14,3 @@ pub fn monotonic_ns() -> u64 {
     };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
-
-/// Sleep until `deadline_ns` of CLOCK_MONOTONIC; a signal may end it early.
-pub fn sleep_until(deadline_ns: u64) {
-    let now = monotonic_ns();
-    if deadline_ns > now {
-        let wait = deadline_ns - now;
-        let wait = libc::timespec {
-            tv_sec: (wait / 1_000_000_000) as _,
-            tv_nsec: (wait % 1_000_000_000) as _,
-        };
-        // SAFETY: nanosleep reads one timespec from a valid pointer; the second argument may be null.
-        unsafe { libc::nanosleep(&raw const wait, std::ptr::null_mut()) };
-    }
-}

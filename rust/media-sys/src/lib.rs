@@ -14,7 +14,7 @@ mod thread;
 mod udp;
 mod wake;
 
-pub use clock::{monotonic_ns, sleep_until};
+pub use clock::monotonic_ns;
 pub use connect::{connect_result, shrink_send_buffer, start_connect, wait_writable};
 pub use poll::{Interest, Poller, Ready};
 pub use thread::raise_priority;

@@ -1,30 +1,30 @@
-//! The wires on which a first word may come: they end a sleep that gathers packets.
+//! What ends a sleep that gathers packets: a command of Python's, and the wires on which a first word may come.
 
 use std::io;
 use std::os::fd::RawFd;
 
-use offhook_media_sys::{Driver, Interest, Poller, Ready, monotonic_ns, sleep_until};
+use offhook_media_sys::{Driver, Interest, Poller, Ready, monotonic_ns};
 
-/// Wires whose agents are silent, watched while their thread sleeps to its next tick.
+/// The doorbell, and wires whose agents are silent, watched while their thread sleeps to its next tick.
 ///
 /// The packets of a talkspurt may wait for the tick, since playout evens them out. Its first may not: it would wait for one
-/// tick on its way to the agent and for another on its way back.
+/// tick on its way to the agent and for another on its way back. Nor may what sets a call up: it goes to and fro four times.
 #[derive(Debug)]
 pub struct Awaited {
     poller: Poller,
-    count: usize,
     ready: Vec<Ready>,
 }
 
 impl Awaited {
-    /// Nobody is awaited.
+    /// Nobody is awaited but who rings at `doorbell`.
     ///
     /// # Errors
     /// When the process is out of descriptors.
-    pub fn new(driver: Driver) -> io::Result<Self> {
+    pub fn new(driver: Driver, doorbell: RawFd) -> io::Result<Self> {
+        let mut poller = Poller::new(driver)?;
+        poller.add(doorbell, 0, Interest::READ)?;
         Ok(Self {
-            poller: Poller::new(driver)?,
-            count: 0,
+            poller,
             ready: Vec::with_capacity(64),
         })
     }
@@ -36,21 +36,15 @@ impl Awaited {
         }
         // Out of kernel memory it is not awaited, and its first word comes a tick later.
         if wanted && self.poller.add(descriptor, 0, Interest::READ).is_ok() {
-            self.count += 1;
             *is = true;
         } else if !wanted {
             let _ = self.poller.remove(descriptor);
-            self.count -= 1;
             *is = false;
         }
     }
 
     /// Sleep until `tick_ns`, or until somebody who is awaited has something to say: then the result is `true`.
     pub fn sleep_until(&mut self, tick_ns: u64) -> bool {
-        if self.count == 0 {
-            sleep_until(tick_ns);
-            return false;
-        }
         let left = tick_ns.saturating_sub(monotonic_ns());
         let waited = self.poller.wait(&mut self.ready, Some(left));
         waited.is_ok() && !self.ready.is_empty()
@@ -67,10 +61,11 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     #[test]
-    fn a_first_word_ends_the_sleep_and_the_next_ones_do_not() {
+    fn a_first_word_and_a_command_end_the_sleep_and_the_next_words_do_not() {
         let (mut agent, wire) = UnixStream::pair().expect("a pair");
         let (_other_agent, other) = UnixStream::pair().expect("a pair");
-        let mut awaited = Awaited::new(Driver::pick()).expect("a set");
+        let (mut python, doorbell) = UnixStream::pair().expect("a pair");
+        let mut awaited = Awaited::new(Driver::pick(), doorbell.as_raw_fd()).expect("a set");
         let (mut is, mut other_is) = (false, false);
         awaited.set(wire.as_raw_fd(), true, &mut is);
         awaited.set(other.as_raw_fd(), true, &mut other_is);
@@ -82,7 +77,8 @@ mod tests {
         assert!(!is && !awaited.sleep_until(monotonic_ns() + SECOND / 1_000));
         awaited.set(wire.as_raw_fd(), false, &mut is);
         awaited.set(other.as_raw_fd(), false, &mut other_is);
-        assert_eq!(awaited.count, 0);
         assert!(!awaited.sleep_until(0));
+        python.write_all(b"command").expect("written");
+        assert!(awaited.sleep_until(monotonic_ns() + 60 * SECOND));
     }
 }

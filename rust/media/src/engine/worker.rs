@@ -109,7 +109,7 @@ impl Worker {
             Interest::READ,
         )?;
         let now = monotonic_ns();
-        let awaited = Awaited::new(shared.driver)?;
+        let awaited = Awaited::new(shared.driver, doorbell.descriptor())?;
         Ok(Self {
             shared,
             number,

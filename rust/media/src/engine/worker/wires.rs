@@ -212,6 +212,8 @@ impl Worker {
         if transport.stream().shutdown(Shutdown::Write).is_err() {
             return self.remove_wire(index);
         }
+        self.awaited
+            .set(transport.descriptor(), false, &mut wire.awaited);
         wire.lingers_until = Some(now + LINGER);
         self.shared.counters.wires.fetch_sub(1, Relaxed);
         let leg = wire.leg.take();
@@ -337,6 +339,9 @@ impl Worker {
                 now,
             );
         }
+        // Its first word may be what the call is answered for.
+        self.awaited
+            .set(transport.descriptor(), true, &mut wire.awaited);
         wire.transport = Some(transport);
         wire.dial_deadline = None;
         let (address, subprotocol, timings) =
