@@ -60,6 +60,11 @@ def test_a_retransmission_is_counted_where_it_first_stands() -> None:
         "X: 1\r\n\r\n a= Crypto :1 5ec4e7 inline:AAAA",
         "X: 1\n\nv=0\ra=CRYPTO:5ec4e7 INLINE:5ec4e7",
         "X: 1\r\n\r\nk=base64:5ec4e7\r\na=x:***",
+        "X: 1\r\n\r\nK=clear:5ec4e7",
+        "X: 1\rk=clear:5ec4e7",
+        # To who does not mind case a Kelvin sign is a k, and a long s an s.
+        "X: 1\r\n\r\n\u212a=clear:5ec4e7",
+        "X: 1\r\n\r\na=x:\u0131nline:5ec4e7",
     ],
 )
 def test_secrets_never_enter(header: str) -> None:
@@ -68,6 +73,14 @@ def test_secrets_never_enter(header: str) -> None:
     assert "5ec4e7" not in masked
     assert "***" in masked
     assert "Call-ID: kept" in masked
+
+
+@given(st.lists(st.sampled_from(["k", "K", "=", "a", "=crypto:", "inline:", "5ec4e7", "\r", "\n", " ", "\u212a", "|"])))
+def test_a_message_that_looks_harmless_is(pieces: list[str]) -> None:
+    # The patterns alone, behind a header that is always one for them.
+    secret = "Authorization: Basic x\r\n"
+    message = "".join(pieces)
+    assert mask(secret + "\n" + message) == "Authorization: Basic ***\r\n" + mask("\n" + message)
 
 
 def test_of_an_encrypted_offer_all_but_the_key_is_kept() -> None:

@@ -14,6 +14,7 @@ and `speech_ended` have `since_ms` (as `timestamp_ms` counts), `cleared` has `pl
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 Json = Mapping[str, Any]
@@ -33,7 +34,7 @@ class Foreign:
     beside: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Description:
     """One dialect. Paths are dotted: `media.payload`.
 
@@ -67,6 +68,11 @@ class Description:
 
     def to_json(self) -> str:
         """The description as `WireConfig.dialect` takes it; errors in it are found there, with their path."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> str:
+        # Written once: every call to an agent hands it on while the phone rings.
         audio: dict[str, Any] = {"framing": self.framing, "formats": self.formats, "frame_ms": self.frame_ms}
         if self.receive_formats:
             audio["receive_formats"] = self.receive_formats
