@@ -43,7 +43,7 @@ class Agent:
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement."""
+    """One measurement; `caller` says how its calls are made, those that warm the gateway included."""
 
     name: str
     title: str
@@ -55,6 +55,7 @@ class Row:
     arguments: tuple[str, ...] = ()
     target: str = "gateway"
     one_core: bool = False
+    caller: tuple[str, ...] = ()
     ladder: tuple[int, ...] = field(default=())
 
 
@@ -171,6 +172,40 @@ ROWS = (
         f"ws://127.0.0.1:{PCM16.port}/media",
         cost(1.8) + MEMORY + ROUND_TRIP + REGULARITY[:3],
         PCM16,
+    ),
+    Row(
+        "g722",
+        "G.722 call, agent on offhook.v1 with µ-law",
+        "1002",
+        f"ws://127.0.0.1:{OFFHOOK.port}/media",
+        cost(3.0) + MEMORY + ROUND_TRIP[:2] + REGULARITY,
+        OFFHOOK,
+        caller=("--codec", "G722"),
+    ),
+    Row(
+        "g722-pcm16",
+        "G.722 call, agent on offhook.v1 with PCM at 16 kHz",
+        "1003",
+        f"ws://127.0.0.1:{PCM16.port}/media",
+        cost(None) + MEMORY + ROUND_TRIP[:2] + REGULARITY,
+        PCM16,
+        caller=("--codec", "G722"),
+    ),
+    Row(
+        "srtp",
+        "G.711 call in SRTP (AES-CM 128, HMAC-SHA1 80), echo inside the gateway",
+        "1000",
+        "echo:",
+        cost(None) + MEMORY + ROUND_TRIP + REGULARITY + SETUP,
+        caller=("--srtp", "sha1"),
+    ),
+    Row(
+        "srtp-gcm",
+        "G.711 call in SRTP (AES-GCM 128), echo inside the gateway",
+        "1000",
+        "echo:",
+        cost(None) + MEMORY + ROUND_TRIP + REGULARITY + SETUP,
+        caller=("--srtp", "gcm"),
     ),
     Row(
         "twilio-jitter",

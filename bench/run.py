@@ -38,7 +38,7 @@ def extension() -> tuple[str, bool]:
 def measure(row: Row, options: argparse.Namespace) -> dict[str, Any]:
     """One repetition of a row, with processes of its own."""
     with agent(row.agent) as behind:
-        stage = floor(row.agent) if row.target == "floor" else gateway(options.offhook, one_core=row.one_core)
+        stage = floor(row.agent) if row.target == "floor" else gateway(row, options.offhook)
         with stage as process:
             processes = {"gateway": process.pid} | ({"agent": behind.pid} if behind else {})
             # The first calls load code and fill caches: what they cost is not the price of a call.

@@ -34,8 +34,9 @@ def build_tool() -> None:
     subprocess.run(["cargo", "build", "--quiet", "--release", "-p", "offhook-bench"], cwd=ROOT, check=True)
 
 
-def configuration(data_dir: Path) -> str:
-    """One configuration for all rows: each destination is reached by a number of its own."""
+def configuration(row: Row, data_dir: Path) -> str:
+    """One configuration for all rows, with a number for each destination; only what is encrypted is so for its row
+    alone."""
     routes = {row.number: row.destination for row in ROWS if row.destination}
     parts = [
         f'[node]\nname = "bench"\ndata_dir = {json.dumps(str(data_dir))}\n',
@@ -43,7 +44,8 @@ def configuration(data_dir: Path) -> str:
         '[media]\nlisten = "127.0.0.1"\nports = "40000-49999"\n',
         f'[http]\nlisten = "{HTTP}"\n',
         "[limits]\nmax_calls = 4000\nmax_cps = 4000\n",
-        '[[trunk]]\nname = "bench"\nallow = ["127.0.0.0/8"]\nmax_calls = 4000\nmax_cps = 4000\n',
+        '[[trunk]]\nname = "bench"\nallow = ["127.0.0.0/8"]\nmax_calls = 4000\nmax_cps = 4000\n'
+        f'codecs = ["PCMU", "PCMA", "G722"]\nsrtp = "{"required" if "--srtp" in row.caller else "off"}"\n',
     ]
     for number, destination in routes.items():
         parts.append(f'[[route]]\nname = "to-{number}"\nto = "{number}"\ndestination = "{destination}"\n')
@@ -78,14 +80,14 @@ def _is_ready() -> bool:
 
 
 @contextlib.contextmanager
-def gateway(command: str | None, *, one_core: bool) -> Iterator[subprocess.Popen[bytes]]:
-    """The gateway, ready to take calls; `one_core` keeps all its threads on the machine's first core."""
+def gateway(row: Row, command: str | None) -> Iterator[subprocess.Popen[bytes]]:
+    """The gateway, ready to take calls; a row of one core keeps all its threads on the machine's first."""
     with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name:
         directory = Path(name)
         config = directory / "offhook.toml"
-        config.write_text(configuration(directory / "data"))
+        config.write_text(configuration(row, directory / "data"))
         words = shlex.split(command) if command else [sys.executable, "-m", "offhook"]
-        pinned = ["taskset", "-c", "0"] if one_core else []
+        pinned = ["taskset", "-c", "0"] if row.one_core else []
         log = directory / "gateway.log"
         with _process([*pinned, *words, "run", "--config", str(config)], log) as process:
             deadline = time.monotonic() + START_SECONDS
@@ -132,7 +134,7 @@ def agent(character: Agent | None) -> Iterator[subprocess.Popen[bytes] | None]:
 def load(row: Row, arguments: list[str], processes: dict[str, int]) -> dict[str, Any]:
     """Runs the load tool and hands out its report; `processes` are measured, the one named `gateway` as such."""
     target = FLOOR if row.target == "floor" else SIP
-    command = [str(TOOL), row.command, "--target", target, "--to", row.number, "--json", *arguments]
+    command = [str(TOOL), row.command, "--target", target, "--to", row.number, "--json", *row.caller, *arguments]
     for name, pid in processes.items():
         command += ["--pid", str(pid)] if name == "gateway" else ["--watch", f"{name}={pid}"]
     # On one core the gateway has the first; the tool must not take it.

@@ -1,7 +1,7 @@
 //! `offhook-bench calls`: calls with real paced audio, held for a while and judged frame by frame.
 
+use crate::codec::Codec;
 use crate::endpoint::Endpoint;
-use crate::g711::Codec;
 use crate::mark::Alphabet;
 use crate::media::line::{Line, Speech, Totals};
 use crate::pace::{Arrivals, Wheel};
@@ -9,6 +9,7 @@ use crate::process::{self, Machine, Processes, Watch};
 use crate::sdp;
 use crate::sip::call::Event;
 use crate::sip::exchange::Exchange;
+use crate::srtp::{Keying, Suite};
 use crate::sys::{self, Epoll, Ready};
 use serde_json::{Value, json};
 use std::io;
@@ -43,6 +44,9 @@ pub struct Options {
     /// Codec of all calls
     #[arg(long, value_enum, default_value_t = Codec::Pcmu)]
     pub codec: Codec,
+    /// Encrypt the media, with keys in SDP
+    #[arg(long, value_enum)]
+    pub srtp: Option<Suite>,
     /// Milliseconds of a talkspurt; counts only with --pause-ms
     #[arg(long, default_value_t = 1_000)]
     pub talk_ms: u32,
@@ -141,7 +145,7 @@ pub fn run(options: &Options) -> io::Result<Value> {
             pause: frames(options.pause_ms),
             reports: !options.no_rtcp,
         },
-        alphabet: Alphabet::new(options.codec),
+        alphabet: Alphabet::new(options.codec.law()),
         ports: options.rtp_ports.clone(),
         lines: Vec::new(),
         wheel: Wheel::new(options.tick_us.max(20) * 1_000, start),
@@ -220,10 +224,7 @@ impl Run<'_> {
                 Event::Answered(Some(audio)) => {
                     let codec = self.options.codec.payload_type();
                     self.totals.wrong_answers += u64::from(audio.payload_type != codec);
-                    line.answered(
-                        audio.address,
-                        self.exchange.calls[index as usize].steps.answered,
-                    );
+                    line.answered(&audio, self.exchange.calls[index as usize].steps.answered);
                     self.wheel.add(index);
                 }
                 Event::Reinvited(Some(audio)) => line.moved(audio.address),
@@ -243,7 +244,16 @@ impl Run<'_> {
             &self.epoll,
         )?;
         let session = self.exchange.session.wrapping_add(u64::from(index)) >> 16;
-        let offer = sdp::offer(line.local, line.rtcp_port(), self.options.codec, session, 1);
+        let keys = self.options.srtp.map(Keying::fresh).transpose()?;
+        let offer = sdp::offer(
+            line.local,
+            line.rtcp_port(),
+            self.options.codec,
+            session,
+            1,
+            keys.as_ref(),
+        );
+        let line = line.speaking(self.options.codec, keys.as_ref());
         self.lines.push(line);
         self.exchange.place(offer, now)?;
         self.arrivals.advance();
@@ -375,6 +385,7 @@ impl Run<'_> {
             "target": self.options.endpoint.target.to_string(),
             "transport": self.exchange.party.transport,
             "codec": self.options.codec.name(),
+            "srtp": self.options.srtp.map(Suite::name),
             "calls": self.options.calls,
             "rate": self.options.rate,
             "seconds": self.options.seconds,
@@ -434,6 +445,10 @@ fn violations(report: &Value, options: &Options) -> Vec<String> {
         (
             "/media/far_end_rtp/wrong_source",
             "packets from an address not in the answer",
+        ),
+        (
+            "/media/far_end_rtp/unauthentic",
+            "packets that are not of the negotiated key",
         ),
         ("/media/answers_without_audio", "answers without audio"),
         (

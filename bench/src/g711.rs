@@ -1,32 +1,15 @@
 //! G.711: code words to linear samples, as the mark reader and the tone need them.
 
-/// Which of the two laws a payload follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-#[value(rename_all = "UPPER")]
-pub enum Codec {
-    /// µ-law, payload type 0.
+/// Which of the two laws a code word follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Law {
+    /// µ-law.
     Pcmu,
-    /// A-law, payload type 8.
+    /// A-law.
     Pcma,
 }
 
-impl Codec {
-    /// The static payload type of RFC 3551.
-    pub fn payload_type(self) -> u8 {
-        match self {
-            Self::Pcmu => 0,
-            Self::Pcma => 8,
-        }
-    }
-
-    /// The encoding name of RFC 3551.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pcmu => "PCMU",
-            Self::Pcma => "PCMA",
-        }
-    }
-
+impl Law {
     /// The code word of silence.
     pub fn silence(self) -> u8 {
         match self {
@@ -79,20 +62,20 @@ mod tests {
 
     #[test]
     fn the_ends_of_both_laws() {
-        assert_eq!(Codec::Pcmu.decode(0xff), 0);
-        assert_eq!(Codec::Pcmu.decode(0x80), 32124);
-        assert_eq!(Codec::Pcmu.decode(0x00), -32124);
-        assert_eq!(Codec::Pcma.decode(0xd5), 8);
-        assert_eq!(Codec::Pcma.decode(0xaa), 32256);
-        assert_eq!(Codec::Pcma.decode(0x2a), -32256);
+        assert_eq!(Law::Pcmu.decode(0xff), 0);
+        assert_eq!(Law::Pcmu.decode(0x80), 32124);
+        assert_eq!(Law::Pcmu.decode(0x00), -32124);
+        assert_eq!(Law::Pcma.decode(0xd5), 8);
+        assert_eq!(Law::Pcma.decode(0xaa), 32256);
+        assert_eq!(Law::Pcma.decode(0x2a), -32256);
     }
 
     #[test]
     fn every_code_word_survives_decode_and_encode() {
-        for codec in [Codec::Pcmu, Codec::Pcma] {
+        for law in [Law::Pcmu, Law::Pcma] {
             for code in 0..=255u8 {
-                let again = codec.encode(codec.decode(code));
-                assert_eq!(codec.decode(again), codec.decode(code));
+                let again = law.encode(law.decode(code));
+                assert_eq!(law.decode(again), law.decode(code));
             }
         }
     }

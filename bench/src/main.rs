@@ -3,6 +3,7 @@
 
 mod agent;
 mod calls;
+mod codec;
 mod endpoint;
 mod floor;
 mod g711;
@@ -16,6 +17,7 @@ mod rtp;
 mod sdp;
 mod signalling;
 mod sip;
+mod srtp;
 mod sys;
 
 use clap::{Parser, Subcommand};

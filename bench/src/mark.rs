@@ -2,10 +2,10 @@
 //!
 //! A frame is 40 bits of four samples each, a bit being the sign of the samples: eleven of a Barker code to find the
 //! start by, twelve of the call, twelve of the frame's number, five of a check. Both signs are one code word of the
-//! codec, so that an echo that passes G.711 through returns the same bytes; the slow square wave also survives a
+//! law, so that an echo that passes G.711 through returns the same bytes; the slow square wave also survives a
 //! resampler, another law and a shift by any number of samples, and is then read by its sign.
 
-use crate::g711::Codec;
+use crate::g711::Law;
 use crate::rtp::{FRAME, SAMPLE_NS};
 
 const SYNC: u64 = 0b111_0001_0010;
@@ -63,7 +63,7 @@ impl Mark {
     }
 }
 
-/// Writes and reads marks in one codec.
+/// Writes and reads marks in one law.
 pub struct Alphabet {
     positive: u8,
     negative: u8,
@@ -82,15 +82,15 @@ pub struct Reading {
 }
 
 impl Alphabet {
-    /// The alphabet of a codec.
-    pub fn new(codec: Codec) -> Self {
+    /// The alphabet of a law.
+    pub fn new(law: Law) -> Self {
         let mut linear = [0; 256];
         for code in 0..=255u8 {
-            linear[usize::from(code)] = codec.decode(code);
+            linear[usize::from(code)] = law.decode(code);
         }
         Self {
-            positive: codec.encode(AMPLITUDE),
-            negative: codec.encode(-AMPLITUDE),
+            positive: law.encode(AMPLITUDE),
+            negative: law.encode(-AMPLITUDE),
             linear,
         }
     }
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn two_frames_in_a_row_follow_each_other_over_the_wrap_too() {
-        let alphabet = Alphabet::new(Codec::Pcmu);
+        let alphabet = Alphabet::new(Law::Pcmu);
         let heard = read_all(&alphabet, &frames(&alphabet, 7, 4096));
         assert!(heard[1].follows(&heard[0]) && heard[0].follows(&heard[4095]));
         assert!(!heard[2].follows(&heard[0]) && !heard[0].follows(&heard[1]));
@@ -369,8 +369,8 @@ mod tests {
 
     #[test]
     fn every_mark_is_read_back_in_both_laws() {
-        for codec in [Codec::Pcmu, Codec::Pcma] {
-            let alphabet = Alphabet::new(codec);
+        for law in [Law::Pcmu, Law::Pcma] {
+            let alphabet = Alphabet::new(law);
             let mut samples = [0; FRAME];
             for call in (0..4096).step_by(41) {
                 for frame in (0..4096).step_by(53) {
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_shift_by_any_number_of_samples_is_found_and_timed() {
-        let alphabet = Alphabet::new(Codec::Pcmu);
+        let alphabet = Alphabet::new(Law::Pcmu);
         for shift in [0, 1, 3, 40, 80, 159, 160, 161, 333] {
             let mut stream = vec![0xff; shift];
             stream.extend(frames(&alphabet, 77, 20));
@@ -414,7 +414,7 @@ mod tests {
 
     #[test]
     fn silence_put_in_between_moves_the_marks_and_loses_none_that_are_whole() {
-        let alphabet = Alphabet::new(Codec::Pcmu);
+        let alphabet = Alphabet::new(Law::Pcmu);
         let marks = frames(&alphabet, 5, 10);
         let mut stream = marks[..4 * FRAME].to_vec();
         stream.extend([0xff; 230]);
@@ -430,16 +430,16 @@ mod tests {
 
     #[test]
     fn a_smeared_and_quieter_copy_is_read_by_its_signs() {
-        let alphabet = Alphabet::new(Codec::Pcmu);
+        let alphabet = Alphabet::new(Law::Pcmu);
         let linear: Vec<i32> = frames(&alphabet, 300, 12)
             .iter()
-            .map(|&code| i32::from(Codec::Pcmu.decode(code)))
+            .map(|&code| i32::from(Law::Pcmu.decode(code)))
             .collect();
         let mut stream = vec![0xff; 57];
         for index in 0..linear.len() {
             let before = if index > 0 { linear[index - 1] } else { 0 };
             let after = linear.get(index + 1).copied().unwrap_or(0);
-            stream.push(Codec::Pcmu.encode(((before + 2 * linear[index] + after) / 5) as i16));
+            stream.push(Law::Pcmu.encode(((before + 2 * linear[index] + after) / 5) as i16));
         }
         stream.resize(stream.len().next_multiple_of(FRAME), 0xff);
         let heard = read_all(&alphabet, &stream);
@@ -460,7 +460,7 @@ mod tests {
 
     #[test]
     fn noise_and_silence_say_nothing() {
-        let alphabet = Alphabet::new(Codec::Pcmu);
+        let alphabet = Alphabet::new(Law::Pcmu);
         let mut state = 1u32;
         let noise: Vec<u8> = (0..200 * FRAME)
             .map(|_| {
@@ -474,7 +474,7 @@ mod tests {
 
     #[test]
     fn an_interruption_joins_no_halves() {
-        let alphabet = Alphabet::new(Codec::Pcmu);
+        let alphabet = Alphabet::new(Law::Pcmu);
         let marks = frames(&alphabet, 9, 2);
         let mut reader = MarkReader::default();
         let mut heard = Vec::new();

@@ -29,14 +29,7 @@ pub struct Packet<'a> {
 impl<'a> Packet<'a> {
     /// Reads one packet; `None` for what is no RTP version 2 packet.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
-        if bytes.len() < HEADER || bytes[0] >> 6 != 2 {
-            return None;
-        }
-        let mut start = HEADER + 4 * usize::from(bytes[0] & 0x0f);
-        if bytes[0] & 0x10 != 0 {
-            let words = u16::from_be_bytes([*bytes.get(start + 2)?, *bytes.get(start + 3)?]);
-            start += 4 + 4 * usize::from(words);
-        }
+        let start = header_length(bytes)?;
         let mut end = bytes.len();
         if bytes[0] & 0x20 != 0 {
             end = end.checked_sub(usize::from(bytes[end - 1]))?;
@@ -50,6 +43,19 @@ impl<'a> Packet<'a> {
             payload: bytes.get(start..end)?,
         })
     }
+}
+
+/// Bytes of a packet's header with its contributors and extension; `None` for what is no RTP version 2 packet.
+pub fn header_length(bytes: &[u8]) -> Option<usize> {
+    if bytes.len() < HEADER || bytes[0] >> 6 != 2 {
+        return None;
+    }
+    let mut length = HEADER + 4 * usize::from(bytes[0] & 0x0f);
+    if bytes[0] & 0x10 != 0 {
+        let words = u16::from_be_bytes([*bytes.get(length + 2)?, *bytes.get(length + 3)?]);
+        length += 4 + 4 * usize::from(words);
+    }
+    (length <= bytes.len()).then_some(length)
 }
 
 /// Writes a header without extensions.

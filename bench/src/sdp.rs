@@ -1,22 +1,29 @@
 //! The offer of one call and what its answer says.
 
-use crate::g711::Codec;
+use crate::codec::Codec;
+use crate::srtp::Keying;
 use std::net::{IpAddr, SocketAddr};
 
-/// An offer of one audio stream with telephone events; `version` counts the offers of a call.
+/// An offer of one audio stream with telephone events, encrypted if there are `keys`; `version` counts the offers of a
+/// call.
 pub fn offer(
     local: SocketAddr,
     rtcp_port: u16,
     codec: Codec,
     session: u64,
     version: u32,
+    keys: Option<&Keying>,
 ) -> String {
     let family = if local.is_ipv4() { "IP4" } else { "IP6" };
     let (ip, port, payload_type) = (local.ip(), local.port(), codec.payload_type());
+    let (profile, crypto) = match keys {
+        Some(keys) => ("RTP/SAVP", format!("a=crypto:{}\r\n", keys.attribute())),
+        None => ("RTP/AVP", String::new()),
+    };
     format!(
         "v=0\r\no=bench {session} {version} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
-         m=audio {port} RTP/AVP {payload_type} 101\r\na=rtpmap:{payload_type} {}/8000\r\n\
-         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=rtcp:{rtcp_port}\r\na=sendrecv\r\n",
+         m=audio {port} {profile} {payload_type} 101\r\na=rtpmap:{payload_type} {}/8000\r\n\
+         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n{crypto}a=ptime:20\r\na=rtcp:{rtcp_port}\r\na=sendrecv\r\n",
         codec.name()
     )
 }
@@ -28,6 +35,8 @@ pub struct Audio {
     pub address: SocketAddr,
     /// Its first payload type.
     pub payload_type: u8,
+    /// What it encrypts with.
+    pub keys: Option<Keying>,
 }
 
 impl Audio {
@@ -35,6 +44,7 @@ impl Audio {
     pub fn parse(body: &str) -> Option<Self> {
         let mut address: Option<IpAddr> = None;
         let mut audio: Option<(u16, u8)> = None;
+        let mut keys = None;
         let mut in_other = false;
         for line in body.lines() {
             let line = line.trim_end();
@@ -56,6 +66,8 @@ impl Audio {
                     .next()?
                     .parse()
                     .ok();
+            } else if let Some(crypto) = line.strip_prefix("a=crypto:").filter(|_| !in_other) {
+                keys = keys.or_else(|| Keying::parse(crypto));
             }
         }
         let (port, payload_type) = audio?;
@@ -63,6 +75,7 @@ impl Audio {
         Some(Self {
             address: SocketAddr::new(address?, port),
             payload_type,
+            keys,
         })
     }
 }
@@ -70,19 +83,24 @@ impl Audio {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::srtp::Suite;
 
     #[test]
     fn an_offer_reads_back() {
         for local in ["127.0.0.1:4000", "[::1]:4000"] {
             let local = local.parse().unwrap();
-            let audio = Audio::parse(&offer(local, 4001, Codec::Pcma, 1, 1)).unwrap();
-            assert_eq!(
-                audio,
-                Audio {
-                    address: local,
-                    payload_type: 8
-                }
-            );
+            for keys in [None, Some(Keying::fresh(Suite::Sha1).unwrap())] {
+                let offer = offer(local, 4001, Codec::Pcma, 1, 1, keys.as_ref());
+                assert_eq!(offer.contains("RTP/SAVP"), keys.is_some());
+                assert_eq!(
+                    Audio::parse(&offer).unwrap(),
+                    Audio {
+                        address: local,
+                        payload_type: 8,
+                        keys
+                    }
+                );
+            }
         }
     }
 
@@ -94,7 +112,8 @@ mod tests {
             audio,
             Audio {
                 address: "192.0.2.2:5004".parse().unwrap(),
-                payload_type: 8
+                payload_type: 8,
+                keys: None
             }
         );
     }

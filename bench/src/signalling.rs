@@ -1,7 +1,7 @@
 //! `offhook-bench signalling`: calls set up and torn down at a rate, without audio of ours.
 
+use crate::codec::Codec;
 use crate::endpoint::Endpoint;
-use crate::g711::Codec;
 use crate::histogram::milliseconds;
 use crate::pace::Arrivals;
 use crate::process::{self, Machine, Processes};
@@ -182,7 +182,7 @@ impl<'a> Step<'a> {
     fn place(&mut self) -> io::Result<()> {
         let index = self.exchange.calls.len();
         let local = self.sinks[index % SINKS].local_addr()?;
-        let offer = sdp::offer(local, local.port(), Codec::Pcmu, index as u64 + 1, 1);
+        let offer = sdp::offer(local, local.port(), Codec::Pcmu, index as u64 + 1, 1, None);
         self.exchange.place(offer, sys::now())?;
         Ok(())
     }

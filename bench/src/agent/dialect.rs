@@ -90,7 +90,7 @@ impl Format {
             let angle = f64::from(index) / f64::from(samples) * 8.0 * std::f64::consts::TAU;
             let sample = (angle.sin() * 8_000.0) as i16;
             match self.encoding {
-                Encoding::Pcmu => audio.push(crate::g711::Codec::Pcmu.encode(sample)),
+                Encoding::Pcmu => audio.push(crate::g711::Law::Pcmu.encode(sample)),
                 Encoding::Pcm16 => audio.extend_from_slice(&sample.to_le_bytes()),
             }
         }

@@ -4,6 +4,7 @@
 
 mod wire;
 
+use crate::codec::Codec;
 use crate::pace::Wheel;
 use crate::rtp::{self, FRAME, HEADER, Packet};
 use crate::sdp::{self, Audio};
@@ -269,12 +270,8 @@ impl Floor {
                 .add(&wire.stream, 2 * index as u64 + 2, sys::READABLE)?;
         }
         let local = rtp.local_addr()?;
-        let codec = if audio.payload_type == 8 {
-            crate::g711::Codec::Pcma
-        } else {
-            crate::g711::Codec::Pcmu
-        };
-        let body = sdp::offer(local, local.port(), codec, index as u64, 1);
+        let codec = Codec::of_payload_type(audio.payload_type).unwrap_or(Codec::Pcmu);
+        let body = sdp::offer(local, local.port(), codec, index as u64, 1, None);
         let extra = format!("Contact: <sip:floor@{here}>\r\nContent-Type: application/sdp\r\n");
         let answer = respond(invite, 200, "OK", &extra, &body);
         let answer = tagged(&answer, index);
@@ -317,7 +314,7 @@ mod tests {
         options: calls::Options,
     }
 
-    fn call_floor(options: &Options, ports: &str) -> serde_json::Value {
+    fn call_floor(options: &Options, ports: &str, codec: &str) -> serde_json::Value {
         let mut floor = Floor::open(options).unwrap();
         let target = floor.sip.local_addr().unwrap().to_string();
         let stop = Arc::new(AtomicBool::new(false));
@@ -342,6 +339,8 @@ mod tests {
             "0.2",
             "--rtp-ports",
             ports,
+            "--codec",
+            codec,
         ];
         let report = calls::run(&Line::parse_from(words).options).unwrap();
         stop.store(true, Ordering::Relaxed);
@@ -363,7 +362,7 @@ mod tests {
     #[test]
     fn nothing_is_wrong_with_the_floor() {
         for (reflect, ports) in [(true, "21000-21100"), (false, "21100-21200")] {
-            let echo = &call_floor(&options(reflect, None), ports)["media"]["echo"];
+            let echo = &call_floor(&options(reflect, None), ports, "PCMU")["media"]["echo"];
             for name in [
                 "of_another_call",
                 "duplicates",
@@ -379,6 +378,15 @@ mod tests {
     }
 
     #[test]
+    fn a_reflected_call_of_g722_is_read_frame_by_frame() {
+        let echo = &call_floor(&options(true, None), "21200-21300", "G722")["media"]["echo"];
+        for name in ["lost", "of_another_call", "duplicates", "reordered"] {
+            assert_eq!(echo[name], 0, "{name} {echo:#}");
+        }
+        assert!(echo["frames_back"].as_u64() > Some(100), "{echo:#}");
+    }
+
+    #[test]
     fn every_way_to_spoil_an_echo_is_noticed_and_called_by_its_name() {
         let cases = [
             (Spoil::Lose, vec!["lost"], "22000-22100"),
@@ -388,7 +396,7 @@ mod tests {
             (Spoil::Stretch, vec!["insertions"], "22400-22500"),
         ];
         for (spoil, noticed, ports) in cases {
-            let echo = &call_floor(&options(true, Some(spoil)), ports)["media"]["echo"];
+            let echo = &call_floor(&options(true, Some(spoil)), ports, "PCMU")["media"]["echo"];
             for name in ["lost", "duplicates", "of_another_call", "altered"] {
                 let expected = noticed.contains(&name);
                 assert_eq!(

@@ -2,10 +2,12 @@
 
 use super::ledger::{Ledger, Tally, Verdict};
 use super::stream::{Continuity, Regularity, Stream};
-use crate::g711::Codec;
+use crate::codec::{Codec, Wideband};
 use crate::histogram::Histogram;
 use crate::mark::{Alphabet, Heard, MODULUS, Mark, MarkReader};
 use crate::rtp::{self, FRAME, HEADER, Packet};
+use crate::sdp::Audio;
+use crate::srtp::{Keying, Opener, Sealer};
 use crate::sys::{self, Arrival, Epoll};
 use serde_json::{Value, json};
 use std::io;
@@ -97,6 +99,10 @@ pub struct Line {
     stranger: Option<Heard>,
     reader: MarkReader,
     stream: Stream,
+    wideband: Option<Wideband>,
+    sealer: Option<Sealer>,
+    opener: Option<Opener>,
+    packet: Vec<u8>,
 }
 
 impl Line {
@@ -126,7 +132,18 @@ impl Line {
             stranger: None,
             reader: MarkReader::default(),
             stream: Stream::default(),
+            wideband: None,
+            sealer: None,
+            opener: None,
+            packet: Vec::new(),
         })
+    }
+
+    /// The same line with what it takes to speak this codec, and to encrypt with `keys`.
+    pub fn speaking(mut self, codec: Codec, keys: Option<&Keying>) -> Self {
+        self.wideband = (codec == Codec::G722).then(Wideband::default);
+        self.sealer = keys.map(Sealer::new);
+        self
     }
 
     /// Port of its RTCP.
@@ -135,8 +152,9 @@ impl Line {
     }
 
     /// The call was answered: from now on it sends there.
-    pub fn answered(&mut self, remote: SocketAddr, at: u64) {
-        self.remote = Some(remote);
+    pub fn answered(&mut self, audio: &Audio, at: u64) {
+        self.remote = Some(audio.address);
+        self.opener = audio.keys.as_ref().map(Opener::new);
         self.answered_at = at;
     }
 
@@ -171,7 +189,9 @@ impl Line {
         totals: &mut Totals,
     ) {
         let Some(remote) = self.remote else { return };
-        let mut bytes = [0; HEADER + FRAME];
+        let bytes = &mut self.packet;
+        bytes.clear();
+        bytes.resize(HEADER + FRAME, 0);
         let place = if speech.pause == 0 {
             self.frames
         } else {
@@ -179,7 +199,7 @@ impl Line {
         };
         let talking = !self.silent && (speech.pause == 0 || place < speech.talk);
         rtp::write_header(
-            &mut bytes,
+            bytes,
             speech.codec.payload_type(),
             talking && place == 0,
             self.sequence,
@@ -199,10 +219,16 @@ impl Line {
                 &mut bytes[HEADER..],
             );
         } else {
-            bytes[HEADER..].fill(speech.codec.silence());
+            bytes[HEADER..].fill(speech.codec.law().silence());
+        }
+        if let Some(wideband) = &mut self.wideband {
+            wideband.encode(&mut bytes[HEADER..]);
+        }
+        if let Some(sealer) = &mut self.sealer {
+            sealer.rtp(bytes);
         }
         let now = sys::now();
-        if self.rtp.send_to(&bytes, remote).is_err() {
+        if self.rtp.send_to(bytes, remote).is_err() {
             totals.send_errors += 1;
         }
         if talking {
@@ -214,13 +240,16 @@ impl Line {
         self.sequence = self.sequence.wrapping_add(1);
         self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
         if speech.reports && self.frames % REPORT_EVERY == u32::from(self.call) % REPORT_EVERY {
-            let report = rtp::sender_report(
+            let mut report = rtp::sender_report(
                 self.ssrc,
                 now + wall_offset,
                 self.timestamp,
                 self.frames,
                 "offhook-bench",
             );
+            if let Some(sealer) = &mut self.sealer {
+                sealer.rtcp(&mut report);
+            }
             let _ = self.rtcp.send_to(
                 &report,
                 SocketAddr::new(remote.ip(), remote.port().wrapping_add(1)),
@@ -253,12 +282,22 @@ impl Line {
         let Ok(arrival) = sys::receive_stamped(&self.rtp, &mut buffer) else {
             return;
         };
-        let bytes = &buffer[..arrival.len];
+        let bytes = &mut buffer[..arrival.len];
         if rtp::is_rtcp(bytes) {
             totals.regularity.rtcp += 1;
             return;
         }
-        let Some(packet) = Packet::parse(bytes) else {
+        let plain: &[u8] = match &mut self.opener {
+            None => bytes,
+            Some(opener) => match opener.rtp(bytes) {
+                Some(plain) => plain,
+                None => {
+                    totals.regularity.unauthentic += 1;
+                    return;
+                }
+            },
+        };
+        let Some(packet) = Packet::parse(plain) else {
             totals.regularity.garbage += 1;
             return;
         };
@@ -282,8 +321,12 @@ impl Line {
         }
         let (call, answered_at, ledger) = (self.call, self.answered_at, &mut self.ledger);
         let stranger = &mut self.stranger;
+        let heard = match &mut self.wideband {
+            Some(wideband) => wideband.decode(packet.payload),
+            None => packet.payload,
+        };
         self.reader
-            .receive(alphabet, packet.payload, at, packet.timestamp, |heard| {
+            .receive(alphabet, heard, at, packet.timestamp, |heard| {
                 if heard.mark.call != call {
                     let before = stranger.replace(heard);
                     if heard.exact || before.is_some_and(|before| heard.follows(&before)) {
@@ -377,6 +420,7 @@ impl Totals {
                 "wrong_payload_type": regularity.wrong_payload_type,
                 "wrong_source": regularity.wrong_source,
                 "garbage": regularity.garbage,
+                "unauthentic": regularity.unauthentic,
                 "rtcp_packets": regularity.rtcp,
             },
             "answers_without_audio": self.silent_answers,

@@ -40,6 +40,8 @@ pub struct Regularity {
     pub wrong_source: u64,
     /// No RTP.
     pub garbage: u64,
+    /// SRTP that is not of the key in the answer.
+    pub unauthentic: u64,
     /// RTCP packets.
     pub rtcp: u64,
 }
