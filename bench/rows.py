@@ -35,10 +35,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Agent:
-    """An agent process behind the gateway: its port and the arguments that make its character."""
+    """An agent process behind the gateway: its port and the arguments that make its character; `tls` is `wss`."""
 
     port: int
     arguments: tuple[str, ...]
+    tls: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,15 @@ def cost(at_most: float | None) -> tuple[Figure, ...]:
         Figure("agent's CPU", "processes/agent/cpu_ms_per_call_second", "ms per call-second"),
         Figure("the tool's own CPU", "own/cpu_ms_per_call_second", "ms per call-second"),
         Figure("other load on the machine", "machine/others_core_percent", "% of a core"),
+    )
+
+
+def turnover(at_most: float | None) -> tuple[Figure, ...]:
+    """CPU of the gateway for a call that is set up and torn down, and what went wrong."""
+    return (
+        Figure("gateway CPU", f"{GATEWAY}/cpu_ms_per_call", "ms per call", at_most=at_most),
+        Figure("calls that failed", "sip/timed_out", at_most=0),
+        Figure("requests sent again", "sip/requests_retransmitted"),
     )
 
 
@@ -115,6 +125,7 @@ FIRST_FRAME = (
     Figure("frames lost", f"{ECHO}/lost", at_most=0),
 )
 # The same figures without bounds.
+UNBOUND_SETUP = tuple(replace(figure, at_most=None) for figure in SETUP)
 FLOOR = tuple(replace(figure, at_most=None) for figure in (*cost(None), *ROUND_TRIP[:2], *REGULARITY[:3]))
 
 TWILIO = Agent(19101, ("--dialect", "twilio"))
@@ -123,6 +134,7 @@ PCM16 = Agent(19103, ("--dialect", "offhook", "--format", "pcm16@16000"))
 TWILIO_JITTER = Agent(19104, ("--dialect", "twilio", "--jitter", "15"))
 OFFHOOK_JITTER = Agent(19105, ("--dialect", "offhook", "--format", "pcmu", "--jitter", "15"))
 OFFHOOK_GATED = Agent(19106, ("--dialect", "offhook", "--format", "pcmu", "--gate"))
+TWILIO_TLS = Agent(19107, ("--dialect", "twilio"), tls=True)
 
 ROWS = (
     Row(
@@ -208,6 +220,14 @@ ROWS = (
         caller=("--srtp", "gcm"),
     ),
     Row(
+        "wss",
+        "G.711 call, agent on a Twilio media stream over TLS (wss)",
+        "1007",
+        "agent:encrypted",
+        cost(None) + MEMORY + ROUND_TRIP + REGULARITY + SETUP,
+        TWILIO_TLS,
+    ),
+    Row(
         "twilio-jitter",
         "Twilio agent whose chunks leave up to 15 ms early or late",
         "1004",
@@ -237,14 +257,29 @@ ROWS = (
         "Calls set up and torn down at 50 a second, without audio of the caller's",
         "1000",
         "echo:",
-        (
-            Figure("gateway CPU", f"{GATEWAY}/cpu_ms_per_call", "ms per call", at_most=6),
-            Figure("calls that failed", "sip/timed_out", at_most=0),
-            Figure("requests sent again", "sip/requests_retransmitted"),
-            *SETUP,
-        ),
+        (*turnover(6), *SETUP),
         command="signalling",
         arguments=("--rate", "50"),
+    ),
+    Row(
+        "signalling-tls",
+        "Calls set up and torn down at 50 a second over one TLS connection",
+        "1000",
+        "echo:",
+        (*turnover(None), *UNBOUND_SETUP),
+        command="signalling",
+        arguments=("--rate", "50"),
+        caller=("--transport", "tls"),
+    ),
+    Row(
+        "signalling-tls-each",
+        "Calls set up and torn down at 50 a second, each over a TLS connection of its own, whose making counts",
+        "1000",
+        "echo:",
+        (*turnover(None), *UNBOUND_SETUP),
+        command="signalling",
+        arguments=("--rate", "50", "--connect-each"),
+        caller=("--transport", "tls"),
     ),
     Row(
         "signalling-rate",

@@ -8,12 +8,13 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from machine import ROOT, Machine
 from page import Result, render
 from rows import ROWS, Row
-from stage import StageError, agent, build_tool, floor, gateway, load
+from stage import Credentials, StageError, agent, build_tool, floor, gateway, load
 
 # A debug build's arithmetic is checked, and the checks bring this text with them.
 DEBUG_SIGN = b"attempt to add with overflow"
@@ -37,31 +38,38 @@ def extension() -> tuple[str, bool]:
 
 def measure(row: Row, options: argparse.Namespace) -> dict[str, Any]:
     """One repetition of a row, with processes of its own."""
-    with agent(row.agent) as behind:
-        stage = floor(row.agent) if row.target == "floor" else gateway(row, options.offhook)
-        with stage as process:
-            processes = {"gateway": process.pid} | ({"agent": behind.pid} if behind else {})
-            # The first calls load code and fill caches: what they cost is not the price of a call.
-            warm = replace(row, command="calls")
-            load(warm, ["--calls", "10", "--seconds", "1", "--settle", "0.5"], {})
-            if row.ladder:
-                return climb(row, options, processes)
-            arguments = ["--seconds", str(options.seconds), *row.arguments]
-            if row.command == "calls":
-                arguments += ["--calls", str(options.calls), "--rate", "50"]
-            if "--ramp" in row.arguments:
-                arguments[1] = "5"
-            return load(row, arguments, processes)
+    with TemporaryDirectory(prefix="offhook-bench-") as directory:
+        credentials = Credentials.make(Path(directory))
+        with agent(row.agent, credentials) as behind:
+            stage = floor(row.agent) if row.target == "floor" else gateway(row, options.offhook, credentials)
+            with stage as process:
+                processes = {"gateway": process.pid} | ({"agent": behind.pid} if behind else {})
+                return drive(row, options, processes, credentials)
 
 
-def climb(row: Row, options: argparse.Namespace, processes: dict[str, int]) -> dict[str, Any]:
+def drive(row: Row, options: argparse.Namespace, processes: dict[str, int], credentials: Credentials) -> dict[str, Any]:
+    """The calls of one repetition."""
+    # The first calls load code and fill caches: what they cost is not the price of a call.
+    warm = replace(row, command="calls")
+    load(warm, ["--calls", "10", "--seconds", "1", "--settle", "0.5"], {}, credentials)
+    if row.ladder:
+        return climb(row, options, processes, credentials)
+    arguments = ["--seconds", str(options.seconds), *row.arguments]
+    if row.command == "calls":
+        arguments += ["--calls", str(options.calls), "--rate", "50"]
+    if "--ramp" in row.arguments:
+        arguments[1] = "5"
+    return load(row, arguments, processes, credentials)
+
+
+def climb(row: Row, options: argparse.Namespace, processes: dict[str, int], credentials: Credentials) -> dict[str, Any]:
     """More and more calls at once, until a run is not flawless twice."""
     steps: list[dict[str, Any]] = []
     highest = 0
     for calls in row.ladder:
         for _attempt in range(2):
             arguments = ["--calls", str(calls), "--rate", "100", "--seconds", str(min(options.seconds, 10))]
-            report = load(row, arguments, processes)
+            report = load(row, arguments, processes, credentials)
             steps.append({"calls": calls, "violations": report["violations"], "report": report})
             if not report["violations"]:
                 highest = calls

@@ -12,13 +12,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from machine import ROOT
-from rows import ROWS, Agent, Row
+from rows import ROWS, TWILIO_TLS, Agent, Row
 
 SIP = "127.0.0.1:15060"
+SIP_TLS = "127.0.0.1:15061"
 HTTP = "127.0.0.1:18080"
 FLOOR = "127.0.0.1:15070"
 START_SECONDS = 30
@@ -34,19 +36,51 @@ def build_tool() -> None:
     subprocess.run(["cargo", "build", "--quiet", "--release", "-p", "offhook-bench"], cwd=ROOT, check=True)
 
 
-def configuration(row: Row, data_dir: Path) -> str:
+@dataclass(frozen=True)
+class Credentials:
+    """A certificate of this machine's, with its key: what gateway and agent show, and what each trusts of the other."""
+
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def make(cls, directory: Path) -> "Credentials":
+        """New ones, as files in `directory`."""
+        made = cls(directory / "certificate.pem", directory / "key.pem")
+        subprocess.run([str(TOOL), "certificate", *made.arguments()], check=True)
+        return made
+
+    def arguments(self) -> list[str]:
+        """What the tool wants to be told of them."""
+        return ["--certificate", str(self.certificate), "--key", str(self.key)]
+
+
+def _is_tls(row: Row) -> bool:
+    return "tls" in row.caller
+
+
+def configuration(row: Row, data_dir: Path, credentials: Credentials) -> str:
     """One configuration for all rows, with a number for each destination; only what is encrypted is so for its row
     alone."""
     routes = {row.number: row.destination for row in ROWS if row.destination}
+    certificate = json.dumps(str(credentials.certificate))
+    listen = f'listen = ["udp://{SIP}", "tcp://{SIP}"]\n'
+    if _is_tls(row):
+        listen = f'listen = ["udp://{SIP}", "tls://{SIP_TLS}"]\n'
+        listen += f"tls_certificate = {certificate}\ntls_key = {json.dumps(str(credentials.key))}\n"
     parts = [
         f'[node]\nname = "bench"\ndata_dir = {json.dumps(str(data_dir))}\n',
-        f'[sip]\nlisten = ["udp://{SIP}", "tcp://{SIP}"]\n',
+        f"[sip]\n{listen}",
         '[media]\nlisten = "127.0.0.1"\nports = "40000-49999"\n',
         f'[http]\nlisten = "{HTTP}"\n',
         "[limits]\nmax_calls = 4000\nmax_cps = 4000\n",
         '[[trunk]]\nname = "bench"\nallow = ["127.0.0.0/8"]\nmax_calls = 4000\nmax_cps = 4000\n'
         f'codecs = ["PCMU", "PCMA", "G722"]\nsrtp = "{"required" if "--srtp" in row.caller else "off"}"\n',
     ]
+    parts.append(
+        f'[[agent]]\nname = "encrypted"\nkind = "twilio"\nurl = "wss://127.0.0.1:{TWILIO_TLS.port}/media"\n'
+        f"tls_ca = {certificate}\n"
+    )
     for number, destination in routes.items():
         parts.append(f'[[route]]\nname = "to-{number}"\nto = "{number}"\ndestination = "{destination}"\n')
     return "\n".join(parts)
@@ -80,12 +114,12 @@ def _is_ready() -> bool:
 
 
 @contextlib.contextmanager
-def gateway(row: Row, command: str | None) -> Iterator[subprocess.Popen[bytes]]:
+def gateway(row: Row, command: str | None, credentials: Credentials) -> Iterator[subprocess.Popen[bytes]]:
     """The gateway, ready to take calls; a row of one core keeps all its threads on the machine's first."""
     with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name:
         directory = Path(name)
         config = directory / "offhook.toml"
-        config.write_text(configuration(row, directory / "data"))
+        config.write_text(configuration(row, directory / "data", credentials))
         words = shlex.split(command) if command else [sys.executable, "-m", "offhook"]
         pinned = ["taskset", "-c", "0"] if row.one_core else []
         log = directory / "gateway.log"
@@ -116,7 +150,7 @@ def floor(character: Agent | None) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextlib.contextmanager
-def agent(character: Agent | None) -> Iterator[subprocess.Popen[bytes] | None]:
+def agent(character: Agent | None, credentials: Credentials) -> Iterator[subprocess.Popen[bytes] | None]:
     """The agent behind the gateway, if the row has one."""
     if character is None:
         yield None
@@ -124,6 +158,7 @@ def agent(character: Agent | None) -> Iterator[subprocess.Popen[bytes] | None]:
     with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name:
         log = Path(name) / "agent.log"
         command = [str(TOOL), "agent", "--listen", f"127.0.0.1:{character.port}", *character.arguments]
+        command += credentials.arguments() if character.tls else []
         with _process(command, log) as process:
             time.sleep(0.3)
             if process.poll() is not None:
@@ -131,10 +166,12 @@ def agent(character: Agent | None) -> Iterator[subprocess.Popen[bytes] | None]:
             yield process
 
 
-def load(row: Row, arguments: list[str], processes: dict[str, int]) -> dict[str, Any]:
+def load(row: Row, arguments: list[str], processes: dict[str, int], credentials: Credentials) -> dict[str, Any]:
     """Runs the load tool and hands out its report; `processes` are measured, the one named `gateway` as such."""
-    target = FLOOR if row.target == "floor" else SIP
+    target = FLOOR if row.target == "floor" else SIP_TLS if _is_tls(row) else SIP
     command = [str(TOOL), row.command, "--target", target, "--to", row.number, "--json", *row.caller, *arguments]
+    if _is_tls(row):
+        command += ["--tls-ca", str(credentials.certificate)]
     for name, pid in processes.items():
         command += ["--pid", str(pid)] if name == "gateway" else ["--watch", f"{name}={pid}"]
     # On one core the gateway has the first; the tool must not take it.

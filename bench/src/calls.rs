@@ -133,7 +133,7 @@ pub fn run(options: &Options) -> io::Result<Value> {
         .iter()
         .map(|(_, pids)| Processes::new(pids).sample(true))
         .collect();
-    let exchange = options.endpoint.open()?;
+    let exchange = options.endpoint.open(false)?;
     let epoll = Epoll::new(1_024)?;
     exchange.register(&epoll, SIP_TOKEN)?;
     let start = sys::now();
@@ -198,7 +198,8 @@ impl Run<'_> {
         self.epoll.wait(0, ready)?;
         for one in ready.iter() {
             if one.token == SIP_TOKEN {
-                self.exchange.receive(self.wall_offset, &mut self.events)?;
+                self.exchange
+                    .receive(0, self.wall_offset, &mut self.events)?;
                 continue;
             }
             let line = &mut self.lines[(one.token as usize - 2) / 2];

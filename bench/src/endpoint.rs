@@ -1,19 +1,34 @@
 //! Whom to call, over what, and whose cost to measure: the options that all callers share.
 
 use crate::sip::call::Party;
-use crate::sip::exchange::Exchange;
-use crate::sip::transport::{Transport, local_ip};
+use crate::sip::exchange::{Exchange, Way};
+use crate::sip::transport::local_ip;
 use crate::sys;
+use crate::tls;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// SIP transports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Carrier {
     /// One UDP port.
     Udp,
-    /// One TCP connection.
+    /// TCP.
     Tcp,
+    /// TLS.
+    Tls,
+}
+
+impl Carrier {
+    /// The name in Via.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+        }
+    }
 }
 
 /// The far end of the calls.
@@ -31,6 +46,9 @@ pub struct Endpoint {
     /// What carries the SIP
     #[arg(long, value_enum, default_value_t = Carrier::Udp)]
     pub transport: Carrier,
+    /// Certificates that the target must prove itself by over TLS, PEM
+    #[arg(long, required_if_eq("transport", "tls"))]
+    pub tls_ca: Option<PathBuf>,
     /// Our own address; default: the one that packets to the target leave from
     #[arg(long)]
     pub local: Option<std::net::IpAddr>,
@@ -48,25 +66,28 @@ fn named_process(text: &str) -> Result<(String, u32), String> {
 }
 
 impl Endpoint {
-    /// Opens the transport; nothing is sent over UDP yet.
-    pub fn open(&self) -> io::Result<Exchange> {
+    /// Opens the transport, which is one for all calls or, with `a_call_each`, for each call its own; nothing is sent over
+    /// UDP yet.
+    pub fn open(&self, a_call_each: bool) -> io::Result<Exchange> {
         let ip = match self.local {
             Some(ip) => ip,
             None => local_ip(self.target)?,
         };
-        let transport = match self.transport {
-            Carrier::Udp => Transport::udp(self.target, ip)?,
-            Carrier::Tcp => Transport::tcp(self.target)?,
+        let way = Way {
+            carrier: self.transport,
+            target: self.target,
+            ip,
+            tls: self.tls_ca.as_deref().map(tls::client).transpose()?,
         };
         let party = Party {
             target: self.target,
-            local: transport.local,
-            transport: transport.name(),
+            local: SocketAddr::new(ip, 0),
+            transport: self.transport.name(),
             to: self.to.clone(),
             from: self.from.clone(),
             run: sys::now() ^ u64::from(std::process::id()) << 44,
         };
-        Ok(Exchange::new(party, transport))
+        Exchange::new(party, way, a_call_each)
     }
 
     /// The processes to measure: the far end's as `gateway`, then the named ones.

@@ -19,6 +19,7 @@ mod signalling;
 mod sip;
 mod srtp;
 mod sys;
+mod tls;
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
@@ -55,6 +56,11 @@ enum Command {
     Agent {
         #[command(flatten)]
         options: agent::Options,
+    },
+    /// Makes a certificate and its key, for the agent, the gateway and those that trust them
+    Certificate {
+        #[command(flatten)]
+        options: tls::Options,
     },
     /// Answers every call and echoes it, or carries it to an agent, at the least possible cost, until killed
     Floor {
@@ -98,6 +104,9 @@ fn main() -> ExitCode {
             signalling::run(options).map(|report| output.show(&report))
         }
         Command::Agent { options } => agent::run(options).map(|()| ExitCode::SUCCESS),
+        Command::Certificate { options } => {
+            tls::write_certificate(options).map(|()| ExitCode::SUCCESS)
+        }
         Command::Floor { options } => floor::run(options).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -35,6 +35,9 @@ pub struct Options {
     /// Milliseconds from the answer to our BYE
     #[arg(long, default_value_t = 0)]
     pub hold_ms: u64,
+    /// Make a connection for each call, over TCP or TLS; its making counts as part of INVITE to 100 and 200
+    #[arg(long)]
+    pub connect_each: bool,
     /// Raise the rate until a call fails or --limit-ms is passed, and tell the last that held
     #[arg(long)]
     pub ramp: bool,
@@ -93,7 +96,7 @@ struct Step<'a> {
 
 impl<'a> Step<'a> {
     fn open(options: &'a Options, rate: f64) -> io::Result<Self> {
-        let exchange = options.endpoint.open()?;
+        let exchange = options.endpoint.open(options.connect_each)?;
         let epoll = Epoll::new(16)?;
         exchange.register(&epoll, 0)?;
         let address = SocketAddr::new(exchange.party.local.ip(), 0);
@@ -138,9 +141,9 @@ impl<'a> Step<'a> {
                 placing_ends = placing_ends.min(now);
             }
             self.epoll.wait(0, &mut ready)?;
-            if !ready.is_empty() {
+            for one in &ready {
                 self.exchange
-                    .receive(sys::wall_offset(), &mut self.events)?;
+                    .receive(one.token as usize, sys::wall_offset(), &mut self.events)?;
             }
             now = sys::now();
             self.exchange.handle_timeouts(now, &mut self.events)?;
@@ -183,7 +186,9 @@ impl<'a> Step<'a> {
         let index = self.exchange.calls.len();
         let local = self.sinks[index % SINKS].local_addr()?;
         let offer = sdp::offer(local, local.port(), Codec::Pcmu, index as u64 + 1, 1, None);
-        self.exchange.place(offer, sys::now())?;
+        let now = sys::now();
+        self.exchange.connect(&self.epoll)?;
+        self.exchange.place(offer, now)?;
         Ok(())
     }
 
@@ -216,6 +221,7 @@ impl<'a> Step<'a> {
             "rate": self.rate,
             "seconds": self.options.seconds,
             "hold_ms": self.options.hold_ms,
+            "connect_each": self.options.connect_each,
             "sip": self.exchange.to_json(),
             "own": {
                 "cpu_ms_per_call": (own_ms / counts.placed.max(1) as f64 * 1_000.0).round() / 1_000.0,

@@ -5,9 +5,9 @@ use super::websocket::{self, BINARY, CLOSE, PING, PONG, Reader, TEXT, Upgrade, U
 use super::{Mode, Options, Tally};
 use crate::pace::Spread;
 use crate::rtp::FRAME_NS;
+use crate::tls::Stream;
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, ErrorKind};
 
 const SECOND: u64 = 1_000_000_000;
 /// A flooding agent keeps this much ready for the socket.
@@ -37,7 +37,7 @@ enum Stage {
 /// One connection.
 pub struct Connection {
     /// Its socket.
-    pub stream: TcpStream,
+    pub stream: Stream,
     stage: Stage,
     head: Vec<u8>,
     reader: Reader,
@@ -57,7 +57,7 @@ pub struct Connection {
 
 impl Connection {
     /// A connection just accepted.
-    pub fn new(stream: TcpStream, options: &Options, number: u64) -> Self {
+    pub fn new(stream: Stream, options: &Options, number: u64) -> Self {
         Self {
             stream,
             stage: Stage::Upgrading,
@@ -78,7 +78,7 @@ impl Connection {
 
     /// Whether bytes wait for the socket to take them.
     pub fn wants_to_write(&self) -> bool {
-        !self.outgoing.is_empty()
+        !self.outgoing.is_empty() || self.stream.wants_to_write()
     }
 
     /// Whether it listens at all now.
@@ -91,12 +91,17 @@ impl Connection {
         let mut buffer = [0; 16_384];
         let slow = options.mode == Mode::Slow && self.stage == Stage::Started;
         let most = if slow { SLOW_BYTES } else { buffer.len() };
-        match self.stream.read(&mut buffer[..most]) {
-            Ok(0) => return Ok(Fate::Gone),
-            Ok(count) => self.take(&buffer[..count], options, now, tally),
-            Err(error)
-                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-            Err(_) => return Ok(Fate::Gone),
+        loop {
+            match self.stream.read(&mut buffer[..most]) {
+                Ok(0) => return Ok(Fate::Gone),
+                Ok(count) => self.take(&buffer[..count], options, now, tally),
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(_) => return Ok(Fate::Gone),
+            }
+            if !self.stream.has_more() {
+                break;
+            }
         }
         if slow {
             self.read_again_at = now + SECOND;
@@ -321,6 +326,9 @@ impl Connection {
     }
 
     fn flush(&mut self) -> io::Result<Fate> {
+        if self.stream.flush().is_err() {
+            return Ok(Fate::Gone);
+        }
         let mut sent = 0;
         while sent < self.outgoing.len() {
             match self.stream.write(&self.outgoing[sent..]) {

@@ -6,13 +6,17 @@ mod websocket;
 
 use crate::histogram::Histogram;
 use crate::sys::{self, Epoll, HUNG_UP, READABLE, WRITABLE};
+use crate::tls::{self, Stream};
 use connection::{Connection, Fate};
 use dialect::{Dialect, Format};
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// How the agent behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -63,9 +67,26 @@ pub struct Options {
     /// Refuse every upgrade with this HTTP status
     #[arg(long)]
     pub refuse: Option<u16>,
+    /// Speak TLS and show this certificate, PEM; not with --mode slow
+    #[arg(long, requires = "key")]
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, requires = "certificate")]
+    pub key: Option<PathBuf>,
 }
 
 impl Options {
+    fn tls(&self) -> io::Result<Option<Arc<ServerConfig>>> {
+        let (Some(certificate), Some(key)) = (&self.certificate, &self.key) else {
+            return Ok(None);
+        };
+        if self.mode == Mode::Slow {
+            // What TLS has decrypted, the socket does not announce again.
+            return Err(io::Error::other("--mode slow is not for TLS"));
+        }
+        tls::server(certificate, key).map(Some)
+    }
+
     fn after(&self) -> u64 {
         (self.after * 1e9) as u64
     }
@@ -122,6 +143,7 @@ struct Seat {
 struct Server<'a> {
     options: &'a Options,
     listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
     epoll: Epoll,
     seats: Vec<Option<Seat>>,
     free: Vec<usize>,
@@ -154,6 +176,7 @@ impl<'a> Server<'a> {
         Ok(Self {
             options,
             listener,
+            tls: options.tls()?,
             epoll,
             seats: Vec::new(),
             free: Vec::new(),
@@ -227,6 +250,10 @@ impl<'a> Server<'a> {
                 self.seats.push(None);
                 self.seats.len() - 1
             });
+            let stream = match &self.tls {
+                Some(config) => Stream::serve(stream, config)?,
+                None => Stream::plain(stream),
+            };
             self.epoll.add(&stream, index as u64 + 1, READABLE)?;
             let connection = Connection::new(stream, self.options, self.tally.connections);
             self.tally.connections += 1;

@@ -18,7 +18,7 @@ pub struct Party {
     pub target: SocketAddr,
     /// What we put into Via and Contact.
     pub local: SocketAddr,
-    /// `UDP` or `TCP`.
+    /// `UDP`, `TCP` or `TLS`.
     pub transport: &'static str,
     /// User part of the Request-URI.
     pub to: String,
@@ -141,10 +141,10 @@ impl Call {
 
     fn request(&self, party: &Party, method: &str, cseq: u32, branch: &str, body: &str) -> String {
         let (index, run, local) = (self.index, party.run, party.local);
-        let transport = if party.transport == "TCP" {
-            ";transport=tcp"
-        } else {
-            ""
+        let transport = match party.transport {
+            "TCP" => ";transport=tcp",
+            "TLS" => ";transport=tls",
+            _ => "",
         };
         let mut text = format!(
             "{method} {} SIP/2.0\r\nVia: SIP/2.0/{} {local};branch={branch};rport\r\nMax-Forwards: 70\r\n\

@@ -1,14 +1,18 @@
-//! All calls of a run over one transport: places them, keeps their timers, counts what they came to.
+//! All calls of a run, over one transport or one for each call: places them, keeps their timers, counts what they came to.
 
 use super::call::{Call, Event, Party, Phase, respond};
 use super::message::Message;
 use super::transport::Transport;
+use crate::endpoint::Carrier;
 use crate::histogram::Histogram;
 use crate::sys::Epoll;
+use rustls::ClientConfig;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// What the calls' signalling came to.
 #[derive(Default)]
@@ -48,7 +52,29 @@ impl Counts {
     }
 }
 
-/// The calls and their transport.
+/// How the target is reached.
+pub struct Way {
+    /// Over what.
+    pub carrier: Carrier,
+    /// Where it is.
+    pub target: SocketAddr,
+    /// Our own address.
+    pub ip: IpAddr,
+    /// What TLS trusts.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+impl Way {
+    fn open(&self) -> io::Result<Transport> {
+        match self.carrier {
+            Carrier::Udp => Transport::udp(self.target, self.ip),
+            Carrier::Tcp => Transport::connect(self.target, None),
+            Carrier::Tls => Transport::connect(self.target, self.tls.as_ref()),
+        }
+    }
+}
+
+/// The calls and what carries them.
 pub struct Exchange {
     /// What they share.
     pub party: Party,
@@ -56,7 +82,13 @@ pub struct Exchange {
     pub calls: Vec<Call>,
     /// What they came to.
     pub counts: Counts,
-    transport: Transport,
+    way: Way,
+    /// One for all calls, or one for each call by its number while it lasts.
+    transports: Vec<Option<Transport>>,
+    a_call_each: bool,
+    /// Calls' own connections that broke off.
+    broken: u64,
+    garbage: u64,
     timers: BinaryHeap<Reverse<(u64, u32)>>,
     outgoing: Vec<String>,
     incoming: Vec<(Message, u64)>,
@@ -66,23 +98,53 @@ pub struct Exchange {
 
 impl Exchange {
     /// Readies an exchange; nothing is sent yet.
-    pub fn new(party: Party, transport: Transport) -> Self {
+    pub fn new(mut party: Party, way: Way, a_call_each: bool) -> io::Result<Self> {
         let session = party.run;
-        Self {
+        let mut transports = Vec::new();
+        if !a_call_each {
+            let transport = way.open()?;
+            party.local = transport.local;
+            transports.push(Some(transport));
+        }
+        Ok(Self {
             party,
             calls: Vec::new(),
             counts: Counts::default(),
-            transport,
+            way,
+            transports,
+            a_call_each,
+            broken: 0,
+            garbage: 0,
             timers: BinaryHeap::new(),
             outgoing: Vec::new(),
             incoming: Vec::new(),
             session,
-        }
+        })
     }
 
-    /// Adds the transport's socket to a set.
+    /// Adds the sockets opened so far to a set, the first as `token`, the next as the number after it.
     pub fn register(&self, epoll: &Epoll, token: u64) -> io::Result<()> {
-        self.transport.register(epoll, token)
+        for (transport, token) in self.transports.iter().zip(token..) {
+            if let Some(transport) = transport {
+                transport.register(epoll, token)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the next call's own transport, if each has one, and adds it to the set as its call's number.
+    pub fn connect(&mut self, epoll: &Epoll) -> io::Result<()> {
+        if self.a_call_each {
+            let transport = self.way.open()?;
+            transport.register(epoll, self.transports.len() as u64)?;
+            self.party.local = transport.local;
+            self.transports.push(Some(transport));
+        }
+        Ok(())
+    }
+
+    fn carrier_of(&self, call: u32) -> usize {
+        if self.a_call_each { call as usize } else { 0 }
     }
 
     /// Places a call with this offer and returns its number.
@@ -93,7 +155,7 @@ impl Exchange {
         self.timers.push(Reverse((call.next_timeout(), index)));
         self.calls.push(call);
         self.counts.placed += 1;
-        self.send()?;
+        self.send(self.carrier_of(index))?;
         Ok(index)
     }
 
@@ -104,25 +166,57 @@ impl Exchange {
         if call.next_timeout() != u64::MAX {
             self.timers.push(Reverse((call.next_timeout(), index)));
         }
-        self.send()
+        self.send(self.carrier_of(index))
     }
 
-    fn send(&mut self) -> io::Result<()> {
-        for text in self.outgoing.drain(..) {
-            self.transport.send(&text)?;
+    fn send(&mut self, which: usize) -> io::Result<()> {
+        let Some(transport) = &mut self.transports[which] else {
+            self.outgoing.clear();
+            return Ok(());
+        };
+        let sent = self
+            .outgoing
+            .drain(..)
+            .try_for_each(|text| transport.send(&text))
+            .and_then(|()| transport.flush());
+        self.survive(which, sent)
+    }
+
+    /// A call's own connection may break off, and its call stays open; without the only one there is nothing to go on with.
+    fn survive(&mut self, which: usize, result: io::Result<()>) -> io::Result<()> {
+        if result.is_ok() || !self.a_call_each {
+            return result;
         }
-        self.transport.flush()
+        self.transports[which] = None;
+        self.broken += 1;
+        Ok(())
     }
 
-    /// Reads what came; call it when the socket is ready.
-    pub fn receive(&mut self, wall_offset: u64, events: &mut Vec<(u32, Event)>) -> io::Result<()> {
+    /// Reads what came; call it when the socket with this number is ready.
+    pub fn receive(
+        &mut self,
+        which: usize,
+        wall_offset: u64,
+        events: &mut Vec<(u32, Event)>,
+    ) -> io::Result<()> {
+        let Some(transport) = &mut self.transports[which] else {
+            return Ok(());
+        };
         let mut incoming = std::mem::take(&mut self.incoming);
-        self.transport.receive(wall_offset, &mut incoming)?;
+        let garbage = transport.garbage;
+        let received = transport.receive(wall_offset, &mut incoming);
+        self.garbage += transport.garbage - garbage;
+        self.survive(which, received)?;
         for (message, at) in incoming.drain(..) {
             self.take(&message, at, events);
         }
         self.incoming = incoming;
-        self.send()
+        self.send(which)?;
+        // A call's own connection ends with it.
+        if self.a_call_each && self.calls[which].phase == Phase::Ended {
+            self.transports[which] = None;
+        }
+        Ok(())
     }
 
     fn take(&mut self, message: &Message, at: u64, events: &mut Vec<(u32, Event)>) {
@@ -184,8 +278,13 @@ impl Exchange {
                 self.counts.count(call, &event);
                 events.push((index, event));
             }
+            self.send(self.carrier_of(index))?;
         }
-        self.send()
+        // What a connection did not take before.
+        if !self.a_call_each {
+            self.send(0)?;
+        }
+        Ok(())
     }
 
     /// Calls that are not over yet.
@@ -215,7 +314,8 @@ impl Exchange {
             "reinvited": counts.reinvited,
             "options": counts.options,
             "unknown_messages": counts.unknown,
-            "garbage_messages": self.transport.garbage,
+            "garbage_messages": self.garbage,
+            "connections_broken": self.broken,
             "requests_retransmitted": self.calls.iter().map(|call| u64::from(call.retransmitted)).sum::<u64>(),
             "finals_repeated_by_far_end": self.calls.iter().map(|call| u64::from(call.repeated)).sum::<u64>(),
             "invite_to_100": counts.trying.to_json(),

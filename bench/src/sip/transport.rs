@@ -1,17 +1,20 @@
-//! The socket that carries our SIP: one UDP port, or one TCP connection.
+//! A socket that carries our SIP: a UDP port, or a connection of TCP or TLS.
 
 use super::message::{Framed, Message};
 use crate::sys::{self, Epoll};
-use std::io::{self, ErrorKind, Read, Write};
+use crate::tls::Stream;
+use rustls::ClientConfig;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::sync::Arc;
 
 /// Bytes of a socket buffer: a burst of calls must not be lost on our side.
 const BUFFER: i32 = 4 * 1024 * 1024;
 
 enum Socket {
     Udp(UdpSocket),
-    Tcp {
-        stream: TcpStream,
+    Connection {
+        stream: Stream,
         incoming: Vec<u8>,
         outgoing: Vec<u8>,
     },
@@ -55,13 +58,17 @@ impl Transport {
         })
     }
 
-    /// Opens a TCP connection.
-    pub fn tcp(target: SocketAddr) -> io::Result<Self> {
+    /// Opens a TCP connection, with `tls` one on which a handshake begins.
+    pub fn connect(target: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> io::Result<Self> {
         let stream = TcpStream::connect(target)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let local = stream.local_addr()?;
-        let socket = Socket::Tcp {
+        let stream = match tls {
+            Some(config) => Stream::connect(stream, config)?,
+            None => Stream::plain(stream),
+        };
+        let socket = Socket::Connection {
             stream,
             incoming: Vec::new(),
             outgoing: Vec::new(),
@@ -74,23 +81,15 @@ impl Transport {
         })
     }
 
-    /// `UDP` or `TCP`.
-    pub fn name(&self) -> &'static str {
-        match self.socket {
-            Socket::Udp(_) => "UDP",
-            Socket::Tcp { .. } => "TCP",
-        }
-    }
-
     /// Adds the socket to a set.
     pub fn register(&self, epoll: &Epoll, token: u64) -> io::Result<()> {
         match &self.socket {
             Socket::Udp(socket) => epoll.add(socket, token, sys::READABLE),
-            Socket::Tcp { stream, .. } => epoll.add(stream, token, sys::READABLE),
+            Socket::Connection { stream, .. } => epoll.add(stream, token, sys::READABLE),
         }
     }
 
-    /// Sends one message; what a TCP connection does not take at once waits for `flush`.
+    /// Sends one message; what a connection does not take at once waits for `flush`.
     pub fn send(&mut self, text: &str) -> io::Result<()> {
         match &mut self.socket {
             Socket::Udp(socket) => match socket.send_to(text.as_bytes(), self.target) {
@@ -98,7 +97,7 @@ impl Transport {
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
                 other => other.map(|_| ()),
             },
-            Socket::Tcp { outgoing, .. } => {
+            Socket::Connection { outgoing, .. } => {
                 outgoing.extend_from_slice(text.as_bytes());
                 self.flush()
             }
@@ -107,10 +106,11 @@ impl Transport {
 
     /// Sends what waits.
     pub fn flush(&mut self) -> io::Result<()> {
-        if let Socket::Tcp {
+        if let Socket::Connection {
             stream, outgoing, ..
         } = &mut self.socket
         {
+            stream.flush()?;
             while !outgoing.is_empty() {
                 match stream.write(outgoing) {
                     Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -123,7 +123,7 @@ impl Transport {
         Ok(())
     }
 
-    /// Receives all that is there, each message with its time: the kernel's stamp over UDP, the reading over TCP.
+    /// Receives all that is there, each message with its time: the kernel's stamp over UDP, the reading else.
     pub fn receive(&mut self, wall_offset: u64, take: &mut Vec<(Message, u64)>) -> io::Result<()> {
         let mut buffer = [0; 65_536];
         match &mut self.socket {
@@ -140,7 +140,7 @@ impl Transport {
                     Err(error) => return Err(error),
                 }
             },
-            Socket::Tcp {
+            Socket::Connection {
                 stream, incoming, ..
             } => loop {
                 match stream.read(&mut buffer) {
