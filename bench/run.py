@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import comparison
 from machine import ROOT, Machine
 from page import Result, render
 from rows import ROWS, Row
@@ -113,11 +114,14 @@ def main() -> int:
     parser.add_argument("--offhook", help="command that runs offhook; default: `python -m offhook` of this Python")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks", help="directory of the page")
     parser.add_argument("--raw", type=Path, help="directory for each run's whole report as JSON")
+    parser.add_argument("--compare", type=Path, metavar="PAGE", help="also write a page of these figures beside PAGE's")
     options = parser.parse_args()
     chosen = options.rows.split(",")
     unknown = [name for name in chosen if name not in names]
     if unknown:
         parser.error(f"no row {', '.join(unknown)}; known: {', '.join(names)}")
+    if options.compare and not options.compare.is_file():
+        parser.error(f"no page {options.compare}")
     build_tool()
     about, optimised = extension()
     if not optimised and any(row.target == "gateway" for row in ROWS if row.name in chosen):
@@ -137,6 +141,9 @@ def main() -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"{today.isoformat()}-{machine.commit}.md"
     path.write_text(page)
+    if options.compare:
+        compared = path.with_name(f"{path.stem}-comparison.md")
+        compared.write_text(comparison.render(comparison.Page.read(options.compare), comparison.Page.read(path)))
     print(page)
     print(f"written to {path}", file=sys.stderr)
     return 0
