@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use offhook_media::claim::{Network, Policy};
 use offhook_media::codec::Codec;
 use offhook_media::engine::{
-    EngineSettings, Family, LegSettings, MediaError, PortRange, WireSettings,
+    EngineSettings, Family, LegSettings, MediaError, PortRange, RecordingSettings, WireSettings,
 };
 use offhook_media::leg::RemoteMedia as Negotiated;
+use offhook_media::recorder::{Format, SealKey};
 use offhook_media::srtp;
 use pyo3::prelude::*;
 
@@ -507,5 +509,67 @@ impl WireConfig {
             send_limit: self.send_limit,
             text_limit: self.text_limit,
         }
+    }
+}
+
+/// How one leg is recorded. Its key is shown to nobody.
+#[pyclass(frozen, module = "offhook._media")]
+pub(crate) struct RecordingConfig {
+    #[pyo3(get)]
+    path: PathBuf,
+    #[pyo3(get)]
+    format: String,
+    #[pyo3(get)]
+    rate: u32,
+    seal: Option<SealKey>,
+}
+
+#[pymethods]
+impl RecordingConfig {
+    #[new]
+    #[pyo3(signature = (path, *, format = "wav".to_owned(), rate = 8000, key = None, nonce_prefix = None, header = None))]
+    #[pyo3(
+        text_signature = "(path, *, format='wav', rate=8000, key=None, nonce_prefix=None, header=None)"
+    )]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        format: String,
+        rate: u32,
+        key: Option<&[u8]>,
+        nonce_prefix: Option<&[u8]>,
+        header: Option<&[u8]>,
+    ) -> PyResult<Self> {
+        let bad = |what: &str| raise(py, &MediaError::BadConfig(what.to_owned()));
+        let seal = match (key, nonce_prefix, header) {
+            (None, None, None) => None,
+            (Some(key), Some(prefix), Some(header)) => Some(
+                SealKey::new(key, prefix, header)
+                    .ok_or_else(|| bad("key: 32 bytes, nonce_prefix: 7"))?,
+            ),
+            _ => return Err(bad("key, nonce_prefix and header belong together")),
+        };
+        Ok(Self {
+            path,
+            format,
+            rate,
+            seal,
+        })
+    }
+}
+
+impl RecordingConfig {
+    pub(crate) fn settings(&self) -> Result<RecordingSettings, MediaError> {
+        let format = match self.format.as_str() {
+            "wav" => Format::Wav,
+            "flac" => Format::Flac,
+            _ => return Err(MediaError::BadConfig("format: wav or flac".to_owned())),
+        };
+        Ok(RecordingSettings {
+            path: self.path.clone(),
+            format,
+            rate: self.rate,
+            seal: self.seal.clone(),
+        })
     }
 }

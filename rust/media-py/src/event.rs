@@ -54,7 +54,7 @@ impl MediaEvent {
     fn leg(&self) -> Option<u64> {
         match self.subject {
             Subject::Leg(id) => Some(id),
-            Subject::Wire(_) => None,
+            _ => None,
         }
     }
 
@@ -62,7 +62,15 @@ impl MediaEvent {
     fn wire(&self) -> Option<u64> {
         match self.subject {
             Subject::Wire(id) => Some(id),
-            Subject::Leg(_) => None,
+            _ => None,
+        }
+    }
+
+    #[getter]
+    fn recording(&self) -> Option<u64> {
+        match self.subject {
+            Subject::Recording(id) => Some(id),
+            _ => None,
         }
     }
 
@@ -82,6 +90,7 @@ impl MediaEvent {
             What::Refused { body, .. } => Some(body),
             What::Closed { reason, .. } => Some(reason),
             What::InternalError { place } => Some(place),
+            What::Recorded { error, .. } => error.as_deref(),
             _ => None,
         }
     }
@@ -213,6 +222,40 @@ impl MediaEvent {
             What::Audio { position, .. }
             | What::SpeechStarted { position }
             | What::SpeechEnded { position, .. } => Some(*position),
+            _ => None,
+        }
+    }
+
+    #[getter]
+    fn position_ms(&self) -> Option<u64> {
+        match &self.what {
+            What::RecordingPaused { position_ms } | What::RecordingResumed { position_ms } => {
+                Some(*position_ms)
+            }
+            _ => None,
+        }
+    }
+
+    #[getter]
+    fn samples(&self) -> Option<u64> {
+        match &self.what {
+            What::Recorded { samples, .. } => Some(*samples),
+            _ => None,
+        }
+    }
+
+    #[getter]
+    fn dropped_frames(&self) -> Option<u64> {
+        match &self.what {
+            What::Recorded { dropped_frames, .. } => Some(*dropped_frames),
+            _ => None,
+        }
+    }
+
+    #[getter]
+    fn file_bytes(&self) -> Option<u64> {
+        match &self.what {
+            What::Recorded { file_bytes, .. } => Some(*file_bytes),
             _ => None,
         }
     }

@@ -12,10 +12,12 @@ mod stats;
 
 use std::time::Duration;
 
-use offhook_media::engine::{self, LegHandle, MediaError, WireHandle};
+use offhook_media::engine::{self, LegHandle, MediaError, RecordingHandle, WireHandle};
 use pyo3::prelude::*;
 
-use config::{EngineConfig, LegConfig, RemoteMedia, SrtpKeys, WireConfig, socket_address};
+use config::{
+    EngineConfig, LegConfig, RecordingConfig, RemoteMedia, SrtpKeys, WireConfig, socket_address,
+};
 use error::{media_error, raise};
 use event::MediaEvent;
 use stats::{EngineStats, MediaStats, WireStats};
@@ -58,6 +60,18 @@ impl Engine {
     fn open_wire(&self, py: Python<'_>, config: &WireConfig, leg: &RtpLeg) -> PyResult<Wire> {
         let settings = config.settings();
         detached(py, || self.engine.open_wire(&settings, &leg.leg)).map(|wire| Wire { wire })
+    }
+
+    #[pyo3(signature = (config, *, leg))]
+    fn record(
+        &self,
+        py: Python<'_>,
+        config: &RecordingConfig,
+        leg: &RtpLeg,
+    ) -> PyResult<Recording> {
+        let settings = config.settings().map_err(|error| raise(py, &error))?;
+        detached(py, || self.engine.record(&settings, &leg.leg))
+            .map(|recording| Recording { recording })
     }
 
     fn drain_events(&self, max: usize) -> Vec<MediaEvent> {
@@ -211,6 +225,32 @@ impl Wire {
     }
 }
 
+/// What a leg hears and sends, on its way into a file.
+#[pyclass(frozen, module = "offhook._media")]
+struct Recording {
+    recording: RecordingHandle,
+}
+
+#[pymethods]
+impl Recording {
+    #[getter]
+    fn id(&self) -> u64 {
+        self.recording.id()
+    }
+
+    fn pause(&self, py: Python<'_>) -> PyResult<()> {
+        self.recording.pause().map_err(|error| raise(py, &error))
+    }
+
+    fn resume(&self, py: Python<'_>) -> PyResult<()> {
+        self.recording.resume().map_err(|error| raise(py, &error))
+    }
+
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        self.recording.stop().map_err(|error| raise(py, &error))
+    }
+}
+
 #[pymodule]
 fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
@@ -220,6 +260,7 @@ fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<SrtpKeys>()?;
     module.add_class::<RemoteMedia>()?;
     module.add_class::<WireConfig>()?;
+    module.add_class::<RecordingConfig>()?;
     module.add_class::<MediaEvent>()?;
     module.add_class::<MediaStats>()?;
     module.add_class::<WireStats>()?;
@@ -227,5 +268,6 @@ fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Engine>()?;
     module.add_class::<RtpLeg>()?;
     module.add_class::<Wire>()?;
+    module.add_class::<Recording>()?;
     Ok(())
 }

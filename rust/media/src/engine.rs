@@ -17,6 +17,8 @@ mod outbox;
 mod pace;
 mod port_slot;
 mod ports;
+mod recorder;
+mod recording_handle;
 mod settings;
 mod slots;
 mod stats;
@@ -46,6 +48,7 @@ pub use error::MediaError;
 pub use event::{Event, Subject, Timings, What};
 pub use leg_handle::LegHandle;
 pub use ports::{Family, PortRange, PortStats};
+pub use recording_handle::{RecordingHandle, RecordingSettings};
 pub use settings::{EngineSettings, LegSettings, WireSettings};
 pub use stats::EngineStats;
 pub use wire_handle::WireHandle;
@@ -54,13 +57,15 @@ use crate::claim::Policy;
 use crate::clock::Time;
 use crate::leg::{Leg, LegConfig};
 use crate::playout::PlayoutConfig;
+use crate::recorder::{Recording, RecordingConfig};
 use crate::wire::upgrade::{Upgrade, UpgradeRequest};
 use crate::wire::{AgentUrl, Dialect, Wire, WireConfig, WireLimits};
-use command::{Command, NewLeg, NewWire};
+use command::{Command, LegCommand, NewLeg, NewWire};
 use dial::{Dial, DialPool};
 use event::{Backlog, EventQueue};
 use leg_handle::{Place, Spot};
 use ports::{Expected, Left, PortAllocator, PortId, PortRequest};
+use recorder::Recorder;
 use stats::Counters;
 use tls::Trust;
 use worker::Worker;
@@ -81,6 +86,7 @@ pub struct Engine {
     workers: Vec<Arc<Thread>>,
     joins: Mutex<Vec<JoinHandle<()>>>,
     dials: DialPool,
+    recorder: Recorder,
     random: &'static dyn SecureRandom,
     dialects: Mutex<Vec<(String, Arc<Dialect>)>>,
     next_id: AtomicU64,
@@ -232,6 +238,7 @@ impl Engine {
         let provider = rustls::crypto::ring::default_provider();
         Ok(Self {
             dials: DialPool::new(settings.dial_threads, settings.dial_queue),
+            recorder: Recorder::default(),
             shared,
             settings,
             workers,
@@ -403,6 +410,44 @@ impl Engine {
         })
     }
 
+    /// Begin to record what a leg hears and sends, to a file that another thread writes; events tell the rest.
+    ///
+    /// # Errors
+    /// `BadConfig`, `Closed`, `Overloaded` or `System`.
+    pub fn record(
+        &self,
+        settings: &RecordingSettings,
+        leg: &LegHandle,
+    ) -> Result<RecordingHandle, MediaError> {
+        self.check_open()?;
+        settings.check()?;
+        let id = self.next_id.fetch_add(1, Relaxed);
+        let (tap, recording) = Recording::new(&RecordingConfig {
+            format: settings.format,
+            rate: settings.rate,
+            seal: settings.seal.clone(),
+        });
+        // First the leg, which may have no room for the command: a tap that is let go of ends its recording.
+        leg.thread
+            .send(Command::Leg(leg.id, LegCommand::Record(id, Box::new(tap))))?;
+        let new = recorder::New {
+            id,
+            path: settings.path.clone(),
+            recording,
+        };
+        self.recorder
+            .add(new, &self.shared)
+            .map_err(|error| MediaError::System {
+                doing: "starting the recorder's thread",
+                error,
+            })?;
+        Ok(RecordingHandle {
+            id,
+            leg: leg.id,
+            thread: Arc::clone(&leg.thread),
+        })
+    }
+
     /// Take up to `max` events, oldest first.
     #[must_use]
     pub fn drain_events(&self, max: usize) -> Vec<Event> {
@@ -454,6 +499,13 @@ impl Engine {
             worker.send_surely(Command::Shutdown);
         }
         self.dials.close();
+        self.join_all();
+        // Legs have ended their recordings by now.
+        self.recorder.close();
+        self.shared.ports().clear();
+    }
+
+    fn join_all(&self) {
         for join in self
             .joins
             .lock()
@@ -463,7 +515,6 @@ impl Engine {
             // A thread that panicked outside a call has been counted by its silence; there is nobody to tell.
             let _ = join.join();
         }
-        self.shared.ports().clear();
     }
 
     fn check_open(&self) -> Result<(), MediaError> {

@@ -13,6 +13,7 @@ use self::echo::Echo;
 use crate::claim::{Policy, send_to};
 use crate::clock::{Time, duration_of, earliest};
 use crate::codec::{Codec, Encoder};
+use crate::convert::AudioFormat;
 use crate::playout::{LINE_RATE, MarkId, Playout, PlayoutConfig};
 use crate::regularity::Regularity;
 use crate::rtp::Reception;
@@ -52,6 +53,21 @@ pub trait LegSink {
     fn event(&mut self, event: LegEvent);
     /// The sound before this mark has left.
     fn mark(&mut self, mark: MarkId);
+    /// The sound of the packet that was sent just now.
+    fn sent(&mut self, frame: SentFrame<'_>) {
+        let _ = frame;
+    }
+}
+
+/// The sound of a packet that has left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SentFrame<'a> {
+    /// Where it begins on the RTP clock of what we send.
+    pub timestamp: u32,
+    /// How it is written.
+    pub format: AudioFormat,
+    /// The samples, before a codec with a memory encoded them.
+    pub sound: &'a [u8],
 }
 
 /// What a leg tells.

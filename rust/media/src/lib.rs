@@ -16,6 +16,7 @@ pub mod likeness;
 pub mod order;
 pub mod playout;
 pub mod plc;
+pub mod recorder;
 pub mod regularity;
 pub mod resample;
 pub mod rtcp;

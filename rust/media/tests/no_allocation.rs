@@ -4,12 +4,14 @@ use offhook_media::claim::{Intake, Judged, LegKey, Policy, Remote, Verdict};
 use offhook_media::clock::Time;
 use offhook_media::codec::{Codec, Encoder};
 use offhook_media::convert::{AudioFormat, Converter};
-use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
+use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, SentFrame, UplinkFrame};
 use offhook_media::playout::{MarkId, PlayoutConfig};
+use offhook_media::recorder::{Format, Recording, RecordingConfig, Tap, Target};
 use offhook_media::rtp::Header;
 use offhook_media::srtp::{MAX_TRAILER, Protection, SrtpKeys, Suite};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,11 +57,21 @@ struct Sink {
     packets: u64,
     events: u64,
     marks: u64,
+    now: Time,
+    tap: Option<Tap>,
 }
 
 impl LegSink for Sink {
-    fn audio(&mut self, _frame: UplinkFrame<'_>) {
+    fn audio(&mut self, frame: UplinkFrame<'_>) {
         self.frames += 1;
+        if let Some(tap) = &mut self.tap {
+            tap.heard(self.now, &frame);
+        }
+    }
+    fn sent(&mut self, frame: SentFrame<'_>) {
+        if let Some(tap) = &mut self.tap {
+            tap.sent(self.now, &frame);
+        }
     }
     fn send_rtp(&mut self, _to: SocketAddr, _packet: &[u8]) {
         self.packets += 1;
@@ -82,14 +94,50 @@ fn address(text: &str) -> SocketAddr {
 #[test]
 fn a_minute_of_a_call_allocates_nothing() {
     for codec in Codec::ALL {
-        a_minute_of_a_call(codec, None);
+        a_minute_of_a_call(codec, None, None);
+    }
+}
+
+struct Nowhere;
+
+impl Target for Nowhere {
+    fn append(&mut self, _bytes: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+    fn cut(&mut self, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_minute_of_a_recorded_call_allocates_nothing_where_it_is_heard() {
+    for codec in Codec::ALL {
+        let (tap, mut recording) = Recording::new(&RecordingConfig {
+            format: Format::Flac,
+            rate: codec.sample_rate(),
+            seal: None,
+        });
+        recording.open(Ok(Nowhere));
+        // The writer has a thread of its own, where it may allocate; this one hurries through the minute, so much of it has no room.
+        let writer = std::thread::spawn(move || {
+            loop {
+                if let Some(outcome) = recording.turn() {
+                    return outcome;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        a_minute_of_a_call(codec, None, Some(tap));
+        let outcome = writer.join().expect("the writer");
+        assert!(outcome.lasted >= Duration::from_secs(60), "{outcome:?}");
+        assert!(outcome.dropped_frames < 6_000, "{outcome:?}");
     }
 }
 
 #[test]
 fn a_minute_of_an_encrypted_call_allocates_nothing() {
     for suite in Suite::ALL {
-        a_minute_of_a_call(Codec::Pcmu, Some(suite));
+        a_minute_of_a_call(Codec::Pcmu, Some(suite), None);
     }
 }
 
@@ -128,7 +176,7 @@ fn from_the_peer(suite: Option<Suite>) -> Vec<Vec<u8>> {
     (0..3_101).map(packet).collect()
 }
 
-fn a_minute_of_a_call(codec: Codec, suite: Option<Suite>) {
+fn a_minute_of_a_call(codec: Codec, suite: Option<Suite>, mut tap: Option<Tap>) {
     let peer = address("192.0.2.9:4000");
     let policy = Policy {
         signalling: peer.ip(),
@@ -183,7 +231,13 @@ fn a_minute_of_a_call(codec: Codec, suite: Option<Suite>) {
     let mut leg = Leg::new(config, start);
     leg.set_remote(start, &remote);
     leg.start(start, Some(Duration::from_millis(300)));
-    let mut sink = Sink::default();
+    if let Some(tap) = &mut tap {
+        tap.begin(start);
+    }
+    let mut sink = Sink {
+        tap,
+        ..Sink::default()
+    };
     let mut to_agent = Converter::new(AudioFormat::PCMU, AudioFormat::pcm16(16_000));
     let mut to_line = Converter::new(AudioFormat::pcm16(24_000), AudioFormat::of_line(codec));
     let (mut wire, mut line) = (Vec::with_capacity(4_096), Vec::with_capacity(4_096));
@@ -194,6 +248,7 @@ fn a_minute_of_a_call(codec: Codec, suite: Option<Suite>) {
             before = ALLOCATIONS.with(Cell::get);
         }
         let now = start + Duration::from_millis(20) * n;
+        sink.now = now;
         // Every 17th packet is lost, every 23rd comes after the next, digits are keyed both ways.
         let number = if n % 23 == 0 {
             n + 1
@@ -241,6 +296,9 @@ fn a_minute_of_a_call(codec: Codec, suite: Option<Suite>) {
     }
     let after = ALLOCATIONS.with(Cell::get);
     assert_eq!(after - before, 0, "allocations in a minute of a call");
+    if let Some(tap) = sink.tap.take() {
+        tap.end(sink.now);
+    }
     let stats = leg.stats();
     assert!(
         stats.received_packets > 2_800 && stats.sent_packets > 3_050,

@@ -10,6 +10,7 @@ use super::event::Backlog;
 use super::ports::{Placement, Port, PortId};
 use crate::claim::Policy;
 use crate::leg::{Leg, RemoteMedia};
+use crate::recorder::Tap;
 use crate::wire::Wire;
 
 /// One command. They take effect in the order in which they were given.
@@ -74,6 +75,9 @@ pub(super) enum LegCommand {
     Clear,
     Tap(bool),
     SendDtmf(Box<str>),
+    Record(u64, Box<Tap>),
+    PauseRecording(u64, bool),
+    StopRecording(u64),
     Drain,
     Close,
     /// What a bug of ours would do, to prove that it ends one call only.

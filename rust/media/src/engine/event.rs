@@ -11,7 +11,7 @@ use offhook_media_sys::{Driver, Wake};
 
 use crate::clock::Time;
 
-/// Something that happened to one leg or one wire.
+/// Something that happened to one leg, wire or recording.
 #[derive(Debug)]
 pub struct Event {
     /// When.
@@ -24,13 +24,15 @@ pub struct Event {
     pub weight: Option<Weight>,
 }
 
-/// The leg or wire that an event belongs to.
+/// The leg, wire or recording that an event belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// A leg by its id.
     Leg(u64),
     /// A wire by its id.
     Wire(u64),
+    /// A recording by its id.
+    Recording(u64),
 }
 
 /// What may happen. The Python side documents each kind in `_media.pyi`, under the name that `kind` gives.
@@ -111,6 +113,19 @@ pub enum What {
         clean: bool,
         code: Option<&'static str>,
     },
+    RecordingStarted,
+    RecordingPaused {
+        position_ms: u64,
+    },
+    RecordingResumed {
+        position_ms: u64,
+    },
+    Recorded {
+        samples: u64,
+        dropped_frames: u64,
+        file_bytes: u64,
+        error: Option<String>,
+    },
 }
 
 /// How long each step of a dial took.
@@ -155,6 +170,10 @@ impl What {
             Self::FirstCallerAudioSent => "first_caller_audio_sent",
             Self::ProtocolError { .. } => "protocol_error",
             Self::Closed { .. } => "closed",
+            Self::RecordingStarted => "recording_started",
+            Self::RecordingPaused { .. } => "recording_paused",
+            Self::RecordingResumed { .. } => "recording_resumed",
+            Self::Recorded { .. } => "recorded",
         }
     }
 

@@ -11,7 +11,7 @@ use super::ports::Port;
 use super::wire_slot::{EVENT_WEIGHT, WireSlot};
 use crate::clock::{Time, duration_of};
 use crate::convert::AudioFormat;
-use crate::leg::{Fill, LegEvent, LegSink, UplinkFrame};
+use crate::leg::{Fill, LegEvent, LegSink, SentFrame, UplinkFrame};
 use crate::playout::MarkId;
 use crate::vad::Speech;
 
@@ -33,6 +33,9 @@ pub(super) struct LegGlue<'a> {
 
 impl LegSink for LegGlue<'_> {
     fn audio(&mut self, frame: UplinkFrame<'_>) {
+        if let Some((_, tap)) = &mut self.side.recording {
+            tap.heard(self.now, &frame);
+        }
         if let Some(wire) = &mut self.wire {
             let to = wire.wire.formats().send;
             let scratch = &mut self.out.scratch;
@@ -67,6 +70,12 @@ impl LegSink for LegGlue<'_> {
 
     fn send_rtp(&mut self, to: SocketAddr, packet: &[u8]) {
         self.out.send.push(&self.port.rtp, self.source, to, packet);
+    }
+
+    fn sent(&mut self, frame: SentFrame<'_>) {
+        if let Some((_, tap)) = &mut self.side.recording {
+            tap.sent(self.now, &frame);
+        }
     }
 
     fn send_rtcp(&mut self, to: SocketAddr, packet: &[u8]) {

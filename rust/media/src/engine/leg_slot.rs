@@ -16,6 +16,7 @@ use crate::claim::{LegKey, Waited};
 use crate::clock::Time;
 use crate::convert::AudioFormat;
 use crate::leg::Leg;
+use crate::recorder::Tap;
 use crate::srtp::{Protocol, SrtpError};
 use crate::way::Way;
 use crate::wire::Heard;
@@ -71,6 +72,8 @@ pub(super) struct Side {
     pub drain_asked: bool,
     pub hang_up: bool,
     pub unreachable: Option<SocketAddr>,
+    /// The recording and its tap.
+    pub recording: Option<(u64, Box<Tap>)>,
 }
 
 /// What happened to a leg. Packets are those that its claim has accepted.
@@ -236,6 +239,7 @@ impl LegSlot {
     /// The last words of a leg that ends.
     pub fn end(&mut self, now: Time, out: &mut Outbox) {
         self.with_sink(now, &mut None, out, |leg, sink| leg.close(now, sink));
+        self.end_recording(now);
     }
 
     fn obey(
@@ -255,6 +259,18 @@ impl LegSlot {
             LegCommand::Release => self.leg.release(now),
             LegCommand::Echo(on) => self.leg.set_echo(on),
             LegCommand::Tap(on) => self.side.tap = on,
+            LegCommand::Record(id, tap) => self.record(now, id, tap, out),
+            LegCommand::PauseRecording(id, pause) => self.pause_recording(now, id, pause, out),
+            LegCommand::StopRecording(id) => {
+                if self
+                    .side
+                    .recording
+                    .as_ref()
+                    .is_some_and(|(own, _)| *own == id)
+                {
+                    self.end_recording(now);
+                }
+            }
             LegCommand::SendDtmf(digits) => {
                 self.leg.send_dtmf(&digits);
             }
@@ -271,6 +287,32 @@ impl LegSlot {
             | LegCommand::Close => {}
             #[cfg(test)]
             LegCommand::Panic => panic!("asked for by a test"),
+        }
+    }
+
+    fn record(&mut self, now: Time, id: u64, mut tap: Box<Tap>, out: &mut Outbox) {
+        self.end_recording(now);
+        tap.begin(now);
+        self.side.recording = Some((id, tap));
+        out.tell(now, Subject::Recording(id), What::RecordingStarted);
+    }
+
+    fn pause_recording(&mut self, now: Time, id: u64, pause: bool, out: &mut Outbox) {
+        let Some((_, tap)) = self.side.recording.as_mut().filter(|(own, _)| *own == id) else {
+            return;
+        };
+        let position_ms = tap.lasted(now).as_millis() as u64;
+        let what = match pause {
+            true if tap.pause() => What::RecordingPaused { position_ms },
+            false if tap.resume() => What::RecordingResumed { position_ms },
+            _ => return,
+        };
+        out.tell(now, Subject::Recording(id), what);
+    }
+
+    fn end_recording(&mut self, now: Time) {
+        if let Some((_, tap)) = self.side.recording.take() {
+            tap.end(now);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The send half of a leg: the frame that is due, silence or a digit in its place, and our RTCP reports.
 use std::time::Duration;
 
-use super::{LATE, Leg, LegEvent, LegSink, MAX_FRAMES_A_CALL, RTCP_INTERVAL};
+use super::{LATE, Leg, LegEvent, LegSink, MAX_FRAMES_A_CALL, RTCP_INTERVAL, SentFrame};
 use crate::clock::{Time, duration_of, samples_in};
 use crate::codec::Encoder;
 use crate::playout::{Frame, FrameKind, LINE_RATE, MAX_FRAME};
@@ -91,6 +91,13 @@ impl Leg {
         };
         if !self.send_rtp(target, &mut packet, HEADER_LEN + len, sink) {
             return;
+        }
+        if event.is_none() {
+            sink.sent(SentFrame {
+                timestamp: header.timestamp,
+                format: self.playout.format(),
+                sound: &sound[..frame.len],
+            });
         }
         self.sequence = self.sequence.wrapping_add(1);
         self.paused = false;

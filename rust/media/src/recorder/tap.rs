@@ -1,0 +1,98 @@
+//! The recorder's end on a media thread.
+use std::time::Duration;
+
+use super::ring::{Head, Sender, Sound};
+use super::track::Side;
+use crate::clock::Time;
+use crate::leg::{SentFrame, UplinkFrame};
+
+/// Copies what a leg hears and sends into the ring of its recording.
+#[derive(Debug)]
+pub struct Tap {
+    sender: Sender,
+    origin: Option<Time>,
+    paused: bool,
+    /// The RTP timestamp of the frame sent last, and its place in ticks since the first.
+    sent: Option<(u32, u64)>,
+}
+
+impl Tap {
+    pub(super) fn new(sender: Sender) -> Self {
+        Tap {
+            sender,
+            origin: None,
+            paused: false,
+            sent: None,
+        }
+    }
+
+    /// The recording's time begins.
+    pub fn begin(&mut self, now: Time) {
+        if self.origin.is_none() {
+            self.origin = Some(now);
+            self.sender.set_origin(now);
+        }
+    }
+
+    /// How long it has been recording.
+    pub fn lasted(&self, now: Time) -> Duration {
+        self.origin.map_or(Duration::ZERO, |origin| now - origin)
+    }
+
+    /// Whether it pauses.
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// From here on nothing is recorded but silence. `false` if it pauses already.
+    pub fn pause(&mut self) -> bool {
+        !std::mem::replace(&mut self.paused, true)
+    }
+
+    /// Sound is recorded again. `false` if it does not pause.
+    pub fn resume(&mut self) -> bool {
+        std::mem::replace(&mut self.paused, false)
+    }
+
+    /// A frame of the caller's timeline.
+    pub fn heard(&mut self, now: Time, frame: &UplinkFrame<'_>) {
+        let sound = match (frame.coded, frame.codec.encoding()) {
+            // In the pause time goes on, and nothing else does.
+            _ if self.paused => Sound::Linear(&[]),
+            (Some(coded), Some(encoding)) => Sound::Coded(encoding, coded),
+            _ => Sound::Linear(frame.pcm),
+        };
+        self.push(Side::Caller, frame.rate, now, frame.position, sound);
+    }
+
+    /// A frame that has just left.
+    pub fn sent(&mut self, now: Time, frame: &SentFrame<'_>) {
+        let position = self.sent.map_or(0, |(timestamp, position)| {
+            position + u64::from(frame.timestamp.wrapping_sub(timestamp))
+        });
+        self.sent = Some((frame.timestamp, position));
+        let sound = if self.paused {
+            Sound::Linear(&[])
+        } else {
+            Sound::Coded(frame.format.encoding, frame.sound)
+        };
+        self.push(Side::Agent, frame.format.rate, now, position, sound);
+    }
+
+    fn push(&mut self, side: Side, rate: u32, at: Time, position: u64, sound: Sound<'_>) {
+        if self.origin.is_some() {
+            let head = Head {
+                side,
+                rate,
+                at,
+                position,
+            };
+            self.sender.push(head, sound);
+        }
+    }
+
+    /// Nothing follows.
+    pub fn end(mut self, now: Time) {
+        self.sender.close(now);
+    }
+}
