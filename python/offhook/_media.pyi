@@ -9,10 +9,12 @@ Times named `at` are seconds of CLOCK_MONOTONIC, the clock of `time.monotonic()`
 """
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Literal, Self, final
 
 from offhook.errors import OffhookError
-from offhook.ids import LegId, WireId
+from offhook.ids import LegId, RecordingId, WireId
 
 __all__ = [
     "Engine",
@@ -22,6 +24,8 @@ __all__ = [
     "MediaError",
     "MediaEvent",
     "MediaStats",
+    "Recording",
+    "RecordingConfig",
     "RemoteMedia",
     "RtpLeg",
     "SrtpKeys",
@@ -335,6 +339,37 @@ class WireConfig:
     def text_limit(self) -> int: ...
 
 @final
+class RecordingConfig:
+    """How one leg is recorded. `repr` does not show its key."""
+
+    def __new__(
+        cls,
+        path: str | PathLike[str],
+        *,
+        format: str = "wav",
+        rate: int = 8000,
+        key: bytes | None = None,
+        nonce_prefix: bytes | None = None,
+        header: bytes | None = None,
+    ) -> Self:
+        """`path`: the file, which must not exist; it is made with mode 0600, in a directory that exists.
+
+        `format`: `wav` or `flac`. `rate`: 8000 or 16000 samples a second, to which a line of another rate is brought.
+        `key` (32 bytes), `nonce_prefix` (7) and `header` together encrypt it: the file is `header`, then chunks of
+        16,384 bytes (the last, and it alone, 1 to as many) by AES-256-GCM, each followed by its tag of 16. The nonce
+        of a chunk is `nonce_prefix`, its number (32 bits, big-endian) and 1 for the last, 0 for others; `header` is
+        authenticated with each. Never use a key for two files.
+        What is left open is the length in the header of WAV (0xFFFFFFFF) and the number of samples in that of FLAC.
+        """
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def rate(self) -> int: ...
+
+@final
 class MediaEvent:
     """Something that happened on a media thread. Fields that a kind does not name are `None`.
 
@@ -374,6 +409,13 @@ class MediaEvent:
         `closed`               the connection is over: WebSocket `status` (1006 if it just broke), `text` its reason,
                                `clean` if both sides closed; `code` is set if we closed it: `requested`, `flood`,
                                `too_slow`, `protocol_error`, `silent` or `internal_error`
+    Of a recording (`recording` is set):
+        `recording_started`    its time begins
+        `recording_paused`     silence is recorded from `position_ms` on
+        `recording_resumed`    sound is recorded again from `position_ms` on
+        `recorded`             its last one: `samples` of each side at its rate; `dropped_frames` had no room on their
+                               way to the disk and are silence; `file_bytes` were written. `text` says why it ended
+                               early or never began, such as a full disk
     """
 
     @property
@@ -385,6 +427,8 @@ class MediaEvent:
     def leg(self) -> LegId | None: ...
     @property
     def wire(self) -> WireId | None: ...
+    @property
+    def recording(self) -> RecordingId | None: ...
     @property
     def name(self) -> str | None: ...
     @property
@@ -423,6 +467,14 @@ class MediaEvent:
     def packets(self) -> int | None: ...
     @property
     def position(self) -> int | None: ...
+    @property
+    def position_ms(self) -> int | None: ...
+    @property
+    def samples(self) -> int | None: ...
+    @property
+    def dropped_frames(self) -> int | None: ...
+    @property
+    def file_bytes(self) -> int | None: ...
 
 @final
 class MediaStats:
@@ -773,6 +825,15 @@ class Engine:
         Raises `MediaError` (`bad_url`, `bad_config`, `too_many`, `closed`).
         """
 
+    def record(self, config: RecordingConfig, *, leg: RtpLeg) -> Recording:
+        """Record what a leg hears (left: the agent's timeline of the caller, before each packet's arrival) and sends
+        (right: from each packet's departure), both by the leg's clock, until it is closed or `Recording.stop`.
+
+        One thread writes for all recordings; media threads never wait for it. A recording before it on the same leg
+        ends. Raises `MediaError` (`closed`, `overloaded`, `bad_config`, `system`); a file that can't be made or written
+        is told by `recorded`.
+        """
+
     def drain_events(self, max: int) -> list[MediaEvent]:
         """Take up to `max` events, oldest first, and quiet `wakeup_fd` once none is left."""
 
@@ -868,3 +929,18 @@ class Wire:
 
     def stats(self) -> WireStats:
         """The wire's counters, at once; they stay readable after `close`."""
+
+@final
+class Recording:
+    """What a leg hears and sends, on its way into a file, from `Engine.record`. Commands after its end are ignored."""
+
+    @property
+    def id(self) -> RecordingId: ...
+    def pause(self) -> None:
+        """Record silence from here on; what is said meanwhile never leaves the media thread."""
+
+    def resume(self) -> None:
+        """Record sound again."""
+
+    def stop(self) -> None:
+        """End the recording; `recorded` follows."""

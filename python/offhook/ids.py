@@ -13,6 +13,9 @@ LegId = NewType("LegId", int)
 WireId = NewType("WireId", int)
 """One agent connection of the media engine, unique within a process."""
 
+RecordingId = NewType("RecordingId", int)
+"""One recording of the media engine, unique within a process."""
+
 TrunkName = NewType("TrunkName", str)
 """The `name` of a `[[trunk]]`."""
 

@@ -7,13 +7,14 @@ Held to the stub by tests/unit/test_media_stand_in.py.
 import asyncio
 import json
 import os
+import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from offhook._media import LegConfig, MediaError, RemoteMedia, WireConfig
+from offhook._media import LegConfig, MediaError, RecordingConfig, RemoteMedia, WireConfig
 
 CALLER = ("192.0.2.1", 4000)
 AGENT = ("198.51.100.7", 443)
@@ -27,6 +28,7 @@ class FakeEvent:
     at: float
     leg: int | None = None
     wire: int | None = None
+    recording: int | None = None
     name: str | None = None
     text: str | None = None
     code: str | None = None
@@ -46,6 +48,10 @@ class FakeEvent:
     pcm16: bytes | None = None
     packets: int | None = None
     position: int | None = None
+    position_ms: int | None = None
+    samples: int | None = None
+    dropped_frames: int | None = None
+    file_bytes: int | None = None
 
 
 class Counters(SimpleNamespace):
@@ -61,6 +67,7 @@ class FakeEngine:
     def __init__(self, ports: int = 64) -> None:
         self.legs: list[FakeLeg] = []
         self.wires: list[FakeWire] = []
+        self.recordings: list[FakeRecording] = []
         self.on_dial: Callable[[FakeWire], None] = lambda wire: None
         self.free_ports = deque(range(40000, 40000 + 2 * ports, 2))
         self.refusal: MediaError | None = None
@@ -88,6 +95,12 @@ class FakeEngine:
         self.wires.append(wire)
         asyncio.get_running_loop().call_soon(self.on_dial, wire)
         return wire
+
+    def record(self, config: RecordingConfig, *, leg: "FakeLeg") -> "FakeRecording":
+        recording = FakeRecording(self, config, len(self.recordings) + 1)
+        self.recordings.append(recording)
+        leg.recording = recording
+        return recording
 
     def drain_events(self, max: int) -> Any:
         found = [self._events.popleft() for _ in range(min(max, len(self._events)))]
@@ -148,6 +161,7 @@ class FakeLeg:
         self.release_after_ms: int | None = None
         self.released_at: float | None = None
         self.wire: FakeWire | None = None
+        self.recording: FakeRecording | None = None
         self.echoing = False
         self.closed = False
         self.clears = 0
@@ -233,6 +247,8 @@ class FakeLeg:
             return
         self.closed = True
         self._engine.free_ports.append(self._port)
+        if self.recording is not None:
+            self.recording.stop()
         if self._silence is not None:
             self._silence.cancel()
         if self.wire is not None:
@@ -319,6 +335,54 @@ class FakeLeg:
     def _tell(self, kind: str, **fields: Any) -> None:
         if not self.closed:
             self._engine.tell(kind, leg=self.id, **fields)
+
+
+class FakeRecording:
+    """`Recording`, of silence: a WAV file of as many seconds as have passed, written when it ends."""
+
+    def __init__(self, engine: FakeEngine, config: RecordingConfig, number: int) -> None:
+        self.config = config
+        self.id = number
+        self.is_over = False
+        self.paused = False
+        self._engine = engine
+        self._began_at = _now()
+        self._tell("recording_started")
+
+    def pause(self) -> None:
+        if not self.paused and not self.is_over:
+            self.paused = True
+            self._tell("recording_paused", position_ms=self._lasted_ms)
+
+    def resume(self) -> None:
+        if self.paused and not self.is_over:
+            self.paused = False
+            self._tell("recording_resumed", position_ms=self._lasted_ms)
+
+    def stop(self) -> None:
+        if not self.is_over:
+            self.fail("")
+
+    # -- for tests
+
+    def fail(self, error: str) -> None:
+        """It ends, `error` being what the disk said, if it said anything."""
+        self.is_over = True
+        samples = self._lasted_ms * self.config.rate // 1000
+        header = b"RIFF\xff\xff\xff\xffWAVEfmt " + struct.pack(
+            "<IHHIIHH4sI", 16, 1, 2, self.config.rate, 4 * self.config.rate, 4, 16, b"data", 0xFFFFFFFF
+        )
+        if self.config.path.parent.is_dir():
+            self.config.path.write_bytes(header + bytes(4 * samples))
+        size = len(header) + 4 * samples
+        self._tell("recorded", samples=samples, dropped_frames=0, file_bytes=size, text=error or None)
+
+    @property
+    def _lasted_ms(self) -> int:
+        return round((_now() - self._began_at) * 1000)
+
+    def _tell(self, kind: str, **fields: Any) -> None:
+        self._engine.tell(kind, recording=self.id, **fields)
 
 
 class FakeWire:

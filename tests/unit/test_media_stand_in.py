@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 
 import pytest
-from tests.support.media import FakeEngine, FakeEvent, FakeLeg, FakeWire
+from tests.support.media import FakeEngine, FakeEvent, FakeLeg, FakeRecording, FakeWire
 
 from offhook import _media
 
@@ -42,7 +42,10 @@ def arguments(method: object) -> list[tuple[str, bool, object]]:
     return [(p.name, p.kind is p.KEYWORD_ONLY, p.default) for p in parameters]
 
 
-@pytest.mark.parametrize(("name", "fake"), [("Engine", FakeEngine), ("RtpLeg", FakeLeg), ("Wire", FakeWire)])
+FAKES = [("Engine", FakeEngine), ("RtpLeg", FakeLeg), ("Wire", FakeWire), ("Recording", FakeRecording)]
+
+
+@pytest.mark.parametrize(("name", "fake"), FAKES)
 def test_every_method_of_the_stub_is_there_with_its_arguments(name: str, fake: type) -> None:
     for method, node in members(name).items():
         if method == "__new__":
@@ -53,7 +56,7 @@ def test_every_method_of_the_stub_is_there_with_its_arguments(name: str, fake: t
             assert arguments(getattr(fake, method)) == stub_arguments(node), f"{name}.{method}"
 
 
-@pytest.mark.parametrize("name", ["Engine", "RtpLeg", "Wire"])
+@pytest.mark.parametrize("name", [name for name, _ in FAKES])
 def test_the_binary_has_them_too(name: str) -> None:
     built = getattr(_media, name)
     for method, node in members(name).items():

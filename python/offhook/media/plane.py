@@ -8,9 +8,10 @@ from typing import Protocol, Self
 import structlog
 
 from offhook import _media
-from offhook._media import EngineConfig, EngineStats, LegConfig, MediaEvent, WireConfig
-from offhook.ids import LegId, WireId
+from offhook._media import EngineConfig, EngineStats, LegConfig, MediaEvent, RecordingConfig, WireConfig
+from offhook.ids import LegId, RecordingId, WireId
 from offhook.media.leg import RtpLeg
+from offhook.media.recording import Recording
 from offhook.media.wire import Wire
 
 _log = structlog.get_logger("offhook.media")
@@ -26,6 +27,7 @@ class NativeEngine(Protocol):
     def wakeup_fd(self) -> int: ...
     def open_leg(self, config: LegConfig, *, beside: _media.RtpLeg | None = None) -> _media.RtpLeg: ...
     def open_wire(self, config: WireConfig, *, leg: _media.RtpLeg) -> _media.Wire: ...
+    def record(self, config: RecordingConfig, *, leg: _media.RtpLeg) -> _media.Recording: ...
     def drain_events(self, max: int) -> list[MediaEvent]: ...
     def stats(self) -> EngineStats: ...
     def close(self) -> None: ...
@@ -43,6 +45,7 @@ class MediaPlane:
         self._engine: NativeEngine = _media.Engine(config) if engine is None else engine
         self._legs: dict[LegId, RtpLeg] = {}
         self._wires: dict[WireId, Wire] = {}
+        self._recordings: dict[RecordingId, Recording] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.callback_errors = 0
@@ -68,7 +71,7 @@ class MediaPlane:
             await self._loop.run_in_executor(None, self._engine.close)
         else:
             self._engine.close()
-        # The last events (`closed` of each wire) reach their owners, so nobody waits for ever.
+        # The last events (`closed` of wires, `recorded` of recordings) reach their owners, so nobody waits for ever.
         while events := self._engine.drain_events(_EVENTS_PER_TURN):
             self._dispatch(events)
         for wire in tuple(self._wires.values()):
@@ -77,6 +80,7 @@ class MediaPlane:
             leg.abandon()
         self._wires.clear()
         self._legs.clear()
+        self._recordings.clear()
 
     def open_leg(
         self,
@@ -109,6 +113,23 @@ class MediaPlane:
         self._wires[wire.id] = wire
         return wire
 
+    def record(
+        self,
+        config: RecordingConfig,
+        *,
+        leg: RtpLeg,
+        on_event: Callable[[MediaEvent], None],
+        on_error: Callable[[Exception], None],
+    ) -> Recording:
+        """Begin to record a leg; `recording_started` and at the end `recorded` tell of it.
+
+        Raises `MediaError` (`closed`, `overloaded`, `system`).
+        """
+        native = self._engine.record(config, leg=leg.native)
+        recording = Recording(native, on_event=on_event, on_error=on_error)
+        self._recordings[recording.id] = recording
+        return recording
+
     def stats(self) -> EngineStats:
         """The engine's counters now."""
         return self._engine.stats()
@@ -118,13 +139,17 @@ class MediaPlane:
 
     def _dispatch(self, events: Iterable[MediaEvent]) -> None:
         for event in events:
-            owner: RtpLeg | Wire | None = None
+            owner: RtpLeg | Wire | Recording | None = None
             if event.wire is not None:
                 owner = self._wires.get(event.wire)
                 if event.kind in ("closed", "refused", "failed"):
                     self._wires.pop(event.wire, None)
             elif event.leg is not None:
                 owner = self._legs.get(event.leg)
+            elif event.recording is not None:
+                owner = self._recordings.get(event.recording)
+                if event.kind == "recorded":
+                    self._recordings.pop(event.recording, None)
             if owner is None:
                 continue
             # A callback may close its leg, which then knows its owner no longer.
