@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Literal
 
 from offhook.errors import LocalProtocolError, RemoteProtocolError
@@ -20,6 +21,9 @@ _NUMBER = re.compile(r"[0-9]{1,10}")
 _TIMING = re.compile(r"[0-9]{1,20} [0-9]{1,20}")
 _TOKEN = re.compile(r"[!#-'*+\-.0-9A-Z^-~]+")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+# Each call reads the same few addresses and codecs several times. What a peer can make us remember is bounded.
+_REMEMBERED = 256
+_LONGEST_REMEMBERED = 64
 
 
 class Direction(StrEnum):
@@ -92,15 +96,7 @@ class Connection:
     @property
     def ip(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         """The address, IPv4-mapped IPv6 turned into IPv4; None for a host name, a zone id or anything else."""
-        try:
-            address = ipaddress.ip_address(self.address)
-        except ValueError:
-            return None
-        if isinstance(address, ipaddress.IPv6Address):
-            if address.scope_id is not None:
-                return None
-            return address.ipv4_mapped or address
-        return address
+        return _ip(self.address) if len(self.address) <= _LONGEST_REMEMBERED else None
 
     @property
     def family(self) -> Literal[4, 6] | None:
@@ -213,7 +209,9 @@ class MediaDescription:
         stated: dict[int, Encoding | None] = {}
         for attribute in self.attributes:
             if attribute.name == "rtpmap" and attribute.value is not None:
-                payload_type, encoding = _rtpmap(attribute.value)
+                usual = len(attribute.value) <= _LONGEST_REMEMBERED
+                read = _rtpmap if usual else _rtpmap.__wrapped__
+                payload_type, encoding = read(attribute.value)
                 if payload_type is not None:
                     stated.setdefault(payload_type, encoding)
         result: dict[int, Encoding] = {}
@@ -468,6 +466,20 @@ def _number(text: str, highest: int) -> int | None:
     return number if number <= highest else None
 
 
+@lru_cache(_REMEMBERED)
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            return None
+        return address.ipv4_mapped or address
+    return address
+
+
+@lru_cache(_REMEMBERED)
 def _rtpmap(value: str) -> tuple[int | None, Encoding | None]:
     """Read an rtpmap value: the payload type, if it is one, and its encoding, if all numbers are in range."""
     words = value.split()

@@ -475,7 +475,11 @@ class Request(MessageBase):
         fields += given
         if content_type is not None:
             fields.append(_checked("Content-Type", content_type))
-        return Response(status, reason_phrase(status) if reason is None else reason, Headers.from_wire(fields), body)
+        phrase = reason_phrase(status) if reason is None else reason
+        response = Response(status, phrase, Headers.from_wire(fields), body)
+        # What was read of the request's need not be read again.
+        response.__dict__.update((name, self.__dict__[name]) for name in _COPIED if name in self.__dict__)
+        return response
 
     def _tagged_to(self, value: str, to_tag: str) -> str:
         try:
@@ -486,6 +490,10 @@ class Request(MessageBase):
 
     def __bytes__(self) -> bytes:
         return self._head(self.start_line) + self.body
+
+
+_COPIED = ("vias", "via", "from_", "call_id", "cseq")
+"""What a response has word for word from its request, by the names of what is read of it."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,15 @@ def test_a_response_copies_what_section_8_2_6_2_names(invite: Request) -> None:
     assert "Record-Route" not in invite.response(486, to_tag="d9").headers
 
 
+def test_what_a_response_has_of_its_request_reads_as_it_stands_on_the_wire(invite: Request) -> None:
+    request = invite.received_from("203.0.113.7", 40_000)
+    assert request.via.sent_by == request.vias[0].sent_by
+    ringing = request.response(180, to_tag="d9")
+    again = parse_datagram(bytes(ringing))
+    for name in ("vias", "via", "from_", "to", "call_id", "cseq"):
+        assert getattr(ringing, name) == getattr(again, name), name
+
+
 def test_the_top_via_is_stamped_and_the_others_stay(invite: Request) -> None:
     stamped = invite.received_from("198.51.100.4", 6001)
     assert (stamped.via.received, stamped.via.rport) == ("198.51.100.4", 6001)
