@@ -165,7 +165,7 @@ class Call:
         """Live the call. Returns when its reason is known, its media is free and signalling has had its last word."""
         try:
             try:
-                self._arrive(request)
+                await self._arrive(request)
                 while self.state is not CallState.ENDED:
                     self._take(await self._inbox.get())
             except asyncio.CancelledError:
@@ -179,7 +179,7 @@ class Call:
 
     # -- the steps of the set-up
 
-    def _arrive(self, request: Request) -> None:
+    async def _arrive(self, request: Request) -> None:
         now = self._services.now()
         refused = self.leg.prepare(
             request,
@@ -193,13 +193,17 @@ class Call:
             self.reject_status = refused.status
             self._end(refused.reason, refused.detail)
             return
-        if not self._services.perform(self.leg.ring):
+        if self.leg.session.state not in UNANSWERED:
             # The caller has given up already; its CANCEL waits in the inbox.
+            return
+        self._prepare(self._route.destination)
+        # The dial is on its way while we write the 180.
+        await asyncio.sleep(0)
+        if not self._services.perform(self.leg.ring):
             return
         self.rang_at = self._services.now()
         self.set_up.reach("ringing", self.rang_at)
         self._move(CallInput.RING)
-        self._prepare(self._route.destination)
         if self._route.answer is AnswerPolicy.AT_ONCE:
             self._answer()
 
