@@ -141,23 +141,31 @@ impl Resampler {
     /// Writes what at most [`Resampler::BLOCK`] samples come to, and returns how many there are, at most [`Resampler::ROOM`]. The count
     /// follows the ratio exactly over time.
     pub fn process(&mut self, input: &[i16], out: &mut [i16; Resampler::ROOM]) -> usize {
-        let Filter {
-            up,
-            down,
-            phases,
-            taps,
-            ..
-        } = self.filter;
         self.history
             .extend_from_slice(&input[..input.len().min(BLOCK)]);
-        let available = self.history.len() - (taps - 1);
+        // As many taps as a number in the code: then the sum is all written out.
+        match self.filter.taps {
+            48 => self.filter::<48>(out),
+            64 => self.filter::<64>(out),
+            96 => self.filter::<96>(out),
+            128 => self.filter::<128>(out),
+            144 => self.filter::<144>(out),
+            192 => self.filter::<192>(out),
+            288 => self.filter::<288>(out),
+            taps => unreachable!("no pair of rates has a filter of {taps} taps"),
+        }
+    }
+
+    fn filter<const TAPS: usize>(&mut self, out: &mut [i16; Resampler::ROOM]) -> usize {
+        let Filter { up, down, .. } = self.filter;
+        let (phases, _) = self.filter.phases.as_chunks::<TAPS>();
+        let available = self.history.len() - (TAPS - 1);
         let mut index = self.phase / up;
         let mut phase = self.phase % up;
         let mut count = 0;
         while index < available {
-            let window = &self.history[index..index + taps];
-            let coefficients = &phases[phase * taps..(phase + 1) * taps];
-            out[count] = dot(window, coefficients);
+            let window = self.history[index..].first_chunk().expect("it is available");
+            out[count] = dot::<TAPS>(window, &phases[phase]);
             count += 1;
             // A division would cost more than half a filter.
             phase += down;
@@ -168,7 +176,7 @@ impl Resampler {
         }
         self.phase = (index - available) * up + phase;
         self.history.copy_within(available.., 0);
-        self.history.truncate(taps - 1);
+        self.history.truncate(TAPS - 1);
         count
     }
 
@@ -180,7 +188,7 @@ impl Resampler {
 }
 
 /// One output sample. Sums of 16-bit products in 32 bits are what vector units do best.
-fn dot(window: &[i16], coefficients: &[i16]) -> i16 {
+fn dot<const TAPS: usize>(window: &[i16; TAPS], coefficients: &[i16; TAPS]) -> i16 {
     let products = window
         .iter()
         .zip(coefficients)
