@@ -425,3 +425,164 @@ fn an_uneven_minute_of_an_echo_allocates_nothing() {
         "{stats:?}"
     );
 }
+
+/// A call of many on one port: its own address, codec and keys, and what its peer sends in 12 s.
+struct Shared {
+    leg: Leg,
+    key: LegKey,
+    peer: SocketAddr,
+    packets: Vec<Vec<u8>>,
+    secured: bool,
+}
+
+impl Shared {
+    fn new(number: u8, start: Time, intake: &mut Intake) -> Self {
+        let peer = SocketAddr::from(([192, 0, 2, 9], 4_000 + 2 * u16::from(number)));
+        let policy = Policy {
+            signalling: peer.ip(),
+            media_allow: Vec::new(),
+            nat: false,
+            loopback: false,
+        };
+        let codec = Codec::ALL[usize::from(number) % Codec::ALL.len()];
+        let suite =
+            (number % 2 == 0).then(|| Suite::ALL[usize::from(number / 2) % Suite::ALL.len()]);
+        let remote = RemoteMedia {
+            rtp: Some(peer),
+            rtcp: None,
+            rtcp_mux: false,
+            codec,
+            payload_type: 0,
+            receive_types: vec![(0, codec)],
+            dtmf_send: Some(101),
+            dtmf_receive: vec![96],
+            comfort_noise: Some(13),
+            ptime_ms: 20,
+            send: true,
+            receive: true,
+            hold: false,
+            srtp: suite.map(|suite| keys(suite, 1 + 2 * number, 2 + 2 * number)),
+        };
+        let config = LegConfig {
+            ssrc: 1,
+            first_sequence: 0,
+            first_timestamp: 0,
+            seed: u64::from(number),
+            cname: "leg@offhook".into(),
+            ntp_at_zero: 0,
+            media_timeout: Some(Duration::from_secs(60)),
+            drain_linger: Duration::ZERO,
+            policy: policy.clone(),
+            playout: PlayoutConfig::default(),
+        };
+        let key = LegKey(number.into());
+        intake.open(key, policy.clone(), Arc::default());
+        let claimed = Remote {
+            rtp: remote.rtp,
+            payload_types: remote.payload_type_bits(),
+            secured: suite.is_some(),
+            ..Remote::default()
+        };
+        intake
+            .set_remote(start, key, claimed, policy, &mut |_, _, _| None)
+            .expect("an address of its own");
+        let mut leg = Leg::new(config, start);
+        leg.set_remote(start, &remote);
+        leg.set_echo(true);
+        leg.start(start, None);
+        leg.release(start);
+        let mut far = Protection::default();
+        let far_keys = |suite| keys(suite, 2 + 2 * number, 1 + 2 * number);
+        far.set(start, suite.map(far_keys).as_ref());
+        let packets = (0..600u16).map(|n| {
+            let header = Header {
+                marker: false,
+                payload_type: 0,
+                sequence: n,
+                timestamp: u32::from(n) * 160,
+                ssrc: 1_000 + u32::from(number),
+            };
+            let mut packet = vec![0x55; 172 + MAX_TRAILER];
+            packet[..12].copy_from_slice(&header.encode());
+            let len = far.protect_rtp(&mut packet, 172).expect("sealed");
+            packet.truncate(len);
+            packet
+        });
+        Shared {
+            packets: packets.collect(),
+            leg,
+            key,
+            peer,
+            secured: suite.is_some(),
+        }
+    }
+}
+
+/// Forty echoes of every codec and suite on one port, some of their packets lost, and somebody who sprays it.
+#[test]
+fn many_calls_on_one_port_and_who_sprays_it_allocate_nothing() {
+    let start = Time::from_millis(1_000);
+    let mut intake = Intake::new();
+    let mut calls: Vec<Shared> = (0..40)
+        .map(|number| Shared::new(number, start, &mut intake))
+        .collect();
+    let mut sink = Sink::default();
+    let stranger = address("198.51.100.66:4000");
+    let mut spray = [0u8; 172];
+    let mut before = 0;
+    for n in 0..600u32 {
+        if n == 150 {
+            before = ALLOCATIONS.with(Cell::get);
+        }
+        let now = start + Duration::from_millis(20) * n;
+        for at in 0..calls.len() {
+            let (peer, key, secured) = (calls[at].peer, calls[at].key, calls[at].secured);
+            if (n as usize + at) % 29 != 0 {
+                let mut packet = std::mem::take(&mut calls[at].packets[n as usize]);
+                let mut opened = None;
+                // Only its own leg is asked, since its source is known.
+                let leg = &mut calls[at].leg;
+                let judged =
+                    intake.receive_rtp(now, peer, &mut packet, &mut |asked, protocol, packet| {
+                        assert_eq!(asked, key);
+                        opened = leg.open(now, protocol, packet).ok();
+                        opened
+                    });
+                match judged {
+                    Judged::Rtp(Verdict::Latched(_)) => leg.follow(now, peer, &mut sink),
+                    Judged::Rtp(Verdict::Accepted(_)) => {}
+                    other => panic!("{other:?}"),
+                }
+                assert_eq!(opened.is_some(), secured);
+                leg.handle_rtp(now, peer, &packet[..172], &mut sink);
+            }
+            let header = Header {
+                marker: false,
+                payload_type: 0,
+                sequence: n as u16,
+                timestamp: n * 160,
+                ssrc: at as u32,
+            };
+            spray[..12].copy_from_slice(&header.encode());
+            let refused = intake.receive_rtp(now, stranger, &mut spray, &mut |_, _, _| None);
+            assert!(matches!(refused, Judged::Rtp(Verdict::Refused(_))));
+        }
+        for call in &mut calls {
+            let end = now + Duration::from_millis(19);
+            while let Some(due) = call.leg.next_timeout().filter(|&due| due <= end) {
+                call.leg.handle_timeout(due.max(now), &mut sink);
+            }
+        }
+    }
+    let after = ALLOCATIONS.with(Cell::get);
+    assert_eq!(after - before, 0, "allocations of 40 calls in 9 s");
+    for call in &calls {
+        let stats = call.leg.stats();
+        assert!(
+            stats.received_packets > 550 && stats.sent_audio_packets > 500,
+            "{stats:?}"
+        );
+        assert!(stats.concealed_frames > 10, "{stats:?}");
+    }
+    assert!(intake.counts().parked > 10_000);
+}
