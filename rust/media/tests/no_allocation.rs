@@ -445,8 +445,9 @@ impl Shared {
             loopback: false,
         };
         let codec = Codec::ALL[usize::from(number) % Codec::ALL.len()];
-        let suite =
-            (number % 2 == 0).then(|| Suite::ALL[usize::from(number / 2) % Suite::ALL.len()]);
+        let suite = number
+            .is_multiple_of(2)
+            .then(|| Suite::ALL[usize::from(number / 2) % Suite::ALL.len()]);
         let remote = RemoteMedia {
             rtp: Some(peer),
             rtcp: None,
@@ -535,13 +536,13 @@ fn many_calls_on_one_port_and_who_sprays_it_allocate_nothing() {
             before = ALLOCATIONS.with(Cell::get);
         }
         let now = start + Duration::from_millis(20) * n;
-        for at in 0..calls.len() {
-            let (peer, key, secured) = (calls[at].peer, calls[at].key, calls[at].secured);
-            if (n as usize + at) % 29 != 0 {
-                let mut packet = std::mem::take(&mut calls[at].packets[n as usize]);
+        for (at, call) in calls.iter_mut().enumerate() {
+            let (peer, key, secured) = (call.peer, call.key, call.secured);
+            if !(n as usize + at).is_multiple_of(29) {
+                let mut packet = std::mem::take(&mut call.packets[n as usize]);
                 let mut opened = None;
                 // Only its own leg is asked, since its source is known.
-                let leg = &mut calls[at].leg;
+                let leg = &mut call.leg;
                 let judged =
                     intake.receive_rtp(now, peer, &mut packet, &mut |asked, protocol, packet| {
                         assert_eq!(asked, key);
