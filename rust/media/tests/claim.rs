@@ -293,6 +293,83 @@ mod one_leg {
         );
     }
 
+    /// Somebody at another port of the caller's own public address, who knows all but where that is heard from.
+    const NEIGHBOUR: &str = "203.0.113.5:7777";
+
+    #[test]
+    fn a_neighbour_behind_the_same_router_is_not_heard_while_the_caller_speaks() {
+        for (sdp, source) in [(SDP, SDP), ("10.0.0.7:4000", NAT)] {
+            let mut port = Port::with(sdp);
+            let mut caller = stream(source, 7, 100);
+            port.run(&mut caller, 5);
+            for round in 0..1_000 {
+                // As another stream, and as the caller's own.
+                for mut neighbour in [
+                    stream(NEIGHBOUR, 8, round),
+                    stream(NEIGHBOUR, 7, caller.sequence),
+                ] {
+                    assert_eq!(port.receive(&mut neighbour), REFUSED);
+                }
+                assert_eq!(port.run(&mut caller, 1), [ACCEPTED]);
+            }
+            assert_eq!(port.intake.claims().latched(LEG), Some(addr(source)));
+            let sequences: Vec<_> = (100..1_105).map(|n| (7, n)).collect();
+            assert_eq!(port.heard_by(LEG), sequences, "each of its own, once");
+        }
+    }
+
+    #[test]
+    fn a_neighbour_who_is_first_is_put_right_by_the_address_in_sdp_and_by_keys_at_once() {
+        // SDP names the router's own address, as a phone with STUN does, and the neighbour speaks before the caller.
+        let mut port = Port::with(NAT);
+        let mut neighbour = stream(NEIGHBOUR, 8, 0);
+        port.run(&mut neighbour, 20);
+        assert_eq!(port.receive(&mut stream(NAT, 7, 0)), LATCHED);
+        assert!(!matches!(
+            port.receive(&mut neighbour),
+            Verdict::Accepted(_) | Verdict::Latched(_)
+        ));
+        // Where nothing names it, only encrypted media tell them apart.
+        let mut port = Port::new();
+        port.keys.push((LEG, 7));
+        port.intake.open(LEG, policy(), Arc::default());
+        let secured = Remote {
+            secured: true,
+            ..remote("10.0.0.7:4000")
+        };
+        port.set_remote(LEG, secured).expect("free");
+        assert_eq!(port.run(&mut neighbour, 50), [REFUSED; 50]);
+        assert_eq!(port.receive(&mut stream(NAT, 7, 0)), LATCHED);
+        port.now += 10_000;
+        assert_eq!(port.run(&mut neighbour, 50), [REFUSED; 50]);
+    }
+
+    #[test]
+    fn two_callers_behind_one_router_hear_each_their_own_and_their_neighbour_is_neither() {
+        let mut port = Port::with("10.0.0.7:4000");
+        port.run(&mut stream(NAT, 7, 0), 50);
+        let mut first = stream(NAT, 7, 50);
+        port.join(OTHER, "10.0.0.8:4000");
+        let mut second = stream("203.0.113.5:8888", 9, 0);
+        let mut neighbour = stream(NEIGHBOUR, 7, 51);
+        for _ in 0..200 {
+            port.run(&mut first, 1);
+            port.receive(&mut second);
+        }
+        for _ in 0..200 {
+            port.run(&mut first, 1);
+            port.receive(&mut second);
+            assert!(!matches!(
+                port.receive(&mut neighbour),
+                Verdict::Accepted(_) | Verdict::Latched(_)
+            ));
+        }
+        assert!(port.heard_by(LEG).iter().all(|(ssrc, _)| *ssrc == 7));
+        assert_eq!(port.heard_by(LEG).len(), 450);
+        let others = port.heard_by(OTHER);
+        assert!(others.iter().all(|(ssrc, _)| *ssrc == 9) && others.len() > 380);
+    }
+
     #[test]
     fn a_new_remote_address_opens_a_fresh_claim_while_the_old_plays() {
         let mut port = Port::with(SDP);
