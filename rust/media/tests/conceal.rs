@@ -7,9 +7,8 @@ use offhook_media::codec::{Codec, Decoder, Encoder};
 use offhook_media::order::{Content, Queued};
 use offhook_media::plc::FADED_MS;
 use offhook_media::uplink::{Fill, Uplink, UplinkFrame};
-use std::path::Path;
 use std::time::Duration;
-use support::{Network, Random, level, signal_to_noise, tone, voice};
+use support::{Network, Random, edge, level, recording, signal_to_noise, tone, voice};
 
 const START: Time = Time::from_millis(5_000);
 /// Packets at the end that come.
@@ -142,22 +141,6 @@ impl Line {
     }
 }
 
-/// A recording of a few seconds, 16 bits a sample, at 8 or 16 kHz.
-fn recording(rate: u32) -> Vec<i16> {
-    let name = match rate {
-        8_000 => "phone/sounds/sentence.wav",
-        _ => "destination/prompts/welcome.wav",
-    };
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../python/offhook");
-    let bytes = std::fs::read(path.join(name)).expect("it is there");
-    assert_eq!(bytes[24..28], rate.to_le_bytes(), "its rate");
-    let data = bytes.windows(4).position(|name| name == b"data");
-    let samples = bytes[data.expect("sound") + 8..].chunks_exact(2);
-    samples
-        .map(|sample| i16::from_le_bytes([sample[0], sample[1]]))
-        .collect()
-}
-
 /// Something like a voice, as loud as one.
 fn speech(rate: u32, seconds: f64, seed: u64) -> Vec<i16> {
     let sound = voice(rate, seconds, seed);
@@ -166,16 +149,6 @@ fn speech(rate: u32, seconds: f64, seed: u64) -> Vec<i16> {
     louder
         .map(|sample| sample.clamp(-32_768.0, 32_767.0) as i16)
         .collect()
-}
-
-/// What an edge is heard by: the largest second difference, and the energy of the second differences (what stands above the voice).
-fn edge(pcm: &[i16]) -> (f64, f64) {
-    let bends = pcm
-        .windows(3)
-        .map(|x| f64::from(i32::from(x[0]) - 2 * i32::from(x[1]) + i32::from(x[2])));
-    bends.fold((0.0, 0.0), |(most, energy), bend| {
-        (bend.abs().max(most), energy + bend * bend)
-    })
 }
 
 /// How much rougher the worst edge of what was made is than the roughest place of the clean sound near it; so many edges were looked at.

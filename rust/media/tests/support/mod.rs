@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses what it needs")]
 use offhook_media::clock::Time;
 use std::f64::consts::TAU;
+use std::path::Path;
 use std::time::Duration;
 
 /// Numbers of chance from a seed (xorshift64).
@@ -164,6 +165,22 @@ pub fn voice(rate: u32, seconds: f64, seed: u64) -> Vec<i16> {
         .collect()
 }
 
+/// A recording of a few seconds, 16 bits a sample, at 8 or 16 kHz.
+pub fn recording(rate: u32) -> Vec<i16> {
+    let name = match rate {
+        8_000 => "phone/sounds/sentence.wav",
+        _ => "destination/prompts/welcome.wav",
+    };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../python/offhook");
+    let bytes = std::fs::read(path.join(name)).expect("it is there");
+    assert_eq!(bytes[24..28], rate.to_le_bytes(), "its rate");
+    let data = bytes.windows(4).position(|name| name == b"data");
+    let samples = bytes[data.expect("sound") + 8..].chunks_exact(2);
+    samples
+        .map(|sample| i16::from_le_bytes([sample[0], sample[1]]))
+        .collect()
+}
+
 /// The largest step from one sample to the next that neither neighbour step explains: what a click is heard by.
 pub fn roughness(sound: &[i16]) -> i32 {
     sound
@@ -171,6 +188,16 @@ pub fn roughness(sound: &[i16]) -> i32 {
         .map(|x| (i32::from(x[0]) - 2 * i32::from(x[1]) + i32::from(x[2])).abs())
         .max()
         .unwrap_or(0)
+}
+
+/// What an edge is heard by: the largest second difference, and the energy of the second differences (what stands above the voice).
+pub fn edge(pcm: &[i16]) -> (f64, f64) {
+    let bends = pcm
+        .windows(3)
+        .map(|x| f64::from(i32::from(x[0]) - 2 * i32::from(x[1]) + i32::from(x[2])));
+    bends.fold((0.0, 0.0), |(most, energy), bend| {
+        (bend.abs().max(most), energy + bend * bend)
+    })
 }
 
 /// Root mean square.
