@@ -1,12 +1,12 @@
 //! The agent's sound on its way to the caller, on a virtual clock.
 use offhook_media::clock::Time;
 use offhook_media::codec::Codec;
-use offhook_media::convert::AudioFormat;
+use offhook_media::convert::{AudioFormat, Converter};
 use offhook_media::playout::{
     Frame, FrameKind, MAX_FRAME, MAX_MARKS, MarkId, Playout, PlayoutConfig,
 };
 use proptest::prelude::*;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const START: Time = Time::from_millis(1_000);
 
@@ -90,6 +90,10 @@ impl Line {
         self.left
             .iter()
             .filter(|left| left.frame.kind == FrameKind::Audio)
+    }
+
+    fn marks(&self) -> usize {
+        self.left.iter().map(|left| left.marks.len()).sum()
     }
 
     fn heard(&self) -> Vec<u8> {
@@ -647,6 +651,35 @@ fn a_delay_left_by_a_standstill_is_won_back_from_quiet_frames_alone() {
 }
 
 #[test]
+fn what_a_person_says_while_digits_are_keyed_is_a_delay_and_what_an_agent_says_is_not() {
+    for live in [true, false] {
+        let mut line = Line::new(PlayoutConfig::default());
+        line.playout.set_live(live);
+        talk(&mut line, |_| 0);
+        let end = 100 + 1_000 * 20;
+        for chunk in 0..30 {
+            line.playout.set_open(false);
+            line.push(at(end + chunk * 20), &LOUD);
+        }
+        line.playout.set_open(true);
+        for chunk in 30..1_030 {
+            let quiet = chunk % 20 == 0;
+            line.push(at(end + chunk * 20), if quiet { &QUIET } else { &LOUD });
+        }
+        let (waiting, trimmed) = (
+            line.playout.waiting_samples(),
+            line.playout.counts().trimmed_frames,
+        );
+        assert_eq!(
+            waiting < 8 * 160,
+            live,
+            "live {live}: {waiting} samples wait"
+        );
+        assert_eq!(trimmed > 20, live, "live {live}: {trimmed}");
+    }
+}
+
+#[test]
 fn sound_that_an_agent_sent_ahead_is_played_whole() {
     // Real time after 150 ms sent ahead, and the same with a standstill that the queue covers.
     for late in [|_| 0, standstill] {
@@ -701,6 +734,67 @@ fn a_change_of_codec_rewrites_what_waits() {
         [0xaa; 240],
         "the loudest value of both laws"
     );
+}
+
+#[test]
+fn a_change_of_codec_rewrites_what_waits_as_it_leaves_and_not_at_once() {
+    let sound = tone(Codec::Pcmu, 120_000);
+    let wide = AudioFormat::of_line(Codec::G722);
+    let mut all = Vec::new();
+    let mut converter = Converter::new(AudioFormat::PCMU, wide);
+    let begin = Instant::now();
+    converter.convert(&sound, &mut all);
+    let at_once = begin.elapsed();
+    let mut line = Line::new(PlayoutConfig {
+        capacity: Duration::from_secs(120),
+        ..PlayoutConfig::default()
+    });
+    line.playout.push(at(0), &sound);
+    line.playout.push_mark(MarkId(1));
+    let begin = Instant::now();
+    line.playout.set_format(Codec::G722, 20);
+    let took = begin.elapsed();
+    // Which of the two it is, is no matter of a machine's moods.
+    assert!(took < at_once / 5, "{took:?} of {at_once:?}");
+    assert_eq!(line.playout.waiting_samples(), 120 * 16_000);
+    line.run(at(121_000));
+    assert!(
+        line.heard()[..all.len()] == all[..],
+        "and is the same sound"
+    );
+    assert_eq!(line.playout.played_samples(), 120 * 16_000);
+    assert_eq!(line.marks(), 1);
+}
+
+#[test]
+fn however_often_the_codec_changes_what_waits_keeps_its_length_and_order() {
+    let mut line = Line::new(PlayoutConfig::default());
+    let mut said = 0;
+    for n in 0..40u64 {
+        let codec = [
+            Codec::G722,
+            Codec::Pcma,
+            Codec::Pcmu,
+            Codec::G722,
+            Codec::Pcmu,
+        ][n as usize % 5];
+        line.playout.set_format(codec, 20);
+        line.playout.push(at(20 * n), &tone(codec, 500));
+        line.playout.push_mark(MarkId(n));
+        said += 500;
+        line.run(at(20 * n));
+    }
+    assert_eq!(line.playout.format(), AudioFormat::PCMU);
+    line.run(at(said + 1_000));
+    assert_eq!(line.playout.played_samples(), said * 8);
+    assert_eq!(line.marks(), 40);
+    // Cleared is all of it, whatever it was in.
+    line.playout
+        .push(at(said + 1_000), &tone(Codec::Pcmu, 1_000));
+    line.playout.set_format(Codec::G722, 20);
+    let cleared = line.playout.clear(at(said + 1_000), drop);
+    assert_eq!(cleared.dropped_ms, 1_000);
+    assert_eq!(line.playout.waiting_samples(), 0);
 }
 
 /// A tone as loud as speech, as the line's codec wants it to wait.
