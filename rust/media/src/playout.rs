@@ -18,20 +18,23 @@
 //!   source's unevenness. If one is not, the frames after it leave [`STRETCH`] later than even until there is so much; if for a second none was even
 //!   near to it, they leave [`SHRINK`] earlier than even, as far as timestamps are behind the clock: that gives the far end back what late frames
 //!   have cost it. Nothing is cut or put in for any of that.
-//! - **Sound is never left out while somebody speaks.** Delay that came from a standstill (never sound that an agent sent ahead) is
-//!   won back from quiet frames, if all of a second more than [`TRIM_ABOVE`] waited beyond the cushion. A pause wins back all of it anyway.
+//! - **Sound is never left out while somebody speaks.** Delay that came from a standstill, or from a source that never pauses and whose clock
+//!   is faster than ours ([`Drift`]), but never sound that an agent sent ahead, is won back from quiet frames, if all of a second more than
+//!   [`TRIM_ABOVE`] waited beyond the cushion. A pause wins back all of it anyway.
 //! - **Where loud sound is cut off it fades** within [`FADE`], in the frame that would have been silence: after `clear` with the sound that was dropped, after
 //!   an underrun with the last sound once more, backwards. It delays nothing and does not count as played; what an agent said leaves as it is.
 use crate::clock::{Time, duration_of, samples_in};
 use crate::codec::Codec;
 use crate::convert::AudioFormat;
 use arrivals::Arrivals;
+use drift::Drift;
 use fade::Fade;
 use queue::Queue;
 use std::collections::VecDeque;
 use std::time::Duration;
 
 mod arrivals;
+mod drift;
 mod fade;
 mod queue;
 
@@ -208,6 +211,7 @@ pub struct Playout {
     /// What the sound of this spurt is late because it came late.
     delayed: Duration,
     trim: Trim,
+    drift: Drift,
     counts: PlayoutCounts,
 }
 
@@ -216,14 +220,15 @@ pub struct Playout {
 struct Trim {
     low: Duration,
     frames: u32,
-    wanted: bool,
+    /// What may be left out of it.
+    excess: Duration,
 }
 
 impl Trim {
     const NEW: Trim = Trim {
         low: Duration::MAX,
         frames: 0,
-        wanted: false,
+        excess: Duration::ZERO,
     };
 }
 
@@ -269,6 +274,7 @@ impl Playout {
             last_sound_len: 0,
             delayed: Duration::ZERO,
             trim: Trim::NEW,
+            drift: Drift::NEW,
             counts: PlayoutCounts::default(),
         };
         playout.set_format(config.codec, config.ptime_ms);
@@ -324,7 +330,8 @@ impl Playout {
         duration_of(samples as u64, self.format().rate)
     }
 
-    /// The source never pauses and never sends ahead (an echo, a person): it counts as steady from the start, and what waits is delay.
+    /// The source never pauses and never sends ahead (an echo, a person): it counts as steady from the start, and what waits is delay, as
+    /// when its sound had to wait while digits were keyed. Its own buffer ([`crate::jitter`]) knows nothing of that.
     pub fn set_live(&mut self, live: bool) {
         self.live = live;
         self.trim = Trim::NEW;
@@ -394,6 +401,8 @@ impl Playout {
     fn regulate(&mut self, now: Time, waited: usize) {
         let leaves = self.tick() + self.frame_time * (waited / self.frame) as u32;
         let (in_hand, too_late) = (leaves - now, now - leaves);
+        let begins = self.tick() + self.time_of(waited);
+        self.drift.saw(now, begins - now);
         let margin = self.arrivals.margin();
         // The wait for what is too late counts as a part of it.
         let lacks = (margin + too_late).saturating_sub(in_hand);
@@ -693,6 +702,7 @@ impl Playout {
         self.phase = Phase::Speech;
         self.spurt_played = self.played;
         self.trim = Trim::NEW;
+        self.drift = Drift::NEW;
         // Timestamps tell the time that passed, but never overlap.
         let passed = self.lag + i64::from(self.advance(now));
         let step = passed.max(i64::from(self.frame_ticks));
@@ -781,8 +791,8 @@ impl Playout {
         }
     }
 
-    /// Leaves out a quiet frame if for a second more has waited than the cushion explains, and it is a delay: that of a live source, or of
-    /// sound that came late. What an agent sent ahead is more than it was ever late.
+    /// Leaves out a quiet frame if for a second more has waited than the cushion explains, and it is a delay: that of a live source, of sound
+    /// that came late, or of clocks that differ. What an agent sent ahead is more than it was ever late.
     fn win_back(&mut self) {
         let beyond = self.time_of(self.queue.len() - self.frame);
         let target = self.arrivals.target();
@@ -791,19 +801,30 @@ impl Playout {
         if self.frame_time * self.trim.frames >= TRIM_WINDOW {
             let low = self.trim.low;
             let is_delay = self.live || low <= target + self.frame_time + self.delayed;
-            let wanted = is_delay && low > target + TRIM_ABOVE;
+            let drifted = self.drift.found();
+            let excess = if low <= target + TRIM_ABOVE {
+                Duration::ZERO
+            } else if is_delay {
+                low
+            } else if drifted > TRIM_ABOVE {
+                drifted
+            } else {
+                Duration::ZERO
+            };
             self.trim = Trim {
-                wanted,
+                excess,
                 ..Trim::NEW
             };
         }
-        if self.trim.wanted {
+        if self.trim.excess >= self.frame_time {
             if beyond < self.frame_time + target {
-                self.trim.wanted = false;
+                self.trim.excess = Duration::ZERO;
             } else if self.queue.is_quiet(self.frame) {
                 let skipped = self.queue.skip(self.frame);
                 self.taken += self.units(skipped);
                 self.delayed = self.delayed.saturating_sub(self.frame_time);
+                self.drift.won_back(self.frame_time);
+                self.trim.excess -= self.frame_time;
                 self.counts.trimmed_frames += 1;
             }
         }
