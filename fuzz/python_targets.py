@@ -1,8 +1,9 @@
 """Mutation fuzzing of the Python readers: `python fuzz/python_targets.py --seconds 60 [--target uri] [--seed 7]`.
 
 Each target reads mutated seeds and is judged by oracles: nothing is raised but RemoteProtocolError, no input takes
-50 ms, what was read and printed is read the same again, and datagram and stream reader agree. A finding is written to
-`fuzz/findings/`, to be kept under `fuzz/corpus/TARGET/` once it is understood; files there are seeds. Exit 0: none.
+50 ms, what was read and printed is read the same again, and datagram and stream reader agree. One more lets bytes
+choose what happens to a user agent, in any order. A finding is written to `fuzz/findings/`, to be kept under
+`fuzz/corpus/TARGET/` once it is understood; files there are seeds. Exit 0: none.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from typing import get_args
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "python"), str(ROOT)]
 
+from fuzz.any_order import any_order, steps_in  # noqa: E402
 from tests.conformance.rfc4475.messages import CASES  # noqa: E402
 from tests.support.certificates import authority  # noqa: E402
 from tests.support.tls import Line, Peer, contexts, peer_context  # noqa: E402
@@ -44,6 +46,8 @@ from offhook.transport.certificate import names_in  # noqa: E402
 from offhook.transport.tls import State  # noqa: E402
 
 SLOW = 0.05
+SLOWER = {"any_order": 1.0}
+"""Seconds of the targets that do more than to read."""
 MAX_INPUT = 65_000
 MAX_FIELD = 8_192
 """Bytes that the message parser lets into one field; the targets of single fields get no more."""
@@ -281,7 +285,13 @@ def read_info(data: bytes) -> None:
         assert all(digit in "0123456789*#ABCD" and 0 <= ms <= 5000 for digit, ms in digits), "no digit"
 
 
+def take_any_order(data: bytes) -> None:
+    """What bytes choose happens to a user agent: see `any_order`."""
+    any_order(steps_in(data))
+
+
 MESSAGES = [case.data for case in CASES]
+ORDERS = [random.Random(seed).randbytes(240) for seed in range(40)]
 CERTIFICATES = [
     authority().issue("sip.example.net", "*.example.net", uris=["sip:example.net"], addresses=["192.0.2.1"]).der,
     authority().issue(common_name="pbx.example.com").der,
@@ -313,6 +323,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "certificate": (read_certificate, CERTIFICATES),
     "tls": (read_tls, [FIRST_FLIGHT, b"OPTIONS sip:x SIP/2.0", b"\x80\x2e\x01\x03\x01"]),
     "records": (read_records, RECORDS),
+    "any_order": (take_any_order, ORDERS),
 }  # fmt: skip
 
 
@@ -346,7 +357,7 @@ def mutate(data: bytes, seeds: list[bytes], rng: random.Random, maximum: int) ->
     return bytes(value[:maximum])
 
 
-def run_once(read: Callable[[bytes], None], data: bytes) -> str | None:
+def run_once(read: Callable[[bytes], None], data: bytes, slow: float = SLOW) -> str | None:
     """Give one input to a target; return what is wrong, None if nothing is."""
     start = time.perf_counter()
     try:
@@ -356,7 +367,7 @@ def run_once(read: Callable[[bytes], None], data: bytes) -> str | None:
     except Exception:
         return traceback.format_exc()
     taken = time.perf_counter() - start
-    if taken < SLOW:
+    if taken < slow:
         return None
     again = []
     for _ in range(3):
@@ -364,7 +375,7 @@ def run_once(read: Callable[[bytes], None], data: bytes) -> str | None:
         with contextlib.suppress(RemoteProtocolError):
             read(data)
         again.append(time.perf_counter() - start)
-    return f"takes {min(again) * 1000:.0f} ms" if min(again) >= SLOW else None
+    return f"takes {min(again) * 1000:.0f} ms" if min(again) >= slow else None
 
 
 def seeds_of(name: str) -> list[bytes]:
@@ -378,16 +389,17 @@ def fuzz(
     """Fuzz one target until a `time.monotonic()` or for a number of runs; return runs and findings (at most 10)."""
     read, _ = TARGETS[name]
     seeds = seeds_of(name)
+    slow = SLOWER.get(name, SLOW)
     findings: list[tuple[bytes, str]] = []
     done = 0
     for data in seeds:
-        wrong = run_once(read, data)
+        wrong = run_once(read, data, slow)
         if wrong is not None:
             findings.append((data, wrong))
     while len(findings) < 10 and (runs is None or done < runs) and (until is None or time.monotonic() < until):
         data = mutate(rng.choice(seeds), seeds, rng, MAX_INPUT if name in WHOLE else MAX_FIELD)
         done += 1
-        wrong = run_once(read, data)
+        wrong = run_once(read, data, slow)
         if wrong is not None:
             findings.append((data, wrong))
     return done, findings

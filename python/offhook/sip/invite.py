@@ -400,6 +400,8 @@ class InviteSession:
             self._cancel_deadline = None
             if self._invite is not None and self.state is State.CANCELLING:
                 self._invite.abandon(now)
+            if self._reinvite is not None and self.is_over:
+                self._reinvite.abandon(now)
         if self._retry_at is not None and now >= self._retry_at:
             self._retry_at = None
             self._try_reinvite(now)
@@ -475,7 +477,9 @@ class InviteSession:
         self.state = State.TERMINATED
         self._infos.clear()
         self._open_reinvite = None
-        self._reinvite = None
+        reinvite, self._reinvite = self._reinvite, None
+        if reinvite is not None:
+            reinvite.abandon(now)
         self._end(now)
 
     # ------------------------------------------------------------------ callee
@@ -763,6 +767,9 @@ class InviteSession:
         """Forget what can no longer happen. ACKs stay: a late 2xx of a fork wants one."""
         self._provisional_at = self._expires_at = self._retry_at = self._cancel_deadline = None
         self._wanted_reinvite = None
+        if self._reinvite is not None:
+            # With a provisional response it waits without a timer of its own, and who has ended need not answer it.
+            self._cancel_deadline = now + self._core.timers.transaction
         self._accepted.clear()
         while (info := self._oldest_info()) is not None:
             self._answer(info, 481, now)

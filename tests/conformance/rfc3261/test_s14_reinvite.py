@@ -203,6 +203,25 @@ def test_a_change_that_nobody_answers_ends_the_session() -> None:
 
 
 @pytest.mark.rfc(3261, "14.1")
+@pytest.mark.parametrize("who", ["we", "the peer"])
+def test_a_change_without_a_final_answer_is_given_up_after_the_session(who: str) -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.do(session.reinvite, SDP)
+    solo.receive(response(solo.requests("INVITE")[-1], 100, None))
+    if who == "we":
+        solo.do(session.hang_up)
+        solo.receive(response(solo.requests("BYE")[-1], 200))
+    else:
+        solo.receive(within(session, "BYE", 2))
+    assert solo.user_agent.open_dialogs == 0
+    # A refusal that is on its way is still acknowledged.
+    assert solo.user_agent.open_transactions > 0
+    solo.run(100)
+    solo.assert_empty()
+
+
+@pytest.mark.rfc(3261, "14.1")
 def test_our_change_waits_while_the_peers_is_open() -> None:
     solo = Solo()
     session = callee(solo)
