@@ -7,6 +7,7 @@ so a proof that was interrupted goes on with `--resume`. Exit 1 if anything fail
 
 import argparse
 import json
+import math
 import os
 import platform
 import re
@@ -35,7 +36,8 @@ from fuzz.python_targets import TARGETS as PYTHON_TARGETS  # noqa: E402
 from machine import Machine  # noqa: E402
 
 KEPT = ROOT / "target" / "prove"
-RUST_TARGETS = 20
+RUST_TARGETS = len(re.findall(r"^ *name: \"", (ROOT / "fuzz/rust/src/target/mod.rs").read_text(), re.MULTILINE))
+"""As many as the fuzz program lists."""
 HOST = f"{platform.machine()}-unknown-linux-gnu"
 SHOWN_LINES = 30
 """Of the output of an item that failed, so many lines are put on the page."""
@@ -140,6 +142,11 @@ def without_nightly(component: str = "") -> str:
     return ""
 
 
+def fuzz_limit(targets: int, minutes: float) -> float:
+    """Minutes for so many targets, as many at a time as there are processors: half as long again, and a build."""
+    return math.ceil(targets / (os.cpu_count() or 1)) * minutes * 1.5 + 15
+
+
 def items(options: argparse.Namespace) -> list[Item]:
     """All of them, the quick ones first."""
     python, cargo = sys.executable, "cargo"
@@ -147,14 +154,15 @@ def items(options: argparse.Namespace) -> list[Item]:
     kernel = "" if platform.system() == "Linux" else "needs Linux"
     return [
         Item(
-            "allocations", "No allocation per packet in leg, wire, order and playout, counted by the allocator",
+            "allocations", "Of a packet: no allocation, no event for Python, system calls under their ceilings",
             [cargo, "test", "--release", "-p", "offhook-media", "--test", "no_allocation",
-             "--test", "wire_allocations"],
+             "--test", "wire_allocations", "--test", "system_calls"],
             15, cargo_count,
         ),
         Item(
             "rust", f"Unit, property and loopback tests in Rust, {options.cases:,} cases a property",
-            [cargo, "test", "--release", "--workspace"], 30, cargo_count, {"PROPTEST_CASES": str(options.cases)},
+            [cargo, "test", "--release", "--workspace"], 30, cargo_count,
+            {"PROPTEST_CASES": str(options.cases), "OFFHOOK_PROVE": "1"},
         ),
         Item(
             "rust-portable", "The same engine on the portable driver",
@@ -172,7 +180,8 @@ def items(options: argparse.Namespace) -> list[Item]:
             "fuzz-address-sanitizer", "Readers and machines of the media core under AddressSanitizer, 10 s each",
             [cargo, "+nightly", "run", "--quiet", "--profile", "checked", "--target", HOST, "--target-dir",
              "target/asan", "-p", "offhook-fuzz", "--", "--seconds", "10", "--slow", "5000"],
-            20, fuzz_count, {"RUSTFLAGS": "-Zsanitizer=address"}, missing=kernel or without_nightly(),
+            fuzz_limit(RUST_TARGETS, 1 / 6), fuzz_count, {"RUSTFLAGS": "-Zsanitizer=address"},
+            missing=kernel or without_nightly(),
         ),
         Item(
             "miri", "The pure media core under Miri",
@@ -193,12 +202,12 @@ def items(options: argparse.Namespace) -> list[Item]:
         Item(
             "fuzz-rust", f"Readers and machines of the media core, {fuzz:g} min each, arithmetic checked",
             [cargo, "run", "--quiet", "--profile", "checked", "-p", "offhook-fuzz", "--", "--seconds", str(fuzz * 60)],
-            fuzz * RUST_TARGETS + 10, fuzz_count,
+            fuzz_limit(RUST_TARGETS, fuzz), fuzz_count,
         ),
         Item(
-            "fuzz-python", f"Readers of SIP and SDP, {fuzz:g} min each",
+            "fuzz-python", f"Readers of SIP and SDP, and a user agent in any order, {fuzz:g} min each",
             [python, "fuzz/python_targets.py", "--seconds", str(fuzz * 60)],
-            fuzz * len(PYTHON_TARGETS) + 5, fuzz_count,
+            fuzz_limit(len(PYTHON_TARGETS), fuzz), fuzz_count,
         ),
         Item(
             "soak", f"A gateway under load and trouble for {soak:g} min",
