@@ -171,6 +171,46 @@ def _section_order(section: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (10**6, part) for part in section.split(".")]
 
 
+COUNTERS = (
+    (
+        "MediaStats", "A call: `media` in its record",
+        "Of the caller's line; `offhook calls show ID --json` prints them. Where sound is bad, look here first.",
+    ),
+    (
+        "WireStats", "Its agent: `wire` in the record",
+        "Of the last agent's WebSocket; empty where none was reached.",
+    ),
+    (
+        "EngineStats", "The engine: `offhook_media_engine` in `/metrics`",
+        "The label `counter` has the name. All of one process together; what counts calls and ports is the number now.",
+    ),
+)  # fmt: skip
+"""Classes of the stub, in which Rust's counters are described, and where an operator finds them."""
+
+
+def media_counters() -> str:
+    """docs/reference/media-counters.md."""
+    stub = ast.parse((ROOT / "python" / "offhook" / "_media.pyi").read_text(encoding="utf-8"))
+    classes = {node.name: node for node in stub.body if isinstance(node, ast.ClassDef)}
+    lines = [
+        "# Media counters",
+        "",
+        "What the media core counts. Names that end in `_us` are microseconds, in `_ms` milliseconds.",
+        "",
+        "This page is written by `make docs`.",
+        "",
+    ]
+    for name, title, words in COUNTERS:
+        lines += [f"## {title}", "", words, "", "| counter | what it says |", "|---|---|"]
+        for node in classes[name].body:
+            if isinstance(node, ast.FunctionDef) and ast.unparse(node.returns or ast.Constant(None)) == "int":
+                said = " ".join((ast.get_docstring(node) or "").split())
+                assert said, f"{name}.{node.name} has no description"
+                lines.append(f"| `{node.name}` | {said.replace('|', '/')} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def architecture() -> str:
     """ARCHITECTURE.md with the picture of a call's states as its table has it."""
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
@@ -185,6 +225,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "ARCHITECTURE.md": architecture,
     "docs/reference/config.md": config.reference,
     "docs/reference/end-reasons.md": end_reason.page,
+    "docs/reference/media-counters.md": media_counters,
     "docs/reference/metrics.md": metrics.page,
     "docs/reference/rfc-support.md": rfc_support,
 }

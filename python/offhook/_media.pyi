@@ -617,7 +617,7 @@ class MediaStats:
         """Bytes dropped because the queue was full: one a sample of G.711, two a sample of the 16 kHz of G.722."""
     @property
     def playout_trimmed_frames(self) -> int:
-        """Frames dropped to bring back the delay of a live source."""
+        """Quiet frames left out to win back a delay: of a person's sound, of a standstill, of clocks that differ."""
     @property
     def playout_peak_bytes(self) -> int:
         """Most bytes that ever waited in the queue, counted like those."""

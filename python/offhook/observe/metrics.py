@@ -92,7 +92,7 @@ SIP_OPEN = MetricSpec(
 )  # fmt: skip
 MEDIA = MetricSpec(
     "offhook_media_engine", "gauge", ("counter",),
-    "What the media engine counts and holds: open legs and wires, capacity, dropped and late packets.",
+    "What the media engine counts and holds: legs, wires, ports, dropped and late packets (see media-counters.md).",
 )  # fmt: skip
 STORE = MetricSpec(
     "offhook_store", "gauge", ("counter",),

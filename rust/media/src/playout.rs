@@ -151,7 +151,7 @@ pub struct PlayoutCounts {
     pub dropped_bytes: u64,
     /// Times when it ran dry within speech.
     pub underruns: u64,
-    /// Quiet frames left out to win back the delay that a standstill had left.
+    /// Quiet frames left out to win back the delay that a standstill had left, or clocks that differ.
     pub trimmed_frames: u64,
     /// Most bytes that ever waited.
     pub peak_bytes: u64,

@@ -144,7 +144,7 @@ counters! {
         playout_underruns,
         /// Bytes dropped because the queue was full: one a sample of G.711, two a sample of the 16 kHz of G.722.
         playout_dropped_bytes,
-        /// Frames dropped to bring back the delay of a live source.
+        /// Quiet frames left out to win back a delay: of a person's sound, of a standstill, of clocks that differ.
         playout_trimmed_frames,
         /// Most bytes that ever waited in the queue, counted like those.
         playout_peak_bytes,
