@@ -2,6 +2,7 @@
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from offhook.errors import RemoteProtocolError
@@ -117,6 +118,8 @@ class SipTrace:
         return len(self._open) + len(self._callers) + len(self._dialogs)
 
 
+# Each message of a call names its two ends: one text of each for all of them.
+@lru_cache(1024)
 def host_port(address: tuple[str, int]) -> str:
     """`host:port`, with the brackets that IPv6 needs."""
     host, port = address[:2]

@@ -205,6 +205,8 @@ def _header(text: str, name: str) -> str:
 def _plain(value: Any) -> Any:
     """What JSON can hold, without lone surrogates, so that every reader takes the output."""
     if isinstance(value, str):
+        if value.isascii():
+            return value[:MAX_TEXT]
         return value[:MAX_TEXT].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     if value is None or isinstance(value, bool | int | float):
         return value
