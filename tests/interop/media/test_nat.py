@@ -1,9 +1,12 @@
-"""Callers behind NAT, in network namespaces: sound both ways though SDP names a private address, and after a rebinding.
+"""Callers behind NAT, in network namespaces: sound both ways though SDP names a private address, after a rebinding, and
+while somebody else behind the same router, whose packets have the same source address, says to be the caller.
 
 The router masquerades each stream by a port of its own choice, so nothing that SDP says is where the sound comes from.
 """
 
 import asyncio
+import socket
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from tests.support.crowd import Crowd
 from tests.support.gateway import Gateway
 from tests.support.hosts import Capture, Host, Internet
 from tests.support.plain_phone import PlainPhone
-from tests.support.tone import tone
+from tests.support.tone import decode, share, tone
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
@@ -90,6 +93,38 @@ async def test_sound_flows_both_ways(at: Scene) -> None:
         call.hang_up()
         await asyncio.sleep(0.3)
     assert at.gateway.record(call.call_id)["end_reason"] == "caller_hung_up"
+
+
+async def test_a_neighbour_behind_the_same_router_is_not_heard(at: Scene) -> None:
+    with at.home:
+        neighbour = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        neighbour.bind((HOME, 0))
+    with neighbour:
+        async with PlainPhone.open(HOME, at.home) as phone:
+            call = phone.dial(SIP, "echo")
+            answer = await call.answered()
+            call.say(tone(440, 4))
+            await call.hears(440, frames=25)
+            before = len(call.packets)
+            foreign = tone(2500, 1)
+            for number in range(100):
+                # It knows the stream of the caller, and where that is.
+                for sequence, ssrc in ((1000 + 30 + number, 0x1234), (number, 0x4321)):
+                    head = struct.pack("!BBHII", 0x80, 0, sequence, 50_000 + (sequence - 1000) * 160 & 0xFFFFFFFF, ssrc)
+                    neighbour.sendto(head + foreign[number % 50], answer.media)
+                await asyncio.sleep(0.02)
+            heard = b"".join(packet.payload for packet in call.packets[before:] if packet.payload_type == 0)
+            call.hang_up()
+            await asyncio.sleep(0.3)
+        neighbour.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            neighbour.recv(2000)
+    samples = decode(heard)
+    assert len(samples) > 8000
+    assert all(share(samples[at : at + 800], 2500) < 0.02 for at in range(0, len(samples) - 800, 800))
+    media = at.gateway.record(call.call_id)["media"]
+    assert media["received_wrong_source"] >= 190
+    assert media["received_source_changes"] == media["received_ssrc_changes"] == 0
 
 
 async def test_the_call_comes_back_when_the_router_has_forgotten_it(at: Scene) -> None:
