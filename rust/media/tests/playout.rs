@@ -788,6 +788,24 @@ fn however_often_the_codec_changes_what_waits_keeps_its_length_and_order() {
     line.run(at(said + 1_000));
     assert_eq!(line.playout.played_samples(), said * 8);
     assert_eq!(line.marks(), 40);
+    // Half a sample is none, and none is counted.
+    for n in 0..20 {
+        let codec = [Codec::G722, Codec::Pcmu][n % 2];
+        line.playout.set_format(codec, 20);
+        let format = AudioFormat::of_line(codec);
+        line.playout.push(
+            at(said + 900),
+            &vec![0x31; 321 * format.encoding.sample_bytes()],
+        );
+    }
+    let (played, waiting) = (
+        line.playout.played_samples(),
+        line.playout.waiting_samples(),
+    );
+    assert!((4_700..=4_830).contains(&waiting), "{waiting}");
+    line.run(at(said + 3_000));
+    assert_eq!(line.playout.played_samples(), played + waiting);
+    let said = said + 3_000;
     // Cleared is all of it, whatever it was in.
     line.playout
         .push(at(said + 1_000), &tone(Codec::Pcmu, 1_000));

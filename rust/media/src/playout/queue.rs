@@ -70,6 +70,12 @@ impl Queue {
         if !part.bytes.is_empty() {
             self.rest.push_front(part);
         }
+        // Half a sample is none, now and when the rate is the old one again.
+        for part in &mut self.rest {
+            let whole = part.samples_at(format.rate) * part.format.rate as usize;
+            let bytes = part.format.encoding.sample_bytes();
+            part.bytes.truncate(whole / format.rate as usize * bytes);
+        }
         self.format = format;
         self.converter = None;
         self.ready.reserve(format.bytes_in_ms(FIRST_MS));
