@@ -18,6 +18,7 @@ GROUP = "offhook.speech"
 _SPEECH_TO_TEXT = {"moonshine": ("moonshine", "MoonshineSpeechToText"), "openai": ("openai", "OpenAISpeechToText")}
 _TEXT_TO_SPEECH = {
     "hibari": ("hibari", "HibariTextToSpeech"),
+    "prompts": ("prompt_voice", "PromptTextToSpeech"),
     "openai": ("openai", "OpenAITextToSpeech"),
 }
 _EXTRAS = {"moonshine": "agent", "hibari": "agent", "openai": "openai"}

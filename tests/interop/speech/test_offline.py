@@ -17,6 +17,7 @@ from tests.support.words import word_errors, words
 
 from offhook.speech.hibari import HibariTextToSpeech
 from offhook.speech.moonshine import MoonshineSpeechToText
+from offhook.speech.prompt_voice import PromptTextToSpeech
 from offhook.speech.protocol import Heard, SpeechStarted, SpeechStopped, SpeechToText, TextToSpeech, Transcript
 from offhook.speech.script import Script
 
@@ -114,11 +115,12 @@ async def test_human_speech_is_understood_over_the_telephone(
 async def test_what_the_voice_says_is_understood_over_the_telephone_to_the_digit(
     ear: SpeechToText, voice: TextToSpeech
 ) -> None:
+    prompts = PromptTextToSpeech()
     text = "Thank you for calling. Your table is booked for tomorrow evening. We look forward to seeing you."
     for rate in (8_000, 16_000):
         assert word_errors(text, await understood(ear, await spoken(voice, text, rate), rate)) <= 0.06
-    number = await understood(ear, await spoken(voice, "Your number is **+1 415-555-0123**."))
-    assert _digits(number).endswith("14155550123")
+    for engine, text in ((voice, "Your number is **+1 415-555-0123**."), (prompts, "I have the number 14155550123.")):
+        assert _digits(await understood(ear, await spoken(engine, text))).endswith("14155550123")
 
 
 async def test_nothing_to_say_is_no_sound(voice: TextToSpeech) -> None:
