@@ -56,7 +56,9 @@ def phrases_of(text: str) -> list[str]:
 
     Raises `SpeechError` (`speech_refused`) with the first words that are in no phrase.
     """
-    words, found, at = _WORD.findall(text.lower().replace("-", " ")), [], 0
+    words: list[str] = _WORD.findall(text.lower().replace("-", " "))
+    found: list[str] = []
+    at = 0
     index, longest = _index()
     while at < len(words):
         if not words[at][0].isalpha():
