@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Literal, Self, final
 
 from offhook.errors import OffhookError
-from offhook.ids import LegId, RecordingId, WireId
+from offhook.ids import LegId, MuxId, RecordingId, WireId
 
 __all__ = [
+    "CallConfig",
     "Engine",
     "EngineConfig",
     "EngineStats",
@@ -24,6 +25,7 @@ __all__ = [
     "MediaError",
     "MediaEvent",
     "MediaStats",
+    "Mux",
     "Recording",
     "RecordingConfig",
     "RemoteMedia",
@@ -370,6 +372,37 @@ class RecordingConfig:
     def rate(self) -> int: ...
 
 @final
+class CallConfig:
+    """What one call on a worker's connection is made with."""
+
+    def __new__(
+        cls,
+        dialect: str,
+        *,
+        format: str = "",
+        credit_ms: int | None = None,
+        send_limit: int = 32768,
+        text_limit: int = 4194304,
+    ) -> Self:
+        """`dialect`: the JSON description of its messages; its audio is binary. `format`: as in `WireConfig`.
+
+        `credit_ms`: caller audio that is sent before the worker asks for more; None sends all.
+        `send_limit`: bytes of audio that wait for the worker; then the oldest is dropped and counted.
+        `text_limit`: bytes of its messages that may wait for Python before the call is closed as a flood.
+        """
+
+    @property
+    def dialect(self) -> str: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def credit_ms(self) -> int | None: ...
+    @property
+    def send_limit(self) -> int: ...
+    @property
+    def text_limit(self) -> int: ...
+
+@final
 class MediaEvent:
     """Something that happened on a media thread. Fields that a kind does not name are `None`.
 
@@ -396,8 +429,8 @@ class MediaEvent:
         `connected`            the upgrade is done: `address` of the agent, `subprotocol`, `dns_ms`, `tcp_ms`, `tls_ms`
                                and `upgrade_ms`
         `refused`              the agent answered the upgrade with HTTP `status`; `text` is the start of its body
-        `failed`               not connected: `code` is `dns`, `tcp`, `tls`, `upgrade`, `timeout`, `overloaded` or
-                               `cancelled`; `text` says what exactly, of `tls` with its cause in brackets at the
+        `failed`               not connected: `code` is `dns`, `tcp`, `tls`, `upgrade`, `timeout`, `overloaded`,
+                               `cancelled` or, of a worker's connection, `gone`; `text` says what exactly, of `tls` with its cause in brackets at the
                                end: `certificate_expired`, `wrong_name`, `unknown_issuer`, `old_version`, `plain_http` …
         `text`                 a message that is not audio, mark or clear, as received
         `first_audio_received` the first agent audio came
@@ -416,6 +449,12 @@ class MediaEvent:
         `recorded`             its last one: `samples` of each side at its rate; `dropped_frames` had no room on their
                                way to the disk and are silence; `file_bytes` were written. `text` says why it ended
                                early or never began, such as a full disk
+    Of a worker's connection (`mux` is set):
+        `text`                 a message about the worker, as received
+        `protocol_error`       a message that made no sense: `text` says why
+        `stalled`              nothing has come for a second after a ping
+        `recovered`            something has come again
+        `closed`               as of a wire; `closed` of each of its calls came before
     """
 
     @property
@@ -429,6 +468,8 @@ class MediaEvent:
     def wire(self) -> WireId | None: ...
     @property
     def recording(self) -> RecordingId | None: ...
+    @property
+    def mux(self) -> MuxId | None: ...
     @property
     def name(self) -> str | None: ...
     @property
@@ -737,6 +778,9 @@ class EngineStats:
     def wires(self) -> int:
         """Open wires, those being dialled included."""
     @property
+    def muxes(self) -> int:
+        """Open connections of workers."""
+    @property
     def leg_capacity(self) -> int:
         """Legs at once at most: `max_legs`, for a port carries many that can be told apart; 0 if no port is ours."""
     @property
@@ -834,6 +878,20 @@ class Engine:
         is told by `recorded`.
         """
 
+    def open_mux(self, fd: int, answer: bytes, *, thread: int) -> Mux:
+        """Take over a worker's connection whose WebSocket upgrade has been judged; media thread `thread` serves it.
+
+        `answer`, the head of the HTTP answer, goes out first. `fd` is made non-blocking and stays the caller's to close,
+        which ends nothing. Raises `MediaError` (`too_many`, `bad_config`, `system`, `closed`).
+        """
+
+    def open_call(self, config: CallConfig, *, mux: Mux, leg: RtpLeg) -> Wire:
+        """Begin a call on a worker's connection, which must be on the leg's thread: a wire among others.
+
+        `connected` tells that it has begun, `failed` (`gone`) that the connection has ended. Raises `MediaError`
+        (`wrong_thread`, `bad_config`, `too_many`, `closed`).
+        """
+
     def drain_events(self, max: int) -> list[MediaEvent]:
         """Take up to `max` events, oldest first, and quiet `wakeup_fd` once none is left."""
 
@@ -853,6 +911,9 @@ class RtpLeg:
 
     @property
     def id(self) -> LegId: ...
+    @property
+    def thread(self) -> int:
+        """The number of its media thread, from 0."""
     @property
     def local_address(self) -> tuple[str, int]:
         """The bound address and the RTP port that our SDP has to name; RTCP is on the port above."""
@@ -914,7 +975,7 @@ class RtpLeg:
 
 @final
 class Wire:
-    """One WebSocket connection to an agent, dialled by `Engine.open_wire`."""
+    """One agent's connection: a WebSocket dialled by `Engine.open_wire`, or a share of a worker's by `open_call`."""
 
     @property
     def id(self) -> WireId: ...
@@ -944,3 +1005,22 @@ class Recording:
 
     def stop(self) -> None:
         """End the recording; `recorded` follows."""
+
+@final
+class Mux:
+    """One connection that a worker has dialled, which many calls share (`Engine.open_mux`)."""
+
+    @property
+    def id(self) -> MuxId: ...
+    @property
+    def thread(self) -> int:
+        """The number of the media thread that serves it, from 0."""
+
+    def send_text(self, text: str) -> None:
+        """Send a message about the worker itself. Raises `MediaError` (`overloaded`)."""
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close it; `closed` of each of its calls, then its own follow. May be repeated."""
+
+    def stats(self) -> WireStats:
+        """The connection's counters; those of its calls are their wires'. They stay readable after `close`."""

@@ -16,6 +16,9 @@ WireId = NewType("WireId", int)
 RecordingId = NewType("RecordingId", int)
 """One recording of the media engine, unique within a process."""
 
+MuxId = NewType("MuxId", int)
+"""One connection of a worker, unique within a process."""
+
 TrunkName = NewType("TrunkName", str)
 """The `name` of a `[[trunk]]`."""
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use offhook_media::claim::{Network, Policy};
 use offhook_media::codec::Codec;
 use offhook_media::engine::{
-    EngineSettings, Family, LegSettings, MediaError, PortRange, RecordingSettings, WireSettings,
+    CallSettings, EngineSettings, Family, LegSettings, MediaError, PortRange, RecordingSettings,
+    WireSettings,
 };
 use offhook_media::leg::RemoteMedia as Negotiated;
 use offhook_media::recorder::{Format, SealKey};
@@ -571,5 +572,51 @@ impl RecordingConfig {
             rate: self.rate,
             seal: self.seal.clone(),
         })
+    }
+}
+
+/// What one call on a worker's connection is made with.
+#[pyclass(frozen, get_all, module = "offhook._media")]
+pub(crate) struct CallConfig {
+    dialect: String,
+    format: String,
+    credit_ms: Option<u32>,
+    send_limit: usize,
+    text_limit: usize,
+}
+
+#[pymethods]
+impl CallConfig {
+    #[new]
+    #[pyo3(signature = (dialect, *, format = String::new(), credit_ms = None, send_limit = 32768, text_limit = 4_194_304))]
+    #[pyo3(
+        text_signature = "(dialect, *, format='', credit_ms=None, send_limit=32768, text_limit=4194304)"
+    )]
+    fn new(
+        dialect: String,
+        format: String,
+        credit_ms: Option<u32>,
+        send_limit: usize,
+        text_limit: usize,
+    ) -> Self {
+        Self {
+            dialect,
+            format,
+            credit_ms,
+            send_limit,
+            text_limit,
+        }
+    }
+}
+
+impl CallConfig {
+    pub(crate) fn settings(&self) -> CallSettings {
+        CallSettings {
+            dialect: self.dialect.clone(),
+            format: self.format.clone(),
+            credit_ms: self.credit_ms,
+            send_limit: self.send_limit,
+            text_limit: self.text_limit,
+        }
     }
 }

@@ -75,6 +75,14 @@ impl MediaEvent {
     }
 
     #[getter]
+    fn mux(&self) -> Option<u64> {
+        match self.subject {
+            Subject::Mux(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    #[getter]
     fn name(&self) -> Option<&str> {
         match &self.what {
             What::Mark { name, .. } => Some(name),

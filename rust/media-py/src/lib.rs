@@ -12,11 +12,12 @@ mod stats;
 
 use std::time::Duration;
 
-use offhook_media::engine::{self, LegHandle, MediaError, RecordingHandle, WireHandle};
+use offhook_media::engine::{self, LegHandle, MediaError, MuxHandle, RecordingHandle, WireHandle};
 use pyo3::prelude::*;
 
 use config::{
-    EngineConfig, LegConfig, RecordingConfig, RemoteMedia, SrtpKeys, WireConfig, socket_address,
+    CallConfig, EngineConfig, LegConfig, RecordingConfig, RemoteMedia, SrtpKeys, WireConfig,
+    socket_address,
 };
 use error::{media_error, raise};
 use event::MediaEvent;
@@ -74,6 +75,27 @@ impl Engine {
             .map(|recording| Recording { recording })
     }
 
+    #[pyo3(signature = (fd, answer, *, thread))]
+    fn open_mux(&self, py: Python<'_>, fd: i32, answer: &[u8], thread: usize) -> PyResult<Mux> {
+        self.engine
+            .open_mux(fd, answer, thread)
+            .map(|mux| Mux { mux })
+            .map_err(|error| raise(py, &error))
+    }
+
+    #[pyo3(signature = (config, *, mux, leg))]
+    fn open_call(
+        &self,
+        py: Python<'_>,
+        config: &CallConfig,
+        mux: &Mux,
+        leg: &RtpLeg,
+    ) -> PyResult<Wire> {
+        let settings = config.settings();
+        detached(py, || self.engine.open_call(&settings, &mux.mux, &leg.leg))
+            .map(|wire| Wire { wire })
+    }
+
     fn drain_events(&self, max: usize) -> Vec<MediaEvent> {
         self.engine
             .drain_events(max)
@@ -113,6 +135,11 @@ impl RtpLeg {
     fn local_address(&self) -> (String, u16) {
         let address = self.leg.local_address();
         (address.ip().to_string(), address.port())
+    }
+
+    #[getter]
+    fn thread(&self) -> usize {
+        self.leg.thread()
     }
 
     fn place(&self, py: Python<'_>, remote: (String, u16)) -> PyResult<(String, u16)> {
@@ -251,6 +278,38 @@ impl Recording {
     }
 }
 
+/// One connection that a worker has dialled.
+#[pyclass(frozen, module = "offhook._media")]
+struct Mux {
+    mux: MuxHandle,
+}
+
+#[pymethods]
+impl Mux {
+    #[getter]
+    fn id(&self) -> u64 {
+        self.mux.id()
+    }
+
+    #[getter]
+    fn thread(&self) -> usize {
+        self.mux.thread()
+    }
+
+    fn send_text(&self, py: Python<'_>, text: &str) -> PyResult<()> {
+        self.mux.send_text(text).map_err(|error| raise(py, &error))
+    }
+
+    #[pyo3(signature = (code = 1000, reason = ""))]
+    fn close(&self, py: Python<'_>, code: u16, reason: &str) {
+        py.detach(|| self.mux.close(code, reason));
+    }
+
+    fn stats(&self) -> WireStats {
+        WireStats::from(self.mux.stats())
+    }
+}
+
 #[pymodule]
 fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
@@ -261,6 +320,7 @@ fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<RemoteMedia>()?;
     module.add_class::<WireConfig>()?;
     module.add_class::<RecordingConfig>()?;
+    module.add_class::<CallConfig>()?;
     module.add_class::<MediaEvent>()?;
     module.add_class::<MediaStats>()?;
     module.add_class::<WireStats>()?;
@@ -269,5 +329,6 @@ fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<RtpLeg>()?;
     module.add_class::<Wire>()?;
     module.add_class::<Recording>()?;
+    module.add_class::<Mux>()?;
     Ok(())
 }

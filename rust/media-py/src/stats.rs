@@ -152,6 +152,7 @@ type Stats = engine::EngineStats;
 engine_stats! {
     legs: usize = |stats: &Stats| stats.legs,
     wires: usize = |stats: &Stats| stats.wires,
+    muxes: usize = |stats: &Stats| stats.muxes,
     leg_capacity: usize = |stats: &Stats| stats.leg_capacity,
     unheard_capacity: usize = |stats: &Stats| stats.ports.ipv4.max(stats.ports.ipv6),
     ports_ipv4: usize = |stats: &Stats| stats.ports.ipv4,

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::address::RawAddress;
 use crate::option;
@@ -84,6 +84,20 @@ pub fn wait_writable(streams: &[&TcpStream], timeout_ms: i32) -> io::Result<Vec<
         }
     }
     Ok(watched.iter().map(|one| one.revents != 0).collect())
+}
+
+/// A stream of our own for a connected socket that somebody else holds open: each closes its own, and the connection lasts
+/// as long as either is open.
+///
+/// # Errors
+/// When `descriptor` is none, or the process is out of them.
+pub fn share_stream(descriptor: RawFd) -> io::Result<TcpStream> {
+    if descriptor < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: it is borrowed for this one duplication, which fails where the number is of nothing that is open.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    Ok(TcpStream::from(borrowed.try_clone_to_owned()?))
 }
 
 /// Keep little in the system's send buffer: audio that waits there is late, and can't be dropped any more.

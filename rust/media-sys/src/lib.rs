@@ -15,7 +15,7 @@ mod udp;
 mod wake;
 
 pub use clock::monotonic_ns;
-pub use connect::{connect_result, shrink_send_buffer, start_connect, wait_writable};
+pub use connect::{connect_result, share_stream, shrink_send_buffer, start_connect, wait_writable};
 pub use poll::{Interest, Poller, Ready};
 pub use thread::raise_priority;
 pub use udp::{IcmpError, ReceiveBatch, SendBatch, UdpOptions, UdpSocket};

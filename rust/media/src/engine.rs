@@ -13,6 +13,8 @@ mod leg_handle;
 mod leg_sink;
 mod leg_slot;
 mod marks;
+mod mux_handle;
+mod mux_slot;
 mod outbox;
 mod pace;
 mod port_slot;
@@ -47,9 +49,10 @@ use rustls::crypto::SecureRandom;
 pub use error::MediaError;
 pub use event::{Event, Subject, Timings, What};
 pub use leg_handle::LegHandle;
+pub use mux_handle::MuxHandle;
 pub use ports::{Family, PortRange, PortStats};
 pub use recording_handle::{RecordingHandle, RecordingSettings};
-pub use settings::{EngineSettings, LegSettings, WireSettings};
+pub use settings::{CallSettings, EngineSettings, LegSettings, WireSettings};
 pub use stats::EngineStats;
 pub use wire_handle::WireHandle;
 
@@ -58,9 +61,10 @@ use crate::clock::Time;
 use crate::leg::{Leg, LegConfig};
 use crate::playout::PlayoutConfig;
 use crate::recorder::{Recording, RecordingConfig};
+use crate::wire::mux::{Mux, MuxLimits};
 use crate::wire::upgrade::{Upgrade, UpgradeRequest};
-use crate::wire::{AgentUrl, Dialect, Wire, WireConfig, WireLimits};
-use command::{Command, LegCommand, NewLeg, NewWire};
+use crate::wire::{AgentUrl, Dialect, Framing, Wire, WireConfig, WireLimits};
+use command::{Command, LegCommand, NewLeg, NewMux, NewWire};
 use dial::{Dial, DialPool};
 use event::{Backlog, EventQueue};
 use leg_handle::{Place, Spot};
@@ -76,6 +80,12 @@ const COMMAND_QUEUE: usize = 8192;
 const DRAIN_LINGER: Duration = Duration::from_millis(100);
 /// Seconds from 1900, where NTP begins, to 1970.
 const NTP_TO_UNIX: u64 = 2_208_988_800;
+/// Connections of workers at most.
+const MAX_MUXES: usize = 1024;
+/// Of many calls together more may be under way, but what waits in the system can't be dropped any more.
+const MUX_SEND_BUFFER: usize = 256 << 10;
+/// Bytes of messages about a worker itself that may wait for Python.
+const MUX_TEXTS: usize = 1 << 20;
 /// Compiled dialects that are kept for the next wire.
 const KEPT_DIALECTS: usize = 16;
 
@@ -378,6 +388,7 @@ impl Engine {
             wire,
             cancelled: Arc::clone(&cancelled),
             total_timeout: settings.total_timeout,
+            credit_ms: None,
             backlog: Backlog::default(),
             text_limit: settings.text_limit,
         };
@@ -448,6 +459,122 @@ impl Engine {
         })
     }
 
+    /// Take over the connection of a worker whose upgrade has been judged: `answer` goes out first, then it is served on
+    /// media thread number `thread`. `socket` is non-blocking from here on; it stays the caller's to close, which ends
+    /// nothing.
+    ///
+    /// # Errors
+    /// `TooMany`, `BadConfig` for a thread that isn't, `System`, `Closed` or `Overloaded`.
+    pub fn open_mux(
+        &self,
+        socket: RawFd,
+        answer: &[u8],
+        thread: usize,
+    ) -> Result<MuxHandle, MediaError> {
+        self.check_open()?;
+        let thread = self
+            .workers
+            .get(thread)
+            .ok_or_else(|| MediaError::BadConfig(format!("there is no media thread {thread}")))?;
+        let stream = offhook_media_sys::share_stream(socket)
+            .and_then(|stream| stream.set_nonblocking(true).map(|()| stream))
+            .map_err(|error| MediaError::System {
+                doing: "taking over a worker's connection",
+                error,
+            })?;
+        let _ = stream.set_nodelay(true);
+        offhook_media_sys::shrink_send_buffer(&stream, MUX_SEND_BUFFER);
+        let slot = self.take_slot(
+            &self.shared.counters.muxes,
+            MAX_MUXES,
+            "connections of workers",
+        )?;
+        let id = self.next_id.fetch_add(1, Relaxed);
+        let now = Time::from_nanos(monotonic_ns());
+        let mux = Mux::new(MuxLimits::default(), answer, now);
+        let stats = Arc::clone(mux.stats());
+        thread.send(Command::OpenMux(Box::new(NewMux {
+            id,
+            stream,
+            mux,
+            backlog: Backlog::default(),
+            text_limit: MUX_TEXTS,
+        })))?;
+        std::mem::forget(slot);
+        Ok(MuxHandle {
+            id,
+            thread: Arc::clone(thread),
+            stats,
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Begin a call on a worker's connection; an event tells that it has begun, or why not.
+    ///
+    /// # Errors
+    /// `WrongThread` if the connection is not on the leg's thread, `BadConfig`, `TooMany`, `Closed` or `Overloaded`.
+    pub fn open_call(
+        &self,
+        settings: &CallSettings,
+        mux: &MuxHandle,
+        leg: &LegHandle,
+    ) -> Result<WireHandle, MediaError> {
+        self.check_open()?;
+        if mux.thread.number != leg.thread.number {
+            return Err(MediaError::WrongThread);
+        }
+        let bad = |error: &dyn std::fmt::Display| MediaError::BadConfig(error.to_string());
+        let dialect = self.dialect(&settings.dialect)?;
+        if dialect.framing() != Framing::Binary {
+            return Err(bad(
+                &"a worker's audio is binary, and this dialect's is base64",
+            ));
+        }
+        let formats = dialect
+            .formats(&settings.format)
+            .map_err(|error| bad(&error))?;
+        let limits = WireLimits {
+            max_outgoing_audio: settings.send_limit,
+            ping_interval: None,
+            ..WireLimits::default()
+        };
+        let config = WireConfig {
+            dialect,
+            values: Vec::new(),
+            formats,
+            // Its connection is dialled by the worker, so nothing of it is masked.
+            mask_seed: [0; 16],
+            limits,
+        };
+        let wire =
+            Wire::new(config, Time::from_nanos(monotonic_ns())).map_err(|error| bad(&error))?;
+        let slot = self.take_slot(
+            &self.shared.counters.wires,
+            self.settings.max_wires,
+            "wires",
+        )?;
+        let id = self.next_id.fetch_add(1, Relaxed);
+        let stats = Arc::clone(wire.stats());
+        let new = NewWire {
+            id,
+            leg: leg.id,
+            wire,
+            cancelled: Arc::default(),
+            total_timeout: Duration::ZERO,
+            credit_ms: settings.credit_ms,
+            backlog: Backlog::default(),
+            text_limit: settings.text_limit,
+        };
+        leg.thread.send(Command::OpenCall(Box::new(new), mux.id))?;
+        std::mem::forget(slot);
+        Ok(WireHandle {
+            id,
+            thread: Arc::clone(&leg.thread),
+            stats,
+            closed: AtomicBool::new(false),
+        })
+    }
+
     /// Take up to `max` events, oldest first.
     #[must_use]
     pub fn drain_events(&self, max: usize) -> Vec<Event> {
@@ -469,6 +596,7 @@ impl Engine {
         EngineStats {
             legs: counters.legs.load(Relaxed),
             wires: counters.wires.load(Relaxed),
+            muxes: counters.muxes.load(Relaxed),
             leg_capacity: if ports.ipv4 + ports.ipv6 == 0 {
                 0
             } else {

@@ -1,6 +1,6 @@
 //! What Python asks of a media thread.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use crate::claim::Policy;
 use crate::leg::{Leg, RemoteMedia};
 use crate::recorder::Tap;
 use crate::wire::Wire;
+use crate::wire::mux::Mux;
 
 /// One command. They take effect in the order in which they were given.
 #[derive(Debug)]
@@ -24,10 +25,16 @@ pub(super) enum Command {
     OpenWire(Box<NewWire>),
     /// A dial has come to something.
     Dialled(u64, Box<DialOutcome>),
+    /// A worker's connection, its upgrade to be answered.
+    OpenMux(Box<NewMux>),
+    /// A wire that shares the connection of that id.
+    OpenCall(Box<NewWire>, u64),
     /// For one leg.
     Leg(u64, LegCommand),
     /// For one wire.
     Wire(u64, WireCommand),
+    /// For one worker's connection.
+    Mux(u64, WireCommand),
     /// End everything and the thread.
     Shutdown,
 }
@@ -53,6 +60,18 @@ pub(super) struct NewWire {
     pub wire: Wire,
     pub cancelled: Arc<AtomicBool>,
     pub total_timeout: Duration,
+    /// Caller audio in milliseconds that is sent before a worker asks for more; `None` is all.
+    pub credit_ms: Option<u32>,
+    pub backlog: Backlog,
+    pub text_limit: usize,
+}
+
+/// A worker's connection to be run.
+#[derive(Debug)]
+pub(super) struct NewMux {
+    pub id: u64,
+    pub stream: TcpStream,
+    pub mux: Mux,
     pub backlog: Backlog,
     pub text_limit: usize,
 }
@@ -102,7 +121,7 @@ pub(super) struct Prompt {
     pub mark: Option<String>,
 }
 
-/// For one wire.
+/// For one wire, or one worker's connection.
 #[derive(Debug)]
 pub(super) enum WireCommand {
     Text { text: Box<str>, numbered: bool },

@@ -11,7 +11,7 @@ use offhook_media_sys::{Driver, Wake};
 
 use crate::clock::Time;
 
-/// Something that happened to one leg, wire or recording.
+/// Something that happened to one leg, wire, recording or connection of a worker.
 #[derive(Debug)]
 pub struct Event {
     /// When.
@@ -24,7 +24,7 @@ pub struct Event {
     pub weight: Option<Weight>,
 }
 
-/// The leg, wire or recording that an event belongs to.
+/// The leg, wire, recording or connection that an event belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// A leg by its id.
@@ -33,6 +33,8 @@ pub enum Subject {
     Wire(u64),
     /// A recording by its id.
     Recording(u64),
+    /// A worker's connection by its id.
+    Mux(u64),
 }
 
 /// What may happen. The Python side documents each kind in `_media.pyi`, under the name that `kind` gives.
@@ -101,6 +103,8 @@ pub enum What {
     Text {
         text: String,
     },
+    Stalled,
+    Recovered,
     FirstAudioReceived,
     FirstCallerAudioSent,
     ProtocolError {
@@ -166,6 +170,8 @@ impl What {
             Self::Refused { .. } => "refused",
             Self::Failed { .. } => "failed",
             Self::Text { .. } => "text",
+            Self::Stalled => "stalled",
+            Self::Recovered => "recovered",
             Self::FirstAudioReceived => "first_audio_received",
             Self::FirstCallerAudioSent => "first_caller_audio_sent",
             Self::ProtocolError { .. } => "protocol_error",

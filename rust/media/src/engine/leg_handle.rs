@@ -61,6 +61,12 @@ impl Place {
 }
 
 impl LegHandle {
+    /// The number of its media thread.
+    #[must_use]
+    pub fn thread(&self) -> usize {
+        self.thread.number
+    }
+
     /// Unique among legs and wires of the engine.
     #[must_use]
     pub fn id(&self) -> u64 {

@@ -464,7 +464,7 @@ impl LegSlot {
     ) {
         let wire = wire
             .as_deref_mut()
-            .filter(|wire| wire.transport.is_some() && wire.ending.is_none());
+            .filter(|wire| wire.is_up() && wire.ending.is_none());
         let mut sink = LegGlue {
             now,
             id: self.id,

@@ -174,6 +174,21 @@ pub struct WireSettings {
     pub text_limit: usize,
 }
 
+/// What one call on a worker's connection is made with.
+#[derive(Debug, Clone)]
+pub struct CallSettings {
+    /// The dialect's description, JSON; its audio is binary.
+    pub dialect: String,
+    /// The call's audio as `encoding/rate`; empty is the dialect's own.
+    pub format: String,
+    /// Caller audio in milliseconds that is sent before the worker asks for more; `None` is all.
+    pub credit_ms: Option<u32>,
+    /// Audio bytes that may wait for the worker.
+    pub send_limit: usize,
+    /// Bytes of its messages that may wait for Python.
+    pub text_limit: usize,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use super::ports::PortStats;
 pub(super) struct Counters {
     pub legs: AtomicUsize,
     pub wires: AtomicUsize,
+    pub muxes: AtomicUsize,
     pub receive_overflow: AtomicU64,
     pub send_errors: AtomicU64,
     pub icmp_errors: AtomicU64,
@@ -28,6 +29,8 @@ pub struct EngineStats {
     pub legs: usize,
     /// Open wires, those being dialled included.
     pub wires: usize,
+    /// Open connections of workers.
+    pub muxes: usize,
     /// Legs at most: the limit of legs, for on one port there is room for many that can be told apart.
     pub leg_capacity: usize,
     /// The ports: how many, what they carry, what is between their legs.

@@ -11,10 +11,13 @@ use super::command::NewWire;
 use super::event::Backlog;
 use super::leg_slot::LegSlot;
 use super::outbox::Outbox;
+use super::slots::Slots;
 use super::transport::Transport;
 use super::wire_sink::WireGlue;
 use crate::clock::Time;
 use crate::wire::Wire;
+use crate::wire::mux::Calls;
+use crate::wire::record::Record;
 
 /// The helper thread keeps the time and names the step that took too long; this is for a dial that none has begun.
 const DIAL_GRACE: Duration = Duration::from_millis(500);
@@ -30,6 +33,8 @@ pub(super) struct WireSlot {
     pub leg: Option<u32>,
     /// The connection, once it is there.
     pub transport: Option<Transport>,
+    /// Or the number of the worker's connection that it shares.
+    pub mux: Option<u32>,
     /// Until when the dial must have come to something.
     pub dial_deadline: Option<Time>,
     pub cancelled: Arc<AtomicBool>,
@@ -88,6 +93,7 @@ impl WireSlot {
             home: new.leg,
             leg: None,
             transport: None,
+            mux: None,
             dial_deadline: Some(now + new.total_timeout + DIAL_GRACE),
             cancelled: new.cancelled,
             lingers_until: None,
@@ -107,10 +113,15 @@ impl WireSlot {
         }
     }
 
+    /// Whether there is a connection, its own or a shared one.
+    pub fn is_up(&self) -> bool {
+        self.transport.is_some() || self.mux.is_some()
+    }
+
     pub fn next_timeout(&self) -> Option<Time> {
         if self.lingers_until.is_some() {
             self.lingers_until
-        } else if self.transport.is_some() {
+        } else if self.is_up() {
             self.wire.next_timeout()
         } else {
             self.dial_deadline
@@ -128,6 +139,24 @@ impl WireSlot {
         self.with_sink(now, leg, out, |wire, sink| {
             wire.handle_bytes(now, bytes, sink)
         });
+        self.judge_backlog(now);
+    }
+
+    /// A record of the agent, on a shared connection.
+    pub fn handle_record(
+        &mut self,
+        now: Time,
+        record: &Record<'_>,
+        leg: Option<&mut LegSlot>,
+        out: &mut Outbox,
+    ) {
+        self.with_sink(now, leg, out, |wire, sink| {
+            wire.handle_record(now, record, sink)
+        });
+        self.judge_backlog(now);
+    }
+
+    fn judge_backlog(&mut self, now: Time) {
         if !self.flooded && self.backlog.load(Relaxed) > self.text_limit {
             self.flooded = true;
             self.wire.close(now, 1008, "too many messages");
@@ -196,5 +225,11 @@ impl WireSlot {
             poller.change(transport.descriptor(), self.token, interest)?;
         }
         Ok(())
+    }
+}
+
+impl Calls for Slots<WireSlot> {
+    fn wire(&mut self, key: u32) -> Option<&mut Wire> {
+        self.get_mut(key).map(|slot| &mut slot.wire)
     }
 }

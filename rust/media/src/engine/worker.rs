@@ -3,6 +3,7 @@
 //! One turn is: wait, obey Python, read what is there, do what is due, write everything at once.
 
 mod legs;
+mod muxes;
 mod ports;
 mod wires;
 
@@ -17,6 +18,7 @@ use super::awaited::Awaited;
 use super::command::Command;
 use super::event::What;
 use super::leg_slot::{LegInput, LegSlot};
+use super::mux_slot::MuxSlot;
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::port_slot::PortSlot;
@@ -42,33 +44,39 @@ enum Kind {
     Rtp = 1,
     Rtcp = 2,
     Wire = 3,
+    Mux = 4,
 }
 
 fn token(kind: Kind, index: u32, generation: u32) -> u64 {
-    u64::from(generation) << 32 | u64::from(index) << 2 | kind as u64
+    u64::from(generation) << 32 | u64::from(index) << 3 | kind as u64
 }
 
 fn take_apart(token: u64) -> (Kind, u32, u32) {
-    let kind = match token & 3 {
+    let kind = match token & 7 {
         0 => Kind::Doorbell,
         1 => Kind::Rtp,
         2 => Kind::Rtcp,
-        _ => Kind::Wire,
+        3 => Kind::Wire,
+        _ => Kind::Mux,
     };
-    (kind, (token as u32) >> 2, (token >> 32) as u32)
+    (kind, (token as u32) >> 3, (token >> 32) as u32)
 }
 
-/// Legs, wires and ports have their timers in one wheel.
+/// Legs, wires, ports and workers' connections have their timers in one wheel.
 fn leg_timer(index: u32) -> u32 {
-    index * 3
+    index * 4
 }
 
 fn wire_timer(index: u32) -> u32 {
-    index * 3 + 1
+    index * 4 + 1
 }
 
 fn port_timer(index: u32) -> u32 {
-    index * 3 + 2
+    index * 4 + 2
+}
+
+fn mux_timer(index: u32) -> u32 {
+    index * 4 + 3
 }
 
 /// The state of a media thread.
@@ -83,6 +91,7 @@ pub(super) struct Worker {
     awaited: Awaited,
     legs: Slots<LegSlot>,
     wires: Slots<WireSlot>,
+    muxes: Slots<MuxSlot>,
     ports: Slots<PortSlot>,
     out: Outbox,
     /// Lent out while a socket is read.
@@ -90,8 +99,13 @@ pub(super) struct Worker {
     ready: Vec<Ready>,
     due: Vec<u32>,
     dirty: Vec<u32>,
+    /// Workers' connections to be written.
+    dirty_muxes: Vec<u32>,
+    /// Calls of a worker's connection that had something to say while it was read.
+    heard: Vec<u32>,
     /// Wires that may have more to read without their descriptor saying so.
     unread: Vec<u32>,
+    unread_muxes: Vec<u32>,
     buffer: Vec<u8>,
     stopping: bool,
 }
@@ -121,13 +135,17 @@ impl Worker {
             awaited,
             legs: Slots::default(),
             wires: Slots::default(),
+            muxes: Slots::default(),
             ports: Slots::default(),
             out: Outbox::new(),
             receive: Some(Box::default()),
             ready: Vec::with_capacity(1024),
             due: Vec::with_capacity(1024),
             dirty: Vec::with_capacity(64),
+            dirty_muxes: Vec::new(),
+            heard: Vec::new(),
             unread: Vec::new(),
+            unread_muxes: Vec::new(),
             buffer: vec![0; READ_BYTES],
             stopping: false,
         })
@@ -148,7 +166,7 @@ impl Worker {
         let before = monotonic_ns();
         let next = self.timers.next();
         let planned = match self.pace.sleep_until(before) {
-            Some(tick) if self.unread.is_empty() => {
+            Some(tick) if self.has_read_all() => {
                 self.awaited.sleep_until(tick);
                 Some(tick)
             }
@@ -156,7 +174,7 @@ impl Worker {
         };
         let now = monotonic_ns();
         let wait = match next {
-            _ if !self.unread.is_empty() => Some(0),
+            _ if !self.has_read_all() => Some(0),
             Some(next) => Some(next.saturating_sub(now)),
             None => None,
         };
@@ -195,6 +213,13 @@ impl Worker {
                 if ready.read || ready.error {
                     self.read_wire(index, now);
                 }
+            } else if kind == Kind::Mux && self.muxes.is_current(index, generation) {
+                if ready.write {
+                    self.mark_mux(index);
+                }
+                if ready.read || ready.error {
+                    self.read_mux(index, now);
+                }
             }
         }
         let mut work = ready.len() as u32;
@@ -209,15 +234,19 @@ impl Worker {
         for index in std::mem::take(&mut self.unread) {
             self.read_wire(index, now);
         }
+        for index in std::mem::take(&mut self.unread_muxes) {
+            self.read_mux(index, now);
+        }
         let mut due = std::mem::take(&mut self.due);
         self.timers.expire(now_ns, &mut due);
         work += due.len() as u32;
         for owner in due.drain(..) {
-            let index = owner / 3;
-            match owner % 3 {
+            let index = owner / 4;
+            match owner % 4 {
                 0 => self.drive_leg(index, LegInput::Timeout, now),
                 1 => self.wire_timeout(index, now),
-                _ => self.port_timeout(index),
+                2 => self.port_timeout(index),
+                _ => self.mux_timeout(index, now),
             }
         }
         self.due = due;
@@ -232,15 +261,26 @@ impl Worker {
         if failed > 0 {
             self.shared.counters.send_errors.fetch_add(failed, Relaxed);
         }
-        while let Some(index) = self.dirty.pop() {
-            self.flush_wire(index, now);
+        // Last words of calls go to the connection that they share, and one that breaks ends its calls.
+        while !self.dirty.is_empty() || !self.dirty_muxes.is_empty() {
+            while let Some(index) = self.dirty.pop() {
+                self.flush_wire(index, now);
+            }
+            if let Some(index) = self.dirty_muxes.pop() {
+                self.flush_mux(index, now);
+            }
         }
         self.shared.events.append(&mut self.out.events);
+    }
+
+    fn has_read_all(&self) -> bool {
+        self.unread.is_empty() && self.unread_muxes.is_empty()
     }
 
     fn mark_dirty(&mut self, index: u32) {
         if let Some(wire) = self.wires.get_mut(index)
             && !wire.dirty
+            && wire.mux.is_none()
         {
             wire.dirty = true;
             self.dirty.push(index);
@@ -258,6 +298,9 @@ impl Worker {
                 }
                 Ok(Command::OpenLeg(new)) => self.open_leg(*new, now),
                 Ok(Command::OpenWire(new)) => self.open_wire(*new, now),
+                Ok(Command::OpenMux(new)) => self.open_mux(*new, now),
+                Ok(Command::OpenCall(new, mux)) => self.open_call(*new, mux, now),
+                Ok(Command::Mux(mux, command)) => self.obey_mux(mux, command, now),
                 Ok(Command::Dialled(wire, outcome)) => self.dialled(wire, *outcome, now),
                 Ok(Command::Leg(leg, command)) => self.obey_leg(leg, command, now),
                 Ok(Command::Wire(wire, command)) => self.obey_wire(wire, command, now),
@@ -280,7 +323,7 @@ impl Worker {
             let Some(wire) = self.wires.get_mut(index) else {
                 continue;
             };
-            if wire.transport.is_none() {
+            if !wire.is_up() {
                 let detail = "the engine is closed".to_owned();
                 self.end_dial(
                     index,
@@ -305,6 +348,9 @@ impl Worker {
             {
                 self.end_wire(index, ending, now);
             }
+        }
+        for id in self.muxes.ids() {
+            self.shut_mux(id, now);
         }
         for id in self.legs.ids() {
             self.end_leg(id, None, now);

@@ -299,6 +299,11 @@ impl Dialect {
         }
     }
 
+    /// How audio lies in messages.
+    pub fn framing(&self) -> Framing {
+        self.framing
+    }
+
     /// The formats for `encoding/rate`, such as `pcm16/16000`; the empty string means the default.
     ///
     /// A direction that doesn't know the format keeps its default, as long as the other knows it.

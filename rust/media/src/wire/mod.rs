@@ -11,9 +11,12 @@ mod dialect;
 mod flood;
 mod garbage;
 pub mod json;
+pub mod mux;
 mod outgoing;
 mod receive;
+pub mod record;
 mod send;
+mod share;
 mod sink;
 mod stats;
 mod template;
@@ -40,6 +43,7 @@ pub use websocket::FrameError;
 use crate::clock::{Time, earliest};
 use flood::{Ahead, Budget};
 use outgoing::Outgoing;
+use share::Carriage;
 use template::Filling;
 use websocket::{Decoder, MaskSource, Opcode};
 
@@ -146,7 +150,7 @@ struct Core {
     limits: WireLimits,
     stats: Arc<WireStats>,
     state: State,
-    masks: MaskSource,
+    carriage: Carriage,
     outgoing: Outgoing,
     /// The message that is being written, before it is masked.
     scratch: Vec<u8>,
@@ -215,7 +219,7 @@ impl Wire {
                 limits,
                 stats: Arc::default(),
                 state: State::Open,
-                masks: MaskSource::new(mask_seed),
+                carriage: Carriage::Socket(MaskSource::new(mask_seed)),
                 outgoing: Outgoing::default(),
                 scratch: Vec::new(),
                 audio: Vec::new(),

@@ -55,6 +55,59 @@ impl Outgoing {
         }
     }
 
+    /// Whether [`Self::take`] would take anything.
+    pub fn has_takeable(&self, credit: u64) -> bool {
+        match self.entries.front() {
+            None => false,
+            Some(Entry {
+                kind: Kind::Audio { micros },
+                ..
+            }) => u64::from(*micros) <= credit || self.control_bytes > 0,
+            Some(_) => true,
+        }
+    }
+
+    /// Move frames to the end of `out`, in order, whole, about `bytes` of them and one at least; audio as far as `credit`
+    /// goes, in microseconds. Control does not wait behind audio that has no credit. What `out` got is the result.
+    pub fn take(&mut self, bytes: usize, credit: &mut u64, out: &mut Vec<u8>) -> usize {
+        debug_assert_eq!(self.begun, 0, "a queue is either taken from or written");
+        let before = out.len();
+        while let Some(first) = self.entries.front()
+            && out.len() - before < bytes
+        {
+            match first.kind {
+                Kind::Audio { micros } if u64::from(micros) > *credit => {
+                    self.take_control(out);
+                    break;
+                }
+                Kind::Audio { micros } => *credit -= u64::from(micros),
+                Kind::Control | Kind::Pong => {}
+            }
+            let length = first.length;
+            out.extend_from_slice(&self.bytes[self.start..self.start + length]);
+            self.written(length);
+        }
+        out.len() - before
+    }
+
+    /// Move all that is not audio to the end of `out`.
+    pub fn take_control(&mut self, out: &mut Vec<u8>) {
+        if self.control_bytes == 0 {
+            return;
+        }
+        let mut offset = self.start;
+        for entry in &self.entries {
+            if !matches!(entry.kind, Kind::Audio { .. }) {
+                out.extend_from_slice(&self.bytes[offset..offset + entry.length]);
+            }
+            offset += entry.length;
+        }
+        while self
+            .drop_first(|kind| !matches!(kind, Kind::Audio { .. }))
+            .is_some()
+        {}
+    }
+
     /// Drop everything of which nothing has been written.
     pub fn drop_unbegun(&mut self) {
         while self.drop_first(|_| true).is_some() {}

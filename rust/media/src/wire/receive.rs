@@ -37,10 +37,12 @@ impl Core {
             // After our close the agent may still be talking; only its close counts (RFC 6455 section 1.4).
             _ if self.state != State::Open => {}
             Message::Ping(payload) => {
-                let mask = self.masks.next_mask();
                 self.stats.sent_messages.add(1);
-                self.outgoing.push(Kind::Pong, |out| {
-                    websocket::encode(Opcode::Pong, payload, mask, out)
+                let Self {
+                    outgoing, carriage, ..
+                } = self;
+                outgoing.push(Kind::Pong, |out| {
+                    carriage.write(Opcode::Pong, 0, payload, out);
                 });
             }
             Message::Pong(_) => self.stats.received_pongs.add(1),

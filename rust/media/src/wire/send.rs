@@ -10,10 +10,13 @@ use crate::clock::{Time, duration_of};
 
 impl Core {
     pub(super) fn send_close(&mut self, code: u16, reason: &str) {
-        let mask = self.masks.next_mask();
         self.stats.sent_messages.add(1);
-        self.outgoing.push(Kind::Control, |out| {
-            websocket::encode_close(code, reason, mask, out)
+        let (payload, length) = websocket::close_payload(code, reason);
+        let Self {
+            outgoing, carriage, ..
+        } = self;
+        outgoing.push(Kind::Control, |out| {
+            carriage.write(Opcode::Close, 0, &payload[..length], out);
         });
     }
 
@@ -94,9 +97,9 @@ impl Core {
                 (Opcode::Text, &self.scratch[..])
             }
         };
-        let mask = self.masks.next_mask();
+        let carriage = &mut self.carriage;
         self.outgoing.push(Kind::Audio { micros }, |out| {
-            websocket::encode(opcode, payload, mask, out)
+            carriage.write(opcode, timestamp_ms, payload, out);
         });
         self.stats.sent_messages.add(1);
         self.stats.sent_audio_us.add(u64::from(micros));
@@ -193,10 +196,12 @@ impl Core {
         if self.state != State::Open || self.too_slow {
             return;
         }
-        let mask = self.masks.next_mask();
         self.stats.sent_messages.add(1);
-        self.outgoing.push(Kind::Control, |out| {
-            websocket::encode(opcode, payload, mask, out)
+        let Self {
+            outgoing, carriage, ..
+        } = self;
+        outgoing.push(Kind::Control, |out| {
+            carriage.write(opcode, 0, payload, out);
         });
         self.too_slow |= self.outgoing.control_bytes() > self.limits.max_outgoing_control;
     }

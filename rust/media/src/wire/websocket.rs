@@ -1,12 +1,16 @@
-//! RFC 6455 from the client's side: frames and messages, no I/O.
+//! RFC 6455: frames and messages, no I/O.
 //!
-//! We are always the client, so what we write is masked (section 5.3) and what we read must not be. No extension is ever
-//! offered, so a reserved bit is an error. A message that lies whole in one read is handed out without a copy.
+//! Where we dialled we are the client, so what we write is masked (section 5.3) and what we read must not be; where we were
+//! dialled it is the other way round. No extension is ever agreed on, so a reserved bit is an error. A message that lies
+//! whole in one read is handed out without a copy, unless it has to be unmasked.
 
 use std::str;
 
-/// A WebSocket that asks for a longer frame header than this doesn't exist (section 5.2, server to client).
+/// A longer frame header than this doesn't exist, its masking key apart (section 5.2).
 const MAX_HEADER: usize = 10;
+
+/// Bytes of a masking key.
+const KEY: usize = 4;
 
 /// The longest payload of a control frame (section 5.5).
 pub const MAX_CONTROL: usize = 125;
@@ -84,6 +88,8 @@ pub enum FrameError {
     ReservedOpcode(u8),
     /// A server masked a frame (section 5.1).
     Masked,
+    /// A client did not (section 5.1).
+    Unmasked,
     /// A control frame is longer than 125 bytes or fragmented (section 5.5).
     BadControl,
     /// A continuation of nothing, or a new message inside another (section 5.4).
@@ -120,6 +126,7 @@ impl std::fmt::Display for FrameError {
             }
             Self::ReservedOpcode(opcode) => write!(f, "a frame has the reserved opcode {opcode}"),
             Self::Masked => f.write_str("a server must not mask its frames"),
+            Self::Unmasked => f.write_str("a client must mask its frames"),
             Self::BadControl => {
                 f.write_str("a control frame is fragmented or longer than 125 bytes")
             }
@@ -142,15 +149,21 @@ struct Header {
     opcode: Opcode,
     length: usize,
     payload_at: usize,
+    /// That of a client; it stands before the payload.
+    mask: Option<[u8; KEY]>,
 }
 
-/// Reads what a server sends, from pieces of any size.
+/// Reads what a server sends, or a client, from pieces of any size.
 ///
 /// Memory is bounded by the limit on a message, which is enforced when a frame announces its length, before anything is
 /// buffered.
 #[derive(Debug)]
 pub struct Decoder {
     max_message: usize,
+    /// Whether the peer is a client, which masks what it sends.
+    masked: bool,
+    /// A buffer larger than this is given back once it is empty.
+    keep: usize,
     partial: Vec<u8>,
     message: Vec<u8>,
     fragmented: Option<Opcode>,
@@ -160,16 +173,27 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder that takes messages of at most `max_message` bytes, fragments together.
+    /// A decoder of what a server sends; it takes messages of at most `max_message` bytes, fragments together.
     pub fn new(max_message: usize) -> Self {
         Self {
             max_message,
+            masked: false,
+            keep: KEEP_CAPACITY,
             partial: Vec::new(),
             message: Vec::new(),
             fragmented: None,
             partial_spent: false,
             message_spent: false,
             frames: 0,
+        }
+    }
+
+    /// The same of what a client sends. A buffer of up to `keep` bytes stays for the next message.
+    pub fn of_client(max_message: usize, keep: usize) -> Self {
+        Self {
+            masked: true,
+            keep,
+            ..Self::new(max_message)
         }
     }
 
@@ -237,14 +261,14 @@ impl Decoder {
         self.forget_partial();
         if self.message_spent {
             self.message_spent = false;
-            recycle(&mut self.message);
+            recycle(&mut self.message, self.keep);
         }
     }
 
     fn forget_partial(&mut self) {
         if self.partial_spent {
             self.partial_spent = false;
-            recycle(&mut self.partial);
+            recycle(&mut self.partial, self.keep);
         }
     }
 
@@ -259,7 +283,13 @@ impl Decoder {
                 if input.len() >= end {
                     let payload = &input[header.payload_at..end];
                     *input = &input[end..];
-                    return Ok(Some((header, Payload::Input(payload))));
+                    let Some(mask) = header.mask else {
+                        return Ok(Some((header, Payload::Input(payload))));
+                    };
+                    self.partial.extend_from_slice(payload);
+                    apply_mask(&mut self.partial, mask);
+                    self.partial_spent = true;
+                    return Ok(Some((header, Payload::Partial(0))));
                 }
             }
             self.partial.extend_from_slice(input);
@@ -272,6 +302,9 @@ impl Decoder {
                     let end = header.payload_at + header.length;
                     if self.partial.len() == end {
                         self.partial_spent = true;
+                        if let Some(mask) = header.mask {
+                            apply_mask(&mut self.partial[header.payload_at..], mask);
+                        }
                         return Ok(Some((header, Payload::Partial(header.payload_at))));
                     }
                     end - self.partial.len()
@@ -301,13 +334,16 @@ impl Decoder {
         let Some(&second) = bytes.get(1) else {
             return Ok(None);
         };
-        if second & 0x80 != 0 {
-            return Err(FrameError::Masked);
+        match (second & 0x80 != 0, self.masked) {
+            (true, false) => return Err(FrameError::Masked),
+            (false, true) => return Err(FrameError::Unmasked),
+            _ => {}
         }
-        if opcode.is_control() && (!fin || usize::from(second) > MAX_CONTROL) {
+        let short = second & 0x7F;
+        if opcode.is_control() && (!fin || usize::from(short) > MAX_CONTROL) {
             return Err(FrameError::BadControl);
         }
-        let (length, payload_at) = match second {
+        let (length, key_at) = match short {
             126 => match bytes.get(2..4) {
                 Some(length) => (u64::from(u16::from_be_bytes([length[0], length[1]])), 4),
                 None => return Ok(None),
@@ -335,13 +371,22 @@ impl Decoder {
                 });
             }
         }
-        // The limit above, or 125 for a control frame, makes the length fit.
-        Ok(Some(Header {
+        let mut header = Header {
             fin,
             opcode,
+            // The limit above, or 125 for a control frame, makes it fit.
             length: length as usize,
-            payload_at,
-        }))
+            payload_at: key_at,
+            mask: None,
+        };
+        if self.masked {
+            let Some(key) = bytes.get(key_at..key_at + KEY) else {
+                return Ok(None);
+            };
+            header.mask = Some(key.try_into().expect("four bytes were taken"));
+            header.payload_at += KEY;
+        }
+        Ok(Some(header))
     }
 }
 
@@ -382,21 +427,26 @@ fn control(opcode: Opcode, payload: &[u8]) -> Result<Message<'_>, FrameError> {
     match opcode {
         Opcode::Ping => Ok(Message::Ping(payload)),
         Opcode::Pong => Ok(Message::Pong(payload)),
-        _ => match payload {
-            [] => Ok(Message::Close {
-                code: 1005,
-                reason: "",
-            }),
-            [high, low, reason @ ..] => {
-                let code = u16::from_be_bytes([*high, *low]);
-                if !may_be_sent(code) {
-                    return Err(FrameError::BadClose);
-                }
-                let reason = str::from_utf8(reason).map_err(|_| FrameError::NotUtf8)?;
-                Ok(Message::Close { code, reason })
+        _ => read_close(payload),
+    }
+}
+
+/// What the payload of a close frame says (section 5.5.1).
+pub(super) fn read_close(payload: &[u8]) -> Result<Message<'_>, FrameError> {
+    match payload {
+        [] => Ok(Message::Close {
+            code: 1005,
+            reason: "",
+        }),
+        [high, low, reason @ ..] => {
+            let code = u16::from_be_bytes([*high, *low]);
+            if !may_be_sent(code) {
+                return Err(FrameError::BadClose);
             }
-            [_] => Err(FrameError::BadClose),
-        },
+            let reason = str::from_utf8(reason).map_err(|_| FrameError::NotUtf8)?;
+            Ok(Message::Close { code, reason })
+        }
+        [_] => Err(FrameError::BadClose),
     }
 }
 
@@ -405,37 +455,53 @@ pub fn may_be_sent(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-fn recycle(buffer: &mut Vec<u8>) {
+fn recycle(buffer: &mut Vec<u8>, keep: usize) {
     buffer.clear();
-    if buffer.capacity() > KEEP_CAPACITY {
+    if buffer.capacity() > keep {
         *buffer = Vec::new();
     }
 }
 
 /// Append one frame with its payload masked, as a client must (section 5.3); the message is never fragmented.
 pub fn encode(opcode: Opcode, payload: &[u8], mask: [u8; 4], out: &mut Vec<u8>) {
-    out.reserve(payload.len() + MAX_HEADER + 4);
-    out.push(0x80 | opcode as u8);
-    match payload.len() {
-        length @ 0..=125 => out.push(0x80 | length as u8),
-        length @ 126..=0xFFFF => {
-            out.push(0x80 | 126);
-            out.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        length => {
-            out.push(0x80 | 127);
-            out.extend_from_slice(&(length as u64).to_be_bytes());
-        }
-    }
+    encode_header(opcode, payload.len(), 0x80, out);
     out.extend_from_slice(&mask);
     let start = out.len();
     out.extend_from_slice(payload);
     apply_mask(&mut out[start..], mask);
 }
 
+/// Append one frame as a server must, unmasked (section 5.1); the message is never fragmented.
+pub fn encode_plain(opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) {
+    encode_header(opcode, payload.len(), 0, out);
+    out.extend_from_slice(payload);
+}
+
+fn encode_header(opcode: Opcode, length: usize, mask_bit: u8, out: &mut Vec<u8>) {
+    out.reserve(length + MAX_HEADER + KEY);
+    out.push(0x80 | opcode as u8);
+    match length {
+        0..=125 => out.push(mask_bit | length as u8),
+        126..=0xFFFF => {
+            out.push(mask_bit | 126);
+            out.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(mask_bit | 127);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+}
+
 /// Append a close frame; a reason that is too long is cut at a character, and a code that may not be on the wire (1005,
 /// 1006, 1015, …) leaves the payload empty.
 pub fn encode_close(code: u16, reason: &str, mask: [u8; 4], out: &mut Vec<u8>) {
+    let (payload, length) = close_payload(code, reason);
+    encode(Opcode::Close, &payload[..length], mask, out);
+}
+
+/// What a close frame carries, and how much of the array that is; see [`encode_close`].
+pub(super) fn close_payload(code: u16, reason: &str) -> ([u8; MAX_CONTROL], usize) {
     let mut payload = [0_u8; MAX_CONTROL];
     let mut length = 0;
     if may_be_sent(code) {
@@ -444,7 +510,7 @@ pub fn encode_close(code: u16, reason: &str, mask: [u8; 4], out: &mut Vec<u8>) {
         payload[2..2 + cut].copy_from_slice(&reason.as_bytes()[..cut]);
         length = 2 + cut;
     }
-    encode(Opcode::Close, &payload[..length], mask, out);
+    (payload, length)
 }
 
 /// `str::floor_char_boundary`, which is younger than the compiler that we promise to build with.

@@ -89,7 +89,7 @@ impl Worker {
             }
             return;
         }
-        if wire.transport.is_none() {
+        if !wire.is_up() {
             if wire.dial_deadline.is_some_and(|deadline| deadline <= now) {
                 let detail = "too many dials were waiting to reach the agent in time".to_owned();
                 self.end_dial(
@@ -116,7 +116,7 @@ impl Worker {
     }
 
     /// After anything came of or to a wire: write it this turn, set its timer, and let its leg do what is due.
-    fn attend_to(&mut self, index: u32, now: Time) {
+    pub(super) fn attend_to(&mut self, index: u32, now: Time) {
         self.mark_dirty(index);
         self.settle_wire(index);
         self.drive_leg_of(index, now);
@@ -137,13 +137,18 @@ impl Worker {
         if wire.lingers_until.is_some() {
             return;
         }
-        let has_more = !wire.watches_write && !wire.wire.outgoing().is_empty();
-        if (has_more || wire.ending.is_some()) && !wire.dirty && wire.transport.is_some() {
+        // One that shares a connection waits for its turn there.
+        let has_more =
+            wire.mux.is_none() && !wire.watches_write && !wire.wire.outgoing().is_empty();
+        if (has_more || wire.ending.is_some()) && !wire.dirty && wire.is_up() {
             wire.dirty = true;
             self.dirty.push(index);
         }
         self.timers
             .arm(wire_timer(index), wire.next_timeout().map(Time::as_nanos));
+        if let Some(mux) = wire.mux {
+            self.queue_call(mux, index);
+        }
     }
 
     pub(super) fn flush_wire(&mut self, index: u32, now: Time) {
@@ -235,7 +240,7 @@ impl Worker {
             return;
         }
         let id = wire.id;
-        if wire.transport.is_none() {
+        if !wire.is_up() {
             let detail = "an internal error ended the call".to_owned();
             return self.end_dial(
                 index,
@@ -277,6 +282,9 @@ impl Worker {
             self.awaited
                 .set(transport.descriptor(), false, &mut wire.awaited);
             let _ = self.poller.remove(transport.descriptor());
+        }
+        if let Some(mux) = wire.mux {
+            self.leave_mux(mux, index, &mut wire.wire);
         }
         if let Some(leg) = wire.leg.and_then(|leg| self.legs.get_mut(leg)) {
             leg.wire = None;
@@ -374,7 +382,7 @@ impl Worker {
         };
         match command {
             WireCommand::Text { text, numbered } => wire.wire.send_text(&text, numbered),
-            WireCommand::Close { .. } if wire.transport.is_none() => {
+            WireCommand::Close { .. } if !wire.is_up() => {
                 let detail = "the dial was given up".to_owned();
                 return self.end_dial(
                     index,
