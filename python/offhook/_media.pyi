@@ -430,8 +430,9 @@ class MediaEvent:
                                and `upgrade_ms`
         `refused`              the agent answered the upgrade with HTTP `status`; `text` is the start of its body
         `failed`               not connected: `code` is `dns`, `tcp`, `tls`, `upgrade`, `timeout`, `overloaded`,
-                               `cancelled` or, of a worker's connection, `gone`; `text` says what exactly, of `tls` with its cause in brackets at the
-                               end: `certificate_expired`, `wrong_name`, `unknown_issuer`, `old_version`, `plain_http` …
+                               `cancelled` or, of a worker's connection, `gone`; `text` says what exactly, of `tls` with
+                               its cause in brackets at the end: `certificate_expired`, `wrong_name`, `unknown_issuer`,
+                               `old_version`, `plain_http` …
         `text`                 a message that is not audio, mark or clear, as received
         `first_audio_received` the first agent audio came
         `first_caller_audio_sent`  the first caller audio went to the agent
@@ -881,8 +882,8 @@ class Engine:
     def open_mux(self, fd: int, answer: bytes, *, thread: int) -> Mux:
         """Take over a worker's connection whose WebSocket upgrade has been judged; media thread `thread` serves it.
 
-        `answer`, the head of the HTTP answer, goes out first. `fd` is made non-blocking and stays the caller's to close,
-        which ends nothing. Raises `MediaError` (`too_many`, `bad_config`, `system`, `closed`).
+        `answer`, the head of the HTTP answer, goes out first. `fd` becomes non-blocking and stays the caller's to
+        close, which ends nothing. Raises `MediaError` (`too_many`, `bad_config`, `system`, `closed`).
         """
 
     def open_call(self, config: CallConfig, *, mux: Mux, leg: RtpLeg) -> Wire:

@@ -17,6 +17,8 @@ import structlog
 from offhook._media import EngineConfig, EngineStats
 from offhook.api.health import Readiness, http_app
 from offhook.api.server import HttpServer
+from offhook.api.workers import PATH as WORKER_PATH
+from offhook.api.workers import Tokens, WorkerDoor
 from offhook.call.end_reason import EndReason
 from offhook.call.screen import ScreenRules, TrunkScreen
 from offhook.call.services import CallServices, Perform
@@ -25,6 +27,7 @@ from offhook.config.routing import build_routing, inbound_password
 from offhook.config.schema import AgentConfig, Config
 from offhook.destination.directory import Directory
 from offhook.destination.wire import AgentSpec
+from offhook.destination.workers import Workers
 from offhook.ids import TrunkName
 from offhook.media.plane import MediaPlane
 from offhook.observe.loop_lag import LoopLag
@@ -82,10 +85,12 @@ class Signalling:
         self._wall = wall
         routing = build_routing(config)
         self.admission = Admission(routing.limits)
+        self.workers = Workers(threads=media.stats().threads, gateway=config.node.name, version=version)
         directory = Directory(
             media,
             {agent.name: agent_spec(agent) for agent in config.agents},
             self.admission,
+            self.workers,
             node=config.node.name,
         )
         services = CallServices(
@@ -116,6 +121,14 @@ class Signalling:
     def drain(self) -> None:
         """Take no new calls: 503 to INVITE and OPTIONS. Those that run go on."""
         self.admission.draining = self.user_agent.draining = True
+        self.workers.drain("the gateway is stopping")
+
+    def worker_refused(self, source: str, rule: str, why: str) -> None:
+        """Somebody who is no worker of ours wanted to be one: counted, listed with the refusals, told now and then."""
+        now = self._now()
+        self._metrics.refused(rule)
+        if self.refusals.add(source, rule, now, self._wall(now), transport="http", value=why):
+            _log.warning("worker.refused", source=source, rule=rule, why=why)
 
     def tls_failed(self, failure: TlsFailure) -> None:
         """A TLS handshake came to nothing: counted by cause, listed among the refusals, told once in a while."""
@@ -281,6 +294,7 @@ class Gateway:
         """Run until `stop`: then refuse new calls (503), let running ones end for `drain_timeout`, hang up the rest."""
         await self._stop.wait()
         self._signalling.drain()
+        self._worker_door.drain()
         switchboard = self._signalling.switchboard
         waiting = switchboard.calls
         _log.info("gateway.draining", calls=waiting)
@@ -353,8 +367,18 @@ class Gateway:
         await self._stack.start()
         # Before the sockets close and before the store does: what still runs says goodbye and is written.
         self._resources.push_async_callback(signalling.switchboard.close)
+        self._worker_door = WorkerDoor(
+            signalling.workers,
+            Tokens(worker_tokens(config)),
+            self._media,
+            now=time.monotonic,
+            refused=signalling.worker_refused,
+        )
         self._http = HttpServer(
-            http_app(self._readiness, self._metrics.registry), config.http.listen.host, config.http.listen.port
+            http_app(self._readiness, self._metrics.registry),
+            config.http.listen.host,
+            config.http.listen.port,
+            upgrades={WORKER_PATH: self._worker_door.judge},
         )
         self._resources.push_async_callback(self._http.close)
         await self._http.start()
@@ -396,6 +420,13 @@ class Gateway:
         self._metrics.watch_certificate(self._certificate_days)
         self._metrics.watch_media(lambda: _numbers_of(self._media.stats()))
         self._metrics.watch_log(self._log_stats)
+        workers = self._signalling.workers
+        self._metrics.watch_workers(
+            lambda: workers.by_agent(lambda worker: 1),
+            lambda: workers.by_agent(lambda worker: worker.calls),
+            lambda: workers.by_agent(lambda worker: worker.stalled),
+            lambda: workers.events,
+        )
         self._metrics.watch_store(lambda: asdict(self._store.stats()))
 
     def _sip_open(self) -> dict[str, int]:
@@ -490,7 +521,9 @@ def _engine_config(config: Config) -> EngineConfig:
 
 
 def agent_spec(agent: AgentConfig) -> AgentSpec:
-    """How an `[[agent]]` is dialled, its credentials with it."""
+    """How an `[[agent]]` is reached, its credentials with it. Those of kind `worker` dial us, and have no URL."""
+    if agent.kind == "worker":
+        return AgentSpec(agent.name, "worker", "", encoding=agent.encoding, sample_rate=agent.audio_rate)
     assert agent.url is not None, "the configuration asks for the url of these kinds"
     headers = {name: secret.reveal() for name, secret in agent.headers.items()}
     if agent.token is not None:
@@ -507,6 +540,15 @@ def agent_spec(agent: AgentConfig) -> AgentSpec:
         tls_verify=agent.tls_verify,
         tls_ca=agent.tls_ca,
     )
+
+
+def worker_tokens(config: Config) -> dict[str, str]:
+    """The tokens of the agents of kind `worker`, by name."""
+    return {
+        agent.name: agent.token.reveal()
+        for agent in config.agents
+        if agent.kind == "worker" and agent.token is not None
+    }
 
 
 async def _first_of(*waits: Coroutine[object, object, object]) -> None:

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import cast
 
 import uvicorn
 from starlette.applications import Starlette
 
+from offhook.api.upgrade import Judge, upgrade_protocol
 from offhook.errors import TransportError
 
 _STOP_LIMIT = 2.0
@@ -21,9 +23,12 @@ _HINTS = {
 
 
 class HttpServer:
-    """uvicorn on a socket that we bound, so that a taken port is one plain line and signals stay with the gateway."""
+    """uvicorn on a socket that we bound, so that a taken port is one plain line and signals stay with the gateway.
 
-    def __init__(self, app: Starlette, host: str, port: int) -> None:
+    `upgrades` judge the requests for a WebSocket, by path.
+    """
+
+    def __init__(self, app: Starlette, host: str, port: int, upgrades: Mapping[str, Judge] | None = None) -> None:
         self._address = f"{host}:{port}"
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
@@ -46,6 +51,7 @@ class HttpServer:
             access_log=False,
             lifespan="off",
             http="httptools",
+            ws=cast(type[asyncio.Protocol], upgrade_protocol(upgrades or {})),
             server_header=False,
             timeout_keep_alive=5,
         )

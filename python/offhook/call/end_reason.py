@@ -188,6 +188,12 @@ class EndReason(Enum):
         "The agent's server could not be reached.",
         "The detail names the step (DNS, TCP, TLS): check that the agent runs and that its URL is right.",
     )  # fmt: skip
+    NO_WORKER = _Ending(
+        "no_worker", 480, 27, "agent",
+        "No worker of the agent could take the call.",
+        "The detail says how many are connected and why none took it: start workers, raise their `max_calls`, or give "
+        "the route a `fallback` on `refused`.",
+    )  # fmt: skip
     AGENT_LATE = _Ending(
         "agent_late", 480, 18, "agent",
         "The agent connected but was not ready in time.",

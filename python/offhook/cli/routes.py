@@ -11,7 +11,7 @@ from offhook.cli.check import REFUSED, USED_WRONGLY
 from offhook.config.load import default_file, examine
 from offhook.config.routing import build_routing
 from offhook.config.schema import Config
-from offhook.route.destination_uri import AgentUri, DestinationUri
+from offhook.route.destination_uri import AgentUri, DestinationUri, WorkerUri
 from offhook.route.dry_run import DryRun, Question, try_call
 from offhook.route.trunk import parse_source
 
@@ -110,7 +110,9 @@ def _text(run: DryRun, config: Config) -> str:
 
 
 def _described(destination: DestinationUri, config: Config) -> str:
-    agent = config.agent(destination.name) if isinstance(destination, AgentUri) else None
+    agent = config.agent(destination.name) if isinstance(destination, AgentUri | WorkerUri) else None
+    if agent is not None and agent.kind == "worker":
+        return f"{destination} (its workers, which dial the gateway)"
     if agent is None or agent.url is None:
         return destination.redacted
     return f"{destination} ({agent.kind}, {agent.url.redacted})"

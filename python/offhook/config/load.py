@@ -171,6 +171,7 @@ def _drafted(
         agents=reader.entries("agent", AgentConfig),
         names={kind: reader.names(kind) for kind in LISTS},
         references=list(reader.references()),
+        worker_agents=reader.worker_agents(),
     )
     reader.unknown_tables()
     findings = list(reader.findings)
@@ -263,8 +264,17 @@ class _Reader:
                 if isinstance(fallback, Mapping):
                     destinations.append((("route", index, "fallback", number, "to"), fallback.get("to")))
             for path, uri in destinations:
-                if isinstance(uri, str) and uri.lower().startswith("agent:") and len(uri) > len("agent:"):
-                    yield path, "agent", uri.partition(":")[2]
+                scheme, _, name = uri.partition(":") if isinstance(uri, str) else ("", "", "")
+                if scheme.lower() in ("agent", "worker") and name:
+                    yield path, scheme.lower(), name
+
+    def worker_agents(self) -> list[str]:
+        """The names of the agents of kind `worker`, right or wrong otherwise."""
+        entries = self._data.get("agent", ())
+        tables = [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, tuple) else []
+        return [
+            name for table in tables if table.get("kind") == "worker" and isinstance(name := table.get("name"), str)
+        ]
 
     def unknown_tables(self) -> None:
         """Note what the file has at its top and the schema hasn't."""

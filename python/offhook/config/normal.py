@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from offhook.config.schema import Config, Section
 from offhook.config.secret import Secret
 from offhook.config.values import HostPort, Listen, PortRange
-from offhook.route.destination_uri import AgentUri, EchoUri, OtherUri, WireUri
+from offhook.route.destination_uri import AgentUri, EchoUri, OtherUri, WireUri, WorkerUri
 from offhook.route.pattern import Pattern
 
 
@@ -51,7 +51,7 @@ def shown(value: object) -> object:
             return value.host
         case HostPort() | PortRange() | Pattern() | IPv4Network() | IPv6Network():
             return str(value)
-        case EchoUri() | AgentUri() | WireUri() | OtherUri():
+        case EchoUri() | AgentUri() | WorkerUri() | WireUri() | OtherUri():
             return value.redacted
         case _:
             raise AssertionError(f"a setting of type {type(value).__name__} has no form for people")

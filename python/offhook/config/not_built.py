@@ -47,7 +47,7 @@ def _postgresql(value: object) -> bool:
 _LISTEN_INSTEAD = "use tls://, tcp:// or udp://"
 _CALL_INSTEAD = "leave it out; this trunk can only send calls to us"
 _PASSWORD_INSTEAD = f"{_CALL_INSTEAD}; what it proves to us is inbound"
-_DESTINATION_INSTEAD = "use agent:NAME, ws://, wss://, twilio+ws://, twilio+wss:// or echo:"
+_DESTINATION_INSTEAD = "use agent:NAME, worker:NAME, ws://, wss://, twilio+ws://, twilio+wss:// or echo:"
 
 NOT_BUILT = (
     NotBuilt(("sip", "listen", "*"), _websocket_listener, "SIP over WebSocket", _LISTEN_INSTEAD),
@@ -77,13 +77,13 @@ NOT_BUILT = (
     NotBuilt(
         ("route", "*", "destination"),
         _other_destination,
-        "destinations that are no agent, WebSocket or echo",
+        "destinations that are no agent, worker, WebSocket or echo",
         _DESTINATION_INSTEAD,
     ),
     NotBuilt(
         ("route", "*", "fallback", "*", "to"),
         _other_destination,
-        "destinations that are no agent, WebSocket or echo",
+        "destinations that are no agent, worker, WebSocket or echo",
         _DESTINATION_INSTEAD,
     ),
     NotBuilt(
@@ -100,7 +100,10 @@ NOT_BUILT = (
     ),
     NotBuilt(("route", "*", "record"), _other_than(False), "recording", "leave it out"),
     NotBuilt(
-        ("agent", "*", "kind"), _other_than("offhook", "twilio"), "agents of other kinds", "known: offhook, twilio"
+        ("agent", "*", "kind"),
+        _other_than("offhook", "twilio", "worker"),
+        "agents of other kinds",
+        "known: offhook, twilio, worker",
     ),
 )
 

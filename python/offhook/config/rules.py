@@ -25,6 +25,7 @@ _HANDSHAKE_HEADERS = frozenset({
 })  # fmt: skip
 
 _FEW_PAIRS = 4
+_SHORT_TOKEN = 16
 
 
 @dataclass(slots=True)
@@ -32,7 +33,8 @@ class Draft:
     """The parts of a file that are valid by themselves; None and missing indices are those that aren't.
 
     `names` are all names that the file gives to a kind of table and `references` all that it uses (where, kind, name),
-    also in entries that aren't valid: so one mistake neither hides another nor is told twice.
+    also in entries that aren't valid: so one mistake neither hides another nor is told twice. `worker_agents` are the
+    names of the agents that a reference to a `worker` may mean.
     """
 
     sip: SipConfig | None = None
@@ -44,6 +46,7 @@ class Draft:
     agents: dict[int, AgentConfig] = field(default_factory=dict)
     names: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     references: list[tuple[Path, str, str]] = field(default_factory=list)
+    worker_agents: list[str] = field(default_factory=list)
 
     def known(self, kind: str) -> list[str]:
         """All names of `trunk`, `route` or `agent`."""
@@ -98,6 +101,12 @@ def warnings(draft: Draft) -> Iterator[Finding]:
         yield Finding((), "there is no [[route]], so every call is refused", "write one with a destination")
     yield from _hidden_routes(draft.routes)
     for index, agent in draft.agents.items():
+        if agent.kind == "worker" and agent.token is not None and len(agent.token.reveal()) < _SHORT_TOKEN:
+            yield Finding(
+                ("agent", index, "token"),
+                f"a token of less than {_SHORT_TOKEN} characters can be guessed, and who has it gets calls",
+                "make one with `openssl rand -hex 24`",
+            )
         if not agent.tls_verify:
             yield Finding(
                 ("agent", index, "tls_verify"),
@@ -227,8 +236,12 @@ def _colliding_trunks(trunks: dict[int, TrunkConfig]) -> Iterator[Finding]:
 
 def _references(draft: Draft) -> Iterator[Finding]:
     names = {kind: dict.fromkeys(draft.known(kind)) for kind in ("trunk", "agent")}
+    names["worker"] = dict.fromkeys(draft.worker_agents)
     for path, kind, name in draft.references:
         if name in names[kind]:
+            continue
+        if kind == "worker":
+            yield _no_such_worker(path, name, draft)
             continue
         known = list(names[kind])
         near = nearest(name, known)
@@ -236,6 +249,19 @@ def _references(draft: Draft) -> Iterator[Finding]:
             f"did you mean '{near}'?" if near else f"known: {', '.join(known)}" if known else f"there is no [[{kind}]]"
         )
         yield Finding(path, f"no {kind} is called '{name}'", hint)
+
+
+def _no_such_worker(path: Path, name: str, draft: Draft) -> Finding:
+    """A route names workers that no token lets in."""
+    if name in draft.known("agent"):
+        return Finding(
+            path, f"agent '{name}' is not of kind 'worker', so no worker may serve it", f"write agent:{name}"
+        )
+    near = nearest(name, draft.worker_agents)
+    hint = (
+        f"did you mean '{near}'?" if near else f'write an [[agent]] with name = "{name}", kind = "worker" and a token'
+    )
+    return Finding(path, f"no worker may serve '{name}': no [[agent]] of kind 'worker' is called so", hint)
 
 
 def _fallbacks(path: Path, route: RouteConfig) -> Iterator[Finding]:
@@ -250,6 +276,8 @@ def _fallbacks(path: Path, route: RouteConfig) -> Iterator[Finding]:
 def _agent(path: Path, agent: AgentConfig) -> Iterator[Finding]:
     if agent.kind in ("offhook", "twilio") and agent.url is None:
         yield Finding((*path, "url"), f"is required for kind '{agent.kind}'", "write wss://HOST/PATH")
+    if agent.kind == "worker":
+        yield from _worker_agent(path, agent)
     if agent.kind == "twilio":
         for name in ("encoding", "sample_rate"):
             if name in agent.model_fields_set:
@@ -275,6 +303,15 @@ def _agent(path: Path, agent: AgentConfig) -> Iterator[Finding]:
     lowered = [name.lower() for name in agent.headers]
     for name in sorted({name for name in lowered if lowered.count(name) > 1}):
         yield Finding((*path, "headers"), f"'{name}' is there twice", "header names have no case")
+
+
+def _worker_agent(path: Path, agent: AgentConfig) -> Iterator[Finding]:
+    """Its processes dial us, so nothing of how an agent is dialled applies."""
+    if agent.token is None:
+        yield Finding((*path, "token"), "is required for kind 'worker'", "its workers prove with it that they are ours")
+    for name in ("url", "headers", "origin", "connect_timeout", "tls_ca", "tls_verify"):
+        if name in agent.model_fields_set:
+            yield Finding((*path, name), "has no meaning for kind 'worker', whose processes dial the gateway")
 
 
 def _hidden_routes(configs: dict[int, RouteConfig]) -> Iterator[Finding]:

@@ -306,7 +306,9 @@ class RouteConfig(Section):
     priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = Field(
         default=0, description="Routes of higher priority are tried first."
     )
-    destination: Destination = Field(description="Where the calls go: `agent:NAME`, `echo:`, or another URI.")
+    destination: Destination = Field(
+        description="Where the calls go: `agent:NAME`, `worker:NAME`, `echo:`, or another URI."
+    )
     answer: Literal["when-ready", "at-once", "first-audio"] = Field(
         default="when-ready",
         description="When the caller is answered: when the agent is ready, at once, or with the agent's first audio.",
@@ -332,13 +334,18 @@ class RouteConfig(Section):
 class AgentConfig(Section):
     """An agent: how it is reached, and how much it takes."""
 
-    name: Name = Field(description="Name of the agent, for `agent:NAME`.")
+    name: Name = Field(description="Name of the agent, for `agent:NAME`, and `worker:NAME` where it is of that kind.")
     kind: Literal[
         "offhook", "twilio", "worker", "vobiz", "plivo", "telnyx", "openai", "elevenlabs", "vapi", "retell", "livekit"
-    ] = Field(description="What it speaks: `offhook` (our own protocol) or `twilio` (Twilio Media Streams).")
+    ] = Field(
+        description="How it is reached: `offhook` (the gateway dials it and speaks our own protocol), `twilio` (the same "
+        "in that of Twilio Media Streams) or `worker` (its processes dial the gateway)."
+    )
     url: WireUrl | None = Field(default=None, description="Its WebSocket, `ws://` or `wss://`.")
     token: HeaderSecret | None = Field(
-        default=None, description="Sent as `Authorization: Bearer …` when the WebSocket is opened."
+        default=None,
+        description="Sent as `Authorization: Bearer …` when the WebSocket is opened. Of kind `worker` it is what each "
+        "worker has to send so, and is required.",
     )
     headers: Annotated[dict[HeaderName, HeaderSecret], Field(max_length=32)] = Field(
         default={}, description="Further headers for that request; values are treated as secrets."
@@ -359,11 +366,12 @@ class AgentConfig(Section):
     )
     encoding: Literal["pcm16", "pcmu"] = Field(
         default="pcm16",
-        description="Audio of kind `offhook`: 16-bit linear PCM or µ-law, unless the agent's `ready` names another.",
+        description="Audio of kinds `offhook` and `worker`: 16-bit linear PCM or µ-law, unless the agent's `ready` "
+        "names another.",
     )
     sample_rate: Literal[8000, 16000, 24000, 48000] | None = Field(
         default=None,
-        description="Samples a second of kind `offhook`. Without it 16000, with `pcmu` 8000, its only one.",
+        description="Samples a second of those kinds. Without it 16000, with `pcmu` 8000, its only one.",
     )
     max_calls: Calls | None = Field(
         default=None, description="Calls that it takes at one time; more count as `refused`."

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from offhook.destination.dialect import offhook, twilio
+from offhook.destination.dialect import offhook, twilio, worker
 from offhook.destination.dialect.description import Description
 from offhook.destination.dialect.facts import AgentFacts
 
@@ -31,6 +31,13 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class PassedOn:
+    """This worker doesn't take the call; another may."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndNow:
     """The agent wants the call to end at once, without what it has queued."""
 
@@ -52,7 +59,7 @@ class Ignored:
     answer: Say | None = None
 
 
-Heard = Ready | Rejected | EndNow | Invalid | Ignored | None
+Heard = Ready | Rejected | PassedOn | EndNow | Invalid | Ignored | None
 
 
 class Conversation(Protocol):
@@ -144,3 +151,11 @@ class OffhookConversation:
                 return Invalid(message)
             case offhook.Invalid(_, code, message):
                 return Ignored(message, Say(offhook.error(code, message)))
+
+
+class WorkerConversation(OffhookConversation):
+    """offhook.v1 on a worker's connection: it may pass the call on to another worker before it has taken it."""
+
+    def hear(self, text: str) -> Heard:
+        reason = worker.decline(text)
+        return super().hear(text) if reason is None else PassedOn(reason)

@@ -6,22 +6,27 @@ from typing import assert_never
 from offhook.destination.base import Destination, DestinationListener
 from offhook.destination.echo import EchoDestination, prompt, prompt_names
 from offhook.destination.wire import AgentSpec, Seat, WireDestination
+from offhook.destination.worker import WorkerDestination
+from offhook.destination.workers import Workers
 from offhook.errors import DestinationError
 from offhook.media.plane import MediaPlane
-from offhook.route.destination_uri import AgentUri, DestinationUri, EchoUri, OtherUri, WireUri
+from offhook.route.destination_uri import AgentUri, DestinationUri, EchoUri, OtherUri, WireUri, WorkerUri
 from offhook.route.limits import Admission
 
 
 class Directory:
-    """Makes destinations. `agents` are the `[[agent]]`s of the configuration by name."""
+    """Makes destinations. `agents` are the `[[agent]]`s of the configuration by name, `workers` who serves some."""
 
-    def __init__(self, media: MediaPlane, agents: Mapping[str, AgentSpec], admission: Admission, *, node: str) -> None:
+    def __init__(
+        self, media: MediaPlane, agents: Mapping[str, AgentSpec], admission: Admission, workers: Workers, *, node: str
+    ) -> None:
         # Read from disk now, not in the first call's set-up.
         for name in prompt_names():
             prompt(name)
         self.agents = agents
         self._media = media
         self._admission = admission
+        self._workers = workers
         self._node = node
 
     def make(self, uri: DestinationUri, listener: DestinationListener, *, ready_within: float) -> Destination:
@@ -32,9 +37,20 @@ class Directory:
             case WireUri():
                 spec = AgentSpec(name="", dialect=uri.dialect, url=uri.url)
                 return self._wire(uri.redacted, spec, listener, ready_within, None)
-            case AgentUri(name):
-                seat = AgentSeat(name, self._admission)
-                return self._wire(str(uri), self.agents[name], listener, ready_within, seat)
+            case AgentUri(name) | WorkerUri(name):
+                seat, spec = AgentSeat(name, self._admission), self.agents[name]
+                if spec.dialect != "worker":
+                    return self._wire(str(uri), spec, listener, ready_within, seat)
+                return WorkerDestination(
+                    str(uri),
+                    spec,
+                    self._media,
+                    self._workers,
+                    listener,
+                    node=self._node,
+                    ready_within=ready_within,
+                    seat=seat,
+                )
             case OtherUri():
                 raise AssertionError("refused when the configuration was loaded")
             case _:

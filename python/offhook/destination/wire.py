@@ -23,6 +23,7 @@ from offhook.destination.conversation import (
     Ignored,
     Invalid,
     OffhookConversation,
+    PassedOn,
     Ready,
     Rejected,
     Say,
@@ -117,29 +118,32 @@ class WireDestination:
         self._leg = leg
         self._ready = asyncio.get_running_loop().create_future()
         self._conversation = conversation = self._converse(facts)
-        spec = self._spec
         try:
-            self._wire = self._media.open_wire(
-                WireConfig(
-                    spec.url,
-                    conversation.description.to_json(),
-                    values=dict(conversation.values),
-                    headers=spec.headers,
-                    subprotocols=[conversation.description.subprotocol] if conversation.description.subprotocol else [],
-                    origin=spec.origin,
-                    format=conversation.format,
-                    tls_verify=spec.tls_verify,
-                    tls_ca=spec.tls_ca,
-                    connect_timeout_ms=round(spec.connect_timeout * 1000),
-                    total_timeout_ms=round(spec.connect_timeout * 1000),
-                ),
-                leg=leg,
-                on_event=self._take,
-                on_error=self._failed,
-            )
+            self._wire = self._open(conversation, leg)
         except MediaError as error:
             raise DestinationError(f"{self._uri}: {error}", code="agent_unreachable", hint=error.hint) from error
         await self._ready
+
+    def _open(self, conversation: Conversation, leg: RtpLeg) -> Wire:
+        spec = self._spec
+        return self._media.open_wire(
+            WireConfig(
+                spec.url,
+                conversation.description.to_json(),
+                values=dict(conversation.values),
+                headers=spec.headers,
+                subprotocols=[conversation.description.subprotocol] if conversation.description.subprotocol else [],
+                origin=spec.origin,
+                format=conversation.format,
+                tls_verify=spec.tls_verify,
+                tls_ca=spec.tls_ca,
+                connect_timeout_ms=round(spec.connect_timeout * 1000),
+                total_timeout_ms=round(spec.connect_timeout * 1000),
+            ),
+            leg=leg,
+            on_event=self._take,
+            on_error=self._failed,
+        )
 
     def begin(self) -> None:
         assert self._wire is not None, "begin follows prepare"
@@ -176,7 +180,11 @@ class WireDestination:
     def _converse(self, facts: AgentFacts) -> Conversation:
         if self._spec.dialect == "twilio":
             return TwilioConversation(facts, self._node)
-        return OffhookConversation(facts, f"{self._spec.encoding}/{self._spec.sample_rate}", self._ready_within_ms)
+        return OffhookConversation(facts, self._format, self._ready_within_ms)
+
+    @property
+    def _format(self) -> str:
+        return f"{self._spec.encoding}/{self._spec.sample_rate}"
 
     def _take(self, event: MediaEvent) -> None:
         if self._closed:
@@ -247,6 +255,10 @@ class WireDestination:
                     sip_status=sip_status,
                 )
                 self._fail(error)
+            case PassedOn(reason) if not self._begun:
+                self._pass_on(reason)
+            case PassedOn():
+                self._note("the agent declined a call that it has taken; that was ignored")
             case EndNow(reason):
                 self._tell(AgentHungUp(reason or "the agent hung up", drain=False))
             case Invalid(what):
@@ -269,6 +281,9 @@ class WireDestination:
         else:
             when = "" if self._begun else " before the call was answered"
             self._lose("agent_lost", f"{self._uri} closed with {status}{when}{said}")
+
+    def _pass_on(self, reason: str) -> None:
+        raise AssertionError("said on a worker's connection alone")
 
     def _lose(self, slug: str, message: str, *, hint: str = "") -> None:
         self._fail(DestinationError(message, code=slug, hint=hint))

@@ -27,6 +27,8 @@ class RtpLeg:
     ) -> None:
         self.native = native
         self.id: LegId = native.id
+        self.thread: int = native.thread
+        """The number of the media thread that it lives on."""
         self.local_address: tuple[str, int] = native.local_address
         """The bound address and the RTP port that our SDP names; RTCP is on the port above."""
         self.on_error = on_error

@@ -8,9 +8,18 @@ from typing import Protocol, Self
 import structlog
 
 from offhook import _media
-from offhook._media import EngineConfig, EngineStats, LegConfig, MediaEvent, RecordingConfig, WireConfig
-from offhook.ids import LegId, RecordingId, WireId
+from offhook._media import (
+    CallConfig,
+    EngineConfig,
+    EngineStats,
+    LegConfig,
+    MediaEvent,
+    RecordingConfig,
+    WireConfig,
+)
+from offhook.ids import LegId, MuxId, RecordingId, WireId
 from offhook.media.leg import RtpLeg
+from offhook.media.mux import Mux
 from offhook.media.recording import Recording
 from offhook.media.wire import Wire
 
@@ -28,6 +37,8 @@ class NativeEngine(Protocol):
     def open_leg(self, config: LegConfig, *, beside: _media.RtpLeg | None = None) -> _media.RtpLeg: ...
     def open_wire(self, config: WireConfig, *, leg: _media.RtpLeg) -> _media.Wire: ...
     def record(self, config: RecordingConfig, *, leg: _media.RtpLeg) -> _media.Recording: ...
+    def open_mux(self, fd: int, answer: bytes, *, thread: int) -> _media.Mux: ...
+    def open_call(self, config: CallConfig, *, mux: _media.Mux, leg: _media.RtpLeg) -> _media.Wire: ...
     def drain_events(self, max: int) -> list[MediaEvent]: ...
     def stats(self) -> EngineStats: ...
     def close(self) -> None: ...
@@ -46,6 +57,7 @@ class MediaPlane:
         self._legs: dict[LegId, RtpLeg] = {}
         self._wires: dict[WireId, Wire] = {}
         self._recordings: dict[RecordingId, Recording] = {}
+        self._muxes: dict[MuxId, Mux] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.callback_errors = 0
@@ -81,6 +93,7 @@ class MediaPlane:
         self._wires.clear()
         self._legs.clear()
         self._recordings.clear()
+        self._muxes.clear()
 
     def open_leg(
         self,
@@ -130,6 +143,42 @@ class MediaPlane:
         self._recordings[recording.id] = recording
         return recording
 
+    def open_mux(
+        self,
+        fd: int,
+        answer: bytes,
+        *,
+        thread: int,
+        on_event: Callable[[MediaEvent], None],
+        on_error: Callable[[Exception], None],
+    ) -> Mux:
+        """Take over a worker's connection, its upgrade to be answered with `answer`. `fd` stays the caller's to close.
+
+        Raises `MediaError` (`too_many`, `system`, …).
+        """
+        native = self._engine.open_mux(fd, answer, thread=thread)
+        mux = Mux(native, on_event=on_event, on_error=on_error)
+        self._muxes[mux.id] = mux
+        return mux
+
+    def open_call(
+        self,
+        config: CallConfig,
+        *,
+        mux: Mux,
+        leg: RtpLeg,
+        on_event: Callable[[MediaEvent], None],
+        on_error: Callable[[Exception], None],
+    ) -> Wire:
+        """Begin a call on a worker's connection; what comes back is a wire like any other.
+
+        Raises `MediaError` (`wrong_thread`, `too_many`, …).
+        """
+        native = self._engine.open_call(config, mux=mux.native, leg=leg.native)
+        wire = Wire(native, on_event=on_event, on_error=on_error)
+        self._wires[wire.id] = wire
+        return wire
+
     def stats(self) -> EngineStats:
         """The engine's counters now."""
         return self._engine.stats()
@@ -139,7 +188,7 @@ class MediaPlane:
 
     def _dispatch(self, events: Iterable[MediaEvent]) -> None:
         for event in events:
-            owner: RtpLeg | Wire | Recording | None = None
+            owner: RtpLeg | Wire | Recording | Mux | None = None
             if event.wire is not None:
                 owner = self._wires.get(event.wire)
                 if event.kind in ("closed", "refused", "failed"):
@@ -150,6 +199,8 @@ class MediaPlane:
                 owner = self._recordings.get(event.recording)
                 if event.kind == "recorded":
                     self._recordings.pop(event.recording, None)
+            elif event.mux is not None:
+                owner = self._muxes.pop(event.mux, None) if event.kind == "closed" else self._muxes.get(event.mux)
             if owner is None:
                 continue
             # A callback may close its leg, which then knows its owner no longer.
@@ -158,7 +209,7 @@ class MediaPlane:
                 owner.deliver(event)
             except Exception as error:
                 self.callback_errors += 1
-                _log.exception("media.callback_failed", kind=event.kind, leg=event.leg, wire=event.wire)
+                _log.exception("media.callback_failed", kind=event.kind, leg=event.leg, wire=event.wire, mux=event.mux)
                 self._report(on_error, error)
 
     def _report(self, on_error: Callable[[Exception], None], error: Exception) -> None:

@@ -98,6 +98,19 @@ STORE = MetricSpec(
     "offhook_store", "gauge", ("counter",),
     "The writer of call records: `queued`, `written`, `dropped`, `timelines_dropped`, `retries`.",
 )  # fmt: skip
+WORKERS = MetricSpec("offhook_workers", "gauge", ("agent",), "Workers that are connected.")
+WORKER_CALLS = MetricSpec(
+    "offhook_worker_calls", "gauge", ("agent",), "Calls that workers have, those included that they are asked to take."
+)  # fmt: skip
+WORKERS_STALLED = MetricSpec(
+    "offhook_workers_stalled", "gauge", ("agent",), "Workers of which nothing has come for a second after a ping."
+)  # fmt: skip
+WORKER_EVENTS = MetricSpec(
+    "offhook_worker_events_total", "counter", ("event",),
+    "What workers did: `connected`, `disconnected`, `stalled`, `recovered`, `draining`, `refused` (token or name), "
+    "`garbage`, `passed_on` (calls that one did not take), `dropped_audio_ms` (of callers, for want of credit or of "
+    "reading).",
+)  # fmt: skip
 LOG = MetricSpec(
     "offhook_log_lines_missing_total", "counter", ("cause",),
     "Log lines never written: `suppressed` by the rate limit, `dropped` because nobody read the log.",
@@ -105,7 +118,8 @@ LOG = MetricSpec(
 
 METRICS: tuple[MetricSpec, ...] = (
     CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, ONE_WAY, PACKETS, LOST, REFUSED, TLS_FAILURES,
-    TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, LOG,
+    TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, WORKERS, WORKER_CALLS,
+    WORKERS_STALLED, WORKER_EVENTS, LOG,
 )  # fmt: skip
 
 
@@ -213,6 +227,18 @@ class Metrics:
     def watch_media(self, read: Callable[[], Counters]) -> None:
         """Ask `read` for the counters of the media engine whenever metrics are read."""
         self.registry.register(_Watched(MEDIA, read))
+
+    def watch_workers(
+        self,
+        workers: Callable[[], Counters],
+        calls: Callable[[], Counters],
+        stalled: Callable[[], Counters],
+        events: Callable[[], Counters],
+    ) -> None:
+        """Ask for the workers of each agent, their calls, the stalled ones, and what happened, at each reading."""
+        for spec, read in ((WORKERS, workers), (WORKER_CALLS, calls), (WORKERS_STALLED, stalled)):
+            self.registry.register(_Watched(spec, read))
+        self.registry.register(_Watched(WORKER_EVENTS, events))
 
     def watch_store(self, read: Callable[[], Counters]) -> None:
         """Ask `read` for the counters of the store's writer whenever metrics are read."""

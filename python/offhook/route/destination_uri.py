@@ -21,7 +21,7 @@ WIRE_SCHEMES = {
 
 OTHER_SCHEMES = (
     "vobiz+ws", "vobiz+wss", "plivo+ws", "plivo+wss", "telnyx+ws", "telnyx+wss", "twilio+https",
-    "worker", "sip", "sips", "tel", "vapi", "retell", "elevenlabs+sip", "livekit+sip", "openai+sip",
+    "sip", "sips", "tel", "vapi", "retell", "elevenlabs+sip", "livekit+sip", "openai+sip",
 )  # fmt: skip
 """Schemes that have a meaning here but no implementation; the configuration refuses them by name."""
 
@@ -55,6 +55,21 @@ class AgentUri:
 
     def __str__(self) -> str:
         return f"agent:{self.name}"
+
+    @property
+    def redacted(self) -> str:
+        """The same: there is nothing to hide."""
+        return str(self)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerUri:
+    """`worker:NAME`: an `[[agent]]` of the configuration whose workers dial the gateway."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"worker:{self.name}"
 
     @property
     def redacted(self) -> str:
@@ -97,7 +112,7 @@ class OtherUri:
         return f"{self.scheme}:…"
 
 
-DestinationUri = EchoUri | AgentUri | WireUri | OtherUri
+DestinationUri = EchoUri | AgentUri | WorkerUri | WireUri | OtherUri
 
 
 def parse_destination(text: str) -> DestinationUri:
@@ -122,11 +137,15 @@ def parse_destination(text: str) -> DestinationUri:
         if not rest:
             raise DestinationUriError("the agent's name is missing", hint="write agent:NAME")
         return AgentUri(rest)
+    if scheme == "worker":
+        if not rest:
+            raise DestinationUriError("the agent's name is missing", hint="write worker:NAME")
+        return WorkerUri(rest)
     if dialect := WIRE_SCHEMES.get(scheme):
         return _wire(dialect, scheme.rpartition("+")[2], rest)
     if scheme in OTHER_SCHEMES:
         return OtherUri(scheme, text)
-    hint = "known: echo, agent, ws, wss, twilio+ws, twilio+wss"
+    hint = "known: echo, agent, worker, ws, wss, twilio+ws, twilio+wss"
     if scheme in ("http", "https"):
         hint = "an agent's WebSocket is written wss://, or twilio+wss:// for Twilio Media Streams"
     raise DestinationUriError(f"unknown kind of destination '{scheme}:'", hint=hint)
