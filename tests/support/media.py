@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from offhook._media import LegConfig, MediaError, RecordingConfig, RemoteMedia, WireConfig
+from offhook._media import CallConfig, LegConfig, MediaError, RecordingConfig, RemoteMedia, WireConfig
 
 CALLER = ("192.0.2.1", 4000)
 AGENT = ("198.51.100.7", 443)
@@ -29,6 +29,7 @@ class FakeEvent:
     leg: int | None = None
     wire: int | None = None
     recording: int | None = None
+    mux: int | None = None
     name: str | None = None
     text: str | None = None
     code: str | None = None
@@ -68,6 +69,7 @@ class FakeEngine:
         self.legs: list[FakeLeg] = []
         self.wires: list[FakeWire] = []
         self.recordings: list[FakeRecording] = []
+        self.muxes: list[FakeMux] = []
         self.on_dial: Callable[[FakeWire], None] = lambda wire: None
         self.free_ports = deque(range(40000, 40000 + 2 * ports, 2))
         self.refusal: MediaError | None = None
@@ -96,6 +98,19 @@ class FakeEngine:
         asyncio.get_running_loop().call_soon(self.on_dial, wire)
         return wire
 
+    def open_mux(self, fd: int, answer: bytes, *, thread: int) -> "FakeMux":
+        mux = FakeMux(self, answer, thread, len(self.muxes) + 1)
+        self.muxes.append(mux)
+        return mux
+
+    def open_call(self, config: CallConfig, *, mux: "FakeMux", leg: "FakeLeg") -> "FakeWire":
+        assert mux.thread == leg.thread, "they live on one media thread"
+        wire = FakeWire(self, config, len(self.wires) + 1)
+        self.wires.append(wire)
+        mux.calls.append(wire)
+        asyncio.get_running_loop().call_soon(self.on_dial, wire)
+        return wire
+
     def record(self, config: RecordingConfig, *, leg: "FakeLeg") -> "FakeRecording":
         recording = FakeRecording(self, config, len(self.recordings) + 1)
         self.recordings.append(recording)
@@ -113,7 +128,7 @@ class FakeEngine:
         return found
 
     def stats(self) -> Any:
-        return Counters(leg_capacity=self._ports, legs=len(self.open_legs), wires=len(self.open_wires))
+        return Counters(leg_capacity=self._ports, legs=len(self.open_legs), wires=len(self.open_wires), threads=1)
 
     def close(self) -> None:
         for leg in self.open_legs:
@@ -149,6 +164,7 @@ class FakeLeg:
     def __init__(self, engine: FakeEngine, config: LegConfig, port: int, number: int) -> None:
         self.config = config
         self.id = number
+        self.thread = 0
         self.local_address = ("192.0.2.2", port)
         self.remotes: list[RemoteMedia] = []
         self.moves_to: tuple[str, int] | None = None
@@ -388,7 +404,7 @@ class FakeRecording:
 class FakeWire:
     """`Wire`. What the agent does comes from the test."""
 
-    def __init__(self, engine: FakeEngine, config: WireConfig, number: int) -> None:
+    def __init__(self, engine: FakeEngine, config: WireConfig | CallConfig, number: int) -> None:
         self.config = config
         self.id = number
         self.texts: list[str] = []
@@ -436,7 +452,8 @@ class FakeWire:
     def accept(self) -> None:
         """The upgrade is done."""
         self._connected = True
-        chosen = self.config.subprotocols[0] if self.config.subprotocols else None
+        offered = self.config.subprotocols if isinstance(self.config, WireConfig) else []
+        chosen = offered[0] if offered else None
         self._tell("connected", address=AGENT, subprotocol=chosen, dns_ms=1.0, tcp_ms=2.0, tls_ms=3.0, upgrade_ms=4.0)
 
     def refuse(self, status: int = 403, body: str = "") -> None:
@@ -496,3 +513,47 @@ class FakeWire:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
+
+
+class FakeMux:
+    """`Mux`. What the worker does comes from the test."""
+
+    def __init__(self, engine: FakeEngine, answer: bytes, thread: int, number: int) -> None:
+        self.answer = answer
+        self.thread = thread
+        self.id = number
+        self.calls: list[FakeWire] = []
+        self.texts: list[str] = []
+        self.close_asked: tuple[int, str] | None = None
+        self._engine = engine
+
+    def send_text(self, text: str) -> None:
+        self.texts.append(text)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        if self.close_asked is None:
+            self.close_asked = (code, reason)
+            self.tell("closed", status=code, text=reason, code="requested", clean=True)
+
+    def stats(self) -> Any:
+        return Counters(sent_messages=len(self.texts))
+
+    # -- for tests
+
+    @property
+    def said(self) -> list[dict[str, Any]]:
+        """What it was told, as JSON."""
+        return [json.loads(text) for text in self.texts]
+
+    def says(self, **message: Any) -> None:
+        """The worker says something about itself."""
+        self.tell("text", text=json.dumps(message))
+
+    def breaks(self) -> None:
+        """Its connection is gone."""
+        self.close_asked = (1006, "")
+        self.tell("closed", status=1006, text="the connection broke", clean=False)
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """Something that the engine tells of it."""
+        self._engine.tell(kind, mux=self.id, **fields)

@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 
 import pytest
-from tests.support.media import FakeEngine, FakeEvent, FakeLeg, FakeRecording, FakeWire
+from tests.support.media import FakeEngine, FakeEvent, FakeLeg, FakeMux, FakeRecording, FakeWire
 
 from offhook import _media
 
@@ -42,7 +42,13 @@ def arguments(method: object) -> list[tuple[str, bool, object]]:
     return [(p.name, p.kind is p.KEYWORD_ONLY, p.default) for p in parameters]
 
 
-FAKES = [("Engine", FakeEngine), ("RtpLeg", FakeLeg), ("Wire", FakeWire), ("Recording", FakeRecording)]
+FAKES = [
+    ("Engine", FakeEngine),
+    ("RtpLeg", FakeLeg),
+    ("Wire", FakeWire),
+    ("Recording", FakeRecording),
+    ("Mux", FakeMux),
+]
 
 
 @pytest.mark.parametrize(("name", "fake"), FAKES)

@@ -338,8 +338,8 @@ class AgentConfig(Section):
     kind: Literal[
         "offhook", "twilio", "worker", "vobiz", "plivo", "telnyx", "openai", "elevenlabs", "vapi", "retell", "livekit"
     ] = Field(
-        description="How it is reached: `offhook` (the gateway dials it and speaks our own protocol), `twilio` (the same "
-        "in that of Twilio Media Streams) or `worker` (its processes dial the gateway)."
+        description="How it is reached: `offhook` (the gateway dials it and speaks our own protocol), `twilio` (the "
+        "same in that of Twilio Media Streams) or `worker` (its processes dial the gateway)."
     )
     url: WireUrl | None = Field(default=None, description="Its WebSocket, `ws://` or `wss://`.")
     token: HeaderSecret | None = Field(

@@ -12,6 +12,8 @@ from offhook.destination.dialect.facts import AgentFacts
 from offhook.destination.directory import AgentSeat, Directory
 from offhook.destination.echo import EchoDestination
 from offhook.destination.wire import AgentSpec, WireDestination
+from offhook.destination.worker import WorkerDestination
+from offhook.destination.workers import Workers
 from offhook.errors import DestinationError
 from offhook.ids import CallId
 from offhook.media.plane import MediaPlane
@@ -21,6 +23,9 @@ from offhook.route.limits import Admission, Limit, Limits
 pytestmark = pytest.mark.unit
 
 
+WORKERS = Workers(threads=1, gateway="edge", version="1")
+
+
 def ignore(who: Destination, event: DestinationEvent) -> None:
     """Nobody listens."""
 
@@ -28,7 +33,8 @@ def ignore(who: Destination, event: DestinationEvent) -> None:
 def directory(engine: FakeEngine | None = None, admission: Admission | None = None) -> Directory:
     plane = MediaPlane(EngineConfig(), engine=engine or FakeEngine())
     spec = AgentSpec("desk", "twilio", "wss://bot.example/x?token=1", (("Authorization", "Bearer s"),), "https://o")
-    return Directory(plane, {"desk": spec}, admission or Admission(Limits(Limit())), node="edge")
+    agents = {"desk": spec, "crew": AgentSpec("crew", "worker", "")}
+    return Directory(plane, agents, admission or Admission(Limits(Limit())), WORKERS, node="edge")
 
 
 @pytest.mark.parametrize(
@@ -39,6 +45,8 @@ def directory(engine: FakeEngine | None = None, admission: Admission | None = No
         ("ws://agent.example/a?token=1", WireDestination, "ws://agent.example/a?…"),
         ("twilio+wss://bot.example/m", WireDestination, "twilio+wss://bot.example/m"),
         ("agent:desk", WireDestination, "agent:desk"),
+        ("agent:crew", WorkerDestination, "agent:crew"),
+        ("worker:crew", WorkerDestination, "worker:crew"),
     ],
 )
 def test_every_kind_of_uri_has_its_destination_and_shows_no_token(text: str, kind: type, shown: str) -> None:
@@ -57,7 +65,7 @@ async def test_an_agent_is_dialled_with_its_credentials() -> None:
     engine = FakeEngine()
     plane = MediaPlane(EngineConfig(), engine=engine)
     spec = AgentSpec("desk", "twilio", "wss://bot.example/x", (("Authorization", "Bearer s"),), "https://o", 2.5)
-    made = Directory(plane, {"desk": spec}, Admission(Limits(Limit())), node="edge").make(
+    made = Directory(plane, {"desk": spec}, Admission(Limits(Limit())), WORKERS, node="edge").make(
         parse_destination("agent:desk"), ignore, ready_within=20
     )
     leg = plane.open_leg(on_event=lambda event: None, on_error=lambda error: None)

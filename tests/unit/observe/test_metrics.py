@@ -39,6 +39,7 @@ def test_every_metric_of_the_page_is_exported_and_no_other() -> None:
     )
     for watch in watches:
         watch(lambda: {"counted": 1})
+    metrics.watch_workers(*[lambda: {"counted": 1}] * 4)
     text = generate_latest(metrics.registry).decode()
     exported = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE offhook_")}
     exported = {name for name in exported if not name.endswith("_created")}
