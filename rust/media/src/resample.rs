@@ -164,7 +164,9 @@ impl Resampler {
         let mut phase = self.phase % up;
         let mut count = 0;
         while index < available {
-            let window = self.history[index..].first_chunk().expect("it is available");
+            let window = self.history[index..]
+                .first_chunk()
+                .expect("it is available");
             out[count] = dot::<TAPS>(window, &phases[phase]);
             count += 1;
             // A division would cost more than half a filter.
