@@ -1,7 +1,7 @@
 """Whether somebody speaks: Silero's small network for 8 kHz, in numpy.
 
 The weights are those of the media core, `media/silero/silero_vad_8k.f32` (Silero VAD 6.2.3, MIT licence): layers in
-their order, each a bias and then its matrix by blocks of 32 outputs, input by input. 32 ms of sound cost 0.2 ms.
+their order, each a bias and then its matrix by blocks of 32 outputs, input by input. 32 ms of sound cost 0.06 ms.
 """
 
 from functools import lru_cache
@@ -22,6 +22,10 @@ CHUNK = 256
 _SHA256 = "6ede4c7b9799306081a14db98ff2105a87497550683e33411e3c2d899382f447"
 _CONTEXT = 32
 _CELLS = 128
+# Which numbers each of the steps of a convolution looks at: cheaper than views of them.
+_WINDOWS = np.arange(0, 256, 64)[:, None] + np.arange(128)
+_THREE_COLUMNS = np.arange(0, 4 * 65, 65)[:, None] + np.arange(3 * 65)
+_EVERY_SECOND = np.arange(0, 4 * 128, 2 * 128)[:, None] + np.arange(3 * 128)
 
 
 class VoiceActivity:
@@ -40,20 +44,20 @@ class VoiceActivity:
         samples = np.concatenate([self._context, chunk, chunk[-2:-34:-1]])
         self._context = chunk[-_CONTEXT:]
         # Four spectra of 128 samples, 64 apart, with an empty one before and behind them.
-        windows = np.lib.stride_tricks.sliding_window_view(samples, 128)[:256:64]
+        windows = samples[_WINDOWS]
         parts = windows @ net.spectrum
         magnitudes = np.zeros((6, 65), np.float32)
         magnitudes[1:5, :64] = np.hypot(parts[:, :64], parts[:, 64:128])
         magnitudes[1:5, 64] = np.hypot(parts[:, 128], parts[:, 129])
-        three = np.lib.stride_tricks.sliding_window_view(magnitudes.ravel(), 3 * 65)[::65]
+        three = magnitudes.ravel()[_THREE_COLUMNS]
         first = np.zeros((6, 128), np.float32)
         first[1:5] = np.maximum(three @ net.first[0] + net.first[1], 0)
-        pairs = np.lib.stride_tricks.sliding_window_view(first.ravel(), 3 * 128)[:: 2 * 128]
+        pairs = first.ravel()[_EVERY_SECOND]
         second = np.maximum(pairs @ net.second[0] + net.second[1], 0)
         third = np.maximum(second.ravel() @ net.third[0] + net.third[1], 0)
         fourth = np.maximum(third @ net.fourth[0] + net.fourth[1], 0)
         gates = np.concatenate([fourth, self._hidden]) @ net.memory[0] + net.memory[1]
-        entered, kept, new, told = np.split(gates, 4)
+        entered, kept, new, told = gates.reshape(4, _CELLS)
         self._cells = _sigmoid(kept) * self._cells + _sigmoid(entered) * np.tanh(new)
         self._hidden = _sigmoid(told) * np.tanh(self._cells)
         return float(_sigmoid(net.output @ np.maximum(self._hidden, 0) + net.output_bias))
