@@ -1,0 +1,111 @@
+"""What happens in a call, as `call.events()` tells it, and the values that its methods give."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+BargeIn = Literal["off", "clear", "duck-then-decide", "agent"]
+"""What happens when the caller speaks over the agent.
+
+`off`: nothing. `clear`: the agent falls silent at once. `duck-then-decide`: its voice is lowered at once, and it falls
+silent if the caller goes on. `agent`: it is told (`WantsFloor`), and decides.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What became of an utterance.
+
+    `heard` are the words that were played before it ended, `interrupted` whether it was cut off (by the caller, or by
+    `call.clear()`), and `played_ms` how long it sounded.
+    """
+
+    heard: str
+    interrupted: bool
+    played_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the caller said until it was the agent's turn.
+
+    `text` is the transcript. `started_at` and `ended_at` are seconds since the call was answered. `dtmf` are the keys
+    that were pressed since the last turn. `interrupted` is the utterance that the caller cut off with it, if any.
+    """
+
+    text: str
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    dtmf: str = ""
+    interrupted: Said | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Digits:
+    """What `collect_digits` came to: the digits without the terminator, and why it ended.
+
+    `reason` is `complete` (as many as were asked for), `terminator`, `timeout` or `ended` (the call is over). It is
+    true where there is at least one digit.
+    """
+
+    digits: str
+    reason: Literal["complete", "terminator", "timeout", "ended"]
+    by_voice: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.digits)
+
+    def __str__(self) -> str:
+        return self.digits
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The caller pressed a key: one of `0-9 * # A-D`, held for `duration_ms`."""
+
+    digit: str
+    duration_ms: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The caller speaks since `since_ms` of the call; `at_ms` is when that was certain."""
+
+    since_ms: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    """The caller is silent since `since_ms` of the call; `at_ms` is when that was certain."""
+
+    since_ms: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class WantsFloor:
+    """The caller speaks over an utterance with `barge_in="agent"`, since `since_ms` of the call."""
+
+    since_ms: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """An utterance of the agent was cut off after `played_ms`; `heard` are its words until then."""
+
+    heard: str
+    played_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Words of the caller. A transcript that is not `final` is replaced by the next one."""
+
+    text: str
+    final: bool
+
+
+CallEvent = Key | SpeechStarted | SpeechEnded | WantsFloor | Interrupted | Heard | Turn | Said
+"""What `call.events()` tells."""
