@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "python")]
+sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tools")]
+
+import agent_sdk  # noqa: E402
 
 from offhook.call import end_reason, state  # noqa: E402  the tree before what is installed
 from offhook.config import reference as config  # noqa: E402
@@ -223,6 +225,7 @@ def architecture() -> str:
 
 PAGES: dict[str, Callable[[], str]] = {
     "ARCHITECTURE.md": architecture,
+    "docs/reference/agent-sdk.md": agent_sdk.page,
     "docs/reference/config.md": config.reference,
     "docs/reference/end-reasons.md": end_reason.page,
     "docs/reference/media-counters.md": media_counters,

@@ -1,0 +1,38 @@
+"""The agent SDK: a voice agent in Python, a client of the gateway like any other."""
+
+from offhook.agent.agent import Agent
+from offhook.agent.call import Call
+from offhook.agent.errors import AgentError, CallEnded
+from offhook.agent.events import (
+    BargeIn,
+    CallEvent,
+    Digits,
+    Heard,
+    Interrupted,
+    Key,
+    Said,
+    SpeechEnded,
+    SpeechStarted,
+    Turn,
+    WantsFloor,
+)
+from offhook.agent.history import History
+
+__all__ = [
+    "Agent",
+    "AgentError",
+    "BargeIn",
+    "Call",
+    "CallEnded",
+    "CallEvent",
+    "Digits",
+    "Heard",
+    "History",
+    "Interrupted",
+    "Key",
+    "Said",
+    "SpeechEnded",
+    "SpeechStarted",
+    "Turn",
+    "WantsFloor",
+]

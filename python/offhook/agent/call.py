@@ -1,0 +1,269 @@
+"""A call, as an agent sees it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from offhook.agent.digits import DigitCollector
+from offhook.agent.errors import CallEnded
+from offhook.agent.events import BargeIn, CallEvent, Digits, Said, Turn
+from offhook.agent.history import History
+from offhook.agent.sound import RATES, Resampler, read_wav
+from offhook.agent.waiting import first_of
+
+if TYPE_CHECKING:
+    from offhook.agent.session import Session
+
+# Sound goes into the line in pieces of this size, so that what is cut off was not all sent.
+_PIECE_MS = 100
+
+
+class Call:
+    """One call. Its handlers get it as their first argument; what they start for it ends with it."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self.data: dict[str, Any] = {}
+        """Whatever the agent wants to keep with this call."""
+
+    # -- what is known of it
+
+    @property
+    def id(self) -> str:
+        """The gateway's id of the call, the same as in its records and logs."""
+        return self._session.line.facts.call_id
+
+    @property
+    def from_number(self) -> str:
+        """Who calls: E.164 (`+14155550100`) where it could be read so, else as the trunk wrote it; may be empty."""
+        return self._session.line.facts.from_number
+
+    @property
+    def to_number(self) -> str:
+        """The number that was dialled, written likewise."""
+        return self._session.line.facts.to_number
+
+    @property
+    def display_name(self) -> str:
+        """The name that the caller's side wrote beside its number. Not to be trusted."""
+        return self._session.line.facts.display_name
+
+    @property
+    def trunk(self) -> str:
+        """The name of the trunk that it came by."""
+        return self._session.line.facts.trunk
+
+    @property
+    def route(self) -> str:
+        """The name of the route that it came by."""
+        return self._session.line.facts.route
+
+    @property
+    def sip_call_id(self) -> str:
+        """The Call-ID header, by which the carrier knows it."""
+        return self._session.line.facts.sip_call_id
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """SIP headers of the call, as far as the route hands them on. Written by strangers."""
+        return self._session.line.facts.headers
+
+    @property
+    def rate(self) -> int:
+        """Samples a second of its sound, as the agent chose."""
+        return self._session.line.rate
+
+    @property
+    def history(self) -> History:
+        """What was said so far: by the caller as it was understood, by the agent as far as it was heard."""
+        return self._session.history
+
+    @property
+    def end_reason(self) -> str | None:
+        """Why it ended, such as `caller_hung_up`; None while it goes on."""
+        return self._session.over.result().reason if self._session.over.done() else None
+
+    # -- while it rings
+
+    async def ring(self, seconds: float) -> None:
+        """Let it ring on. At most as long as the route allows (its `ring_timeout`); a caller who gives up ends it."""
+        await asyncio.sleep(seconds)
+
+    async def answer(self) -> None:
+        """Answer now; without it, the call is answered when `on_ringing` returns."""
+        self._session.answer()
+
+    async def reject(self, status: int | None = None, reason: str = "") -> None:
+        """Don't take the call. `status` is the SIP status that the caller's side gets: 486 busy, 603 (the default) no.
+
+        `reason` goes into the call's record. Only before it was answered.
+        """
+        if self._session.is_taken:
+            raise ValueError("the call was answered: it can be hung up, but not rejected")
+        self._session.reject(status, reason)
+
+    # -- speaking
+
+    async def say(self, text: str | AsyncIterable[str | None], *, barge_in: BargeIn | None = None) -> Said:
+        """Say something, and return when it has been heard or was cut off.
+
+        A stream of tokens is spoken sentence by sentence as they come. Speech begins once the caller has finished
+        speaking, unless `barge_in` is `off`; by default it is as the agent or the route has it. One thing is said at a
+        time: what is said meanwhile waits. Raises `AgentError` without a voice, and `CallEnded` after the call.
+        """
+        return await self._session.voice.say(text, barge_in or self._session.agent.barge_in)
+
+    async def play(
+        self,
+        sound: bytes | str | Path | AsyncIterable[bytes],
+        *,
+        rate: int | None = None,
+        barge_in: BargeIn | None = None,
+    ) -> Said:
+        """Play PCM16 (`bytes`, or a stream of them) of `rate` Hz, by default the call's, or a WAV file by its path.
+
+        As with `say`, it returns when it has been played or was cut off. `heard` is empty.
+        """
+        return await self._session.voice.play(self._pieces(sound, rate), barge_in or self._session.agent.barge_in)
+
+    async def clear(self) -> None:
+        """Cut off what is being said or played. Whoever said it gets a `Said` that is `interrupted`."""
+        self._session.voice.clear()
+
+    # -- listening
+
+    async def ask(
+        self,
+        question: str | AsyncIterable[str | None],
+        *,
+        timeout: float = 10.0,  # noqa: ASYNC109  it counts from the end of the question
+    ) -> Turn | None:
+        """Say something and return what the caller answers, which then is no `on_turn`.
+
+        None when the caller has said nothing for `timeout` seconds after the question. Raises `AgentError` where there
+        is no engine that understands speech, and `CallEnded` after the call.
+        """
+        session, loop = self._session, asyncio.get_running_loop()
+        session.listen()
+        with session.next_turn() as turn:
+            said = await self.say(question)
+            until = loop.time() + timeout
+            while not turn.done():
+                self._check()
+                await first_of(turn, session.over, timeout=max(0.0, until - loop.time()))
+                if turn.done() or session.over.done():
+                    continue
+                if not session.floor.is_taken:
+                    return None
+                # An answer has begun in time: it may take as long as it takes.
+                await session.floor.free()
+                until = max(until, loop.time() + 0.1)
+            return replace(turn.result(), interrupted=said if said.interrupted else None)
+
+    async def collect_digits(
+        self,
+        count: int = 32,
+        prompt: str | None = None,
+        *,
+        terminators: str = "#",
+        first_timeout: float = 8.0,
+        next_timeout: float = 4.0,
+        by_voice: bool = False,
+    ) -> Digits:
+        """Take up to `count` digits from the caller's keys, and with `by_voice` from what is said, too.
+
+        It ends with the last of them, with one of `terminators`, or after a pause: `first_timeout` seconds from the end
+        of the prompt, `next_timeout` after a digit. A key cuts off the prompt. The keys are not told to `on_dtmf`.
+        """
+        if by_voice:
+            self._session.listen()
+        collector = DigitCollector(
+            count, terminators=terminators, first_timeout=first_timeout, next_timeout=next_timeout, by_voice=by_voice
+        )
+        return await self._session.collect(collector, self.say(prompt) if prompt else None)
+
+    async def audio(self, rate: int | None = None) -> AsyncGenerator[bytes, None]:
+        """The caller's sound from now on, PCM16 at `rate` Hz (8000, 16000, 24000, 48000; by default the call's).
+
+        Pieces are 20 ms and come as the caller speaks, silence too; the call's end ends it. At most 2 s wait for a slow
+        reader, then the oldest is dropped. Another rate than the call's costs some 2 % of a core.
+        """
+        rate = rate or self.rate
+        if rate not in RATES:
+            raise ValueError(f"a rate of {rate} Hz: choose one of {', '.join(map(str, RATES))}")
+        if self._session.over.done():
+            return
+        tap = self._session.ears.tap(rate)
+        try:
+            async for piece in tap:
+                yield piece
+        finally:
+            self._session.ears.untap(tap)
+
+    async def events(self) -> AsyncGenerator[CallEvent, None]:
+        """What happens from now on: keys, speech, transcripts, turns, what was said and cut off. The end ends it.
+
+        At most 1,000 events wait for a slow reader, then the oldest is dropped.
+        """
+        with self._session.reader() as reader:
+            async for event in reader:
+                yield event
+
+    # -- the rest
+
+    async def send_dtmf(self, digits: str) -> None:
+        """Press keys towards the caller's side: 1 to 64 of `0-9 * # A-D`, after what was said before."""
+        digits = digits.upper()
+        if not 1 <= len(digits) <= 64 or set(digits) - set("0123456789*#ABCD"):
+            raise ValueError(f"{digits!r} are not 1 to 64 of 0-9 * # A-D")
+        self._check()
+        self._session.line.send_dtmf(digits)
+
+    async def hang_up(self, reason: str = "", *, now: bool = False) -> None:
+        """End the call once all that was said has been played; with `now` at once. `reason` goes into its record.
+
+        What runs for the call is cancelled with it, so code behind this may not run: `on_hangup` will.
+        """
+        await self._session.hang_up(reason, now=now)
+
+    async def wait_until_over(self) -> None:
+        """Stay in the call until it ends. As with `hang_up`, code behind this may not run."""
+        await asyncio.wait({self._session.over})
+
+    def create_task(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        """Run something beside the handlers for as long as the call lasts. If it fails, the call does."""
+        return self._session.start(work, "a task")
+
+    def __repr__(self) -> str:
+        return f"<Call {self.id} from {self.from_number or 'nobody'} to {self.to_number}>"
+
+    def _check(self) -> None:
+        reason = self.end_reason
+        if reason is not None:
+            raise CallEnded(reason)
+
+    async def _pieces(
+        self, sound: bytes | str | Path | AsyncIterable[bytes], rate: int | None
+    ) -> AsyncGenerator[bytes, None]:
+        if isinstance(sound, str | Path):
+            sound, rate = await asyncio.to_thread(read_wav, sound, self.rate), self.rate
+        resampler = Resampler(rate or self.rate, self.rate)
+        if isinstance(sound, bytes | bytearray | memoryview):
+            size = (rate or self.rate) * _PIECE_MS // 1000 * 2
+            for at in range(0, len(sound), size):
+                yield resampler.feed(bytes(sound[at : at + size]))
+        else:
+            async for piece in _whole_samples(sound):
+                yield resampler.feed(piece)
+        yield resampler.finish()
+
+
+async def _whole_samples(sound: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    rest = b""
+    async for piece in sound:
+        whole = rest + piece
+        size = len(whole) & ~1
+        rest = whole[size:]
+        yield whole[:size]

@@ -1,0 +1,102 @@
+"""One call as the gateway's connection carries it: what a `Call` says to it, and what it is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from offhook.agent.events import BargeIn, Key, SpeechEnded, SpeechStarted, WantsFloor
+from offhook.speech.protocol import Spoken
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What is known of a call while it rings. All text may have been written by a stranger."""
+
+    call_id: str
+    from_number: str = ""
+    to_number: str = ""
+    display_name: str = ""
+    trunk: str = ""
+    route: str = ""
+    sip_call_id: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    answer_within: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The call was answered: its sound flows."""
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceOver:
+    """An utterance was played to its end, or cut off (`interrupted`) after `played_ms`."""
+
+    utterance: str
+    played_ms: float
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallOver:
+    """The call has ended."""
+
+    reason: str
+    text: str = ""
+
+
+LineEvent = Answered | UtteranceOver | WantsFloor | CallOver | Key | SpeechStarted | SpeechEnded
+"""What a line tells the call that it carries. Sound comes apart from these."""
+
+
+class Listener(Protocol):
+    """A call, as its line sees it. Nothing here waits."""
+
+    def receive(self, event: LineEvent) -> None:
+        """Something happened."""
+
+    def hear(self, pcm: bytes) -> None:
+        """The caller's sound: PCM16 at the line's rate, 20 ms at a time."""
+
+
+class Line(Protocol):
+    """One call's side of the connection. Only `send` waits: until the gateway has room for more sound."""
+
+    @property
+    def facts(self) -> CallFacts:
+        """What was known while it rang."""
+
+    @property
+    def rate(self) -> int:
+        """Samples a second, in both directions."""
+
+    def answer(self) -> None:
+        """Take the call."""
+
+    def reject(self, status: int | None, reason: str) -> None:
+        """Don't take it."""
+
+    @property
+    def judges_barge_in(self) -> bool:
+        """Whether the gateway itself decides when the caller interrupts; if not, the call has to clear."""
+
+    def begin(self, utterance: str, piece: Spoken, barge_in: BargeIn | None) -> None:
+        """The sound sent from here on is this piece of this utterance. Pieces of one utterance follow each other."""
+
+    async def send(self, pcm: bytes) -> None:
+        """Queue sound to be played."""
+
+    def finish(self, utterance: str) -> None:
+        """All of this utterance has been sent: tell when it has been played."""
+
+    def clear(self) -> None:
+        """Drop what has not been played; every open utterance is over, interrupted."""
+
+    def send_dtmf(self, digits: str) -> None:
+        """Press keys towards the caller, after the sound before them."""
+
+    def hang_up(self, reason: str, *, now: bool) -> None:
+        """End the call: when what is queued has been played, or at once."""
+
+    def give_up(self, reason: str) -> None:
+        """The agent failed: the gateway takes the route's fallback."""

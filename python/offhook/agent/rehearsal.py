@@ -1,0 +1,235 @@
+"""A call in memory: text in, text out, no gateway and no sound. For the tests of an agent.
+
+    async with rehearse(agent) as caller:
+        assert await caller.hears() == "Hello, how can I help?"
+        await caller.says("What time is it?")
+        assert "noon" in await caller.hears()
+
+What is said is played at once, so a call of minutes takes moments; speech engines are neither needed nor used.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from offhook.agent.agent import Agent
+from offhook.agent.call import Call
+from offhook.agent.engines import Speech
+from offhook.agent.events import BargeIn, Key
+from offhook.agent.line import Answered, CallFacts, CallOver, LineEvent, UtteranceOver
+from offhook.agent.session import Session
+from offhook.speech.protocol import Heard, SpeechStarted, SpeechStopped, Spoken, Transcript
+
+_T = TypeVar("_T")
+_RATE = 8_000
+
+
+class Caller:
+    """Who calls the agent. What waits for the agent fails with `AssertionError` after `patience` seconds."""
+
+    def __init__(self, agent: Agent, facts: CallFacts, patience: float) -> None:
+        self.patience = patience
+        self._ears = _Ears()
+        self._line = _Line(facts)
+        self._session = Session(agent, self._line, Speech(self._ears, _Voice()))
+        self._line.session = self._session
+
+    @property
+    def call(self) -> Call:
+        """The call, as the agent sees it."""
+        return self._session.call
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the call has ended."""
+        return self._session.over.done()
+
+    @property
+    def digits(self) -> str:
+        """The keys that the agent has pressed."""
+        return self._line.digits
+
+    @property
+    def status(self) -> int | None:
+        """The SIP status of a call that the agent rejected, None of any other."""
+        return self._line.status
+
+    async def hears(self) -> str:
+        """The next thing that the agent says, whole. Fails when it says nothing, or hangs up."""
+        said = await self._patiently(self._line.said.get(), "the agent says nothing")
+        assert said is not None, f"the agent said nothing more: {self.call.end_reason}"
+        return said
+
+    async def says(self, text: str) -> None:
+        """Say something; the answer is heard by `hears`. Fails when nobody listens: no `on_turn`, no `ask`."""
+        await self._patiently(self._ears.wanted.wait(), "nobody listens")
+        for event in (SpeechStarted(0), SpeechStopped(200, 10_000), Transcript(text, True, 0, 200)):
+            self._ears.events.put_nowait(event)
+
+    async def presses(self, digits: str) -> None:
+        """Press keys."""
+        for digit in digits:
+            self._session.receive(Key(digit, 100, 0))
+        await asyncio.sleep(0)
+
+    async def is_hung_up_on(self) -> None:
+        """Wait until the agent ends the call."""
+        await self._patiently(asyncio.wait({self._session.over}), "the agent does not hang up")
+
+    def hangs_up(self) -> None:
+        """End the call."""
+        self._line.end("caller_hung_up")
+
+    async def _patiently(self, waiting: Awaitable[_T], what: str) -> _T:
+        try:
+            return await asyncio.wait_for(waiting, self.patience)
+        except TimeoutError:
+            raise AssertionError(f"{what}, for {self.patience:g} s; so far:\n{self.call.history}") from None
+
+
+@asynccontextmanager
+async def rehearse(
+    agent: Agent,
+    *,
+    from_number: str = "+14155550100",
+    to_number: str = "+14155550123",
+    headers: dict[str, str] | None = None,
+    patience: float = 5.0,
+) -> AsyncIterator[Caller]:
+    """Call the agent. At the end the caller hangs up, if nobody has, and `on_hangup` has run."""
+    facts = CallFacts("rehearsal", from_number, to_number, headers=headers or {})
+    caller = Caller(agent, facts, patience)
+    running = asyncio.create_task(caller._session.run())
+    try:
+        yield caller
+    finally:
+        caller.hangs_up()
+        await running
+
+
+class _Voice:
+    """Speaks silence, a fifth of a second for each word."""
+
+    name = "rehearsal"
+
+    async def warm_up(self) -> None:
+        """Nothing to do."""
+
+    async def say(self, text: str, *, rate: int) -> AsyncGenerator[Spoken, None]:
+        """All of it at once."""
+        yield Spoken(bytes(2 * (rate // 5)) * len(text.split()), rate, text)
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+
+class _Ears:
+    """One call's ears, and the engine that makes them: they hear what the test says."""
+
+    name = "rehearsal"
+    dropped_ms = 0
+
+    def __init__(self) -> None:
+        self.wanted = asyncio.Event()
+        self.events: asyncio.Queue[Heard | None] = asyncio.Queue()
+
+    async def warm_up(self) -> None:
+        """Nothing to do."""
+
+    def listen(self, *, rate: int, partials: bool = False) -> "_Ears":
+        """From now on."""
+        self.wanted.set()
+        return self
+
+    def write(self, pcm: bytes) -> None:
+        """Sound says nothing here."""
+
+    def finish(self) -> None:
+        """Everything is finished as it comes."""
+
+    def __aiter__(self) -> AsyncIterator[Heard]:
+        return self
+
+    async def __anext__(self) -> Heard:
+        event = await self.events.get()
+        if event is None:
+            raise StopAsyncIteration
+        return event
+
+    async def close(self) -> None:
+        """No more."""
+        self.events.put_nowait(None)
+
+
+class _Line:
+    """A line on which everything takes no time."""
+
+    judges_barge_in = True
+    rate = _RATE
+
+    def __init__(self, facts: CallFacts) -> None:
+        self.facts = facts
+        self.session: Session | None = None
+        self.said: asyncio.Queue[str | None] = asyncio.Queue()
+        self.digits = ""
+        self.status: int | None = None
+        self._open: str | None = None
+        self._text = ""
+        self._sent_ms = 0.0
+        self._over = False
+
+    def answer(self) -> None:
+        """Answered at once."""
+        self._soon(Answered())
+
+    def reject(self, status: int | None, reason: str) -> None:
+        """Over at once."""
+        self.status = 603 if status is None else status
+        self.end("agent_rejected")
+
+    def begin(self, utterance: str, piece: Spoken, barge_in: BargeIn | None) -> None:
+        """Gather what is said."""
+        if self._open != utterance:
+            self._open, self._text, self._sent_ms = utterance, "", 0.0
+        self._text = f"{self._text} {piece.text}".strip()
+
+    async def send(self, pcm: bytes) -> None:
+        """Silence."""
+        self._sent_ms += len(pcm) / 2 * 1000 / _RATE
+
+    def finish(self, utterance: str) -> None:
+        """Played."""
+        if self._text:
+            self.said.put_nowait(self._text)
+        self._open = None
+        self._soon(UtteranceOver(utterance, self._sent_ms, interrupted=False))
+
+    def clear(self) -> None:
+        """Nothing of what is still being said has been played."""
+        if self._open is not None:
+            utterance, self._open = self._open, None
+            self._soon(UtteranceOver(utterance, 0.0, interrupted=True))
+
+    def send_dtmf(self, digits: str) -> None:
+        """Keys towards the caller."""
+        self.digits += digits
+
+    def hang_up(self, reason: str, *, now: bool) -> None:
+        """Over at once."""
+        self.end("agent_hung_up")
+
+    def give_up(self, reason: str) -> None:
+        """Over at once."""
+        self.end("agent_lost")
+
+    def end(self, reason: str) -> None:
+        """The call is over."""
+        if not self._over:
+            self._over = True
+            self.said.put_nowait(None)
+            self._soon(CallOver(reason))
+
+    def _soon(self, event: LineEvent) -> None:
+        assert self.session is not None, "connected before it says anything"
+        asyncio.get_running_loop().call_soon(self.session.receive, event)

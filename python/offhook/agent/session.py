@@ -1,0 +1,439 @@
+"""One call's life: its handlers run as tasks of its own, and what goes wrong in them ends this call alone."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from offhook.agent.backchannel import is_backchannel
+from offhook.agent.call import Call
+from offhook.agent.digits import DigitCollector
+from offhook.agent.ears import Ears
+from offhook.agent.engines import Speech
+from offhook.agent.errors import CallEnded
+from offhook.agent.events import (
+    CallEvent,
+    Digits,
+    Heard,
+    Interrupted,
+    Key,
+    Said,
+    SpeechEnded,
+    SpeechStarted,
+    Turn,
+    WantsFloor,
+)
+from offhook.agent.history import History
+from offhook.agent.line import Answered, CallOver, Line, LineEvent, UtteranceOver
+from offhook.agent.reader import EventReader
+from offhook.agent.voice import Floor, Voice
+from offhook.agent.waiting import first_of
+
+if TYPE_CHECKING:
+    from offhook.agent.agent import Agent
+
+_log = logging.getLogger("offhook.agent")
+
+# Seconds that a call's own last acts may take.
+_APOLOGY = 20.0
+_GOODBYE = 150.0
+_STOPPING = 5.0
+_AFTERWARDS = 30.0
+_UNDERSTANDING = 3.0
+_KEYS_WAITING = 1_000
+_TURNS = 100
+_KEYS = 64
+
+
+class Session:
+    """What happens behind a `Call`. It is the listener of its line. `speech` stands in for the agent's own engines."""
+
+    def __init__(self, agent: "Agent", line: Line, speech: Speech | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        self.agent = agent
+        self.speech = speech or agent.speech
+        self.line = line
+        self.history = History()
+        self.floor = Floor()
+        self.ears = Ears(line.rate, on_turn=self._turn_over, on_heard=self._tell, on_changed=self._settle_floor)
+        self.voice = Voice(line, self.speech.tts, self.floor, self._said, self.ears.answered)
+        self.over: asyncio.Future[CallOver] = loop.create_future()
+        self.call = Call(self)
+        self._loop = loop
+        self._broken: asyncio.Future[None] = loop.create_future()
+        self._started = asyncio.Event()
+        self._taken = False
+        self._rejected = False
+        self._caller_speaks = False
+        self._patience: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._turns: asyncio.Queue[Turn] = asyncio.Queue(_TURNS)
+        self._keys: asyncio.Queue[Key] = asyncio.Queue(_KEYS_WAITING)
+        self._pressed = ""
+        self._cut: Said | None = None
+        self._was_heard = False
+        self._answering: asyncio.Task[Any] | None = None
+        self._waiting: deque[asyncio.Future[Turn]] = deque()
+        self._collectors: list[Callable[[Key | Heard | None], None]] = []
+        self._voice_collectors: list[Callable[[Key | Heard | None], None]] = []
+        self._readers: list[EventReader] = []
+
+    # -- what the line tells
+
+    def receive(self, event: LineEvent) -> None:
+        """Something happened in the call."""
+        match event:
+            case Answered():
+                self._started.set()
+            case UtteranceOver():
+                self.voice.utterance_over(event)
+            case Key():
+                self._press(event)
+            case SpeechStarted():
+                self._caller_speaks = True
+                self._be_patient()
+                self.floor.take()
+                if not self.line.judges_barge_in and self.voice.may_be_interrupted and self.voice.barge_in != "agent":
+                    self.voice.clear(for_caller=True)
+                self._tell(event)
+            case SpeechEnded():
+                self._caller_speaks = False
+                self._be_patient()
+                self._settle_floor()
+                # The ears may hear on what the line calls noise, but not keep the agent silent for it.
+                self._patience = self._loop.call_later(_UNDERSTANDING, self.floor.release)
+                self._tell(event)
+            case WantsFloor():
+                self._tell(event)
+            case CallOver():
+                self._end(event)
+
+    def hear(self, pcm: bytes) -> None:
+        """The caller's sound."""
+        self.ears.hear(pcm)
+
+    def _end(self, event: CallOver) -> None:
+        if self.over.done():
+            return
+        self.over.set_result(event)
+        self._be_patient()
+        self._started.set()
+        self.voice.call_over(event.reason)
+        self.ears.end_taps()
+        self.floor.release()
+        for collector in list(self._collectors):
+            collector(None)
+        for reader in self._readers:
+            reader.close()
+
+    # -- its life
+
+    async def run(self) -> None:
+        """From ringing to the end. Never raises what a handler raised: that is logged."""
+        talk = self.start(self._talk(), "call")
+        try:
+            await first_of(talk, self.over, self._broken)
+            if not self.over.done() and not self._broken.done() and not self._rejected:
+                # on_call has returned, and what it said last has been played.
+                self.line.hang_up("", now=False)
+            elif self._broken.done() and not self.over.done():
+                await self._stop()
+                await self._make_good()
+            if not self.over.done():
+                await asyncio.wait({self.over}, timeout=_GOODBYE)
+        finally:
+            if not self.over.done():
+                self.line.hang_up("", now=True)
+                self._end(CallOver("agent_ended"))
+            await self._stop()
+        if self._started_talking and self.agent.handlers.hangup is not None:
+            await self._afterwards(self.agent.handlers.hangup(self.call))
+
+    def start(self, work: Coroutine[Any, Any, Any], what: str) -> "asyncio.Task[Any]":
+        """Run something of this call's; it is cancelled when the call ends, and ends the call when it fails."""
+        task = self._loop.create_task(self._guarded(work, what), name=f"{what} {self.line.facts.call_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _talk(self) -> None:
+        handlers = self.agent.handlers
+        if handlers.ringing is not None:
+            await handlers.ringing(self.call)
+        if self._rejected:
+            return
+        self.answer()
+        if handlers.turn is not None:
+            self.listen()
+            self.start(self._take_turns(), "turns")
+        if handlers.dtmf is not None:
+            self.start(self._take_keys(), "keys")
+        greeting = self.agent.greeting
+        if greeting is not None:
+            # Not after the answer but now: it waits at the gateway and is the first thing to be heard, even by a caller
+            # who has said "hello?" first.
+            text = greeting(self.call) if callable(greeting) else greeting
+            await self.voice.say(text, self.agent.barge_in, at_once=True)
+        await self._started.wait()
+        if handlers.call is not None:
+            await handlers.call(self.call)
+            await self.voice.drain("agent_hung_up")
+        else:
+            await asyncio.wait({self.over})
+
+    async def _guarded(self, work: Coroutine[Any, Any, Any], what: str) -> Any:
+        try:
+            return await work
+        except CallEnded:
+            return None
+        except Exception as error:
+            _log.exception(
+                "%s of agent %s failed, which ends call %s: %s: %s",
+                what, self.agent.name, self.line.facts.call_id, type(error).__name__, error,
+            )  # fmt: skip
+            if not self._broken.done():
+                self._broken.set_result(None)
+            return None
+
+    async def _make_good(self) -> None:
+        """After a failure: apologise and hang up, or leave the caller to the route's fallback."""
+        apology = self.agent.apology
+        if self.voice.is_closed:
+            # It was about to hang up anyway.
+            self.line.hang_up("the agent failed", now=False)
+            return
+        if apology is not None and self._taken and self._started.is_set():
+            try:
+                async with asyncio.timeout(_APOLOGY):
+                    await self.voice.say(apology, "off")
+            except Exception as error:  # whatever it is, the caller must not hear silence for it
+                _log.warning("the apology could not be said: %s", error)
+            else:
+                self.line.hang_up("the agent failed", now=False)
+                return
+        self.line.give_up("the agent failed")
+
+    async def _stop(self) -> None:
+        """Cancel all that runs for the call."""
+        own = asyncio.current_task()
+        tasks = {task for task in self._tasks if task is not own}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=_STOPPING)
+            for task in left:
+                _log.warning("%s goes on although its call is over", task.get_name())
+
+    async def _afterwards(self, work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            async with asyncio.timeout(_AFTERWARDS):
+                await work
+        except TimeoutError:
+            _log.warning("on_hangup of agent %s took longer than %g s", self.agent.name, _AFTERWARDS)
+        except Exception:
+            _log.exception("on_hangup of agent %s failed", self.agent.name)
+
+    @property
+    def _started_talking(self) -> bool:
+        return self._taken and not self._rejected
+
+    # -- what the call's methods ask for
+
+    def answer(self) -> None:
+        """Take the call; once."""
+        if not self._taken and not self._rejected and not self.over.done():
+            self._taken = True
+            self.line.answer()
+
+    def reject(self, status: int | None, reason: str) -> None:
+        """Don't take it."""
+        if not self._taken and not self._rejected:
+            self._rejected = True
+            self.line.reject(status, reason)
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether it was answered."""
+        return self._taken
+
+    def listen(self) -> None:
+        """Have an engine listen, from now on. Raises `AgentError` where there is none."""
+        if not self.ears.is_listening:
+            engine = self.speech.stt()
+            self.start(self.ears.listen(engine, self.agent.turn_detector()), "speech recognition")
+
+    async def hang_up(self, reason: str, *, now: bool) -> None:
+        """End the call, and wait until it has."""
+        if not now:
+            await self.voice.drain("agent_hung_up")
+        if not self.over.done():
+            self.line.hang_up(reason, now=now)
+            await asyncio.wait({self.over})
+
+    @contextmanager
+    def next_turn(self) -> "Iterator[asyncio.Future[Turn]]":
+        """The caller's next turn, which then is nobody else's."""
+        future: asyncio.Future[Turn] = self._loop.create_future()
+        self._waiting.append(future)
+        try:
+            yield future
+        finally:
+            if future in self._waiting:
+                self._waiting.remove(future)
+
+    @contextmanager
+    def reader(self) -> "Iterator[EventReader]":
+        """What happens from now on."""
+        reader = EventReader()
+        self._readers.append(reader)
+        if self.over.done():
+            reader.close()
+        try:
+            yield reader
+        finally:
+            self._readers.remove(reader)
+
+    async def collect(self, collector: DigitCollector, prompt: Coroutine[Any, Any, Said] | None) -> Digits:
+        """Run a collector until it has its result. Its times count from the end of the prompt; a key ends that."""
+        changed = asyncio.Event()
+        asking = self._loop.create_task(prompt) if prompt is not None else None
+
+        def receive(event: Key | Heard | None) -> None:
+            now = self._loop.time()
+            match event:
+                case Key():
+                    if asking is not None and not asking.done():
+                        asking.cancel()
+                    collector.receive(event.digit, now)
+                case Heard():
+                    collector.hear(event.text, now)
+                case None:
+                    collector.call_ended()
+            changed.set()
+
+        self._collectors.append(receive)
+        if collector.takes_voice:
+            self._voice_collectors.append(receive)
+        try:
+            if asking is not None:
+                await asyncio.wait({asking})
+                if not asking.cancelled() and (error := asking.exception()) is not None:
+                    raise error
+            if self.over.done():
+                collector.call_ended()
+            collector.begin(self._loop.time())
+            while collector.result is None:
+                at = collector.next_timeout()
+                changed.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(at):
+                        await changed.wait()
+                if self.floor.is_taken and collector.takes_voice:
+                    # Somebody speaks: how long that takes is no pause.
+                    await self.floor.free()
+                    collector.spoke(self._loop.time())
+                collector.handle_timeout(self._loop.time())
+            return collector.result
+        finally:
+            self._collectors.remove(receive)
+            if collector.takes_voice:
+                self._voice_collectors.remove(receive)
+            if asking is not None and not asking.done():
+                asking.cancel()
+                await asyncio.wait({asking})
+
+    # -- turns and keys
+
+    def _turn_over(self, turn: Turn) -> None:
+        if self.voice.is_speaking:
+            # It was said over the agent, and did not interrupt it until now.
+            if not self.voice.may_be_interrupted or is_backchannel(turn.text):
+                return
+            self.voice.clear(for_caller=True)
+        turn = replace(turn, dtmf=self._pressed)
+        self._pressed = ""
+        if self._voice_collectors:
+            for collector in list(self._voice_collectors):
+                collector(Heard(turn.text, final=True))
+        elif self._waiting:
+            self.history.caller_said(turn.text)
+            self._tell(turn)
+            self._waiting.popleft().set_result(turn)
+        elif self.agent.handlers.turn is not None:
+            if self._answering is not None:
+                # Before the floor is free again: it must not begin to speak now.
+                self._answering.cancel()
+            if self._turns.full():
+                self._turns.get_nowait()
+            self._turns.put_nowait(turn)
+        else:
+            self.history.caller_said(turn.text)
+            self._tell(turn)
+
+    async def _take_turns(self) -> None:
+        """One task for each turn; the one before is cancelled."""
+        handler = self.agent.handlers.turn
+        assert handler is not None, "started only then"
+        unanswered = unanswered_keys = ""
+        while True:
+            turn = await self._turns.get()
+            new = turn.text
+            if self._answering is not None:
+                was_done = self._answering.done() and not self._answering.cancelled()
+                self._answering.cancel()
+                _, left = await asyncio.wait({self._answering}, timeout=_STOPPING)
+                if left:
+                    _log.warning("on_turn of agent %s goes on although it was cancelled", self.agent.name)
+                if not was_done and not self._was_heard:
+                    # The caller had not finished: nothing of the answer was heard.
+                    turn = replace(turn, text=f"{unanswered} {turn.text}".strip(), dtmf=unanswered_keys + turn.dtmf)
+            turn = replace(turn, interrupted=self._cut)
+            unanswered, unanswered_keys = turn.text, turn.dtmf
+            self._cut, self._was_heard = None, False
+            self.history.caller_said(new)
+            self._tell(turn)
+            self._answering = self.start(handler(self.call, turn), "on_turn")
+
+    def _press(self, key: Key) -> None:
+        self._pressed = (self._pressed + key.digit)[-_KEYS:]
+        self._tell(key)
+        if self._collectors:
+            for collector in list(self._collectors):
+                collector(key)
+        elif self.agent.handlers.dtmf is not None and not self._keys.full():
+            self._keys.put_nowait(key)
+
+    async def _take_keys(self) -> None:
+        handler = self.agent.handlers.dtmf
+        assert handler is not None, "started only then"
+        while True:
+            key = await self._keys.get()
+            await handler(self.call, key.digit)
+
+    # -- what is told to others
+
+    def _said(self, said: Said, is_speech: bool, by_caller: bool) -> None:
+        if is_speech:
+            self.history.agent_said(said.heard, interrupted=said.interrupted)
+        self._was_heard = self._was_heard or said.played_ms > 0
+        if by_caller:
+            self._cut = said
+            self._tell(Interrupted(said.heard, said.played_ms))
+        self._tell(said)
+
+    def _be_patient(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+
+    def _settle_floor(self) -> None:
+        if self._caller_speaks or self.ears.is_open:
+            self.floor.take()
+        else:
+            self.floor.release()
+
+    def _tell(self, event: CallEvent) -> None:
+        for reader in self._readers:
+            reader.put(event)

@@ -1,0 +1,274 @@
+"""A line over a worker's connection: one call's records, both ways."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from offhook.agent.events import BargeIn, Key, SpeechEnded, SpeechStarted, WantsFloor
+from offhook.agent.line import Answered, CallFacts, CallOver, Listener, UtteranceOver
+from offhook.agent.protocol import (
+    Kind,
+    Record,
+    close_code,
+    number,
+    pack,
+    pack_close,
+    pack_control,
+    parse,
+    words,
+)
+from offhook.speech.protocol import Spoken
+
+CREDIT_MS = 1_000
+"""Milliseconds of caller audio that may be on their way to us."""
+
+_GRANT_EVERY_MS = 200
+# How far ahead of what is played sound is sent, in seconds: more would be wasted by an interruption.
+_AHEAD = 10.0
+# Longer gaps than this are not filled with silence: nobody was listening.
+_GAP_MS = 10_000
+_TEXT = 4_096
+
+
+class WireLine:
+    """One call on one connection, from its `ringing` to its CLOSE. `send` queues bytes on the connection."""
+
+    def __init__(self, call: int, ringing: dict[str, Any], rate: int, write: Callable[[bytes], None]) -> None:
+        self.facts = facts_of(ringing)
+        self.rate = rate
+        self.judges_barge_in = isinstance(ringing.get("barge_in"), str)
+        self.listener: Listener | None = None
+        self.dropped_ms = 0
+        self._call = call
+        self._write = write
+        self._open = True
+        self._over = False
+        self._heard_ms = 0
+        self._next_ms = 0
+        self._granted_ms = CREDIT_MS
+        # The utterance that is open, what was sent of it, and what was played since the last `cleared` before it.
+        self._utterance: str | None = None
+        self._sent_ms = 0.0
+        self._base_ms = 0.0
+        # When all that was sent will have been played.
+        self._played_at = 0.0
+        # What each of our own clears was to cut off, oldest first, until it is answered.
+        self._clearing: deque[str | None] = deque()
+        # A `cleared` whose `interrupted`, if there is one, comes next.
+        self._cleared: dict[str, Any] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether records of this call still come."""
+        return self._open
+
+    # -- from the gateway
+
+    def receive(self, record: Record) -> None:
+        """A record of this call. Raises `RemoteProtocolError` for garbage."""
+        if record.kind == Kind.AUDIO:
+            self._settle()
+            self._hear(record)
+        elif record.kind == Kind.CONTROL:
+            self._control(parse(record.payload))
+        elif record.kind == Kind.CLOSE:
+            self._settle()
+            code, reason = close_code(record.payload)
+            if self._open:
+                self._open = False
+                self._write(pack_close(self._call, 1000))
+            self._end("lost" if code not in (1000, 1005) else "ended", f"closed with {code} {reason}".strip())
+
+    def lost(self, why: str) -> None:
+        """The connection is gone."""
+        self._open = False
+        self._end("connection_lost", why)
+
+    def _hear(self, record: Record) -> None:
+        frame_ms = len(record.payload) * 1000 // (2 * self.rate)
+        gap = (record.position - self._next_ms) & 0xFFFFFFFF
+        if self._heard_ms and 0 < gap < 1 << 31:
+            self.dropped_ms += gap
+            if gap <= _GAP_MS:
+                self._tell_sound(bytes(2 * (gap * self.rate // 1000)))
+        self._next_ms = record.position + frame_ms & 0xFFFFFFFF
+        self._heard_ms += frame_ms
+        self._tell_sound(record.payload)
+        if self._heard_ms + CREDIT_MS - self._granted_ms >= _GRANT_EVERY_MS and self._open:
+            self._granted_ms = self._heard_ms + CREDIT_MS
+            self._write(pack(Kind.CREDIT, self._call, position=self._granted_ms & 0xFFFFFFFF))
+
+    def _control(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        if kind == "interrupted":
+            self._interrupted(message)
+            return
+        self._settle()
+        match kind:
+            case "start":
+                self._tell(Answered())
+            case "dtmf":
+                digit = words(message, "digit")
+                self._tell(Key(digit, number(message, "duration_ms"), number(message, "at_ms")))
+            case "speech_started":
+                self._tell(SpeechStarted(number(message, "since_ms"), number(message, "at_ms")))
+            case "speech_ended":
+                self._tell(SpeechEnded(number(message, "since_ms"), number(message, "at_ms")))
+            case "barge_in":
+                self._tell(WantsFloor(number(message, "since_ms"), number(message, "at_ms")))
+            case "mark":
+                self._played(words(message, "name"))
+            case "cleared":
+                self._cleared = message
+                if not self.judges_barge_in:
+                    self._settle()
+            case "end":
+                self._end(words(message, "reason"), words(message, "text"))
+
+    def _played(self, utterance: str) -> None:
+        if utterance == self._utterance:
+            self._base_ms += self._sent_ms
+            self._over_with(self._sent_ms, interrupted=False)
+
+    def _interrupted(self, message: dict[str, Any]) -> None:
+        self._cleared = None
+        self._base_ms = 0.0
+        self._played_at = 0.0
+        utterance, by = words(message, "utterance"), words(message, "by")
+        if by != "caller" and self._clearing:
+            self._clearing.popleft()
+        if self._utterance is None:
+            return
+        played = number(message, "played_ms") if utterance == self._utterance else 0
+        if by == "caller":
+            # What is still on its way is dropped there until this.
+            self._say({"type": "utterance_end"})
+        self._over_with(min(float(played), self._sent_ms), interrupted=True)
+
+    def _settle(self) -> None:
+        """A `cleared` that no `interrupted` followed: it answers a clear with nothing to cut, or is all there is."""
+        if self._cleared is None:
+            return
+        cleared, self._cleared = self._cleared, None
+        played = max(0.0, number(cleared, "played_ms") - self._base_ms)
+        self._base_ms = 0.0
+        meant = self._clearing.popleft() if self._clearing else self._utterance
+        if self._utterance is not None and self._utterance == meant:
+            self._played_at = 0.0
+            self._over_with(min(played, self._sent_ms), interrupted=True)
+
+    def _over_with(self, played_ms: float, *, interrupted: bool) -> None:
+        assert self._utterance is not None, "there is one"
+        name, self._utterance = self._utterance, None
+        self._sent_ms = 0.0
+        self._tell(UtteranceOver(name, played_ms, interrupted))
+
+    def _end(self, reason: str, text: str) -> None:
+        if not self._over:
+            self._over = True
+            self._tell(CallOver(reason, text))
+
+    def _tell(self, event: Any) -> None:
+        if self.listener is not None:
+            self.listener.receive(event)
+
+    def _tell_sound(self, pcm: bytes) -> None:
+        if self.listener is not None:
+            self.listener.hear(pcm)
+
+    # -- from the call
+
+    def answer(self) -> None:
+        """Take the call."""
+        self._say({"type": "ready", "audio": {"encoding": "pcm16", "rate": self.rate}})
+
+    def reject(self, status: int | None, reason: str) -> None:
+        """Don't take it."""
+        self._say({"type": "reject", "reason": reason[:123]} | ({} if status is None else {"status": status}))
+
+    def decline(self, reason: str) -> None:
+        """Not here; perhaps on another worker."""
+        self._say({"type": "decline", "reason": reason[:123]})
+
+    def begin(self, utterance: str, piece: Spoken, barge_in: BargeIn | None) -> None:
+        """The sound sent from here on is this piece of this utterance."""
+        if self._utterance != utterance:
+            self._utterance, self._sent_ms = utterance, 0.0
+        elif not piece.text:
+            return
+        message: dict[str, Any] = {"type": "utterance", "id": utterance}
+        text = piece.text.encode()[:_TEXT].decode(errors="ignore")
+        if text:
+            message["text"] = text
+        if piece.words and len(piece.words) == len(text.split()):
+            message["word_ends_ms"] = [word.end_ms for word in piece.words]
+        if barge_in is not None:
+            message["barge_in"] = barge_in
+        if self.judges_barge_in:
+            self._say(message)
+
+    async def send(self, pcm: bytes) -> None:
+        """Queue sound to be played; waits while there is plenty."""
+        loop = asyncio.get_running_loop()
+        size = self.rate // 5 * 2
+        for at in range(0, len(pcm), size):
+            ahead = self._played_at - loop.time()
+            if ahead > _AHEAD:
+                await asyncio.sleep(ahead - _AHEAD)
+            if self._over or self._utterance is None:
+                return
+            piece = pcm[at : at + size]
+            seconds = len(piece) / 2 / self.rate
+            self._played_at = max(self._played_at, loop.time()) + seconds
+            self._sent_ms += seconds * 1000
+            self._record(pack(Kind.AUDIO, self._call, piece))
+
+    def finish(self, utterance: str) -> None:
+        """All of it has been sent."""
+        if self.judges_barge_in:
+            self._say({"type": "utterance_end"})
+        self._say({"type": "mark", "name": utterance})
+
+    def clear(self) -> None:
+        """Drop what has not been played."""
+        self._clearing.append(self._utterance)
+        self._say({"type": "clear"})
+
+    def send_dtmf(self, digits: str) -> None:
+        """Press keys."""
+        self._say({"type": "dtmf", "digits": digits})
+
+    def hang_up(self, reason: str, *, now: bool) -> None:
+        """End the call."""
+        self._say({"type": "hangup", "now": now} | ({"reason": reason[:123]} if reason else {}))
+
+    def give_up(self, reason: str) -> None:
+        """The agent failed."""
+        if self._open:
+            self._open = False
+            self._write(pack_close(self._call, 1011, reason))
+        self._end("agent_lost", reason)
+
+    def _say(self, message: dict[str, Any]) -> None:
+        self._record(pack_control(self._call, message))
+
+    def _record(self, record: bytes) -> None:
+        if self._open and not self._over:
+            self._write(record)
+
+
+def facts_of(ringing: dict[str, Any]) -> CallFacts:
+    """What a `ringing` says."""
+    headers = ringing.get("headers")
+    return CallFacts(
+        call_id=words(ringing, "call_id"),
+        from_number=words(ringing, "from_number"),
+        to_number=words(ringing, "to_number"),
+        display_name=words(ringing, "display_name"),
+        trunk=words(ringing, "trunk"),
+        route=words(ringing, "route"),
+        sip_call_id=words(ringing, "sip_call_id"),
+        headers={str(name): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {},
+        answer_within=number(ringing, "ready_within_ms") / 1000 or 20.0,
+    )

@@ -1,0 +1,174 @@
+"""A telephone line of nothing but time: it plays what an agent says, and does what a test lets the caller do."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from offhook.agent import Agent, Call
+from offhook.agent.events import BargeIn, Key, SpeechEnded, SpeechStarted
+from offhook.agent.line import Answered, CallFacts, CallOver, Listener, UtteranceOver
+from offhook.agent.session import Session
+from offhook.speech.protocol import Spoken
+
+from .speech_engines import ToldEars
+
+
+@dataclass
+class AgentLine:
+    """A `Line`. `said` is what its call asked of it, in order; sound is played in the loop's time."""
+
+    facts: CallFacts = field(default_factory=lambda: CallFacts("call-1", "+14155550100", "+14155550123"))
+    rate: int = 8_000
+    judges_barge_in: bool = False
+    rings_for: float = 0.0
+    listener: Listener | None = None
+    said: list[tuple[object, ...]] = field(default_factory=list)
+    sound: bytearray = field(default_factory=bytearray)
+
+    def __post_init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.is_over = False
+        self.utterance: str | None = None
+        self._begun_at = self._played_until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._hanging_up = False
+
+    # -- Line
+
+    def answer(self) -> None:
+        self.said.append(("answer",))
+        self._loop.call_soon(self._tell, Answered())
+
+    def reject(self, status: int | None, reason: str) -> None:
+        self.said.append(("reject", status, reason))
+        self._loop.call_soon(self.end, "agent_rejected")
+
+    def begin(self, utterance: str, piece: Spoken, barge_in: BargeIn | None) -> None:
+        if self.utterance != utterance:
+            self.utterance = utterance
+            self._begun_at = self._played_until = self._loop.time()
+            self.said.append(("say", barge_in))
+
+    async def send(self, pcm: bytes) -> None:
+        if self.utterance is not None:
+            self.sound += pcm
+            self._played_until = max(self._played_until, self._loop.time()) + len(pcm) / 2 / self.rate
+
+    def finish(self, utterance: str) -> None:
+        self._timer = self._loop.call_at(self._played_until, self._finished, utterance)
+
+    def clear(self) -> None:
+        self.said.append(("clear",))
+        # The answer takes a moment.
+        self._loop.call_later(0.02, self.cut)
+
+    def send_dtmf(self, digits: str) -> None:
+        self.said.append(("dtmf", digits))
+
+    def hang_up(self, reason: str, *, now: bool) -> None:
+        self.said.append(("hang_up", reason, now))
+        self._loop.call_later(0 if now else max(0.0, self._played_until - self._loop.time()), self.end, "agent_hung_up")
+
+    def give_up(self, reason: str) -> None:
+        self.said.append(("give_up", reason))
+        self.end("agent_lost")
+
+    # -- the other side
+
+    def cut(self) -> None:
+        """What is played falls silent."""
+        if self.utterance is not None:
+            if self._timer is not None:
+                self._timer.cancel()
+            played = 1000 * (min(self._loop.time(), self._played_until) - self._begun_at)
+            name, self.utterance = self.utterance, None
+            self._tell(UtteranceOver(name, played, True))
+
+    def end(self, reason: str = "caller_hung_up") -> None:
+        """The call ends."""
+        if not self.is_over:
+            self._tell(CallOver(reason))
+            self.is_over = True
+
+    def press(self, digits: str) -> None:
+        """The caller presses keys."""
+        for digit in digits:
+            self._tell(Key(digit, 100, 0))
+
+    def hears(self, ms: int) -> None:
+        """The caller's line is silent for so long."""
+        assert self.listener is not None, "connected"
+        for _ in range(ms // 20):
+            self.listener.hear(bytes(self.rate // 25))
+
+    def _finished(self, utterance: str) -> None:
+        self.utterance = None
+        self._tell(UtteranceOver(utterance, 1000 * (self._played_until - self._begun_at), False))
+
+    def _tell(self, event: object) -> None:
+        assert self.listener is not None, "connected"
+        if not self.is_over:
+            self.listener.receive(event)  # type: ignore[arg-type]
+
+
+@dataclass
+class Caller:
+    """Somebody who calls an agent: `says`, `starts` and `stops` are speech as both the gateway and the ears see it."""
+
+    line: AgentLine
+    ears: ToldEars
+    session: Session
+    task: "asyncio.Task[None]"
+
+    @property
+    def call(self) -> Call:
+        return self.session.call
+
+    async def starts(self) -> None:
+        """Begins to speak: the gateway is sure of it after 100 ms."""
+        await asyncio.sleep(0.1)
+        if self.ears.listening:
+            self.ears.starts()
+        self.session.receive(SpeechStarted(0, 100))
+        await asyncio.sleep(0)
+
+    async def stops(self, text: str) -> None:
+        """Has said this: known to the gateway after 300 ms, recognised after 250."""
+        await asyncio.sleep(0.25)
+        if self.ears.listening:
+            self.ears.stops(text)
+        await asyncio.sleep(0.05)
+        self.session.receive(SpeechEnded(0, 300))
+
+    async def says(self, text: str, seconds: float = 1.0, *, then: float = 0.6) -> None:
+        """Speaks for so long, and then waits until the agent must have understood."""
+        await self.starts()
+        await asyncio.sleep(seconds)
+        await self.stops(text)
+        await asyncio.sleep(then)
+
+    async def until(self, condition: Callable[[], object], within: float = 60.0) -> None:
+        """Wait for something to become true."""
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + within
+        while not condition():
+            assert loop.time() < limit, f"not within {within} s: {self.line.said}"
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def calling(agent: Agent, ears: ToldEars | None = None, **line: object) -> AsyncIterator[Caller]:
+    """A call to the agent; at the end the caller hangs up, and the call has to be over."""
+    own = AgentLine(**line)  # type: ignore[arg-type]
+    session = Session(agent, own)
+    own.listener = session
+    task = asyncio.create_task(session.run())
+    caller = Caller(own, ears or ToldEars(), session, task)
+    try:
+        await asyncio.sleep(0)
+        yield caller
+    finally:
+        own.end()
+        async with asyncio.timeout(60):
+            await task
