@@ -8,8 +8,10 @@ import typer
 
 from offhook.cli.calls import app as calls
 from offhook.cli.check import check
+from offhook.cli.init import init
 from offhook.cli.phone import phone
 from offhook.cli.routes import app as routes
+from offhook.cli.worker import worker
 from offhook.errors import OffhookError
 
 REFUSED = 1
@@ -26,18 +28,30 @@ app = typer.Typer(
 
 @app.command()
 def run(
+    agent: Annotated[
+        Path | None,
+        typer.Argument(metavar="[AGENT.py]", help="A file with an agent, which is started beside the gateway."),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="The TOML file; without it ./offhook.toml or the defaults.")
     ] = None,
     lan: Annotated[
         bool, typer.Option("--lan", help="Without a file: answer private networks too, not only this machine.")
     ] = False,
+    dev: Annotated[
+        bool, typer.Option("--dev", help="Start the agent again whenever a Python file beside it changes.")
+    ] = False,
     log: Annotated[Literal["auto", "console", "json"], typer.Option(help="How the log is written.")] = "auto",
 ) -> None:
-    """Run the gateway until SIGTERM or Ctrl-C; a first one lets calls end, a second one ends them."""
+    """Run the gateway, and an agent if one is given, until SIGTERM or Ctrl-C.
+
+    A first signal lets calls end, a second one ends them.
+    """
     from offhook.cli.run import run_gateway
 
-    raise typer.Exit(run_gateway(config, lan=lan, log=log))
+    if dev and agent is None:
+        raise typer.BadParameter("there is no agent to start again: name its file", param_hint="--dev")
+    raise typer.Exit(run_gateway(config, lan=lan, log=log, agent=agent, dev=dev))
 
 
 @app.command()
@@ -48,6 +62,8 @@ def version() -> None:
     print_version()
 
 
+app.command()(init)
+app.command()(worker)
 app.command()(check)
 app.command()(phone)
 app.add_typer(routes, name="routes")

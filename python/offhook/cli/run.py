@@ -3,25 +3,36 @@
 import asyncio
 import gc
 import os
+import secrets
 import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from offhook.config.load import default_file, load
+from offhook.cli.agent_process import AgentProcess, agent_name
+from offhook.config.load import LocalAgent, default_file, load
 from offhook.config.schema import Config
 from offhook.errors import OffhookError
 from offhook.observe.log import Form, configure
 
+REFUSED = 1
 
-def run_gateway(path: Path | None, *, lan: bool, log: Form) -> int:
+
+def run_gateway(path: Path | None, *, lan: bool, log: Form, agent: Path | None = None, dev: bool = False) -> int:
     """Load the configuration, run until told to stop, and return the exit code.
+
+    `agent` is a file with an agent that is run beside the gateway in a process of its own, with `dev` started again
+    when its files change. An agent that can't be run ends the gateway, too.
 
     Raises `ConfigError` with every problem of the file, `TransportError` for a port that is taken, and `OffhookError`
     with code `extension_missing` when the media core was not built.
     """
-    config = load(path or default_file(os.environ, Path.cwd()), os.environ, lan=lan)
+    local = LocalAgent(agent_name(agent, os.environ), secrets.token_urlsafe(24)) if agent is not None else None
+    config = load(path or default_file(os.environ, Path.cwd()), os.environ, lan=lan, agent=local)
+    token = _token(config, local) if local is not None else ""
     # What follows needs the media core; a missing one is said before a port is opened.
     try:
         from offhook.app import Gateway
@@ -39,23 +50,61 @@ def run_gateway(path: Path | None, *, lan: bool, log: Form) -> int:
     for warning in config.warnings:
         console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
 
-    async def serve() -> None:
+    async def serve() -> int:
+        failed = False
         # It takes 50 to 80 ms, many times that on a busy machine: a call that came meanwhile would be refused as late.
         gc.collect()
         async with Gateway(config, log_stats=writer.stats) as gateway:
-            console.print(_banner(config, gateway), soft_wrap=True)
+            console.print(_banner(config, gateway, local), soft_wrap=True)
             _calm_collector()
-            await gateway.serve()
+            if agent is None:
+                await gateway.serve()
+            else:
+                async with AgentProcess(agent, _own_url(gateway.http_address), token, reload=dev) as beside:
+                    failed = await _until_it_fails(gateway.serve(), beside)
         # All is closed and written; a signal more, while the interpreter winds up, must not make a failure of it.
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, signal.SIG_IGN)
+        return REFUSED if failed else 0
 
     try:
         with _runner() as runner:
-            runner.run(serve())
+            return runner.run(serve())
     finally:
         writer.close()
-    return 0
+
+
+async def _until_it_fails(serving: Coroutine[Any, Any, None], beside: AgentProcess) -> bool:
+    """Serve until told to stop, or until the agent has failed; whether it has."""
+    gateway, failed = asyncio.ensure_future(serving), asyncio.ensure_future(beside.failed.wait())
+    try:
+        await asyncio.wait({gateway, failed}, return_when=asyncio.FIRST_COMPLETED)
+        if gateway.done():
+            gateway.result()
+            return False
+        return True
+    finally:
+        for task in (gateway, failed):
+            task.cancel()
+        await asyncio.wait({gateway, failed})
+
+
+def _token(config: Config, agent: LocalAgent) -> str:
+    """The token of the agent's worker: this run's own, or that of the file where it has an `[[agent]]` of the name."""
+    known = next(known for known in config.agents if known.name == agent.name)
+    if known.kind != "worker" or known.token is None:
+        raise OffhookError(
+            f"[[agent]] {known.name} of the configuration is of kind '{known.kind}'",
+            code="agent_broken",
+            hint='give the agent another name, or this [[agent]] the kind "worker" and a token',
+        )
+    return known.token.reveal()
+
+
+def _own_url(address: tuple[str, int]) -> str:
+    """Where a process of this machine reaches an HTTP listener."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104  as it may be configured
+    return f"ws://[{host}]:{address[1]}" if ":" in host else f"ws://{host}:{address[1]}"
 
 
 def _calm_collector() -> None:
@@ -76,7 +125,7 @@ def _runner() -> "asyncio.Runner":
     return asyncio.Runner()
 
 
-def _banner(config: Config, gateway: "object") -> str:
+def _banner(config: Config, gateway: "object", agent: LocalAgent | None) -> str:
     from offhook.app import Gateway
 
     assert isinstance(gateway, Gateway), "made just above"
@@ -95,10 +144,21 @@ def _banner(config: Config, gateway: "object") -> str:
         f"  trunks  {trunks}",
         f"  routes  {routes}",
     ]
+    if agent is not None:
+        lines.append(f"  agent   {agent.name}{'' if _leads_to(config, agent) else ': [red]no route leads to it[/]'}")
     if config.source is None:
         port = gateway.sip_port
         lines.append(f"Call it from a softphone on this machine: [bold]sip:hello@127.0.0.1:{port}[/]")
     return "\n".join(lines)
+
+
+def _leads_to(config: Config, agent: LocalAgent) -> bool:
+    destinations = {f"worker:{agent.name}", f"agent:{agent.name}"}
+    return any(
+        str(uri) in destinations
+        for route in config.routes
+        for uri in (route.destination, *(fallback.to for fallback in route.fallback))
+    )
 
 
 def _sources(allow: "tuple[object, ...]") -> str:

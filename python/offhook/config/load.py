@@ -30,6 +30,7 @@ from offhook.config.schema import (
     StoreConfig,
     TrunkConfig,
 )
+from offhook.config.secret import Secret
 from offhook.errors import ConfigError, ConfigProblem
 from offhook.route.destination_uri import redact_query
 from offhook.route.quoting import printable
@@ -70,20 +71,41 @@ def default_file(environ: Mapping[str, str], directory: Path) -> Path | None:
     return found if found.is_file() else None
 
 
-def load(path: Path | None, environ: Mapping[str, str], *, lan: bool = False, host_name: str | None = None) -> Config:
+@dataclass(frozen=True, slots=True)
+class LocalAgent:
+    """The agent that `offhook run` starts beside the gateway: its name, and a token for its worker alone."""
+
+    name: str
+    token: str
+
+
+def load(
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    lan: bool = False,
+    host_name: str | None = None,
+    agent: LocalAgent | None = None,
+) -> Config:
     """Read and check a configuration file; None stands for the built-in configuration.
 
-    `environ` gives the values of `{ env = … }`. `lan` widens the built-in trunk to private networks. Raises
-    `ConfigError` with every problem; nothing has been opened or started by then.
+    `environ` gives the values of `{ env = … }`. `lan` widens the built-in trunk to private networks. `agent` is known
+    as an `[[agent]]` of kind `worker` unless the file has one of that name, and gets the calls where there is no route.
+    Raises `ConfigError` with every problem; nothing has been opened or started by then.
     """
-    examined = examine(path, environ, lan=lan, host_name=host_name)
+    examined = examine(path, environ, lan=lan, host_name=host_name, agent=agent)
     if examined.config is None:
         raise ConfigError(examined.errors)
     return examined.config
 
 
 def examine(
-    path: Path | None, environ: Mapping[str, str], *, lan: bool = False, host_name: str | None = None
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    lan: bool = False,
+    host_name: str | None = None,
+    agent: LocalAgent | None = None,
 ) -> Examined:
     """Do what `load` does, and return problems and warnings instead of raising."""
     text = ""
@@ -93,9 +115,11 @@ def examine(
             return Examined(unreadable=True, errors=[read])
         text = read
     base = Path.cwd() if path is None else path.absolute().parent
-    examined = examine_text(text, environ, file=str(path or ""), base=base, source=path, lan=lan, host_name=host_name)
+    examined = examine_text(
+        text, environ, file=str(path or ""), base=base, source=path, lan=lan, host_name=host_name, agent=agent
+    )
     config = examined.config
-    if path is not None and config is not None and (warning := _readable_secrets(path, config)) is not None:
+    if path is not None and config is not None and (warning := _readable_secrets(path, config, agent)) is not None:
         examined.warnings.append(warning)
         examined.config = replace(config, warnings=(*config.warnings, str(warning)))
     return examined
@@ -110,6 +134,7 @@ def examine_text(
     source: Path | None = None,
     lan: bool = False,
     host_name: str | None = None,
+    agent: LocalAgent | None = None,
 ) -> Examined:
     """Check a configuration given as text. `file` names it in problems, relative paths in it start at `base`."""
     try:
@@ -129,7 +154,10 @@ def examine_text(
     if "trunk" not in data:
         data["trunk"] = ({"name": LOCAL_TRUNK, "allow": LOOPBACK + (PRIVATE if lan else ())},)
         if "route" not in data:
-            data["route"] = ({"name": WELCOME_ROUTE, "trunk": LOCAL_TRUNK, "destination": "echo:welcome"},)
+            destination = "echo:welcome" if agent is None else f"worker:{agent.name}"
+            data["route"] = ({"name": WELCOME_ROUTE, "trunk": LOCAL_TRUNK, "destination": destination},)
+    if agent is not None:
+        _add_agent(data, agent)
 
     draft, node, store, wrong = _drafted(data, environ)
     findings += wrong
@@ -362,10 +390,22 @@ def _store_url(url: str) -> list[Finding]:
     return []
 
 
-def _readable_secrets(path: Path, config: Config) -> ConfigProblem | None:
+def _add_agent(data: dict[str, Any], agent: LocalAgent) -> None:
+    there = data.get("agent", ())
+    if not isinstance(there, tuple):
+        # Which is an error, and told as one.
+        return
+    if not any(isinstance(known, dict) and known.get("name") == agent.name for known in there):
+        data["agent"] = (*there, {"name": agent.name, "kind": "worker", "token": agent.token})
+
+
+def _readable_secrets(path: Path, config: Config, agent: LocalAgent | None) -> ConfigProblem | None:
     """A file with passwords in it, which others on this machine may read."""
     secrets = [trunk.inbound.password for trunk in config.trunks if trunk.inbound]
     secrets += [secret for agent in config.agents for secret in (agent.token, *agent.headers.values()) if secret]
+    if agent is not None:
+        # The token of this run stands in no file.
+        secrets = [secret for secret in secrets if secret != Secret(agent.token)]
     if any(secret.origin == "file" for secret in secrets) and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         hint = f"chmod 600 {path}, or write {{ env = NAME }}"
         return ConfigProblem("", "holds secrets and can be read by other users", file=str(path), hint=hint)

@@ -27,6 +27,10 @@ pytestmark = pytest.mark.unit
         (["phone", "host", "--play", "/nowhere/a.wav"], 2, "No such file"),
         (["phone", "host", "--record", "/nowhere/a.wav"], 2, "can't be written"),
         (["phone", "host", "--password", "x"], 2, "needs a user name"),
+        (["worker"], 2, "Missing argument"),
+        (["worker", "/nowhere/agent.py", "--describe"], 1, "offhook init DIR"),
+        (["run", "--dev"], 2, "name its file"),
+        (["init", "Front Desk!"], 2, "front-desk"),
     ],
 )
 def test_exit_codes(
