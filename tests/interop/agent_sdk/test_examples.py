@@ -1,0 +1,137 @@
+"""Every example of an agent does what it says: called in memory, or by a line in virtual time."""
+
+import asyncio
+import json
+import os
+import subprocess
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import ClassVar
+
+import pytest
+from tests.support.agent_line import calling
+from tests.support.agents_python import agents_python
+from tests.support.clock import in_virtual_time
+from tests.support.gateway import REPOSITORY, python_path
+from tests.support.speech_engines import ToldEars, ToneVoice, sine
+
+from offhook.agent.engines import Speech
+from offhook.agent.loading import load_agent
+from offhook.agent.rehearsal import rehearse
+
+pytestmark = pytest.mark.interop
+
+EXAMPLES = REPOSITORY / "examples"
+
+
+async def test_the_parrot_says_back_what_it_heard() -> None:
+    async with rehearse(load_agent(EXAMPLES / "parrot.py")) as caller:
+        assert (await caller.hears()).startswith("Hello!")
+        await caller.says("Polly wants a cracker.")
+        assert await caller.hears() == "You said: Polly wants a cracker."
+        await caller.says("Good bye then.")
+        assert await caller.hears() == "Goodbye!"
+        await caller.is_hung_up_on()
+
+
+async def test_the_menu_takes_keys_and_words() -> None:
+    async with rehearse(load_agent(EXAMPLES / "digits_menu.py")) as caller:
+        assert await caller.hears() == "Welcome to the bank."
+        assert "account number" in await caller.hears()
+        await caller.presses("9999")
+        assert await caller.hears() == "There is no account 9 9 9 9."
+        await caller.hears()
+        await caller.says("four seven double one")
+        assert await caller.hears() == "Account 4 7 1 1 has 4,000 dollars. Goodbye."
+        await caller.is_hung_up_on()
+
+
+@in_virtual_time
+async def test_the_menu_gives_up_after_silence() -> None:
+    agent = load_agent(EXAMPLES / "digits_menu.py")
+    agent.speech = Speech(ToldEars(), voice := ToneVoice())
+    async with calling(agent) as caller:
+        await caller.until(lambda: caller.task.done())
+        assert voice.said[-2:] == ["Let's leave it at that.", "Goodbye."]
+        assert voice.said.count("I didn't get that.") == 3
+
+
+@in_virtual_time
+async def test_raw_frames_come_back_a_second_later() -> None:
+    async with calling(load_agent(EXAMPLES / "raw_frames.py")) as caller:
+        await asyncio.sleep(0.1)
+        for at in range(0, 32_000, 320):
+            caller.session.hear(sine(8_000, 2_000)[at : at + 320])
+            await asyncio.sleep(0.02)
+        assert caller.line.utterance is not None
+        caller.line.press("5")
+        await caller.until(lambda: caller.task.done())
+        assert caller.line.said[-1] == ("hang_up", "the caller pressed 5", True)
+        assert bytes(caller.line.sound) == sine(8_000, 2_000)[: 50 * 320]
+
+
+class Model(BaseHTTPRequestHandler):
+    """A server of chat completions that streams one answer."""
+
+    asked: ClassVar[list[dict[str, object]]] = []
+
+    def do_POST(self) -> None:
+        self.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for text in ("Check", "-out is", " at noon. ", "Anything", " else?", None):
+            choices = [{"index": 0, "delta": {"content": text}, "finish_reason": None}] if text else []
+            piece = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices}
+            self.wfile.write(f"data: {json.dumps(piece)}\n\n".encode())
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def log_message(self, *_: object) -> None: ...
+
+
+DRIVER = """
+import asyncio
+from pathlib import Path
+from offhook.agent.loading import load_agent
+from offhook.agent.rehearsal import rehearse
+
+async def main():
+    async with rehearse(load_agent(Path("examples/llm_agent.py")), patience=20) as caller:
+        print(await caller.hears())
+        await caller.says("When is check-out?")
+        print(await caller.hears())
+
+asyncio.run(main())
+"""
+
+
+def test_a_language_model_is_asked_with_the_history_and_its_stream_is_spoken() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        environ = {**os.environ, **python_path(), "OPENAI_API_KEY": "none", "MODEL": "tiny"}
+        environ["OPENAI_BASE_URL"] = f"http://127.0.0.1:{server.server_port}/v1"
+        done = subprocess.run(
+            [agents_python(), "-c", DRIVER], cwd=REPOSITORY, env=environ, capture_output=True, text=True, timeout=50
+        )
+        server.shutdown()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "Hotel Offhook, good day! How can I help?",
+        "Check-out is at noon. Anything else?",
+    ]
+    [asked] = Model.asked
+    assert (asked["model"], asked["stream"]) == ("tiny", True)
+    assert asked["messages"] == [
+        {
+            "role": "system",
+            "content": "You answer the phone of a small hotel, in two sentences at most and without lists. "
+            "Caller: +14155550100",
+        },
+        {"role": "assistant", "content": "Hotel Offhook, good day! How can I help?"},
+        {"role": "user", "content": "When is check-out?"},
+    ]
+
+
+def test_every_agent_among_the_examples_is_here() -> None:
+    agents = {path.name for path in EXAMPLES.glob("*.py") if "from offhook import" in path.read_text()}
+    assert agents == {"parrot.py", "digits_menu.py", "llm_agent.py", "raw_frames.py"}
