@@ -1,9 +1,9 @@
 """Mutation fuzzing of the Python readers: `python fuzz/python_targets.py --seconds 60 [--target uri] [--seed 7]`.
 
-Each target reads mutated seeds and is judged by oracles: nothing is raised but RemoteProtocolError, no input takes
-50 ms, what was read and printed is read the same again, and datagram and stream reader agree. One more lets bytes
-choose what happens to a user agent, in any order. A finding is written to `fuzz/findings/`, to be kept under
-`fuzz/corpus/TARGET/` once it is understood; files there are seeds. Exit 0: none.
+Each target reads mutated seeds and is judged by oracles: nothing is raised but RemoteProtocolError, no input takes 50
+ms of the processor, what was read and printed is read the same again, and datagram and stream reader agree. One more
+lets bytes choose what happens to a user agent, in any order. A finding is written to `fuzz/findings/`, to be kept
+under `fuzz/corpus/TARGET/` once it is understood; files there are seeds. Exit 0: none.
 """
 
 import argparse
@@ -359,22 +359,22 @@ def mutate(data: bytes, seeds: list[bytes], rng: random.Random, maximum: int) ->
 
 def run_once(read: Callable[[bytes], None], data: bytes, slow: float = SLOW) -> str | None:
     """Give one input to a target; return what is wrong, None if nothing is."""
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         read(data)
     except RemoteProtocolError:
         pass
     except Exception:
         return traceback.format_exc()
-    taken = time.perf_counter() - start
+    taken = time.process_time() - start
     if taken < slow:
         return None
     again = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         with contextlib.suppress(RemoteProtocolError):
             read(data)
-        again.append(time.perf_counter() - start)
+        again.append(time.process_time() - start)
     return f"takes {min(again) * 1000:.0f} ms" if min(again) >= slow else None
 
 

@@ -4,7 +4,7 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from offhook.errors import LocalProtocolError, RemoteProtocolError
@@ -97,9 +97,10 @@ def test_a_built_address_is_read_back_the_same(uri: SipUri, name: str, params: P
 
 
 @given(st.builds(Via, tokens, hosts, ports, header_params.map(lambda p: p.without("branch").without("rport"))))
+@example(Via("wss", "192.0.2.1"))
 def test_a_built_via_is_read_back_the_same(via: Via) -> None:
     again = Via.parse(str(via))
-    assert (again.sent_by, again.transport, again.params) == (via.sent_by, via.transport.upper(), via.params)
+    assert (again.sent_by, again.transport, again.params) == (via.sent_by, via.transport, via.params)
 
 
 @given(st.data())

@@ -436,7 +436,8 @@ class Request(MessageBase):
         stamped = self.via.stamped(host, port, force_rport=force_rport)
         if stamped is self.via:
             return self
-        first, *others = self.headers.get_all("Via")
+        # A line without a value is none: the parser passes it over, too.
+        first, *others = filter(None, self.headers.get_all("Via"))
         values = [str(stamped), *split_commas(first)[1:]]
         headers = self.headers.replacing("Via", ", ".join(values), *others)
         request = replace(self, headers=headers)

@@ -39,6 +39,7 @@ class Via:
     def __post_init__(self) -> None:
         check_host(self.host, self.port)
         check_token(self.transport, "transport of Via")
+        _set(self, "transport", self.transport.upper())
 
     @classmethod
     def parse(cls, text: str) -> "Via":
