@@ -1,13 +1,17 @@
 //! The engine with real sockets, under the driver of `OFFHOOK_MEDIA_DRIVER`.
 
 use super::*;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 use super::command::LegCommand;
 use crate::codec::Codec;
 use crate::leg::RemoteMedia;
 use crate::rtp::{Header, Packet};
+use crate::wire::record::{self, Kind};
+use crate::wire::websocket::{Decoder, Message};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -653,4 +657,89 @@ fn closing_the_engine_ends_legs_and_frees_their_ports() {
         Err(MediaError::Closed)
     ));
     leg.drain().expect("ignored");
+}
+
+/// The records that a worker is sent, as (kind, call, payload).
+fn records_of(worker: &mut TcpStream, decoder: &mut Decoder) -> Vec<(Option<Kind>, u32, Vec<u8>)> {
+    let mut buffer = [0; 4096];
+    let count = worker.read(&mut buffer).expect("the connection lives");
+    let (mut input, mut found) = (&buffer[..count], Vec::new());
+    while let Some(message) = decoder.receive(&mut input).expect("frames of a server") {
+        if let Message::Binary(mut records) = message {
+            while let Some(record) = record::read(&mut records) {
+                found.push((record.kind, record.call, record.payload.to_vec()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_panic_in_one_call_of_a_worker_ends_that_call_only_and_the_worker_is_told() {
+    let engine = engine(23_300, 23_303);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let mut worker = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+    worker
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .expect("set");
+    let (ours, _) = listener.accept().expect("accepted");
+    let mux = engine
+        .open_mux(ours.as_raw_fd(), b"101", 0)
+        .expect("taken over");
+    // Whoever had it before closes its own end, which ends nothing.
+    drop(ours);
+    let mut answer = [0; 3];
+    worker.read_exact(&mut answer).expect("the answer");
+    assert_eq!(&answer, b"101");
+    let mut peers: Vec<Peer> = (1..=2).map(Peer::new).collect();
+    let legs: Vec<LegHandle> = peers
+        .iter()
+        .map(|peer| echo(&engine, peer, policy()))
+        .collect();
+    let settings = CallSettings {
+        dialect: include_str!("../wire/dialects/offhook.json").to_owned(),
+        format: "pcmu/8000".to_owned(),
+        credit_ms: None,
+        send_limit: 32_768,
+        text_limit: 1 << 20,
+    };
+    let wires: Vec<WireHandle> = legs
+        .iter()
+        .map(|leg| {
+            let wire = engine.open_call(&settings, &mux, leg).expect("a call");
+            wait_for(&engine, "connected");
+            leg.connect(Some(&wire)).expect("of one thread");
+            wire
+        })
+        .collect();
+    legs[0].send(LegCommand::Panic).expect("taken");
+    let event = wait_for(&engine, "internal_error");
+    assert_eq!(event.subject, Subject::Leg(legs[0].id()));
+    let (mut decoder, mut records) = (Decoder::new(1 << 20), Vec::new());
+    until("the worker is told", || {
+        records.extend(records_of(&mut worker, &mut decoder));
+        let mut told = records.iter();
+        told.any(|(kind, call, _)| (*kind, *call) == (Some(Kind::Close), 1))
+    });
+    wires[1].send_text("{}", false).expect("taken");
+    peers[1].say(legs[1].local_address());
+    let said = (Some(Kind::Audio), 2, [2, !2].repeat(80));
+    until("the other call goes on", || {
+        records.extend(records_of(&mut worker, &mut decoder));
+        records.contains(&said) && records.contains(&(Some(Kind::Control), 2, b"{}".to_vec()))
+    });
+    let stats = engine.stats();
+    assert_eq!((stats.legs, stats.wires, stats.muxes), (1, 1, 1));
+    drop(worker);
+    until("the connection is gone", || engine.stats().muxes == 0);
+    let ended: Vec<Subject> = engine
+        .drain_events(100)
+        .into_iter()
+        .filter(|event| event.what.kind() == "closed")
+        .map(|event| event.subject)
+        .collect();
+    assert_eq!(
+        ended,
+        [Subject::Wire(wires[1].id()), Subject::Mux(mux.id())]
+    );
 }

@@ -251,6 +251,11 @@ impl Worker {
                 now,
             );
         }
+        if wire.mux.is_some() {
+            // Its connection lives on, so its agent has to be told; a second panic could only keep it from that.
+            let close = AssertUnwindSafe(|| wire.wire.close(now, 1011, "internal error"));
+            let _ = catch_unwind(close);
+        }
         self.remove_wire(index);
         let reason = "an internal error ended the call".to_owned();
         let what = What::Closed {
