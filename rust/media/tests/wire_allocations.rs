@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use offhook_media::clock::Time;
+use offhook_media::wire::mux::{Calls, Mux, MuxLimits, MuxSink};
+use offhook_media::wire::record::{self, Kind, Record};
+use offhook_media::wire::websocket::{self, Opcode};
 use offhook_media::wire::{
     Dialect, DroppedMarks, Formats, Garbage, Heard, Wire, WireClose, WireConfig, WireLimits,
     WireSink,
@@ -185,5 +188,115 @@ fn an_offhook_wire_allocates_nothing() {
             (ear.audio_bytes, ear.marks, ear.clears),
             (20 * 50 * bytes, 20, 20)
         );
+    }
+}
+
+/// The calls of a worker's connection.
+struct Table(Vec<(Wire, Ear)>);
+
+impl Calls for Table {
+    fn wire(&mut self, key: u32) -> Option<&mut Wire> {
+        self.0.get_mut(key as usize).map(|(wire, _)| wire)
+    }
+}
+
+struct Hub<'a> {
+    now: Time,
+    table: &'a mut Table,
+}
+
+impl MuxSink for Hub<'_> {
+    fn record(&mut self, key: u32, record: &Record<'_>) {
+        let (wire, ear) = &mut self.table.0[key as usize];
+        wire.handle_record(self.now, record, ear);
+    }
+    fn text(&mut self, message: &str) {
+        panic!("{message}");
+    }
+    fn garbage(&mut self, what: &'static str) {
+        panic!("{what}");
+    }
+    fn stalled(&mut self, _: bool) {
+        panic!("somebody is there");
+    }
+    fn closed(&mut self, close: WireClose<'_>) {
+        panic!("{close:?}");
+    }
+}
+
+/// Fifty calls on one connection, with 20 ms each way, credit, now and then a mark, a digit and a clear, and a worker that
+/// is a little late in reading three times of ten.
+#[test]
+fn a_workers_connection_with_fifty_calls_allocates_nothing() {
+    const CALLS: u32 = 50;
+    let description = include_str!("../src/wire/dialects/offhook.json");
+    let dialect = Arc::new(Dialect::parse(description).unwrap());
+    let formats = dialect.formats("pcmu/8000").unwrap();
+    let mut mux = Mux::new(MuxLimits::default(), b"", Time::ZERO);
+    let mut table = Table(Vec::new());
+    for key in 0..CALLS {
+        let config = WireConfig {
+            dialect: Arc::clone(&dialect),
+            values: Vec::new(),
+            formats,
+            mask_seed: [0; 16],
+            limits: WireLimits::default(),
+        };
+        let mut wire = Wire::new(config, Time::ZERO).unwrap();
+        mux.open(key, &mut wire, Some(1_000));
+        table.0.push((wire, Ear::default()));
+    }
+    let (mut records, mut message) = (Vec::new(), Vec::new());
+    let mut before = 0;
+    for tick in 0..1_000_u32 {
+        let now = Time::from_millis(u64::from(tick) * 20);
+        records.clear();
+        for call in 1..=CALLS {
+            record::write(Kind::Audio, call, 0, &[0x11; 160], &mut records);
+            if tick % 10 == 0 {
+                record::write(Kind::Credit, call, tick * 20 + 1_000, b"", &mut records);
+            }
+            match (tick + call) % 50 {
+                25 => {
+                    let mark = br#"{"type":"mark","name":"utterance-12"}"#;
+                    record::write(Kind::Control, call, 0, mark, &mut records);
+                }
+                49 => record::write(Kind::Control, call, 0, br#"{"type":"clear"}"#, &mut records),
+                _ => {}
+            }
+        }
+        message.clear();
+        websocket::encode(Opcode::Binary, &records, [7, 1, 8, 2], &mut message);
+        let cut = tick as usize * 371 % message.len();
+        for piece in [&message[..cut], &message[cut..]] {
+            let table = &mut table;
+            mux.handle_bytes(now, piece, &mut Hub { now, table });
+        }
+        for key in 0..CALLS {
+            let wire = &mut table.0[key as usize].0;
+            wire.send_audio(now, &[0x55; 160]);
+            if (tick + key) % 50 == 25 {
+                wire.mark_played("utterance-12");
+                wire.send_digit('5', 120);
+            }
+            mux.queue(key, wire);
+        }
+        mux.gather(&mut table);
+        let count = mux.outgoing().len();
+        let late = tick % 10 < 3;
+        mux.sent(if late { count.min(5_000) } else { count });
+        if mux.next_timeout().is_some_and(|at| at <= now) {
+            let table = &mut table;
+            mux.handle_timeout(now, &mut Hub { now, table });
+        }
+        // What this test itself needs has grown to its size by now.
+        if tick < 100 {
+            before = ALLOCATIONS.get();
+        }
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+    for (wire, ear) in &table.0 {
+        assert_eq!((ear.audio_bytes, ear.marks, ear.clears), (160_000, 20, 20));
+        assert_eq!(wire.stats().sent_dropped_us.get(), 0);
     }
 }

@@ -8,6 +8,7 @@ mod intake;
 mod jitter;
 mod json;
 mod leg;
+mod mux;
 mod packet;
 mod playout;
 mod srtp;
@@ -78,6 +79,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "wire",
         run: wire::run,
+    },
+    Target {
+        name: "mux",
+        run: mux::run,
     },
     Target {
         name: "claim",
