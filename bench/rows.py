@@ -35,11 +35,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class Agent:
-    """An agent process behind the gateway: its port and the arguments that make its character; `tls` is `wss`."""
+    """An agent process behind the gateway: its port and the arguments that make its character; `tls` is `wss`.
+
+    One with a `worker` name has no port: it dials the gateway, and serves the agent of that name.
+    """
 
     port: int
     arguments: tuple[str, ...]
     tls: bool = False
+    worker: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,7 @@ PCM16 = Agent(19103, ("--dialect", "offhook", "--format", "pcm16@16000"))
 TWILIO_JITTER = Agent(19104, ("--dialect", "twilio", "--jitter", "15"))
 OFFHOOK_JITTER = Agent(19105, ("--dialect", "offhook", "--format", "pcmu", "--jitter", "15"))
 OFFHOOK_GATED = Agent(19106, ("--dialect", "offhook", "--format", "pcmu", "--gate"))
+WORKER = Agent(0, ("--format", "pcmu"), worker="bench")
 TWILIO_TLS = Agent(19107, ("--dialect", "twilio"), tls=True)
 
 ROWS = (
@@ -185,6 +190,14 @@ ROWS = (
         f"ws://127.0.0.1:{PCM16.port}/media",
         cost(1.8) + MEMORY + ROUND_TRIP + REGULARITY[:3],
         PCM16,
+    ),
+    Row(
+        "worker",
+        "G.711 call, agent on a worker that has dialled the gateway, all calls on one connection",
+        "1008",
+        f"worker:{WORKER.worker}",
+        cost(1.3) + MEMORY + ROUND_TRIP + REGULARITY + SETUP,
+        WORKER,
     ),
     Row(
         "g722",

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from machine import ROOT
-from rows import ROWS, TWILIO_TLS, Agent, Row
+from rows import ROWS, TWILIO_TLS, WORKER, Agent, Row
 
 SIP = "127.0.0.1:15060"
 SIP_TLS = "127.0.0.1:15061"
 HTTP = "127.0.0.1:18080"
 FLOOR = "127.0.0.1:15070"
 START_SECONDS = 30
+WORKER_TOKEN = "the-token-of-the-benchmark-s-workers"
 TOOL = ROOT / "target" / "release" / "offhook-bench"
 
 
@@ -81,6 +82,10 @@ def configuration(row: Row, data_dir: Path, credentials: Credentials) -> str:
         f'[[agent]]\nname = "encrypted"\nkind = "twilio"\nurl = "wss://127.0.0.1:{TWILIO_TLS.port}/media"\n'
         f"tls_ca = {certificate}\n"
     )
+    parts.append(
+        f'[[agent]]\nname = {json.dumps(WORKER.worker)}\nkind = "worker"\ntoken = {json.dumps(WORKER_TOKEN)}\n'
+        'encoding = "pcmu"\n'
+    )
     for number, destination in routes.items():
         parts.append(f'[[route]]\nname = "to-{number}"\nto = "{number}"\ndestination = "{destination}"\n')
     return "\n".join(parts)
@@ -105,10 +110,14 @@ def _died(what: str, log: Path) -> StageError:
     return StageError(f"{what} did not come up:\n{log.read_text(errors='replace')[-2000:]}")
 
 
-def _is_ready() -> bool:
+def _is_ready(row: Row) -> bool:
+    worker = row.agent.worker if row.agent else ""
     try:
         with urllib.request.urlopen(f"http://{HTTP}/health/ready", timeout=1) as answer:
-            return bool(answer.status == 200)
+            if answer.status != 200 or not worker:
+                return bool(answer.status == 200)
+        with urllib.request.urlopen(f"http://{HTTP}/metrics", timeout=1) as answer:
+            return f'offhook_workers{{agent="{worker}"}} 1.0' in answer.read().decode()
     except (OSError, urllib.error.URLError):
         return False
 
@@ -128,7 +137,7 @@ def gateway(row: Row, command: str | None, credentials: Credentials) -> Iterator
             while True:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise _died("the gateway", log)
-                if _is_ready():
+                if _is_ready(row):
                     break
                 time.sleep(0.1)
             yield process
@@ -157,7 +166,11 @@ def agent(character: Agent | None, credentials: Credentials) -> Iterator[subproc
         return
     with tempfile.TemporaryDirectory(prefix="offhook-bench-") as name:
         log = Path(name) / "agent.log"
-        command = [str(TOOL), "agent", "--listen", f"127.0.0.1:{character.port}", *character.arguments]
+        if character.worker:
+            command = [str(TOOL), "worker", "--gateway", HTTP, "--name", character.worker, "--token", WORKER_TOKEN]
+        else:
+            command = [str(TOOL), "agent", "--listen", f"127.0.0.1:{character.port}"]
+        command += character.arguments
         command += credentials.arguments() if character.tls else []
         with _process(command, log) as process:
             time.sleep(0.3)

@@ -20,6 +20,7 @@ mod sip;
 mod srtp;
 mod sys;
 mod tls;
+mod worker;
 
 use clap::{Parser, Subcommand};
 use serde_json::Value;
@@ -56,6 +57,11 @@ enum Command {
     Agent {
         #[command(flatten)]
         options: agent::Options,
+    },
+    /// Plays a worker that dials the gateway and echoes, until the gateway ends
+    Worker {
+        #[command(flatten)]
+        options: worker::Options,
     },
     /// Makes a certificate and its key, for the agent, the gateway and those that trust them
     Certificate {
@@ -104,6 +110,7 @@ fn main() -> ExitCode {
             signalling::run(options).map(|report| output.show(&report))
         }
         Command::Agent { options } => agent::run(options).map(|()| ExitCode::SUCCESS),
+        Command::Worker { options } => worker::run(options).map(|()| ExitCode::SUCCESS),
         Command::Certificate { options } => {
             tls::write_certificate(options).map(|()| ExitCode::SUCCESS)
         }

@@ -63,6 +63,14 @@ impl std::str::FromStr for Format {
 }
 
 impl Format {
+    /// The name of its encoding in offhook.v1.
+    pub fn encoding_name(self) -> &'static str {
+        match self.encoding {
+            Encoding::Pcmu => "pcmu",
+            Encoding::Pcm16 => "pcm16",
+        }
+    }
+
     /// Bytes of 20 ms.
     pub fn frame_bytes(self) -> usize {
         let width = match self.encoding {
@@ -243,13 +251,9 @@ impl Talk {
 
     /// Appends our answer to `Said::Ringing`.
     pub fn write_ready(&self, out: &mut Vec<u8>) {
-        let encoding = match self.format.encoding {
-            Encoding::Pcmu => "pcmu",
-            Encoding::Pcm16 => "pcm16",
-        };
         let ready: Value = json!({
             "type": "ready",
-            "audio": { "encoding": encoding, "rate": self.format.rate },
+            "audio": { "encoding": self.format.encoding_name(), "rate": self.format.rate },
         });
         websocket::write(out, TEXT, ready.to_string().as_bytes());
     }
