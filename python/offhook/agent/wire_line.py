@@ -51,6 +51,9 @@ class WireLine:
         self._utterance: str | None = None
         self._sent_ms = 0.0
         self._base_ms = 0.0
+        # Whether it was cleared: what is sent after a clear is played, so nothing more of it may be.
+        self._cut = False
+        self._ended: str | None = None
         # When all that was sent will have been played.
         self._played_at = 0.0
         # What each of our own clears was to cut off, oldest first, until it is answered.
@@ -161,6 +164,7 @@ class WireLine:
     def _over_with(self, played_ms: float, *, interrupted: bool) -> None:
         assert self._utterance is not None, "there is one"
         name, self._utterance = self._utterance, None
+        self._ended = name
         self._sent_ms = 0.0
         self._tell(UtteranceOver(name, played_ms, interrupted))
 
@@ -193,8 +197,11 @@ class WireLine:
 
     def begin(self, utterance: str, piece: Spoken, barge_in: BargeIn | None) -> None:
         """The sound sent from here on is this piece of this utterance."""
+        if utterance == self._ended or (utterance == self._utterance and self._cut):
+            # Who speaks has not noticed yet.
+            return
         if self._utterance != utterance:
-            self._utterance, self._sent_ms = utterance, 0.0
+            self._utterance, self._sent_ms, self._cut = utterance, 0.0, False
         elif not piece.text:
             return
         message: dict[str, Any] = {"type": "utterance", "id": utterance}
@@ -216,7 +223,7 @@ class WireLine:
             ahead = self._played_at - loop.time()
             if ahead > _AHEAD:
                 await asyncio.sleep(ahead - _AHEAD)
-            if self._over or self._utterance is None:
+            if self._over or self._utterance is None or self._cut:
                 return
             piece = pcm[at : at + size]
             seconds = len(piece) / 2 / self.rate
@@ -233,6 +240,7 @@ class WireLine:
     def clear(self) -> None:
         """Drop what has not been played."""
         self._clearing.append(self._utterance)
+        self._cut = True
         self._say({"type": "clear"})
 
     def send_dtmf(self, digits: str) -> None:

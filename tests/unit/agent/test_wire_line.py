@@ -98,6 +98,22 @@ async def test_a_clear_of_what_was_played_already_is_answered_without_an_interru
 
 
 @in_virtual_time
+async def test_nothing_of_an_utterance_is_sent_after_the_clear_that_cuts_it_off() -> None:
+    told = Told()
+    speaking = asyncio.create_task(told.speak("u1", 30_000))
+    await asyncio.sleep(5)
+    told.line.clear()
+    sent = len(told.of(Kind.AUDIO))
+    await asyncio.sleep(5)
+    assert len(told.of(Kind.AUDIO)) == sent, "although the answer takes so long"
+    told.told(type="cleared", played_ms=5000, dropped_ms=10_000, marks=[])
+    await speaking
+    assert told.events == [UtteranceOver("u1", 5000, True)]
+    await told.speak("u2", 400)
+    assert len(told.of(Kind.AUDIO)) == sent + 2
+
+
+@in_virtual_time
 async def test_sound_of_an_utterance_that_was_cut_off_is_not_sent_any_more() -> None:
     told = Told(barge_in="clear")
     await told.speak("u1", 400, text="Hello.", barge_in="off")
@@ -105,6 +121,7 @@ async def test_sound_of_an_utterance_that_was_cut_off_is_not_sent_any_more() -> 
     told.told(type="interrupted", utterance="u1", played_ms=100, by="caller")
     sent = len(told.of(Kind.AUDIO))
     await told.line.send(bytes(1000))
+    await told.speak("u1", 100, text="And more.")
     assert len(told.of(Kind.AUDIO)) == sent
     assert told.said() == [
         {"type": "utterance", "id": "u1", "text": "Hello.", "barge_in": "off"},
