@@ -64,6 +64,8 @@ pub trait LegSink {
 pub struct SentFrame<'a> {
     /// Where it begins on the RTP clock of what we send.
     pub timestamp: u32,
+    /// It is the first of a talkspurt, which leaves at once: its timestamp may be ahead of the clock.
+    pub begins: bool,
     /// How it is written.
     pub format: AudioFormat,
     /// The samples, before a codec with a memory encoded them.

@@ -1,7 +1,7 @@
 //! Recording at the wire: what the caller was heard to say on the left, what left towards the caller on the right, on one clock.
 //!
 //! A [`Tap`] sits on a media thread. It copies each frame into a ring that was made when the recording began: no lock, no allocation, no waiting.
-//! A [`Recording`] sits on the writer's thread. It lays the frames out on two [`Track`]s, of which a sample stands for an instant of the leg's
+//! A [`Recording`] sits on the writer's thread. It lays the frames out on two tracks, of which a sample stands for an instant of the leg's
 //! clock, encodes and perhaps encrypts them, and appends them to its [`Target`]. Nothing is ever written over, so whatever ends the process leaves a
 //! file that is whole up to there; who finds it has only to complete its header.
 //!
@@ -18,6 +18,5 @@ mod writer;
 pub use flac::Flac;
 pub use seal::{CHUNK, SealKey, Sealer};
 pub use tap::Tap;
-pub use track::{Side, Track};
 pub use wav::Wav;
 pub use writer::{Format, Outcome, Recording, RecordingConfig, Target};

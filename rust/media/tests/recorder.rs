@@ -266,6 +266,7 @@ fn onsets(side: &[i16], rate: u32) -> Vec<usize> {
     found
 }
 
+/// Within a packet of it; what left, within what makes it loud.
 fn near(found: &[usize], expected_ms: &[u32], rate: u32) {
     let ms: Vec<f64> = found
         .iter()

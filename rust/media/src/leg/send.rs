@@ -95,6 +95,7 @@ impl Leg {
         if event.is_none() {
             sink.sent(SentFrame {
                 timestamp: header.timestamp,
+                begins: frame.marker,
                 format: self.playout.format(),
                 sound: &sound[..frame.len],
             });

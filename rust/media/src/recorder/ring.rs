@@ -25,6 +25,8 @@ pub(super) enum Sound<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Head {
     pub side: Side,
+    /// It begins a talkspurt.
+    pub begins: bool,
     /// Samples a second.
     pub rate: u32,
     /// When it came or left.
@@ -124,7 +126,11 @@ impl Sender {
             Side::Caller => 0,
             Side::Agent => 1,
         };
-        let what = side | code << 8 | u64::from(head.rate / 1_000) << 16 | (len as u64) << 32;
+        let what = side
+            | u64::from(head.begins) << 1
+            | code << 8
+            | u64::from(head.rate / 1_000) << 16
+            | (len as u64) << 32;
         let mut at = self.written;
         let mut put = |word: u64| {
             ring.word(at).store(word, Relaxed);
@@ -195,11 +201,12 @@ impl Receiver {
         };
         let what = take();
         let head = Head {
-            side: if what & 0xff == 0 {
+            side: if what & 1 == 0 {
                 Side::Caller
             } else {
                 Side::Agent
             },
+            begins: what & 2 != 0,
             rate: (what >> 16 & 0xffff) as u32 * 1_000,
             at: Time::from_nanos(take()),
             position: take(),
@@ -237,6 +244,7 @@ mod tests {
     fn head(position: u64) -> Head {
         Head {
             side: Side::Agent,
+            begins: position.is_multiple_of(3),
             rate: 16_000,
             at: Time::from_millis(position),
             position,

@@ -62,7 +62,14 @@ impl Tap {
             (Some(coded), Some(encoding)) => Sound::Coded(encoding, coded),
             _ => Sound::Linear(frame.pcm),
         };
-        self.push(Side::Caller, frame.rate, now, frame.position, sound);
+        let head = Head {
+            side: Side::Caller,
+            begins: false,
+            rate: frame.rate,
+            at: now,
+            position: frame.position,
+        };
+        self.push(head, sound);
     }
 
     /// A frame that has just left.
@@ -76,17 +83,18 @@ impl Tap {
         } else {
             Sound::Coded(frame.format.encoding, frame.sound)
         };
-        self.push(Side::Agent, frame.format.rate, now, position, sound);
+        let head = Head {
+            side: Side::Agent,
+            begins: frame.begins,
+            rate: frame.format.rate,
+            at: now,
+            position,
+        };
+        self.push(head, sound);
     }
 
-    fn push(&mut self, side: Side, rate: u32, at: Time, position: u64, sound: Sound<'_>) {
+    fn push(&mut self, head: Head, sound: Sound<'_>) {
         if self.origin.is_some() {
-            let head = Head {
-                side,
-                rate,
-                at,
-                position,
-            };
             self.sender.push(head, sound);
         }
     }

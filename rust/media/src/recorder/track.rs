@@ -1,4 +1,5 @@
 //! One side of a recording: frames with their places in, samples that stand for instants of the leg's clock out.
+use super::ring::Head;
 use crate::clock::samples_in;
 use crate::codec::Encoding;
 use crate::convert::{AudioFormat, Converter};
@@ -96,19 +97,23 @@ impl Track {
         }
     }
 
-    /// Lays down a frame that begins at `position` of its timeline, in ticks, and came or left `at` after the recording began. Without sound it only
-    /// tells the time.
-    pub fn place(&mut self, at: Duration, position: u64, rate: u32, sound: &[i16]) {
-        let converted = self.convert(rate, sound);
+    /// Lays down a frame that came or left `at` after the recording began. Without sound it only tells the time.
+    pub(super) fn place(&mut self, at: Duration, head: &Head, sound: &[i16]) {
+        let converted = self.convert(head.rate, sound);
         let sound = &converted[..];
         let clock = samples_in(at, self.rate) as i64;
         let len = sound.len() as i64;
-        let place = (position * u64::from(self.rate / TICKS)) as i64;
+        let place = (head.position * u64::from(self.rate / TICKS)) as i64;
         // What was spoken into a packet had ended when that came.
         let should = match self.side {
             Side::Caller => clock - len,
             Side::Agent => clock,
         };
+        if head.begins {
+            self.shift = Some(should - place);
+            self.take_back(should);
+            self.begin_window(should.max(0) as u64);
+        }
         let shift = *self.shift.get_or_insert(should - place);
         let (mut start, mut sound) = self.regulate(should, place + shift, sound);
         if start < 0 {
@@ -160,6 +165,21 @@ impl Track {
             (start, &sound[back as usize..])
         } else {
             (start - back, sound)
+        }
+    }
+
+    /// A talkspurt begins here, in the time of the silent frame before it: takes the rest of that back, if it has not been written.
+    fn take_back(&mut self, start: i64) {
+        let beyond = self.end.saturating_sub(start.max(0) as u64) as usize;
+        let Some(kept) = self.samples.len().checked_sub(beyond) else {
+            return;
+        };
+        if self.samples[kept..]
+            .iter()
+            .all(|sample| sample.unsigned_abs() < QUIET)
+        {
+            self.samples.truncate(kept);
+            self.end -= beyond as u64;
         }
     }
 

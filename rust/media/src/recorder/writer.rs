@@ -161,7 +161,7 @@ impl<T: Target> Recording<T> {
                 Side::Caller => &mut self.left,
                 Side::Agent => &mut self.right,
             };
-            track.place(at, head.position, head.rate, &self.samples);
+            track.place(at, &head, &self.samples);
             self.samples.clear();
             clock = Some(at);
             self.settle(at);
