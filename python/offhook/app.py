@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -23,8 +24,10 @@ from offhook.call.end_reason import EndReason
 from offhook.call.screen import ScreenRules, TrunkScreen
 from offhook.call.services import CallServices, Perform
 from offhook.call.switchboard import Records, Rules, Switchboard
+from offhook.config.recordings import announcement_of, key_of
 from offhook.config.routing import build_routing, inbound_password
 from offhook.config.schema import AgentConfig, Config
+from offhook.config.values import KeySource
 from offhook.destination.directory import Directory
 from offhook.destination.wire import AgentSpec
 from offhook.destination.workers import Workers
@@ -32,6 +35,8 @@ from offhook.ids import TrunkName
 from offhook.media.plane import MediaPlane
 from offhook.observe.loop_lag import LoopLag
 from offhook.observe.metrics import Metrics
+from offhook.recording.recorder import Recorder, RecorderSettings
+from offhook.recording.shelf import Shelf
 from offhook.report.refusals import RefusalLog
 from offhook.route.limits import MAX_LOOP_LAG, Admission
 from offhook.route.trunk import Stranger, TrunkTable, parse_source
@@ -46,6 +51,7 @@ from offhook.transport.tls_failure import TlsFailure
 from offhook.transport.udp import routed_address
 
 if TYPE_CHECKING:
+    from offhook.recording.envelope import WrappingKey
     from offhook.transport.tls_files import TlsSettings
     from offhook.transport.tls_keeper import Reload, TlsKeeper
 
@@ -60,7 +66,7 @@ class Signalling:
 
     `now` is monotonic seconds, `wall` turns them into UTC milliseconds, `loop_lag` is seconds. What its calls want to
     say leaves by `perform`, which is the stack's once there is one. `route` gives the address of ours by which the
-    system reaches a peer.
+    system reaches a peer. Without a `recorder` no call is recorded.
     """
 
     def __init__(
@@ -75,6 +81,7 @@ class Signalling:
         loop_lag: Callable[[], float],
         version: str,
         route: Callable[[tuple[str, int]], str | None] = routed_address,
+        recorder: Recorder | None = None,
     ) -> None:
         self.config = config
         self._route = route
@@ -101,6 +108,7 @@ class Signalling:
             now=now,
             answered=lambda call: self.switchboard.answered(call),
             ended=lambda call: self.switchboard.ended(call),
+            recorder=recorder,
         )
         self.switchboard = Switchboard(
             Rules(routing.routes),
@@ -217,8 +225,9 @@ class Signalling:
 class Gateway:
     """One gateway process. `async with Gateway(config) as gateway: await gateway.serve()` is its whole life.
 
-    Entering opens the store, the media plane, the SIP listeners and HTTP in this order, and raises `TransportError`,
-    `StoreError` or `MediaError` with one plain line when one of them can't be had; what was opened is closed again.
+    Entering opens the store, the recordings, the media plane, the SIP listeners and HTTP in this order, and raises
+    `TransportError`, `StoreError`, `RecordingError` or `MediaError` with one plain line when one of them can't be had;
+    what was opened is closed again.
     """
 
     def __init__(self, config: Config, *, log_stats: Callable[[], Mapping[str, int]] = dict) -> None:
@@ -228,6 +237,7 @@ class Gateway:
         self._stop = asyncio.Event()
         self._end_now = asyncio.Event()
         self._tls: TlsKeeper | None = None
+        self._recorder: Recorder | None = None
         self._resources = contextlib.AsyncExitStack()
         self._version = _version()
         self._wall_offset = time.time() - time.monotonic()
@@ -330,9 +340,11 @@ class Gateway:
         self._resources.push_async_callback(asyncio.to_thread, self._store.close)
         if crashed:
             _log.warning("store.crashed_calls_closed", calls=crashed)
+        self._metrics = Metrics(node=config.node.name, version=self._version)
+        # Closed behind the media plane, whose end is the end of the last recordings.
+        self._recorder = await self._open_recorder()
         self._media = await self._resources.enter_async_context(MediaPlane(_engine_config(config)))
         self._tell_ports()
-        self._metrics = Metrics(node=config.node.name, version=self._version)
         self._resources.push_async_callback(self._flush_refusals)
         self._signalling = signalling = Signalling(
             config,
@@ -344,6 +356,7 @@ class Gateway:
             wall=self._wall,
             loop_lag=lambda: self._lag.worst,
             version=self._version,
+            recorder=self._recorder,
         )
         self._stack = SipStack(
             signalling.user_agent,
@@ -385,6 +398,24 @@ class Gateway:
         await self._resources.enter_async_context(self._lag)
         await self._resources.enter_async_context(self._periodically())
         self._watch()
+
+    async def _open_recorder(self) -> Recorder | None:
+        """The recorder, if a route records, or if there are recordings that grow old."""
+        config = self.config.recording
+        directory = Path(config.directory or "")
+        asked = any(route.record for route in self.config.routes)
+        if not asked and not await asyncio.to_thread(directory.exists):
+            return None
+        settings = RecorderSettings(
+            format="flac" if config.format == "flac" else "wav",
+            key=_wrapping_key(config.key),
+            keep_days=config.keep_days,
+            announcement=announcement_of(config),
+        )
+        recorder = Recorder(Shelf(directory), settings, self._metrics)
+        await recorder.open()
+        self._resources.push_async_callback(recorder.close)
+        return recorder
 
     def _tell_ports(self) -> None:
         """What the media ports can carry, once, for whoever opens a firewall for them."""
@@ -462,6 +493,8 @@ class Gateway:
                 reload = self._tls.poll(time.monotonic()) if self._tls is not None else None
                 if reload is not None:
                     _tell_reload(reload)
+                if self._recorder is not None:
+                    self._recorder.poll(time.monotonic())
                 rows = self._signalling.refusals.flush(time.monotonic())
                 if rows:
                     self._store.refusals(rows)
@@ -471,6 +504,14 @@ class Gateway:
             yield
         finally:
             task.cancel()
+
+
+def _wrapping_key(source: KeySource | None) -> "WrappingKey | None":
+    if source is None:
+        return None
+    from offhook.recording.envelope import WrappingKey
+
+    return WrappingKey(key_of(source))
 
 
 def _tls_keeper(settings: "TlsSettings") -> "TlsKeeper":

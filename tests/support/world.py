@@ -17,6 +17,7 @@ from offhook.config.load import examine_text
 from offhook.config.schema import Config
 from offhook.media.plane import MediaPlane
 from offhook.observe.metrics import Metrics
+from offhook.recording.recorder import Recorder
 from offhook.report.record import CallRecord
 from offhook.report.timeline import Timeline
 from offhook.sip.digest import Credentials
@@ -334,7 +335,14 @@ class Book:
 class World:
     """`async with World(toml) as world`: a gateway at 192.0.2.2 and a caller at 192.0.2.1."""
 
-    def __init__(self, config: str = ECHO, *, ports: int = 64, environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        config: str = ECHO,
+        *,
+        ports: int = 64,
+        environ: dict[str, str] | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
         examined = examine_text(config, environ or {}, file="test", base=Path("/"), host_name="edge")
         assert examined.config is not None, examined.errors
         self.config: Config = examined.config
@@ -343,6 +351,7 @@ class World:
         self.book = Book()
         self.metrics = Metrics(node="edge", version="1")
         self.loop_lag = 0.0
+        self._recorder = recorder
         self.wall_offset = float(UTC_START)
 
     async def __aenter__(self) -> Self:
@@ -360,6 +369,7 @@ class World:
             loop_lag=lambda: self.loop_lag,
             version="1",
             route=lambda towards: GATEWAY_6 if ":" in towards[0] else GATEWAY,
+            recorder=self._recorder,
         )
 
         def make_flows(*args: object, on_datagram: Any, on_failure: Any, admits: Any, **options: object) -> Any:

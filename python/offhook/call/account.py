@@ -49,6 +49,7 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         intervals=call.set_up.intervals(),
         media=leg.media_stats() if leg.is_open else {},
         wire=call.wire_stats,
+        recording=call.tape.summary(),
         node=node,
         version=version,
     )

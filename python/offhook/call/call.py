@@ -14,11 +14,22 @@ import structlog
 from offhook._media import MediaEvent
 from offhook.call.dtmf import digits_of_info
 from offhook.call.end_reason import EndReason
-from offhook.call.event import CallEvent, Fault, FromDestination, FromLeg, HangUp, Prepared, Timer, TimeUp
+from offhook.call.event import (
+    CallEvent,
+    Fault,
+    FromDestination,
+    FromLeg,
+    FromRecording,
+    HangUp,
+    Prepared,
+    Timer,
+    TimeUp,
+)
 from offhook.call.inbox import Inbox
 from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg, Refused
 from offhook.call.services import CallServices
 from offhook.call.state import TRANSITIONS, CallInput, CallState
+from offhook.call.tape import ANNOUNCEMENT, Tape
 from offhook.destination.base import (
     AgentAudio,
     AgentConnected,
@@ -28,6 +39,7 @@ from offhook.destination.base import (
     CallerAudio,
     Destination,
     DestinationEvent,
+    RecordingAsked,
 )
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.errors import DestinationError
@@ -95,6 +107,7 @@ class Call:
         "route",
         "set_up",
         "state",
+        "tape",
         "timeline",
         "trunk",
         "wire_stats",
@@ -120,6 +133,7 @@ class Call:
         self.timeline = timeline
         self.set_up = set_up
         self.leg = CallerLeg(session, source, trunk, timeline)
+        self.tape = Tape(facts.call_id, services, timeline, self.leg, wanted=route is not None and route.record)
         self.state = CallState.ARRIVED
         self.reason: EndReason | None = None
         self.end_detail = ""
@@ -174,6 +188,7 @@ class Call:
             except Exception as error:
                 self._fail(error)
             await self._hear_last_words()
+            await self.tape.over()
         finally:
             self._release()
 
@@ -244,14 +259,16 @@ class Call:
         self._move(CallInput.ANSWER)
         self._arm("max_duration", self.trunk.max_duration)
         self._services.answered(self)
+        self.tape.answered(self.post, self.post_fault)
         return True
 
     def _begin(self) -> None:
         """Join the destination's sound, once."""
         assert self._destination is not None, "a call in progress has a destination"
-        if not self._begun:
+        if not self._begun and not self.tape.is_announcing:
             self._begun = True
             self._destination.begin()
+            self.tape.joined(self._destination)
 
     # -- events
 
@@ -259,11 +276,13 @@ class Call:
         match event:
             case FromLeg(heard):
                 self._take_media(heard)
+            case FromRecording(told):
+                self.tape.take(told, self._destination if self._begun else None)
             case Prepared():
                 self._take_prepared(event)
-            case FromDestination(destination, told):
+            case FromDestination(destination, said):
                 if destination is self._destination:
-                    self._take_destination(told)
+                    self._take_destination(said)
             case TimeUp(timer):
                 self._take_time_up(timer)
             case HangUp(reason, detail):
@@ -314,6 +333,9 @@ class Call:
                 self._agent_hung_up(detail, drain)
             case AgentLost(error):
                 self._give_up_destination(error, FallbackCause.LOST)
+            case RecordingAsked(pause):
+                if self._destination is not None:
+                    self.tape.pause(pause, self._destination)
             case AgentNote(what, fields):
                 self.timeline.add("agent", self._services.now(), note=what, **dict(fields))
             case _:
@@ -347,6 +369,8 @@ class Call:
                 self.timeline.add("media", event.at, note="DTMF digit", duration_ms=event.duration_ms)
             case "speech_started" | "speech_ended":
                 self._take_speech(event)
+            case "mark" if event.name == ANNOUNCEMENT:
+                self._announced(bool(event.played))
             case "mark":
                 if self._destination is not None and event.name is not None and event.played:
                     self._destination.played(event.name)
@@ -374,6 +398,13 @@ class Call:
                 self._end(EndReason.INTERNAL_ERROR, event.text or "the media core failed")
             case _:
                 self.timeline.add("media", event.at, note=event.kind)
+
+    def _announced(self, played: bool) -> None:
+        """The caller knows that the call is recorded: now the agent may be heard."""
+        if self.state is CallState.ANSWERED:
+            self.tape.announced(played, self.post, self.post_fault)
+            if self._agent_ready:
+                self._begin()
 
     def _take_speech(self, event: MediaEvent) -> None:
         """Who spoke when is for the first minutes of the timeline; all of it counts in the record's `speech_ms`."""
@@ -420,6 +451,8 @@ class Call:
             case sip.Acknowledged(_, body):
                 self.set_up.reach("acknowledged", self._services.now())
                 self._end_if(self._services.perform(lambda now: self.leg.acknowledged(body, now)))
+                if self.state is CallState.ANSWERED:
+                    self.tape.acknowledged(self.post, self.post_fault)
             case sip.ReinviteAnswered(_, response):
                 self._end_if(self.leg.reinvite_answered(response.sdp or b"", self._services.now()))
             case sip.ReinviteRefused(_, response):

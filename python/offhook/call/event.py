@@ -43,6 +43,13 @@ class FromLeg:
 
 
 @dataclass(frozen=True, slots=True)
+class FromRecording:
+    """An event of the call's recording."""
+
+    event: MediaEvent
+
+
+@dataclass(frozen=True, slots=True)
 class FromDestination:
     """An event of a destination, which may be one that the call has given up meanwhile."""
 
@@ -57,5 +64,5 @@ class Fault:
     error: Exception
 
 
-CallEvent = sip.SessionEvent | FromLeg | Prepared | TimeUp | HangUp | FromDestination | Fault
+CallEvent = sip.SessionEvent | FromLeg | FromRecording | Prepared | TimeUp | HangUp | FromDestination | Fault
 """To be matched whole."""

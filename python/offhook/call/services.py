@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from offhook.destination.base import Destination, DestinationListener
 from offhook.media.plane import MediaPlane
+from offhook.recording.recorder import Recorder
 from offhook.route.destination_uri import DestinationUri
 from offhook.sip.effects import Source
 
@@ -38,7 +39,7 @@ class MediaAddress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallServices:
-    """What a call needs of the gateway. `now` is monotonic seconds."""
+    """What a call needs of the gateway. `now` is monotonic seconds. Without a `recorder` no call is recorded."""
 
     perform: Perform
     media: MediaPlane
@@ -47,3 +48,4 @@ class CallServices:
     now: Callable[[], float]
     answered: Callable[["Call"], None]
     ended: Callable[["Call"], None]
+    recorder: Recorder | None = None

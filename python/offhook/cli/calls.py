@@ -325,8 +325,23 @@ def _facts(record: CallRecord, width: int) -> Iterable[Text]:
         ours = f", offhook {record.local_media}" if record.local_media else ""
         secured = f", {record.encryption}" if record.encryption not in (None, "none") else ", not encrypted"
         yield from _fact("Codec", f"{record.codec}{secured}{where}{ours}", width)
+    if record.recording:
+        yield from _fact("Recording", _recording(record), width)
     if record.user_agent:
         yield from _fact("Device", record.user_agent, width)
+
+
+def _recording(record: CallRecord) -> str:
+    facts = record.recording
+    said = [str(facts.get("file")), _duration(int(facts.get("duration_ms") or 0))]
+    if facts.get("paused_ms"):
+        said.append(f"paused for {_duration(int(facts.get('paused_ms') or 0))}")
+    said.append("encrypted" if facts.get("key_id") else "not encrypted")
+    if facts.get("dropped_frames"):
+        said.append(f"{facts['dropped_frames']} frames lost to a slow disk")
+    if facts.get("error"):
+        said.append(f"broken off: {facts['error']}")
+    return ", ".join(said)
 
 
 def _fact(name: str, text: str | None, width: int) -> Iterable[Text]:

@@ -10,6 +10,7 @@ from offhook.cli.calls import app as calls
 from offhook.cli.check import check
 from offhook.cli.init import init
 from offhook.cli.phone import phone
+from offhook.cli.recordings import app as recordings
 from offhook.cli.routes import app as routes
 from offhook.cli.worker import worker
 from offhook.errors import OffhookError
@@ -68,6 +69,7 @@ app.command()(check)
 app.command()(phone)
 app.add_typer(routes, name="routes")
 app.add_typer(calls, name="calls")
+app.add_typer(recordings, name="recordings")
 
 
 def command() -> int:

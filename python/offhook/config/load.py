@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from offhook.config import certificates, not_built, rules
+from offhook.config import certificates, not_built, recordings, rules
 from offhook.config.lines import Path as TomlPath
 from offhook.config.lines import line_of, locate
 from offhook.config.problems import Finding, from_validation, in_words, unknown_key
@@ -24,6 +24,7 @@ from offhook.config.schema import (
     LimitsConfig,
     MediaConfig,
     NodeConfig,
+    RecordingConfig,
     RouteConfig,
     Section,
     SipConfig,
@@ -176,6 +177,7 @@ def examine_text(
     assert node is not None and store is not None, _SOUND  # noqa: PT018  for the type checker
     config = _built(draft, node, store, base=base, source=source, host_name=host_name)
     wrong_files, doubtful_files = certificates.findings(config)
+    wrong_files += recordings.findings(config)
     warned = sorted([*warned, *map(problem, doubtful_files)], key=lambda found: found.line or 0)
     if wrong_files:
         return Examined(errors=[problem(finding) for finding in wrong_files], warnings=warned)
@@ -193,6 +195,7 @@ def _drafted(
         sip=reader.table("sip", SipConfig),
         media=reader.table("media", MediaConfig),
         http=reader.table("http", HttpConfig),
+        recording=reader.table("recording", RecordingConfig),
         limits=reader.table("limits", LimitsConfig),
         trunks=reader.entries("trunk", TrunkConfig),
         routes=reader.entries("route", RouteConfig),
@@ -218,9 +221,9 @@ def _built(
     draft: rules.Draft, node: NodeConfig, store: StoreConfig, *, base: Path, source: Path | None, host_name: str | None
 ) -> Config:
     """The configuration that a sound draft makes, its paths seen from `base`."""
-    sip, media, http, limits = draft.sip, draft.media, draft.http, draft.limits
+    sip, media, http, limits, recording = draft.sip, draft.media, draft.http, draft.limits, draft.recording
     assert sip is not None and media is not None, _SOUND  # noqa: PT018  for the type checker
-    assert http is not None and limits is not None, _SOUND  # noqa: PT018  likewise
+    assert http is not None and limits is not None and recording is not None, _SOUND  # noqa: PT018  likewise
     if not node.name:
         node = node.model_copy(update={"name": host_name or socket.gethostname()})
     data_dir = base / node.data_dir
@@ -230,6 +233,7 @@ def _built(
         media=media,
         http=http,
         store=store,
+        recording=_recording_at(base, data_dir, recording),
         limits=limits,
         trunks=tuple(draft.trunks.values()),
         routes=tuple(draft.routes.values()),
@@ -242,6 +246,17 @@ def _built(
 
 def _path_at(base: Path, path: str | None) -> str | None:
     return None if path is None else str(base / path)
+
+
+def _recording_at(base: Path, data_dir: Path, recording: RecordingConfig) -> RecordingConfig:
+    paths: dict[str, object] = {
+        "directory": str(base / recording.directory if recording.directory else data_dir / "recordings")
+    }
+    if recording.announcement != "off":
+        paths["announcement"] = str(base / recording.announcement)
+    if recording.key is not None and recording.key.file is not None:
+        paths["key"] = replace(recording.key, file=str(base / recording.key.file))
+    return recording.model_copy(update=paths)
 
 
 def _agent_at(base: Path, agent: AgentConfig) -> AgentConfig:

@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from offhook.config.schema import Config, Section
 from offhook.config.secret import Secret
-from offhook.config.values import HostPort, Listen, PortRange
+from offhook.config.values import HostPort, KeySource, Listen, PortRange
 from offhook.route.destination_uri import AgentUri, EchoUri, OtherUri, WireUri, WorkerUri
 from offhook.route.pattern import Pattern
 
@@ -18,6 +18,7 @@ def normalised(config: Config) -> dict[str, object]:
         "media": {"listen": list(config.media_listen)} | _section(config.media),
         "http": _section(config.http),
         "store": {"url": config.store_url},
+        "recording": _section(config.recording),
         "limits": _section(config.limits),
     }
     entries: dict[str, tuple[Section, ...]] = {"trunk": config.trunks, "route": config.routes, "agent": config.agents}
@@ -42,6 +43,8 @@ def shown(value: object) -> object:
             return [shown(item) for item in value]
         case Secret():
             return f"({value.origin})" if value.origin.startswith("env ") else "(secret)"
+        case KeySource():
+            return f"(file {value.file})" if value.secret is None else shown(value.secret)
         case Listen(advertise=None):
             return value.uri
         case Listen():

@@ -98,7 +98,7 @@ NOT_BUILT = (
         "barge-in by the gateway",
         "leave it out; the agent's own clear works",
     ),
-    NotBuilt(("route", "*", "record"), _other_than(False), "recording", "leave it out"),
+    NotBuilt(("recording", "format"), _other_than("wav", "flac"), "recordings in Opus", "use flac or wav"),
     NotBuilt(
         ("agent", "*", "kind"),
         _other_than("offhook", "twilio", "worker"),

@@ -12,7 +12,7 @@ from offhook.config.normal import shown
 from offhook.config.not_built import NOT_BUILT
 from offhook.config.schema import LISTS, SECTIONS, FallbackConfig, InboundConfig, Section
 from offhook.config.secret import Secret
-from offhook.config.values import Listen
+from offhook.config.values import KeySource, Listen
 from offhook.route.pattern import ANY, Pattern
 
 _HEAD = """# Configuration
@@ -169,6 +169,8 @@ def _words(annotation: Any, metadata: list[Any]) -> str:
         return ("whole number" if annotation is int else "number") + _bounds(metadata)
     if annotation is Secret:
         return "secret"
+    if annotation is KeySource:
+        return "table"
     if set(arguments) == {int, str}:
         return "string or whole number"
     if annotation is bool:

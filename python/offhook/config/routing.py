@@ -67,6 +67,7 @@ def route_of(config: RouteConfig) -> Route:
         priority=config.priority,
         answer=AnswerPolicy(config.answer),
         ring_timeout=config.ring_timeout,
+        record=config.record,
         fallback=tuple(
             Fallback(frozenset(FallbackCause(cause) for cause in fallback.on), fallback.to)
             for fallback in config.fallback

@@ -11,6 +11,7 @@ from offhook.config.schema import (
     HttpConfig,
     LimitsConfig,
     MediaConfig,
+    RecordingConfig,
     RouteConfig,
     SipConfig,
     TrunkConfig,
@@ -40,6 +41,7 @@ class Draft:
     sip: SipConfig | None = None
     media: MediaConfig | None = None
     http: HttpConfig | None = None
+    recording: RecordingConfig | None = None
     limits: LimitsConfig | None = None
     trunks: dict[int, TrunkConfig] = field(default_factory=dict)
     routes: dict[int, RouteConfig] = field(default_factory=dict)
@@ -67,6 +69,8 @@ def errors(draft: Draft) -> Iterator[Finding]:
     yield from _colliding_trunks(draft.trunks)
     for index, route in draft.routes.items():
         yield from _fallbacks(("route", index), route)
+        if draft.recording is not None:
+            yield from _recorded(("route", index), route, draft.recording)
     for index, agent in draft.agents.items():
         yield from _agent(("agent", index), agent)
 
@@ -271,6 +275,12 @@ def _fallbacks(path: Path, route: RouteConfig) -> Iterator[Finding]:
             message = f"'{fallback.to.redacted}' was tried before it"
             yield Finding((*path, "fallback", index, "to"), message, "name another destination")
         tried.append(fallback.to)
+
+
+def _recorded(path: Path, route: RouteConfig, recording: RecordingConfig) -> Iterator[Finding]:
+    if route.record and route.answer == "first-audio" and recording.announcement != "off":
+        message = "the agent would speak before recording.announcement does"
+        yield Finding((*path, "answer"), message, 'use "when-ready" or "at-once" where calls are recorded')
 
 
 def _agent(path: Path, agent: AgentConfig) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from offhook.config.values import (
     HeaderSecret,
     HostPort,
     HttpListen,
+    KeyValue,
     Listen,
     ListenValue,
     MediaAdvertise,
@@ -161,6 +162,34 @@ class StoreConfig(Section):
     url: Text | None = Field(
         default=None,
         description="`sqlite:///PATH`, PATH as in `node.data_dir`. Without it, `offhook.db` in `node.data_dir`.",
+    )
+
+
+class RecordingConfig(Section):
+    """How calls of routes with `record = true` are recorded."""
+
+    directory: Text | None = Field(
+        default=None,
+        description="Where recordings go, by day. A relative path starts at this file's directory. Without it, "
+        "`recordings` in `node.data_dir`.",
+    )
+    format: Literal["wav", "flac", "opus"] = Field(
+        default="wav",
+        description="`wav` (16-bit linear) or `flac` (the same sound in a half to a tenth of the bytes). Stereo: the "
+        "caller on the left, the agent on the right; 8 kHz, or 16 kHz where the line speaks G.722.",
+    )
+    key: KeyValue | None = Field(
+        default=None,
+        description='Key that recordings are encrypted by: `{ env = "NAME" }` or `{ file = "PATH" }` with 32 bytes in '
+        "hex or base64, as `openssl rand -hex 32` makes them. Without it they lie there in the clear.",
+    )
+    keep_days: Annotated[float, Field(gt=0, le=36500, allow_inf_nan=False)] | None = Field(
+        default=None, description="Days after which a recording is deleted. Without it, never."
+    )
+    announcement: Text = Field(
+        default="off",
+        description="A WAV file (16-bit, mono, 8, 16, 24 or 48 kHz) that is played to the caller before recording "
+        'begins and the agent is joined, or `"off"`. A relative path starts at this file\'s directory.',
     )
 
 
@@ -325,7 +354,9 @@ class RouteConfig(Section):
         description="What the gateway does by itself when the caller speaks over the agent. "
         "The agent's own `clear` works in any case.",
     )
-    record: bool = Field(default=False, description="Record the call.")
+    record: bool = Field(
+        default=False, description="Record the call, from the answer or the end of `recording.announcement` on."
+    )
     fallback: Annotated[tuple[FallbackConfig, ...], Field(max_length=8)] = Field(
         default=(), description="Destinations to try in turn, each once, when this one fails."
     )
@@ -389,8 +420,8 @@ class AgentConfig(Section):
 class Config:
     """The whole configuration, checked and with its defaults filled in.
 
-    `source` is the file, or None for the built-in configuration. `data_dir` and `store_url` are ready for use: paths
-    in them are absolute. `warnings` are sentences for the log; nothing in them stops a start.
+    `source` is the file, or None for the built-in configuration. `data_dir`, `store_url` and the paths of `recording`
+    are ready for use: they are absolute. `warnings` are sentences for the log; nothing in them stops a start.
     """
 
     node: NodeConfig
@@ -398,6 +429,7 @@ class Config:
     media: MediaConfig
     http: HttpConfig
     store: StoreConfig
+    recording: RecordingConfig
     limits: LimitsConfig
     trunks: tuple[TrunkConfig, ...]
     routes: tuple[RouteConfig, ...]
@@ -469,6 +501,7 @@ SECTIONS: dict[str, type[Section]] = {
     "media": MediaConfig,
     "http": HttpConfig,
     "store": StoreConfig,
+    "recording": RecordingConfig,
     "limits": LimitsConfig,
 }
 """Tables that appear once, by name."""

@@ -375,6 +375,26 @@ def _secret(value: object, info: ValidationInfo) -> Secret:
     return Secret(_header_safe(value, "the value"))
 
 
+@dataclass(frozen=True, slots=True)
+class KeySource:
+    """Where a key comes from: the value of an environment variable, or a file."""
+
+    secret: Secret | None = None
+    file: str | None = None
+
+
+def _key_source(value: object, info: ValidationInfo) -> KeySource:
+    hint = 'write { env = "NAME" } or { file = "PATH" }'
+    if not isinstance(value, dict) or len(value) != 1:
+        # A key beside the files that it protects would protect them from nobody.
+        raise WrongValue("must be { env = NAME } or { file = PATH }", hint)
+    if "file" in value:
+        return KeySource(file=text_of(value["file"]))
+    if "env" not in value:
+        raise WrongValue("must be { env = NAME } or { file = PATH }", hint)
+    return KeySource(secret=_secret(value, info))
+
+
 def _header_secret(value: object, info: ValidationInfo) -> Secret:
     secret = _secret(value, info)
     if not secret.reveal().isascii():
@@ -412,4 +432,5 @@ Destination = Annotated[DestinationUri, _read(_destination)]
 WireUrl = Annotated[WireUri, _read(_wire_url)]
 Origin = Annotated[str, _read(_origin)]
 SecretValue = Annotated[Secret, _read(_secret)]
+KeyValue = Annotated[KeySource, _read(_key_source)]
 HeaderSecret = Annotated[Secret, _read(_header_secret)]

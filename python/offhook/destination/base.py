@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.errors import DestinationError
@@ -55,7 +55,14 @@ class AgentNote:
     fields: Mapping[str, object]
 
 
-DestinationEvent = AgentConnected | AgentAudio | CallerAudio | AgentHungUp | AgentLost | AgentNote
+@dataclass(frozen=True, slots=True)
+class RecordingAsked:
+    """The agent wants the recording of the call to pause, or to go on. `recording` answers, whatever comes of it."""
+
+    pause: bool
+
+
+DestinationEvent = AgentConnected | AgentAudio | CallerAudio | AgentHungUp | AgentLost | AgentNote | RecordingAsked
 """What a destination tells the call that it serves, through the listener that it was made with."""
 
 DestinationListener = Callable[["Destination", DestinationEvent], None]
@@ -84,6 +91,9 @@ class Destination(Protocol):
 
     def digit(self, digit: str, duration_ms: int) -> None:
         """Tell the agent of a digit that came by SIP INFO. RFC 4733 digits never pass here."""
+
+    def recording(self, state: Literal["on", "paused", "off"], at_ms: int) -> None:
+        """Tell the agent how the recording of the call stands, and since which millisecond of it."""
 
     def stats(self) -> Mapping[str, int]:
         """The counters of the agent's connection for the record; empty where there is none. Valid after `close` too."""

@@ -45,6 +45,13 @@ class EndNow:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordAsked:
+    """The agent wants the recording to pause, or to go on."""
+
+    pause: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Invalid:
     """A message without which the call can't go on, such as a `ready` with audio that nobody speaks."""
 
@@ -59,7 +66,7 @@ class Ignored:
     answer: Say | None = None
 
 
-Heard = Ready | Rejected | PassedOn | EndNow | Invalid | Ignored | None
+Heard = Ready | Rejected | PassedOn | EndNow | RecordAsked | Invalid | Ignored | None
 
 
 class Conversation(Protocol):
@@ -76,6 +83,7 @@ class Conversation(Protocol):
     def connected(self) -> list[Say]: ...
     def begin(self) -> list[Say]: ...
     def digit(self, digit: str, duration_ms: int) -> list[Say]: ...
+    def recording(self, state: str, at_ms: int) -> list[Say]: ...
     def end(self, reason: str) -> list[Say]: ...
     def hear(self, text: str) -> Heard: ...
 
@@ -102,6 +110,10 @@ class TwilioConversation:
 
     def digit(self, digit: str, duration_ms: int) -> list[Say]:
         return [Say(twilio.dtmf(self._ids, digit), numbered=True)]
+
+    def recording(self, state: str, at_ms: int) -> list[Say]:
+        # Twilio tells that by HTTP callbacks, never on the stream.
+        return []
 
     def end(self, reason: str) -> list[Say]:
         # A stream that never started does not stop: bots take the second message for `start`.
@@ -132,6 +144,9 @@ class OffhookConversation:
     def digit(self, digit: str, duration_ms: int) -> list[Say]:
         return [Say(offhook.dtmf(digit, duration_ms))]
 
+    def recording(self, state: str, at_ms: int) -> list[Say]:
+        return [Say(offhook.recording(state, at_ms))]
+
     def end(self, reason: str) -> list[Say]:
         return [Say(offhook.end(reason))]
 
@@ -142,6 +157,8 @@ class OffhookConversation:
                 return Ready()
             case offhook.Reject(status, reason):
                 return Rejected(status, reason)
+            case offhook.Record(action):
+                return RecordAsked(action == "pause")
             case offhook.HangUp(now, reason):
                 return EndNow(reason) if now else None
             case offhook.Unknown(kind):

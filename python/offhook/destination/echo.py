@@ -47,6 +47,9 @@ class EchoDestination:
     def digit(self, digit: str, duration_ms: int) -> None:
         """An echo has nobody to tell."""
 
+    def recording(self, state: str, at_ms: int) -> None:
+        """An echo has nobody to tell."""
+
     def stats(self) -> dict[str, int]:
         return {}
 

@@ -16,6 +16,7 @@ from offhook.destination.base import (
     Destination,
     DestinationEvent,
     DestinationListener,
+    RecordingAsked,
 )
 from offhook.destination.conversation import (
     Conversation,
@@ -25,6 +26,7 @@ from offhook.destination.conversation import (
     OffhookConversation,
     PassedOn,
     Ready,
+    RecordAsked,
     Rejected,
     Say,
     TwilioConversation,
@@ -160,6 +162,10 @@ class WireDestination:
         if self._conversation is not None and self._begun:
             self._say(self._conversation.digit(digit, duration_ms))
 
+    def recording(self, state: str, at_ms: int) -> None:
+        if self._conversation is not None and self._begun and not self._closed:
+            self._say(self._conversation.recording(state, at_ms))
+
     def stats(self) -> Mapping[str, int]:
         # A connection that never was is not one on which nothing was said.
         wire = self._wire
@@ -259,6 +265,8 @@ class WireDestination:
                 self._pass_on(reason)
             case PassedOn():
                 self._note("the agent declined a call that it has taken; that was ignored")
+            case RecordAsked(pause):
+                self._tell(RecordingAsked(pause))
             case EndNow(reason):
                 self._tell(AgentHungUp(reason or "the agent hung up", drain=False))
             case Invalid(what):

@@ -96,6 +96,10 @@ class WorkerDestination:
         if self._attempt is not None:
             self._attempt.digit(digit, duration_ms)
 
+    def recording(self, state: str, at_ms: int) -> None:
+        if self._attempt is not None:
+            self._attempt.recording(state, at_ms)
+
     def stats(self) -> Mapping[str, int]:
         return self._attempt.stats() if self._attempt is not None else {}
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from offhook import _media
 from offhook._media import MediaEvent
 from offhook.ids import RecordingId
+from offhook.media.wire import unheard
 
 
 class Recording:
@@ -41,3 +42,6 @@ class Recording:
     def deliver(self, event: MediaEvent) -> None:
         """Take one event from the plane."""
         self._on_event(event)
+        if event.kind == "recorded":
+            # Its owner holds it, so it must not hold its owner: a call that is over is freed at once.
+            self._on_event, self.on_error = unheard, unheard

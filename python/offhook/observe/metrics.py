@@ -98,6 +98,17 @@ STORE = MetricSpec(
     "offhook_store", "gauge", ("counter",),
     "The writer of call records: `queued`, `written`, `dropped`, `timelines_dropped`, `retries`.",
 )  # fmt: skip
+RECORDINGS = MetricSpec(
+    "offhook_recordings_total", "counter", ("ending",),
+    "Recordings that ended: `complete`, `incomplete` (a full disk, a killed gateway: whole up to there) or `failed`.",
+)  # fmt: skip
+RECORDING_LOST = MetricSpec(
+    "offhook_recording_frames_lost_total", "counter", (),
+    "Frames of 20 ms that had no room on their way to the disk and are silence in the recording.",
+)  # fmt: skip
+RECORDINGS_DELETED = MetricSpec(
+    "offhook_recording_files_deleted_total", "counter", (), "Files of recordings deleted because of their age."
+)
 WORKERS = MetricSpec("offhook_workers", "gauge", ("agent",), "Workers that are connected.")
 WORKER_CALLS = MetricSpec(
     "offhook_worker_calls", "gauge", ("agent",), "Calls that workers have, those included that they are asked to take."
@@ -118,8 +129,8 @@ LOG = MetricSpec(
 
 METRICS: tuple[MetricSpec, ...] = (
     CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, ONE_WAY, PACKETS, LOST, REFUSED, TLS_FAILURES,
-    TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, WORKERS, WORKER_CALLS,
-    WORKERS_STALLED, WORKER_EVENTS, LOG,
+    TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, RECORDINGS, RECORDING_LOST, RECORDINGS_DELETED,
+    WORKERS, WORKER_CALLS, WORKERS_STALLED, WORKER_EVENTS, LOG,
 )  # fmt: skip
 
 
@@ -164,6 +175,9 @@ class Metrics:
         self._lost = self._counter(LOST)
         self._refused = self._counter(REFUSED)
         self._rules: set[str] = set()
+        self._recordings = self._counter(RECORDINGS)
+        self._recording_lost = self._counter(RECORDING_LOST)
+        self._recordings_deleted = self._counter(RECORDINGS_DELETED)
         self._tls_failures = self._counter(TLS_FAILURES)
         self._loop_lag = self._gauge(LOOP_LAG)
         self._gauge(INFO).labels(version=version, node=node).set(1)
@@ -207,6 +221,15 @@ class Metrics:
     def tls_failed(self, direction: str, cause: str) -> None:
         """TLS came to nothing; causes are those of `transport/tls_failure.py`."""
         self._tls_failures.labels(direction=direction, cause=cause).inc()
+
+    def recording_ended(self, ending: str, lost_frames: int) -> None:
+        """A recording came to its end."""
+        self._recordings.labels(ending=ending).inc()
+        self._recording_lost.inc(lost_frames)
+
+    def recordings_deleted(self, files: int) -> None:
+        """So many files were old enough to go."""
+        self._recordings_deleted.inc(files)
 
     def loop_lag(self, seconds: float) -> None:
         """The event loop ran so late."""

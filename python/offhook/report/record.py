@@ -18,6 +18,8 @@ class CallRecord:
     milliseconds by the names of `offhook.report.setup.INTERVALS`. `media` holds the counters of the RTP leg
     (`received_…` from the caller, `sent_…` to the caller), `wire` those of the agent's connection. `encryption` is the
     SRTP suite of the caller's media, "none" if any of it went in the clear; `media_family` is its IP version, 4 or 6.
+    `recording` is empty if the call was not recorded, else the `file` in the directory of recordings, its
+    `duration_ms`, `paused_ms`, `dropped_frames` (that had no room on their way to the disk), `key_id` and `error`.
     `billable_seconds` runs from answer to end, begun seconds counted whole.
     """
 
@@ -55,13 +57,16 @@ class CallRecord:
     intervals: Mapping[str, float] = field(default_factory=dict)
     media: Mapping[str, int | float | str | None] = field(default_factory=dict)
     wire: Mapping[str, int | float | str | None] = field(default_factory=dict)
+    recording: Mapping[str, int | float | str | None] = field(default_factory=dict)
     node: str = ""
     version: str = ""
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "CallRecord":
         """Make a record of a mapping; names that this version does not know are left out."""
-        return cls(**{name: value for name, value in values.items() if name in _NAMES})
+        # Columns that are younger than a row are empty in it.
+        known = {name: value for name, value in values.items() if name in _NAMES}
+        return cls(**{name: {} if name == "recording" and value is None else value for name, value in known.items()})
 
     def as_dict(self) -> dict[str, Any]:
         """All fields by name, fit for JSON."""

@@ -97,7 +97,8 @@ class Route:
     """One rule: its conditions, its destination, and how the call is treated on the way there.
 
     `to` and `from_` hold alternatives, of which one must fit. `ring_timeout` is the seconds that each destination, a
-    fallback too, has to be ready, or to say its first word where that is what the call is answered at.
+    fallback too, has to be ready, or to say its first word where that is what the call is answered at. `record` says
+    whether the call is recorded.
     """
 
     name: RouteName
@@ -109,6 +110,7 @@ class Route:
     priority: int = 0
     answer: AnswerPolicy = AnswerPolicy.WHEN_READY
     ring_timeout: float = 20.0
+    record: bool = False
     fallback: tuple[Fallback, ...] = field(default=())
 
     def fallbacks_for(self, cause: FallbackCause) -> tuple[DestinationUri, ...]:

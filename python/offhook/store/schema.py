@@ -57,6 +57,7 @@ calls = Table(
     Column("intervals", JSON, nullable=False),
     Column("media", JSON, nullable=False),
     Column("wire", JSON, nullable=False),
+    Column("recording", JSON),
     Column("node", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("timeline", LargeBinary),
@@ -110,6 +111,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     metadata.create_all,
     _new_columns(calls, "encryption", "media_family"),
     _new_columns(calls, "signalling_tls"),
+    _new_columns(calls, "recording"),
 )
 """`MIGRATIONS[n]` brings version n to n + 1. A released one never changes; a change is a new one at the end."""
 

@@ -54,6 +54,8 @@ async def test_a_pause_is_told_and_silent(call: Call, tmp_path: Path) -> None:
     recording.pause()
     await call.peer.talk([b"\x9f" * FRAME] * 10)
     paused = await events.wait("recording_paused")
+    # What is made up behind the last packet fades meanwhile.
+    await asyncio.sleep(0.2)
     recording.resume()
     resumed = await events.wait("recording_resumed")
     recording.stop()

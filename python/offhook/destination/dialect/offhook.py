@@ -6,7 +6,7 @@ agent says are read here.
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from offhook.destination.dialect.description import Description, Foreign
 from offhook.destination.dialect.facts import AgentFacts, clean
@@ -102,6 +102,11 @@ def dtmf(digit: str, duration_ms: int, at_ms: int | None = None) -> str:
     return _message("dtmf", digit=digit, duration_ms=duration_ms, at_ms=at_ms)
 
 
+def recording(state: str, at_ms: int) -> str:
+    """How the recording of the call stands: `on`, `paused` or `off`, and since which millisecond of it."""
+    return _message("recording", state=state, at_ms=at_ms)
+
+
 def end(reason: str, text: str = "") -> str:
     """The call is over; `reason` is a slug of docs/reference/end-reasons.md. The close with code 1000 follows."""
     return _message("end", reason=reason, text=clean(text))
@@ -139,6 +144,13 @@ class HangUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """The agent wants the recording of the call to pause, or to go on."""
+
+    action: Literal["pause", "resume"]
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A message of a type that this version doesn't know: to be ignored, counted, and told once."""
 
@@ -154,7 +166,7 @@ class Invalid:
     message: str
 
 
-AgentMessage = Ready | Reject | HangUp | Unknown | Invalid
+AgentMessage = Ready | Reject | HangUp | Record | Unknown | Invalid
 """What an agent may say to Python, to be matched whole."""
 
 
@@ -178,6 +190,8 @@ def parse(text: str, *, offered: str = FORMATS[0]) -> AgentMessage:
                 return Reject(_status(message.get("status")), _reason(message.get("reason")))
             case "hangup":
                 return HangUp(_flag(message.get("now")), _reason(message.get("reason")))
+            case "record":
+                return Record(_action(message.get("action")))
             case _:
                 return Unknown(kind[:64])
     except _BadField as problem:
@@ -233,6 +247,14 @@ def _flag(value: Any) -> bool:
     if value is None or isinstance(value, bool):
         return bool(value)
     raise _BadField("`now` is true or false")
+
+
+def _action(action: Any) -> Literal["pause", "resume"]:
+    if action == "pause":
+        return "pause"
+    if action == "resume":
+        return "resume"
+    raise _BadField("`action` is `pause` or `resume`")
 
 
 def _no_constant(name: str) -> Any:

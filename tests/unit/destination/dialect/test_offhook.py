@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from offhook.destination.dialect import offhook
 from offhook.destination.dialect.facts import AgentFacts
-from offhook.destination.dialect.offhook import HangUp, Invalid, Ready, Reject, Unknown
+from offhook.destination.dialect.offhook import HangUp, Invalid, Ready, Record, Reject, Unknown
 from offhook.ids import CallId
 
 pytestmark = pytest.mark.unit
@@ -76,6 +76,7 @@ FILLING = {
         *(offhook.start(name) for name in offhook.FORMATS),
         offhook.end("caller_hung_up", "The caller hung up."),
         offhook.error("bad_status", "no"),
+        *(offhook.recording(state, 1250) for state in ("on", "paused", "off")),
         *(json.dumps(rendered(template, FILLING)) for template in offhook.OFFHOOK.send.values()),
     ],
 )
@@ -91,6 +92,7 @@ def test_the_schema_is_a_schema_and_strict_where_it_counts() -> None:
         {"type": "dtmf", "digit": "12", "duration_ms": 1, "at_ms": 0},
         {"type": "speech_ended", "since_ms": -20, "at_ms": 0},
         {"type": "cleared", "played_ms": -1, "dropped_ms": 0, "marks": []},
+        {"type": "recording", "state": "stopped", "at_ms": 0},
     ):
         assert not GATEWAY.is_valid(wrong)
     for wrong in ({"type": "reject", "status": 200}, {"type": "hangup", "now": "yes"}, {"type": "dtmf", "digits": ""}):
@@ -118,6 +120,8 @@ def test_ringing_tells_the_call() -> None:
         ('{"type":"reject","status":486,"reason":"busy\\r\\nX: y"}', Reject(486, "busy X: y")),
         ('{"type":"hangup"}', HangUp(False, "")),
         ('{"type":"hangup","now":true,"reason":"done"}', HangUp(True, "done")),
+        ('{"type":"record","action":"pause"}', Record("pause")),
+        ('{"type":"record","action":"resume","why":"paid"}', Record("resume")),
         ('{"type":"transfer","to":"tel:+1"}', Unknown("transfer")),
     ],
 )
@@ -148,6 +152,8 @@ def test_a_ready_that_names_half_a_format_keeps_the_other_half_of_the_offer() ->
         ('{"type":"ready","audio":{"rate":44100}}', "bad_format"),
         ('{"type":"ready","audio":{"encoding":"opus","rate":48000}}', "bad_format"),
         ('{"type":"reject","status":200}', "bad_status"),
+        ('{"type":"record"}', "bad_field"),
+        ('{"type":"record","action":"stop"}', "bad_field"),
         ('{"type":"reject","status":"486"}', "bad_status"),
         ('{"type":"reject","status":486.0}', "bad_status"),
         ('{"type":"reject","reason":["x"]}', "bad_field"),
