@@ -28,7 +28,11 @@ $(VENV)/.dev: $(VENV)/.offhook
 	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 
-run: $(VENV)/.offhook ## the gateway with embedded defaults and an agent that answers (ARGS="--config F")
+# Where a package of it is not to be had, the gateway answers with an echo test, and says so.
+$(VENV)/.agent: $(VENV)/.offhook
+	$(BIN)/python -m pip install --quiet 'offhook[agent]' && touch $@ || echo "The agent's packages could not be installed."
+
+run: $(VENV)/.agent ## the gateway with embedded defaults and an agent that talks and listens (ARGS="--config F")
 	$(BIN)/offhook run $(ARGS)
 
 # Peers that come from PyPI live in an environment of their own, as a user of offhook would have them.

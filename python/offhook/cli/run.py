@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from offhook import builtin
 from offhook.cli.agent_process import AgentProcess, agent_name
 from offhook.config.load import LocalAgent, default_file, load
 from offhook.config.schema import Config
@@ -25,13 +26,15 @@ def run_gateway(path: Path | None, *, lan: bool, log: Form, agent: Path | None =
     """Load the configuration, run until told to stop, and return the exit code.
 
     `agent` is a file with an agent that is run beside the gateway in a process of its own, with `dev` started again
-    when its files change. An agent that can't be run ends the gateway, too.
+    when its files change. An agent that can't be run ends the gateway, too. Without a file of either kind it is the
+    built-in agent, if the extra `agent` is installed.
 
     Raises `ConfigError` with every problem of the file, `TransportError` for a port that is taken, and `OffhookError`
     with code `extension_missing` when the media core was not built.
     """
-    local = LocalAgent(agent_name(agent, os.environ), secrets.token_urlsafe(24)) if agent is not None else None
-    config = load(path or default_file(os.environ, Path.cwd()), os.environ, lan=lan, agent=local)
+    path = path or default_file(os.environ, Path.cwd())
+    agent, local = _local_agent(agent, path)
+    config = load(path, os.environ, lan=lan, agent=local)
     token = _token(config, local) if local is not None else ""
     # What follows needs the media core; a missing one is said before a port is opened.
     try:
@@ -72,6 +75,17 @@ def run_gateway(path: Path | None, *, lan: bool, log: Form, agent: Path | None =
             return runner.run(serve())
     finally:
         writer.close()
+
+
+def _local_agent(agent: Path | None, config: Path | None) -> tuple[Path | None, LocalAgent | None]:
+    """The agent to be started beside the gateway, and as what the configuration knows it."""
+    token = secrets.token_urlsafe(24)
+    if agent is not None:
+        return agent, LocalAgent(agent_name(agent, os.environ), token)
+    if config is None and builtin.can_speak():
+        # It takes a second or two to load; who calls before gets the echo test.
+        return builtin.SCRIPT, LocalAgent(builtin.NAME, token, fallback="echo:welcome")
+    return None, None
 
 
 async def _until_it_fails(serving: Coroutine[Any, Any, None], beside: AgentProcess) -> bool:
@@ -149,6 +163,8 @@ def _banner(config: Config, gateway: "object", agent: LocalAgent | None) -> str:
     if config.source is None:
         port = gateway.sip_port
         lines.append(f"Call it from a softphone on this machine: [bold]sip:hello@127.0.0.1:{port}[/]")
+        if agent is None:
+            lines.append("It answers with an echo test. For an agent that talks: pip install 'offhook\\[agent]'")
     return "\n".join(lines)
 
 

@@ -74,10 +74,14 @@ def default_file(environ: Mapping[str, str], directory: Path) -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class LocalAgent:
-    """The agent that `offhook run` starts beside the gateway: its name, and a token for its worker alone."""
+    """The agent that `offhook run` starts beside the gateway: its name, and a token for its worker alone.
+
+    `fallback` is the destination that gets the calls while it can't, where its route is the built-in one.
+    """
 
     name: str
     token: str
+    fallback: str = ""
 
 
 def load(
@@ -155,8 +159,7 @@ def examine_text(
     if "trunk" not in data:
         data["trunk"] = ({"name": LOCAL_TRUNK, "allow": LOOPBACK + (PRIVATE if lan else ())},)
         if "route" not in data:
-            destination = "echo:welcome" if agent is None else f"worker:{agent.name}"
-            data["route"] = ({"name": WELCOME_ROUTE, "trunk": LOCAL_TRUNK, "destination": destination},)
+            data["route"] = ({"name": WELCOME_ROUTE, "trunk": LOCAL_TRUNK, **_leads_to(agent)},)
     if agent is not None:
         _add_agent(data, agent)
 
@@ -403,6 +406,14 @@ def _store_url(url: str) -> list[Finding]:
         hint = "sqlite:///data/offhook.db, or with four slashes for an absolute path"
         return [Finding(("store", "url"), f"'{scheme}:…' is no place for records", hint)]
     return []
+
+
+def _leads_to(agent: LocalAgent | None) -> dict[str, Any]:
+    """Where the built-in route leads."""
+    if agent is None:
+        return {"destination": "echo:welcome"}
+    fallback = {"fallback": ({"to": agent.fallback},)} if agent.fallback else {}
+    return {"destination": f"worker:{agent.name}", **fallback}
 
 
 def _add_agent(data: dict[str, Any], agent: LocalAgent) -> None:

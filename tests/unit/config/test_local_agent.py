@@ -26,6 +26,13 @@ def test_without_a_file_it_gets_the_calls() -> None:
     assert (agent.name, agent.kind) == ("front-desk", "worker")
 
 
+def test_its_fallback_gets_the_calls_that_it_can_not_take() -> None:
+    config = load(None, {}, agent=LocalAgent("builtin", FRONT.token, fallback="echo:welcome"))
+    [route] = config.routes
+    assert route.destination.redacted == "worker:builtin"
+    assert [fallback.to.redacted for fallback in route.fallback] == ["echo:welcome"]
+
+
 def test_the_routes_of_a_file_stay_as_they_are() -> None:
     routes, agents = examined(
         '[[trunk]]\nname = "t"\nallow = ["127.0.0.1"]\n[[route]]\nname = "r"\ndestination = "echo:"\n'
