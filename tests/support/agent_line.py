@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from offhook.agent import Agent, Call
-from offhook.agent.events import BargeIn, Key, SpeechEnded, SpeechStarted
+from offhook.agent.events import BargeIn, Key, Recording, SpeechEnded, SpeechStarted
 from offhook.agent.line import Answered, CallFacts, CallOver, Listener, UtteranceOver
 from offhook.agent.session import Session
 from offhook.speech.protocol import Spoken
@@ -65,6 +65,10 @@ class AgentLine:
 
     def send_dtmf(self, digits: str) -> None:
         self.said.append(("dtmf", digits))
+
+    def record(self, action: str) -> None:
+        self.said.append(("record", action))
+        self._loop.call_later(0.05, self._tell, Recording("paused" if action == "pause" else "on"))
 
     def hang_up(self, reason: str, *, now: bool) -> None:
         self.said.append(("hang_up", reason, now))

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from offhook.agent.digits import DigitCollector
 from offhook.agent.errors import CallEnded
-from offhook.agent.events import BargeIn, CallEvent, Digits, Said, Turn
+from offhook.agent.events import BargeIn, CallEvent, Digits, RecordingState, Said, Turn
 from offhook.agent.history import History
 from offhook.agent.sound import RATES, Resampler, read_wav
 from offhook.agent.waiting import first_of
@@ -220,6 +220,18 @@ class Call:
             raise ValueError(f"{digits!r} are not 1 to 64 of 0-9 * # A-D")
         self._check()
         self._session.line.send_dtmf(digits)
+
+    @property
+    def recording(self) -> RecordingState:
+        """How the recording of the call stands: `on`, `paused`, or `off` where its route doesn't record."""
+        return self._session.recording
+
+    async def record(self, action: Literal["pause", "resume"]) -> RecordingState:
+        """Pause the recording of the call, or let it go on: for a card's number, say. Gives the state it is then in.
+
+        When it returns `paused`, nothing that is said from there on is recorded.
+        """
+        return await self._session.record(action)
 
     async def hang_up(self, reason: str = "", *, now: bool = False) -> None:
         """End the call once all that was said has been played; with `now` at once. `reason` goes into its record.

@@ -91,6 +91,17 @@ class WantsFloor:
     at_ms: int
 
 
+RecordingState = Literal["on", "paused", "off"]
+"""How the recording of a call stands; `off` where it is not recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The recording of the call is in this state now."""
+
+    state: RecordingState
+
+
 @dataclass(frozen=True, slots=True)
 class Interrupted:
     """An utterance of the agent was cut off after `played_ms`; `heard` are its words until then."""
@@ -107,5 +118,5 @@ class Heard:
     final: bool
 
 
-CallEvent = Key | SpeechStarted | SpeechEnded | WantsFloor | Interrupted | Heard | Turn | Said
+CallEvent = Key | SpeechStarted | SpeechEnded | WantsFloor | Recording | Interrupted | Heard | Turn | Said
 """What `call.events()` tells."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
-from offhook.agent.events import BargeIn, Key, SpeechEnded, SpeechStarted, WantsFloor
+from offhook.agent.events import BargeIn, Key, Recording, SpeechEnded, SpeechStarted, WantsFloor
 from offhook.speech.protocol import Spoken
 
 
@@ -45,7 +45,7 @@ class CallOver:
     text: str = ""
 
 
-LineEvent = Answered | UtteranceOver | WantsFloor | CallOver | Key | SpeechStarted | SpeechEnded
+LineEvent = Answered | UtteranceOver | WantsFloor | Recording | CallOver | Key | SpeechStarted | SpeechEnded
 """What a line tells the call that it carries. Sound comes apart from these."""
 
 
@@ -94,6 +94,9 @@ class Line(Protocol):
 
     def send_dtmf(self, digits: str) -> None:
         """Press keys towards the caller, after the sound before them."""
+
+    def record(self, action: Literal["pause", "resume"]) -> None:
+        """Pause the recording, or let it go on; `Recording` answers."""
 
     def hang_up(self, reason: str, *, now: bool) -> None:
         """End the call: when what is queued has been played, or at once."""

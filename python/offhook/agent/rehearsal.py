@@ -11,12 +11,12 @@ What is said is played at once, so a call of minutes takes moments; speech engin
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from offhook.agent.agent import Agent
 from offhook.agent.call import Call
 from offhook.agent.engines import Speech
-from offhook.agent.events import BargeIn, Key
+from offhook.agent.events import BargeIn, Key, Recording
 from offhook.agent.line import Answered, CallFacts, CallOver, LineEvent, UtteranceOver
 from offhook.agent.session import Session
 from offhook.speech.protocol import Heard, SpeechStarted, SpeechStopped, Spoken, Transcript
@@ -214,6 +214,10 @@ class _Line:
     def send_dtmf(self, digits: str) -> None:
         """Keys towards the caller."""
         self.digits += digits
+
+    def record(self, action: Literal["pause", "resume"]) -> None:
+        """A rehearsal is not recorded."""
+        self._soon(Recording("off"))
 
     def hang_up(self, reason: str, *, now: bool) -> None:
         """Over at once."""

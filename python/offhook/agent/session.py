@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from offhook.agent.backchannel import is_backchannel
 from offhook.agent.call import Call
@@ -20,6 +20,8 @@ from offhook.agent.events import (
     Heard,
     Interrupted,
     Key,
+    Recording,
+    RecordingState,
     Said,
     SpeechEnded,
     SpeechStarted,
@@ -65,6 +67,8 @@ class Session:
         self._loop = loop
         self._broken: asyncio.Future[None] = loop.create_future()
         self._started = asyncio.Event()
+        self.recording: RecordingState = "off"
+        self._recorded = asyncio.Event()
         self._taken = False
         self._rejected = False
         self._caller_speaks = False
@@ -108,6 +112,10 @@ class Session:
                 self._tell(event)
             case WantsFloor():
                 self._tell(event)
+            case Recording():
+                self.recording = event.state
+                self._recorded.set()
+                self._tell(event)
             case CallOver():
                 self._end(event)
 
@@ -121,6 +129,7 @@ class Session:
         self.over.set_result(event)
         self._be_patient()
         self._started.set()
+        self._recorded.set()
         self.voice.call_over(event.reason)
         self.ears.end_taps()
         self.floor.release()
@@ -272,6 +281,16 @@ class Session:
         if not self.over.done():
             self.line.hang_up(reason, now=now)
             await asyncio.wait({self.over})
+
+    async def record(self, action: Literal["pause", "resume"]) -> RecordingState:
+        """Pause the recording, or let it go on, and wait until that has happened."""
+        if not self.over.done():
+            self._recorded.clear()
+            self.line.record(action)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STOPPING):
+                    await self._recorded.wait()
+        return self.recording
 
     @contextmanager
     def next_turn(self) -> "Iterator[asyncio.Future[Turn]]":

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
-from offhook.agent.events import BargeIn, Key, SpeechEnded, SpeechStarted, WantsFloor
+from offhook.agent.events import BargeIn, Key, Recording, RecordingState, SpeechEnded, SpeechStarted, WantsFloor
 from offhook.agent.line import Answered, CallFacts, CallOver, Listener, UtteranceOver
 from offhook.agent.protocol import (
     Kind,
@@ -29,6 +29,7 @@ _AHEAD = 10.0
 # Longer gaps than this are not filled with silence: nobody was listening.
 _GAP_MS = 10_000
 _TEXT = 4_096
+_STATES: Mapping[str, RecordingState] = {"on": "on", "paused": "paused", "off": "off"}
 
 
 class WireLine:
@@ -120,6 +121,10 @@ class WireLine:
                 self._tell(SpeechEnded(number(message, "since_ms"), number(message, "at_ms")))
             case "barge_in":
                 self._tell(WantsFloor(number(message, "since_ms"), number(message, "at_ms")))
+            case "recording":
+                state = _STATES.get(words(message, "state"))
+                if state is not None:
+                    self._tell(Recording(state))
             case "mark":
                 self._played(words(message, "name"))
             case "cleared":
@@ -246,6 +251,10 @@ class WireLine:
     def send_dtmf(self, digits: str) -> None:
         """Press keys."""
         self._say({"type": "dtmf", "digits": digits})
+
+    def record(self, action: Literal["pause", "resume"]) -> None:
+        """Pause the recording, or let it go on."""
+        self._say({"type": "record", "action": action})
 
     def hang_up(self, reason: str, *, now: bool) -> None:
         """End the call."""

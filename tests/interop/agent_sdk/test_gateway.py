@@ -199,6 +199,21 @@ async def test_calls_go_to_the_fallback_while_no_worker_is_there(gateway: Gatewa
         await phone.hears(440, frames=20)
 
 
+async def test_an_agent_pauses_the_recording_of_its_call(tmp_path: Path) -> None:
+    agent = Agent("front", tts=ToneVoice())
+    states: list[str] = []
+
+    @agent.on_call
+    async def on_call(call: Call) -> None:
+        await call.say("One.")
+        states.extend([call.recording, await call.record("pause"), await call.record("resume")])
+
+    with running_gateway(tmp_path, TOML.replace("fallback", "record = true\nfallback")) as gateway:
+        async with working(agent, gateway), calling(gateway) as phone:
+            await phone.hung_up()
+    assert states == ["on", "paused", "on"]
+
+
 AGENT = """
 from offhook import Agent
 

@@ -533,3 +533,20 @@ async def test_the_greeting_waits_for_nobody() -> None:
         assert caller.line.utterance == "u1"
         await asyncio.sleep(5)
         assert caller.line.utterance is None
+
+
+@in_virtual_time
+async def test_a_recording_is_paused_when_that_is_said_to_be_so() -> None:
+    agent, _ = speaking()
+    states: list[str] = []
+
+    @agent.on_call
+    async def on_call(call: Call) -> None:
+        states.append(call.recording)
+        states.append(await call.record("pause"))
+        states.append(await call.record("resume"))
+        states.append(call.recording)
+
+    async with calling(agent) as caller:
+        await caller.until(lambda: caller.task.done())
+        assert states == ["off", "paused", "on", "on"]
