@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 from offhook.agent import Agent, Call
 from offhook.agent.events import BargeIn, Key, Recording, SpeechEnded, SpeechStarted
@@ -25,6 +26,7 @@ class AgentLine:
     listener: Listener | None = None
     said: list[tuple[object, ...]] = field(default_factory=list)
     sound: bytearray = field(default_factory=bytearray)
+    transcripts: list[tuple[str, str, str, bool, bool]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -62,6 +64,11 @@ class AgentLine:
         self.said.append(("clear",))
         # The answer takes a moment.
         self._loop.call_later(0.02, self.cut)
+
+    def transcript(
+        self, who: Literal["caller", "agent"], line: str, text: str, *, final: bool, interrupted: bool = False
+    ) -> None:
+        self.transcripts.append((who, line, text, final, interrupted))
 
     def send_dtmf(self, digits: str) -> None:
         self.said.append(("dtmf", digits))

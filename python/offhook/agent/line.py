@@ -89,6 +89,11 @@ class Line(Protocol):
     def finish(self, utterance: str) -> None:
         """All of this utterance has been sent: tell when it has been played."""
 
+    def transcript(
+        self, who: Literal["caller", "agent"], line: str, text: str, *, final: bool, interrupted: bool = False
+    ) -> None:
+        """Tell what was said: the whole of this line so far, which replaces what was told of it before."""
+
     def clear(self) -> None:
         """Drop what has not been played; every open utterance is over, interrupted."""
 

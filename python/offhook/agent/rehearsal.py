@@ -205,6 +205,11 @@ class _Line:
         self._open = None
         self._soon(UtteranceOver(utterance, self._sent_ms, interrupted=False))
 
+    def transcript(
+        self, who: Literal["caller", "agent"], line: str, text: str, *, final: bool, interrupted: bool = False
+    ) -> None:
+        """The test knows what is said."""
+
     def clear(self) -> None:
         """Nothing of what is still being said has been played."""
         if self._open is not None:

@@ -60,7 +60,7 @@ class Session:
         self.line = line
         self.history = History()
         self.floor = Floor()
-        self.ears = Ears(line.rate, on_turn=self._turn_over, on_heard=self._tell, on_changed=self._settle_floor)
+        self.ears = Ears(line.rate, on_turn=self._turn_over, on_heard=self._heard, on_changed=self._settle_floor)
         self.voice = Voice(line, self.speech.tts, self.floor, self._said, self.ears.answered)
         self.over: asyncio.Future[CallOver] = loop.create_future()
         self.call = Call(self)
@@ -84,6 +84,8 @@ class Session:
         self._collectors: list[Callable[[Key | Heard | None], None]] = []
         self._voice_collectors: list[Callable[[Key | Heard | None], None]] = []
         self._readers: list[EventReader] = []
+        self._turn_number = 1
+        self._turn_words = ""
 
     # -- what the line tells
 
@@ -366,7 +368,18 @@ class Session:
 
     # -- turns and keys
 
+    def _heard(self, heard: Heard) -> None:
+        """Words of the caller, as they are understood."""
+        # A turn may be several stretches of speech, each with transcripts of its own.
+        words = f"{self._turn_words} {heard.text}".strip()
+        if heard.final:
+            self._turn_words = words
+        self.line.transcript("caller", f"c{self._turn_number}", words, final=False)
+        self._tell(heard)
+
     def _turn_over(self, turn: Turn) -> None:
+        self.line.transcript("caller", f"c{self._turn_number}", turn.text, final=True)
+        self._turn_number, self._turn_words = self._turn_number + 1, ""
         if self.voice.is_speaking:
             # It was said over the agent, and did not interrupt it until now.
             if not self.voice.may_be_interrupted or is_backchannel(turn.text):

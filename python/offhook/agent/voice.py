@@ -191,6 +191,10 @@ class Voice:
                 said = self._result(utterance)
                 self._current = None
                 if utterance.begun_at is not None:
+                    if is_speech:
+                        self._line.transcript(
+                            "agent", utterance.name, said.heard, final=True, interrupted=said.interrupted
+                        )
                     self._said(said, is_speech, said.interrupted and not utterance.cut_by_agent)
             if not feeding.cancelled() and (error := feeding.exception()) is not None:
                 raise error
@@ -208,6 +212,8 @@ class Voice:
                 self._began()
             self._line.begin(utterance.name, piece, utterance.barge_in)
             utterance.script.add(piece)
+            if piece.text:
+                self._line.transcript("agent", utterance.name, utterance.script.text, final=False)
             utterance.sent_ms += piece.duration_ms
             await self._line.send(piece.pcm)
 

@@ -210,7 +210,7 @@ class WireLine:
         elif not piece.text:
             return
         message: dict[str, Any] = {"type": "utterance", "id": utterance}
-        text = piece.text.encode()[:_TEXT].decode(errors="ignore")
+        text = _cut(piece.text)
         if text:
             message["text"] = text
         if piece.words and len(piece.words) == len(text.split()):
@@ -241,6 +241,13 @@ class WireLine:
         if self.judges_barge_in:
             self._say({"type": "utterance_end"})
         self._say({"type": "mark", "name": utterance})
+
+    def transcript(
+        self, who: Literal["caller", "agent"], line: str, text: str, *, final: bool, interrupted: bool = False
+    ) -> None:
+        """Tell what was said."""
+        message = {"type": "transcript", "who": who, "id": line, "text": _cut(text), "final": final}
+        self._say(message | ({"interrupted": True} if interrupted else {}))
 
     def clear(self) -> None:
         """Drop what has not been played."""
@@ -273,6 +280,10 @@ class WireLine:
     def _record(self, record: bytes) -> None:
         if self._open and not self._over:
             self._write(record)
+
+
+def _cut(text: str) -> str:
+    return text.encode()[:_TEXT].decode(errors="ignore")
 
 
 def facts_of(ringing: dict[str, Any]) -> CallFacts:

@@ -27,6 +27,7 @@ from offhook.call.event import (
 )
 from offhook.call.inbox import Inbox
 from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg, Refused
+from offhook.call.news import AgentChosen, CallEnded, CallerSpeech, CallNews
 from offhook.call.services import CallServices
 from offhook.call.state import TRANSITIONS, CallInput, CallState
 from offhook.call.tape import ANNOUNCEMENT, Tape
@@ -36,6 +37,7 @@ from offhook.destination.base import (
     AgentHungUp,
     AgentLost,
     AgentNote,
+    AgentTranscript,
     CallerAudio,
     Destination,
     DestinationEvent,
@@ -70,6 +72,10 @@ _ACK_LIMIT = 0.5
 _BUSY_RETRY_AFTER = 5
 # Notes of speech in a timeline, a tenth of what it keeps.
 _SPEECH_NOTES = 40
+# Notes of what was said; the words themselves are nobody's to keep.
+_TRANSCRIPT_NOTES = 40
+# What positions in the caller's sound count, in Hz.
+_CLOCK = 8000
 # Of what a peer says in its own words; it goes into the record and onto terminals.
 _LONGEST_DETAIL = 300
 
@@ -85,12 +91,15 @@ class Call:
         "_destination",
         "_fallbacks",
         "_farewell",
+        "_follower",
+        "_heard_since",
         "_inbox",
         "_preparing",
         "_replaced",
         "_services",
         "_speech_notes",
         "_timers",
+        "_transcript_notes",
         "answered_at",
         "arrived_at",
         "destination_uri",
@@ -156,7 +165,9 @@ class Call:
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._fallbacks = list(route.fallback) if route is not None else []
         self._agent_ready = self._agent_spoke = self._begun = False
-        self._speech_notes = 0
+        self._speech_notes = self._transcript_notes = 0
+        self._heard_since: float | None = None
+        self._follower = services.follower(facts)
         self._farewell = self._replaced = ""
 
     def post(self, event: CallEvent) -> None:
@@ -233,6 +244,7 @@ class Call:
         self._destination = destination
         self.set_up.reach("agent_dialled", self._services.now())
         self.timeline.add("agent", self._services.now(), note=f"preparing {destination.uri}")
+        self._tell(AgentChosen(destination.uri))
         self._arm("ring_timeout", self._route.ring_timeout)
         self._preparing = asyncio.get_running_loop().create_task(
             self._prepare_destination(destination), name=f"prepare {self.id}"
@@ -336,6 +348,8 @@ class Call:
             case RecordingAsked(pause):
                 if self._destination is not None:
                     self.tape.pause(pause, self._destination)
+            case AgentTranscript():
+                self._take_transcript(event)
             case AgentNote(what, fields):
                 self.timeline.add("agent", self._services.now(), note=what, **dict(fields))
             case _:
@@ -362,6 +376,7 @@ class Call:
         match event.kind:
             case "first_packet":
                 self.heard_caller = True
+                self._heard_since = event.at
                 self.timeline.add("media", event.at, note=f"first RTP from {_address(event.address)}")
             case "source_changed":
                 self.timeline.add("media", event.at, note=f"RTP now comes from {_address(event.address)}")
@@ -408,6 +423,9 @@ class Call:
 
     def _take_speech(self, event: MediaEvent) -> None:
         """Who spoke when is for the first minutes of the timeline; all of it counts in the record's `speech_ms`."""
+        if self._heard_since is not None:
+            at = self._heard_since + (event.position or 0) / _CLOCK
+            self._tell(CallerSpeech(event.kind == "speech_started", at))
         if self._speech_notes >= _SPEECH_NOTES:
             return
         self._speech_notes += 1
@@ -415,6 +433,14 @@ class Call:
             self.timeline.add("media", event.at, note="the caller speaks")
         else:
             self.timeline.add("media", event.at, note="the caller has spoken", duration_ms=event.duration_ms)
+
+    def _take_transcript(self, line: AgentTranscript) -> None:
+        """The timeline says that and how much was understood; the words go to who follows the call alone."""
+        self._tell(line)
+        if line.final and self._transcript_notes < _TRANSCRIPT_NOTES:
+            self._transcript_notes += 1
+            note = f"the agent has told what the {line.who} said"
+            self.timeline.add("agent", self._services.now(), note=note, words=len(line.text.split()))
 
     def _played_out(self) -> None:
         """What the agent said last has left; it has yet to come out of the caller's own buffer."""
@@ -554,6 +580,7 @@ class Call:
         self._move(CallInput.END)
         self.ended_at = self._services.now()
         self.reason, self.end_detail = reason, detail or self._replaced
+        self._tell(CallEnded(reason, self.end_detail))
         for timer in tuple(self._timers):
             self._disarm(timer)
         with self._on_its_own():
@@ -566,11 +593,11 @@ class Call:
 
     @contextlib.contextmanager
     def _on_its_own(self) -> Iterator[None]:
-        """A bug in one part of the end must not keep the others from being told."""
+        """A bug in one part must not keep the others from being told."""
         try:
             yield
         except Exception:
-            _log.exception("call.end_failed", call_id=self.id)
+            _log.exception("call.part_failed", call_id=self.id)
 
     def _tell_caller(self, reason: EndReason) -> None:
         session = self.leg.session
@@ -600,6 +627,13 @@ class Call:
                 self._note("our 200 has not been acknowledged so far; the BYE waits for that")
             elif hung_up_by_us:
                 self._note("our BYE has not been answered so far")
+
+    def _tell(self, news: CallNews) -> None:
+        """Whoever follows the call must not harm it."""
+        if self._follower is None:
+            return
+        with self._on_its_own():
+            self._follower(news)
 
     def _note(self, what: str) -> None:
         self.timeline.add("note", self._services.now(), note=what)

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
+from offhook.call.news import Follower
 from offhook.destination.base import Destination, DestinationListener
+from offhook.destination.dialect.facts import AgentFacts
 from offhook.media.plane import MediaPlane
 from offhook.recording.recorder import Recorder
 from offhook.route.destination_uri import DestinationUri
@@ -37,9 +39,17 @@ class MediaAddress(Protocol):
     def __call__(self, source: Source, family: Literal[4, 6], towards: tuple[str, int] | None) -> str | None: ...
 
 
+def nobody_follows(facts: AgentFacts) -> Follower | None:
+    """No call has a follower."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class CallServices:
-    """What a call needs of the gateway. `now` is monotonic seconds. Without a `recorder` no call is recorded."""
+    """What a call needs of the gateway. `now` is monotonic seconds. Without a `recorder` no call is recorded.
+
+    `follower` says who is told of a call while it goes on, if anybody is; asked once, when the call arrives.
+    """
 
     perform: Perform
     media: MediaPlane
@@ -49,3 +59,4 @@ class CallServices:
     answered: Callable[["Call"], None]
     ended: Callable[["Call"], None]
     recorder: Recorder | None = None
+    follower: Callable[[AgentFacts], Follower | None] = nobody_follows

@@ -62,7 +62,24 @@ class RecordingAsked:
     pause: bool
 
 
-DestinationEvent = AgentConnected | AgentAudio | CallerAudio | AgentHungUp | AgentLost | AgentNote | RecordingAsked
+@dataclass(frozen=True, slots=True)
+class AgentTranscript:
+    """What caller or agent says, as the agent knows it. A line replaces what was told before under the same `id`.
+
+    `final` lines don't change any more; of the agent's, a final one is what was heard of it, `interrupted` if there was
+    more.
+    """
+
+    who: Literal["caller", "agent"]
+    id: str
+    text: str
+    final: bool
+    interrupted: bool
+
+
+DestinationEvent = (
+    AgentConnected | AgentAudio | CallerAudio | AgentHungUp | AgentLost | AgentNote | RecordingAsked | AgentTranscript
+)
 """What a destination tells the call that it serves, through the listener that it was made with."""
 
 DestinationListener = Callable[["Destination", DestinationEvent], None]

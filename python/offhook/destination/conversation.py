@@ -66,7 +66,14 @@ class Ignored:
     answer: Say | None = None
 
 
-Heard = Ready | Rejected | PassedOn | EndNow | RecordAsked | Invalid | Ignored | None
+@dataclass(frozen=True, slots=True)
+class Transcribed:
+    """What somebody says, in words."""
+
+    line: offhook.Transcript
+
+
+Heard = Ready | Rejected | PassedOn | EndNow | RecordAsked | Transcribed | Invalid | Ignored | None
 
 
 class Conversation(Protocol):
@@ -159,6 +166,8 @@ class OffhookConversation:
                 return Rejected(status, reason)
             case offhook.Record(action):
                 return RecordAsked(action == "pause")
+            case offhook.Transcript() as line:
+                return Transcribed(line)
             case offhook.HangUp(now, reason):
                 return EndNow(reason) if now else None
             case offhook.Unknown(kind):

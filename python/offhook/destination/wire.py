@@ -12,6 +12,7 @@ from offhook.destination.base import (
     AgentHungUp,
     AgentLost,
     AgentNote,
+    AgentTranscript,
     CallerAudio,
     Destination,
     DestinationEvent,
@@ -29,6 +30,7 @@ from offhook.destination.conversation import (
     RecordAsked,
     Rejected,
     Say,
+    Transcribed,
     TwilioConversation,
 )
 from offhook.destination.dialect.facts import AgentFacts
@@ -267,6 +269,8 @@ class WireDestination:
                 self._note("the agent declined a call that it has taken; that was ignored")
             case RecordAsked(pause):
                 self._tell(RecordingAsked(pause))
+            case Transcribed(line):
+                self._tell(AgentTranscript(line.who, line.id, line.text, line.final, line.interrupted))
             case EndNow(reason):
                 self._tell(AgentHungUp(reason or "the agent hung up", drain=False))
             case Invalid(what):

@@ -11,9 +11,11 @@ from offhook.destination.conversation import (
     OffhookConversation,
     Ready,
     Rejected,
+    Transcribed,
     TwilioConversation,
 )
 from offhook.destination.dialect.facts import AgentFacts
+from offhook.destination.dialect.offhook import Transcript
 from offhook.ids import CallId
 
 pytestmark = pytest.mark.unit
@@ -33,6 +35,10 @@ def offhook() -> OffhookConversation:
         ({"type": "reject", "status": 486, "reason": "busy"}, Rejected(486, "busy")),
         ({"type": "hangup"}, None),
         ({"type": "hangup", "now": True, "reason": "x"}, EndNow("x")),
+        (
+            {"type": "transcript", "who": "agent", "id": "u1", "text": "Hello.", "final": False},
+            Transcribed(Transcript("agent", "u1", "Hello.", final=False)),
+        ),
         ({"type": "sing"}, Ignored("a message of the unknown type 'sing'")),
     ],
 )

@@ -34,6 +34,6 @@ class AgentFacts:
         return {clean(name): clean(value) for name, value in list(self.headers.items())[:MAX_HEADERS]}
 
 
-def clean(text: str) -> str:
+def clean(text: str, limit: int = MAX_VALUE) -> str:
     """Text from the wire as valid Unicode of bounded length; a lone surrogate or a byte that is no UTF-8 is U+FFFD."""
-    return text[:MAX_VALUE].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text[:limit].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

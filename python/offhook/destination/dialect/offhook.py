@@ -23,6 +23,11 @@ FORMATS: Final = ("pcm16/16000", "pcm16/8000", "pcm16/24000", "pcm16/48000", "pc
 MAX_REASON: Final = 123
 """Characters of a reason that is kept."""
 
+MAX_TRANSCRIPT: Final = 4096
+"""Characters of one line of a transcript that are kept."""
+
+_MAX_ID: Final = 64
+
 REJECT_STATUSES: Final = frozenset({403, 404, 410, 480, 484, 486, 488, 500, 503, 600, 603, 604, 606, 607, 608})
 """The SIP statuses that an agent may refuse a call with: those that make a carrier do something sensible."""
 
@@ -151,6 +156,21 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Transcript:
+    """What somebody says, in words: a whole line each time, which replaces what was told before under the same `id`.
+
+    `final` lines don't change any more. Of the agent, a final line is what was heard of it; `interrupted` if there was
+    more.
+    """
+
+    who: Literal["caller", "agent"]
+    id: str
+    text: str
+    final: bool = True
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A message of a type that this version doesn't know: to be ignored, counted, and told once."""
 
@@ -166,7 +186,7 @@ class Invalid:
     message: str
 
 
-AgentMessage = Ready | Reject | HangUp | Record | Unknown | Invalid
+AgentMessage = Ready | Reject | HangUp | Record | Transcript | Unknown | Invalid
 """What an agent may say to Python, to be matched whole."""
 
 
@@ -189,9 +209,11 @@ def parse(text: str, *, offered: str = FORMATS[0]) -> AgentMessage:
             case "reject":
                 return Reject(_status(message.get("status")), _reason(message.get("reason")))
             case "hangup":
-                return HangUp(_flag(message.get("now")), _reason(message.get("reason")))
+                return HangUp(_flag(message.get("now"), "now"), _reason(message.get("reason")))
             case "record":
                 return Record(_action(message.get("action")))
+            case "transcript":
+                return _transcript(message)
             case _:
                 return Unknown(kind[:64])
     except _BadField as problem:
@@ -243,10 +265,29 @@ def _reason(reason: Any) -> str:
     return " ".join(clean(reason).split())[:MAX_REASON]
 
 
-def _flag(value: Any) -> bool:
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    raise _BadField("`now` is true or false")
+def _flag(value: Any, name: str, default: bool = False) -> bool:
+    if value is None:
+        return default
+    if isinstance(value, bool):
+        return value
+    raise _BadField(f"`{name}` is true or false")
+
+
+def _transcript(message: dict[str, Any]) -> Transcript:
+    who, line, text = message.get("who"), message.get("id"), message.get("text")
+    if who not in ("caller", "agent"):
+        raise _BadField("`who` is `caller` or `agent`")
+    if not isinstance(line, str) or not 1 <= len(line) <= _MAX_ID:
+        raise _BadField(f"`id` is a string of 1 to {_MAX_ID} characters")
+    if not isinstance(text, str):
+        raise _BadField("`text` is a string")
+    return Transcript(
+        who,
+        clean(line),
+        clean(text, MAX_TRANSCRIPT),
+        _flag(message.get("final"), "final", default=True),
+        _flag(message.get("interrupted"), "interrupted"),
+    )
 
 
 def _action(action: Any) -> Literal["pause", "resume"]:

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from offhook.destination.dialect import offhook
 from offhook.destination.dialect.facts import AgentFacts
-from offhook.destination.dialect.offhook import HangUp, Invalid, Ready, Record, Reject, Unknown
+from offhook.destination.dialect.offhook import HangUp, Invalid, Ready, Record, Reject, Transcript, Unknown
 from offhook.ids import CallId
 
 pytestmark = pytest.mark.unit
@@ -122,6 +122,11 @@ def test_ringing_tells_the_call() -> None:
         ('{"type":"hangup","now":true,"reason":"done"}', HangUp(True, "done")),
         ('{"type":"record","action":"pause"}', Record("pause")),
         ('{"type":"record","action":"resume","why":"paid"}', Record("resume")),
+        ('{"type":"transcript","who":"caller","id":"c1","text":"Hello?"}', Transcript("caller", "c1", "Hello?")),
+        (
+            '{"type":"transcript","who":"agent","id":"u2","text":"","final":false,"interrupted":true}',
+            Transcript("agent", "u2", "", final=False, interrupted=True),
+        ),
         ('{"type":"transfer","to":"tel:+1"}', Unknown("transfer")),
     ],
 )
@@ -129,6 +134,12 @@ def test_what_an_agent_says_is_read(text: str, meant: offhook.AgentMessage) -> N
     assert offhook.parse(text) == meant
     if not isinstance(meant, Unknown) and "null" not in text:
         AGENT.validate(json.loads(text))
+
+
+def test_a_line_of_a_transcript_is_cut_where_it_has_no_end() -> None:
+    line = offhook.parse(json.dumps({"type": "transcript", "who": "caller", "id": "c1", "text": "ha" * 9_000}))
+    assert isinstance(line, Transcript)
+    assert line.text == "ha" * 2_048
 
 
 def test_a_ready_that_names_half_a_format_keeps_the_other_half_of_the_offer() -> None:
@@ -158,6 +169,10 @@ def test_a_ready_that_names_half_a_format_keeps_the_other_half_of_the_offer() ->
         ('{"type":"reject","status":486.0}', "bad_status"),
         ('{"type":"reject","reason":["x"]}', "bad_field"),
         ('{"type":"hangup","now":1}', "bad_field"),
+        ('{"type":"transcript","who":"me","id":"c1","text":"x"}', "bad_field"),
+        ('{"type":"transcript","who":"agent","id":"","text":"x"}', "bad_field"),
+        ('{"type":"transcript","who":"agent","id":"u1","text":7}', "bad_field"),
+        ('{"type":"transcript","who":"agent","id":"u1","text":"x","final":"yes"}', "bad_field"),
     ],
 )
 def test_what_cannot_be_taken_is_answered_with_a_reason(text: str, code: str) -> None:
