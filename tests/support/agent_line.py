@@ -66,7 +66,14 @@ class AgentLine:
         self._loop.call_later(0.02, self.cut)
 
     def transcript(
-        self, who: Literal["caller", "agent"], line: str, text: str, *, final: bool, interrupted: bool = False
+        self,
+        who: Literal["caller", "agent"],
+        line: str,
+        text: str,
+        *,
+        final: bool,
+        interrupted: bool = False,
+        at_ms: tuple[int, int] | None = None,
     ) -> None:
         self.transcripts.append((who, line, text, final, interrupted))
 

@@ -90,9 +90,19 @@ class Line(Protocol):
         """All of this utterance has been sent: tell when it has been played."""
 
     def transcript(
-        self, who: Literal["caller", "agent"], line: str, text: str, *, final: bool, interrupted: bool = False
+        self,
+        who: Literal["caller", "agent"],
+        line: str,
+        text: str,
+        *,
+        final: bool,
+        interrupted: bool = False,
+        at_ms: tuple[int, int] | None = None,
     ) -> None:
-        """Tell what was said: the whole of this line so far, which replaces what was told of it before."""
+        """Tell what was said: the whole of this line so far, which replaces what was told of it before.
+
+        `at_ms` is where a caller's line begins and ends, in milliseconds of the call's sound.
+        """
 
     def clear(self) -> None:
         """Drop what has not been played; every open utterance is over, interrupted."""

@@ -206,7 +206,14 @@ class _Line:
         self._soon(UtteranceOver(utterance, self._sent_ms, interrupted=False))
 
     def transcript(
-        self, who: Literal["caller", "agent"], line: str, text: str, *, final: bool, interrupted: bool = False
+        self,
+        who: Literal["caller", "agent"],
+        line: str,
+        text: str,
+        *,
+        final: bool,
+        interrupted: bool = False,
+        at_ms: tuple[int, int] | None = None,
     ) -> None:
         """The test knows what is said."""
 

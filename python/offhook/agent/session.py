@@ -378,7 +378,8 @@ class Session:
         self._tell(heard)
 
     def _turn_over(self, turn: Turn) -> None:
-        self.line.transcript("caller", f"c{self._turn_number}", turn.text, final=True)
+        at_ms = round(turn.started_at * 1000), round(turn.ended_at * 1000)
+        self.line.transcript("caller", f"c{self._turn_number}", turn.text, final=True, at_ms=at_ms)
         self._turn_number, self._turn_words = self._turn_number + 1, ""
         if self.voice.is_speaking:
             # It was said over the agent, and did not interrupt it until now.

@@ -243,11 +243,22 @@ class WireLine:
         self._say({"type": "mark", "name": utterance})
 
     def transcript(
-        self, who: Literal["caller", "agent"], line: str, text: str, *, final: bool, interrupted: bool = False
+        self,
+        who: Literal["caller", "agent"],
+        line: str,
+        text: str,
+        *,
+        final: bool,
+        interrupted: bool = False,
+        at_ms: tuple[int, int] | None = None,
     ) -> None:
         """Tell what was said."""
-        message = {"type": "transcript", "who": who, "id": line, "text": _cut(text), "final": final}
-        self._say(message | ({"interrupted": True} if interrupted else {}))
+        message: dict[str, Any] = {"type": "transcript", "who": who, "id": line, "text": _cut(text), "final": final}
+        if interrupted:
+            message["interrupted"] = True
+        if at_ms is not None:
+            message["start_ms"], message["end_ms"] = at_ms
+        self._say(message)
 
     def clear(self) -> None:
         """Drop what has not been played."""

@@ -67,7 +67,7 @@ class AgentTranscript:
     """What caller or agent says, as the agent knows it. A line replaces what was told before under the same `id`.
 
     `final` lines don't change any more; of the agent's, a final one is what was heard of it, `interrupted` if there was
-    more.
+    more. `start_ms` and `end_ms` are where a caller's line lies in the sound that the agent was sent, if it says so.
     """
 
     who: Literal["caller", "agent"]
@@ -75,6 +75,8 @@ class AgentTranscript:
     text: str
     final: bool
     interrupted: bool
+    start_ms: int | None = None
+    end_ms: int | None = None
 
 
 DestinationEvent = (

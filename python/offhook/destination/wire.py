@@ -270,7 +270,11 @@ class WireDestination:
             case RecordAsked(pause):
                 self._tell(RecordingAsked(pause))
             case Transcribed(line):
-                self._tell(AgentTranscript(line.who, line.id, line.text, line.final, line.interrupted))
+                self._tell(
+                    AgentTranscript(
+                        line.who, line.id, line.text, line.final, line.interrupted, line.start_ms, line.end_ms
+                    )
+                )
             case EndNow(reason):
                 self._tell(AgentHungUp(reason or "the agent hung up", drain=False))
             case Invalid(what):

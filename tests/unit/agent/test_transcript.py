@@ -68,9 +68,10 @@ async def test_what_the_caller_says_is_a_line_a_turn() -> None:
 def test_on_the_wire_a_long_line_is_cut_at_a_whole_character() -> None:
     written: list[bytes] = []
     line = WireLine(5, {"type": "ringing"}, 8_000, written.append)
-    line.transcript("agent", "u1", "ü" * 4_000, final=True, interrupted=True)
+    line.transcript("agent", "u1", "ü" * 4_000, final=True, interrupted=True, at_ms=(20, 1_540))
     [record] = [record for message in written for record in unpack(message)]
     assert record.kind == Kind.CONTROL
     assert json.loads(record.payload) == {
         "type": "transcript", "who": "agent", "id": "u1", "text": "ü" * 2_048, "final": True, "interrupted": True,
+        "start_ms": 20, "end_ms": 1_540,
     }  # fmt: skip

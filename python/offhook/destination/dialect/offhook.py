@@ -160,7 +160,7 @@ class Transcript:
     """What somebody says, in words: a whole line each time, which replaces what was told before under the same `id`.
 
     `final` lines don't change any more. Of the agent, a final line is what was heard of it; `interrupted` if there was
-    more.
+    more. `start_ms` and `end_ms` are where a caller's line lies in the caller audio that the agent was sent.
     """
 
     who: Literal["caller", "agent"]
@@ -168,6 +168,8 @@ class Transcript:
     text: str
     final: bool = True
     interrupted: bool = False
+    start_ms: int | None = None
+    end_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,13 +283,25 @@ def _transcript(message: dict[str, Any]) -> Transcript:
         raise _BadField(f"`id` is a string of 1 to {_MAX_ID} characters")
     if not isinstance(text, str):
         raise _BadField("`text` is a string")
+    start_ms, end_ms = _milliseconds(message, "start_ms"), _milliseconds(message, "end_ms")
+    if (start_ms is None) is not (end_ms is None):
+        raise _BadField("`start_ms` and `end_ms` go together")
     return Transcript(
         who,
         clean(line),
         clean(text, MAX_TRANSCRIPT),
         _flag(message.get("final"), "final", default=True),
         _flag(message.get("interrupted"), "interrupted"),
+        start_ms,
+        end_ms,
     )
+
+
+def _milliseconds(message: dict[str, Any], name: str) -> int | None:
+    value = message.get(name)
+    if value is not None and (type(value) is not int or not 0 <= value < 1 << 32):
+        raise _BadField(f"`{name}` is a whole number of milliseconds")
+    return value
 
 
 def _action(action: Any) -> Literal["pause", "resume"]:

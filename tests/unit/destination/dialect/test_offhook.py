@@ -127,6 +127,10 @@ def test_ringing_tells_the_call() -> None:
             '{"type":"transcript","who":"agent","id":"u2","text":"","final":false,"interrupted":true}',
             Transcript("agent", "u2", "", final=False, interrupted=True),
         ),
+        (
+            '{"type":"transcript","who":"caller","id":"c1","text":"Hi","start_ms":0,"end_ms":640}',
+            Transcript("caller", "c1", "Hi", start_ms=0, end_ms=640),
+        ),
         ('{"type":"transfer","to":"tel:+1"}', Unknown("transfer")),
     ],
 )
@@ -173,6 +177,8 @@ def test_a_ready_that_names_half_a_format_keeps_the_other_half_of_the_offer() ->
         ('{"type":"transcript","who":"agent","id":"","text":"x"}', "bad_field"),
         ('{"type":"transcript","who":"agent","id":"u1","text":7}', "bad_field"),
         ('{"type":"transcript","who":"agent","id":"u1","text":"x","final":"yes"}', "bad_field"),
+        ('{"type":"transcript","who":"caller","id":"c1","text":"x","start_ms":5}', "bad_field"),
+        ('{"type":"transcript","who":"caller","id":"c1","text":"x","start_ms":-5,"end_ms":0}', "bad_field"),
     ],
 )
 def test_what_cannot_be_taken_is_answered_with_a_reason(text: str, code: str) -> None:
