@@ -34,6 +34,7 @@ from offhook.destination.conversation import (
     TwilioConversation,
 )
 from offhook.destination.dialect.facts import AgentFacts
+from offhook.destination.http_hints import HTTP_HINTS
 from offhook.errors import DestinationError
 from offhook.media.leg import RtpLeg
 from offhook.media.plane import MediaPlane
@@ -237,7 +238,7 @@ class WireDestination:
                 if self._conversation.is_ready_when_connected:
                     self._set_ready()
             case Refused(status, body):
-                hint = _HTTP_HINTS.get(status, "")
+                hint = HTTP_HINTS.get(status, "")
                 said = f": {body.strip()[:200]}" if body.strip() else ""
                 self._lose("agent_refused", f"{self._uri} answered HTTP {status}{said}", hint=hint)
             case Failed("upgrade", detail) if "subprotocol" in detail:
@@ -341,19 +342,6 @@ class WireDestination:
 
     def _tell(self, event: DestinationEvent) -> None:
         self._listener(self, event)
-
-
-_HTTP_HINTS = {
-    401: "its token is missing or wrong",
-    403: "it does not want this gateway: check token, headers and origin of the [[agent]]",
-    404: "the path of its URL is wrong",
-    200: "there is a web server, but no WebSocket at this path",
-    301: "it has moved: use the new URL",
-    302: "it has moved: use the new URL",
-    426: "it asks for another protocol version",
-    502: "a proxy stands there, and the agent behind it is not running",
-    503: "the agent is overloaded or not running",
-}
 
 
 def _is_a_destination(wire: WireDestination) -> Destination:
