@@ -1,0 +1,467 @@
+"""One call to the agent: everything that the gateway says and does in it, and a log of all that the agent does."""
+
+import asyncio
+import base64
+import binascii
+import json
+import re
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from offhook.destination.conversation import (
+    Conversation,
+    Ignored,
+    Invalid,
+    OffhookConversation,
+    Ready,
+    RecordAsked,
+    Rejected,
+    Say,
+    TwilioConversation,
+)
+from offhook.destination.dialect.description import Json
+from offhook.destination.dialect.facts import AgentFacts
+from offhook.examine.audio import AUDIBLE, Format
+from offhook.examine.call_log import AgentEnd, Arrival, CallLog, Garbage, Mark, SceneName
+from offhook.examine.limits import Flood
+from offhook.examine.plan import Plan
+from offhook.examine.playout import Cleared, Playout
+from offhook.examine.socket import AgentSocket, Unreached
+from offhook.examine.speech import Speech
+from offhook.examine.template import fill, is_numbered
+from offhook.ids import new_call_id
+
+FRAME_MS = 20
+CALLER = "+14155550100"
+CALLED = "+14155550199"
+
+_FRAME = FRAME_MS / 1000
+_SURE_OF_SPEECH_MS = 120
+_SURE_OF_SILENCE_MS = 300
+_GARBAGE_LIMIT = 20
+_MARK_BYTES = 256
+_TEXT_BYTES = 65_536
+_MOMENT = 0.5
+_UNREAD_FRAMES = 500
+_KEY_MS = 160
+_DIGITS = re.compile("[0-9*#A-Da-d]{1,64}")
+
+
+class CallOver(Exception):
+    """The call ended before the caller wanted it to; the log says how."""
+
+
+class ExaminedCall:
+    """A call, to be used as `async with`. `dial`, `ring`, `answer`, then what the caller does, then an end."""
+
+    def __init__(self, plan: Plan, speech: Speech, scene: SceneName, label: str) -> None:
+        self._plan = plan
+        self._speech = speech
+        facts = AgentFacts(new_call_id(), CALLER, CALLED, trunk="examination", route="examination")
+        self._conversation: Conversation = (
+            TwilioConversation(facts, "examination")
+            if plan.uri.dialect == "twilio"
+            else OffhookConversation(facts, f"{plan.encoding}/{plan.sample_rate}", round(plan.pace.ready * 1000))
+        )
+        self._description = self._conversation.description
+        format = Format.parse(self._conversation.format)
+        self.log = CallLog(
+            scene,
+            label,
+            self._description.name,
+            format,
+            Playout(format),
+            stream_sid=self._conversation.values.get("stream_sid", ""),
+        )
+        self._loop = asyncio.get_running_loop()
+        self._socket: AgentSocket | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._flood = Flood()
+        self._garbage = 0
+        self._audio_marked = 0
+        self._sequence = 0
+        self._chunk = 0
+        self._spoken: deque[bytes] = deque()
+        self._due: deque[tuple[int, str, int]] = deque()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._socket is not None:
+            self.log.frames_unread = self._socket.unread_dropped
+            self.log.close_came_at = self._socket.close_came_at
+            if self._socket.agent_close is not None:
+                self.log.close_code = self._socket.agent_close.code
+            self._socket.abort()
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception) and error is None:
+                raise result
+
+    # -- the way of a call
+
+    async def dial(self) -> None:
+        """Reach the agent, or raise `Unreached`."""
+        log = self.log
+        log.dialled_at = self.now
+        try:
+            self._socket = await AgentSocket.dial(self._plan, self._description.subprotocol)
+        except Unreached as failure:
+            log.unreached = str(failure)
+            raise
+        log.reached, log.connected_at = self._socket.reached, self.now
+        self._tasks.append(asyncio.create_task(self._listen(self._socket)))
+        self._say(self._conversation.connected())
+
+    async def ring(self) -> None:
+        """Wait until the agent takes the call, or let it ring for a moment where the dialect has no word for that."""
+        if self._conversation.is_ready_when_connected:
+            await self.stay(self._plan.pace.ringing)
+            self.log.ready_at = self.now
+        elif not await self.until(lambda: self.log.ready_at is not None, self._plan.pace.ready):
+            raise CallOver
+
+    def answer(self) -> None:
+        """The caller's phone is answered: sound flows from here on."""
+        self.log.answered_at = self.now
+        self._say(self._conversation.begin())
+        self.log.playout.begin(self.now)
+        self._tasks.append(asyncio.create_task(self._talk()))
+
+    async def say(self) -> None:
+        """The caller speaks; returns when the last word has left."""
+        self.begin_to_say()
+        await self.until(lambda: not self._spoken, 120.0)
+
+    def begin_to_say(self) -> None:
+        """The caller begins to speak."""
+        frames = self._speech.frames(self.log.format)
+        self._spoken.extend(frames)
+        begin = self.log.frames_sent * FRAME_MS
+        end = begin + len(frames) * FRAME_MS
+        self.log.speeches.append((self.now, self.now + len(frames) * _FRAME))
+        if "speech_started" in self._description.send:
+            self._due.append((begin + _SURE_OF_SPEECH_MS, "speech_started", begin))
+            self._due.append((end + _SURE_OF_SILENCE_MS, "speech_ended", end))
+
+    def press(self, digit: str) -> None:
+        """The caller presses a key."""
+        self.log.keys.append(self.now)
+        self._send("dtmf", digit=digit, duration_ms=_KEY_MS)
+
+    def cut_off(self) -> None:
+        """The gateway itself drops the agent's audio because the caller spoke over it, and says so."""
+        self.log.gateway_cleared_at = self.now
+        self._report(self.log.playout.clear(self.now))
+
+    async def hang_up(self, *, reason: str = "caller_hung_up") -> None:
+        """The caller hangs up: the gateway's last words and its close, then the agent's close is waited for."""
+        socket = self._socket
+        assert socket is not None, "dialled"
+        if self.log.hung_up_at is None and socket.is_open:
+            self._say(self._conversation.end(reason))
+            socket.close(1000, reason)
+            self.log.hung_up_at = self.now
+        limit = self.now + self._plan.pace.closing + _MOMENT
+        await asyncio.wait(self._tasks[:1], timeout=limit - self.now)
+
+    def vanish(self) -> None:
+        """The gateway is gone without a word."""
+        assert self._socket is not None, "dialled"
+        self.log.vanished_at = self.now
+        self._socket.abort()
+
+    # -- waiting
+
+    @property
+    def now(self) -> float:
+        """The loop's time."""
+        return self._loop.time()
+
+    @property
+    def sends(self) -> frozenset[str]:
+        """The kinds of messages that the gateway has in this dialect."""
+        return frozenset(self._description.send)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the agent ended it, or the gateway would have."""
+        log = self.log
+        return log.agent_end is not None or bool(log.cut) or bool(log.rejected) or log.ended_at is not None
+
+    async def until(self, condition: Callable[[], bool], within: float) -> bool:
+        """Wait for a condition; False if it did not come in time. Raises `CallOver` if the call ended first."""
+        limit = self.now + within
+        while not condition():
+            if self.is_over:
+                raise CallOver
+            if self.now >= limit:
+                return False
+            await asyncio.sleep(_FRAME)
+        return True
+
+    async def stay(self, seconds: float) -> None:
+        """Let time pass in the call."""
+        await self.until(lambda: False, seconds)
+
+    async def sound(self, within: float, since: float = 0.0) -> bool:
+        """Wait until the caller hears something that begins to be played after `since`."""
+        return await self.until(lambda: self.log.playout.sounds_since(since, self.now), within)
+
+    async def quiet(self, within: float) -> bool:
+        """Wait until the agent has finished."""
+        playout, pause = self.log.playout, self._plan.pace.pause
+        return await self.until(lambda: self.now >= playout.last_sound + pause, within)
+
+    # -- what is said
+
+    def _say(self, messages: list[Say]) -> None:
+        assert self._socket is not None, "there is somebody to talk to"
+        for message in messages:
+            text = message.text
+            if message.numbered:
+                self._sequence += 1
+                text = text.replace("{sequence}", str(self._sequence), 1)
+            self._socket.send(text)
+
+    def _send(self, kind: Any, **values: Any) -> None:
+        template = self._description.send.get(kind)
+        if template is not None and self._socket is not None:
+            self._socket.send(self._filled(template, **values))
+
+    def _filled(self, template: Json, **values: Any) -> str:
+        self._sequence += is_numbered(template)
+        own = {"sequence": self._sequence, "timestamp_ms": self.log.frames_sent * FRAME_MS}
+        return fill(template, {**self._conversation.values, **own, **values})
+
+    def _report(self, cleared: Cleared) -> None:
+        for mark in self.log.marks:
+            if mark.back_at is None and mark.name in cleared.marks:
+                mark.back_at, mark.dropped = self.now, True
+        for name in cleared.marks:
+            self._send("dropped_mark", name=name)
+        self._send("cleared", played_ms=cleared.played_ms, dropped_ms=cleared.dropped_ms, marks=list(cleared.marks))
+
+    async def _talk(self) -> None:
+        """The caller's line: a frame every 20 ms, speech or silence, with what falls due between them."""
+        assert self._socket is not None, "dialled"
+        log, format = self.log, self.log.format
+        silence = format.silence * (format.rate * FRAME_MS // 1000)
+        template, began = self._description.send.get("media"), self.now
+        while self._socket.is_open:
+            frame = self._spoken.popleft() if self._spoken else silence
+            data: str | bytes = frame
+            if template is not None:
+                self._chunk += 1
+                data = self._filled(template, chunk=self._chunk, payload=base64.b64encode(frame).decode())
+            log.frames_sent += 1
+            if not self._socket.send(data, audio=True) and self._socket.unread_dropped > _UNREAD_FRAMES:
+                self._cut("too_slow")
+            self._fall_due()
+            wait = began + log.frames_sent * _FRAME - self.now
+            log.lateness = max(log.lateness, -wait)
+            await asyncio.sleep(max(0.0, wait))
+
+    def _fall_due(self) -> None:
+        while self._due and self._due[0][0] <= self.log.frames_sent * FRAME_MS:
+            _, kind, since_ms = self._due.popleft()
+            self._send(kind, since_ms=since_ms)
+        for name in self.log.playout.due(self.now):
+            mark = next((mark for mark in self.log.marks if mark.name == name and mark.back_at is None), None)
+            if mark is not None:
+                mark.back_at = self.now
+            self._send("mark", name=name)
+
+    # -- what is heard
+
+    async def _listen(self, socket: AgentSocket) -> None:
+        log = self.log
+        async for message in socket.messages():
+            if message.data is None:
+                self._lost(socket)
+            elif log.hung_up_at is not None or self.is_over:
+                log.late_messages += self.now > (log.hung_up_at or self.now) + _MOMENT
+                if self._flood.take(message.at, len(message.data)):
+                    socket.abort()
+            else:
+                self._take(message.data, message.at)
+                if self._flood.take(message.at, len(message.data)):
+                    self._cut("flood")
+        log.ended_at = socket.ended_at or self.now
+        self._lost(socket)
+
+    def _lost(self, socket: AgentSocket) -> None:
+        """The agent's end of the connection is closed; if that is not our doing, it ended the call."""
+        log, frame = self.log, socket.agent_close
+        if log.hung_up_at is not None or log.vanished_at is not None or log.agent_end is not None or log.cut:
+            return
+        if socket.broken_by and frame is None:
+            self._nonsense("bad_frame", f"a WebSocket frame that is none: {socket.broken_by}")
+        log.agent_end = AgentEnd(self.now, frame.code if frame else 1006, frame.reason if frame else "")
+
+    def _take(self, data: str | bytes, at: float) -> None:
+        if isinstance(data, bytes):
+            if self._description.framing == "binary":
+                self._audio(at, data)
+            else:
+                self._nonsense("unexpected_binary", "a binary message, but audio is base64 in JSON here")
+            return
+        try:
+            body = json.loads(data)
+        except (ValueError, RecursionError):
+            self._nonsense("not_json", f"a text message that is not JSON: {data[:60]!r}")
+            return
+        if not isinstance(body, dict):
+            self._nonsense("not_json", f"JSON that is no object: {data[:60]!r}")
+            return
+        kind = body.get(self._description.type_path)
+        rule = self._description.messages.get(kind) if isinstance(kind, str) else None
+        if rule is None:
+            self._other(body, kind, data)
+            return
+        if self._conversation.values.get("stream_sid") and self.log.answered_at is not None:
+            self._check_stream(body)
+        if (self.log.ready_at is None and rule["do"] not in ("format", "tell")) or (
+            self.log.answered_at is None and self._conversation.is_ready_when_connected
+        ):
+            self._early(str(kind))
+        self._do(rule, body, data, at)
+
+    def _do(self, rule: Json, body: Json, text: str, at: float) -> None:
+        match rule["do"]:
+            case "audio":
+                self._base64(at, _at(body, rule["payload"]))
+            case "mark":
+                self._mark(_at(body, rule["name"]))
+            case "clear":
+                self.log.clears.append(self.now)
+                self._report(self.log.playout.clear(self.now))
+            case "dtmf":
+                digits = _at(body, rule["digits"])
+                if not isinstance(digits, str) or _DIGITS.fullmatch(digits) is None:
+                    self._nonsense("bad_digits", f"`digits` that no telephone has: {str(digits)[:40]!r}")
+            case "hang_up":
+                reason = str(body.get("reason") or "")[:123]
+                self.log.agent_end = AgentEnd(self.now, 1000, reason, by_message=True)
+        if rule["do"] == "format" or rule.get("tell"):
+            self._hear(text)
+
+    def _hear(self, text: str) -> None:
+        match self._conversation.hear(text):
+            case Ready():
+                if self.log.ready_at is None:
+                    self.log.ready_at = self.now
+                    self.log.format = self.log.playout.format = Format.parse(self._conversation.format)
+            case Rejected(status, reason):
+                self.log.rejected = f"{status}{f' ({reason})' if reason else ''}"
+            case Invalid(what):
+                self._nonsense("bad_ready", what)
+            case Ignored(what, answer):
+                self._nonsense("bad_field", what)
+                if answer is not None:
+                    self._say([answer])
+            case _:
+                pass
+
+    def _other(self, body: Json, kind: Any, text: str) -> None:
+        for sign in self._description.foreign:
+            if body.get(sign.field) in sign.values and (sign.beside is None or sign.beside in body):
+                self.log.foreign = sign.dialect
+                return
+        if not isinstance(kind, str):
+            # Bots of other platforms send JSON of their own making past the protocol, and nobody there minds.
+            if "error" in self._description.send:
+                self._nonsense("no_type", f"a message without `{self._description.type_path}`: {text[:60]!r}")
+            return
+        match self._conversation.hear(text):
+            case Rejected(status, reason):
+                self.log.rejected = f"{status}{f' ({reason})' if reason else ''}"
+            case RecordAsked():
+                # A call that is not recorded says so.
+                self._say(self._conversation.recording("off", 0))
+            case Ignored(what, answer) if answer is not None:
+                self._nonsense("bad_field", what)
+                self._say([answer])
+            case Ignored() if len(self.log.unknown) < 100 or kind in self.log.unknown:
+                self.log.unknown[kind[:64]] = self.log.unknown.get(kind[:64], 0) + 1
+            case _:
+                pass
+
+    def _check_stream(self, body: Json) -> None:
+        stream = body.get("streamSid")
+        if stream is None:
+            self.log.without_stream += 1
+        elif stream != self.log.stream_sid and (len(self.log.other_streams) < 100 or stream in self.log.other_streams):
+            self.log.other_streams[str(stream)] = self.log.other_streams.get(str(stream), 0) + 1
+
+    def _early(self, kind: str) -> None:
+        if len(self.log.early) < 1_000:
+            self.log.early.append(kind)
+
+    def _base64(self, at: float, payload: Any) -> None:
+        if not isinstance(payload, str):
+            self._nonsense("bad_field", "a `media` message without the text `media.payload`")
+            return
+        # As the gateway reads it: some encoders leave the padding out.
+        bare = payload.rstrip("=")
+        try:
+            audio = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+        except (binascii.Error, ValueError):
+            self._nonsense("not_base64", f"audio that is not base64: {payload[:40]!r}")
+            return
+        self._audio(at, audio)
+
+    def _audio(self, at: float, audio: bytes) -> None:
+        log = self.log
+        if log.ready_at is None and self._description.framing == "binary":
+            self._early("audio")
+        log.audio_messages += 1
+        log.audio_seconds += len(audio) / log.format.bytes_per_second
+        log.wav_headers += audio[:4] == b"RIFF" and audio[8:12] == b"WAVE"
+        taken = log.playout.take(at, audio)
+        levels = log.playout.pieces[-1].levels if taken and log.playout.pieces else []
+        loud = max(levels, default=0.0) > 3 * AUDIBLE
+        log.arrivals.append(Arrival(at, len(audio) / log.format.bytes_per_second, hash(audio) if loud else None))
+        if not taken and log.answered_at is not None and self._flood.dropped():
+            self._cut("flood")
+
+    def _mark(self, name: Any) -> None:
+        if not isinstance(name, str) or len(name.encode()) > _MARK_BYTES:
+            path = self._description.messages["mark"]["name"]
+            self._nonsense("bad_mark", f"a mark without the text `{path}` of at most {_MARK_BYTES} bytes")
+            return
+        self.log.marks.append(Mark(name, self.now, nothing_before=self.log.audio_messages == self._audio_marked))
+        self._audio_marked = self.log.audio_messages
+        self.log.playout.mark(self.now, name)
+
+    def _nonsense(self, code: str, what: str) -> None:
+        found = self.log.garbage.setdefault(code, Garbage(0, what))
+        found.count += 1
+        self._garbage += 1
+        if self._garbage > _GARBAGE_LIMIT:
+            self._cut("garbage")
+
+    def _cut(self, why: str) -> None:
+        """What the gateway does to an agent that goes on like this: the call is over at once."""
+        if self.log.cut:
+            return
+        self.log.cut = why
+        assert self._socket is not None, "dialled"
+        self._socket.close(1008, why)
+        self._loop.call_soon(self._socket.abort)
+
+
+def _at(body: Json, path: str) -> Any:
+    found: Any = body
+    for name in path.split("."):
+        if not isinstance(found, dict):
+            return None
+        found = found.get(name)
+    return found
