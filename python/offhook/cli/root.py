@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from offhook.cli.agents import app as agents
 from offhook.cli.calls import app as calls
 from offhook.cli.check import check
 from offhook.cli.init import init
@@ -67,6 +68,7 @@ app.command()(init)
 app.command()(worker)
 app.command()(check)
 app.command()(phone)
+app.add_typer(agents, name="agents")
 app.add_typer(routes, name="routes")
 app.add_typer(calls, name="calls")
 app.add_typer(recordings, name="recordings")
@@ -83,5 +85,7 @@ def command() -> int:
         print(f"offhook: {error}", file=sys.stderr)
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
-        return USED_WRONGLY if error.code in ("config_invalid", "phone_used_wrongly") else REFUSED
+        return (
+            USED_WRONGLY if error.code in ("config_invalid", "phone_used_wrongly", "agents_used_wrongly") else REFUSED
+        )
     return 0

@@ -20,6 +20,13 @@ from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.rtp_peer import Packet
 from tests.support.tone import RATE, frames, has_tone, is_silent, share
 
+from offhook.examine.check import Outcome
+from offhook.examine.judge import judge
+from offhook.examine.plan import Pace, Plan
+from offhook.examine.scenes import examine
+from offhook.phone.sound import load
+from offhook.route.destination_uri import WireUri, parse_destination
+
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
 
 PORT, GUARDED_PORT = ports(2), ports(2)
@@ -179,6 +186,21 @@ async def test_speech_interrupts_the_bot_and_the_line_is_silent_at_once(bot: Bot
         call.hang_up()
     record = gateway.record(call.call_id)
     assert record["wire"]["received_clears"] >= 1
+
+
+async def test_an_examination_finds_nothing_wrong_with_the_bot(bot: Bot) -> None:
+    # Shorter than a caller would be: it is real time that passes here.
+    uri = parse_destination(f"twilio+ws://127.0.0.1:{PORT}/ws")
+    assert isinstance(uri, WireUri)
+    pace = Pace(listening=2.0, answer=5.0)
+    plan = Plan(uri, load("sentence")[:24_000], pace=pace, short_calls=3)
+    verdict = judge(plan, await examine(plan))
+    found = {check.name: (check.outcome, check.found) for check in verdict.checks}
+    print(*(f"{name}: {outcome.name} {said}" for name, (outcome, said) in found.items()), sep="\n")
+    assert verdict.is_good, verdict.of(Outcome.FAULT)
+    assert found["interruption"][0] is Outcome.GOOD, "Pipecat sends `clear`"
+    assert found["marks"][0] is Outcome.NOTE, "and no marks"
+    assert verdict.logs[1].clears
 
 
 async def test_keys_arrive_and_the_bot_hangs_up_after_its_last_word(bot: Bot, gateway: Gateway) -> None:
