@@ -19,40 +19,51 @@ if TYPE_CHECKING:
 REFUSED = 1
 
 
+Uri = Annotated[str, typer.Argument(metavar="URI", help="Whom to call: sip:hello@127.0.0.1, or only a host.")]
+Play = Annotated[str, typer.Option(help="A WAV file, `sentence` (spoken), `tone`, `tone:HZ` or `silence`.")]
+Once = Annotated[bool, typer.Option("--once", help="Say it once, not again whenever the far end has answered.")]
+Record = Annotated[Path | None, typer.Option(help="Write a stereo WAV: left what was sent, right what was heard.")]
+Dtmf = Annotated[str, typer.Option(help="Digits to send after the answer; a comma waits a second.")]
+Seconds = Annotated[float, typer.Option(min=0.1, max=86_400, help="How long to talk.")]
+RingSeconds = Annotated[float, typer.Option(min=1, max=600, help="How long to let it ring.")]
+Caller = Annotated[str, typer.Option("--from", help="Who calls: a number, a name, or a whole SIP address.")]
+Header = Annotated[list[str] | None, typer.Option(help="A further SIP header, 'X-Name: value'; repeatable.")]
+User = Annotated[str | None, typer.Option(help="The user name, where the far end asks for one.")]
+Password = Annotated[str | None, typer.Option(envvar="OFFHOOK_PHONE_PASSWORD", help="Its password.", show_envvar=True)]
+Codec = Annotated[str, typer.Option(help="What to offer, best first, by comma: G722, PCMU, PCMA.")]
+Srtp = Annotated[bool, typer.Option("--srtp", help="Insist on encrypted sound (SRTP, keys in SDP).")]
+Transport = Annotated[Literal["udp", "tcp", "tls"] | None, typer.Option(help="How SIP travels; udp by default.")]
+TlsCa = Annotated[Path | None, typer.Option(help="Whom to trust over TLS, PEM; by default the system's CAs.")]
+TlsCertificate = Annotated[
+    Path | None, typer.Option(help="A certificate to show over TLS, with its key in the same file, PEM.")
+]
+Listen = Annotated[
+    str, typer.Option(metavar="ADDRESS[:PORT]", help="The local address; by default the one that leads there.")
+]
+Messages = Annotated[bool, typer.Option("--messages", "-m", help="Print the SIP messages whole, too.")]
+Json = Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")]
+
+
 def phone(
-    uri: Annotated[str, typer.Argument(metavar="URI", help="Whom to call: sip:hello@127.0.0.1, or only a host.")],
-    play: Annotated[
-        str, typer.Option(help="A WAV file, `sentence` (spoken), `tone`, `tone:HZ` or `silence`.")
-    ] = "sentence",
-    once: Annotated[bool, typer.Option("--once", help="Play it once, not over and over.")] = False,
-    record: Annotated[
-        Path | None, typer.Option(help="Write a stereo WAV: left what was sent, right what was heard.")
-    ] = None,
-    dtmf: Annotated[str, typer.Option(help="Digits to send after the answer; a comma waits a second.")] = "",
-    seconds: Annotated[float, typer.Option(min=0.1, max=86_400, help="How long to talk.")] = 20.0,
-    ring_seconds: Annotated[float, typer.Option(min=1, max=600, help="How long to let it ring.")] = 60.0,
-    caller: Annotated[str, typer.Option("--from", help="Who calls: a number, a name, or a whole SIP address.")] = "",
-    header: Annotated[list[str] | None, typer.Option(help="A further SIP header, 'X-Name: value'; repeatable.")] = None,
-    user: Annotated[str | None, typer.Option(help="The user name, where the far end asks for one.")] = None,
-    password: Annotated[
-        str | None, typer.Option(envvar="OFFHOOK_PHONE_PASSWORD", help="Its password.", show_envvar=True)
-    ] = None,
-    codec: Annotated[str, typer.Option(help="What to offer, best first, by comma: G722, PCMU, PCMA.")] = "",
-    srtp: Annotated[bool, typer.Option("--srtp", help="Insist on encrypted sound (SRTP, keys in SDP).")] = False,
-    transport: Annotated[
-        Literal["udp", "tcp", "tls"] | None, typer.Option(help="How SIP travels; udp by default.")
-    ] = None,
-    tls_ca: Annotated[
-        Path | None, typer.Option(help="Whom to trust over TLS, PEM; by default the system's CAs.")
-    ] = None,
-    tls_certificate: Annotated[
-        Path | None, typer.Option(help="A certificate to show over TLS, with its key in the same file, PEM.")
-    ] = None,
-    listen: Annotated[
-        str, typer.Option(metavar="ADDRESS[:PORT]", help="The local address; by default the one that leads there.")
-    ] = "",
-    messages: Annotated[bool, typer.Option("--messages", "-m", help="Print the SIP messages whole, too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
+    uri: Uri,
+    play: Play = "sentence",
+    once: Once = False,
+    record: Record = None,
+    dtmf: Dtmf = "",
+    seconds: Seconds = 20.0,
+    ring_seconds: RingSeconds = 60.0,
+    caller: Caller = "",
+    header: Header = None,
+    user: User = None,
+    password: Password = None,
+    codec: Codec = "",
+    srtp: Srtp = False,
+    transport: Transport = None,
+    tls_ca: TlsCa = None,
+    tls_certificate: TlsCertificate = None,
+    listen: Listen = "",
+    messages: Messages = False,
+    as_json: Json = False,
 ) -> None:
     """Call a SIP address, speak, listen, and say how it went. Needs no configuration; Ctrl-C hangs up.
 
@@ -62,9 +73,6 @@ def phone(
     from offhook.phone.plan import Plan, rate_of
     from offhook.phone.sound import check_recording, load
 
-    digits = dtmf.upper().replace(" ", "")
-    if set(digits) - set("0123456789*#ABCD,"):
-        raise typer.BadParameter("digits are 0-9 * # A-D, and commas that wait", param_hint="--dtmf")
     if password is not None and user is None and "OFFHOOK_PHONE_PASSWORD" not in os.environ:
         raise typer.BadParameter("a password needs a user name: give --user too", param_hint="--password")
     codecs = read_codecs(codec)
@@ -72,10 +80,8 @@ def phone(
         read_uri(uri, transport),
         caller=caller,
         sound=load(play, rate_of(codecs)),
-        repeat=not once,
-        # A tone goes on without a break; speech wants to be told apart.
-        pause=0.0 if play.startswith("tone") else 1.0,
-        dtmf=digits,
+        repeat="once" if once else "on_and_on" if play.startswith("tone") else "in_turn",
+        dtmf=_digits(dtmf),
         seconds=seconds,
         ring_seconds=ring_seconds,
         headers=tuple(map(read_header, header or ())),
@@ -92,6 +98,13 @@ def phone(
     if record is not None:
         check_recording(record)
     raise typer.Exit(asyncio.run(_call(plan, record, messages=messages, as_json=as_json)))
+
+
+def _digits(text: str) -> str:
+    digits = text.upper().replace(" ", "")
+    if set(digits) - set("0123456789*#ABCD,"):
+        raise typer.BadParameter("digits are 0-9 * # A-D, and commas that wait", param_hint="--dtmf")
+    return digits
 
 
 async def _call(plan: "Plan", record: Path | None, *, messages: bool, as_json: bool) -> int:

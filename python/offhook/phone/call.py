@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Coroutine
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from offhook._media import EngineConfig, LegConfig, MediaEvent
@@ -16,12 +15,14 @@ from offhook.media.remote import remote_media
 from offhook.phone import outcome as came
 from offhook.phone.address import read_from
 from offhook.phone.echo import Echo, find_echo
+from offhook.phone.finding import Finding, Milestone, Step
 from offhook.phone.outcome import Outcome
 from offhook.phone.plan import Plan, rate_of
 from offhook.phone.player import Player
 from offhook.phone.reach import FoundTargets, is_closed, way_to, why_unreachable
 from offhook.phone.recording import FRAMES_A_SECOND, Recording
 from offhook.phone.sound import between_lines, from_bytes, level_db
+from offhook.phone.turns import Turns
 from offhook.report.timeline import Timeline
 from offhook.sdp import negotiate
 from offhook.sdp.crypto import RANDOM_BYTES, FreshKeys
@@ -41,8 +42,6 @@ from offhook.transport.resolver import DnsResolver
 if TYPE_CHECKING:
     from offhook.transport.tls_keeper import TlsKeeper
 
-Milestone = Literal["invite", "trying", "ringing", "answered", "first_packet", "first_sound", "ended"]
-
 HEARD_DB = -45.0
 """From here on a frame counts as sound: a telephone line's own noise lies below."""
 
@@ -55,48 +54,6 @@ _GOODBYE_SECONDS = 3.0
 _DTMF_AFTER = 1.0
 _COMMA_SECONDS = 1.0
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Something that happened, `at` seconds after the INVITE."""
-
-    at: float
-    text: str
-    tone: Literal["plain", "good", "bad"] = "plain"
-
-
-@dataclass(slots=True)
-class Finding:
-    """All that is known of a call once it is over. Milestones are monotonic seconds."""
-
-    plan: Plan
-    outcome: Outcome
-    timeline: Timeline
-    milestones: dict[Milestone, float] = field(default_factory=dict)
-    stats: dict[str, int] = field(default_factory=dict)
-    audio: NegotiatedAudio | None = None
-    recording: Recording | None = None
-    echo: Echo | None = None
-    heard_frames: int = 0
-    heard_db: float = -100.0
-    digits_heard: str = ""
-    digits_sent: str = ""
-    transport: str = ""
-    local_signalling: str = ""
-    remote_signalling: str = ""
-    local_media: str = ""
-    heard_from: str = ""
-    unreachable_media: bool = False
-    sip_call_id: str = ""
-    device: str = ""
-
-    def since(self, first: Milestone, then: Milestone) -> float | None:
-        """Milliseconds between two milestones; None if one was not reached, or in another order."""
-        if first not in self.milestones or then not in self.milestones:
-            return None
-        passed = round((self.milestones[then] - self.milestones[first]) * 1000, 2)
-        return passed if passed >= 0 else None
 
 
 class Phone:
@@ -123,9 +80,10 @@ class Phone:
         self._leg: RtpLeg | None = None
         self._offer: SessionDescription | None = None
         self._description: SessionDescription | None = None
-        self._player = Player(plan.sound, repeat=plan.repeat, pause=plan.pause, rate=plan.rate)
+        self._player = Player(plan.sound, endless=plan.repeat == "on_and_on", rate=plan.rate)
+        self._turns = Turns()
+        self._said = asyncio.Event()
         self._playing = False
-        self._keys: list[str] = []
 
     def packets(self) -> tuple[int, int]:
         """RTP packets sent and received so far."""
@@ -239,7 +197,10 @@ class Phone:
     # ------------------------------------------------------------------ the call
 
     async def _talk(self) -> Outcome:
-        async with _at_once(self._lose_patience(), self._let_it_ring(), self._press_keys(), self._watch_the_clock()):
+        meanwhile = [self._lose_patience(), self._let_it_ring(), self._press_keys(), self._watch_the_clock()]
+        if self.plan.repeat == "in_turn":
+            meanwhile.append(self._say_it_again())
+        async with _at_once(*meanwhile):
             return await self._over
 
     async def _lose_patience(self) -> None:
@@ -271,6 +232,16 @@ class Phone:
         await self._picked_up.wait()
         await asyncio.sleep(self.plan.seconds)
         self._end(came.Answered("time"))
+
+    async def _say_it_again(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._said.wait()
+            self._said.clear()
+            while (left := self._turns.due() - loop.time()) > 0:  # noqa: ASYNC110  a time that moves on meanwhile
+                await asyncio.sleep(left)
+            self._player.again()
+            self._feed()
 
     async def _press_keys(self) -> None:
         await self._picked_up.wait()
@@ -459,12 +430,16 @@ class Phone:
                 self.finding.heard_db = max(self.finding.heard_db, self.heard_db)
                 if self.heard_db >= HEARD_DB:
                     self.finding.heard_frames += 1
+                    self._turns.heard(event.at)
                     self._reach("first_sound", event.at, "first sound heard", "good")
             case "mark" if recording is not None:
                 samples = self._player.left(event.name or "") or from_bytes(b"")
                 recording.add_sent(between_lines(samples, self._player.rate, recording.rate), event.at)
                 self.sent_db = level_db(samples)
                 self._feed()
+                if self._player.has_played:
+                    self._turns.said(event.at)
+                    self._said.set()
             case "first_packet":
                 self.finding.heard_from = _host_port(event.address or ("", 0))
                 self._reach("first_packet", event.at, f"first audio packet from {self.finding.heard_from}")

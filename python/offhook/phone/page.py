@@ -6,7 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from offhook.observe.printable import printable
-from offhook.phone.call import Finding, Milestone
+from offhook.phone.finding import Finding, Milestone
 from offhook.phone.outcome import Answered, Verdict, judge
 from offhook.phone.recording import gaps_ms
 from offhook.report.ladder import ladder

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from offhook.phone.sound import RATE, WIDE_RATE, Samples
+from offhook.phone.turns import Repeat
 from offhook.sip.uri import SipUri
 
 
@@ -13,8 +14,8 @@ class Plan:
     """One call. Times are seconds.
 
     `caller` is a number, a user name or a whole address; by default the `user`, or "phone". `sound` is played when the
-    far end has answered: over and over with `pause` in between, or once. `dtmf` are the digits to send a second after
-    that; a comma waits another second. `srtp` insists on encrypted sound. `listen` is the local address and port; by
+    far end has answered, and again as `repeat` says. `dtmf` are the digits to send a second after the answer; a comma
+    waits another second. `srtp` insists on encrypted sound. `listen` is the local address and port; by
     default the one from which the target is reached, and any port. Over TLS the far end is judged by `tls_ca` (else the
     system's CAs), and shown `tls_certificate` (a file with its key in it) if it asks.
     """
@@ -22,8 +23,7 @@ class Plan:
     uri: SipUri
     caller: str = ""
     sound: Samples = field(default_factory=lambda: array("h"))
-    repeat: bool = True
-    pause: float = 1.0
+    repeat: Repeat = "in_turn"
     dtmf: str = ""
     seconds: float = 20.0
     ring_seconds: float = 60.0

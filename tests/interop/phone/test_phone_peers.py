@@ -55,16 +55,19 @@ def test_the_welcome_and_the_echo_of_the_gateway(tmp_path: Path) -> None:
     with running_gateway(tmp_path / "gateway", "") as gateway:
         host, port = gateway.udp
         told = phone(
-            f"sip:hello@{host}:{port}", "--seconds", "10", "--record", str(record), "--from", "+14155550123",
+            # Until the sentence, said again after the prompt, has come back.
+            f"sip:hello@{host}:{port}", "--seconds", "11", "--record", str(record), "--from", "+14155550123",
             "--dtmf", ",,,,,,,7",
         )  # fmt: skip
         shown = gateway.explained(told.found["sip_call_id"])
     found = told.found
     assert told.code == 0
     assert not found["verdict"]["but"]
-    # The prompt is heard before the echo begins.
-    _, heard = channels(record)
+    # The prompt is heard before the echo begins. It outlasts our sentence, and is waited for before that is said again.
+    sent, heard = channels(record)
     assert level_db(middle(heard, 1, 3)) > -40
+    assert level_db(middle(sent, 6.1, 7.9)) < -60
+    assert level_db(middle(sent, 9, 10)) > -40
     assert found["intervals_ms"]["first_sound"] < 1_000
     assert found["echo"]["likeness"] > 0.95
     assert found["echo"]["round_trip_ms"] < 60

@@ -8,8 +8,8 @@ from rich.cells import cell_len
 from offhook.ids import CallId
 from offhook.phone import outcome as came
 from offhook.phone.address import read_uri
-from offhook.phone.call import Finding
 from offhook.phone.echo import Echo
+from offhook.phone.finding import Finding
 from offhook.phone.page import as_json, lines, verdict
 from offhook.phone.plan import Plan
 from offhook.phone.recording import Recording

@@ -9,7 +9,7 @@ import pytest
 from tests.support.tone import share
 
 from offhook.phone.address import UsageError
-from offhook.phone.player import AHEAD, CHUNKS_A_SECOND, Player
+from offhook.phone.player import CHUNKS_A_SECOND, Player
 from offhook.phone.sound import (
     RATE,
     WIDE_RATE,
@@ -103,44 +103,10 @@ def test_a_recording_has_both_sides(tmp_path: Path) -> None:
     assert share(both[1::2], 900) > 0.99
 
 
-def play_out(player: Player, chunks: int) -> Samples:
-    heard = array("h")
-    for _ in range(chunks):
-        assert len(player.take()) <= AHEAD
-        waiting = next(iter(player._waiting), None)
-        if waiting is None:
-            break
-        left = player.left(waiting)
-        assert left is not None
-        heard += left
-    return heard
-
-
-def test_a_sound_is_played_over_and_over_with_a_pause() -> None:
-    sound = array("h", range(1, 1_001))
-    heard = play_out(Player(sound, repeat=True, pause=0.05), 10)
-    assert heard[:1_400] == sound + array("h", bytes(800))
-    assert heard[1_400:2_400] == sound
-
-
-def test_a_sound_is_played_once_to_its_end() -> None:
-    sound = array("h", range(RATE // CHUNKS_A_SECOND * 2 + 7))
-    player = Player(sound, repeat=False, pause=1.0)
-    assert play_out(player, 10) == sound
-    assert player.take() == []
-
-
-def test_little_is_queued_ahead() -> None:
-    player = Player(tone(440, 60), repeat=True, pause=0)
-    assert len(player.take()) == AHEAD
-    assert player.take() == []
-    assert player.left("a mark of somebody else") is None
-
-
 def test_wideband_is_loaded_played_and_kept_at_its_own_rate(tmp_path: Path) -> None:
     sound = load("tone:6000", WIDE_RATE)
     assert share(sound, 6000, WIDE_RATE) > 0.99
-    [(first, _), *_] = Player(sound, repeat=True, pause=0, rate=WIDE_RATE).take()
+    [(first, _), *_] = Player(sound, endless=True, rate=WIDE_RATE).take()
     assert len(from_bytes(first)) == WIDE_RATE // CHUNKS_A_SECOND
     write_stereo(tmp_path / "a.wav", sound, sound, WIDE_RATE)
     with wave.open(str(tmp_path / "a.wav")) as reader:
