@@ -288,6 +288,10 @@ class Gateway:
         expiry = f"expires in {days} days ({own.not_after:%Y-%m-%d})" if own and days is not None else ""
         return f"{own.names}, {expiry}; {versions}; client certificates {tls.settings.client_certificate}"
 
+    def has_worker(self, agent: str) -> bool:
+        """Whether a worker of that agent is there for calls of every media thread."""
+        return self._signalling.workers.take_calls_of(agent)
+
     @property
     def call_capacity(self) -> int:
         """Calls at one time that limits and media ports allow together."""

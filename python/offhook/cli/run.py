@@ -6,7 +6,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from offhook.errors import OffhookError
 from offhook.observe.log import Form, configure
 
 REFUSED = 1
+
+_LOOK_EVERY = 0.05
+_SPEECHLESS_SECONDS = 3.0
 
 
 def run_gateway(path: Path | None, *, lan: bool, log: Form, agent: Path | None = None, dev: bool = False) -> int:
@@ -58,13 +61,15 @@ def run_gateway(path: Path | None, *, lan: bool, log: Form, agent: Path | None =
         # It takes 50 to 80 ms, many times that on a busy machine: a call that came meanwhile would be refused as late.
         gc.collect()
         async with Gateway(config, log_stats=writer.stats) as gateway:
-            console.print(_banner(config, gateway, local), soft_wrap=True)
+            banner = _banner(config, gateway, local)
             _calm_collector()
-            if agent is None:
+            if agent is None or local is None:
+                console.print(banner, soft_wrap=True)
                 await gateway.serve()
             else:
                 async with AgentProcess(agent, _own_url(gateway.http_address), token, reload=dev) as beside:
-                    failed = await _until_it_fails(gateway.serve(), beside)
+                    ready = _tell_when_ready(console, banner, local.name, lambda: gateway.has_worker(local.name))
+                    failed = await _until_it_fails(gateway.serve(), beside, ready)
         # All is closed and written; a signal more, while the interpreter winds up, must not make a failure of it.
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, signal.SIG_IGN)
@@ -88,9 +93,12 @@ def _local_agent(agent: Path | None, config: Path | None) -> tuple[Path | None, 
     return None, None
 
 
-async def _until_it_fails(serving: Coroutine[Any, Any, None], beside: AgentProcess) -> bool:
+async def _until_it_fails(
+    serving: Coroutine[Any, Any, None], beside: AgentProcess, meanwhile: Coroutine[Any, Any, None]
+) -> bool:
     """Serve until told to stop, or until the agent has failed; whether it has."""
     gateway, failed = asyncio.ensure_future(serving), asyncio.ensure_future(beside.failed.wait())
+    telling = asyncio.ensure_future(meanwhile)
     try:
         await asyncio.wait({gateway, failed}, return_when=asyncio.FIRST_COMPLETED)
         if gateway.done():
@@ -98,9 +106,24 @@ async def _until_it_fails(serving: Coroutine[Any, Any, None], beside: AgentProce
             return False
         return True
     finally:
-        for task in (gateway, failed):
+        for task in (gateway, failed, telling):
             task.cancel()
-        await asyncio.wait({gateway, failed})
+        await asyncio.wait({gateway, failed, telling})
+
+
+async def _tell_when_ready(console: Console, banner: str, agent: str, is_ready: Callable[[], bool]) -> None:
+    """Print the banner when calls are answered by the agent, and a word before it if that takes a while.
+
+    Its worker connects when its engines are loaded: a second or two on an idle machine.
+    """
+    loop, told = asyncio.get_running_loop(), False
+    speechless_until = loop.time() + _SPEECHLESS_SECONDS
+    while not is_ready():
+        await asyncio.sleep(_LOOK_EVERY)
+        if not told and loop.time() > speechless_until:
+            console.print(f"offhook waits for the agent {agent}, which is being loaded …", soft_wrap=True)
+            told = True
+    console.print(banner, soft_wrap=True)
 
 
 def _token(config: Config, agent: LocalAgent) -> str:

@@ -235,6 +235,11 @@ class Workers:
         worker.chosen_at = next(self._turn)
         return Place(worker, worker.connections[thread], lost)
 
+    def take_calls_of(self, agent: str) -> bool:
+        """Whether a call of `agent` would be taken, whichever media thread it is on."""
+        workers = self._of(agent)
+        return all(any(self._may_take(worker, thread) for worker in workers) for thread in range(self.threads))
+
     def drain(self, reason: str) -> None:
         """The gateway takes no new calls: tell all workers."""
         self._draining = reason

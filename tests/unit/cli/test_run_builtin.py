@@ -1,8 +1,11 @@
 """Which agent `offhook run` starts: the one that is named, the one in the box where nothing is, or none."""
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from tests.support.clock import in_virtual_time
 
 from offhook import builtin
 from offhook.cli import run
@@ -45,3 +48,24 @@ def test_packages_are_found_by_name_alone(monkeypatch: pytest.MonkeyPatch) -> No
     assert not builtin.can_speak()
     monkeypatch.setattr(builtin.importlib.util, "find_spec", lambda name: object())
     assert builtin.can_speak()
+
+
+@in_virtual_time
+async def test_it_says_that_it_is_ready_when_its_agent_is() -> None:
+    said, asked = io.StringIO(), 0
+
+    def is_ready() -> bool:
+        nonlocal asked
+        asked += 1
+        assert "offhook is ready" not in said.getvalue()
+        return asked > 100
+
+    await run._tell_when_ready(Console(file=said), "offhook is ready.", "mine", is_ready)
+    assert said.getvalue() == "offhook waits for the agent mine, which is being loaded …\noffhook is ready.\n"
+
+
+@in_virtual_time
+async def test_an_agent_that_is_there_soon_is_not_waited_for_in_words() -> None:
+    said, looks = io.StringIO(), iter([False, False, True])
+    await run._tell_when_ready(Console(file=said), "offhook is ready.", "mine", lambda: next(looks))
+    assert said.getvalue() == "offhook is ready.\n"

@@ -211,7 +211,10 @@ async def test_each_thread_has_a_connection_and_a_lost_one_can_come_back() -> No
         first = await here.hire()
         session = first.said[0]["session"]
         assert (first.said[0]["connection"], first.said[0]["connections"]) == (0, 2)
+        assert not here.workers.take_calls_of("desk"), "a call may be on the other thread"
         second = here.connect(session=session, connection="1")
+        assert here.workers.take_calls_of("desk")
+        assert not here.workers.take_calls_of("night")
         assert second.thread == 1
         assert second.said[0] == first.said[0] | {"connection": 1}
         taken = here.judge(session=session, connection="1")
