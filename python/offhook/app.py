@@ -14,12 +14,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import structlog
+from starlette.applications import Starlette
 
 from offhook._media import EngineConfig, EngineStats
-from offhook.api.health import Readiness, http_app
+from offhook.api.guard import Guard
+from offhook.api.health import Readiness, health_routes
+from offhook.api.local_key import LocalKey, own_url
 from offhook.api.server import HttpServer
-from offhook.api.workers import PATH as WORKER_PATH
-from offhook.api.workers import Tokens, WorkerDoor
+from offhook.api.worker_door import PATH as WORKER_PATH
+from offhook.api.worker_door import Tokens, WorkerDoor
+from offhook.api.workers import worker_routes
 from offhook.call.end_reason import EndReason
 from offhook.call.screen import ScreenRules, TrunkScreen
 from offhook.call.services import CallServices, Perform
@@ -27,7 +31,7 @@ from offhook.call.switchboard import Records, Rules, Switchboard
 from offhook.config.recordings import announcement_of, key_of
 from offhook.config.routing import build_routing, inbound_password
 from offhook.config.schema import AgentConfig, Config
-from offhook.config.values import KeySource
+from offhook.config.values import HostPort, KeySource
 from offhook.destination.directory import Directory
 from offhook.destination.wire import AgentSpec
 from offhook.destination.workers import Workers
@@ -131,12 +135,13 @@ class Signalling:
         self.admission.draining = self.user_agent.draining = True
         self.workers.drain("the gateway is stopping")
 
-    def worker_refused(self, source: str, rule: str, why: str) -> None:
-        """Somebody who is no worker of ours wanted to be one: counted, listed with the refusals, told now and then."""
+    def http_refused(self, source: str, rule: str, why: str) -> None:
+        """Somebody came by HTTP without the right token: counted, listed with the refusals, told now and then."""
         now = self._now()
         self._metrics.refused(rule)
         if self.refusals.add(source, rule, now, self._wall(now), transport="http", value=why):
-            _log.warning("worker.refused", source=source, rule=rule, why=why)
+            event = "worker.refused" if rule == "worker_token" else "api.refused"
+            _log.warning(event, source=source, rule=rule, why=why)
 
     def tls_failed(self, failure: TlsFailure) -> None:
         """A TLS handshake came to nothing: counted by cause, listed among the refusals, told once in a while."""
@@ -389,16 +394,9 @@ class Gateway:
             Tokens(worker_tokens(config)),
             self._media,
             now=time.monotonic,
-            refused=signalling.worker_refused,
+            refused=signalling.http_refused,
         )
-        self._http = HttpServer(
-            http_app(self._readiness, self._metrics.registry),
-            config.http.listen.host,
-            config.http.listen.port,
-            upgrades={WORKER_PATH: self._worker_door.judge},
-        )
-        self._resources.push_async_callback(self._http.close)
-        await self._http.start()
+        await self._open_http(signalling, config.http.listen)
         await self._resources.enter_async_context(self._lag)
         await self._resources.enter_async_context(self._periodically())
         self._watch()
@@ -420,6 +418,26 @@ class Gateway:
         await recorder.open()
         self._resources.push_async_callback(recorder.close)
         return recorder
+
+    async def _open_http(self, signalling: Signalling, listen: HostPort) -> None:
+        """Health, metrics and the API, whose key is left for commands on this machine."""
+        token = LocalKey.new_token()
+        guard = Guard(token, signalling.http_refused)
+        routes = [
+            *health_routes(self._readiness, self._metrics.registry),
+            *worker_routes(signalling.workers, guard, self._wall),
+        ]
+        upgrades = {WORKER_PATH: self._worker_door.judge}
+        self._http = HttpServer(Starlette(routes=routes), listen.host, listen.port, upgrades=upgrades)
+        self._resources.push_async_callback(self._http.close)
+        await self._http.start()
+        key, directory = LocalKey(own_url(self._http.address), token), self.config.data_dir
+        try:
+            await asyncio.to_thread(key.leave, directory)
+        except OSError as error:
+            _log.warning("api.key_not_left", directory=str(directory), why=error.strerror, lost="offhook workers")
+            return
+        self._resources.callback(key.take_away, directory)
 
     def _tell_ports(self) -> None:
         """What the media ports can carry, once, for whoever opens a firewall for them."""

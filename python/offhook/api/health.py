@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -19,8 +18,8 @@ class Readiness:
     detail: Mapping[str, object] = field(default_factory=dict)
 
 
-def http_app(readiness: Callable[[], Readiness], registry: CollectorRegistry) -> Starlette:
-    """The HTTP side of the gateway.
+def health_routes(readiness: Callable[[], Readiness], registry: CollectorRegistry) -> list[Route]:
+    """What is asked without a password.
 
     `/health/live` is 200 while the event loop turns; `/health/ready` is 200 while new calls are taken, else 503 with
     the reason; `/metrics` is the text format of Prometheus.
@@ -37,10 +36,4 @@ def http_app(readiness: Callable[[], Readiness], registry: CollectorRegistry) ->
     async def metrics(request: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    return Starlette(
-        routes=[
-            Route("/health/live", live),
-            Route("/health/ready", ready),
-            Route("/metrics", metrics),
-        ]
-    )
+    return [Route("/health/live", live), Route("/health/ready", ready), Route("/metrics", metrics)]

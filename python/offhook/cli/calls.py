@@ -1,12 +1,10 @@
 """`offhook calls`: which calls there were, how one of them went, and who was turned away."""
 
 import json
-import os
 import re
 import sys
 import time
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +15,10 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from offhook.call.verdict import AudioLine, agent_audio, audio, verdict
-from offhook.config.load import default_file
-from offhook.errors import OffhookError
+from offhook.cli.gateway_file import ConfigFile, GatewayFile
 from offhook.observe.printable import printable
 from offhook.report.ladder import ladder
-from offhook.report.page import WIDEST, console, heading, milliseconds, print_line, wrapped
+from offhook.report.page import WIDEST, cell, console, heading, local_time, milliseconds, print_line, wrapped
 from offhook.report.record import CallRecord
 from offhook.report.refusals import RefusalRow
 from offhook.report.setup import INTERVALS, OWN_IN_WORDS
@@ -37,9 +34,6 @@ USED_WRONGLY = 2
 app = typer.Typer(help="Calls: list them, explain one of them, see who was turned away.", invoke_without_command=True)
 
 Json = Annotated[bool, typer.Option("--json", help="For programs: JSON, all times in UTC milliseconds.")]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="The gateway's TOML file, which says where its records are.")
-]
 StoreUrl = Annotated[
     str | None, typer.Option("--store", help="The records themselves, such as sqlite:///data/offhook.db.")
 ]
@@ -130,41 +124,11 @@ def refused(
         print_line(page, line)
 
 
-def store_url(config: Path | None, environ: Mapping[str, str], directory: Path) -> str:
-    """Where the gateway of that configuration keeps its records.
-
-    Reads these two settings only, so that records can be looked at without the gateway's secrets in the environment
-    and while its file is being edited.
-    """
-    path = config or default_file(environ, directory)
-    settings: dict[str, Any] = {}
-    if path is not None:
-        try:
-            settings = tomllib.loads(path.read_text("utf-8-sig"))
-        except OSError as error:
-            raise OffhookError(f"{path}: can't be read: {error.strerror}", code="config_unreadable") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            hint = "name the records with --store"
-            raise OffhookError(f"{path}: is not TOML: {error}", hint=hint, code="config_unreadable") from error
-    base = directory.absolute() if path is None else path.absolute().parent
-    url = _text(settings, "store", "url")
-    if url is None:
-        return f"sqlite:///{base / (_text(settings, 'node', 'data_dir') or './data') / 'offhook.db'}"
-    prefix = "sqlite:///"
-    return f"{prefix}{base / url.removeprefix(prefix)}" if url.startswith(prefix) else url
-
-
-def _text(settings: dict[str, Any], table: str, name: str) -> str | None:
-    section = settings.get(table)
-    value = section.get(name) if isinstance(section, dict) else None
-    return value if isinstance(value, str) and value else None
-
-
 def _reader(config: Path | None, store: str | None) -> "SqliteReader":
     # The other commands of the command line don't wait for SQLAlchemy.
     from offhook.store.sqlite import SqliteReader
 
-    return SqliteReader(store or store_url(config, os.environ, Path()))
+    return SqliteReader(store or GatewayFile.read(config, hint="name the records with --store").store_url)
 
 
 def _since(text: str | None) -> int | None:
@@ -202,16 +166,16 @@ def _table(records: Iterable[CallRecord], width: int) -> Iterable[Text]:
     yield Text("  ".join(f"{title:<{size}}" for title, size in columns) + "  ENDED", style="bold")
     for record in records:
         judged = verdict(record)
-        when = _when(record.setup_at) if wide else _short_when(record.setup_at)
+        when = local_time(record.setup_at) if wide else _short_when(record.setup_at)
         cells = [record.call_id[-6:], when, record.from_number or "–", record.to_number or "–"]
         if wide:
             cells.append(" → ".join(part for part in (record.trunk, record.route) if part) or "–")
         cells.append(_talked(record))
-        line = Text("  ".join(_cell(text, size) for text, (_, size) in zip(cells, columns, strict=True)))
+        line = Text("  ".join(cell(text, size) for text, (_, size) in zip(cells, columns, strict=True)))
         ended, style = _ended(record), "green" if judged.good else "red"
         if judged.but:
             ended, style = f"{ended} ⚠ {_short_warning(record)}", "yellow"
-        line.append("  " + _cell(ended, max(16, width - used)).rstrip(), style=style)
+        line.append("  " + cell(ended, max(16, width - used)).rstrip(), style=style)
         yield line
 
 
@@ -242,11 +206,11 @@ def _refusal_table(rows: Sequence[RefusalRow], width: int) -> Iterable[Text]:
     yield Text("  ".join(f"{title:<{size}}" for title, size in columns) + "  WHAT", style="bold")
     for row in rows:
         source = f"{row.source} {row.transport}".strip()
-        cells = [_when(row.last_at), source, f"{row.count:,}", row.rule]
-        line = Text("  ".join(_cell(text, size) for text, (_, size) in zip(cells, columns, strict=True)))
+        cells = [local_time(row.last_at), source, f"{row.count:,}", row.rule]
+        line = Text("  ".join(cell(text, size) for text, (_, size) in zip(cells, columns, strict=True)))
         nearest = f" (nearest: {printable(row.nearest)})" if row.nearest else ""
         room = max(16, width - used - cell_len(nearest))
-        line.append("  " + _cell(row.value, room).rstrip() + nearest)
+        line.append("  " + cell(row.value, room).rstrip() + nearest)
         yield line
 
 
@@ -389,15 +353,6 @@ def _messages(timeline: Timeline) -> Iterable[Text]:
 
 def _caller(record: CallRecord) -> str:
     return f"caller {record.remote_signalling}" if record.remote_signalling else "caller"
-
-
-def _cell(text: str, size: int) -> str:
-    text = printable(text)
-    return set_cell_size(text, size) if cell_len(text) <= size else set_cell_size(text, size - 1) + "…"
-
-
-def _when(at: int) -> str:
-    return f"{datetime.fromtimestamp(at / 1000, UTC).astimezone():%d %b %H:%M}"
 
 
 def _short_when(at: int) -> str:

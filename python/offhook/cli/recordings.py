@@ -3,17 +3,16 @@
 import json
 import os
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
 from rich.text import Text
 
-from offhook.config.load import default_file
+from offhook.cli.gateway_file import ConfigFile, GatewayFile
 from offhook.config.recordings import key_in, key_of
 from offhook.config.schema import RecordingConfig
 from offhook.errors import OffhookError
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Recordings of calls: list them, write one in the clear, delete one.", no_args_is_help=True)
 
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="The gateway's TOML file, which says where its recordings are.")
-]
 Directory = Annotated[Path | None, typer.Option("--directory", "-d", help="The directory of recordings itself.")]
 Call = Annotated[str, typer.Argument(metavar="CALL", help="The id of a call, its beginning or its end.")]
 
@@ -135,24 +131,17 @@ def _settings(config: Path | None, environ: Mapping[str, str] = os.environ) -> t
 
     Reads this section and `node.data_dir` only, so that it works without the gateway's other secrets.
     """
-    path = config or default_file(environ, Path())
-    data: dict[str, Any] = {}
-    if path is not None:
-        try:
-            data = tomllib.loads(path.read_text("utf-8-sig"))
-        except OSError as error:
-            raise OffhookError(f"{path}: can't be read: {error.strerror}", code="config_unreadable") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise OffhookError(f"{path}: is not TOML: {error}", code="config_unreadable") from error
-    base = Path().absolute() if path is None else path.absolute().parent
+    file = GatewayFile.read(config, environ)
     try:
-        recording = RecordingConfig.model_validate(data.get("recording", {}), context={"environ": environ})
+        recording = RecordingConfig.model_validate(file.tables.get("recording", {}), context={"environ": environ})
     except ValidationError as error:
         said = error.errors()[0]
         where = ".".join(("recording", *map(str, said["loc"])))
-        raise OffhookError(f"{path}: {where}: {said['msg']}", hint="see `offhook check`", code="config_bad") from None
+        raise OffhookError(
+            f"{file.path}: {where}: {said['msg']}", hint="see `offhook check`", code="config_bad"
+        ) from None
     if recording.key is not None and recording.key.file is not None:
-        recording = recording.model_copy(update={"key": replace(recording.key, file=str(base / recording.key.file))})
-    node = data.get("node")
-    data_dir = node.get("data_dir") if isinstance(node, dict) else None
-    return recording, base / (recording.directory or Path(str(data_dir or "./data")) / "recordings")
+        recording = recording.model_copy(
+            update={"key": replace(recording.key, file=str(file.base / recording.key.file))}
+        )
+    return recording, file.base / recording.directory if recording.directory else file.data_dir / "recordings"

@@ -14,6 +14,7 @@ from offhook.cli.phone import phone
 from offhook.cli.recordings import app as recordings
 from offhook.cli.routes import app as routes
 from offhook.cli.worker import worker
+from offhook.cli.workers import workers
 from offhook.errors import OffhookError
 
 REFUSED = 1
@@ -66,6 +67,7 @@ def version() -> None:
 
 app.command()(init)
 app.command()(worker)
+app.command()(workers)
 app.command()(check)
 app.command()(phone)
 app.add_typer(agents, name="agents")

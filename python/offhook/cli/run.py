@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from offhook import builtin
+from offhook.api.local_key import own_url
 from offhook.cli.agent_process import AgentProcess, agent_name
 from offhook.config.load import LocalAgent, default_file, load
 from offhook.config.schema import Config
@@ -67,7 +68,7 @@ def run_gateway(path: Path | None, *, lan: bool, log: Form, agent: Path | None =
                 console.print(banner, soft_wrap=True)
                 await gateway.serve()
             else:
-                async with AgentProcess(agent, _own_url(gateway.http_address), token, reload=dev) as beside:
+                async with AgentProcess(agent, own_url(gateway.http_address, "ws"), token, reload=dev) as beside:
                     ready = _tell_when_ready(console, banner, local.name, lambda: gateway.has_worker(local.name))
                     failed = await _until_it_fails(gateway.serve(), beside, ready)
         # All is closed and written; a signal more, while the interpreter winds up, must not make a failure of it.
@@ -136,12 +137,6 @@ def _token(config: Config, agent: LocalAgent) -> str:
             hint='give the agent another name, or this [[agent]] the kind "worker" and a token',
         )
     return known.token.reveal()
-
-
-def _own_url(address: tuple[str, int]) -> str:
-    """Where a process of this machine reaches an HTTP listener."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # noqa: S104  as it may be configured
-    return f"ws://[{host}]:{address[1]}" if ":" in host else f"ws://{host}:{address[1]}"
 
 
 def _calm_collector() -> None:

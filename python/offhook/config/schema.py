@@ -151,8 +151,8 @@ class HttpConfig(Section):
 
     listen: HttpListen = Field(
         default=HostPort("127.0.0.1", 8080),
-        description="Address of `/health/live`, `/health/ready` and `/metrics`. They ask for no password: "
-        "keep them inside.",
+        description="Address of `/health/live`, `/health/ready` and `/metrics`, which ask for no password: keep them "
+        "inside. Workers dial it too, each with its token, and `offhook workers` asks here.",
     )
 
 

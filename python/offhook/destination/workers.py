@@ -63,13 +63,17 @@ class Connection:
 
 @dataclass(eq=False, slots=True)
 class Worker:
-    """One worker, by what its `hello` said. `session` names it in further connections, and is a secret."""
+    """One worker, by what its `hello` said. `session` names it in further connections, and is a secret.
+
+    `connected_at` is monotonic seconds.
+    """
 
     hello: protocol.Hello
     session: str
     names: frozenset[str]
     max_calls: int
     ready: int | None
+    connected_at: float
     connections: dict[int, Connection] = field(default_factory=dict)
     places: set[Place] = field(default_factory=set)
     draining: bool = False
@@ -91,9 +95,14 @@ class Worker:
         return any(connection.stalled for connection in self.connections.values())
 
     @property
+    def source(self) -> str:
+        """The address that it dials from."""
+        return next(iter(self.connections.values())).source
+
+    @property
     def title(self) -> str:
         """What it is called in logs and records."""
-        return self.hello.instance or next(iter(self.connections.values())).source
+        return self.hello.instance or self.source
 
 
 class Workers:
@@ -121,10 +130,10 @@ class Workers:
         """The worker of that session."""
         return self._sessions.get(session)
 
-    def introduce(self, hello: protocol.Hello, names: frozenset[str], connection: Connection) -> Worker:
+    def introduce(self, hello: protocol.Hello, names: frozenset[str], connection: Connection, now: float) -> Worker:
         """A worker has said `hello` on its first connection, number 0; `names` are the agents that its token is for."""
         assert connection.mux is not None, "it said so on a connection"
-        worker = Worker(hello, secrets.token_urlsafe(24), names, hello.max_calls, hello.ready)
+        worker = Worker(hello, secrets.token_urlsafe(24), names, hello.max_calls, hello.ready, now)
         self._sessions[worker.session] = worker
         self.join(worker, 0, connection)
         self.events["connected"] += 1

@@ -1,10 +1,13 @@
 """Lines of text for the terminal: broken at its width, plain where it knows no box characters."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
+
+from offhook.observe.printable import printable
 
 WIDEST = 140
 """Columns beyond which a page gets no wider."""
@@ -50,6 +53,17 @@ def wrapped(head: str, text: str, width: int, style: str = "") -> Iterable[Text]
         else:
             line = f"{line} {word}" if line else word
     yield Text(head + line, style=style)
+
+
+def cell(text: str, size: int) -> str:
+    """Text that somebody else chose, as a cell of a table: printable, `size` columns wide, cut where it is longer."""
+    text = printable(text)
+    return set_cell_size(text, size) if cell_len(text) <= size else set_cell_size(text, size - 1) + "…"
+
+
+def local_time(at: int) -> str:
+    """UTC milliseconds as day and minute of this machine's time."""
+    return f"{datetime.fromtimestamp(at / 1000, UTC).astimezone():%d %b %H:%M}"
 
 
 def milliseconds(value: float) -> str:

@@ -63,6 +63,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield running
         # Refusals are written once a minute, and at the end: what the log tells is listed, too.
         running.stop()
+        assert not (running.directory / "data" / "gateway.json").exists()
         assert ("worker_token" in running.said()) == ("worker_token" in running.run("calls", "refused"))
         assert "Traceback" not in running.said(), running.said()
 
@@ -98,6 +99,8 @@ async def test_a_worker_takes_calls_and_both_sides_are_heard(gateway: Gateway) -
         await call.answered()
         assert metric(gateway, 'offhook_workers{agent="desk"}') == 1
         assert metric(gateway, 'offhook_worker_calls{agent="desk"}') == 1
+        [listed] = json.loads(await asyncio.to_thread(gateway.run, "workers", "--json"))
+        assert (listed["agent"], listed["instance"], listed["calls"]) == ("desk", "box 1", 1)
         await mine.play(b"".join(tone(700, 0.5)))
         await mine.say(type="mark", name="said")
         assert len(await call.hears(700, frames=24)) >= 24

@@ -2,50 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
+from tests.support.http_request import ask
 
-from offhook.api.health import Readiness, http_app
+from offhook.api.health import Readiness, health_routes
 
 pytestmark = pytest.mark.unit
 
 
-async def get(path: str, readiness: Callable[[], Readiness], method: str = "GET") -> tuple[int, str, bytes]:
-    """Ask the application as a server would, without one."""
+def asked(path: str, state: Readiness | None = None, method: str = "GET") -> tuple[int, str, bytes]:
     registry = CollectorRegistry()
     Counter("offhook_things", "Things.", registry=registry).inc()
-    sent: list[dict[str, object]] = []
-
-    async def receive() -> dict[str, object]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, object]) -> None:
-        sent.append(message)
-
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(b"host", b"gateway")],
-        "client": ("192.0.2.1", 5),
-        "server": ("gateway", 80),
-    }
-    await http_app(readiness, registry)(scope, receive, send)  # type: ignore[arg-type]
-    headers = dict(sent[0]["headers"])  # type: ignore[call-overload]
-    body = b"".join(message.get("body", b"") for message in sent[1:])  # type: ignore[misc]
-    return sent[0]["status"], headers.get(b"content-type", b"").decode(), body  # type: ignore[return-value]
-
-
-def asked(path: str, state: Readiness | None = None, method: str = "GET") -> tuple[int, str, bytes]:
-    return asyncio.run(get(path, lambda: state or Readiness(True), method))
+    routes = health_routes(lambda: state or Readiness(True), registry)
+    status, headers, body = asyncio.run(ask(routes, path, method=method))
+    return status, headers.get("content-type", ""), body
 
 
 def test_it_lives_while_it_answers_even_while_it_takes_no_calls() -> None:

@@ -9,9 +9,7 @@ import pytest
 from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
-from offhook.cli.calls import app, store_url
-from offhook.config.load import load
-from offhook.errors import OffhookError
+from offhook.cli.calls import app
 from offhook.ids import CallId
 from offhook.report.record import CallRecord
 from offhook.report.refusals import RefusalRow
@@ -189,31 +187,3 @@ def test_a_terminal_without_unicode_gets_ascii(store: CallStore, url: str, monke
     assert result.exit_code == 0, result.exception
     assert result.stdout.isascii()
     assert "|-- INVITE ---" in result.stdout
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        '[node]\ndata_dir = "here"\n',
-        '[store]\nurl = "sqlite:///x/y.db"\n',
-        '[store]\nurl = "sqlite:////abs/y.db"\n',
-    ],
-)
-def test_the_records_are_looked_for_where_the_gateway_keeps_them(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "offhook.toml"
-    file.write_text(text)
-    assert store_url(file, {}, tmp_path) == load(file, {}).store_url
-    assert store_url(None, {}, tmp_path) == load(file, {}).store_url
-    assert store_url(None, {"OFFHOOK_CONFIG": str(file)}, Path("/")) == load(file, {}).store_url
-
-
-def test_records_without_a_file_and_with_a_broken_one(tmp_path: Path) -> None:
-    assert store_url(None, {}, tmp_path) == f"sqlite:///{tmp_path}/data/offhook.db"
-    for content in (None, "not = [toml"):
-        file = tmp_path / "broken.toml"
-        if content is not None:
-            file.write_text(content)
-        with pytest.raises(OffhookError) as caught:
-            store_url(file, {}, tmp_path)
-        assert caught.value.code == "config_unreadable"

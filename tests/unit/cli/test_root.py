@@ -28,6 +28,7 @@ pytestmark = pytest.mark.unit
         (["phone", "host", "--record", "/nowhere/a.wav"], 2, "can't be written"),
         (["phone", "host", "--password", "x"], 2, "needs a user name"),
         (["worker"], 2, "Missing argument"),
+        (["workers", "--config", "/nowhere/offhook.toml"], 1, "can't be read"),
         (["worker", "/nowhere/agent.py", "--describe"], 1, "offhook init DIR"),
         (["run", "--dev"], 2, "name its file"),
         (["init", "Front Desk!"], 2, "front-desk"),

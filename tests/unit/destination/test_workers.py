@@ -11,7 +11,7 @@ from tests.support.media import FakeEngine, FakeMux, FakeWire
 
 from offhook._media import EngineConfig
 from offhook.api.upgrade import Accepted, Declined, UpgradeRequest
-from offhook.api.workers import MAX_UNKNOWN, Failures, Tokens, WorkerDoor
+from offhook.api.worker_door import MAX_UNKNOWN, Failures, Tokens, WorkerDoor
 from offhook.destination.base import AgentLost, AgentNote, Destination, DestinationEvent
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.destination.directory import AgentSeat
