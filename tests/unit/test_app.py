@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from tests.support.gateway import ports
 from tests.support.media import FakeEngine
 
 from offhook._media import EngineConfig
@@ -29,22 +30,15 @@ def configured(text: str, base: Path = Path("/"), **environ: str) -> Config:
     return examined.config
 
 
-def free_port(kind: int = socket.SOCK_DGRAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def local(tmp_path: Path, sip: int | None = None, http: int | None = None) -> Config:
     """A gateway on loopback with ports of its own."""
-    first = free_port() & ~1
+    first = ports(8)
     return configured(
         f"""
         [sip]
-        listen = ["udp://127.0.0.1:{sip or free_port()}"]
+        listen = ["udp://127.0.0.1:{sip or 0}"]
         [http]
-        listen = "127.0.0.1:{http or free_port(socket.SOCK_STREAM)}"
+        listen = "127.0.0.1:{http or 0}"
         [media]
         listen = "127.0.0.1"
         ports = "{first}-{first + 7}"
