@@ -2,7 +2,6 @@
 
 import asyncio
 import hmac
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +11,7 @@ from ipaddress import ip_address
 import structlog
 
 from offhook._media import MediaEvent
+from offhook.api.failures import FAILURES, Failures
 from offhook.api.guard import OnRefused
 from offhook.api.upgrade import Accepted, Declined, UpgradeRequest
 from offhook.destination.dialect import worker as protocol
@@ -29,10 +29,6 @@ MAX_CONNECTIONS = 1024
 MAX_UNKNOWN = 64
 """Connections in all, and of those that have not said `hello` yet."""
 
-FAILURES = 10
-FAILURES_WITHIN = 60.0
-_SOURCES_KEPT = 1024
-
 
 class Tokens:
     """Who may serve which agent. `by_agent` are the tokens of the agents of kind `worker`."""
@@ -46,29 +42,6 @@ class Tokens:
         asked = sha256(token.encode("utf-8", "surrogateescape")).digest()
         right = [(hmac.compare_digest(digest, asked), agent) for digest, agent in self._digests]
         return frozenset(agent for is_right, agent in right if is_right)
-
-
-class Failures:
-    """Refused tokens by source: so many a minute, then none is looked at until the minute is over."""
-
-    def __init__(self) -> None:
-        self._since: OrderedDict[str, tuple[float, int]] = OrderedDict()
-
-    def wait(self, source: str, now: float) -> float:
-        """Seconds until `source` may try again; 0 if it may now."""
-        since, count = self._since.get(source, (now, 0))
-        left = since + FAILURES_WITHIN - now
-        return left if count >= FAILURES and left > 0 else 0.0
-
-    def add(self, source: str, now: float) -> int:
-        """A token of `source` was refused; how many were in this minute."""
-        since, count = self._since.pop(source, (now, 0))
-        if now - since >= FAILURES_WITHIN:
-            since, count = now, 0
-        self._since[source] = since, count + 1
-        while len(self._since) > _SOURCES_KEPT:
-            self._since.popitem(last=False)
-        return count + 1
 
 
 @dataclass(frozen=True, slots=True)

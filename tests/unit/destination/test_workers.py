@@ -10,8 +10,9 @@ from tests.support.clock import in_virtual_time
 from tests.support.media import FakeEngine, FakeMux, FakeWire
 
 from offhook._media import EngineConfig
+from offhook.api.failures import Failures
 from offhook.api.upgrade import Accepted, Declined, UpgradeRequest
-from offhook.api.worker_door import MAX_UNKNOWN, Failures, Tokens, WorkerDoor
+from offhook.api.worker_door import MAX_UNKNOWN, Tokens, WorkerDoor
 from offhook.destination.base import AgentLost, AgentNote, Destination, DestinationEvent
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.destination.directory import AgentSeat
