@@ -2,16 +2,14 @@
 
 import asyncio
 import contextlib
-import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
 from starlette.applications import Starlette
@@ -25,206 +23,32 @@ from offhook.api.worker_door import PATH as WORKER_PATH
 from offhook.api.worker_door import Tokens, WorkerDoor
 from offhook.api.workers import worker_routes
 from offhook.call.end_reason import EndReason
-from offhook.call.screen import ScreenRules, TrunkScreen
-from offhook.call.services import CallServices, Perform
-from offhook.call.switchboard import Records, Rules, Switchboard
 from offhook.config.recordings import announcement_of, key_of
-from offhook.config.routing import build_routing, inbound_password
-from offhook.config.schema import AgentConfig, Config
-from offhook.config.values import HostPort, KeySource
-from offhook.destination.directory import Directory
-from offhook.destination.wire import AgentSpec
-from offhook.destination.workers import Workers
-from offhook.ids import TrunkName
+from offhook.config.schema import Config
+from offhook.config.values import KeySource
+from offhook.destination.agents import worker_tokens
 from offhook.media.plane import MediaPlane
 from offhook.observe.loop_lag import LoopLag
 from offhook.observe.metrics import Metrics
 from offhook.recording.recorder import Recorder, RecorderSettings
 from offhook.recording.shelf import Shelf
-from offhook.report.refusals import RefusalLog
-from offhook.route.limits import MAX_LOOP_LAG, Admission
-from offhook.route.trunk import Stranger, TrunkTable, parse_source
-from offhook.sip.digest import Challenger
-from offhook.sip.effects import Source
-from offhook.sip.user_agent import UserAgent, UserAgentConfig
+from offhook.route.limits import MAX_LOOP_LAG
+from offhook.signalling import Signalling
 from offhook.store.sqlite import CallStore
 from offhook.transport.driver import SipStack
 from offhook.transport.listener import Listener
 from offhook.transport.resolver import DnsResolver
-from offhook.transport.tls_failure import TlsFailure
-from offhook.transport.udp import routed_address
+from offhook.transport.tls_reload import tell_reload
 
 if TYPE_CHECKING:
     from offhook.recording.envelope import WrappingKey
     from offhook.transport.tls_files import TlsSettings
-    from offhook.transport.tls_keeper import Reload, TlsKeeper
+    from offhook.transport.tls_keeper import TlsKeeper
 
 _log = structlog.get_logger("offhook")
 
 _REFUSALS_CHECKED_EVERY = 1.0
 _LAST_GOODBYES = 1.0
-
-
-class Signalling:
-    """The signalling plane without its sockets: who may speak, which calls there are, and where they go.
-
-    `now` is monotonic seconds, `wall` turns them into UTC milliseconds, `loop_lag` is seconds. What its calls want to
-    say leaves by `perform`, which is the stack's once there is one. `route` gives the address of ours by which the
-    system reaches a peer. Without a `recorder` no call is recorded.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        media: MediaPlane,
-        records: Records,
-        metrics: Metrics,
-        *,
-        now: Callable[[], float],
-        wall: Callable[[float], int],
-        loop_lag: Callable[[], float],
-        version: str,
-        route: Callable[[tuple[str, int]], str | None] = routed_address,
-        recorder: Recorder | None = None,
-    ) -> None:
-        self.config = config
-        self._route = route
-        self.perform: Perform = _no_stack
-        self.refusals = RefusalLog()
-        self._metrics = metrics
-        self._now = now
-        self._wall = wall
-        routing = build_routing(config)
-        self.admission = Admission(routing.limits)
-        self.workers = Workers(threads=media.stats().threads, gateway=config.node.name, version=version)
-        directory = Directory(
-            media,
-            {agent.name: agent_spec(agent) for agent in config.agents},
-            self.admission,
-            self.workers,
-            node=config.node.name,
-        )
-        services = CallServices(
-            perform=lambda action: self.perform(action),
-            media=media,
-            make_destination=directory.make,
-            media_address=self._media_address,
-            now=now,
-            answered=lambda call: self.switchboard.answered(call),
-            ended=lambda call: self.switchboard.ended(call),
-            recorder=recorder,
-        )
-        self.switchboard = Switchboard(
-            Rules(routing.routes),
-            self.admission,
-            services,
-            records,
-            metrics,
-            wall=wall,
-            loop_lag=loop_lag,
-            node=config.node.name,
-            version=version,
-        )
-        self.screen = self._make_screen(routing.trunks)
-        self.user_agent = UserAgent(
-            UserAgentConfig(user_agent=f"offhook/{version}"), secrets.SystemRandom(), self.screen
-        )
-
-    def drain(self) -> None:
-        """Take no new calls: 503 to INVITE and OPTIONS. Those that run go on."""
-        self.admission.draining = self.user_agent.draining = True
-        self.workers.drain("the gateway is stopping")
-
-    def http_refused(self, source: str, rule: str, why: str) -> None:
-        """Somebody came by HTTP without the right token: counted, listed with the refusals, told now and then."""
-        now = self._now()
-        self._metrics.refused(rule)
-        if self.refusals.add(source, rule, now, self._wall(now), transport="http", value=why):
-            event = "worker.refused" if rule == "worker_token" else "api.refused"
-            _log.warning(event, source=source, rule=rule, why=why)
-
-    def tls_failed(self, failure: TlsFailure) -> None:
-        """A TLS handshake came to nothing: counted by cause, listed among the refusals, told once in a while."""
-        now, cause = self._now(), failure.cause
-        self._metrics.tls_failed(failure.direction, cause.slug)
-        detail = f": {failure.detail[:80]}" if failure.detail else ""
-        first = self.refusals.add(
-            failure.remote[0],
-            f"tls_{cause.slug}",
-            now,
-            self._wall(now),
-            transport="tls",
-            value=f"{cause.text}{detail}; {cause.hint}",
-        )
-        if first:
-            _log.warning(
-                "tls.failed",
-                source=failure.remote[0],
-                port=failure.remote[1],
-                direction=failure.direction,
-                cause=cause.slug,
-                why=str(failure),
-                hint=cause.hint,
-            )
-
-    def _make_screen(self, trunks: TrunkTable) -> TrunkScreen:
-        config = self.config
-        passwords = {}
-        for trunk in trunks:
-            if trunk.inbound is None:
-                continue
-            password = inbound_password(config, trunk.name, trunk.inbound.username)
-            assert password is not None, "a trunk with an inbound user has its password"
-            passwords[TrunkName(trunk.name)] = (trunk.inbound.username, password)
-        rules = ScreenRules(
-            trunks,
-            passwords,
-            config.limits.refuse if isinstance(config.limits.refuse, int) else None,
-        )
-        secret = secrets.token_bytes(32)
-
-        def make_challenger(algorithms: tuple[str, ...]) -> Challenger:
-            return Challenger(config.node.name, algorithms, secret=secret, rng=secrets.SystemRandom())
-
-        return TrunkScreen(rules, make_challenger, self.switchboard.dialog_peer, self._on_stranger)
-
-    def _media_address(self, source: Source, family: Literal[4, 6], towards: tuple[str, int] | None) -> str | None:
-        bound = self.config.media_address(family)
-        return None if bound is None else self._told(source, family, towards, bound)
-
-    def _told(self, source: Source, family: Literal[4, 6], towards: tuple[str, int] | None, bound: str) -> str | None:
-        """The address that this peer is told to send RTP to: ours on its own network, else the advertised one."""
-        advertised = self.config.advertised_media(family)
-        peer = parse_source(source.remote[0])
-        inside = peer is not None and (
-            peer.is_loopback or any(peer in network for network in self.config.sip.local_networks)
-        )
-        if advertised is not None and not inside:
-            return advertised
-        if not ip_address(bound).is_unspecified:
-            return bound
-        heard_at = parse_source(source.local[0])
-        if heard_at is not None and heard_at.version == family and not heard_at.is_unspecified:
-            return source.local[0]
-        # Its signalling came by the other IP version, or the system did not say to which address.
-        return self._route(towards or source.remote)
-
-    def _on_stranger(self, source: str, transport: str, stranger: Stranger) -> None:
-        now = self._now()
-        self._metrics.refused(stranger.rule)
-        first = self.refusals.add(
-            source,
-            stranger.rule,
-            now,
-            self._wall(now),
-            transport=transport,
-            value=stranger.why,
-            nearest=stranger.nearest or "",
-        )
-        if first:
-            _log.warning(
-                "request.refused", source=source, rule=stranger.rule, why=stranger.why, nearest=stranger.nearest
-            )
 
 
 class Gateway:
@@ -283,15 +107,7 @@ class Gateway:
     @property
     def tls_summary(self) -> str:
         """Our certificate and what TLS is spoken, in a line; empty without TLS."""
-        tls = self._tls
-        if tls is None:
-            return ""
-        versions = "TLS 1.3" if tls.settings.min_version == "1.3" else "TLS 1.2 and 1.3"
-        own, days = tls.certificate, tls.days_left()
-        if own is None:
-            return f"{versions}, to connect to peers alone (no sip.tls_certificate)"
-        expiry = f"expires in {days} days ({own.not_after:%Y-%m-%d})" if own and days is not None else ""
-        return f"{own.names}, {expiry}; {versions}; client certificates {tls.settings.client_certificate}"
+        return "" if self._tls is None else self._tls.summary()
 
     def has_worker(self, agent: str) -> bool:
         """Whether a worker of that agent is there for calls of every media thread."""
@@ -335,28 +151,46 @@ class Gateway:
     # -- how it is put together
 
     async def _open(self) -> None:
-        config, loop = self.config, asyncio.get_running_loop()
+        self._take_signals(asyncio.get_running_loop())
+        await self._open_store()
+        self._metrics = Metrics(node=self.config.node.name, version=self._version)
+        # Closed behind the media plane, whose end is the end of the last recordings.
+        self._recorder = await self._open_recorder()
+        await self._open_media()
+        self._resources.push_async_callback(self._flush_refusals)
+        self._signalling = signalling = self._make_signalling()
+        await self._open_sip(signalling)
+        # Before the sockets close and before the store does: what still runs says goodbye and is written.
+        self._resources.push_async_callback(signalling.switchboard.close)
+        await self._open_http(signalling)
+        await self._resources.enter_async_context(self._lag)
+        await self._resources.enter_async_context(self._periodically())
+        self._watch()
+
+    def _take_signals(self, loop: asyncio.AbstractEventLoop) -> None:
         # First in, last out: an impatient second signal must not kill us while records are still being written.
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self.stop)
             self._resources.callback(loop.remove_signal_handler, name)
-        if config.tls is not None:
-            self._tls = _tls_keeper(config.tls)
+        if self.config.tls is not None:
+            self._tls = _tls_keeper(self.config.tls)
             loop.add_signal_handler(signal.SIGHUP, self._reload_certificates)
             self._resources.callback(loop.remove_signal_handler, signal.SIGHUP)
-        self._store = CallStore(config.store_url, node=config.node.name)
+
+    async def _open_store(self) -> None:
+        self._store = CallStore(self.config.store_url, node=self.config.node.name)
         crashed = await asyncio.to_thread(self._store.open)
         self._resources.push_async_callback(asyncio.to_thread, self._store.close)
         if crashed:
             _log.warning("store.crashed_calls_closed", calls=crashed)
-        self._metrics = Metrics(node=config.node.name, version=self._version)
-        # Closed behind the media plane, whose end is the end of the last recordings.
-        self._recorder = await self._open_recorder()
-        self._media = await self._resources.enter_async_context(MediaPlane(_engine_config(config)))
+
+    async def _open_media(self) -> None:
+        self._media = await self._resources.enter_async_context(MediaPlane(_engine_config(self.config)))
         self._tell_ports()
-        self._resources.push_async_callback(self._flush_refusals)
-        self._signalling = signalling = Signalling(
-            config,
+
+    def _make_signalling(self) -> Signalling:
+        return Signalling(
+            self.config,
             self._media,
             self._store,
             self._metrics,
@@ -367,6 +201,9 @@ class Gateway:
             version=self._version,
             recorder=self._recorder,
         )
+
+    async def _open_sip(self, signalling: Signalling) -> None:
+        config = self.config
         self._stack = SipStack(
             signalling.user_agent,
             [
@@ -387,19 +224,6 @@ class Gateway:
         signalling.perform = self._stack.perform
         self._resources.push_async_callback(self._stack.close)
         await self._stack.start()
-        # Before the sockets close and before the store does: what still runs says goodbye and is written.
-        self._resources.push_async_callback(signalling.switchboard.close)
-        self._worker_door = WorkerDoor(
-            signalling.workers,
-            Tokens(worker_tokens(config)),
-            self._media,
-            now=time.monotonic,
-            refused=signalling.http_refused,
-        )
-        await self._open_http(signalling, config.http.listen)
-        await self._resources.enter_async_context(self._lag)
-        await self._resources.enter_async_context(self._periodically())
-        self._watch()
 
     async def _open_recorder(self) -> Recorder | None:
         """The recorder, if a route records, or if there are recordings that grow old."""
@@ -419,10 +243,17 @@ class Gateway:
         self._resources.push_async_callback(recorder.close)
         return recorder
 
-    async def _open_http(self, signalling: Signalling, listen: HostPort) -> None:
-        """Health, metrics and the API, whose key is left for commands on this machine."""
-        token = LocalKey.new_token()
+    async def _open_http(self, signalling: Signalling) -> None:
+        """Health, metrics, the door of workers, and the API, whose key is left for commands on this machine."""
+        token, listen = LocalKey.new_token(), self.config.http.listen
         guard = Guard(token, signalling.http_refused)
+        self._worker_door = WorkerDoor(
+            signalling.workers,
+            Tokens(worker_tokens(self.config)),
+            self._media,
+            now=time.monotonic,
+            refused=signalling.http_refused,
+        )
         routes = [
             *health_routes(self._readiness, self._metrics.registry),
             *worker_routes(signalling.workers, guard, self._wall),
@@ -431,7 +262,9 @@ class Gateway:
         self._http = HttpServer(Starlette(routes=routes), listen.host, listen.port, upgrades=upgrades)
         self._resources.push_async_callback(self._http.close)
         await self._http.start()
-        key, directory = LocalKey(own_url(self._http.address), token), self.config.data_dir
+        await self._leave_key(LocalKey(own_url(self._http.address), token), self.config.data_dir)
+
+    async def _leave_key(self, key: LocalKey, directory: Path) -> None:
         try:
             await asyncio.to_thread(key.leave, directory)
         except OSError as error:
@@ -497,7 +330,7 @@ class Gateway:
 
     def _reload_certificates(self) -> None:
         if self._tls is not None:
-            _tell_reload(self._tls.reload())
+            tell_reload(self._tls.reload())
 
     async def _flush_refusals(self) -> None:
         rows = self._signalling.refusals.flush(time.monotonic(), force=True)
@@ -514,7 +347,7 @@ class Gateway:
                 self._metrics.loop_lag(self._lag.worst)
                 reload = self._tls.poll(time.monotonic()) if self._tls is not None else None
                 if reload is not None:
-                    _tell_reload(reload)
+                    tell_reload(reload)
                 if self._recorder is not None:
                     self._recorder.poll(time.monotonic())
                 rows = self._signalling.refusals.flush(time.monotonic())
@@ -543,29 +376,6 @@ def _tls_keeper(settings: "TlsSettings") -> "TlsKeeper":
     return TlsKeeper(settings)
 
 
-def _tell_reload(reload: "Reload") -> None:
-    """Say what became of new certificate files, loudly where they were broken."""
-    if reload.problem is not None:
-        problem = reload.problem
-        kept = str(reload.certificate.names) if reload.certificate is not None else None
-        _log.error(
-            "tls.reload_failed", setting=f"sip.{problem.setting}", why=problem.message, hint=problem.hint, kept=kept
-        )
-        return
-    own = reload.certificate
-    _log.info(
-        "tls.reloaded",
-        certificate=str(own.names) if own is not None else None,
-        expires=own.not_after.isoformat() if own is not None else None,
-    )
-    for warning in reload.warnings:
-        _log.warning("tls.certificate", why=str(warning))
-
-
-def _no_stack(action: Callable[[float], object]) -> Any:
-    raise AssertionError("calls come by a stack")
-
-
 def _numbers_of(stats: EngineStats) -> dict[str, int]:
     """Every counter and gauge of the engine by name."""
     values = ((name, getattr(stats, name)) for name in dir(stats) if not name.startswith("_"))
@@ -581,37 +391,6 @@ def _engine_config(config: Config) -> EngineConfig:
         max_legs=max(64, config.limits.max_calls + 64),
         max_wires=max(64, 2 * config.limits.max_calls + 64),
     )
-
-
-def agent_spec(agent: AgentConfig) -> AgentSpec:
-    """How an `[[agent]]` is reached, its credentials with it. Those of kind `worker` dial us, and have no URL."""
-    if agent.kind == "worker":
-        return AgentSpec(agent.name, "worker", "", encoding=agent.encoding, sample_rate=agent.audio_rate)
-    assert agent.url is not None, "the configuration asks for the url of these kinds"
-    headers = {name: secret.reveal() for name, secret in agent.headers.items()}
-    if agent.token is not None:
-        headers["Authorization"] = f"Bearer {agent.token.reveal()}"
-    return AgentSpec(
-        name=agent.name,
-        dialect=agent.kind,
-        url=str(agent.url),
-        headers=tuple(headers.items()),
-        origin=agent.origin,
-        connect_timeout=agent.connect_timeout,
-        encoding=agent.encoding,
-        sample_rate=agent.audio_rate,
-        tls_verify=agent.tls_verify,
-        tls_ca=agent.tls_ca,
-    )
-
-
-def worker_tokens(config: Config) -> dict[str, str]:
-    """The tokens of the agents of kind `worker`, by name."""
-    return {
-        agent.name: agent.token.reveal()
-        for agent in config.agents
-        if agent.kind == "worker" and agent.token is not None
-    }
 
 
 async def _first_of(*waits: Coroutine[object, object, object]) -> None:

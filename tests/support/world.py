@@ -1,6 +1,6 @@
 """A whole gateway but its sockets and its sound, in virtual time: callers in memory, agents in the test's hand.
 
-The signalling is the one that `offhook run` puts together (`app.Signalling`, `SipStack`), from the same TOML.
+The signalling is the one that `offhook run` puts together (`Signalling`, `SipStack`), from the same TOML.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from offhook._media import EngineConfig
-from offhook.app import Signalling
 from offhook.config.load import examine_text
 from offhook.config.schema import Config
 from offhook.media.plane import MediaPlane
@@ -20,6 +19,7 @@ from offhook.observe.metrics import Metrics
 from offhook.recording.recorder import Recorder
 from offhook.report.record import CallRecord
 from offhook.report.timeline import Timeline
+from offhook.signalling import Signalling
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Address, LocalAddress, Source, Target
 from offhook.sip.events import (

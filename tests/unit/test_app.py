@@ -12,13 +12,15 @@ from tests.support.gateway import ports
 from tests.support.media import FakeEngine
 
 from offhook._media import EngineConfig
-from offhook.app import Gateway, Signalling, agent_spec
+from offhook.app import Gateway
 from offhook.config.load import examine_text
 from offhook.config.schema import Config
+from offhook.destination.agents import agent_spec
 from offhook.errors import TransportError
 from offhook.media.plane import MediaPlane
 from offhook.observe.metrics import Metrics
 from offhook.route.limits import MAX_LOOP_LAG
+from offhook.signalling import Signalling
 from offhook.sip.effects import Source
 
 pytestmark = pytest.mark.unit

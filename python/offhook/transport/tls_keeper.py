@@ -56,6 +56,15 @@ class TlsKeeper:
         own = self.certificate
         return None if own is None else own.days_left(self._wall())
 
+    def summary(self) -> str:
+        """Our certificate and what TLS is spoken, in a line."""
+        versions = "TLS 1.3" if self.settings.min_version == "1.3" else "TLS 1.2 and 1.3"
+        own, days = self.certificate, self.days_left()
+        if own is None:
+            return f"{versions}, to connect to peers alone (no sip.tls_certificate)"
+        expiry = f"expires in {days} days ({own.not_after:%Y-%m-%d})"
+        return f"{own.names}, {expiry}; {versions}; client certificates {self.settings.client_certificate}"
+
     def as_server(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
         """Our side of a connection that came to us."""
         server = self._contexts.server

@@ -1,0 +1,197 @@
+"""The signalling plane without its sockets: who may speak, which calls there are, and where they go."""
+
+import secrets
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any, Literal
+
+import structlog
+
+from offhook.call.screen import ScreenRules, TrunkScreen
+from offhook.call.services import CallServices, Perform
+from offhook.call.switchboard import Records, Rules, Switchboard
+from offhook.config.routing import build_routing, inbound_password
+from offhook.config.schema import Config
+from offhook.destination.agents import agent_spec
+from offhook.destination.directory import Directory
+from offhook.destination.workers import Workers
+from offhook.ids import TrunkName
+from offhook.media.plane import MediaPlane
+from offhook.observe.metrics import Metrics
+from offhook.recording.recorder import Recorder
+from offhook.report.refusals import RefusalLog
+from offhook.route.limits import Admission
+from offhook.route.trunk import Stranger, TrunkTable, parse_source
+from offhook.sip.digest import Challenger
+from offhook.sip.effects import Source
+from offhook.sip.user_agent import UserAgent, UserAgentConfig
+from offhook.transport.tls_failure import TlsFailure
+from offhook.transport.udp import routed_address
+
+_log = structlog.get_logger("offhook")
+
+
+class Signalling:
+    """The signalling plane of a configuration. `perform`, which its user sets, is how its calls speak.
+
+    `now` is monotonic seconds, `wall` turns them into UTC milliseconds, `loop_lag` is seconds. What its calls want to
+    say leaves by `perform`, which is the stack's once there is one. `route` gives the address of ours by which the
+    system reaches a peer. Without a `recorder` no call is recorded.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        media: MediaPlane,
+        records: Records,
+        metrics: Metrics,
+        *,
+        now: Callable[[], float],
+        wall: Callable[[float], int],
+        loop_lag: Callable[[], float],
+        version: str,
+        route: Callable[[tuple[str, int]], str | None] = routed_address,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.config = config
+        self._route = route
+        self.perform: Perform = _no_stack
+        self.refusals = RefusalLog()
+        self._metrics = metrics
+        self._now = now
+        self._wall = wall
+        routing = build_routing(config)
+        self.admission = Admission(routing.limits)
+        self.workers = Workers(threads=media.stats().threads, gateway=config.node.name, version=version)
+        directory = Directory(
+            media,
+            {agent.name: agent_spec(agent) for agent in config.agents},
+            self.admission,
+            self.workers,
+            node=config.node.name,
+        )
+        services = CallServices(
+            perform=lambda action: self.perform(action),
+            media=media,
+            make_destination=directory.make,
+            media_address=self._media_address,
+            now=now,
+            answered=lambda call: self.switchboard.answered(call),
+            ended=lambda call: self.switchboard.ended(call),
+            recorder=recorder,
+        )
+        self.switchboard = Switchboard(
+            Rules(routing.routes),
+            self.admission,
+            services,
+            records,
+            metrics,
+            wall=wall,
+            loop_lag=loop_lag,
+            node=config.node.name,
+            version=version,
+        )
+        self.screen = self._make_screen(routing.trunks)
+        self.user_agent = UserAgent(
+            UserAgentConfig(user_agent=f"offhook/{version}"), secrets.SystemRandom(), self.screen
+        )
+
+    def drain(self) -> None:
+        """Take no new calls: 503 to INVITE and OPTIONS. Those that run go on."""
+        self.admission.draining = self.user_agent.draining = True
+        self.workers.drain("the gateway is stopping")
+
+    def http_refused(self, source: str, rule: str, why: str) -> None:
+        """Somebody came by HTTP without the right token: counted, listed with the refusals, told now and then."""
+        now = self._now()
+        self._metrics.refused(rule)
+        if self.refusals.add(source, rule, now, self._wall(now), transport="http", value=why):
+            event = "worker.refused" if rule == "worker_token" else "api.refused"
+            _log.warning(event, source=source, rule=rule, why=why)
+
+    def tls_failed(self, failure: TlsFailure) -> None:
+        """A TLS handshake came to nothing: counted by cause, listed among the refusals, told once in a while."""
+        now, cause = self._now(), failure.cause
+        self._metrics.tls_failed(failure.direction, cause.slug)
+        detail = f": {failure.detail[:80]}" if failure.detail else ""
+        first = self.refusals.add(
+            failure.remote[0],
+            f"tls_{cause.slug}",
+            now,
+            self._wall(now),
+            transport="tls",
+            value=f"{cause.text}{detail}; {cause.hint}",
+        )
+        if first:
+            _log.warning(
+                "tls.failed",
+                source=failure.remote[0],
+                port=failure.remote[1],
+                direction=failure.direction,
+                cause=cause.slug,
+                why=str(failure),
+                hint=cause.hint,
+            )
+
+    def _make_screen(self, trunks: TrunkTable) -> TrunkScreen:
+        config = self.config
+        passwords = {}
+        for trunk in trunks:
+            if trunk.inbound is None:
+                continue
+            password = inbound_password(config, trunk.name, trunk.inbound.username)
+            assert password is not None, "a trunk with an inbound user has its password"
+            passwords[TrunkName(trunk.name)] = (trunk.inbound.username, password)
+        rules = ScreenRules(
+            trunks,
+            passwords,
+            config.limits.refuse if isinstance(config.limits.refuse, int) else None,
+        )
+        secret = secrets.token_bytes(32)
+
+        def make_challenger(algorithms: tuple[str, ...]) -> Challenger:
+            return Challenger(config.node.name, algorithms, secret=secret, rng=secrets.SystemRandom())
+
+        return TrunkScreen(rules, make_challenger, self.switchboard.dialog_peer, self._on_stranger)
+
+    def _media_address(self, source: Source, family: Literal[4, 6], towards: tuple[str, int] | None) -> str | None:
+        bound = self.config.media_address(family)
+        return None if bound is None else self._told(source, family, towards, bound)
+
+    def _told(self, source: Source, family: Literal[4, 6], towards: tuple[str, int] | None, bound: str) -> str | None:
+        """The address that this peer is told to send RTP to: ours on its own network, else the advertised one."""
+        advertised = self.config.advertised_media(family)
+        peer = parse_source(source.remote[0])
+        inside = peer is not None and (
+            peer.is_loopback or any(peer in network for network in self.config.sip.local_networks)
+        )
+        if advertised is not None and not inside:
+            return advertised
+        if not ip_address(bound).is_unspecified:
+            return bound
+        heard_at = parse_source(source.local[0])
+        if heard_at is not None and heard_at.version == family and not heard_at.is_unspecified:
+            return source.local[0]
+        # Its signalling came by the other IP version, or the system did not say to which address.
+        return self._route(towards or source.remote)
+
+    def _on_stranger(self, source: str, transport: str, stranger: Stranger) -> None:
+        now = self._now()
+        self._metrics.refused(stranger.rule)
+        first = self.refusals.add(
+            source,
+            stranger.rule,
+            now,
+            self._wall(now),
+            transport=transport,
+            value=stranger.why,
+            nearest=stranger.nearest or "",
+        )
+        if first:
+            _log.warning(
+                "request.refused", source=source, rule=stranger.rule, why=stranger.why, nearest=stranger.nearest
+            )
+
+
+def _no_stack(action: Callable[[float], object]) -> Any:
+    raise AssertionError("calls come by a stack")
