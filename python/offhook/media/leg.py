@@ -8,10 +8,11 @@ from typing import Self
 from offhook import _media
 from offhook._media import MediaEvent, MediaStats, RemoteMedia
 from offhook.ids import LegId
-from offhook.media.wire import Wire, unheard
+from offhook.media.owned import Owned
+from offhook.media.wire import Wire
 
 
-class RtpLeg:
+class RtpLeg(Owned):
     """One RTP stream each way with one peer; made by `MediaPlane.open_leg`, closed by `async with`.
 
     Commands take effect in the order given and after `close` do nothing.
@@ -25,14 +26,13 @@ class RtpLeg:
         on_error: Callable[[Exception], None],
         on_closed: Callable[["RtpLeg"], None],
     ) -> None:
+        super().__init__(on_event=on_event, on_error=on_error)
         self.native = native
         self.id: LegId = native.id
         self.thread: int = native.thread
         """The number of the media thread that it lives on."""
         self.local_address: tuple[str, int] = native.local_address
         """The bound address and the RTP port that our SDP names; RTCP is on the port above."""
-        self.on_error = on_error
-        self._on_event = on_event
         self._on_closed = on_closed
         self._draining: list[asyncio.Future[None]] = []
         self._closed = False
@@ -116,14 +116,13 @@ class RtpLeg:
         self.native.close()
         self.abandon()
         self._on_closed(self)
-        # Its owner holds it, so it must not hold its owner: a call that is over is freed at once.
-        self._on_event, self.on_error = unheard, unheard
+        self._forget_owner()
 
     def deliver(self, event: MediaEvent) -> None:
         """Take one event from the plane: waiters first, then the owner."""
         if event.kind in ("drained", "internal_error"):
             self._wake()
-        self._on_event(event)
+        super().deliver(event)
 
     def abandon(self) -> None:
         """The engine is gone or the leg is closed: nobody may wait any longer."""

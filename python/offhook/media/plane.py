@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 import structlog
 
@@ -20,10 +20,14 @@ from offhook._media import (
 from offhook.ids import LegId, MuxId, RecordingId, WireId
 from offhook.media.leg import RtpLeg
 from offhook.media.mux import Mux
+from offhook.media.owned import Owned
 from offhook.media.recording import Recording
 from offhook.media.wire import Wire
 
 _log = structlog.get_logger("offhook.media")
+
+_Id = TypeVar("_Id")
+_Part = TypeVar("_Part", bound=Owned)
 
 # One turn of the loop hands out at most this many events, so that a burst of them can't hold up signalling.
 _EVENTS_PER_TURN = 256
@@ -109,8 +113,7 @@ class MediaPlane:
         """
         native = self._engine.open_leg(config or LegConfig(), beside=None if beside is None else beside.native)
         leg = RtpLeg(native, on_event=on_event, on_error=on_error, on_closed=self._forget_leg)
-        self._legs[leg.id] = leg
-        return leg
+        return _kept(self._legs, leg.id, leg)
 
     def open_wire(
         self,
@@ -122,9 +125,7 @@ class MediaPlane:
     ) -> Wire:
         """Begin to dial an agent; `await wire.connected()` says how it went. Raises `MediaError` (`bad_url`, …)."""
         native = self._engine.open_wire(config, leg=leg.native)
-        wire = Wire(native, on_event=on_event, on_error=on_error)
-        self._wires[wire.id] = wire
-        return wire
+        return _kept(self._wires, native.id, Wire(native, on_event=on_event, on_error=on_error))
 
     def record(
         self,
@@ -139,9 +140,7 @@ class MediaPlane:
         Raises `MediaError` (`closed`, `overloaded`, `system`).
         """
         native = self._engine.record(config, leg=leg.native)
-        recording = Recording(native, on_event=on_event, on_error=on_error)
-        self._recordings[recording.id] = recording
-        return recording
+        return _kept(self._recordings, native.id, Recording(native, on_event=on_event, on_error=on_error))
 
     def open_mux(
         self,
@@ -157,9 +156,7 @@ class MediaPlane:
         Raises `MediaError` (`too_many`, `system`, …).
         """
         native = self._engine.open_mux(fd, answer, thread=thread)
-        mux = Mux(native, on_event=on_event, on_error=on_error)
-        self._muxes[mux.id] = mux
-        return mux
+        return _kept(self._muxes, native.id, Mux(native, on_event=on_event, on_error=on_error))
 
     def open_call(
         self,
@@ -175,9 +172,7 @@ class MediaPlane:
         Raises `MediaError` (`wrong_thread`, `too_many`, …).
         """
         native = self._engine.open_call(config, mux=mux.native, leg=leg.native)
-        wire = Wire(native, on_event=on_event, on_error=on_error)
-        self._wires[wire.id] = wire
-        return wire
+        return _kept(self._wires, native.id, Wire(native, on_event=on_event, on_error=on_error))
 
     def stats(self) -> EngineStats:
         """The engine's counters now."""
@@ -188,29 +183,27 @@ class MediaPlane:
 
     def _dispatch(self, events: Iterable[MediaEvent]) -> None:
         for event in events:
-            owner: RtpLeg | Wire | Recording | Mux | None = None
-            if event.wire is not None:
-                owner = self._wires.get(event.wire)
-                if event.kind in ("closed", "refused", "failed"):
-                    self._wires.pop(event.wire, None)
-            elif event.leg is not None:
-                owner = self._legs.get(event.leg)
-            elif event.recording is not None:
-                owner = self._recordings.get(event.recording)
-                if event.kind == "recorded":
-                    self._recordings.pop(event.recording, None)
-            elif event.mux is not None:
-                owner = self._muxes.pop(event.mux, None) if event.kind == "closed" else self._muxes.get(event.mux)
-            if owner is None:
+            told = self._whose(event)
+            if told is None:
                 continue
             # A callback may close its leg, which then knows its owner no longer.
-            on_error = owner.on_error
+            on_error = told.on_error
             try:
-                owner.deliver(event)
+                told.deliver(event)
             except Exception as error:
                 self.callback_errors += 1
                 _log.exception("media.callback_failed", kind=event.kind, leg=event.leg, wire=event.wire, mux=event.mux)
                 self._report(on_error, error)
+
+    def _whose(self, event: MediaEvent) -> Owned | None:
+        """What an event is of, where it is still known; not any more behind its last one."""
+        if event.wire is not None:
+            return _told(self._wires, event.wire, event.kind)
+        if event.leg is not None:
+            return _told(self._legs, event.leg, event.kind)
+        if event.recording is not None:
+            return _told(self._recordings, event.recording, event.kind)
+        return None if event.mux is None else _told(self._muxes, event.mux, event.kind)
 
     def _report(self, on_error: Callable[[Exception], None], error: Exception) -> None:
         try:
@@ -221,3 +214,15 @@ class MediaPlane:
 
     def _forget_leg(self, leg: RtpLeg) -> None:
         self._legs.pop(leg.id, None)
+
+
+def _kept(known: dict[_Id, _Part], number: _Id, opened: _Part) -> _Part:
+    known[number] = opened
+    return opened
+
+
+def _told(known: dict[_Id, _Part], number: _Id, kind: str) -> _Part | None:
+    part = known.get(number)
+    if part is not None and kind in part.last_events:
+        del known[number]
+    return part

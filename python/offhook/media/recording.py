@@ -5,15 +5,17 @@ from collections.abc import Callable
 from offhook import _media
 from offhook._media import MediaEvent
 from offhook.ids import RecordingId
-from offhook.media.wire import unheard
+from offhook.media.owned import Owned
 
 
-class Recording:
+class Recording(Owned):
     """What a leg hears and sends, on its way into a file; made by `MediaPlane.record`.
 
     It ends with its leg, or before it by `stop()`; `recorded` is its last event in either case, and comes though the
     leg is closed. Commands take effect in the order given and after the end do nothing.
     """
+
+    last_events = frozenset({"recorded"})
 
     def __init__(
         self,
@@ -22,10 +24,9 @@ class Recording:
         on_event: Callable[[MediaEvent], None],
         on_error: Callable[[Exception], None],
     ) -> None:
+        super().__init__(on_event=on_event, on_error=on_error)
         self.native = native
         self.id: RecordingId = native.id
-        self.on_error = on_error
-        self._on_event = on_event
 
     def pause(self) -> None:
         """Record silence from here on; `recording_paused` tells where."""
@@ -38,10 +39,3 @@ class Recording:
     def stop(self) -> None:
         """End the recording and nothing else."""
         self.native.stop()
-
-    def deliver(self, event: MediaEvent) -> None:
-        """Take one event from the plane."""
-        self._on_event(event)
-        if event.kind == "recorded":
-            # Its owner holds it, so it must not hold its owner: a call that is over is freed at once.
-            self._on_event, self.on_error = unheard, unheard

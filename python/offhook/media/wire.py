@@ -9,6 +9,7 @@ from typing import Self
 from offhook import _media
 from offhook._media import MediaEvent, WireStats
 from offhook.ids import WireId
+from offhook.media.owned import Owned
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,10 @@ DialOutcome = Connected | Refused | Failed
 """What became of a dial, to be matched whole."""
 
 
-class Wire:
+class Wire(Owned):
     """One WebSocket connection to an agent; made by `MediaPlane.open_wire`, closed by `async with`."""
+
+    last_events = frozenset({"closed", "refused", "failed"})
 
     def __init__(
         self,
@@ -53,12 +56,11 @@ class Wire:
         on_event: Callable[[MediaEvent], None],
         on_error: Callable[[Exception], None],
     ) -> None:
+        super().__init__(on_event=on_event, on_error=on_error)
         self.native = native
         self.id: WireId = native.id
-        self.on_error = on_error
         self.outcome: DialOutcome | None = None
         """How the dial went, once it is known."""
-        self._on_event = on_event
         self._dialling: list[asyncio.Future[DialOutcome]] = []
 
     async def __aenter__(self) -> Self:
@@ -93,11 +95,7 @@ class Wire:
         """Take one event from the plane: waiters first, then the owner."""
         if self.outcome is None:
             self._settle(_outcome(event))
-        on_event = self._on_event
-        if event.kind in ("closed", "refused", "failed"):
-            # Its owner holds it, so it must not hold its owner: what is over is freed at once.
-            self._on_event, self.on_error = unheard, unheard
-        on_event(event)
+        super().deliver(event)
 
     def abandon(self) -> None:
         """The engine is gone: nobody may wait any longer."""
@@ -112,10 +110,6 @@ class Wire:
             if not waiter.done():
                 waiter.set_result(outcome)
         self._dialling.clear()
-
-
-def unheard(_: object) -> None:
-    """Takes what comes after the end."""
 
 
 def _outcome(event: MediaEvent) -> DialOutcome | None:

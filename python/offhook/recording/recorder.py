@@ -12,9 +12,9 @@ import structlog
 from offhook._media import MediaEvent, RecordingConfig
 from offhook.ids import CallId
 from offhook.media.leg import RtpLeg
+from offhook.media.owned import unheard
 from offhook.media.plane import MediaPlane
 from offhook.media.recording import Recording
-from offhook.media.wire import unheard
 from offhook.recording.clerk import Clerk
 from offhook.recording.container import Format
 from offhook.recording.error import RecordingError
