@@ -1,13 +1,11 @@
 """The INVITE usage of a dialog, as callee and as caller: RFC 3261 sections 9 and 13 to 15."""
 
-from typing import Protocol
-
 from offhook.errors import LocalProtocolError
 from offhook.sip import dialog as dialogs
 from offhook.sip.accepted import AcceptedInvite
 from offhook.sip.accepted import State as AcceptedState
-from offhook.sip.client_request import ClientRequest, Core, Done
-from offhook.sip.dialog import Dialog, DialogId
+from offhook.sip.client_request import ClientRequest, Done
+from offhook.sip.dialog import Dialog
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Address, Target
 from offhook.sip.events import (
@@ -25,17 +23,17 @@ from offhook.sip.events import (
     ReinviteAnswered,
     Reinvited,
     ReinviteRefused,
-    SessionEvent,
 )
 from offhook.sip.message import Request, Response
 from offhook.sip.peer_path import PeerPath, wants_sips
+from offhook.sip.reinvite import OutboundReinvite
+from offhook.sip.sent_acks import SentAcks, credentials_of
+from offhook.sip.session_core import SDP, HeaderList, SessionCore
 from offhook.sip.session_state import ESTABLISHED, OVER, TRANSITIONS, UNANSWERED, Input, State
 from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.layer import AnyServerTransaction
 from offhook.sip.transaction.server import ServerTransaction
 from offhook.sip.uri import SipUri
-
-HeaderList = tuple[tuple[str, str], ...]
 
 MAX_FORKS = 24
 """Early dialogs that one INVITE of ours may make; further forks are told without one."""
@@ -46,41 +44,8 @@ MAX_OPEN_INFOS = 8
 PROVISIONAL_INTERVAL = 60.0
 """RFC 3261 13.3.1.1: a 1xx is sent again every minute, lest proxies give up."""
 
-SDP = "application/sdp"
-
 NO_ACK_REASON: HeaderList = (("Reason", 'SIP;cause=408;text="ACK never came"'),)
 """RFC 3326: what the BYE after a missing ACK says."""
-
-
-class SessionCore(Core, Protocol):
-    """What the user agent lends to a session beyond what a request needs."""
-
-    def tell(self, event: SessionEvent) -> None:
-        """Queue an event for the layer above."""
-
-    def arm(self, session: "InviteSession") -> None:
-        """Take note of the session's next time-out."""
-
-    def bind(self, session: "InviteSession", dialog_id: DialogId) -> None:
-        """Requests within this dialog belong to `session` from now on."""
-
-    def unbind(self, dialog_id: DialogId) -> None:
-        """The dialog is no more: 481 to whatever comes for it."""
-
-    def judged(self, session: "InviteSession", response: Response | None, now: float) -> None:
-        """Remember the verdict on an INVITE (None: a 2xx), for the peer that asks again."""
-
-    def session_headers(self) -> HeaderList:
-        """Allow and Supported, as INVITEs and their 2xx carry them."""
-
-    def server_header(self) -> HeaderList:
-        """Who answers."""
-
-    def user_agent_header(self) -> HeaderList:
-        """Who asks."""
-
-    def between(self, low: float, high: float) -> float:
-        """A random number of seconds."""
 
 
 class InviteSession:
@@ -107,9 +72,7 @@ class InviteSession:
         "_path",
         "_provisional_at",
         "_reinvite",
-        "_retry_at",
         "_unacknowledged",
-        "_wanted_reinvite",
         "context",
         "dialog",
         "fault",
@@ -148,13 +111,11 @@ class InviteSession:
         self._invite: ClientRequest | None = None
         self._number = request.cseq.number
         self._early: dict[str, Dialog] = {}
-        self._acks: dict[tuple[str, int], ClientRequest] = {}
+        self._acks = SentAcks()
         self._unacknowledged: int | None = None
         self._cancel_deadline: float | None = None
         self._bye_headers: HeaderList = ()
-        self._reinvite: ClientRequest | None = None
-        self._wanted_reinvite: tuple[bytes | None, HeaderList] | None = None
-        self._retry_at: float | None = None
+        self._reinvite = OutboundReinvite()
         self._bye_request: ClientRequest | None = None
 
     # ------------------------------------------------------------------ how it is made
@@ -321,8 +282,7 @@ class InviteSession:
         """
         if self.state not in ESTABLISHED:
             return False
-        self._wanted_reinvite = (sdp, headers)
-        self._retry_at = None
+        self._reinvite.want(sdp, headers)
         self._try_reinvite(now)
         return True
 
@@ -372,7 +332,7 @@ class InviteSession:
         """When `handle_timeout` is due."""
         times = [
             at
-            for at in (self._provisional_at, self._expires_at, self._cancel_deadline, self._retry_at)
+            for at in (self._provisional_at, self._expires_at, self._cancel_deadline, self._reinvite.next_timeout())
             if at is not None
         ]
         times += [at for accepted in self._accepted.values() if (at := accepted.next_timeout()) is not None]
@@ -400,10 +360,9 @@ class InviteSession:
             self._cancel_deadline = None
             if self._invite is not None and self.state is State.CANCELLING:
                 self._invite.abandon(now)
-            if self._reinvite is not None and self.is_over:
+            if self.is_over:
                 self._reinvite.abandon(now)
-        if self._retry_at is not None and now >= self._retry_at:
-            self._retry_at = None
+        if self._reinvite.handle_timeout(now):
             self._try_reinvite(now)
 
     # ------------------------------------------------------------------ what the peer says
@@ -467,7 +426,7 @@ class InviteSession:
             self._step(Input.REJECT)
             self._refuse(self._response(500), now)
         elif self.state not in OVER:
-            self._wanted_reinvite = None
+            self._reinvite.forget()
             if self._open_reinvite is not None:
                 self.reject_reinvite(500, now=now)
             self.hang_up(now=now)
@@ -477,7 +436,7 @@ class InviteSession:
         self.state = State.TERMINATED
         self._infos.clear()
         self._open_reinvite = None
-        reinvite, self._reinvite = self._reinvite, None
+        reinvite = self._reinvite.settled()
         if reinvite is not None:
             reinvite.abandon(now)
         self._end(now)
@@ -491,7 +450,7 @@ class InviteSession:
             self._answer(transaction, 500, now, (("Retry-After", str(int(self._core.between(0, 10)))),))
         elif self.state is State.CLOSING:
             self._answer(transaction, 481, now)
-        elif self._reinvite is not None or self._offer_pending:
+        elif self._reinvite.is_open or self._offer_pending:
             self._answer(transaction, 491, now)
         elif self.dialog is not None:
             self.dialog.refresh_target(request)
@@ -603,9 +562,7 @@ class InviteSession:
     def _on_success(self, response: Response, now: float) -> None:
         tag = response.to.tag or ""
         number = response.cseq.number
-        known = self._acks.get((tag, number))
-        if known is not None:
-            known.repeat()
+        if self._acks.repeat(tag, number):
             return
         if self.dialog is not None and self.dialog.state is not dialogs.State.EARLY:
             if tag == self.dialog.remote_tag:
@@ -644,13 +601,11 @@ class InviteSession:
 
     def _drop_fork(self, response: Response, now: float) -> None:
         """A 2xx that nobody waits for: RFC 3261 13.2.2.4 asks for ACK, then BYE."""
-        if len(self._acks) >= MAX_FORKS:
+        if self._acks.is_full:
             return
-        stray = Dialog.uac(self.request, response)
-        tag, number = stray.remote_tag, response.cseq.number
-        self._acks[tag, number] = self._send(
-            stray, stray.request("ACK", _credentials_of(self.request), cseq=number), now
-        )
+        stray, number = Dialog.uac(self.request, response), response.cseq.number
+        ack = stray.request("ACK", credentials_of(self.request), cseq=number)
+        self._acks.keep(stray.remote_tag, number, self._send(stray, ack, now))
         self._send(stray, stray.request("BYE", self._core.user_agent_header()), now)
 
     def _learn_request(self) -> None:
@@ -667,26 +622,25 @@ class InviteSession:
         return self._unacknowledged is not None or any(a.carries_offer for a in self._accepted.values())
 
     def _try_reinvite(self, now: float) -> None:
-        if self._wanted_reinvite is None or self._retry_at is not None or self.state is not State.CONFIRMED:
-            return
-        if self._reinvite is not None or self._open_reinvite is not None:
+        waiting = self._reinvite.waiting
+        if waiting is None or self.state is not State.CONFIRMED or self._open_reinvite is not None:
             return
         if self._accepted or self._unacknowledged is not None:
             # One offer at a time (RFC 3264 4): the ACK that is awaited, or owed, comes first.
             return
-        sdp, headers = self._wanted_reinvite
+        sdp, headers = waiting
         assert self.dialog is not None, "a confirmed session has its dialog"
         content = (("Content-Type", SDP),) if sdp else ()
         request = self.dialog.request("INVITE", (*self._core.session_headers(), *headers, *content), sdp or b"")
-        self._reinvite = self._send(self.dialog, request, now, self._on_reinvite_final)
+        client = self._client(self.dialog, request, self._on_reinvite_final)
+        self._reinvite.sent(client)
+        client.begin(now)
 
     def _on_reinvite_final(self, response: Response | None, cause: FailureCause | None, now: float) -> None:
-        if response is not None and response.is_success:
-            known = self._acks.get((self.remote_tag or "", response.cseq.number))
-            if known is not None:
-                known.repeat()
-                return
-        reinvite, self._reinvite = self._reinvite, None
+        is_success = response is not None and response.is_success
+        if response is not None and is_success and self._acks.repeat(self.remote_tag or "", response.cseq.number):
+            return
+        reinvite = self._reinvite.settled()
         if reinvite is None:
             return
         if self.is_over or self.dialog is None:
@@ -695,12 +649,12 @@ class InviteSession:
             return
         if response is None or response.status in (408, 481):
             # RFC 3261 12.2.1.2 and 14.1: the dialog is lost.
-            self._wanted_reinvite = None
+            self._reinvite.forget()
             self._core.tell(ReinviteRefused(self, response))
             self._core.tell(Failed(self, cause or FailureCause.DIALOG_GONE, reinvite.why))
             self.hang_up(now=now)
         elif response.is_success:
-            self._wanted_reinvite = None
+            self._reinvite.forget()
             self.dialog.refresh_target(response)
             if reinvite.request.body:
                 self._send_ack(response.cseq.number, b"", now, reinvite.request)
@@ -708,23 +662,18 @@ class InviteSession:
                 self._unacknowledged = response.cseq.number
             self._core.tell(ReinviteAnswered(self, response))
         elif response.status == 491:
-            # RFC 3261 14.1: who owns the Call-ID waits 2.1 to 4 s, the other one up to 2 s.
-            low, high = (2.1, 4.0) if self.is_caller else (0.0, 2.0)
-            self._retry_at = now + self._core.between(low, high)
+            self._reinvite.collided(now, is_owner=self.is_caller, between=self._core.between)
             self._core.arm(self)
         else:
-            self._wanted_reinvite = None
+            self._reinvite.forget()
             self._core.tell(ReinviteRefused(self, response))
 
     def _send_ack(self, number: int, sdp: bytes, now: float, invite: Request | None = None) -> None:
         assert self.dialog is not None, "only a dialog's 2xx is acknowledged"
         content = (("Content-Type", SDP),) if sdp else ()
-        credentials = _credentials_of(invite or (self.request if self.is_caller else None))
+        credentials = credentials_of(invite or (self.request if self.is_caller else None))
         request = self.dialog.request("ACK", (*credentials, *content), sdp, cseq=number)
-        # Older ones are not repeated any more: their 2xx was acknowledged before the next INVITE went out.
-        while len(self._acks) >= MAX_FORKS:
-            del self._acks[next(iter(self._acks))]
-        self._acks[self.dialog.remote_tag, number] = self._send(self.dialog, request, now)
+        self._acks.keep(self.dialog.remote_tag, number, self._send(self.dialog, request, now))
 
     def _bye(self, headers: HeaderList, now: float) -> None:
         assert self.dialog is not None, "only a dialog can be ended by BYE"
@@ -765,9 +714,9 @@ class InviteSession:
 
     def _end(self, now: float) -> None:
         """Forget what can no longer happen. ACKs stay: a late 2xx of a fork wants one."""
-        self._provisional_at = self._expires_at = self._retry_at = self._cancel_deadline = None
-        self._wanted_reinvite = None
-        if self._reinvite is not None:
+        self._provisional_at = self._expires_at = self._cancel_deadline = None
+        self._reinvite.forget()
+        if self._reinvite.is_open:
             # With a provisional response it waits without a timer of its own, and who has ended need not answer it.
             self._cancel_deadline = now + self._core.timers.transaction
         self._accepted.clear()
@@ -789,14 +738,6 @@ class InviteSession:
             return False
         self.state = after
         return True
-
-
-def _credentials_of(invite: Request | None) -> HeaderList:
-    """What an ACK copies of its INVITE (RFC 3261 13.2.2.4 and 22.1)."""
-    if invite is None:
-        return ()
-    names = ("Authorization", "Proxy-Authorization")
-    return tuple((name, value) for name in names for value in invite.headers.get_all(name))
 
 
 def _ignore(response: Response | None, cause: FailureCause | None, now: float) -> None:

@@ -24,12 +24,13 @@ from offhook.sip.effects import (
 from offhook.sip.events import Event, FailureCause, InviteReceived, InviteRefused, OptionsAnswered, SessionFailed
 from offhook.sip.headers.name_addr import NameAddr
 from offhook.sip.inspection import SDP, inspect
-from offhook.sip.invite import HeaderList, InviteSession
+from offhook.sip.invite import InviteSession
 from offhook.sip.merged import MERGED, MergedInvites
 from offhook.sip.message import Headers, Message, Request, Response
 from offhook.sip.options import answer_options
 from offhook.sip.parser import MessageError, validate
 from offhook.sip.screening import Admit, Challenge, Drop, Refuse, Screen, Verdict
+from offhook.sip.session_core import HeaderList
 from offhook.sip.timers import DEFAULT_TIMERS, TimerQueue, TimerValues
 from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.invite_server import State as InviteServerState

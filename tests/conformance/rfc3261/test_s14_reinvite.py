@@ -18,6 +18,7 @@ from offhook.sip.events import (
     ReinviteRefused,
 )
 from offhook.sip.invite import InviteSession
+from offhook.sip.message import Request
 from offhook.sip.session_state import State
 
 pytestmark = pytest.mark.conformance
@@ -39,7 +40,9 @@ def caller(solo: Solo) -> InviteSession:
     return session
 
 
-def within(session: InviteSession, method: str, cseq: int, body: bytes = b"", branch: str = "") -> object:
+def within(
+    session: InviteSession, method: str, cseq: int, body: bytes = b"", branch: str = "", **options: str
+) -> Request:
     return request(
         method,
         to=f"<sip:bob@192.0.2.2>;tag={session.local_tag}",
@@ -48,6 +51,7 @@ def within(session: InviteSession, method: str, cseq: int, body: bytes = b"", br
         branch=branch or f"z9hG4bK{method}{cseq}",
         cseq=cseq,
         body=body,
+        **options,
     )
 
 
@@ -291,3 +295,17 @@ def test_both_sides_change_at_once_and_both_get_their_turn() -> None:
         assert len(pair.uas.told(ByeReceived)) == 1
         assert len(pair.uac.told(Answered)) == 1
         pair.assert_nothing_left()
+
+
+@pytest.mark.rfc(3261, "12.2.1.2")
+def test_a_change_that_has_no_way_to_the_peer_ends_the_session() -> None:
+    """Told at once, where it had waited for ever: the peer's new Contact is reached by no transport of ours."""
+    solo = Solo()
+    session = callee(solo)
+    solo.receive(within(session, "INVITE", 2, SDP, contact="<sip:alice@192.0.2.1;transport=sctp>"))
+    solo.do(session.answer_reinvite, SDP)
+    solo.receive(within(session, "ACK", 2))
+    assert solo.do(session.reinvite, SDP)
+    assert [event.response for event in solo.told(ReinviteRefused)] == [None]
+    assert [event.cause for event in solo.told(Failed)] == [FailureCause.UNRESOLVED]
+    assert session.state is State.TERMINATED
