@@ -1,10 +1,7 @@
 """The user agent core: which message belongs to what, who may speak, and what a request outside any dialog gets."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
 
 from offhook.errors import LocalProtocolError, RemoteProtocolError
 from offhook.sip.client_request import ClientRequest
@@ -22,16 +19,17 @@ from offhook.sip.effects import (
     Tell,
 )
 from offhook.sip.events import Event, FailureCause, InviteReceived, InviteRefused, OptionsAnswered, SessionFailed
-from offhook.sip.headers.name_addr import NameAddr
 from offhook.sip.inspection import SDP, inspect
 from offhook.sip.invite import InviteSession
 from offhook.sip.merged import MERGED, MergedInvites
-from offhook.sip.message import Headers, Message, Request, Response
+from offhook.sip.message import Message, Request, Response
 from offhook.sip.options import answer_options
+from offhook.sip.out_of_dialog import Addressed, first_hop, request_outside
 from offhook.sip.parser import MessageError, validate
 from offhook.sip.screening import Admit, Challenge, Drop, Refuse, Screen, Verdict
 from offhook.sip.session_core import HeaderList
-from offhook.sip.timers import DEFAULT_TIMERS, TimerQueue, TimerValues
+from offhook.sip.stateless import StatelessTags, reply_to
+from offhook.sip.timers import TimerQueue
 from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.invite_server import State as InviteServerState
 from offhook.sip.transaction.key import server_key
@@ -40,44 +38,13 @@ from offhook.sip.transaction.machine import PassAck, PassResponse, Report, Troub
 from offhook.sip.transaction.server import ServerTransaction
 from offhook.sip.transaction.server import State as ServerState
 from offhook.sip.uri import SipUri, Uri
+from offhook.sip.user_agent_config import Random, UserAgentConfig
+from offhook.sip.without_tcp import WithoutTcp
 
 __all__ = ["Admit", "Challenge", "Credentials", "Drop", "Refuse", "UserAgent", "UserAgentConfig", "Verdict"]
 
-Addressed: TypeAlias = NameAddr | str
-
 UNANSWERED = (InviteServerState.PROCEEDING, ServerState.TRYING, ServerState.PROCEEDING)
 """Server transactions in these states can still be given a final response."""
-
-MAX_WITHOUT_TCP = 512
-WITHOUT_TCP_SECONDS = 300.0
-
-
-class Random(Protocol):
-    """The part of `random.Random` that is needed; outside tests it is `random.SystemRandom`."""
-
-    def getrandbits(self, k: int, /) -> int:
-        """An integer of `k` random bits."""
-
-    def random(self) -> float:
-        """A number from 0 up to 1."""
-
-
-@dataclass(frozen=True, slots=True)
-class UserAgentConfig:
-    """What the user agent says of itself, and its bounds."""
-
-    user_agent: str = "offhook"
-    contact_user: str = "offhook"
-    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
-    supported: tuple[str, ...] = ()
-    max_transactions: int = 20_000
-    """Above it new INVITEs get 503 with Retry-After, without a transaction."""
-    max_dialogs: int = 10_000
-    max_resolutions: int = 1_000
-    timers: TimerValues = DEFAULT_TIMERS
-    large_requests_to_tcp: bool = True
-    """RFC 3261 18.1.1: requests above 1,300 bytes go by TCP where the peer takes it, else by UDP all the same."""
-    overload_retry_seconds: int = 5
 
 
 def _unknown_address(peer: Source | Target) -> LocalAddress:
@@ -116,14 +83,14 @@ class UserAgent:
             ("Allow", self._allow_header),
             *((("Supported", ", ".join(config.supported)),) if config.supported else ()),
         )
-        self._secret = rng.getrandbits(256).to_bytes(32, "big")
+        self._stateless_tags = StatelessTags(rng.getrandbits(256).to_bytes(32, "big"))
         self._effects: list[Effect] = []
         self._dialogs: dict[DialogId, InviteSession] = {}
         self._merged = MergedInvites(config.max_transactions)
         self._sessions: TimerQueue[InviteSession] = TimerQueue()
         self._resolutions: dict[int, ClientRequest] = {}
         self._last_resolution = 0
-        self._without_tcp: dict[Address, float] = {}
+        self._without_tcp = WithoutTcp()
 
     # ------------------------------------------------------------------ the five ends
 
@@ -230,21 +197,22 @@ class UserAgent:
         one less than that of the call it continues; at 0 it must not be sent (LocalProtocolError).
         """
         content: HeaderList = (("Content-Type", SDP),) if offer else ()
-        request = self._outside(
+        request = request_outside(
             "INVITE",
             request_uri,
             from_,
             to,
             (*self._capabilities, *self.user_agent_header(), *headers, *content),
             offer or b"",
+            tag=self.token(),
+            call_id=call_id or self.token(128),
             max_forwards=max_forwards,
-            call_id=call_id,
             route=route,
         )
         return InviteSession.calling(
             self,
             request,
-            _next_hop(request_uri, route, next_hop),
+            first_hop(request_uri, route, next_hop),
             credentials=credentials,
             peer=peer,
             fixed=target,
@@ -269,13 +237,19 @@ class UserAgent:
         def done(response: Response | None, cause: FailureCause | None, at: float) -> None:
             self._effects.append(Tell(OptionsAnswered(token, response, cause, client.why)))
 
-        request = self._outside(
-            "OPTIONS", request_uri, from_, f"<{request_uri}>", (("Accept", SDP), *self.user_agent_header(), *headers)
+        request = request_outside(
+            "OPTIONS",
+            request_uri,
+            from_,
+            f"<{request_uri}>",
+            (("Accept", SDP), *self.user_agent_header(), *headers),
+            tag=self.token(),
+            call_id=self.token(128),
         )
         client = ClientRequest(
             self,
             request,
-            _next_hop(request_uri, (), next_hop),
+            first_hop(request_uri, (), next_hop),
             done,
             fixed=target,
             credentials=credentials,
@@ -354,9 +328,9 @@ class UserAgent:
                 request,
                 capabilities=(*self._capabilities, *self.server_header()),
                 draining=self.draining,
-                to_tag=self._stateless_tag(request),
+                to_tag=self._stateless_tags.of(request),
             )
-            self._send_response(answer, source, _reply_to(request, source, nat=nat))
+            self._send_response(answer, source, reply_to(request, source, nat=nat))
         else:
             # BYE and INFO mean nothing outside a dialog.
             self._object(request, source, peer, 481)
@@ -381,7 +355,7 @@ class UserAgent:
             self._object(request, source, peer, 400, reason="Bad Contact")
             return
         transaction = InviteServerTransaction(
-            request, source, _reply_to(request, source, nat=_nat(peer)), self.timers, self.transactions.next_id()
+            request, source, reply_to(request, source, nat=_nat(peer)), self.timers, self.transactions.next_id()
         )
         session = InviteSession.received(self, transaction, peer, now)
         transaction.user = session
@@ -404,13 +378,13 @@ class UserAgent:
                 request, source, 503, (("Retry-After", str(self.config.overload_retry_seconds)),), nat=_nat(peer)
             )
             return
-        reply_to = _reply_to(request, source, nat=_nat(peer))
+        answer_to = reply_to(request, source, nat=_nat(peer))
         transaction: AnyServerTransaction
         if request.method == "INVITE":
-            transaction = InviteServerTransaction(request, source, reply_to, self.timers, self.transactions.next_id())
+            transaction = InviteServerTransaction(request, source, answer_to, self.timers, self.transactions.next_id())
             transaction.respond(request.response(100), now)
         else:
-            transaction = ServerTransaction(request, source, reply_to, self.timers, self.transactions.next_id(), now)
+            transaction = ServerTransaction(request, source, answer_to, self.timers, self.transactions.next_id(), now)
         transaction.user = session
         self.transactions.add_server(transaction, key)
         self.pump(transaction, now)
@@ -444,7 +418,7 @@ class UserAgent:
         # RFC 3261 9.2: the To tag is that of the INVITE's own responses.
         answer = request.response(200, to_tag=session.local_tag, headers=self.server_header())
         transaction = ServerTransaction(
-            request, source, _reply_to(request, source, nat=_nat(peer)), self.timers, self.transactions.next_id(), now
+            request, source, reply_to(request, source, nat=_nat(peer)), self.timers, self.transactions.next_id(), now
         )
         self.transactions.add_server(transaction)
         transaction.respond(answer, now)
@@ -548,20 +522,13 @@ class UserAgent:
     ) -> Response:
         request = request.received_from(source.remote[0], source.remote[1], force_rport=nat)
         response = request.response(
-            status, reason, to_tag=self._stateless_tag(request), headers=(*headers, *self.server_header())
+            status, reason, to_tag=self._stateless_tags.of(request), headers=(*headers, *self.server_header())
         )
-        self._send_response(response, source, _reply_to(request, source, nat=nat))
+        self._send_response(response, source, reply_to(request, source, nat=nat))
         return response
 
     def _send_response(self, response: Response, source: Source, to: Address) -> None:
         self._effects.append(SendResponse(response, source, to, bytes(response)))
-
-    def _stateless_tag(self, request: Request) -> str:
-        """The same for every repetition of a request, and nobody else's (RFC 3261 8.2.7)."""
-        text = "\0".join(
-            (request.via.branch or "", request.headers.get("Call-ID") or "", request.headers.get("CSeq") or "")
-        )
-        return hashlib.blake2s(text.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=8).hexdigest()
 
     # ------------------------------------------------------------------ what requests and sessions need of us
 
@@ -569,13 +536,11 @@ class UserAgent:
         """Whether a large request may go by TCP to a target of UDP (RFC 3261 18.1.1)."""
         if not self.config.large_requests_to_tcp:
             return False
-        return self._without_tcp.get(target.remote, now) <= now
+        return not self._without_tcp.has(target.remote, now)
 
     def tcp_refused(self, target: Target, now: float) -> None:
-        """A target took no TCP: it is left in peace for some minutes, as each try costs the call its time."""
-        if len(self._without_tcp) >= MAX_WITHOUT_TCP:
-            self._without_tcp.clear()
-        self._without_tcp[target.remote] = now + WITHOUT_TCP_SECONDS
+        """A target took no TCP: it is left in peace for some minutes."""
+        self._without_tcp.add(target.remote, now)
 
     def emit(self, effect: Effect) -> None:
         """Queue an effect for the driver."""
@@ -697,40 +662,6 @@ class UserAgent:
             transaction.respond(transaction.request.response(status), now)
             self.pump(transaction, now)
 
-    def _outside(
-        self,
-        method: str,
-        request_uri: Uri,
-        from_: Addressed,
-        to: Addressed,
-        headers: HeaderList,
-        body: bytes = b"",
-        *,
-        max_forwards: int = 70,
-        call_id: str | None = None,
-        route: tuple[str, ...] = (),
-    ) -> Request:
-        """A request outside any dialog (RFC 3261 8.1.1)."""
-        if max_forwards < 1:
-            raise LocalProtocolError("Max-Forwards has run out", hint="answer 483 to the call that this one continues")
-        sender = NameAddr.parse(from_) if isinstance(from_, str) else from_
-        return Request(
-            method,
-            request_uri,
-            Headers(
-                [
-                    *(("Route", value) for value in route),
-                    ("Max-Forwards", str(max_forwards)),
-                    ("From", str(sender.with_tag(self.token()))),
-                    ("To", str(to)),
-                    ("Call-ID", call_id or self.token(128)),
-                    ("CSeq", f"1 {method}"),
-                    *headers,
-                ]
-            ),
-            body,
-        )
-
 
 def _checked(request: Request) -> MessageError | None:
     try:
@@ -742,25 +673,3 @@ def _checked(request: Request) -> MessageError | None:
 
 def _nat(peer: object) -> bool:
     return bool(getattr(peer, "nat", False))
-
-
-def _next_hop(request_uri: Uri, route: tuple[str, ...], next_hop: SipUri | None) -> SipUri:
-    if next_hop is not None:
-        return next_hop
-    if route:
-        return NameAddr.parse(route[0]).sip_uri
-    if isinstance(request_uri, SipUri):
-        return request_uri
-    raise LocalProtocolError(f"{request_uri} leads nowhere by itself", hint="give next_hop")
-
-
-def _reply_to(request: Request, source: Source, *, nat: bool) -> Address:
-    """RFC 3261 18.2.2, RFC 3581 4: the source's address, and its port if rport asks for it or the peer is behind NAT.
-
-    `maddr` is not followed: it would let a sender aim our answers at a third party.
-    """
-    via = request.via
-    if source.transport == "udp" and (nat or via.wants_rport):
-        return source.remote
-    # On TCP the port that the peer listens on, for the case that its connection is gone.
-    return (source.remote[0], via.sent_by[1])
