@@ -178,10 +178,6 @@ class Admission:
         else:
             self._agent_calls.pop(agent, None)
 
-    def reconfigure(self, limits: Limits) -> None:
-        """Take new limits at once; calls that run stay counted, even above a lowered limit."""
-        self.limits = limits
-
     def _bucket(self, key: TrunkName | None, rate: float, now: float) -> _Bucket:
         bucket = self._buckets.get(key)
         # Bounded by the trunks of the file: `trunk` is an identified one, never text from the wire.

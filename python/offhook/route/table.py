@@ -113,10 +113,6 @@ class Route:
     record: bool = False
     fallback: tuple[Fallback, ...] = field(default=())
 
-    def fallbacks_for(self, cause: FallbackCause) -> tuple[DestinationUri, ...]:
-        """The destinations to try for this cause, in file order; each is tried once in a call."""
-        return tuple(fallback.to for fallback in self.fallback if cause in fallback.on)
-
     def failed(self, facts: CallFacts) -> Iterator[str]:
         """The conditions that the call fails, in the order trunk, to, from, headers; none if the route fits."""
         if self.trunk is not None and self.trunk != facts.trunk:

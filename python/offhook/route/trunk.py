@@ -183,10 +183,6 @@ class TrunkTable:
         found = {trunk.name: trunk for _, trunk in self._matches(address) if trunk.takes(transport, proven)}
         return tuple(found.values())
 
-    def may_send_from(self, name: str, source_ip: str) -> bool:
-        """Say whether a dialog's request may come from this address: one of its own trunk's sources."""
-        return any(trunk.name == name for trunk in self.from_source(source_ip))
-
     def identify(
         self,
         source_ip: str,

@@ -222,15 +222,6 @@ class MediaDescription:
                 result[payload_type] = encoding
         return result
 
-    def format_parameters(self, payload_type: int) -> str:
-        """The fmtp text of a payload type, empty if there is none (RFC 8866 section 6.15)."""
-        for attribute in self.attributes:
-            if attribute.name == "fmtp" and attribute.value is not None:
-                number, _, parameters = attribute.value.partition(" ")
-                if _number(number, HIGHEST_PAYLOAD_TYPE) == payload_type:
-                    return parameters.strip()
-        return ""
-
     @property
     def ptime_ms(self) -> int | None:
         """The packet time that the writer asks for, None unless it is 10 to 60 ms (RFC 8866 section 6.4)."""

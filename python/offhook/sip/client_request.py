@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from offhook.sip.digest import Credentials, Unanswered, answer
 from offhook.sip.effects import Effect, LocalAddress, Resolve, SendRequest, Source, Target
 from offhook.sip.events import FailureCause
+from offhook.sip.headers.via import MAGIC_COOKIE
 from offhook.sip.message import Headers, Request, Response
 from offhook.sip.timers import TimerValues
 from offhook.sip.transaction.client import ClientTransaction
@@ -326,7 +327,7 @@ class ClientRequest:
 
     def _attempt(self, target: Target, now: float, *, may_grow: bool = True) -> None:
         target = self._named(self._on_listener(target))
-        branch = "z9hG4bK" + self._core.token()
+        branch = MAGIC_COOKIE + self._core.token()
         request = self._addressed(target, branch)
         wire = bytes(request)
         if (

@@ -168,10 +168,6 @@ class Headers:
         """Append lines at the end."""
         return self.from_wire((*self._fields, *(_checked(name, value) for value in values)))
 
-    def prepending(self, name: str, *values: str) -> "Headers":
-        """Put lines before all others, so that they are the first values of `name`."""
-        return self.from_wire((*(_checked(name, value) for value in values), *self._fields))
-
     def without(self, name: str) -> "Headers":
         """Remove every line of `name`."""
         key = header_key(name)
@@ -369,11 +365,6 @@ class MessageBase:
         return tuple(AuthValue.parse(value) for value in self.headers.get_all("Authorization"))
 
     @_Lazy
-    def proxy_authorizations(self) -> tuple[AuthValue, ...]:
-        """Every Proxy-Authorization; broken ones raise RemoteProtocolError."""
-        return tuple(AuthValue.parse(value) for value in self.headers.get_all("Proxy-Authorization"))
-
-    @_Lazy
     def parts(self) -> tuple[Part, ...]:
         """The parts of a multipart body, or the whole body as the only part; `()` without one (RFC 2046 5.1)."""
         if not self.body:
@@ -517,11 +508,6 @@ class Response(MessageBase):
         return f"{SIP_VERSION} {self.status} {self.reason}"
 
     @property
-    def is_provisional(self) -> bool:
-        """Whether the status is 1xx."""
-        return self.status < 200
-
-    @property
     def is_success(self) -> bool:
         """Whether the status is 2xx."""
         return self.status // 100 == 2
@@ -545,12 +531,6 @@ class Response(MessageBase):
             return parse_uint(value, 2**31 - 1, "Retry-After")
         except RemoteProtocolError:
             return None
-
-    @_Lazy
-    def min_expires(self) -> int | None:
-        """Min-Expires in seconds, None if absent."""
-        value = self.headers.single("Min-Expires")
-        return None if value is None else parse_delta_seconds(value, "Min-Expires")
 
     def __bytes__(self) -> bytes:
         return self._head(self.start_line) + self.body

@@ -98,11 +98,6 @@ class _Head:
         return Response(self.status, self.reason, self.headers, body)
 
 
-def is_keep_alive(data: bytes) -> bool:
-    """Tell whether a datagram is no message but a keep-alive: empty, or only line ends, blanks and NULs."""
-    return not data.strip(b"\r\n\0 \t")
-
-
 def parse_datagram(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Message:
     """Parse one datagram. Octets behind Content-Length are ignored (RFC 3261 section 18.3).
 

@@ -10,7 +10,6 @@ from offhook.sip.grammar import (
     MAX_PARAMS,
     Params,
     check_host,
-    check_token,
     excerpt,
     fail,
     join_host_port,
@@ -26,7 +25,6 @@ _GLOBAL_NUMBER = re.compile(r"\+[0-9]+")
 _LOCAL_NUMBER = re.compile(r"[0-9A-Fa-f*#]+")
 
 _UNRESERVED: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()"
-_RESERVED: Final = frozenset(";/?:@&=+$,")
 _SAFE_USER: Final = frozenset((_UNRESERVED + "&=+$,;?/").encode())
 _SAFE_PASSWORD: Final = frozenset((_UNRESERVED + "&=+$,").encode())
 _SAFE_PARAM: Final = frozenset((_UNRESERVED + "[]/:&+$").encode())
@@ -355,8 +353,3 @@ def _split_headers(text: str) -> Iterable[tuple[str, str]]:
 def sip_uri_from_tel(uri: TelUri, host: str, port: int | None = None) -> SipUri:
     """Write a tel URI as a SIP URI of `host` with `user=phone` (RFC 3261 section 19.1.6)."""
     return SipUri(host, port, uri.number + str(uri.params), None, UriParams({"user": "phone"}))
-
-
-def check_method(method: str) -> str:
-    """Let a method name of ours pass, else raise LocalProtocolError."""
-    return check_token(method, "method")

@@ -94,9 +94,5 @@ def _maker(name: str, built_in: dict[str, tuple[str, str]], kind: str) -> Any:
     raise SpeechError(f"no speech engine {name!r} that {what}", code="speech_refused", hint=f"known: {', '.join(can)}")
 
 
-def _no_engine(name: str, wanted: str, made: object) -> SpeechError:
-    return SpeechError(f"the plug-in {name!r} made no {wanted} but {type(made).__name__}", code="speech_refused")
-
-
 def _package(plug_in: EntryPoint) -> str:
     return plug_in.dist.name if plug_in.dist is not None else plug_in.value

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from offhook.speech.protocol import Heard, SpeechStarted, SpeechStopped, Transcript, TurnDetector
 
-_LAST_WORD = re.compile(r"([\w'’]+)[^\w]*$")
 # Nobody ends a thought with one of these.
 _GOES_ON = re.compile(
     "a|about|also|an|and|are|at|because|but|can|could|do|er|erm|for|from|hm+|i|i'd|i'm|if|in|into|is|it's|its|like|maybe|"

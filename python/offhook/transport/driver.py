@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
 
 import structlog
 
-from offhook.sip.effects import LocalAddress, Resolve, SendRequest, SendResponse, Source, Target, Tell
+from offhook.sip.effects import Resolve, SendRequest, SendResponse, Source, Target, Tell
 from offhook.sip.events import Event
 from offhook.sip.message import Message
 from offhook.sip.parser import MessageError, parse_datagram
@@ -140,10 +140,6 @@ class SipStack:
     def open_handshakes(self) -> int:
         """TLS handshakes of peers that are not finished."""
         return self._flows.open_handshakes
-
-    def local_address_for(self, remote: Source | Target) -> LocalAddress:
-        """Our signalling address as this peer is told it; SDP may use its host where media has none of its own."""
-        return self._flows.local_address(remote)
 
     def perform(self, action: Callable[[float], T]) -> T:
         """Run one input at the loop's time, then do what it asked for. What it raises is the caller's."""

@@ -105,16 +105,6 @@ def test_agents_have_places_too() -> None:
     admission.leave_agent("never-entered")
 
 
-def test_new_limits_hold_at_once_and_running_calls_stay_counted() -> None:
-    admission = Admission(limits(calls=5, cps=100))
-    tickets = [admit(admission) for _ in range(4)]
-    admission.reconfigure(limits(calls=2, cps=100))
-    assert refusal(admission).slug == "limit_calls"
-    for ticket in tickets[:3]:
-        admission.release(ticket)
-    admit(admission)
-
-
 def test_a_limit_and_a_failed_match_never_share_words() -> None:
     # security D8: a wrong number in a trunk must not read like a flood, nor a flood like a wrong number.
     admission = Admission(limits(calls=1, cps=1, acme=Limit(1, 1)))

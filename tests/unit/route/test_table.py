@@ -3,10 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offhook.ids import RouteName, TrunkName
-from offhook.route.destination_uri import AgentUri, EchoUri
+from offhook.route.destination_uri import EchoUri
 from offhook.route.number import read_caller, read_number
 from offhook.route.pattern import Pattern
-from offhook.route.table import CallFacts, Fallback, FallbackCause, Forward, NoRoute, Route, RouteTable
+from offhook.route.table import CallFacts, Fallback, Forward, NoRoute, Route, RouteTable
 from offhook.route.trunk import Trunk
 
 pytestmark = pytest.mark.unit
@@ -172,17 +172,6 @@ def test_explaining_and_deciding_agree() -> None:
 def test_the_facts_of_a_call_are_read_by_its_trunk() -> None:
     call = CallFacts.read(Trunk(TrunkName("acme"), country="US"), to_user="4155550100", from_user="2125550100")
     assert (call.trunk, call.to.e164, call.from_.e164) == ("acme", "+14155550100", "+12125550100")
-
-
-def test_fallbacks_by_cause_in_order() -> None:
-    late, lost = FallbackCause.LATE, FallbackCause.LOST
-    found = route("a", fallback=(
-        Fallback(frozenset({late}), AgentUri("night")),
-        Fallback(frozenset({late, lost}), EchoUri("welcome")),
-    ))  # fmt: skip
-    assert found.fallbacks_for(late) == (AgentUri("night"), EchoUri("welcome"))
-    assert found.fallbacks_for(lost) == (EchoUri("welcome"),)
-    assert found.fallbacks_for(FallbackCause.REFUSED) == ()
 
 
 def test_covering_needs_every_condition() -> None:

@@ -101,8 +101,6 @@ def test_a_static_type_needs_no_rtpmap_and_can_not_be_renamed() -> None:
 def test_rtpmaps_without_a_format_and_before_their_fmtp_are_harmless() -> None:
     line = audio("fmtp:101 0-15", "rtpmap:97 red/8000", "rtpmap:101 Telephone-Event/8000", formats="0 101")
     assert line.encodings == {0: Encoding("PCMU", 8000), 101: Encoding("TELEPHONE-EVENT", 8000)}
-    assert line.format_parameters(101) == "0-15"
-    assert line.format_parameters(97) == ""
 
 
 @pytest.mark.parametrize(

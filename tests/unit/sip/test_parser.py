@@ -3,7 +3,7 @@
 import pytest
 
 from offhook.sip.message import Message, Request, Response
-from offhook.sip.parser import KeepAlive, Limits, MessageError, StreamParser, is_keep_alive, parse_datagram, validate
+from offhook.sip.parser import KeepAlive, Limits, MessageError, StreamParser, parse_datagram, validate
 
 pytestmark = pytest.mark.unit
 
@@ -51,12 +51,6 @@ def test_folds_are_one_blank() -> None:
 @pytest.mark.rfc(3261, "7.5")
 def test_line_ends_before_the_start_line_are_ignored() -> None:
     assert parse_datagram(b"\r\n\r\n" + options()) == parse_datagram(options())
-
-
-@pytest.mark.parametrize("data", [b"", b"\r\n", b"\r\n\r\n", b"\0", b"\0\0\0\0", b"  "])
-def test_keep_alive_datagrams(data: bytes) -> None:
-    assert is_keep_alive(data)
-    assert not is_keep_alive(data + b"jaK")
 
 
 def test_unknown_methods_and_headers_are_kept() -> None:

@@ -132,10 +132,6 @@ class Via:
         default = 5061 if self.transport in ("TLS", "WSS") else 5060
         return self.host.lower(), default if self.port is None else self.port
 
-    def with_param(self, name: str, value: str | None) -> "Via":
-        """Return this Via with one parameter set."""
-        return replace(self, params=self.params.replacing(name, value))
-
     def stamped(self, host: str, port: int, *, force_rport: bool = False) -> "Via":
         """Return this Via as the receiver keeps it: `received` where it tells more, `rport` where asked for or forced.
 
