@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes every page that is made from code: `make docs`. `tests/unit/test_reference.py` fails while one is not current.
 
-What it is made from: settings, end reasons, metrics and the states of a call from their own tables; the RFC support
-from the `@pytest.mark.rfc` marks of the tests, so that no page says more than a test does.
+What it is made from: commands from their functions; settings, end reasons, metrics and the states of a call from their
+own tables; the RFC support from the `@pytest.mark.rfc` marks of the tests, so that no page says more than a test does.
 """
 
 import ast
@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tools")]
 
 import agent_sdk  # noqa: E402
+import command_line  # noqa: E402
 
 from offhook.call import end_reason, state  # noqa: E402  the tree before what is installed
 from offhook.config import reference as config  # noqa: E402
@@ -226,6 +227,7 @@ def architecture() -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "ARCHITECTURE.md": architecture,
     "docs/reference/agent-sdk.md": agent_sdk.page,
+    "docs/reference/cli.md": command_line.page,
     "docs/reference/config.md": config.reference,
     "docs/reference/end-reasons.md": end_reason.page,
     "docs/reference/media-counters.md": media_counters,
