@@ -61,20 +61,9 @@ fn leg(peer: SocketAddr, echo: bool) -> (Leg, ClaimTable) {
         loopback: false,
     };
     let remote = RemoteMedia {
-        rtp: Some(peer),
-        rtcp: None,
-        rtcp_mux: false,
-        codec: Codec::Pcmu,
-        payload_type: 0,
-        receive_types: vec![(0, Codec::Pcmu)],
         dtmf_send: Some(101),
         dtmf_receive: vec![101],
-        comfort_noise: None,
-        ptime_ms: 20,
-        send: true,
-        receive: true,
-        hold: false,
-        srtp: None,
+        ..RemoteMedia::plain(peer, 0, Codec::Pcmu)
     };
     let mut claims = ClaimTable::new();
     claims.open(LegKey(1), policy.clone(), Arc::default());

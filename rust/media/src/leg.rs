@@ -168,6 +168,26 @@ pub struct RemoteMedia {
 }
 
 impl RemoteMedia {
+    /// One codec both ways, packets of 20 ms, in the clear: what is further agreed on is put in its place.
+    pub fn plain(rtp: SocketAddr, payload_type: u8, codec: Codec) -> Self {
+        RemoteMedia {
+            rtp: Some(rtp),
+            rtcp: None,
+            rtcp_mux: false,
+            codec,
+            payload_type,
+            receive_types: vec![(payload_type, codec)],
+            dtmf_send: None,
+            dtmf_receive: Vec::new(),
+            comfort_noise: None,
+            ptime_ms: 20,
+            send: true,
+            receive: true,
+            hold: false,
+            srtp: None,
+        }
+    }
+
     /// What the peer may send.
     fn codecs(&self) -> impl Iterator<Item = Codec> {
         let types = self.receive_types.iter().take(MAX_PAYLOAD_TYPES);

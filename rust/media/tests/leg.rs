@@ -48,20 +48,11 @@ fn config(ssrc: u32) -> LegConfig {
 
 fn remote() -> RemoteMedia {
     RemoteMedia {
-        rtp: Some(peer()),
-        rtcp: None,
-        rtcp_mux: false,
-        codec: Codec::Pcmu,
-        payload_type: 0,
         receive_types: vec![(0, Codec::Pcmu), (8, Codec::Pcma)],
         dtmf_send: Some(101),
         dtmf_receive: vec![96],
         comfort_noise: Some(13),
-        ptime_ms: 20,
-        send: true,
-        receive: true,
-        hold: false,
-        srtp: None,
+        ..RemoteMedia::plain(peer(), 0, Codec::Pcmu)
     }
 }
 

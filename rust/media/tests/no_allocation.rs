@@ -188,20 +188,11 @@ fn a_minute_of_a_call(codec: Codec, suite: Option<Suite>, mut tap: Option<Tap>) 
     let mut intake = Intake::new();
     intake.open(key, policy.clone(), Arc::default());
     let remote = RemoteMedia {
-        rtp: Some(peer),
-        rtcp: None,
-        rtcp_mux: false,
-        codec,
-        payload_type: 0,
-        receive_types: vec![(0, codec)],
         dtmf_send: Some(101),
         dtmf_receive: vec![96],
         comfort_noise: Some(13),
-        ptime_ms: 20,
-        send: true,
-        receive: true,
-        hold: false,
         srtp: suite.map(|suite| keys(suite, 1, 2)),
+        ..RemoteMedia::plain(peer, 0, codec)
     };
     let claimed = Remote {
         rtp: remote.rtp,
@@ -331,20 +322,9 @@ fn an_uneven_minute_of_an_echo_allocates_nothing() {
         loopback: false,
     };
     let remote = RemoteMedia {
-        rtp: Some(peer),
-        rtcp: None,
-        rtcp_mux: false,
-        codec: Codec::G722,
-        payload_type: 9,
         receive_types: vec![(9, Codec::G722), (0, Codec::Pcmu)],
-        dtmf_send: None,
-        dtmf_receive: Vec::new(),
         comfort_noise: Some(13),
-        ptime_ms: 20,
-        send: true,
-        receive: true,
-        hold: false,
-        srtp: None,
+        ..RemoteMedia::plain(peer, 9, Codec::G722)
     };
     let config = LegConfig {
         ssrc: 1,
@@ -449,20 +429,11 @@ impl Shared {
             .is_multiple_of(2)
             .then(|| Suite::ALL[usize::from(number / 2) % Suite::ALL.len()]);
         let remote = RemoteMedia {
-            rtp: Some(peer),
-            rtcp: None,
-            rtcp_mux: false,
-            codec,
-            payload_type: 0,
-            receive_types: vec![(0, codec)],
             dtmf_send: Some(101),
             dtmf_receive: vec![96],
             comfort_noise: Some(13),
-            ptime_ms: 20,
-            send: true,
-            receive: true,
-            hold: false,
             srtp: suite.map(|suite| keys(suite, 1 + 2 * number, 2 + 2 * number)),
+            ..RemoteMedia::plain(peer, 0, codec)
         };
         let config = LegConfig {
             ssrc: 1,

@@ -101,20 +101,9 @@ struct Call {
 
 fn remote(codec: Codec) -> RemoteMedia {
     RemoteMedia {
-        rtp: Some("192.0.2.9:4000".parse().expect("an address")),
-        rtcp: None,
-        rtcp_mux: false,
-        codec,
-        payload_type: 0,
-        receive_types: vec![(0, codec)],
         dtmf_send: Some(101),
         dtmf_receive: vec![96],
-        comfort_noise: None,
-        ptime_ms: 20,
-        send: true,
-        receive: true,
-        hold: false,
-        srtp: None,
+        ..RemoteMedia::plain("192.0.2.9:4000".parse().expect("an address"), 0, codec)
     }
 }
 

@@ -58,20 +58,10 @@ fn keys(suite: Suite, send: u8, receive: u8) -> SrtpKeys {
 
 fn remote(srtp: Option<SrtpKeys>) -> RemoteMedia {
     RemoteMedia {
-        rtp: Some(peer()),
-        rtcp: None,
-        rtcp_mux: false,
-        codec: Codec::Pcmu,
-        payload_type: 0,
-        receive_types: vec![(0, Codec::Pcmu)],
         dtmf_send: Some(101),
         dtmf_receive: vec![101],
-        comfort_noise: None,
-        ptime_ms: 20,
-        send: true,
-        receive: true,
-        hold: false,
         srtp,
+        ..RemoteMedia::plain(peer(), 0, Codec::Pcmu)
     }
 }
 

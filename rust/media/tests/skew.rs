@@ -168,22 +168,7 @@ fn an_echo_neither_falls_behind_nor_breaks_up() {
             },
             playout: PlayoutConfig::default(),
         };
-        let remote = RemoteMedia {
-            rtp: Some(peer),
-            rtcp: None,
-            rtcp_mux: false,
-            codec: Codec::Pcmu,
-            payload_type: 0,
-            receive_types: vec![(0, Codec::Pcmu)],
-            dtmf_send: None,
-            dtmf_receive: Vec::new(),
-            comfort_noise: None,
-            ptime_ms: 20,
-            send: true,
-            receive: true,
-            hold: false,
-            srtp: None,
-        };
+        let remote = RemoteMedia::plain(peer, 0, Codec::Pcmu);
         let mut leg = Leg::new(config, START);
         leg.set_remote(START, &remote);
         leg.set_echo(true);

@@ -200,22 +200,7 @@ impl Peer {
             ..LegSettings::default()
         };
         let leg = engine.open_leg(&settings, None).expect("a leg");
-        let media = RemoteMedia {
-            rtp: Some(address),
-            rtcp: None,
-            rtcp_mux: false,
-            codec: Codec::Pcmu,
-            payload_type: 0,
-            receive_types: vec![(0, Codec::Pcmu)],
-            dtmf_send: None,
-            dtmf_receive: Vec::new(),
-            comfort_noise: None,
-            ptime_ms: 20,
-            send: true,
-            receive: true,
-            hold: false,
-            srtp: None,
-        };
+        let media = RemoteMedia::plain(address, 0, Codec::Pcmu);
         leg.set_remote(media, policy).expect("taken");
         leg
     }

@@ -66,20 +66,15 @@ struct Call {
 
 fn remote(ptime_ms: u32) -> RemoteMedia {
     RemoteMedia {
-        rtp: "192.0.2.9:4000".parse().ok(),
-        rtcp: None,
-        rtcp_mux: false,
-        codec: Codec::G722,
-        payload_type: 9,
         receive_types: vec![(9, Codec::G722), (0, Codec::Pcmu)],
         dtmf_send: Some(101),
         dtmf_receive: vec![101],
-        comfort_noise: None,
         ptime_ms,
-        send: true,
-        receive: true,
-        hold: false,
-        srtp: None,
+        ..RemoteMedia::plain(
+            "192.0.2.9:4000".parse().expect("an address"),
+            9,
+            Codec::G722,
+        )
     }
 }
 

@@ -68,22 +68,7 @@ fn open(engine: &Engine) -> LegHandle {
 }
 
 fn media(rtp: SocketAddr) -> RemoteMedia {
-    RemoteMedia {
-        rtp: Some(rtp),
-        rtcp: None,
-        rtcp_mux: false,
-        codec: Codec::Pcmu,
-        payload_type: 0,
-        receive_types: vec![(0, Codec::Pcmu)],
-        dtmf_send: None,
-        dtmf_receive: Vec::new(),
-        comfort_noise: None,
-        ptime_ms: 20,
-        send: true,
-        receive: true,
-        hold: false,
-        srtp: None,
-    }
+    RemoteMedia::plain(rtp, 0, Codec::Pcmu)
 }
 
 /// The far end of a leg; each says something of its own.
