@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from .commands import offhook
+
 T = TypeVar("T")
 
 REPOSITORY = Path(__file__).parents[2]
@@ -193,7 +195,7 @@ class Gateway:
         """`show` for the call of that SIP Call-ID, once it is over and its record has been written."""
 
         def ended() -> dict[str, Any] | None:
-            # Mostly it is the last one, and each command costs the start of an interpreter.
+            # Mostly it is the last one.
             last: dict[str, Any] = json.loads(self._offhook("calls", "show", "last", "--json").stdout or "{}")
             if last and (last["call"]["sip_call_id"], last["call"]["end_reason"] is None) == (sip_call_id, False):
                 return last
@@ -223,14 +225,8 @@ class Gateway:
         return total
 
     def _offhook(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "offhook", *arguments],
-            env={**self._environ, "OFFHOOK_CONFIG": str(self.config), "COLUMNS": "140"},
-            cwd=self.directory,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
+        return offhook(
+            arguments, {**self._environ, "OFFHOOK_CONFIG": str(self.config), "COLUMNS": "140"}, self.directory
         )
 
     def _address(self, transport: str) -> tuple[str, int]:
