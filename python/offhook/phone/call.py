@@ -13,9 +13,10 @@ from offhook.media.leg import RtpLeg
 from offhook.media.plane import MediaPlane
 from offhook.media.remote import remote_media
 from offhook.phone import outcome as came
+from offhook.phone.account import Account, host_port
 from offhook.phone.address import read_from
 from offhook.phone.echo import Echo, find_echo
-from offhook.phone.finding import Finding, Milestone, Step
+from offhook.phone.finding import Finding, Step
 from offhook.phone.outcome import Outcome
 from offhook.phone.plan import Plan, rate_of
 from offhook.phone.player import Player
@@ -65,7 +66,7 @@ class Phone:
     def __init__(self, plan: Plan, version: str) -> None:
         self.plan = plan
         self.finding = Finding(plan, came.GaveUp(), Timeline(CallId("phone")))
-        self.steps: list[Step] = []
+        self._account = Account(self.finding, asyncio.get_running_loop().time)
         self.stage: Literal["finding", "calling", "ringing", "talking", "ending"] = "finding"
         self.sent_db = self.heard_db = -100.0
         self._version = version
@@ -84,6 +85,11 @@ class Phone:
         self._turns = Turns()
         self._said = asyncio.Event()
         self._playing = False
+
+    @property
+    def steps(self) -> list[Step]:
+        """The latest of what has happened."""
+        return self._account.steps
 
     def packets(self) -> tuple[int, int]:
         """RTP packets sent and received so far."""
@@ -172,7 +178,7 @@ class Phone:
         assert self._stack is not None and self._leg is not None and self._target is not None, "opened before"  # noqa: PT018
         media = LocalMedia(address=local, port=self._leg.local_address[1], session_id=secrets.randbits(31) + 1)
         self._offer = self._description = negotiate.offer(media, self._terms, fresh=_fresh_keys())
-        self.finding.local_media = _host_port((local, media.port))
+        self.finding.local_media = host_port((local, media.port))
         credentials = None
         if plan.user is not None:
             hosts = frozenset({plan.uri.host, self._target.host})
@@ -254,11 +260,11 @@ class Phone:
             if not digits:
                 continue
             if self.finding.audio is None or self.finding.audio.dtmf_send is None:
-                self._step("digits not sent: the far end takes no telephone-event", "bad")
+                self._account.step("digits not sent: the far end takes no telephone-event", "bad")
                 return
             self._leg.send_dtmf(digits)
             self.finding.digits_sent += digits
-            self._step(f"sent DTMF {digits}")
+            self._account.step(f"sent DTMF {digits}")
 
     def _end(self, verdict: Outcome) -> None:
         """Hang up and wait a little for the far end to agree."""
@@ -266,7 +272,7 @@ class Phone:
             return
         self._verdict = verdict
         self.stage = "ending"
-        self._reach("ended")
+        self._account.reach("ended")
         session, loop = self._session, asyncio.get_running_loop()
         assert session is not None and self._stack is not None, "there is a call to be ended"  # noqa: PT018
         if not self._stack.perform(lambda now: session.hang_up(now=now)):
@@ -275,7 +281,7 @@ class Phone:
 
     def _finish(self, verdict: Outcome) -> None:
         if not self._over.done():
-            self._reach("ended")
+            self._account.reach("ended")
             self._over.set_result(self._verdict or verdict)
 
     async def _or_hung_up(self, work: Coroutine[object, object, tuple[Target, ...]]) -> tuple[Target, ...] | None:
@@ -290,6 +296,11 @@ class Phone:
 
     # ------------------------------------------------------------------ what SIP says
 
+    def _on_message(self, direction: Literal["in", "out"], message: Message, source: Source, now: float) -> None:
+        self._account.see(direction, message, source, now)
+        if direction == "in" and isinstance(message, Response):
+            self._replied.set()
+
     def _on_event(self, event: sip.Event, now: float) -> None:
         match event:
             case sip.Provisional(_, response):
@@ -301,7 +312,7 @@ class Phone:
             case sip.Failed(_, cause, detail):
                 self._on_failure(cause, detail)
             case sip.ByeReceived():
-                self._step("the far end hung up")
+                self._account.step("the far end hung up")
                 self._finish(came.Answered("far end") if self._picked_up.is_set() else came.GaveUp())
             case sip.HungUp():
                 self._finish(came.GaveUp())
@@ -377,7 +388,9 @@ class Phone:
         self._description = negotiate.answer(judgement, local, previous=self._description)
         self._take(judgement.audio, now)
         session.answer_reinvite(bytes(self._description), now=now)
-        self._step("held by the far end" if judgement.audio.remote_hold else "the far end changed the sound's way")
+        self._account.step(
+            "held by the far end" if judgement.audio.remote_hold else "the far end changed the sound's way"
+        )
 
     # ------------------------------------------------------------------ what the media core says
 
@@ -431,7 +444,7 @@ class Phone:
                 if self.heard_db >= HEARD_DB:
                     self.finding.heard_frames += 1
                     self._turns.heard(event.at)
-                    self._reach("first_sound", event.at, "first sound heard", "good")
+                    self._account.reach("first_sound", event.at, "first sound heard", "good")
             case "mark" if recording is not None:
                 samples = self._player.left(event.name or "") or from_bytes(b"")
                 recording.add_sent(between_lines(samples, self._player.rate, recording.rate), event.at)
@@ -441,17 +454,17 @@ class Phone:
                     self._turns.said(event.at)
                     self._said.set()
             case "first_packet":
-                self.finding.heard_from = _host_port(event.address or ("", 0))
-                self._reach("first_packet", event.at, f"first audio packet from {self.finding.heard_from}")
+                self.finding.heard_from = host_port(event.address or ("", 0))
+                self._account.reach("first_packet", event.at, f"first audio packet from {self.finding.heard_from}")
             case "source_changed":
-                self.finding.heard_from = _host_port(event.address or ("", 0))
-                self._step(f"audio packets now come from {self.finding.heard_from}")
+                self.finding.heard_from = host_port(event.address or ("", 0))
+                self._account.step(f"audio packets now come from {self.finding.heard_from}")
             case "digit":
                 self.finding.digits_heard += event.digit or ""
-                self._step(f"heard DTMF {event.digit}")
+                self._account.step(f"heard DTMF {event.digit}")
             case "unreachable":
                 self.finding.unreachable_media = True
-                self._step("the far end's host refuses our audio packets", "bad")
+                self._account.step("the far end's host refuses our audio packets", "bad")
             case "internal_error":
                 self._finish(came.Broken(event.text or "the media core ended the call"))
             case _:
@@ -459,64 +472,6 @@ class Phone:
 
     def _on_fault(self, error: Exception) -> None:
         self._finish(came.Broken(f"{type(error).__name__}: {error}"))
-
-    # ------------------------------------------------------------------ keeping account
-
-    def _on_message(self, direction: Literal["in", "out"], message: Message, source: Source, now: float) -> None:
-        finding, remote = self.finding, _host_port(source.remote)
-        local = _host_port(source.local) if source.local[0] else ""
-        finding.timeline.add_sip(now, direction, bytes(message), transport=source.transport, remote=remote, local=local)
-        finding.transport, finding.remote_signalling = source.transport, remote
-        finding.local_signalling = local or finding.local_signalling
-        if isinstance(message, Request):
-            if message.method == "INVITE" and direction == "out" and "invite" not in finding.milestones:
-                self._reach("invite", now, f"INVITE sent to {remote} by {source.transport.upper()}", note=False)
-            return
-        if direction != "in":
-            return
-        self._replied.set()
-        if message.cseq.method != "INVITE":
-            return
-        word = f"{message.status} {message.reason}"
-        if message.status == 100:
-            self._reach("trying", now, word, note=False)
-        elif message.status < 200:
-            self._reach("ringing", now, word, note=False)
-        elif message.status < 300:
-            self._reach("answered", now, word, "good", note=False)
-        elif message.status not in (401, 407, 487):
-            self._step(word, "bad", note=False)
-
-    def _reach(
-        self,
-        milestone: Milestone,
-        at: float | None = None,
-        text: str = "",
-        tone: Literal["plain", "good", "bad"] = "plain",
-        *,
-        note: bool = True,
-    ) -> None:
-        """Note when a milestone was reached first."""
-        if milestone in self.finding.milestones:
-            return
-        at = asyncio.get_running_loop().time() if at is None else at
-        self.finding.milestones[milestone] = at
-        if text:
-            self._step(text, tone, at=at, note=note)
-
-    def _step(
-        self,
-        text: str,
-        tone: Literal["plain", "good", "bad"] = "plain",
-        *,
-        at: float | None = None,
-        note: bool = True,
-    ) -> None:
-        at = asyncio.get_running_loop().time() if at is None else at
-        self.steps.append(Step(at - self.finding.milestones.get("invite", at), text, tone))
-        del self.steps[:-50]
-        if note:
-            self.finding.timeline.add("media", at, note=text)
 
 
 def _fresh_keys() -> FreshKeys:
@@ -530,10 +485,6 @@ def _find_echo(recording: Recording) -> Echo | None:
 def _screen(request: Request, source: Source, user: str | None) -> Verdict:
     """The phone takes no calls; what belongs to its own is known by the dialog."""
     return Admit(None) if request.to.tag is not None or request.method == "OPTIONS" else Drop("no_calls_taken")
-
-
-def _host_port(address: tuple[str, int]) -> str:
-    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
 
 
 def _tls_of(plan: Plan) -> "TlsKeeper":

@@ -11,6 +11,7 @@ from offhook.report.timeline import Timeline
 from offhook.sdp.terms import NegotiatedAudio
 
 Milestone = Literal["invite", "trying", "ringing", "answered", "first_packet", "first_sound", "ended"]
+Tone = Literal["plain", "good", "bad"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Step:
 
     at: float
     text: str
-    tone: Literal["plain", "good", "bad"] = "plain"
+    tone: Tone = "plain"
 
 
 @dataclass(slots=True)
