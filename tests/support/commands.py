@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["offhook.cli.root", "offhook.store.sqlite", "offhook.recording.shelf"])
+_CONTEXT.set_forkserver_preload(["offhook.cli.root", "offhook.store.sqlite_reader", "offhook.recording.shelf"])
 
 
 def offhook(

@@ -1,13 +1,11 @@
 """The closed list of endings: why a call came to its end, whose fault that was, and what to change.
 
 Everything that names an ending reads this table: the answer to the INVITE, the Reason header, the record, the metric
-label, the command line and docs/reference/end-reasons.md, which `python -m offhook.call.end_reason FILE` writes.
+label, the command line and docs/reference/end-reasons.md, which `make docs` writes.
 """
 
-import sys
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Literal, get_args
 
 Fault = Literal["none", "caller", "carrier", "agent", "operator", "offhook"]
@@ -320,7 +318,7 @@ def page() -> str:
         "command line. *SIP* is the status that answers the caller when the call had not been answered yet; *Q.850* is",
         "the cause in the `Reason` header of our BYE or final response; *whose* names who has to change something.",
         "",
-        "This page is written by `python -m offhook.call.end_reason docs/reference/end-reasons.md`.",
+        "This page is written by `make docs`.",
         "",
         "| slug | SIP | Q.850 | whose | what happened | what to change |",
         "|---|---|---|---|---|---|",
@@ -333,7 +331,3 @@ def page() -> str:
             if reason.fault == fault
         ]
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page(), encoding="utf-8")

@@ -26,7 +26,7 @@ from offhook.report.timeline import Timeline
 from offhook.store.base import CallFilter, StoredCall
 
 if TYPE_CHECKING:
-    from offhook.store.sqlite import SqliteReader
+    from offhook.store.sqlite_reader import SqliteReader
 
 NOT_FOUND = 1
 USED_WRONGLY = 2
@@ -126,7 +126,7 @@ def refused(
 
 def _reader(config: Path | None, store: str | None) -> "SqliteReader":
     # The other commands of the command line don't wait for SQLAlchemy.
-    from offhook.store.sqlite import SqliteReader
+    from offhook.store.sqlite_reader import SqliteReader
 
     return SqliteReader(store or GatewayFile.read(config, hint="name the records with --store").store_url)
 

@@ -1,6 +1,5 @@
-"""docs/reference/config.md, made from the schema: `python -m offhook.config.reference > docs/reference/config.md`."""
+"""docs/reference/config.md, made from the schema by `make docs`."""
 
-import sys
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
@@ -17,7 +16,7 @@ from offhook.route.pattern import ANY, Pattern
 
 _HEAD = """# Configuration
 
-<!-- Made from python/offhook/config/schema.py by `python -m offhook.config.reference`; edit there. -->
+<!-- Made from python/offhook/config/schema.py by `make docs`; edit there. -->
 
 offhook reads one TOML file: the one named by `--config`, else by the variable `OFFHOOK_CONFIG`, else `offhook.toml` in
 the working directory. The file is checked whole before anything starts, and `offhook check` does the same without
@@ -188,7 +187,3 @@ def _bounds(metadata: list[Any]) -> str:
         return ""
     bottom = f"from {low.ge}" if isinstance(low, Ge) else f"above {low.gt}"
     return f", {bottom} to {high}"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(reference())

@@ -1,14 +1,12 @@
 """The metrics that Prometheus reads, each named and explained once.
 
-docs/reference/metrics.md is written from this table by `python -m offhook.observe.metrics FILE`. Labels hold only names
-of the configuration and slugs of closed lists, so that no caller can make new time series.
+`make docs` writes docs/reference/metrics.md from this table. Labels hold only names of the configuration and slugs of
+closed lists, so that no caller can make new time series.
 """
 
 import logging
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -321,7 +319,7 @@ def page() -> str:
         "`/metrics` of the HTTP listener gives these in the text format of Prometheus, and the usual `process_…` ones.",
         "Times are seconds. Histograms have `_bucket`, `_sum` and `_count` as always.",
         "",
-        "This page is written by `python -m offhook.observe.metrics docs/reference/metrics.md`.",
+        "This page is written by `make docs`.",
         "",
         "| metric | kind | labels | what it says |",
         "|---|---|---|---|",
@@ -330,7 +328,3 @@ def page() -> str:
         labels = ", ".join(f"`{label}`" for label in spec.labels) or "–"
         lines.append(f"| `{spec.name}` | {spec.kind} | {labels} | {spec.text} |")
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page(), encoding="utf-8")

@@ -1,6 +1,5 @@
-"""Calls in a SQLite file: one writer thread that no call ever waits for, and readers that disturb nobody."""
+"""Calls written into a SQLite file by one thread that no call ever waits for."""
 
-import contextlib
 import fcntl
 import logging
 import math
@@ -11,20 +10,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
-from sqlalchemy import Engine, create_engine, delete, func, insert, or_, select, update
+from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from offhook.report.record import CallRecord, billable_seconds
 from offhook.report.refusals import RefusalRow
 from offhook.store.base import CallFilter, Encodable, StoredCall, StoreError, StoreStats
 from offhook.store.schema import MIGRATIONS, SCHEMA_VERSION, calls, nodes, refusals
+from offhook.store.sqlite_file import cause, check_version, database_path, open_engine
+from offhook.store.sqlite_reader import SqliteReader
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +37,6 @@ LONGEST_RETRY_SECONDS = 5.0
 CRASHED = {"end_reason": "gateway_crashed", "q850": 41, "fault": "offhook"}
 """What closes a call whose process died; the values are those of `EndReason.GATEWAY_CRASHED`."""
 
-_PREFIX = "sqlite:///"
 _UPSERT = sqlite_insert(calls)
 _UPSERT = _UPSERT.on_conflict_do_update(
     index_elements=[calls.c.call_id],
@@ -53,7 +50,6 @@ _UPSERT = _UPSERT.on_conflict_do_update(
 )
 _BEAT = sqlite_insert(nodes)
 _BEAT = _BEAT.on_conflict_do_update(index_elements=[nodes.c.name], set_={"alive_at": _BEAT.excluded.alive_at})
-_RECORD_COLUMNS = [column for column in calls.columns if column.name != "timeline"]
 
 
 @dataclass(slots=True)
@@ -63,17 +59,6 @@ class _Call:
 
 
 _Entry = _Call | RefusalRow
-
-
-def database_path(url: str) -> Path:
-    """The file that a `sqlite:///relative` or `sqlite:////absolute` URL names; StoreError for any other URL."""
-    if not url.startswith(_PREFIX) or len(url) == len(_PREFIX):
-        raise StoreError(
-            f"store.url {url!r} is not a SQLite file",
-            hint="write sqlite:///data/offhook.db, or sqlite:////var/lib/offhook/offhook.db for an absolute path",
-            code="store_url",
-        )
-    return Path(url.removeprefix(_PREFIX))
 
 
 class CallStore:
@@ -129,7 +114,7 @@ class CallStore:
                 code="store_not_writable",
             ) from error
         try:
-            self._engine = _engine(self._path, read_only=False)
+            self._engine = open_engine(self._path, read_only=False)
             crashed = self._prepare(self._engine)
         except StoreError:
             self._release()
@@ -137,7 +122,7 @@ class CallStore:
         except (SQLAlchemyError, sqlite3.Error) as error:
             self._release()
             raise StoreError(
-                f"the database {self._path} can't be opened: {_cause(error)}",
+                f"the database {self._path} can't be opened: {cause(error)}",
                 hint="move the file away to begin a new one, or restore it from a backup",
                 code="store_damaged",
             ) from error
@@ -267,7 +252,7 @@ class CallStore:
     def _prepare(self, engine: Engine) -> int:
         with engine.connect() as connection:
             version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            _check_version(self._path, version)
+            check_version(self._path, version)
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             connection.rollback()
             for number in range(version, SCHEMA_VERSION):
@@ -317,9 +302,9 @@ class CallStore:
             except Exception as error:  # whatever it is: the thread lives, the batch waits, calls go on
                 with self._changed:
                     self._retries += 1
-                    if _cause(error) != self._last_error:
-                        logger.warning("calls can't be written to %s: %s", self._path, _cause(error))
-                    self._last_error = _cause(error)
+                    if cause(error) != self._last_error:
+                        logger.warning("calls can't be written to %s: %s", self._path, cause(error))
+                    self._last_error = cause(error)
                     if self._give_up:
                         return
                     self._changed.wait_for(lambda: self._give_up, retry)
@@ -368,7 +353,7 @@ class CallStore:
             raise
         except (SQLAlchemyError, ValueError, OverflowError, TypeError) as error:
             # One row that no database takes must not hold up the others for ever.
-            logger.warning("a batch of calls is written one by one: %s", _cause(error))
+            logger.warning("a batch of calls is written one by one: %s", cause(error))
             return self._write_one_by_one(list(rows.values()), refused)
         return 0
 
@@ -381,7 +366,7 @@ class CallStore:
                 raise
             except (SQLAlchemyError, ValueError, OverflowError, TypeError) as error:
                 lost += 1
-                logger.warning("an entry can't be written and is dropped: %s", _cause(error))
+                logger.warning("an entry can't be written and is dropped: %s", cause(error))
         return lost
 
     def _execute(self, rows: list[dict[str, Any]], refused: list[dict[str, Any]]) -> None:
@@ -411,141 +396,6 @@ class CallStore:
         return row
 
 
-class SqliteReader:
-    """Reads the file of a `CallStore`, also while a gateway writes to it. Opens it read-only at the first question."""
-
-    def __init__(self, url: str) -> None:
-        self._path = database_path(url)
-        self._engine: Engine | None = None
-
-    def calls(self, limit: int = 50, where: CallFilter | None = None) -> list[CallRecord]:
-        """The latest calls, newest first; at most 10,000."""
-        statement = select(*_RECORD_COLUMNS).order_by(calls.c.setup_at.desc(), calls.c.call_id.desc())
-        statement = statement.limit(max(1, min(limit, 10_000)))
-        if where is not None:
-            if where.since is not None:
-                statement = statement.where(calls.c.setup_at >= where.since)
-            if where.trunk is not None:
-                statement = statement.where(calls.c.trunk == where.trunk)
-            if where.route is not None:
-                statement = statement.where(calls.c.route == where.route)
-            if where.end_reason is not None:
-                statement = statement.where(calls.c.end_reason == where.end_reason)
-            if where.number is not None:
-                statement = statement.where(
-                    or_(
-                        calls.c.from_number.contains(where.number, autoescape=True),
-                        calls.c.to_number.contains(where.number, autoescape=True),
-                    )
-                )
-            if where.failed:
-                statement = statement.where(calls.c.fault.is_not(None), calls.c.fault != "none")
-        return [CallRecord.of(row) for row in self._rows(statement)]
-
-    def call(self, id_or_part: str) -> StoredCall | None:
-        """One call by its id or the beginning or end of it; StoreError if that fits several."""
-        part = id_or_part.strip().lower()
-        if not part:
-            return None
-        fits = or_(calls.c.call_id.startswith(part, autoescape=True), calls.c.call_id.endswith(part, autoescape=True))
-        rows = self._rows(select(calls).where(fits).order_by(calls.c.call_id.desc()).limit(6))
-        if len(rows) > 1 and not any(row["call_id"] == part for row in rows):
-            some = ", ".join(row["call_id"] for row in rows[:5])
-            raise StoreError(
-                f"{id_or_part!r} fits more than one call: {some}{', …' if len(rows) > 5 else ''}",
-                hint="give more of its letters",
-                code="call_id_ambiguous",
-            )
-        return _stored(next((row for row in rows if row["call_id"] == part), rows[0] if rows else None))
-
-    def last_call(self) -> StoredCall | None:
-        """The call that began last."""
-        newest = select(calls).order_by(calls.c.setup_at.desc(), calls.c.call_id.desc()).limit(1)
-        return _stored(next(iter(self._rows(newest)), None))
-
-    def refused(self, limit: int = 50) -> list[RefusalRow]:
-        """The latest refusals, newest first; at most 10,000."""
-        columns = [column for column in refusals.columns if column.name != "id"]
-        statement = select(*columns).order_by(refusals.c.last_at.desc(), refusals.c.id.desc())
-        return [RefusalRow(**row) for row in self._rows(statement.limit(max(1, min(limit, 10_000))))]
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._engine is not None:
-            self._engine.dispose()
-            self._engine = None
-
-    def _rows(self, statement: Any) -> list[Mapping[str, Any]]:
-        try:
-            with self._open().connect() as connection:
-                return [dict(row) for row in connection.execute(statement).mappings()]
-        except DBAPIError as error:
-            raise StoreError(
-                f"the database {self._path} can't be read: {_cause(error)}", code="store_damaged"
-            ) from error
-
-    def _open(self) -> Engine:
-        if self._engine is not None:
-            return self._engine
-        if not os.path.exists(self._path):
-            raise StoreError(
-                f"there is no database at {self._path}",
-                hint="it is made when the gateway first runs; if that runs elsewhere, name its configuration file",
-                code="store_missing",
-            )
-        if not os.access(self._path, os.R_OK):
-            raise StoreError(
-                f"the database {self._path} may not be read by this user",
-                hint="run this as the user that the gateway runs as",
-                code="store_not_readable",
-            )
-        engine = _engine(self._path, read_only=True)
-        try:
-            with engine.connect() as connection:
-                version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            _check_version(self._path, version)
-            if version < SCHEMA_VERSION:
-                raise StoreError(
-                    f"the database {self._path} is of an older offhook",
-                    hint="start the gateway once: it brings the database up to date",
-                    code="store_older",
-                )
-        except StoreError:
-            engine.dispose()
-            raise
-        except DBAPIError:
-            engine.dispose()
-            raise
-        self._engine = engine
-        return engine
-
-
-def _engine(path: Path, *, read_only: bool) -> Engine:
-    uri = f"file:{quote(str(path))}?mode={'ro' if read_only else 'rw'}"
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(uri, uri=True, timeout=5.0, check_same_thread=False)
-        with contextlib.closing(connection.cursor()) as cursor:
-            cursor.execute("PRAGMA synchronous=NORMAL")
-        return connection
-
-    # Readers open a connection for each question, so that any thread may ask; the writer has one of its own.
-    return create_engine("sqlite+pysqlite://", creator=connect, poolclass=NullPool if read_only else StaticPool)
-
-
-def _check_version(path: Path, version: int) -> None:
-    if version > SCHEMA_VERSION:
-        raise StoreError(
-            f"the database {path} was written by a newer offhook (schema {version}, this one knows {SCHEMA_VERSION})",
-            hint="run that newer version, or give this one its own store.url",
-            code="store_newer",
-        )
-
-
-def _stored(row: Mapping[str, Any] | None) -> StoredCall | None:
-    return StoredCall(CallRecord.of(row), row["timeline"]) if row is not None else None
-
-
 def _clean(value: Any) -> Any:
     """What a database and every reader of JSON takes: no lone surrogates, no NUL, no infinities."""
     if isinstance(value, str):
@@ -555,8 +405,3 @@ def _clean(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(_clean(str(name))): _clean(item) for name, item in value.items()}
     return value
-
-
-def _cause(error: BaseException) -> str:
-    origin = getattr(error, "orig", None)
-    return str(origin if origin is not None else error) or type(error).__name__

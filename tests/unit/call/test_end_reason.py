@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "end-reasons.md"
 
 
 def test_the_page_is_current() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), f"run: python -m offhook.call.end_reason {PAGE}"
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: make docs"
 
 
 @pytest.mark.parametrize("reason", EndReason, ids=lambda reason: reason.slug)

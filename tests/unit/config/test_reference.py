@@ -14,7 +14,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "config.md"
 
 
 def test_the_page_is_current() -> None:
-    hint = "run: python -m offhook.config.reference > docs/reference/config.md"
+    hint = "run: make docs"
     assert PAGE.read_text() == reference(), hint
 
 

@@ -24,7 +24,7 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 
 def test_the_page_is_current() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), f"run: python -m offhook.observe.metrics {PAGE}"
+    assert PAGE.read_text(encoding="utf-8") == page(), "run: make docs"
 
 
 def test_every_metric_of_the_page_is_exported_and_no_other() -> None:

@@ -23,7 +23,8 @@ from offhook.report.timeline import Timeline
 from offhook.store import sqlite
 from offhook.store.base import CallFilter, StoreError
 from offhook.store.schema import SCHEMA_VERSION, calls
-from offhook.store.sqlite import CRASHED, CallStore, SqliteReader
+from offhook.store.sqlite import CRASHED, CallStore
+from offhook.store.sqlite_reader import SqliteReader
 
 pytestmark = pytest.mark.unit
 
