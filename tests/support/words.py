@@ -12,10 +12,35 @@ def words(text: str) -> list[str]:
 
 def word_errors(said: str, heard: str) -> float:
     """Words that are wrong, missing or too many, as a share of those that were said."""
-    reference, found = words(said), words(heard)
-    row = list(range(len(found) + 1))
+    return wrong_words(said, heard) / len(words(said))
+
+
+def wrong_words(said: str, heard: str) -> int:
+    """Words that are wrong, missing or too many. What differs in how it is put together (`off hook`) is the same."""
+    return _distances(words(said), words(heard))[-1]
+
+
+def words_heard(text: str, heard: str) -> tuple[int, int]:
+    """How many of the first words of a text best explain what was heard of it: so many at least, so many at most.
+
+    What a listener makes of the half of a word that was cut off is one word more or a wrong one: both are possible.
+    """
+    distances = _distances(words(text), words(heard))
+    best = [count for count, distance in enumerate(distances) if distance == min(distances)]
+    return best[0], best[-1]
+
+
+def _distances(reference: list[str], found: list[str]) -> list[int]:
+    """For each number of first words of `reference`: how many words are other ones in `found`."""
+    rows = [list(range(len(found) + 1))]
     for i, word in enumerate(reference, 1):
-        diagonal, row[0] = row[0], i
+        row = [i]
         for j, other in enumerate(found, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
-    return row[-1] / len(reference)
+            costs = [rows[-1][j] + 1, row[j - 1] + 1, rows[-1][j - 1] + (word != other)]
+            if j > 1 and word == found[j - 2] + other:
+                costs.append(rows[-1][j - 2])
+            if i > 1 and reference[i - 2] + word == other:
+                costs.append(rows[-2][j - 1])
+            row.append(min(costs))
+        rows.append(row)
+    return [row[-1] for row in rows]

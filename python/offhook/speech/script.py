@@ -1,7 +1,8 @@
 """What was said and when: how much of a text had been heard when its sound was cut off."""
 
 import re
-from itertools import accumulate
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 from offhook.speech.protocol import Spoken, Word
 
@@ -70,6 +71,30 @@ def words_of(text: str, duration_ms: float, *, lead_ms: float = 0.0) -> tuple[Wo
         Word(word, round(lead_ms + (end - length - pause) * scale), round(lead_ms + (end - pause) * scale))
         for word, length, pause, end in zip(words, spoken, pauses, ends, strict=True)
     )
+
+
+def words_within(words: Sequence[str], counts: Sequence[int], times: Sequence[tuple[float, float]]) -> tuple[Word, ...]:
+    """Written words, each of which is spoken as `counts` words; `times` are the spoken ones' beginnings and ends in ms.
+
+    What is not spoken at all is where the word before it ends.
+    """
+    assert sum(counts) == len(times), "each spoken word is a written one's"
+    found, at, end = [], 0, 0.0
+    for word, count in zip(words, counts, strict=True):
+        start = times[at][0] if count else end
+        at += count
+        end = times[at - 1][1] if count else end
+        found.append(Word(word, round(start), round(end)))
+    return tuple(found)
+
+
+def shares(words: Sequence[str], count: int) -> list[int]:
+    """How many of `count` spoken words are each written one's, as far as their syllables tell."""
+    total = sum(map(_syllables, words))
+    if not total:
+        return [0] * (len(words) - 1) + [count] if words else []
+    ends = [round(end * count / total) for end in accumulate(map(_syllables, words), initial=0.0)]
+    return [end - start for start, end in pairwise(ends)]
 
 
 def _syllables(word: str) -> float:

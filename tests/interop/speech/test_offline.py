@@ -4,21 +4,21 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import pytest_asyncio
-from tests.support.speech import Sound, read_wav, resampled
+from tests.support.human import reading
+from tests.support.speech import Sound, resampled
 from tests.support.tone import decode, encode
-from tests.support.words import word_errors, words
+from tests.support.understood import understood
+from tests.support.words import word_errors, words, words_heard
 
 from offhook.speech.hibari import HibariTextToSpeech
 from offhook.speech.moonshine import MoonshineSpeechToText
 from offhook.speech.prompt_voice import PromptTextToSpeech
-from offhook.speech.protocol import Heard, SpeechStarted, SpeechStopped, SpeechToText, TextToSpeech, Transcript
+from offhook.speech.protocol import SpeechStopped, SpeechToText, TextToSpeech, Transcript
 from offhook.speech.script import Script
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="module")]
@@ -49,50 +49,11 @@ async def voice() -> AsyncIterator[TextToSpeech]:
     await engine.close()
 
 
-def reading(name: str) -> tuple[Sound, int]:
-    package = find_spec("moonshine_voice")
-    assert package is not None, "pip install 'offhook[agent]'"
-    assert package.submodule_search_locations
-    return read_wav(Path(package.submodule_search_locations[0]) / "assets" / name)
-
-
 def by_telephone(sound: Sound, rate: int) -> bytes:
     """PCM16 at 8 kHz after G.711, as the gateway hands it on, without the silence at the end."""
     narrow = resampled(sound, rate, 8_000)
     narrow = narrow[: int(np.flatnonzero(np.abs(narrow) > 500)[-1]) + 800]
     return np.array(decode(encode(narrow.tolist())), "<i2").tobytes()
-
-
-async def understood(engine: SpeechToText, pcm: bytes, rate: int = 8_000) -> str:
-    """What is heard of a whole sound, written faster than it sounds."""
-    listening = engine.listen(rate=rate)
-    events: list[Heard] = []
-
-    async def read() -> None:
-        async for event in listening:
-            events.append(event)
-            changed.set()
-
-    changed, reader = asyncio.Event(), asyncio.create_task(read())
-    pcm += bytes(rate)
-    for at in range(0, len(pcm), rate * 2):
-        listening.write(pcm[at : at + rate * 2])
-        await asyncio.sleep(0.05)
-    listening.finish()
-    # What is still to be cut takes milliseconds; after that each stretch that was told gets its words.
-    await asyncio.sleep(0.3)
-    async with asyncio.timeout(30):
-        while _count(events, SpeechStarted) > _count(events, Transcript):
-            changed.clear()
-            await changed.wait()
-    assert listening.dropped_ms == 0
-    await listening.close()
-    await reader
-    return " ".join(event.text for event in events if isinstance(event, Transcript))
-
-
-def _count(events: list[Heard], kind: type[Heard]) -> int:
-    return sum(isinstance(event, kind) for event in events)
 
 
 async def spoken(engine: TextToSpeech, text: str, rate: int = 8_000) -> bytes:
@@ -142,16 +103,16 @@ async def test_speech_that_is_cancelled_is_no_work_any_more(
     voice: HibariTextToSpeech, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, third, loop = 0, asyncio.Event(), asyncio.get_running_loop()
-    make = voice._voice.from_phonemes
+    make = voice._sound
 
-    def counted(*args: Any, **options: Any) -> Any:
+    def counted(*args: Any) -> Any:
         nonlocal made
         made += 1
         if made == 3:
             loop.call_soon_threadsafe(third.set)
-        return make(*args, **options)
+        return make(*args)
 
-    monkeypatch.setattr(voice._voice, "from_phonemes", counted)
+    monkeypatch.setattr(voice, "_sound", counted)
     speech = voice.say("This is a sentence that nobody wants to hear. " * 30, rate=8_000)
     await anext(speech)
     await speech.aclose()
@@ -225,14 +186,35 @@ async def test_the_text_that_was_heard_is_that_of_the_sound_to_a_word(ear: Speec
     async for piece in voice.say(text, rate=8_000):
         script.add(piece)
         pcm += piece.pcm
-    all_words = words(text)
     for share in (0.3, 0.5, 0.7, 0.9):
         played_ms = script.duration_ms * share
         claimed = words(script.heard(played_ms))
-        heard = words(await understood(ear, pcm[: round(played_ms * 16) // 2 * 2]))
-        assert claimed == all_words[: len(claimed)]
-        # The last word is cut in its middle, and what the recogniser makes of it may be two.
-        assert abs(len(claimed) - len(heard)) <= 2, (claimed, heard)
+        heard = await understood(ear, pcm[: round(played_ms * 16) // 2 * 2])
+        assert claimed == words(text)[: len(claimed)]
+        fewest, most = words_heard(text, heard)
+        assert fewest - 1 <= len(claimed) <= most + 1, (claimed, heard)
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "heard"),
+    [
+        ("Your code is 4711. Thank you.", "is", "is"),
+        ("It is 12:30 on Monday — isn't it?", "Monday", "monday"),
+        ("Write to help@example.com at once, please.", "once,", "once"),
+        ("The gateway is at 192.0.2.17, on port 5060, today.", "5060,", "5060"),
+    ],
+)
+async def test_words_are_timed_that_are_not_spoken_as_they_are_written(
+    ear: SpeechToText, voice: TextToSpeech, text: str, word: str, heard: str
+) -> None:
+    piece = await anext(aiter(voice.say(text, rate=8_000)))
+    assert [word.text for word in piece.words] == piece.text.split()
+    assert [word.start_ms for word in piece.words] == sorted(word.start_ms for word in piece.words)
+    assert piece.words[-1].end_ms <= piece.duration_ms
+    at = next(found for found in piece.words if found.text == word)
+    # The sound up to a word's end has that word last, and the sound behind it doesn't.
+    assert words(await understood(ear, piece.pcm[: at.end_ms * 16]))[-1] == heard
+    assert words(await understood(ear, piece.pcm[at.end_ms * 16 :]))[0] != heard
 
 
 def _digits(text: str) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from offhook.speech.protocol import Spoken, Word
-from offhook.speech.script import Script, words_of
+from offhook.speech.script import Script, shares, words_of, words_within
 
 pytestmark = pytest.mark.unit
 
@@ -55,3 +55,19 @@ def test_digits_and_capitals_take_the_time_of_their_names() -> None:
     number, word = words_of("4155550100 please", 3_000)
     assert number.end_ms > 5 * (word.end_ms - word.start_ms)
     assert words_of("", 1_000) == words_of("!? …", 1_000) == ()
+
+
+def test_a_written_word_lasts_as_long_as_the_words_that_it_is_spoken_as() -> None:
+    times = [(20.0, 90.4), (110.0, 200.0), (210.0, 300.0), (350.0, 400.0)]
+    assert words_within(["at", "12:30", "—", "then"], [1, 2, 0, 1], times) == (
+        Word("at", 20, 90), Word("12:30", 110, 300), Word("—", 300, 300), Word("then", 350, 400),
+    )  # fmt: skip
+    assert words_within(["—"], [0], []) == (Word("—", 0, 0),)
+
+
+def test_spoken_words_are_shared_by_syllables_where_nothing_else_tells() -> None:
+    assert shares(["call", "4155550100", "now"], 12) == [1, 10, 1]
+    assert shares(["one", "two", "three"], 3) == [1, 1, 1]
+    assert sum(shares(["a", "b", "—", "c"], 7)) == 7
+    assert shares(["—", "!"], 1) == [0, 1]
+    assert shares([], 3) == []
