@@ -168,6 +168,8 @@ class Session:
         task = self._loop.create_task(self._guarded(work, what), name=f"{what} {self.line.facts.call_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # Cancelled before its first step it was never awaited, of which Python would warn.
+        task.add_done_callback(lambda _: work.close())
         return task
 
     async def _talk(self) -> None:

@@ -43,7 +43,7 @@ PATIENCE = 10.0
 LONGEST_MESSAGE = 60.0
 LONGEST_ECHO = 30.0
 SETTLING = 1.0
-"""Seconds after a message in which what was said last is still being recognised: that is no wish."""
+"""Seconds after a message or the echo in which what was said last is still being recognised: that is no wish."""
 
 
 class Conversation:
@@ -57,7 +57,7 @@ class Conversation:
         self._now = now
         self._listens = listens
         self._speaks = False
-        self._takes_message = False
+        self._is_occupied = False
         self._key: asyncio.Future[None] | None = None
         self._last = ""
 
@@ -85,7 +85,7 @@ class Conversation:
 
     def hear(self, text: str) -> None:
         """The caller has said something."""
-        if text and not self._takes_message:
+        if text and not self._is_occupied:
             self._wants(understand(text) or text[:100].rstrip(" .,;:!?"))
 
     async def press(self, key: str) -> None:
@@ -111,6 +111,10 @@ class Conversation:
         """More of it."""
         await self._say("You are welcome. Anything else?")
 
+    async def stop(self) -> None:
+        """It has stopped by being spoken to."""
+        await self._say("All right. What would you like?")
+
     async def repeat(self) -> None:
         """What was said last, once more."""
         await self._say(self._last)
@@ -131,6 +135,7 @@ class Conversation:
         digits = await self.call.collect_digits(
             16,
             "Say or key in a number." if self._listens else "Key in a number, and press the pound key after it.",
+            next_timeout=3.0,
             by_voice=self._listens,
         )
         if digits:
@@ -143,12 +148,7 @@ class Conversation:
         await self.call.say("Speak after the beep. Press any key when you are done.", barge_in="off")
         await self.call.play(beep(self.call.rate), barge_in="off")
         recording = Recording(self.call.rate)
-        self._takes_message = True
-        try:
-            await self._until_key(self._take(recording), LONGEST_MESSAGE)
-            await asyncio.sleep(SETTLING)
-        finally:
-            self._takes_message = False
+        await self._until_key(self._take(recording), LONGEST_MESSAGE)
         self.message = recording.spoken()
         if not self.message:
             await self._say("I heard nothing, so there is no message.")
@@ -206,10 +206,11 @@ class Conversation:
                     return None
 
     async def _until_key(self, work: Awaitable[object], seconds: float) -> None:
-        """Do something until it is done, any key is pressed, or the time is over."""
+        """Do something until it is done, any key is pressed, or the time is over. What is said meanwhile is no wish."""
         doing = asyncio.ensure_future(work)
         self._key = asyncio.get_running_loop().create_future()
         either: set[asyncio.Future[Any]] = {doing, self._key}
+        self._is_occupied = True
         try:
             await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -218,6 +219,8 @@ class Conversation:
             await asyncio.wait({doing})
         if not doing.cancelled():
             doing.result()
+        await asyncio.sleep(SETTLING)
+        self._is_occupied = False
 
     async def _take(self, recording: Recording) -> None:
         async for piece in self.call.audio():
@@ -246,6 +249,7 @@ ANSWERS: dict[Intent, Callable[[Conversation], Awaitable[None]]] = {
     Intent.REPEAT: Conversation.repeat,
     Intent.HELLO: Conversation.hello,
     Intent.THANKS: Conversation.thanks,
+    Intent.STOP: Conversation.stop,
 }
 
 

@@ -21,6 +21,7 @@ class Intent(Enum):
     REPEAT = "repeat"
     HELLO = "hello"
     THANKS = "thanks"
+    STOP = "stop"
     GOODBYE = "goodbye"
 
 
@@ -36,6 +37,7 @@ PHRASES: dict[Intent, tuple[str, ...]] = {
         "how late is it",
         "what is the date",
         "what day is it",
+        "what day is today",
     ),
     Intent.NUMBER: (
         *("take a number", "take digits", "take some digits", "take down a number", "read back a number"),
@@ -69,9 +71,10 @@ PHRASES: dict[Intent, tuple[str, ...]] = {
     Intent.REPEAT: ("say that again", "repeat that", "what did you say", "pardon", "come again", "once more", "repeat"),
     Intent.HELLO: ("hello", "hi", "hi there", "hello there", "good morning", "good evening", "hey"),
     Intent.THANKS: ("thank you", "thanks", "thank you very much", "thanks a lot", "great thanks"),
+    Intent.STOP: ("stop", "stop it", "stop talking", "be quiet", "that is enough"),
     Intent.GOODBYE: (
         *("goodbye", "bye", "bye bye", "hang up", "that is all", "see you", "good night", "end the call", "i am done"),
-        *("that was all", "nothing else", "no thank you", "stop the call"),
+        *("that was all", "nothing else", "no thank you", "stop the call", "thanks bye", "thank you bye"),
     ),
 }
 

@@ -8,6 +8,9 @@ from operator import mul
 
 _KEPT = 1_500
 _FEWEST = 50
+_LOUDEST = 25
+_FLOOR_DB = -90.0
+_NOTHING_DB = -60.0
 _SPEECH_ABOVE_DB = 12.0
 
 
@@ -23,11 +26,12 @@ class LineMeter:
 
     def report(self) -> str:
         """What was measured, in a sentence or two that can be said."""
-        heard = sorted(level for level in self._levels if level > -90)
-        if len(self._levels) < _FEWEST or not heard:
+        # Some telephones send nothing at all between words: that is the best line there is.
+        heard = sorted(max(_FLOOR_DB, level) for level in self._levels)
+        # Who only listened for half a minute has still said a word or two.
+        if len(heard) < _FEWEST or heard[-_LOUDEST] < _NOTHING_DB:
             return "I have not heard enough of you yet to say how the line is."
-        noise = heard[len(heard) // 10]
-        voice = heard[-max(1, len(heard) // 20)]
+        noise, voice = heard[len(heard) // 10], heard[-_LOUDEST]
         if voice - noise < _SPEECH_ABOVE_DB:
             return f"I hear a sound at {_db(voice)}, but no voice that stands out of it. That is a noisy line."
         verdict = (

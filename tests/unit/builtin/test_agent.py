@@ -49,6 +49,7 @@ def pieces(pcm: bytes, rate: int = 8_000) -> list[bytes]:
         ("What can you do?", "Ask me who is calling"),
         ("Hi there.", "Hello! What would you like?"),
         ("Thanks!", "You are welcome."),
+        ("Stop.", "All right."),
         ("Play my message.", "There is no message yet."),
         ("Book me a flight.", "I heard: Book me a flight."),
     ],
@@ -130,6 +131,22 @@ async def test_a_message_is_taken_until_a_key_and_played(monkeypatch: pytest.Mon
         assert await caller.hears() == "That was your message."
 
 
+async def test_what_is_said_in_an_echo_test_is_no_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builtin, "SETTLING", 0.0)
+    async with called() as caller:
+        await caller.says("Echo test.")
+        assert "You hear yourself" in await caller.hears()
+        conversation = caller.call.data["conversation"]
+        while conversation._key is None:  # noqa: ASYNC110 - an echo has no text that could be heard
+            await asyncio.sleep(0)
+        await caller.says("What time is it?")
+        await caller.says("One two three.")
+        await caller.presses("5")
+        assert await caller.hears() == "That was the echo test."
+        await caller.says("Thanks, bye.")
+        assert (await caller.hears()).startswith("Goodbye")
+
+
 def test_a_recording_ends_after_silence_and_keeps_what_was_said() -> None:
     recording = Recording(8_000)
     taken = [recording.feed(piece) for piece in pieces(bytes(16_000) + tone(1.0, 5_000) + bytes(64_000))]
@@ -154,10 +171,13 @@ def test_a_beep_begins_and_ends_softly() -> None:
         (150, 3, "That is a quiet voice"),
         (30_000, 20, "so loud"),
         (3_000, 3_000, "That is a noisy line."),
+        (8_000, 0, "minus 90 dB. That is a good line."),
+        (10, 0, "I have not heard enough of you yet"),
     ],
 )
-def test_the_line_is_judged_by_what_came(voice: int, noise: int, words: str) -> None:
+@pytest.mark.parametrize("listened", [1.0, 25.0])
+def test_the_line_is_judged_by_what_came(voice: int, noise: int, words: str, listened: float) -> None:
     meter = LineMeter()
-    for piece in pieces(tone(3.0, noise) + tone(2.0, voice)):
+    for piece in pieces(tone(listened, noise) + tone(0.7, voice) + tone(1.0, noise)):
         meter.feed(piece)
     assert words in meter.report()

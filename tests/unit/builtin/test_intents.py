@@ -38,6 +38,9 @@ def test_each_phrase_is_understood(intent: Intent, phrase: str) -> None:
         ("Hallo.", Intent.HELLO),
         ("Okay, thank you, and goodbye.", Intent.GOODBYE),
         ("Hello there, what time is it?", Intent.TIME),
+        ("What day is today?", Intent.TIME),
+        ("Thanks, bye.", Intent.GOODBYE),
+        ("Okay, stop.", Intent.STOP),
     ],
 )
 def test_misheard_and_wrapped_words_are_forgiven(text: str, intent: Intent) -> None:
@@ -55,6 +58,8 @@ def test_misheard_and_wrapped_words_are_forgiven(text: str, intent: Intent) -> N
         "We had everything before us.",
         "It was the best of times.",
         "Do you sell shoes?",
+        "Ever tried. Ever failed.",
+        "Ever tried.",
         "Fail again, fail better.",
         "The quick brown fox jumps over the lazy dog.",
         "I think that the meeting was moved to Tuesday afternoon.",
