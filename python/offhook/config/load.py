@@ -47,6 +47,8 @@ LOOPBACK = ("127.0.0.0/8", "::1")
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10")
 LOCAL_TRUNK = "local"
 """The built-in trunk of a configuration without any `[[trunk]]`: this machine, with `--lan` private networks."""
+LOCAL_CODECS = ("G722", "PCMU", "PCMA")
+"""What the telephones of that trunk may speak: all that we do, the best first."""
 WELCOME_ROUTE = "welcome"
 """The built-in route of that trunk, if there is no `[[route]]` either."""
 
@@ -157,7 +159,8 @@ def examine_text(
             Finding(("trunk",), "--lan widens the built-in trunk, but this file has its own", "leave out --lan")
         )
     if "trunk" not in data:
-        data["trunk"] = ({"name": LOCAL_TRUNK, "allow": LOOPBACK + (PRIVATE if lan else ())},)
+        allow = LOOPBACK + (PRIVATE if lan else ())
+        data["trunk"] = ({"name": LOCAL_TRUNK, "allow": allow, "codecs": LOCAL_CODECS},)
         if "route" not in data:
             data["route"] = ({"name": WELCOME_ROUTE, "trunk": LOCAL_TRUNK, **_leads_to(agent)},)
     if agent is not None:
