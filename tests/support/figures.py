@@ -1,4 +1,4 @@
-"""Figures that tests measure, kept for the page that `make sound` writes: JSON lines in the file `OFFHOOK_FIGURES`."""
+"""Figures that tests measure, kept for a page (`tests/figures_page.py`): JSON lines in the file `OFFHOOK_FIGURES`."""
 
 import json
 import os

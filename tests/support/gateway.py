@@ -35,6 +35,7 @@ _PORTS_PER_GATEWAY = 40
 class Gateway:
     """A running gateway. `toml` is added to a node that listens on ports chosen by the system, on loopback.
 
+    With None there is no file: it is as a newcomer starts it, on its default ports, so it wants a host of its own.
     `sip` and `media` replace what stands in these two tables. Addresses: `udp` and `tcp` (host, port) of the first
     listener of each kind, `http` its base URL.
     """
@@ -42,7 +43,7 @@ class Gateway:
     def __init__(
         self,
         directory: Path,
-        toml: str,
+        toml: str | None,
         *,
         sip: str | None = None,
         media: str | None = None,
@@ -51,13 +52,16 @@ class Gateway:
     ) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        self.config = directory / "offhook.toml"
+        self.config: Path | None = None if toml is None else directory / "offhook.toml"
         self.log = directory / "gateway.log"
         self._arguments = arguments
-        self._environ = {**os.environ, **python_path(), **(environ or {})}
+        inherited = {name: value for name, value in os.environ.items() if name != "OFFHOOK_CONFIG"}
+        self._environ = {**inherited, **python_path(), **(environ or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self.addresses: list[tuple[str, str, int]] = []
         self.http = ""
+        if self.config is None:
+            return
         first = ports(_PORTS_PER_GATEWAY)
         tables = {
             "node": f'name = "test"\ndata_dir = "{directory}/data"',
@@ -65,7 +69,7 @@ class Gateway:
             "media": media or f'ports = "{first}-{first + _PORTS_PER_GATEWAY - 1}"',
             "http": 'listen = "127.0.0.1:0"',
         }
-        self.config.write_text("\n".join(f"[{name}]\n{text}\n" for name, text in tables.items()) + "\n" + toml)
+        self.config.write_text("\n".join(f"[{name}]\n{text}\n" for name, text in tables.items()) + f"\n{toml}")
 
     def __enter__(self) -> Self:
         self.start()
@@ -104,7 +108,8 @@ class Gateway:
         """Start it and wait until it says that it is ready; what it said instead is in the failure."""
         with self.log.open("ab") as log:
             begin = log.tell()
-            command = [sys.executable, "-m", "offhook", "run", "--config", str(self.config), *self._arguments]
+            config = [] if self.config is None else ["--config", str(self.config)]
+            command = [sys.executable, "-m", "offhook", "run", *config, *self._arguments]
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environ, cwd=self.directory
             )
@@ -225,9 +230,8 @@ class Gateway:
         return total
 
     def _offhook(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return offhook(
-            arguments, {**self._environ, "OFFHOOK_CONFIG": str(self.config), "COLUMNS": "140"}, self.directory
-        )
+        config = {"OFFHOOK_CONFIG": str(self.config)} if self.config is not None else {}
+        return offhook(arguments, {**self._environ, **config, "COLUMNS": "140"}, self.directory)
 
     def _address(self, transport: str) -> tuple[str, int]:
         for kind, host, port in self.addresses:
@@ -244,7 +248,7 @@ class Gateway:
 
 
 @contextmanager
-def running_gateway(directory: Path, toml: str, **options: Any) -> Iterator[Gateway]:
+def running_gateway(directory: Path, toml: str | None, **options: Any) -> Iterator[Gateway]:
     """`Gateway(directory, toml, …)`, started, and stopped at the end whatever happens."""
     with Gateway(directory, toml, **options) as gateway:
         yield gateway

@@ -52,6 +52,7 @@ class Baresip:
     `srtp-mand` insists on RTP/SAVP, `srtp-mandf` on RTP/SAVPF.
     With `transport="tls"` it trusts `tls_ca`, and shows `tls_certificate` (a file with its key in it) if there is one.
     Without `sound`, at 8 kHz, it takes every call and says what it plays: what comes back is what a listener hears.
+    `alone` is for a machine that has no other address: it writes that of loopback into its SDP.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Baresip:
         encryption: str = "",
         tls_ca: Path | None = None,
         tls_certificate: Path | None = None,
+        alone: bool = False,
     ) -> None:
         assert shutil.which("baresip"), f"baresip is missing: {APT}"
         self.directory = directory
@@ -95,7 +97,7 @@ class Baresip:
         (directory / "contacts").write_text("")
         self._log = (directory / "baresip.log").open("wb")
         # Left to itself it writes the address of some interface into its SDP, and IPv4 for a call over IPv6.
-        where = ["-6" if ":" in host else "-4", *(["-n", host] if host != "127.0.0.1" else [])]
+        where = ["-6" if ":" in host else "-4", *(["-n", host] if alone or host != "127.0.0.1" else [])]
         self._process = subprocess.Popen(
             ["baresip", *where, "-f", str(directory)], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
         )
@@ -161,14 +163,25 @@ class Baresip:
         assert event is not None, "waited for"
         return event
 
+    def says(self, sound: Path) -> None:
+        """Say what is in this WAV from now on, at the rate of the first one. At its end the call ends, too."""
+        self.command("ausrc", f"aufile,{sound}")
+
+    def heard_so_far(self) -> bytes:
+        """What it has heard in the call that goes on, as PCM16."""
+        return b"".join(_sound_of(path.read_bytes()) for path in self._recordings("dec")[-1:])
+
     def heard(self) -> list[int]:
         """What it has heard, as PCM16 at its own rate: complete once the call is over."""
-        return self._recorded("dec")
+        return read_wav(self._recording("dec"))
 
-    def _recorded(self, way: str) -> list[int]:
-        files = sorted((self.directory / "recorded").glob(f"*-{way}.wav"))
+    def _recording(self, way: str) -> Path:
+        files = self._recordings(way)
         assert files, f"baresip recorded nothing: {self.said()}"
-        return read_wav(files[-1])
+        return files[-1]
+
+    def _recordings(self, way: str) -> list[Path]:
+        return sorted((self.directory / "recorded").glob(f"*-{way}.wav"))
 
     def _read(self) -> None:
         assert self._control is not None, "started"
@@ -205,7 +218,9 @@ def write_wav(path: Path, samples: list[int], rate: int = RATE) -> None:
 
 def read_wav(path: Path) -> list[int]:
     """The samples of a WAV at 8 kHz; also of one whose writer never filled in its length."""
-    data = path.read_bytes()
-    start = data.find(b"data") + 8
-    sound = data[start:]
-    return array.array("h", sound[: len(sound) // 2 * 2]).tolist()
+    return array.array("h", _sound_of(path.read_bytes())).tolist()
+
+
+def _sound_of(data: bytes) -> bytes:
+    sound = data[data.find(b"data") + 8 :]
+    return sound[: len(sound) // 2 * 2]

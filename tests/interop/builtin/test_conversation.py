@@ -5,40 +5,24 @@ import time
 from array import array
 from collections.abc import AsyncIterator, Awaitable
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from tests.interop.builtin.line import PROVE, QUIET, TOML, serving
 from tests.support.gateway import running_gateway
+from tests.support.human import PHRASES, reading
 from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.rtp_peer import Packet, RtpPeer
-from tests.support.speech import read_wav, resampled
+from tests.support.speech import resampled
 from tests.support.tone import decode, frames
+from tests.support.understood import understood
 from tests.support.words import word_errors, words
 
-from offhook.agent.worker import Gateway as Dialled
-from offhook.agent.worker import Worker
+from offhook.builtin import agent as builtin
 from offhook.builtin.agent import make_agent
-from offhook.speech.protocol import SpeechStarted, SpeechToText, TextToSpeech, Transcript
+from offhook.speech.protocol import SpeechToText, TextToSpeech
 
 pytestmark = pytest.mark.interop
-
-TOML = """
-[[trunk]]
-name = "home"
-allow = ["127.0.0.1"]
-
-[[route]]
-name = "all"
-destination = "worker:builtin"
-
-[[agent]]
-name = "builtin"
-kind = "worker"
-token = "a-token-of-the-tests"
-"""
-QUIET = 0.9
-"""Seconds of silence after which the agent has finished."""
 
 
 class Talk:
@@ -46,22 +30,22 @@ class Talk:
 
     def __init__(self, call: PhoneCall, ear: SpeechToText, voice: TextToSpeech) -> None:
         self.call, self.ear, self.voice = call, ear, voice
-        self.waits: list[float] = []
-        self._said_at = 0.0
+        self.since = 0.0
+        """What came until then is not listened to any more."""
 
     async def hears(self) -> str:
         """What the agent says until it is silent."""
 
         def heard() -> list[Packet]:
-            return [packet for packet in self.call.audible() if packet.at > self._said_at]
+            return [packet for packet in self.call.audible() if packet.at > self.since]
 
         def silent(rtp: RtpPeer) -> bool:
             return bool(found := heard()) and (rtp.packets[-1].at - found[-1].at > QUIET or not self.call.is_up)
 
         await self.call.rtp.until(silent, 30)
-        self.waits.append(heard()[0].at - self._said_at)
-        packets = [packet for packet in self.call.packets if packet.at > self._said_at and packet.payload_type == 0]
+        packets = [packet for packet in self.call.packets if packet.at > self.since and packet.payload_type == 0]
         pcm = array("h", decode(b"".join(packet.payload for packet in packets))).tobytes()
+        self.since = packets[-1].at
         return await understood(self.ear, pcm)
 
     async def asks(self, asking: Awaitable[None], answer: str) -> None:
@@ -71,7 +55,8 @@ class Talk:
 
     async def hears_of(self, answer: str) -> None:
         """The agent says something with these words: one of them in ten may be misheard, or one at all."""
-        heard, wanted = words(await self.hears()), words(answer)
+        # A syllable of what was interrupted is no answer.
+        heard, wanted = words(await self.hears()) or words(await self.hears()), words(answer)
         starts = range(max(1, len(heard) - len(wanted) + 1))
         errors = min(word_errors(answer, " ".join(heard[at : at + len(wanted)])) for at in starts)
         assert errors <= max(0.1, 1 / len(wanted)), f"{heard} and not {wanted}"
@@ -90,59 +75,29 @@ class Talk:
         sound = frames(samples)
         self.call.say(sound)
         await asyncio.sleep(0.02 * len(sound))
-        self._said_at = time.time()
+        self.since = time.time()
 
     async def presses(self, keys: str) -> None:
         """Press them, each a fifth of a second."""
         self.call.press(keys)
         await asyncio.sleep(0.2 * len(keys))
-        self._said_at = time.time()
-
-
-async def understood(ear: SpeechToText, pcm: bytes) -> str:
-    """The words of a sound."""
-    listening, texts, begun = ear.listen(rate=8_000), [], 0
-    listening.write(pcm + bytes(8_000))
-    listening.finish()
-    await asyncio.sleep(0.3)
-    async with asyncio.timeout(20):
-        async for event in listening:
-            begun += isinstance(event, SpeechStarted)
-            if isinstance(event, Transcript):
-                texts.append(event.text)
-                if len(texts) == begun:
-                    break
-    await listening.close()
-    return " ".join(texts)
+        self.since = time.time()
 
 
 def beckett() -> "array[int]":
     """A person who says: ever tried."""
-    package = find_spec("moonshine_voice")
-    assert package is not None, "pip install 'offhook[agent]'"
-    assert package.submodule_search_locations
-    sound, rate = read_wav(Path(package.submodule_search_locations[0]) / "assets/beckett.wav")
+    sound, rate = reading("beckett.wav")
     return array("h", resampled(sound, rate, 8_000)[:12_000].tolist())
 
 
 @pytest.fixture
 async def talk(tmp_path: Path) -> AsyncIterator[Talk]:
+    agent = make_agent()
     with running_gateway(tmp_path, TOML) as gateway:
-        agent = make_agent()
-        await agent.warm_up()
-        worker = Worker(agent, Dialled.of(gateway.http, "a-token-of-the-tests"))
-        serving = asyncio.create_task(worker.run())
-        try:
-            async with asyncio.timeout(10):
-                await worker.is_connected.wait()
-            async with PlainPhone.open() as phone:
-                call = phone.dial(gateway.udp)
-                await call.answered()
-                yield Talk(call, agent.speech.stt(), agent.speech.tts())
-        finally:
-            serving.cancel()
-            await asyncio.wait({serving})
-            await agent.speech.close()
+        async with serving(agent, gateway), PlainPhone.open() as phone:
+            call = phone.dial(gateway.udp)
+            await call.answered()
+            yield Talk(call, agent.speech.stt(), agent.speech.tts())
 
 
 async def test_a_phone_talks_with_it(talk: Talk) -> None:
@@ -155,4 +110,29 @@ async def test_a_phone_talks_with_it(talk: Talk) -> None:
     # Its last word is heard before the line is cut.
     await talk.call.hung_up()
     await talk.hears_of("and thank you for calling")
-    print("from the last word to the answer:", " ".join(f"{wait:.2f}" for wait in talk.waits[1:3]), "s")
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.skipif(not PROVE, reason="two minutes of talk: the full count")
+async def test_all_that_it_can_do_by_voice(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    wisdom, belief = (array("h", PHRASES[number].sound(8_000).tolist()) for number in (0, 2))
+    # It is interrupted in its greeting.
+    await asyncio.sleep(2.0)
+    await talk.asks(talk.says("Who is calling, please?"), "The call came by the trunk home")
+    await talk.asks(talk.says("Take a number."), "Say or key in a number.")
+    await talk.asks(talk.says("Four one five, five five five."), "I have the number 415555")
+    await talk.asks(talk.says("Take a message."), "Press any key when you are done.")
+    await asyncio.sleep(1.0)
+    await talk.asks(talk.plays(wisdom), "I have your message of")
+    await talk.asks(talk.says("Play it."), "it was the age of wisdom that was your message")
+    await talk.asks(talk.says("Echo test."), "Press any key to stop.")
+    begin = time.time()
+    await talk.plays(belief)
+    talk.since = begin
+    await talk.hears_of("it was the epoch of belief")
+    await talk.asks(talk.presses("5"), "That was the echo test.")
+    monkeypatch.setattr(builtin, "PATIENCE", 4.0)
+    await talk.asks(talk.says("How is the line?"), "That is a good line.")
+    await talk.hears_of("Are you still there?")
+    await talk.call.hung_up()
+    await talk.hears_of("I hear nothing, so I will hang up. Goodbye.")
