@@ -24,9 +24,10 @@ starting. Every problem is told at once, with its line. A name that is not on th
 whose feature is not built yet: nothing is ignored.
 
 Without a file, and in a file without any `[[trunk]]`, there is a built-in trunk `local` that admits this machine alone
-(with `--lan` the private networks too), in G.722, PCMU or PCMA. If there is no `[[route]]` either, its calls go to `echo:welcome`, a short
-prompt and then an echo test; without a file they go to the [built-in agent](../guides/builtin-agent.md), where its
-packages are installed. A file with a `[[trunk]]` of its own has no built-in parts.
+(with `--lan` the private networks too), in G.722, PCMU or PCMA. If there is no `[[route]]` either, its calls go to
+`echo:welcome`, a short prompt and then an echo test; without a file they go to the
+[built-in agent](../guides/builtin-agent.md), where its packages are installed. A file with a
+`[[trunk]]` of its own has no built-in parts.
 
 Passwords, tokens and the values of an agent's headers are secrets: a string, or `{ env = "NAME" }` for the value of an
 environment variable, which must be set. They are never printed. Times are seconds. A list of tables is written with
