@@ -5,6 +5,7 @@ The upgrade asks for what the gateway asks for: no extension, no redirect follow
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 import ssl
 import struct
@@ -112,10 +113,10 @@ class AgentSocket:
             took.append((loop.time() - began) * 1000)
             began = loop.time()
 
-        found = await loop.getaddrinfo(uri.host, uri.port, type=socket.SOCK_STREAM)
+        addresses = await _addresses(uri)
         step()
         progress.step = "the TCP connection"
-        reader, writer = await _connect([(info[4][0], info[4][1]) for info in found])
+        reader, writer = await _connect(addresses, uri.port)
         try:
             step()
             if uri.secure:
@@ -248,12 +249,21 @@ class _Progress:
         return Unreached(f"{self.uri.redacted}: {self.step} failed: {said}", code="unreachable", hint="")
 
 
-async def _connect(addresses: list[tuple[Any, Any]]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _addresses(uri: WireUri) -> list[str]:
+    """The addresses of the host; of an address itself, which needs no look-up and no thread for it."""
+    try:
+        return [str(ipaddress.ip_address(uri.host))]
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(uri.host, uri.port, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+async def _connect(addresses: list[str], port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """The first address that takes the connection."""
     failure: OSError = OSError("it has no address")
-    for host, port in addresses[:8]:
+    for address in addresses[:8]:
         try:
-            return await asyncio.open_connection(host, port, limit=2 * _READ)
+            return await asyncio.open_connection(address, port, limit=2 * _READ)
         except OSError as error:
             failure = error
     raise failure
