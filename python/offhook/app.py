@@ -233,6 +233,8 @@ class Gateway:
         if not asked and not await asyncio.to_thread(directory.exists):
             return None
         settings = RecorderSettings(
+            transcript=None if config.transcript == "off" else config.transcript,
+            mask_digits=config.transcript_digits == "mask",
             format="flac" if config.format == "flac" else "wav",
             key=_wrapping_key(config.key),
             keep_days=config.keep_days,

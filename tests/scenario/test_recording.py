@@ -14,7 +14,7 @@ from tests.support.world import ECHO, OFFHOOK, World, notes, sdp
 
 from offhook.recording.envelope import WrappingKey
 from offhook.recording.recorder import Recorder, RecorderSettings
-from offhook.recording.shelf import Shelf, Stored
+from offhook.recording.shelf import Shelf, Stored, read_transcript
 
 pytestmark = pytest.mark.scenario
 
@@ -323,3 +323,94 @@ async def test_an_encrypted_recording_has_its_key_in_its_header_alone(studio: Ca
         assert record["key_id"] == KEY.id
         assert str(record["file"]).endswith(".wav.enc")
         assert KEY.id not in json.dumps(notes(world.timelines[0]))
+
+
+# -- the transcript
+
+
+def says(world: World, who: str, id: str, text: str, **fields: object) -> None:
+    world.wire.says(type="transcript", who=who, id=id, text=text, **fields)
+
+
+@in_virtual_time
+async def test_what_was_said_lies_beside_the_recording(studio: Callable[..., Studio]) -> None:
+    place = studio(transcript="jsonl")
+    async with place.world() as world:
+        call = await world.place_answered()
+        await world.pass_time(1)
+        says(world, "agent", "u1", "Hello.", final=False)
+        await world.pass_time(2)
+        says(world, "agent", "u1", "Hello. Your code is 1 2 3 4.")
+        says(world, "caller", "c1", "thank you", start_ms=3200, end_ms=3900)
+        await world.pass_time(2)
+        record = await hang_up(world, call)
+        kept = json.dumps([entry.as_dict() for entry in world.timelines[0].entries], default=str)
+        assert "thank you" not in kept
+        await world.pass_time(40)
+        world.assert_nothing_left()
+    (stored,) = place.stored
+    first, second = (json.loads(line) for line in read_transcript(stored, None).splitlines())
+    assert first["text"] == "Hello. Your code is # # # #."
+    assert (first["from_ms"], first["to_ms"]) == pytest.approx((1050, 3050), abs=80)
+    assert second == {"from_ms": second["from_ms"], "to_ms": second["to_ms"], "who": "caller", "text": "thank you"}
+    assert second["to_ms"] - second["from_ms"] == pytest.approx(700, abs=700)
+    assert record["transcript"] == stored.facts["transcript"]["file"]
+    assert record["no_transcript_of"] is None
+    assert (stored.facts["transcript"]["lines"], stored.facts["transcript"]["withheld"]) == (2, 0)
+
+
+@in_virtual_time
+async def test_nothing_that_was_said_in_a_pause_is_in_the_transcript(studio: Callable[..., Studio]) -> None:
+    place = studio(transcript="vtt", mask_digits=False)
+    async with place.world() as world:
+        call = await world.place_answered()
+        says(world, "agent", "u1", "Your card, please.")
+        await world.pass_time(1)
+        world.wire.says(type="record", action="pause")
+        await world.pass_time(1)
+        says(world, "caller", "c1", "4111 1111", start_ms=1200, end_ms=1900)
+        says(world, "agent", "u2", "That was 4111 1111.")
+        await world.pass_time(1)
+        world.wire.says(type="record", action="resume")
+        await world.pass_time(1)
+        says(world, "agent", "u3", "Thank you.")
+        await hang_up(world, call)
+    (stored,) = place.stored
+    words = read_transcript(stored, None)
+    assert "4111" not in words
+    assert "Thank you." in words
+    assert (stored.facts["transcript"]["lines"], stored.facts["transcript"]["withheld"]) == (2, 2)
+
+
+@in_virtual_time
+async def test_an_agent_that_tells_no_words_is_named(studio: Callable[..., Studio]) -> None:
+    place = studio(transcript="vtt")
+    async with place.world(FALLBACK) as world:
+        call = await world.place_answered()
+        says(world, "agent", "u1", "Hello.")
+        await world.pass_time(1)
+        world.wire.breaks()
+        await world.pass_time(2)
+        record = await hang_up(world, call)
+        assert record["no_transcript_of"] == "echo:"
+        assert "the transcript has no words of echo:: it told none" in notes(world.timelines[0])
+    (stored,) = place.stored
+    assert stored.facts["transcript"]["silent_agents"] == ["echo:"]
+    assert stored.transcript is not None
+
+
+@in_virtual_time
+async def test_without_any_words_there_is_no_transcript(studio: Callable[..., Studio]) -> None:
+    place = studio(transcript="vtt")
+    async with place.world() as world:
+        call = await world.place_answered()
+        await world.pass_time(1)
+        record = await hang_up(world, call)
+        assert (record["transcript"], record["no_transcript_of"]) == (None, stored_uri(world))
+    (stored,) = place.stored
+    assert stored.transcript is None
+    assert stored.facts["transcript"]["lines"] == 0
+
+
+def stored_uri(world: World) -> str:
+    return str(world.records[-1].destination)

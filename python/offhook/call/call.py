@@ -242,6 +242,7 @@ class Call:
             ready_within=self._route.ring_timeout,
         )
         self._destination = destination
+        self.tape.chosen(destination.uri)
         self.set_up.reach("agent_dialled", self._services.now())
         self.timeline.add("agent", self._services.now(), note=f"preparing {destination.uri}")
         self._tell(AgentChosen(destination.uri))
@@ -437,6 +438,7 @@ class Call:
     def _take_transcript(self, line: AgentTranscript) -> None:
         """The timeline says that and how much was understood; the words go to who follows the call alone."""
         self._tell(line)
+        self.tape.told(line)
         if line.final and self._transcript_notes < _TRANSCRIPT_NOTES:
             self._transcript_notes += 1
             note = f"the agent has told what the {line.who} said"

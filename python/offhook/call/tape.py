@@ -8,9 +8,10 @@ from offhook._media import MediaError, MediaEvent
 from offhook.call.event import CallEvent, FromRecording
 from offhook.call.leg import CallerLeg
 from offhook.call.services import CallServices
-from offhook.destination.base import Destination
+from offhook.destination.base import AgentTranscript, Destination
 from offhook.ids import CallId
 from offhook.recording.recorder import CallRecording, State
+from offhook.recording.transcript import Told, Transcript
 from offhook.report.timeline import Timeline
 
 _log = structlog.get_logger("offhook.call")
@@ -42,6 +43,25 @@ class Tape:
         self._recording: CallRecording | None = None
         self._state: State = "off"
         self._since_ms = 0
+        self._transcript: Transcript | None = None
+        if self._recorder is not None and (format := self._recorder.settings.transcript) is not None:
+            self._transcript = Transcript(format, mask_digits=self._recorder.settings.mask_digits)
+
+    def chosen(self, agent: str) -> None:
+        """The call goes on to this agent, by its URI."""
+        if self._transcript is not None:
+            self._transcript.agent(agent)
+
+    def told(self, line: AgentTranscript) -> None:
+        """The agent says in words what is said in the call."""
+        if self._transcript is None:
+            return
+        now = self._services.now()
+        self._transcript.told(
+            Told(line.who, line.id, line.text, line.final, line.interrupted, line.start_ms, line.end_ms), now
+        )
+        if self._recording is not None:
+            self._recording.told(now)
 
     def answered(self, post: Callable[[CallEvent], None], on_error: Callable[[Exception], None]) -> None:
         """The call is answered: tell the caller, if the caller is to be told, else record."""
@@ -71,6 +91,8 @@ class Tape:
 
     def joined(self, destination: Destination) -> None:
         """An agent has joined the call: it hears whether it is recorded."""
+        if self._transcript is not None:
+            self._transcript.joined(self._services.now())
         if self._recording is not None and self._state != "off":
             destination.recording(self._state, self._since_ms)
 
@@ -109,6 +131,14 @@ class Tape:
             self._note("the recording has not been written to its end so far")
         elif recording.dropped_frames:
             self._note(f"the disk was too slow: {recording.dropped_frames} frames of the recording are silence")
+        if self._transcript is not None:
+            self._say_whose_words_are_missing(self._transcript)
+
+    def _say_whose_words_are_missing(self, transcript: Transcript) -> None:
+        for agent in transcript.silent_agents:
+            self._note(f"the transcript has no words of {agent}: it told none")
+        if transcript.forgotten:
+            self._note(f"the transcript lacks {transcript.forgotten} lines: it was full")
 
     def summary(self) -> dict[str, int | float | str | None]:
         """What the record of the call says of it."""
@@ -130,6 +160,7 @@ class Tape:
                 self._services.media,
                 self._leg.rtp,
                 self._leg.audio.codec,
+                transcript=self._transcript,
                 on_event=lambda event: post(FromRecording(event)),
                 on_error=on_error,
             )

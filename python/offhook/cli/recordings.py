@@ -1,4 +1,7 @@
-"""`offhook recordings`: list what was recorded, write one in the clear, delete one. The gateway may run meanwhile."""
+"""`offhook recordings`: list what was recorded, write or show one in the clear, delete one.
+
+The gateway may run meanwhile.
+"""
 
 import json
 import os
@@ -17,7 +20,7 @@ from offhook.config.recordings import key_in, key_of
 from offhook.config.schema import RecordingConfig
 from offhook.errors import OffhookError
 from offhook.observe.printable import printable
-from offhook.recording.shelf import Shelf, Stored, export
+from offhook.recording.shelf import Shelf, Stored, export, read_transcript
 from offhook.report.page import console, print_line
 
 if TYPE_CHECKING:
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Recordings of calls: list them, write one in the clear, delete one.", no_args_is_help=True)
 
 Directory = Annotated[Path | None, typer.Option("--directory", "-d", help="The directory of recordings itself.")]
+KeyFile = Annotated[
+    Path | None, typer.Option("--key-file", help="File with the key that was set when the call was recorded.")
+]
 Call = Annotated[str, typer.Argument(metavar="CALL", help="The id of a call, its beginning or its end.")]
 
 
@@ -55,9 +61,7 @@ def list_(
 def export_(
     call: Call,
     to: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write; it must not exist.")] = None,
-    key_file: Annotated[
-        Path | None, typer.Option("--key-file", help="File with the key that was set when the call was recorded.")
-    ] = None,
+    key_file: KeyFile = None,
     directory: Directory = None,
     config: ConfigFile = None,
 ) -> None:
@@ -77,12 +81,25 @@ def export_(
 
 
 @app.command()
+def transcript(
+    call: Call,
+    key_file: KeyFile = None,
+    directory: Directory = None,
+    config: ConfigFile = None,
+) -> None:
+    """Show the transcript of a recording, in the clear, as it lies there: JSON Lines or WebVTT."""
+    stored = _shelf(directory, config).find(call)
+    sealed = stored.transcript is not None and stored.transcript.suffix == ".enc"
+    typer.echo(read_transcript(stored, _key(key_file, config) if sealed else None), nl=False)
+
+
+@app.command()
 def delete(
     calls: Annotated[list[str], typer.Argument(metavar="CALL...", help="Ids of calls, their beginnings or ends.")],
     directory: Directory = None,
     config: ConfigFile = None,
 ) -> None:
-    """Delete the recordings of these calls and what is known of them; the records of the calls stay."""
+    """Delete the recordings of these calls and what lies beside them; the records of the calls stay."""
     shelf = _shelf(directory, config)
     # All are found before any is deleted: a letter too few deletes nothing.
     for stored in [shelf.find(call) for call in calls]:
@@ -103,6 +120,8 @@ def _line(stored: Stored) -> str:
         said.append("not complete")
     if facts.get("dropped_frames"):
         said.append(f"{facts['dropped_frames']} frames lost")
+    if stored.transcript is not None:
+        said.append("with transcript")
     started = str(facts.get("started_at") or "?")[:19].replace("T", " ")
     return printable(f"{stored.call_id:<28}{started:<21}{lasts:>9}  {', '.join(said)}")
 

@@ -191,6 +191,16 @@ class RecordingConfig(Section):
         description="A WAV file (16-bit, mono, 8, 16, 24 or 48 kHz) that is played to the caller before recording "
         'begins and the agent is joined, or `"off"`. A relative path starts at this file\'s directory.',
     )
+    transcript: Literal["off", "jsonl", "vtt"] = Field(
+        default="off",
+        description="Transcripts beside the recordings, of the words that the agents tell: `jsonl` (JSON Lines) or "
+        "`vtt` (WebVTT). Encrypted, deleted and kept as the recordings are.",
+    )
+    transcript_digits: Literal["mask", "keep"] = Field(
+        default="mask",
+        description="Whether transcripts show numbers. `mask` writes `#` for each digit of those with three or more, "
+        "be they figures or English words.",
+    )
 
 
 class LimitsConfig(Section):

@@ -25,6 +25,8 @@ CHUNK = 16_384
 """Bytes of sound in a chunk, as the media core seals them."""
 TAG = 16
 KEY_BYTES = 32
+CONTENTS = ("wav", "flac", "jsonl", "vtt")
+"""What there may be in a file: sound, or a transcript of it."""
 _PREFIX_BYTES = 7
 _NONCE_BYTES = 12
 _LONGEST_HEADER = 4096
@@ -51,7 +53,7 @@ class WrappingKey:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What the header of an encrypted file says. `content` is `wav` or `flac`."""
+    """What the header of an encrypted file says. `content` is one of `CONTENTS`."""
 
     header: bytes
     content: str
@@ -92,7 +94,7 @@ class Envelope:
             found = cls(begin + text, str(said["content"]), str(said["call_id"]), str(said["key_id"]), wrapped, prefix)
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged("its header can't be read") from error
-        if said.get("chunk") != CHUNK or len(prefix) != _PREFIX_BYTES or found.content not in ("wav", "flac"):
+        if said.get("chunk") != CHUNK or len(prefix) != _PREFIX_BYTES or found.content not in CONTENTS:
             raise _damaged("its header says what this version does not know")
         return found
 
@@ -142,6 +144,17 @@ def open_sealed(path: Path, key: WrappingKey | None) -> tuple[Envelope, Iterator
     with path.open("rb") as file:
         envelope = Envelope.read(file)
     return envelope, _pieces(path, envelope, envelope.cipher(key))
+
+
+def seal(call_id: str, content: str, clear: bytes, key: WrappingKey) -> bytes:
+    """A whole encrypted file of something that is small enough to be held."""
+    envelope, own = Envelope.make(call_id, content, key)
+    cipher = _Cipher(AESGCM(own), envelope)
+    last = max(0, len(clear) - 1) // CHUNK
+    chunks = (clear[number * CHUNK : (number + 1) * CHUNK] for number in range(last + 1))
+    return envelope.header + b"".join(
+        cipher.seal(chunk, number, last=number == last) for number, chunk in enumerate(chunks)
+    )
 
 
 def _pieces(path: Path, envelope: Envelope, cipher: _Cipher) -> Iterator[bytes]:

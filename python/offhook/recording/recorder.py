@@ -1,6 +1,7 @@
 """The recordings of the calls that are on: begun, paused, and brought to the shelf when they are over."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from offhook.media.recording import Recording
 from offhook.recording.clerk import Clerk
 from offhook.recording.container import Format
 from offhook.recording.error import RecordingError
-from offhook.recording.shelf import Facts, Shelf, utc
+from offhook.recording.shelf import Facts, Shelf, beside, utc
+from offhook.recording.transcript import Page, Transcript, TranscriptFormat, page
 
 if TYPE_CHECKING:
     from offhook.recording.envelope import Envelope, WrappingKey
@@ -32,16 +34,22 @@ Ending = Literal["complete", "incomplete", "failed"]
 _SWEPT_EVERY = 3600.0
 _SWEPT_AGAIN = 1.0
 _LAST_JOBS = 10.0
+_TRANSCRIPT_EVERY = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class RecorderSettings:
-    """How calls are recorded. `announcement` is PCM16 mono and its rate; `keep_days` None is for ever."""
+    """How calls are recorded. `announcement` is PCM16 mono and its rate; `keep_days` None is for ever.
+
+    `transcript` is the form of the transcripts beside the recordings, None for none; `mask_digits` hides numbers there.
+    """
 
     format: Format = "wav"
     key: "WrappingKey | None" = None
     keep_days: float | None = None
     announcement: tuple[bytes, int] | None = None
+    transcript: TranscriptFormat | None = None
+    mask_digits: bool = True
 
 
 class Counting(Protocol):
@@ -86,11 +94,15 @@ class Recorder:
         leg: RtpLeg,
         codec: str,
         *,
+        transcript: Transcript | None = None,
         on_event: Callable[[MediaEvent], None],
         on_error: Callable[[Exception], None],
     ) -> "CallRecording":
-        """Record a leg from now on; `codec` is what it speaks. Raises `MediaError` if the media plane can't."""
-        return CallRecording(self, call_id, media, leg, codec, on_event=on_event, on_error=on_error)
+        """Record a leg from now on; `codec` is what it speaks. Raises `MediaError` if the media plane can't.
+
+        `transcript` is where the call's words are collected, if there is to be a transcript.
+        """
+        return CallRecording(self, call_id, media, leg, codec, transcript, on_event=on_event, on_error=on_error)
 
     def poll(self, now: float) -> None:
         """Look whether it is time to delete old recordings; to be called every second or so, `now` monotonic."""
@@ -116,11 +128,34 @@ class Recorder:
 
     def publish(self, recording: "CallRecording") -> None:
         """Bring a recording that is over to its place."""
-        part, facts, lost = recording.part, recording.facts(), recording.dropped_frames
-        self._clerk.do(lambda: self._publish(recording.call_id, part, facts, lost))
+        part, facts, lost, words = recording.part, recording.facts(), recording.dropped_frames, recording.words
+        self._clerk.do(lambda: self._publish(recording.call_id, part, facts, lost, words))
 
-    def _publish(self, call_id: CallId, part: Path, facts: Facts, lost: int) -> None:
+    def note_transcript(self, part: Path, words: Callable[[], Page], then: Callable[[], None]) -> None:
+        """Keep what has been said so far in a recording that goes on; `then` is called on the clerk's thread."""
+
+        def note() -> None:
+            try:
+                self._write(part, words())
+            finally:
+                then()
+
+        self._clerk.do(note)
+
+    def _write(self, part: Path, words: Page) -> None:
+        assert self.settings.transcript is not None, "asked for"
+        if words.lines:
+            self.shelf.note_transcript(part, self.settings.transcript, words.data, self.settings.key)
+
+    def _publish(self, call_id: CallId, part: Path, facts: Facts, lost: int, words: Page | None) -> None:
         began = time.monotonic()
+        if words is not None:
+            try:
+                self._write(part, words)
+            except OSError as error:
+                # The sound may have room where the words had none.
+                facts["transcript"]["error"] = error.strerror
+                _log.error("recording.no_transcript", call_id=call_id, why=error.strerror)
         try:
             done = self.shelf.publish(part, facts, self.settings.key)
         except (RecordingError, OSError) as error:
@@ -146,6 +181,7 @@ class CallRecording:
         media: MediaPlane,
         leg: RtpLeg,
         codec: str,
+        transcript: Transcript | None,
         *,
         on_event: Callable[[MediaEvent], None],
         on_error: Callable[[Exception], None],
@@ -162,6 +198,12 @@ class CallRecording:
         self._started_at = utc()
         self._pauses: list[dict[str, int | None]] = []
         self._samples = 0
+        self._transcript = transcript
+        self._began_at: float | None = None
+        self.words: Page | None = None
+        """The transcript, once the recording is over; None if there was to be none."""
+        self._words_noted_at = 0.0
+        self._noting_words = False
         self._over = asyncio.Event()
         self._on_event = on_event
         settings = recorder.settings
@@ -186,6 +228,26 @@ class CallRecording:
         """Record sound again."""
         self._command(self._native.resume)
 
+    def told(self, now: float) -> None:
+        """The transcript has grown. Every few seconds it is kept for whoever finds it after a crash."""
+        if self._over.is_set() or self._noting_words or now < self._words_noted_at + _TRANSCRIPT_EVERY:
+            return
+        self._words_noted_at, self._noting_words = now, True
+
+        def noted() -> None:
+            self._noting_words = False
+
+        self._recorder.note_transcript(self.part, self._page(), noted)
+
+    def _page(self) -> Callable[[], Page]:
+        """What writes the transcript as it is now, on any thread."""
+        assert self._transcript is not None, "asked for"
+        lines, format = self._transcript.lines, self._transcript.format
+        pauses = [dict(pause) for pause in self._pauses]
+        # Where it never began there is nothing to write.
+        began_at = self._began_at if self._began_at is not None else math.inf
+        return lambda: page(lines, format, call_id=self.call_id, began_s=began_at, pauses=pauses)
+
     async def over(self, within: float) -> bool:
         """Wait until all of it is written, once its leg is closed; False if that takes too long."""
         try:
@@ -199,7 +261,7 @@ class CallRecording:
         """What the record of the call says of it."""
         place = self._recorder.shelf.place(self.part, self._started_at)
         paused = sum((pause["to_ms"] or pause["from_ms"] or 0) - (pause["from_ms"] or 0) for pause in self._pauses)
-        return {
+        summary: dict[str, int | float | str | None] = {
             "file": str(place.relative_to(self._recorder.shelf.directory)),
             "duration_ms": self._samples * 1000 // self._rate,
             "paused_ms": paused,
@@ -207,11 +269,13 @@ class CallRecording:
             "key_id": self._envelope.key_id if self._envelope is not None else None,
             "error": self.error or None,
         }
+        return summary | self._summary_of_words(place)
 
     def facts(self) -> Facts:
         """What its JSON file says; what follows from the file itself is added when it is published."""
         settings = self._recorder.settings
-        return {
+        words = {"transcript": self._facts_of_words()} if self._transcript is not None else {}
+        return words | {
             "version": 1,
             "call_id": self.call_id,
             "started_at": self._started_at.isoformat(timespec="milliseconds"),
@@ -229,12 +293,36 @@ class CallRecording:
             "key_id": self._envelope.key_id if self._envelope is not None else None,
         }
 
+    def _summary_of_words(self, place: Path) -> dict[str, int | float | str | None]:
+        if self._transcript is None:
+            return {}
+        there = self.words is not None and self.words.lines > 0
+        file = beside(place, self._transcript.format) if there else None
+        return {
+            "transcript": str(file.relative_to(self._recorder.shelf.directory)) if file is not None else None,
+            "no_transcript_of": ", ".join(self._transcript.silent_agents) or None,
+        }
+
+    def _facts_of_words(self) -> Facts:
+        assert self._transcript is not None, "asked for"
+        return {
+            "format": self._transcript.format,
+            "lines": self.words.lines if self.words is not None else None,
+            "withheld": self.words.withheld if self.words is not None else None,
+            "forgotten": self._transcript.forgotten,
+            "masked_digits": self._transcript.masked,
+            "silent_agents": self._transcript.silent_agents,
+            "error": None,
+        }
+
     def _command(self, command: Callable[[], None]) -> None:
         if not self._over.is_set():
             command()
 
     def _take(self, event: MediaEvent) -> None:
         match event.kind:
+            case "recording_started":
+                self._began_at = event.at
             case "recording_paused":
                 self.state = "paused"
                 self._pauses.append({"from_ms": event.position_ms, "to_ms": None})
@@ -249,6 +337,8 @@ class CallRecording:
                 if self._pauses and self._pauses[-1]["to_ms"] is None:
                     self._pauses[-1]["to_ms"] = self._samples * 1000 // self._rate
                 self.error = event.text or ""
+                if self._transcript is not None:
+                    self.words = self._page()()
                 self._over.set()
                 self._recorder.publish(self)
             case _:

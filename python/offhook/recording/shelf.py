@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 from offhook.recording import container
 from offhook.recording.container import Format
 from offhook.recording.error import RecordingError
+from offhook.recording.transcript import TranscriptFormat
 
 if TYPE_CHECKING:
     from offhook.recording.envelope import WrappingKey
@@ -33,7 +34,9 @@ DELETED_IN_A_STEP = 200
 _ID = re.compile(r"[0-9a-z]{26}")
 _FILE = re.compile(r"([0-9a-z]{26})\.(wav|flac)(\.enc)?")
 _PART = re.compile(r"\.([0-9a-z]{26})\.(wav|flac)(\.enc)?\.part")
-_OURS = re.compile(r"[0-9a-z]{26}\.(wav|flac|json)\b")
+_WORDS_PART = re.compile(r"\.([0-9a-z]{26})\.(jsonl|vtt)(\.enc)?\.part")
+_OURS = re.compile(r"[0-9a-z]{26}\.(wav|flac|json|jsonl|vtt)\b")
+_WORDS = ("vtt", "jsonl", "vtt.enc", "jsonl.enc")
 _READ = 1 << 20
 
 
@@ -49,6 +52,12 @@ class Stored:
     def is_encrypted(self) -> bool:
         """Whether it takes a key to hear it."""
         return self.path.suffix == ".enc"
+
+    @property
+    def transcript(self) -> Path | None:
+        """The transcript that lies beside it."""
+        found = (path for path in _words_of(self.path) if path.exists())
+        return next(found, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,17 @@ class Shelf:
         """Keep the facts of a recording that goes on, for whoever finds it after a crash."""
         _write(_notes_of(part), json.dumps(facts).encode())
 
+    def note_transcript(self, part: Path, format: TranscriptFormat, words: bytes, key: "WrappingKey | None") -> None:
+        """Keep the transcript of a recording that goes on; it is published with it. Sealed if a key is given."""
+        call_id = part.name[1:].partition(".")[0]
+        place = self.directory / f".{call_id}.{format}{'.enc' if key is not None else ''}.part"
+        if key is not None:
+            # Its library takes a tenth of a second to load.
+            from offhook.recording.envelope import seal
+
+            words = seal(call_id, format, words, key)
+        _write(place, words, sync=False)
+
     def publish(self, part: Path, facts: Facts, key: "WrappingKey | None") -> Facts | None:
         """Make a part whole and visible; its facts, or None if there was no sound in it, and then it is gone.
 
@@ -145,6 +165,8 @@ class Shelf:
             "bytes": part.stat().st_size,
             "sha256": _digest(part),
         }
+        if (words := self._publish_transcript(part, place)) is not None:
+            facts["transcript"] = {**(facts.get("transcript") or {}), **words}
         _write(_facts_of(place), json.dumps(facts, indent=1).encode() + b"\n")
         # From here on it is there.
         part.rename(place)
@@ -154,6 +176,8 @@ class Shelf:
 
     def recover(self, key: "WrappingKey | None") -> Found:
         """Bring what a dead process left behind to its end. What can't be (for want of its key) is left and told."""
+        for draft in self.directory.glob(".*.tmp"):
+            draft.unlink()
         recovered: list[str] = []
         removed: list[str] = []
         left: list[tuple[str, str]] = []
@@ -172,6 +196,11 @@ class Shelf:
                 left.append((named[1], str(error)))
                 continue
             (recovered if done is not None else removed).append(named[1])
+        for words in self.directory.glob(".*.part"):
+            # Of a recording that is whole already, or never was.
+            named = _WORDS_PART.fullmatch(words.name)
+            if named is not None and not any(map(_PART.fullmatch, self._hidden_of(named[1]))):
+                words.unlink()
         for notes in self.directory.glob(".*.json"):
             # Of recordings that never became a file.
             if not any(self.directory.glob(f"{notes.name.removesuffix('.json')}.*.part")):
@@ -219,8 +248,10 @@ class Shelf:
         return Stored(call_id, path, _read_facts(_facts_of(path)))
 
     def delete(self, stored: Stored) -> None:
-        """Delete a recording and its facts."""
+        """Delete a recording, its transcript and its facts."""
         stored.path.unlink(missing_ok=True)
+        for words in _words_of(stored.path):
+            words.unlink(missing_ok=True)
         _facts_of(stored.path).unlink(missing_ok=True)
         self._leave(stored.path.parent)
 
@@ -241,8 +272,32 @@ class Shelf:
             self._make(directory.parent)
             directory.mkdir(mode=0o700, exist_ok=True)
 
+    def _publish_transcript(self, part: Path, place: Path) -> Facts | None:
+        """Bring the transcript to its place beside the recording's; what is to be said of it, None if there is none.
+
+        It is told of, not raised, where that can't be: the sound is to be had all the same.
+        """
+        call_id = part.name[1:].partition(".")[0]
+        try:
+            for hidden in self._hidden_of(call_id):
+                if _WORDS_PART.fullmatch(hidden):
+                    (self.directory / hidden).rename(place.parent / hidden[1 : -len(".part")])
+            for words in _words_of(place):
+                if words.exists():
+                    file = str(words.relative_to(self.directory))
+                    return {"file": file, "bytes": words.stat().st_size, "sha256": _digest(words)}
+        except OSError as error:
+            return {"error": error.strerror}
+        return None
+
+    def _hidden_of(self, call_id: str) -> list[str]:
+        return [path.name for path in self.directory.glob(f".{call_id}.*.part")]
+
     def _forget(self, part: Path) -> None:
         part.unlink(missing_ok=True)
+        for hidden in self._hidden_of(part.name[1:].partition(".")[0]):
+            if _WORDS_PART.fullmatch(hidden):
+                (self.directory / hidden).unlink()
         _notes_of(part).unlink(missing_ok=True)
 
     def _leave(self, directory: Path) -> None:
@@ -287,6 +342,30 @@ def _plain(path: Path) -> Iterator[bytes]:
             yield piece
 
 
+def read_transcript(stored: Stored, key: "WrappingKey | None") -> str:
+    """The transcript beside a recording, in the clear. Raises `RecordingError`, OSError."""
+    path = stored.transcript
+    if path is None:
+        said = stored.facts.get("transcript") or {}
+        silent = ", ".join(said.get("silent_agents") or ())
+        hint = f"{silent} told no words" if silent else "recording.transcript in the configuration makes them"
+        raise RecordingError(f"there is no transcript of call {stored.call_id}", hint=hint, code="recording_missing")
+    if path.suffix != ".enc":
+        return path.read_text("utf-8")
+    from offhook.recording.envelope import open_sealed
+
+    return b"".join(open_sealed(path, key)[1]).decode()
+
+
+def beside(place: Path, format: TranscriptFormat) -> Path:
+    """Where the transcript of a recording lies: its name, another ending. Encrypted if the recording is."""
+    return place.with_name(f"{place.name.partition('.')[0]}.{format}{'.enc' if place.suffix == '.enc' else ''}")
+
+
+def _words_of(path: Path) -> list[Path]:
+    return [path.with_name(f"{path.name.partition('.')[0]}.{ending}") for ending in _WORDS]
+
+
 def _facts_of(path: Path) -> Path:
     return path.with_name(f"{path.name.partition('.')[0]}.json")
 
@@ -310,12 +389,13 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes, *, sync: bool = True) -> None:
     draft = path.with_name(f"{path.name}.tmp")
     with os.fdopen(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
     draft.rename(path)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from tests.unit.recording.files import CALL, KEY, OTHER_KEY, facts, modes, seal, wav
 
+from offhook.recording.envelope import WrappingKey
 from offhook.recording.error import RecordingError
-from offhook.recording.shelf import DELETED_IN_A_STEP, Shelf, Stored, export
+from offhook.recording.shelf import DELETED_IN_A_STEP, Shelf, Stored, export, read_transcript
 
 pytestmark = pytest.mark.unit
 
@@ -201,3 +202,85 @@ def test_broken_facts_hide_no_recording(shelf: Shelf) -> None:
     assert shelf.find(CALL).facts == {}
     stored.path.with_suffix(".json").write_text(json.dumps([1]))
     assert shelf.find(CALL).facts == {}
+
+
+# -- the transcript beside it
+
+
+def with_words(shelf: Shelf, *, key: WrappingKey | None = None) -> Path:
+    part = shelf.part(CALL, "wav", sealed=False)
+    part.write_bytes(wav(800))
+    part.chmod(0o600)
+    shelf.note_transcript(part, "vtt", b"WEBVTT\n", key)
+    return part
+
+
+def test_a_transcript_appears_with_its_recording_and_goes_with_it(shelf: Shelf) -> None:
+    part = with_words(shelf)
+    assert calls(shelf) == []
+    shelf.note_transcript(part, "vtt", b"WEBVTT\n\nNOTE more\n", None)
+    done = shelf.publish(part, facts(transcript={"lines": 0}), None)
+    assert done is not None
+    stored = shelf.find(CALL)
+    assert stored.transcript == stored.path.with_suffix(".vtt")
+    assert read_transcript(stored, None) == "WEBVTT\n\nNOTE more\n"
+    words = stored.transcript.read_bytes()
+    assert done["transcript"] == {
+        "lines": 0,
+        "file": f"2026/11/22/{CALL}.vtt",
+        "bytes": len(words),
+        "sha256": hashlib.sha256(words).hexdigest(),
+    }
+    assert modes(shelf.directory) == {0o600, 0o700}
+    shelf.delete(stored)
+    assert [path.name for path in shelf.directory.iterdir()] == [".lock"]
+
+
+def test_a_transcript_grows_old_with_its_recording(shelf: Shelf) -> None:
+    shelf.publish(with_words(shelf), facts(), None)
+    assert shelf.sweep(7, datetime(2027, 1, 1, tzinfo=UTC)) == (3, False)
+    assert not (shelf.directory / "2026").exists()
+
+
+def test_a_transcript_is_sealed_where_a_key_is_given(shelf: Shelf) -> None:
+    shelf.publish(with_words(shelf, key=KEY), facts(), None)
+    stored = shelf.find(CALL)
+    assert stored.transcript is not None
+    assert stored.transcript.name == f"{CALL}.vtt.enc"
+    assert b"WEBVTT" not in stored.transcript.read_bytes()
+    assert read_transcript(stored, KEY) == "WEBVTT\n"
+    for key in (None, OTHER_KEY):
+        with pytest.raises(RecordingError, match="encrypted under key"):
+            read_transcript(stored, key)
+    sealed = bytearray(stored.transcript.read_bytes())
+    sealed[-1] ^= 1
+    stored.transcript.write_bytes(sealed)
+    with pytest.raises(RecordingError, match="chunk 0 was changed"):
+        read_transcript(stored, KEY)
+
+
+def test_what_had_been_said_when_the_gateway_died_is_there(shelf: Shelf) -> None:
+    shelf.note(with_words(shelf), facts(transcript={"lines": None}))
+    (shelf.directory / f".{CALL}.vtt.part.tmp").write_bytes(b"half a")
+    assert shelf.recover(None).recovered == (CALL,)
+    stored = shelf.find(CALL)
+    assert read_transcript(stored, None) == "WEBVTT\n"
+    assert stored.facts["transcript"]["file"] == f"2026/11/22/{CALL}.vtt"
+    assert sorted(path.name for path in shelf.directory.iterdir()) == [".lock", "2026"]
+
+
+def test_words_without_any_sound_go(shelf: Shelf) -> None:
+    part = with_words(shelf)
+    part.write_bytes(wav(0))
+    assert shelf.publish(part, facts(), None) is None
+    assert [path.name for path in shelf.directory.iterdir()] == [".lock"]
+    with_words(shelf).unlink()
+    assert shelf.recover(None).recovered == ()
+    assert [path.name for path in shelf.directory.iterdir()] == [".lock"]
+
+
+def test_a_recording_without_one_says_why(shelf: Shelf) -> None:
+    stored = put(shelf, transcript={"silent_agents": ["twilio+wss://bot.example.net"]})
+    with pytest.raises(RecordingError) as error:
+        read_transcript(stored, None)
+    assert error.value.hint == "twilio+wss://bot.example.net told no words"
