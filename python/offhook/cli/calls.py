@@ -303,6 +303,10 @@ def _recording(record: CallRecord) -> str:
     said.append("encrypted" if facts.get("key_id") else "not encrypted")
     if facts.get("dropped_frames"):
         said.append(f"{facts['dropped_frames']} frames lost to a slow disk")
+    if facts.get("transcript"):
+        said.append("with transcript")
+    if facts.get("no_transcript_of"):
+        said.append(f"without the words of {facts['no_transcript_of']}")
     if facts.get("error"):
         said.append(f"broken off: {facts['error']}")
     return ", ".join(said)
