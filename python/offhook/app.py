@@ -229,7 +229,7 @@ class Gateway:
         """The recorder, if a route records, or if there are recordings that grow old."""
         config = self.config.recording
         directory = Path(config.directory or "")
-        asked = any(route.record for route in self.config.routes)
+        asked = any(route.record is not False for route in self.config.routes)
         if not asked and not await asyncio.to_thread(directory.exists):
             return None
         settings = RecorderSettings(

@@ -325,6 +325,88 @@ async def test_an_encrypted_recording_has_its_key_in_its_header_alone(studio: Ca
         assert KEY.id not in json.dumps(notes(world.timelines[0]))
 
 
+# -- started by the agent
+
+
+ASKED = OFFHOOK + 'record = "when-asked"\n'
+
+
+@in_virtual_time
+async def test_an_agent_starts_and_stops_it_where_its_route_leaves_that_to_it(studio: Callable[..., Studio]) -> None:
+    place = studio(transcript="jsonl")
+    async with place.world(ASKED) as world:
+        call = await world.place_answered()
+        says(world, "caller", "c1", "nothing of this", start_ms=0, end_ms=800)
+        await world.pass_time(2)
+        assert world.engine.recordings == []
+        world.wire.says(type="record", action="pause")
+        world.wire.says(type="record", action="start")
+        world.wire.says(type="record", action="start")
+        await world.pass_time(1)
+        says(world, "caller", "c2", "but all of this", start_ms=2200, end_ms=2800)
+        await world.pass_time(1)
+        world.wire.says(type="record", action="stop")
+        await world.pass_time(3)
+        world.wire.says(type="record", action="start")
+        await world.pass_time(1)
+        record = await hang_up(world, call)
+        assert [state for state, _ in told(world)] == ["off", "on", "off", "off"]
+        assert {"the agent starts the recording", "the agent stops the recording"} <= set(notes(world.timelines[0]))
+        assert "the agent asks for a second recording; a call has one" in notes(world.timelines[0])
+    (stored,) = place.stored
+    assert stored.facts["complete"]
+    assert record["duration_ms"] == stored.facts["duration_ms"] == pytest.approx(2000, abs=60)
+    (line,) = read_transcript(stored, None).splitlines()
+    assert "but all of this" in line
+
+
+@in_virtual_time
+async def test_what_an_agent_starts_is_announced_first(studio: Callable[..., Studio]) -> None:
+    place = studio(announcement=ANNOUNCEMENT)
+    async with place.world(ASKED) as world:
+        call = await world.place_answered()
+        await world.pass_time(1)
+        assert world.leg.played == []
+        world.wire.says(type="record", action="start")
+        await world.pass_time(0.5)
+        assert (world.engine.recordings, told(world)) == ([], [])
+        await world.pass_time(0.7)
+        assert told(world) == [("on", 0)]
+        await hang_up(world, call)
+    assert place.stored[0].facts["announced"]
+
+
+@in_virtual_time
+async def test_one_that_is_asked_for_while_it_rings_begins_with_the_answer(studio: Callable[..., Studio]) -> None:
+    place = studio()
+    async with place.world(ASKED) as world:
+        call = await world.place()
+        await world.pass_time(0.5)
+        world.wire.says(type="record", action="start")
+        await world.pass_time(0.5)
+        assert world.engine.recordings == []
+        world.take_call()
+        await world.pass_time(1)
+        assert told(world)[0] == ("on", 0)
+        await hang_up(world, call)
+    assert place.stored[0].facts["duration_ms"] == pytest.approx(1050, abs=60)
+
+
+@in_virtual_time
+async def test_where_all_calls_are_recorded_no_agent_stops_it(studio: Callable[..., Studio]) -> None:
+    place = studio()
+    async with place.world() as world:
+        call = await world.place_answered()
+        await world.pass_time(1)
+        world.wire.says(type="record", action="stop")
+        await world.pass_time(1)
+        assert [state for state, _ in told(world)] == ["on", "on"]
+        await hang_up(world, call)
+        note = "the agent asks to stop the recording, which its route does not leave to it"
+        assert note in notes(world.timelines[0])
+    assert place.stored[0].facts["duration_ms"] == pytest.approx(2050, abs=60)
+
+
 # -- the transcript
 
 

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from offhook.agent.digits import DigitCollector
 from offhook.agent.errors import CallEnded
-from offhook.agent.events import BargeIn, CallEvent, Digits, RecordingState, Said, Turn
+from offhook.agent.events import BargeIn, CallEvent, Digits, RecordingAction, RecordingState, Said, Turn
 from offhook.agent.history import History
 from offhook.agent.sound import RATES, Resampler, read_wav
 from offhook.agent.waiting import first_of
@@ -226,10 +226,12 @@ class Call:
         """How the recording of the call stands: `on`, `paused`, or `off` where its route doesn't record."""
         return self._session.recording
 
-    async def record(self, action: Literal["pause", "resume"]) -> RecordingState:
+    async def record(self, action: RecordingAction) -> RecordingState:
         """Pause the recording of the call, or let it go on: for a card's number, say. Gives the state it is then in.
 
-        When it returns `paused`, nothing that is said from there on is recorded.
+        When it returns `paused`, nothing that is said from there on is recorded. With `record = "when-asked"` in the
+        call's route, `start` and `stop` begin and end it, once in a call; where there is an announcement, `start`
+        returns when that has been heard.
         """
         return await self._session.record(action)
 

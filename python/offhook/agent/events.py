@@ -91,6 +91,9 @@ class WantsFloor:
     at_ms: int
 
 
+RecordingAction = Literal["start", "stop", "pause", "resume"]
+"""What an agent may ask of the recording; to start and stop it only where the route leaves that to the agent."""
+
 RecordingState = Literal["on", "paused", "off"]
 """How the recording of a call stands; `off` where it is not recorded."""
 

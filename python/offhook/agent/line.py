@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from offhook.agent.events import BargeIn, Key, Recording, SpeechEnded, SpeechStarted, WantsFloor
+from offhook.agent.events import BargeIn, Key, Recording, RecordingAction, SpeechEnded, SpeechStarted, WantsFloor
 from offhook.speech.protocol import Spoken
 
 
@@ -110,8 +110,8 @@ class Line(Protocol):
     def send_dtmf(self, digits: str) -> None:
         """Press keys towards the caller, after the sound before them."""
 
-    def record(self, action: Literal["pause", "resume"]) -> None:
-        """Pause the recording, or let it go on; `Recording` answers."""
+    def record(self, action: RecordingAction) -> None:
+        """Start or stop the recording, pause it or let it go on; `Recording` answers."""
 
     def hang_up(self, reason: str, *, now: bool) -> None:
         """End the call: when what is queued has been played, or at once."""

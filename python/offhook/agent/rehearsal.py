@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 from offhook.agent.agent import Agent
 from offhook.agent.call import Call
 from offhook.agent.engines import Speech
-from offhook.agent.events import BargeIn, Key, Recording
+from offhook.agent.events import BargeIn, Key, Recording, RecordingAction
 from offhook.agent.line import Answered, CallFacts, CallOver, LineEvent, UtteranceOver
 from offhook.agent.session import Session
 from offhook.speech.protocol import Heard, SpeechStarted, SpeechStopped, Spoken, Transcript
@@ -227,7 +227,7 @@ class _Line:
         """Keys towards the caller."""
         self.digits += digits
 
-    def record(self, action: Literal["pause", "resume"]) -> None:
+    def record(self, action: RecordingAction) -> None:
         """A rehearsal is not recorded."""
         self._soon(Recording("off"))
 

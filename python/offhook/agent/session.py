@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from offhook.agent.backchannel import is_backchannel
 from offhook.agent.call import Call
@@ -21,6 +21,7 @@ from offhook.agent.events import (
     Interrupted,
     Key,
     Recording,
+    RecordingAction,
     RecordingState,
     Said,
     SpeechEnded,
@@ -43,6 +44,8 @@ _log = logging.getLogger("offhook.agent")
 _APOLOGY = 20.0
 _GOODBYE = 150.0
 _STOPPING = 5.0
+# An announcement comes before a recording, of a minute at most.
+_STARTING = 90.0
 _AFTERWARDS = 30.0
 _UNDERSTANDING = 3.0
 _KEYS_WAITING = 1_000
@@ -286,13 +289,13 @@ class Session:
             self.line.hang_up(reason, now=now)
             await asyncio.wait({self.over})
 
-    async def record(self, action: Literal["pause", "resume"]) -> RecordingState:
-        """Pause the recording, or let it go on, and wait until that has happened."""
+    async def record(self, action: RecordingAction) -> RecordingState:
+        """Start, stop or pause the recording, or let it go on, and wait until that has happened."""
         if not self.over.done():
             self._recorded.clear()
             self.line.record(action)
             with suppress(TimeoutError):
-                async with asyncio.timeout(_STOPPING):
+                async with asyncio.timeout(_STARTING if action == "start" else _STOPPING):
                     await self._recorded.wait()
         return self.recording
 

@@ -5,7 +5,16 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from offhook.agent.events import BargeIn, Key, Recording, RecordingState, SpeechEnded, SpeechStarted, WantsFloor
+from offhook.agent.events import (
+    BargeIn,
+    Key,
+    Recording,
+    RecordingAction,
+    RecordingState,
+    SpeechEnded,
+    SpeechStarted,
+    WantsFloor,
+)
 from offhook.agent.line import Answered, CallFacts, CallOver, Listener, UtteranceOver
 from offhook.agent.protocol import (
     Kind,
@@ -270,7 +279,7 @@ class WireLine:
         """Press keys."""
         self._say({"type": "dtmf", "digits": digits})
 
-    def record(self, action: Literal["pause", "resume"]) -> None:
+    def record(self, action: RecordingAction) -> None:
         """Pause the recording, or let it go on."""
         self._say({"type": "record", "action": action})
 

@@ -49,7 +49,7 @@ from offhook.observe.printable import printable
 from offhook.report.setup import SetUp
 from offhook.report.timeline import Timeline
 from offhook.route.destination_uri import DestinationUri
-from offhook.route.table import AnswerPolicy, FallbackCause, Route
+from offhook.route.table import AnswerPolicy, FallbackCause, RecordPolicy, Route
 from offhook.route.trunk import Trunk
 from offhook.sip import events as sip
 from offhook.sip.effects import Source
@@ -142,7 +142,7 @@ class Call:
         self.timeline = timeline
         self.set_up = set_up
         self.leg = CallerLeg(session, source, trunk, timeline)
-        self.tape = Tape(facts.call_id, services, timeline, self.leg, wanted=route is not None and route.record)
+        self.tape = Tape(facts.call_id, services, timeline, self.leg, route.record if route else RecordPolicy.NEVER)
         self.state = CallState.ARRIVED
         self.reason: EndReason | None = None
         self.end_detail = ""
@@ -346,9 +346,9 @@ class Call:
                 self._agent_hung_up(detail, drain)
             case AgentLost(error):
                 self._give_up_destination(error, FallbackCause.LOST)
-            case RecordingAsked(pause):
+            case RecordingAsked(action):
                 if self._destination is not None:
-                    self.tape.pause(pause, self._destination)
+                    self.tape.asked(action, self._destination, self.post, self.post_fault)
             case AgentTranscript():
                 self._take_transcript(event)
             case AgentNote(what, fields):

@@ -8,11 +8,12 @@ from offhook._media import MediaError, MediaEvent
 from offhook.call.event import CallEvent, FromRecording
 from offhook.call.leg import CallerLeg
 from offhook.call.services import CallServices
-from offhook.destination.base import AgentTranscript, Destination
+from offhook.destination.base import AgentTranscript, Destination, RecordingAction
 from offhook.ids import CallId
 from offhook.recording.recorder import CallRecording, State
 from offhook.recording.transcript import Told, Transcript
 from offhook.report.timeline import Timeline
+from offhook.route.table import RecordPolicy
 
 _log = structlog.get_logger("offhook.call")
 
@@ -24,14 +25,14 @@ _OVER_LIMIT = 2.0
 
 
 class Tape:
-    """What a call does about its recording; nothing, if its route does not ask for one.
+    """What a call does about its recording; nothing, if its route does not permit one.
 
-    The announcement comes first, and until it has been heard the agent is not joined. A recording that fails is noted
-    and changes nothing else.
+    A call has one recording at most. The announcement comes first, and until it has been heard no agent is joined. A
+    recording that fails is noted and changes nothing else.
     """
 
     def __init__(
-        self, call_id: CallId, services: CallServices, timeline: Timeline, leg: CallerLeg, *, wanted: bool
+        self, call_id: CallId, services: CallServices, timeline: Timeline, leg: CallerLeg, policy: RecordPolicy
     ) -> None:
         self.is_announcing = False
         """Whether the announcement is still to be heard."""
@@ -39,7 +40,11 @@ class Tape:
         self._services = services
         self._timeline = timeline
         self._leg = leg
-        self._recorder = services.recorder if wanted else None
+        self._recorder = services.recorder if policy is not RecordPolicy.NEVER else None
+        self._policy = policy
+        # Whether there is to be a recording once there can be one.
+        self._wanted = policy is RecordPolicy.ALWAYS
+        self._answered = False
         self._recording: CallRecording | None = None
         self._state: State = "off"
         self._since_ms = 0
@@ -65,7 +70,11 @@ class Tape:
 
     def answered(self, post: Callable[[CallEvent], None], on_error: Callable[[Exception], None]) -> None:
         """The call is answered: tell the caller, if the caller is to be told, else record."""
-        if self._recorder is None:
+        self._answered = True
+        self._begin(post, on_error)
+
+    def _begin(self, post: Callable[[CallEvent], None], on_error: Callable[[Exception], None]) -> None:
+        if self._recorder is None or not self._wanted:
             return
         if self._recorder.settings.announcement is not None:
             self.is_announcing = True
@@ -75,7 +84,7 @@ class Tape:
 
     def acknowledged(self, post: Callable[[CallEvent], None], on_error: Callable[[Exception], None]) -> None:
         """Where our offer went first, what is spoken is known only now."""
-        waits = self._recorder is not None and self._recording is None and not self.is_announcing
+        waits = self._recorder is not None and self._wanted and self._recording is None and not self.is_announcing
         if waits and self._leg.audio is not None:
             self._record(post, on_error)
 
@@ -96,14 +105,37 @@ class Tape:
         if self._recording is not None and self._state != "off":
             destination.recording(self._state, self._since_ms)
 
-    def pause(self, pause: bool, destination: Destination) -> None:
-        """The agent wants a pause, or the end of one. It hears how the recording stands in any case."""
-        if self._recording is None or self._state != ("on" if pause else "paused"):
-            destination.recording(self._state, self._since_ms)
-        elif pause:
-            self._recording.pause()
-        else:
-            self._recording.resume()
+    def asked(
+        self,
+        action: RecordingAction,
+        destination: Destination,
+        post: Callable[[CallEvent], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        """The agent wants something of the recording. It hears how that stands then, whatever came of it."""
+        recording, state, asks = self._recording, self._state, self._policy is RecordPolicy.WHEN_ASKED
+        match action:
+            case "start" if asks and recording is None:
+                if not self._wanted:
+                    self._wanted = True
+                    self._note("the agent starts the recording")
+                    if self._answered:
+                        self._begin(post, on_error)
+            case "stop" if asks and recording is not None and state != "off":
+                self._note("the agent stops the recording")
+                recording.stop()
+            case "pause" if recording is not None and state == "on":
+                recording.pause()
+            case "resume" if recording is not None and state == "paused":
+                recording.resume()
+            case _:
+                if action in ("start", "stop") and not asks:
+                    self._note(f"the agent asks to {action} the recording, which its route does not leave to it")
+                elif action == "start" and recording is not None and recording.state == "off":
+                    self._note("the agent asks for a second recording; a call has one")
+                if recording is None or recording.state == state:
+                    # One that is just beginning tells so itself.
+                    destination.recording(state, self._since_ms)
 
     def take(self, event: MediaEvent, destination: Destination | None) -> None:
         """Take an event of the recording, and tell the agent that is joined, if one is."""

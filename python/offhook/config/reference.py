@@ -174,6 +174,8 @@ def _words(annotation: Any, metadata: list[Any]) -> str:
         return "table"
     if set(arguments) == {int, str}:
         return "string or whole number"
+    if bool in arguments:
+        return ", ".join(_words(argument, []) for argument in arguments)
     if annotation is bool:
         return "true or false"
     if isinstance(annotation, type) and issubclass(annotation, Section):

@@ -1,11 +1,12 @@
 """From settings to the values that decide about calls: trunks, routes and limits."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from offhook.config.schema import Config, RouteConfig, TrunkConfig
 from offhook.ids import RouteName, TrunkName
 from offhook.route.limits import Limit, Limits
-from offhook.route.table import AnswerPolicy, Fallback, FallbackCause, Route, RouteTable
+from offhook.route.table import AnswerPolicy, Fallback, FallbackCause, RecordPolicy, Route, RouteTable
 from offhook.route.trunk import InboundDigest, Trunk, TrunkTable
 
 
@@ -67,12 +68,18 @@ def route_of(config: RouteConfig) -> Route:
         priority=config.priority,
         answer=AnswerPolicy(config.answer),
         ring_timeout=config.ring_timeout,
-        record=config.record,
+        record=_record_policy(config.record),
         fallback=tuple(
             Fallback(frozenset(FallbackCause(cause) for cause in fallback.on), fallback.to)
             for fallback in config.fallback
         ),
     )
+
+
+def _record_policy(record: bool | Literal["when-asked"]) -> RecordPolicy:
+    if record == "when-asked":
+        return RecordPolicy.WHEN_ASKED
+    return RecordPolicy.ALWAYS if record else RecordPolicy.NEVER
 
 
 def inbound_password(config: Config, trunk: str, username: str) -> str | None:

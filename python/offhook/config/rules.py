@@ -278,7 +278,7 @@ def _fallbacks(path: Path, route: RouteConfig) -> Iterator[Finding]:
 
 
 def _recorded(path: Path, route: RouteConfig, recording: RecordingConfig) -> Iterator[Finding]:
-    if route.record and route.answer == "first-audio" and recording.announcement != "off":
+    if route.record is True and route.answer == "first-audio" and recording.announcement != "off":
         message = "the agent would speak before recording.announcement does"
         yield Finding((*path, "answer"), message, 'use "when-ready" or "at-once" where calls are recorded')
 

@@ -364,8 +364,10 @@ class RouteConfig(Section):
         description="What the gateway does by itself when the caller speaks over the agent. "
         "The agent's own `clear` works in any case.",
     )
-    record: bool = Field(
-        default=False, description="Record the call, from the answer or the end of `recording.announcement` on."
+    record: bool | Literal["when-asked"] = Field(
+        default=False,
+        description="Record the call, from the answer or the end of `recording.announcement` on. `when-asked` leaves "
+        "it to the agent: its `record` starts and stops the recording, the announcement first.",
     )
     fallback: Annotated[tuple[FallbackConfig, ...], Field(max_length=8)] = Field(
         default=(), description="Destinations to try in turn, each once, when this one fails."

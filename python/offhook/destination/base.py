@@ -55,11 +55,14 @@ class AgentNote:
     fields: Mapping[str, object]
 
 
+RecordingAction = Literal["start", "stop", "pause", "resume"]
+
+
 @dataclass(frozen=True, slots=True)
 class RecordingAsked:
-    """The agent wants the recording of the call to pause, or to go on. `recording` answers, whatever comes of it."""
+    """The agent wants the recording of the call to start, stop, pause or go on. `recording` answers in any case."""
 
-    pause: bool
+    action: RecordingAction
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,9 +46,9 @@ class EndNow:
 
 @dataclass(frozen=True, slots=True)
 class RecordAsked:
-    """The agent wants the recording to pause, or to go on."""
+    """The agent wants the recording to start, stop, pause or go on."""
 
-    pause: bool
+    action: offhook.RecordingAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +165,7 @@ class OffhookConversation:
             case offhook.Reject(status, reason):
                 return Rejected(status, reason)
             case offhook.Record(action):
-                return RecordAsked(action == "pause")
+                return RecordAsked(action)
             case offhook.Transcript() as line:
                 return Transcribed(line)
             case offhook.HangUp(now, reason):

@@ -268,8 +268,8 @@ class WireDestination:
                 self._pass_on(reason)
             case PassedOn():
                 self._note("the agent declined a call that it has taken; that was ignored")
-            case RecordAsked(pause):
-                self._tell(RecordingAsked(pause))
+            case RecordAsked(action):
+                self._tell(RecordingAsked(action))
             case Transcribed(line):
                 self._tell(
                     AgentTranscript(

@@ -228,6 +228,10 @@ class CallRecording:
         """Record sound again."""
         self._command(self._native.resume)
 
+    def stop(self) -> None:
+        """End it before the call does."""
+        self._command(self._native.stop)
+
     def told(self, now: float) -> None:
         """The transcript has grown. Every few seconds it is kept for whoever finds it after a crash."""
         if self._over.is_set() or self._noting_words or now < self._words_noted_at + _TRANSCRIPT_EVERY:

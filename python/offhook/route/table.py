@@ -24,6 +24,14 @@ class AnswerPolicy(Enum):
     FIRST_AUDIO = "first-audio"
 
 
+class RecordPolicy(Enum):
+    """Whether calls are recorded: all, those whose agent asks for it, or none."""
+
+    ALWAYS = "always"
+    WHEN_ASKED = "when-asked"
+    NEVER = "never"
+
+
 class FallbackCause(Enum):
     """What a destination can do wrong so that another one is tried."""
 
@@ -97,8 +105,7 @@ class Route:
     """One rule: its conditions, its destination, and how the call is treated on the way there.
 
     `to` and `from_` hold alternatives, of which one must fit. `ring_timeout` is the seconds that each destination, a
-    fallback too, has to be ready, or to say its first word where that is what the call is answered at. `record` says
-    whether the call is recorded.
+    fallback too, has to be ready, or to say its first word where that is what the call is answered at.
     """
 
     name: RouteName
@@ -110,7 +117,7 @@ class Route:
     priority: int = 0
     answer: AnswerPolicy = AnswerPolicy.WHEN_READY
     ring_timeout: float = 20.0
-    record: bool = False
+    record: RecordPolicy = RecordPolicy.NEVER
     fallback: tuple[Fallback, ...] = field(default=())
 
     def failed(self, facts: CallFacts) -> Iterator[str]:

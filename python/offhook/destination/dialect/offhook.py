@@ -6,7 +6,7 @@ agent says are read here.
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast, get_args
 
 from offhook.destination.dialect.description import Description, Foreign
 from offhook.destination.dialect.facts import AgentFacts, clean
@@ -148,11 +148,14 @@ class HangUp:
     reason: str = ""
 
 
+RecordingAction = Literal["start", "stop", "pause", "resume"]
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The agent wants the recording of the call to pause, or to go on."""
+    """The agent wants the recording of the call to start, stop, pause or go on."""
 
-    action: Literal["pause", "resume"]
+    action: RecordingAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,12 +307,11 @@ def _milliseconds(message: dict[str, Any], name: str) -> int | None:
     return value
 
 
-def _action(action: Any) -> Literal["pause", "resume"]:
-    if action == "pause":
-        return "pause"
-    if action == "resume":
-        return "resume"
-    raise _BadField("`action` is `pause` or `resume`")
+def _action(action: Any) -> RecordingAction:
+    for known in get_args(RecordingAction):
+        if action == known:
+            return cast(RecordingAction, known)
+    raise _BadField("`action` is `start`, `stop`, `pause` or `resume`")
 
 
 def _no_constant(name: str) -> Any:

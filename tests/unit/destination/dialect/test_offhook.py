@@ -168,7 +168,7 @@ def test_a_ready_that_names_half_a_format_keeps_the_other_half_of_the_offer() ->
         ('{"type":"ready","audio":{"encoding":"opus","rate":48000}}', "bad_format"),
         ('{"type":"reject","status":200}', "bad_status"),
         ('{"type":"record"}', "bad_field"),
-        ('{"type":"record","action":"stop"}', "bad_field"),
+        ('{"type":"record","action":"erase"}', "bad_field"),
         ('{"type":"reject","status":"486"}', "bad_status"),
         ('{"type":"reject","status":486.0}', "bad_status"),
         ('{"type":"reject","reason":["x"]}', "bad_field"),
