@@ -14,6 +14,9 @@ from tests.support.gateway import Gateway, ports, wait_until
 from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.tone import tone
 
+from offhook.recording.envelope import WrappingKey
+from offhook.recording.shelf import Shelf, export, read_transcript
+
 pytestmark = pytest.mark.interop
 
 PORT = ports(1)
@@ -28,6 +31,7 @@ destination = "ws://127.0.0.1:{PORT}/agent"
 record = true
 """
 SECRET = "Tell nobody"
+KEY = WrappingKey(bytes(range(32)))
 
 
 def shelf(gateway: Gateway) -> Path:
@@ -66,6 +70,9 @@ async def test_what_was_said_lies_sealed_beside_the_recording_and_goes_with_it(g
             await bot.say(type="transcript", who="agent", id="u1", text=SECRET, final=False)
             await call.hears(900, frames=20)
             await bot.say(type="transcript", who="agent", id="u1", text=f"{SECRET} the code 1234.")
+            # Its answer says that what came before it was taken.
+            await bot.say(type="record", action="resume")
+            await bot.text("recording", 2)
             call.hang_up()
             await bot.over()
         record = gateway.record(call.call_id)
@@ -75,14 +82,12 @@ async def test_what_was_said_lies_sealed_beside_the_recording_and_goes_with_it(g
         assert_sealed(gateway)
         line = json.loads(gateway.run("recordings", "transcript", record["call_id"]))
         assert (line["who"], line["text"]) == ("agent", f"{SECRET} the code ####.")
-        gateway.run("recordings", "export", record["call_id"], "-o", "out.wav", "--key-file", "key")
+        export(Shelf(shelf(gateway)).find(record["call_id"]), gateway.directory / "out.wav", KEY)
         with wave.open(str(gateway.directory / "out.wav")) as sound:
             right = array("h", sound.readframes(sound.getnframes()))[1::2]
         heard_ms = next(at for at, sample in enumerate(right) if abs(sample) > 1500) / 8
         # As the agent told of its sentence with its sound: that took a moment to come and to leave.
         assert abs(line["from_ms"] - heard_ms) <= 150
-        assert "with transcript" in gateway.run("recordings", "list")
-        gateway.run("recordings", "transcript", record["call_id"], "--key-file", "nowhere", code=1)
         gateway.run("recordings", "delete", record["call_id"])
         assert not words.exists()
     finally:
@@ -101,9 +106,9 @@ async def test_what_had_been_said_when_the_gateway_was_killed_is_there(gateway: 
         assert list(shelf(gateway).glob(".*.jsonl.enc.part"))
         assert_sealed(gateway)
         gateway.start()
-        (listed,) = json.loads(gateway.run("recordings", "list", "--json"))
-        assert listed["recovered"]
-        line = json.loads(gateway.run("recordings", "transcript", listed["call_id"]))
+        (stored,) = Shelf(shelf(gateway)).all()
+        assert stored.facts["recovered"]
+        line = json.loads(read_transcript(stored, KEY))
         assert line == {"from_ms": line["from_ms"], "to_ms": line["to_ms"], "who": "caller", "text": SECRET}
         assert not [path for path in shelf(gateway).iterdir() if path.suffix in (".part", ".tmp")]
     finally:
