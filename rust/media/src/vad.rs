@@ -9,6 +9,7 @@ mod floor;
 mod gate;
 mod half_band;
 mod judge;
+pub mod network;
 mod pitch;
 mod spectrum;
 
