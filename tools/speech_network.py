@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Writes the weights of the speech network, and what it says of our own recordings, from Silero's model as it is published.
+"""Writes the weights of the speech network, and what it says of our recording, from Silero's published model.
 
     pip download --no-deps silero-vad==6.2.3 && unzip silero_vad-*.whl
     pip install onnx onnxruntime numpy
     tools/speech_network.py silero_vad/data/silero_vad.onnx
 
-To be run by hand when the model changes; what it writes is kept in the tree: `python/offhook/media/silero/silero_vad_8k.f32`
-(the half of the model that works at 8 kHz, in the order and the layout in which `rust/media/src/vad/network.rs` reads it) and
-`rust/media/tests/data/speech_network.txt` (the probabilities that onnxruntime gives, to hold our own inference against).
+To be run by hand when the model changes; what it writes is kept in the tree:
+`python/offhook/media/silero/silero_vad_8k.f32`, the half of the model that works at 8 kHz, in the order and the layout
+in which `rust/media/src/vad/network.rs` reads it, and `rust/media/tests/data/speech_network.txt`, the probabilities
+that onnxruntime gives, to hold our own inference against.
 """
 
 import hashlib

@@ -71,6 +71,7 @@ class EngineConfig:
         event_limit: int = 65536,
         dial_threads: int = 32,
         dial_queue: int = 1024,
+        speech_weights: bytes | None = None,
     ) -> Self:
         """`addresses`: the IP addresses of media, one for IPv4, one for IPv6 or one of both; a leg is on that of its
         peer's version. `0.0.0.0` and `::` mean all, and then what is sent leaves from where the peer sends to.
@@ -84,6 +85,8 @@ class EngineConfig:
         `receive_buffer`: bytes asked for per socket and leg; what the system gave is in `EngineStats.receive_buffer`.
         `event_limit`: droppable events (audio) held for Python at most; the newest is dropped and counted.
         `dial_threads`, `dial_queue`: helper threads that resolve, connect and upgrade, and the dials that may wait.
+        `speech_weights`: the network that tells speech from noise (`offhook.media.speech_network`); without it the gate
+        of the voice activity decides alone whether a caller interrupts.
         """
 
     @property
@@ -110,6 +113,8 @@ class EngineConfig:
     def dial_threads(self) -> int: ...
     @property
     def dial_queue(self) -> int: ...
+    @property
+    def speech_weights(self) -> bytes | None: ...
 
 @final
 class LegConfig:
@@ -414,6 +419,11 @@ class MediaEvent:
         `speech_ended`         the caller has stopped at sample `position`; the speech lasted `duration_ms`
         `mark`                 the frame before mark `name` has left; `played` is False if it was dropped by a clear
         `cleared`              the playout queue was dropped: `played_ms` of it were heard, `dropped_ms` not
+        `interrupted`          what the agent was saying was cut off, `by` the `caller`, the `agent` or the `gateway`:
+                               of `utterance` (empty if it had no name) `played_ms` were heard, `dropped_ms` of all
+                               that waited not; `text` is what was heard in words, as far as the agent told them
+        `barge_in`             the caller speaks over `utterance`, whose policy is only to be told
+        `backchannel`          the caller said a word over `utterance`, which was lowered and goes on
         `drained`              the queue that `drain()` waited for has left, or the wire closed normally and it has
         `media_timeout`        no RTP for the leg's `media_timeout_ms`; told again after the same time
         `unauthentic`          `packets` more came from the caller's address that are not authentic, where media is
@@ -491,6 +501,10 @@ class MediaEvent:
     def played_ms(self) -> int | None: ...
     @property
     def dropped_ms(self) -> int | None: ...
+    @property
+    def utterance(self) -> str | None: ...
+    @property
+    def by(self) -> str | None: ...
     @property
     def address(self) -> tuple[str, int] | None: ...
     @property
@@ -600,6 +614,24 @@ class MediaStats:
     @property
     def noise_level(self) -> int:
         """Noise of the line in decibels below the overload point (RFC 3389 section 3.1); 0 before any sound."""
+    @property
+    def barge_in_attempts(self) -> int:
+        """Times when the caller seemed to speak over the agent."""
+    @property
+    def barge_in_by_gate(self) -> int:
+        """Those of them in which the gate decided alone: there was no network, or no seat at it."""
+    @property
+    def ducks(self) -> int:
+        """Times when the agent's voice was lowered because of that."""
+    @property
+    def backchannels(self) -> int:
+        """Those of them in which it was a word in passing, and the voice came back."""
+    @property
+    def interruptions(self) -> int:
+        """Times when the agent's voice was cut off because the caller spoke."""
+    @property
+    def stale_ms(self) -> int:
+        """Milliseconds of the agent's sound dropped because they came after its utterance had been interrupted."""
     @property
     def jitter_delay_us(self) -> int:
         """Delay in the buffer of sound that goes to another line (echo), in microseconds, its 20 ms frame counted."""
@@ -842,6 +874,15 @@ class EngineStats:
     def late_turns(self) -> int:
         """Turns of a media thread that began more than 5 ms after the time asked for."""
     @property
+    def speech_network(self) -> bool:
+        """Whether there is a network that tells speech from noise."""
+    @property
+    def speech_chunks(self) -> int:
+        """Chunks of 32 ms that it has judged."""
+    @property
+    def speech_refused(self) -> int:
+        """How often it had no seat for a leg, whose gate decided alone."""
+    @property
     def driver(self) -> str:
         """`linux` (epoll, recvmmsg, sendmmsg) or `portable`."""
     @property
@@ -949,6 +990,12 @@ class RtpLeg:
 
     def echo(self, on: bool) -> None:
         """Play what the caller says back to the caller."""
+
+    def barge_in(self, policy: str | None) -> None:
+        """What the caller's speech does to what the agent says, where that doesn't say so itself: `off`, `clear`,
+        `duck-then-decide` or `agent`. `None` is the default: `duck-then-decide` for utterances, and nothing for sound
+        that belongs to none. Raises `MediaError` (`bad_config`).
+        """
 
     def play(self, pcm16: bytes, rate: int, mark: str | None = None) -> None:
         """Append PCM16 little-endian mono of 8000, 16000, 24000 or 48000 Hz to the playout queue.

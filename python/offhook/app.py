@@ -27,6 +27,7 @@ from offhook.config.recordings import announcement_of, key_of
 from offhook.config.schema import Config
 from offhook.config.values import KeySource
 from offhook.destination.agents import worker_tokens
+from offhook.media import speech_network
 from offhook.media.plane import MediaPlane
 from offhook.observe.loop_lag import LoopLag
 from offhook.observe.metrics import Metrics
@@ -185,7 +186,11 @@ class Gateway:
             _log.warning("store.crashed_calls_closed", calls=crashed)
 
     async def _open_media(self) -> None:
-        self._media = await self._resources.enter_async_context(MediaPlane(_engine_config(self.config)))
+        network = speech_network.load()
+        if network.weights is None:
+            _log.warning("media.speech_network_missing", problem=network.problem, instead="the gate decides alone")
+        plane = MediaPlane(_engine_config(self.config, network.weights))
+        self._media = await self._resources.enter_async_context(plane)
         self._tell_ports()
 
     def _make_signalling(self) -> Signalling:
@@ -384,7 +389,7 @@ def _numbers_of(stats: EngineStats) -> dict[str, int]:
     return {name: value for name, value in values if isinstance(value, int)}
 
 
-def _engine_config(config: Config) -> EngineConfig:
+def _engine_config(config: Config, speech_weights: bytes | None) -> EngineConfig:
     return EngineConfig(
         addresses=config.media_listen,
         port_min=config.media.ports.first,
@@ -392,6 +397,7 @@ def _engine_config(config: Config) -> EngineConfig:
         threads=config.media.threads or 0,
         max_legs=max(64, config.limits.max_calls + 64),
         max_wires=max(64, 2 * config.limits.max_calls + 64),
+        speech_weights=speech_weights,
     )
 
 

@@ -53,6 +53,8 @@ class FakeEvent:
     samples: int | None = None
     dropped_frames: int | None = None
     file_bytes: int | None = None
+    utterance: str | None = None
+    by: str | None = None
 
 
 class Counters(SimpleNamespace):
@@ -179,6 +181,8 @@ class FakeLeg:
         self.wire: FakeWire | None = None
         self.recording: FakeRecording | None = None
         self.echoing = False
+        self.policy: str | None = None
+        """What `barge_in` said last."""
         self.closed = False
         self.clears = 0
         self.played: list[tuple[float, float, str | None]] = []
@@ -226,6 +230,9 @@ class FakeLeg:
             wire.waiting.clear()
             if self._heard:
                 wire.hears()
+
+    def barge_in(self, policy: str | None) -> None:
+        self.policy = policy
 
     def echo(self, on: bool) -> None:
         self.echoing = on

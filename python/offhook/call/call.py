@@ -72,6 +72,7 @@ _ACK_LIMIT = 0.5
 _BUSY_RETRY_AFTER = 5
 # Notes of speech in a timeline, a tenth of what it keeps.
 _SPEECH_NOTES = 40
+_OVERLAP_NOTES = 40
 # Notes of what was said; the words themselves are nobody's to keep.
 _TRANSCRIPT_NOTES = 40
 # What positions in the caller's sound count, in Hz.
@@ -94,6 +95,7 @@ class Call:
         "_follower",
         "_heard_since",
         "_inbox",
+        "_overlap_notes",
         "_preparing",
         "_replaced",
         "_services",
@@ -165,7 +167,7 @@ class Call:
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._fallbacks = list(route.fallback) if route is not None else []
         self._agent_ready = self._agent_spoke = self._begun = False
-        self._speech_notes = self._transcript_notes = 0
+        self._speech_notes = self._transcript_notes = self._overlap_notes = 0
         self._heard_since: float | None = None
         self._follower = services.follower(facts)
         self._farewell = self._replaced = ""
@@ -230,6 +232,7 @@ class Call:
         self.rang_at = self._services.now()
         self.set_up.reach("ringing", self.rang_at)
         self._move(CallInput.RING)
+        self.leg.rtp.barge_in(self._route.barge_in)
         if self._route.answer is AnswerPolicy.AT_ONCE:
             self._answer()
 
@@ -385,6 +388,8 @@ class Call:
                 self.timeline.add("media", event.at, note="DTMF digit", duration_ms=event.duration_ms)
             case "speech_started" | "speech_ended":
                 self._take_speech(event)
+            case "interrupted" | "barge_in" | "backchannel":
+                self._take_overlap(event)
             case "mark" if event.name == ANNOUNCEMENT:
                 self._announced(bool(event.played))
             case "mark":
@@ -443,6 +448,24 @@ class Call:
             self._transcript_notes += 1
             note = f"the agent has told what the {line.who} said"
             self.timeline.add("agent", self._services.now(), note=note, words=len(line.text.split()))
+
+    def _take_overlap(self, event: MediaEvent) -> None:
+        """Both spoke at once. The first of it is in the timeline; the record's media counts all."""
+        if self._overlap_notes >= _OVERLAP_NOTES:
+            return
+        self._overlap_notes += 1
+        at, utterance = event.at, event.utterance
+        fields: dict[str, object] = {"utterance": utterance} if utterance else {}
+        match event.kind:
+            case "interrupted":
+                who = {"caller": "the caller has interrupted the agent", "agent": "the agent has stopped speaking"}
+                note = who.get(event.by or "", "what the agent was saying was cut off")
+                fields |= {"played_ms": event.played_ms, "dropped_ms": event.dropped_ms}
+            case "barge_in":
+                note = "the caller speaks over the agent, which is told"
+            case _:
+                note = "the caller said a word while the agent spoke, which goes on"
+        self.timeline.add("media", at, note=note, **fields)
 
     def _played_out(self) -> None:
         """What the agent said last has left; it has yet to come out of the caller's own buffer."""

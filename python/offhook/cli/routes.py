@@ -101,6 +101,8 @@ def _text(run: DryRun, config: Config) -> str:
     route = run.route
     lines.append(f"goes to {_described(route.destination, config)} by route '{route.name}'")
     lines.append(f"answered {route.answer.value}, {route.ring_timeout:g} s to get ready")
+    if route.barge_in is not None:
+        lines.append(f"a caller who speaks over the agent: {route.barge_in}")
     lines += [
         f"on {', '.join(sorted(cause.value for cause in fallback.on))}: {_described(fallback.to, config)}"
         for fallback in route.fallback
@@ -131,6 +133,7 @@ def _json(run: DryRun) -> dict[str, object]:
         "destination": route and route.destination.redacted,
         "answer": route and route.answer.value,
         "ring_timeout": route and route.ring_timeout,
+        "barge_in": route and (route.barge_in or "auto"),
         "fallback": [
             {"on": sorted(cause.value for cause in fallback.on), "to": fallback.to.redacted}
             for fallback in (route.fallback if route else ())

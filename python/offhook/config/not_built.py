@@ -92,12 +92,6 @@ NOT_BUILT = (
         "sound before the answer",
         'use answer = "at-once" to be heard early',
     ),
-    NotBuilt(
-        ("route", "*", "barge_in"),
-        _other_than("off"),
-        "barge-in by the gateway",
-        "leave it out; the agent's own clear works",
-    ),
     NotBuilt(("recording", "format"), _other_than("wav", "flac"), "recordings in Opus", "use flac or wav"),
     NotBuilt(
         ("agent", "*", "kind"),

@@ -69,6 +69,7 @@ def route_of(config: RouteConfig) -> Route:
         answer=AnswerPolicy(config.answer),
         ring_timeout=config.ring_timeout,
         record=_record_policy(config.record),
+        barge_in=None if config.barge_in == "auto" else config.barge_in,
         fallback=tuple(
             Fallback(frozenset(FallbackCause(cause) for cause in fallback.on), fallback.to)
             for fallback in config.fallback

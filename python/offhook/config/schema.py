@@ -359,10 +359,12 @@ class RouteConfig(Section):
         default=20.0,
         description="Seconds that the agent has to get ready; then the fallback, or the caller is refused.",
     )
-    barge_in: Literal["off", "clear", "duck-then-decide"] = Field(
-        default="off",
-        description="What the gateway does by itself when the caller speaks over the agent. "
-        "The agent's own `clear` works in any case.",
+    barge_in: Literal["auto", "off", "clear", "duck-then-decide", "agent"] = Field(
+        default="auto",
+        description="What the gateway does by itself when the caller speaks over the agent: nothing, silence it, lower "
+        "its voice at once and silence it if the caller goes on, or only tell the agent. `auto` is `duck-then-decide` "
+        "for what an agent sends as an `utterance`, which can say otherwise, and `off` for all else. The agent's own "
+        "`clear` works in any case.",
     )
     record: bool | Literal["when-asked"] = Field(
         default=False,

@@ -76,6 +76,14 @@ class RtpLeg(Owned):
         """Play what the caller says back to the caller."""
         self.native.echo(on)
 
+    def barge_in(self, policy: str | None) -> None:
+        """What the caller's speech does to what the agent says, where that doesn't say so itself.
+
+        `off`, `clear`, `duck-then-decide` or `agent`; `None` is the default: `duck-then-decide` for utterances, nothing
+        for sound that belongs to none. Raises `MediaError` (`bad_config`).
+        """
+        self.native.barge_in(policy)
+
     def play(self, pcm16: bytes, rate: int, mark: str | None = None) -> None:
         """Append PCM16 mono to the playout queue; `mark` is told when the last of it has left."""
         self.native.play(pcm16, rate, mark)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from heapq import merge
+from typing import Literal, TypeAlias
 
 from offhook.ids import RouteName, TrunkName
 from offhook.route.destination_uri import DestinationUri, OtherUri
@@ -100,12 +101,17 @@ class Mismatch:
         return f"{self.field} is '{self.got}', not '{self.expected}'"
 
 
+BargeIn: TypeAlias = Literal["off", "clear", "duck-then-decide", "agent"]
+"""What the gateway does by itself when the caller speaks over the agent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One rule: its conditions, its destination, and how the call is treated on the way there.
 
     `to` and `from_` hold alternatives, of which one must fit. `ring_timeout` is the seconds that each destination, a
-    fallback too, has to be ready, or to say its first word where that is what the call is answered at.
+    fallback too, has to be ready, or to say its first word where that is what the call is answered at. `barge_in` is
+    what the caller's speech does to what the agent says; None leaves it to the agent's utterances.
     """
 
     name: RouteName
@@ -117,6 +123,7 @@ class Route:
     priority: int = 0
     answer: AnswerPolicy = AnswerPolicy.WHEN_READY
     ring_timeout: float = 20.0
+    barge_in: BargeIn | None = None
     record: RecordPolicy = RecordPolicy.NEVER
     fallback: tuple[Fallback, ...] = field(default=())
 

@@ -42,6 +42,7 @@ pub(crate) struct EngineConfig {
     event_limit: usize,
     dial_threads: usize,
     dial_queue: usize,
+    speech_weights: Option<Vec<u8>>,
 }
 
 #[pymethods]
@@ -49,11 +50,11 @@ impl EngineConfig {
     #[new]
     #[pyo3(signature = (*, addresses = vec!["127.0.0.1".to_owned()], port_min = 40000, port_max = 41999, threads = 0,
         quarantine_ms = 2000, dscp = 46, receive_buffer = 262_144, max_legs = 4096, max_wires = 4096,
-        event_limit = 65536, dial_threads = 32, dial_queue = 1024))]
+        event_limit = 65536, dial_threads = 32, dial_queue = 1024, speech_weights = None))]
     #[pyo3(
         text_signature = "(*, addresses=['127.0.0.1'], port_min=40000, port_max=41999, threads=0, \
         quarantine_ms=2000, dscp=46, receive_buffer=262144, max_legs=4096, max_wires=4096, \
-        event_limit=65536, dial_threads=32, dial_queue=1024)"
+        event_limit=65536, dial_threads=32, dial_queue=1024, speech_weights=None)"
     )]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -69,6 +70,7 @@ impl EngineConfig {
         event_limit: usize,
         dial_threads: usize,
         dial_queue: usize,
+        speech_weights: Option<Vec<u8>>,
     ) -> Self {
         Self {
             addresses,
@@ -83,6 +85,7 @@ impl EngineConfig {
             event_limit,
             dial_threads,
             dial_queue,
+            speech_weights,
         }
     }
 }
@@ -108,6 +111,7 @@ impl EngineConfig {
             event_limit: self.event_limit,
             dial_threads: self.dial_threads,
             dial_queue: self.dial_queue,
+            speech_weights: self.speech_weights.clone(),
         })
     }
 }

@@ -99,6 +99,7 @@ impl MediaEvent {
             What::Closed { reason, .. } => Some(reason),
             What::InternalError { place } => Some(place),
             What::Recorded { error, .. } => error.as_deref(),
+            What::Interrupted { text, .. } => Some(text),
             _ => None,
         }
     }
@@ -157,7 +158,9 @@ impl MediaEvent {
     #[getter]
     fn played_ms(&self) -> Option<u64> {
         match &self.what {
-            What::Cleared { played_ms, .. } => Some(*played_ms),
+            What::Cleared { played_ms, .. } | What::Interrupted { played_ms, .. } => {
+                Some(*played_ms)
+            }
             _ => None,
         }
     }
@@ -165,7 +168,27 @@ impl MediaEvent {
     #[getter]
     fn dropped_ms(&self) -> Option<u64> {
         match &self.what {
-            What::Cleared { dropped_ms, .. } => Some(*dropped_ms),
+            What::Cleared { dropped_ms, .. } | What::Interrupted { dropped_ms, .. } => {
+                Some(*dropped_ms)
+            }
+            _ => None,
+        }
+    }
+
+    #[getter]
+    fn utterance(&self) -> Option<&str> {
+        match &self.what {
+            What::Interrupted { utterance, .. }
+            | What::BargeIn { utterance }
+            | What::Backchannel { utterance } => Some(utterance),
+            _ => None,
+        }
+    }
+
+    #[getter]
+    fn by(&self) -> Option<&'static str> {
+        match &self.what {
+            What::Interrupted { by, .. } => Some(by),
             _ => None,
         }
     }

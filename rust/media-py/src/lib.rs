@@ -12,6 +12,7 @@ mod stats;
 
 use std::time::Duration;
 
+use offhook_media::barge_in::Policy;
 use offhook_media::engine::{self, LegHandle, MediaError, MuxHandle, RecordingHandle, WireHandle};
 use pyo3::prelude::*;
 
@@ -179,6 +180,18 @@ impl RtpLeg {
 
     fn echo(&self, py: Python<'_>, on: bool) -> PyResult<()> {
         self.leg.echo(on).map_err(|error| raise(py, &error))
+    }
+
+    fn barge_in(&self, py: Python<'_>, policy: Option<&str>) -> PyResult<()> {
+        let known = |name| {
+            Policy::parse(name)
+                .ok_or_else(|| MediaError::BadConfig(format!("barge_in: no policy `{name}`")))
+        };
+        let done = policy
+            .map(known)
+            .transpose()
+            .and_then(|policy| self.leg.barge_in(policy));
+        done.map_err(|error| raise(py, &error))
     }
 
     #[pyo3(signature = (pcm16, rate, mark = None))]

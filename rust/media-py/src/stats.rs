@@ -76,6 +76,12 @@ leg_counters! {
     won_back_ms
     speech_ms
     noise_level
+    barge_in_attempts
+    barge_in_by_gate
+    ducks
+    backchannels
+    interruptions
+    stale_ms
     jitter_delay_us
     jitter_concealed_frames
     jitter_late
@@ -173,6 +179,9 @@ engine_stats! {
     icmp_errors: u64 = |stats: &Stats| stats.icmp_errors,
     internal_errors: u64 = |stats: &Stats| stats.internal_errors,
     late_turns: u64 = |stats: &Stats| stats.late_turns,
+    speech_network: bool = |stats: &Stats| stats.speech_network,
+    speech_chunks: u64 = |stats: &Stats| stats.speech_chunks,
+    speech_refused: u64 = |stats: &Stats| stats.speech_refused,
     driver: &'static str = |stats: &Stats| stats.driver,
     threads: usize = |stats: &Stats| stats.threads,
 }

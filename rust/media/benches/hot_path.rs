@@ -8,6 +8,7 @@ use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::rtp::Header;
 use offhook_media::srtp::{MAX_TRAILER, Protection, SrtpKeys, Suite};
 use offhook_media::vad::Vad;
+use offhook_media::vad::network::{SpeechNetwork, SpeechState};
 use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -214,7 +215,27 @@ fn encrypt(suite: Suite) {
     });
 }
 
+/// The network that tells speech from noise, by chunks of 32 ms.
+fn network() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../python/offhook/media/silero/silero_vad_8k.f32"
+    );
+    let weights = std::fs::read(path).expect("the weights");
+    let network = SpeechNetwork::new(&weights).expect("the network");
+    let mut state = SpeechState::default();
+    let chunk = std::array::from_fn(|n| (n as f32 * 0.37).sin() * 0.1);
+    let begin = Instant::now();
+    let count = PACKETS / 20;
+    for _ in 0..count {
+        black_box(network.judge(&mut state, black_box(&chunk)));
+    }
+    let each = begin.elapsed() / count;
+    println!("{:<44} {:>8} ns", "speech network: 32 ms", each.as_nanos());
+}
+
 fn main() {
+    network();
     Suite::ALL.into_iter().for_each(encrypt);
     measure("receive: claim, RTP, order, agent", || run(Load::Receive));
     measure("send: a tick of silence", || run(Load::Silence));

@@ -23,6 +23,7 @@ mod recorder;
 mod recording_handle;
 mod settings;
 mod slots;
+mod stale;
 mod stats;
 mod timer;
 mod tls;
@@ -61,6 +62,8 @@ use crate::clock::Time;
 use crate::leg::{Leg, LegConfig};
 use crate::playout::PlayoutConfig;
 use crate::recorder::{Recording, RecordingConfig};
+use crate::vad::listeners::SpeechCounts;
+use crate::vad::network::SpeechNetwork;
 use crate::wire::mux::{Mux, MuxLimits};
 use crate::wire::upgrade::{Upgrade, UpgradeRequest};
 use crate::wire::{AgentUrl, Dialect, Framing, Wire, WireConfig, WireLimits};
@@ -111,6 +114,9 @@ struct Shared {
     /// Legs of each media thread.
     load: Vec<AtomicUsize>,
     counters: Counters,
+    /// What tells speech from noise, for all threads.
+    speech: Option<Arc<SpeechNetwork>>,
+    speech_counts: Arc<SpeechCounts>,
 }
 
 /// How a media thread is told that commands wait.
@@ -197,6 +203,11 @@ impl Engine {
                 })
             })?;
         }
+        let weights = settings.speech_weights.as_deref();
+        let speech = weights.map(SpeechNetwork::new).transpose();
+        let speech = speech
+            .map_err(|error| MediaError::BadConfig(format!("speech_weights: {error}")))?
+            .map(Arc::new);
         let system = |doing| move |error| MediaError::System { doing, error };
         let driver = Driver::pick();
         let options = UdpOptions {
@@ -218,6 +229,8 @@ impl Engine {
                 driver,
             )),
             counters: Counters::default(),
+            speech,
+            speech_counts: Arc::default(),
         });
         let mut workers: Vec<Arc<Thread>> = Vec::new();
         let mut joins = Vec::new();
@@ -613,6 +626,9 @@ impl Engine {
             straggler_packets: counters.stragglers.load(Relaxed),
             internal_errors: counters.internal_errors.load(Relaxed),
             late_turns: counters.late_turns.load(Relaxed),
+            speech_network: self.shared.speech.is_some(),
+            speech_chunks: self.shared.speech_counts.judged.load(Relaxed),
+            speech_refused: self.shared.speech_counts.refused.load(Relaxed),
             driver: self.shared.driver.name(),
             threads: self.workers.len(),
         }

@@ -10,6 +10,7 @@ mod secure;
 mod send;
 
 use self::echo::Echo;
+use crate::barge_in::{self, BargeIn};
 use crate::claim::{Policy, send_to};
 use crate::clock::{Time, duration_of, earliest};
 use crate::codec::{Codec, Encoder};
@@ -21,7 +22,9 @@ use crate::srtp::{Protection, SrtpKeys};
 use crate::stats::{LegSnapshot, LegStats};
 use crate::telephone_event::{Digit, EventReceiver, EventSender};
 use crate::uplink::Uplink;
-use crate::vad::{Speech, Vad};
+use crate::utterance::{Cut, Utterance, Utterances};
+use crate::vad::listeners::Listeners;
+use crate::vad::{OwnVoice, Speech, Vad};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +56,10 @@ pub trait LegSink {
     fn event(&mut self, event: LegEvent);
     /// The sound before this mark has left.
     fn mark(&mut self, mark: MarkId);
+    /// The network that tells speech from noise, and the seats at it, if there is one.
+    fn listeners(&mut self) -> Option<&mut Listeners> {
+        None
+    }
     /// The sound of the packet that was sent just now.
     fn sent(&mut self, frame: SentFrame<'_>) {
         let _ = frame;
@@ -96,6 +103,12 @@ pub enum LegEvent {
     },
     /// The peer's user has begun to speak or has stopped.
     Speech(Speech),
+    /// It is sure that the peer's user speaks over the agent, whose sound is now to be dropped by [`Leg::cut`] and [`Playout::clear`].
+    Interrupted(Overlap),
+    /// The same, but what the agent says asks only to be told ([`barge_in::Policy::Agent`]).
+    BargeIn(Overlap),
+    /// The agent's voice was lowered for a word in passing, and comes back.
+    Backchannel(Overlap),
     /// After [`Leg::drain`]: all sound has left, and the peer has had time to play it.
     Drained,
     /// No RTP for the configured time though the peer should be sending. Told once, and again only after packets have come.
@@ -107,6 +120,15 @@ pub enum LegEvent {
     },
     /// A key has sealed as many packets as it may (RFC 3711 section 9.2): nothing is sent before there is another. Told once a key.
     KeyUsedUp,
+}
+
+/// When the peer's user spoke over the agent; places on the leg's timeline, 8 kHz.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Overlap {
+    /// Where it began.
+    pub since: u64,
+    /// Where the timeline stood when it was decided.
+    pub told: u64,
 }
 
 /// What a leg is made with. The random values of RTP are arguments: `ssrc`, `first_sequence`, `first_timestamp`, `seed`.
@@ -239,6 +261,11 @@ pub struct Leg {
     kinds: Box<[Kind; 128]>,
     uplink: Uplink,
     voice: Vad,
+    own_voice: OwnVoice,
+    barge_in: BargeIn,
+    /// What the caller's speech does to sound that doesn't say so itself: of utterances, and of no utterance.
+    barge_in_policy: Option<barge_in::Policy>,
+    utterances: Utterances,
     playout: Playout,
     keyed: EventReceiver,
     keying: EventSender,
@@ -281,6 +308,10 @@ impl Leg {
             kinds: Box::new([Kind::Unknown; 128]),
             uplink: Uplink::new(config.playout.codec),
             voice: Vad::new(),
+            own_voice: OwnVoice::new(),
+            barge_in: BargeIn::default(),
+            barge_in_policy: None,
+            utterances: Utterances::default(),
             keyed: EventReceiver::new(LINE_RATE),
             keying: EventSender::new(LINE_RATE),
             reception: None,
@@ -439,6 +470,48 @@ impl Leg {
         &self.voice
     }
 
+    /// What is done when the peer's user speaks over sound that doesn't say so itself. `None` is the default: utterances are lowered, then
+    /// decided upon, and sound of no utterance is left alone, since its agent knows of no interruption.
+    pub fn set_barge_in(&mut self, policy: Option<barge_in::Policy>) {
+        self.barge_in_policy = policy;
+    }
+
+    /// Sound that is pushed from here on belongs to this. `false` if too many utterances wait.
+    pub fn begin_utterance(&mut self, utterance: Utterance) -> bool {
+        let (left, end) = (self.playout.left(), self.playout.end());
+        self.utterances.begin(utterance, left, end)
+    }
+
+    /// The last utterance is complete: sound that is pushed from here on belongs to none.
+    pub fn end_utterance(&mut self) {
+        self.utterances.end(self.playout.end());
+    }
+
+    /// The name of the utterance that sound pushed now belongs to.
+    pub fn open_utterance(&self) -> Option<&str> {
+        self.utterances.open()
+    }
+
+    /// The name of the utterance that leaves now; empty if the sound belongs to none.
+    pub fn current_utterance(&self) -> &str {
+        self.utterances.current(self.playout.left())
+    }
+
+    /// The names of the utterances that wait or are being played.
+    pub fn utterance_names(&self) -> Vec<String> {
+        self.utterances.names(self.playout.left())
+    }
+
+    /// Sound that came after its utterance had been interrupted was dropped.
+    pub fn count_stale(&mut self, millis: u64) {
+        self.stats.stale_ms.add(millis);
+    }
+
+    /// What was heard of which utterance, just before [`Playout::clear`]; all utterances end. `None` if none was playing or waiting.
+    pub fn cut(&mut self) -> Option<Cut> {
+        self.utterances.cut(self.playout.left(), self.playout.end())
+    }
+
     /// Tells [`LegEvent::Drained`] when all sound has left.
     pub fn drain(&mut self) {
         self.playout.drain();
@@ -565,7 +638,7 @@ impl Leg {
         if self.release_at.is_some_and(|at| at <= now) {
             self.release(now);
         }
-        self.hear(sink, |uplink, out| uplink.handle_timeout(now, out));
+        self.hear(now, sink, |uplink, out| uplink.handle_timeout(now, out));
         if let Some(echo) = &mut self.echo {
             echo.handle_timeout(now, &mut self.playout);
         }
@@ -589,6 +662,7 @@ impl Leg {
 
     /// The leg ends: BYE by RTCP, if the peer ever heard us. To be called once.
     pub fn close(&mut self, now: Time, sink: &mut impl LegSink) {
+        self.barge_in.end(sink.listeners());
         if self.started && (self.stats.sent_packets.get() > 0 || self.stats.rtcp_sent.get() > 0) {
             self.report(now, true, sink);
         }

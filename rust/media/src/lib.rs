@@ -1,6 +1,7 @@
 //! The media core: pure protocol machines (`rtp`, `leg`, `wire`, …) and one engine that does the I/O.
 #![forbid(unsafe_code)]
 
+pub mod barge_in;
 pub mod claim;
 pub mod clock;
 pub mod codec;
@@ -28,6 +29,7 @@ pub mod telephone_event;
 pub mod tempo;
 pub mod transit;
 pub mod uplink;
+pub mod utterance;
 pub mod vad;
 mod way;
 pub mod wire;

@@ -21,6 +21,7 @@
 //! - **Sound is never left out while somebody speaks.** Delay that came from a standstill, or from a source that never pauses and whose clock
 //!   is faster than ours ([`Drift`]), but never sound that an agent sent ahead, is won back from quiet frames, if all of a second more than
 //!   [`TRIM_ABOVE`] waited beyond the cushion. A pause wins back all of it anyway.
+//! - **While the caller may be speaking the voice is lowered** ([`Playout::duck`]) as it leaves, by a gain on what the queue holds, so at once.
 //! - **Where loud sound is cut off it fades** within [`FADE`], in the frame that would have been silence: after `clear` with the sound that was dropped, after
 //!   an underrun with the last sound once more, backwards. It delays nothing and does not count as played; what an agent said leaves as it is.
 use crate::clock::{Time, duration_of, samples_in};
@@ -28,6 +29,7 @@ use crate::codec::Codec;
 use crate::convert::AudioFormat;
 use arrivals::Arrivals;
 use drift::Drift;
+use duck::Duck;
 use fade::Fade;
 use queue::Queue;
 use std::collections::VecDeque;
@@ -35,9 +37,11 @@ use std::time::Duration;
 
 mod arrivals;
 mod drift;
+mod duck;
 mod fade;
 mod queue;
 
+pub use duck::{DOWN, DUCKED, UP};
 pub use fade::FADE;
 
 /// The RTP clock of the line's codecs and of telephone events, in Hz.
@@ -45,7 +49,7 @@ pub const LINE_RATE: u32 = 8_000;
 /// Bytes of the longest frame: 60 ms of linear samples at 16 kHz.
 pub const MAX_FRAME: usize = 1_920;
 /// What sound is counted in, whatever its rate: 1/48000 s. A sample of every rate is a whole number of them.
-const UNITS: u32 = 48_000;
+pub const UNITS: u32 = 48_000;
 /// How long a tick in mid-speech waits for sound that is just coming.
 pub const ELASTIC: Duration = Duration::from_millis(18);
 /// Who looks later than this was late itself, and its agent perhaps too: the wait begins anew, once.
@@ -205,6 +209,7 @@ pub struct Playout {
     in_hand_since: Time,
     /// How the next silence begins.
     fade: Fade,
+    duck: Duck,
     /// The last sound that left, if nothing may follow it.
     last_sound: [u8; 2 * fade::MAX_SAMPLES],
     last_sound_len: usize,
@@ -270,6 +275,7 @@ impl Playout {
             in_hand: Duration::MAX,
             in_hand_since: Time::ZERO,
             fade: Fade::NONE,
+            duck: Duck::NONE,
             last_sound: [0; 2 * fade::MAX_SAMPLES],
             last_sound_len: 0,
             delayed: Duration::ZERO,
@@ -472,6 +478,7 @@ impl Playout {
         let dropped_samples = self.queue.skip(self.queue.len());
         let dropped = self.units(dropped_samples);
         self.taken += dropped;
+        self.duck = Duck::NONE;
         self.generation = self.generation.wrapping_add(1);
         let played = self.played - self.generation_played;
         self.generation_played = self.played;
@@ -485,6 +492,31 @@ impl Playout {
             played_samples: self.samples(played),
             dropped_samples: dropped_samples as u64,
         }
+    }
+
+    /// What leaves is lower from the next frame on ([`DUCKED`], within [`DOWN`]): the caller may be speaking.
+    pub fn duck(&mut self) {
+        self.duck.lower();
+    }
+
+    /// It was nothing: the voice comes back within [`UP`].
+    pub fn raise(&mut self) {
+        self.duck.raise();
+    }
+
+    /// Whether what leaves is being made lower.
+    pub fn is_ducked(&self) -> bool {
+        self.duck.is_lowered()
+    }
+
+    /// How much has left since the start in any way, played or dropped: a place in all that was ever pushed, in [`UNITS`] a second.
+    pub fn left(&self) -> u64 {
+        self.taken
+    }
+
+    /// The place in all that was ever pushed where the next sound will be, as [`Playout::left`].
+    pub fn end(&self) -> u64 {
+        self.taken + self.units(self.queue.len())
     }
 
     /// Counts `clear`s: sound made for an older generation is stale.
@@ -736,6 +768,7 @@ impl Playout {
         let format = self.format();
         let mut next = [0; 2 * fade::MAX_SAMPLES];
         let len = self.queue.peek(Fade::samples(format), &mut next);
+        self.duck.apply_to_next(format, &mut next[..len]);
         if !self.fade.with_next(format, &next[..len]) {
             let last = &self.last_sound[..self.last_sound_len];
             self.fade.with_last(format, last);
@@ -767,6 +800,7 @@ impl Playout {
         let taken = self.queue.take(self.frame, out);
         let (end, len) = (self.queue.bytes_of(taken), self.queue.bytes_of(self.frame));
         let format = self.format();
+        self.duck.apply(format, &mut out[..end]);
         if end < len {
             out[end..len].fill(format.encoding.silence());
             self.fade.with_last(format, &out[..end]);

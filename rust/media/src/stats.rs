@@ -106,6 +106,18 @@ counters! {
         speech_ms,
         /// Noise of the line in decibels below the overload point (RFC 3389 section 3.1), 0 to 127; 0 before any sound.
         noise_level,
+        /// Times when the caller seemed to speak over the agent.
+        barge_in_attempts,
+        /// Those of them in which the gate decided alone: there was no network, or no seat at it.
+        barge_in_by_gate,
+        /// Times when the agent's voice was lowered because of that.
+        ducks,
+        /// Those of them in which it was a word in passing, and the voice came back.
+        backchannels,
+        /// Times when the agent's voice was cut off because the caller spoke.
+        interruptions,
+        /// Milliseconds of the agent's sound dropped because they came after its utterance had been interrupted.
+        stale_ms,
         /// Delay in the buffer of sound that goes to another line (echo), in microseconds, its frame of 20 ms counted.
         jitter_delay_us,
         /// Frames of such sound that were made up in part, because packets were lost or late.

@@ -45,6 +45,13 @@ pub struct UplinkFrame<'a> {
     pub fill: Fill,
 }
 
+impl UplinkFrame<'_> {
+    /// How long it lasts, in ticks of 8 kHz.
+    pub fn ticks(&self) -> u32 {
+        (self.pcm.len() as u64 * u64::from(RATE) / u64::from(self.rate)) as u32
+    }
+}
+
 /// Ticks of the timeline, in Hz.
 const RATE: u32 = 8_000;
 /// What is filled in comes by frames of 20 ms.

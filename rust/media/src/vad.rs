@@ -9,21 +9,30 @@ mod floor;
 mod gate;
 mod half_band;
 mod judge;
+pub mod listeners;
 pub mod network;
+mod own_voice;
 mod pitch;
 mod spectrum;
 
+use crate::clock::Time;
 use crate::uplink::{Fill, UplinkFrame};
+use bands::{BANDS, Bands};
 use floor::Floor;
 use gate::Gate;
 use half_band::HalfBand;
 use judge::{Judge, Sound};
+use listeners::ARREARS;
 use pitch::HISTORY;
+
+pub use own_voice::OwnVoice;
 
 /// Samples of a step. A frame's end ends a step that has the fewest or more, so that nothing waits for the next frame.
 const STEP: usize = 160;
 const FEWEST: usize = 80;
 const MOST: usize = 240;
+/// Nothing of ours comes back.
+const SILENCE: Bands = [0.0; BANDS];
 
 /// What is told of the caller's speech. Positions are of the leg's timeline, 8 kHz.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +58,7 @@ pub enum Speech {
 /// The voice activity of one leg.
 #[derive(Debug, Default)]
 pub struct Vad {
-    /// The last 40 ms at 8 kHz, full scale 1, the newest last.
+    /// The last 100 ms at 8 kHz, full scale 1, the newest last.
     samples: Box<History>,
     /// Samples at their end that no step has taken yet.
     fresh: usize,
@@ -59,14 +68,26 @@ pub struct Vad {
     floor: Floor,
     judge: Judge,
     gate: Gate,
+    /// What the last step was.
+    powers: Bands,
+    active: bool,
 }
 
 #[derive(Debug)]
-struct History([f32; HISTORY]);
+struct History([f32; ARREARS]);
 
 impl Default for History {
     fn default() -> Self {
-        Self([0.0; HISTORY])
+        Self([0.0; ARREARS])
+    }
+}
+
+impl History {
+    /// What the steps look at.
+    fn near(&self) -> &[f32; HISTORY] {
+        self.0
+            .last_chunk()
+            .expect("more is kept than steps look at")
     }
 }
 
@@ -80,6 +101,16 @@ impl Vad {
     /// proves to be none.
     pub fn is_open(&self) -> bool {
         self.gate.is_open()
+    }
+
+    /// Whether the last step of sound was above the noise, and above what may be our own voice.
+    pub fn is_active(&self) -> bool {
+        self.active
+    }
+
+    /// The last 100 ms heard, at 8 kHz, full scale 1, the newest last.
+    pub fn recent(&self) -> &[f32; ARREARS] {
+        &self.samples.0
     }
 
     /// Whether somebody speaks, as far as was told.
@@ -100,7 +131,31 @@ impl Vad {
     }
 
     /// Hears a frame of the leg's timeline, at 8 or 16 kHz.
-    pub fn hear(&mut self, frame: &UplinkFrame<'_>, mut tell: impl FnMut(Speech)) {
+    pub fn hear(&mut self, frame: &UplinkFrame<'_>, tell: impl FnMut(Speech)) {
+        self.hear_beside(frame, None, tell);
+    }
+
+    /// The same while our own voice may come back, heard at a time of the same clock as what was sent.
+    pub fn hear_beside_own(
+        &mut self,
+        now: Time,
+        frame: &UplinkFrame<'_>,
+        own: &mut OwnVoice,
+        tell: impl FnMut(Speech),
+    ) {
+        let expected = own.expected(now);
+        self.hear_beside(frame, expected.as_ref(), tell);
+        if expected.is_some() && frame.fill == Fill::Heard {
+            own.heard(now, &self.powers);
+        }
+    }
+
+    fn hear_beside(
+        &mut self,
+        frame: &UplinkFrame<'_>,
+        own: Option<&Bands>,
+        mut tell: impl FnMut(Speech),
+    ) {
         let wide = frame.rate >= 16_000;
         let factor = if wide { 2 } else { 1 };
         let mut pcm = &frame.pcm[..frame.pcm.len() / factor * factor];
@@ -112,7 +167,7 @@ impl Vad {
             let (now, later) = pcm.split_at(count * factor);
             pcm = later;
             self.samples.0.copy_within(count.., 0);
-            let fresh = &mut self.samples.0[HISTORY - count..];
+            let fresh = &mut self.samples.0[ARREARS - count..];
             if wide {
                 self.half_band.halve(now, fresh);
             } else {
@@ -127,26 +182,33 @@ impl Vad {
                 self.fill = Some(frame.fill);
             }
             if self.fresh >= FEWEST {
-                self.step(position, &mut tell);
+                self.step(position, own, &mut tell);
             }
         }
     }
 
     /// Judges what is fresh; it ends at `end`.
-    fn step(&mut self, end: u64, tell: &mut impl FnMut(Speech)) {
+    fn step(&mut self, end: u64, own: Option<&Bands>, tell: &mut impl FnMut(Speech)) {
         let count = std::mem::take(&mut self.fresh) as u64;
         let begin = end.saturating_sub(count);
         let samples = count as u32;
+        self.active = false;
         let told = match self.fill.take() {
             Some(Fill::Heard) => {
                 let open = self.gate.is_open();
-                match self
-                    .judge
-                    .judge(&self.samples.0, samples, &mut self.floor, open)
-                {
+                let judged = self.judge.judge(
+                    self.samples.near(),
+                    samples,
+                    &mut self.floor,
+                    open,
+                    own.unwrap_or(&SILENCE),
+                    &mut self.powers,
+                );
+                match judged {
                     Sound::Quiet => self.gate.quiet(begin, end),
                     Sound::Tone => self.gate.tone(begin, end),
                     Sound::Active { voice, level } => {
+                        self.active = true;
                         let told = self.gate.active(begin, end, voice, level);
                         if self.gate.is_steady() {
                             self.floor.lift();
@@ -156,7 +218,8 @@ impl Vad {
                 }
             }
             Some(Fill::Noise) => {
-                self.judge.learn(&self.samples.0, samples, &mut self.floor);
+                self.judge
+                    .learn(self.samples.near(), samples, &mut self.floor);
                 self.gate.quiet(begin, end)
             }
             Some(Fill::Concealed) => self.gate.concealed(begin, end),

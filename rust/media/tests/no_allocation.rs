@@ -1,5 +1,6 @@
 //! The hot path of a leg allocates nothing: counted, not believed.
 #![allow(unsafe_code)]
+use offhook_media::barge_in;
 use offhook_media::claim::{Intake, Judged, LegKey, Policy, Remote, Verdict};
 use offhook_media::clock::Time;
 use offhook_media::codec::{Codec, Encoder};
@@ -9,11 +10,14 @@ use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::recorder::{Format, Recording, RecordingConfig, Tap, Target};
 use offhook_media::rtp::Header;
 use offhook_media::srtp::{MAX_TRAILER, Protection, SrtpKeys, Suite};
+use offhook_media::vad::listeners::{Listeners, SpeechCounts};
+use offhook_media::vad::network::SpeechNetwork;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// The system's allocator, counting for each thread, so that the test runner's own threads don't disturb.
@@ -59,6 +63,8 @@ struct Sink {
     marks: u64,
     now: Time,
     tap: Option<Tap>,
+    listeners: Option<Listeners>,
+    counts: Arc<SpeechCounts>,
 }
 
 impl LegSink for Sink {
@@ -85,6 +91,20 @@ impl LegSink for Sink {
     fn mark(&mut self, _mark: MarkId) {
         self.marks += 1;
     }
+    fn listeners(&mut self) -> Option<&mut Listeners> {
+        self.listeners.as_mut()
+    }
+}
+
+/// Who listens, with the network.
+fn listeners(counts: &Arc<SpeechCounts>) -> Listeners {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../python/offhook/media/silero/silero_vad_8k.f32"
+    );
+    let weights = std::fs::read(path).expect("the weights");
+    let network = SpeechNetwork::new(&weights).expect("the network");
+    Listeners::new(Arc::new(network), Arc::clone(counts))
 }
 
 fn address(text: &str) -> SocketAddr {
@@ -222,6 +242,7 @@ fn a_minute_of_a_call(codec: Codec, suite: Option<Suite>, mut tap: Option<Tap>) 
     let mut leg = Leg::new(config, start);
     leg.set_remote(start, &remote);
     leg.start(start, Some(Duration::from_millis(300)));
+    leg.set_barge_in(Some(barge_in::Policy::DuckThenDecide));
     if let Some(tap) = &mut tap {
         tap.begin(start);
     }
@@ -229,6 +250,7 @@ fn a_minute_of_a_call(codec: Codec, suite: Option<Suite>, mut tap: Option<Tap>) 
         tap,
         ..Sink::default()
     };
+    sink.listeners = Some(listeners(&sink.counts));
     let mut to_agent = Converter::new(AudioFormat::PCMU, AudioFormat::pcm16(16_000));
     let mut to_line = Converter::new(AudioFormat::pcm16(24_000), AudioFormat::of_line(codec));
     let (mut wire, mut line) = (Vec::with_capacity(4_096), Vec::with_capacity(4_096));
@@ -304,6 +326,10 @@ fn a_minute_of_a_call(codec: Codec, suite: Option<Suite>, mut tap: Option<Tap>) 
         "{stats:?}"
     );
     assert!(sink.frames > 2_800 && sink.events > 6);
+    assert!(
+        codec != Codec::Pcmu || stats.ducks > 10 && sink.counts.judged.load(Relaxed) > 100,
+        "{stats:?}"
+    );
     // What is speech in µ-law is noise in another codec.
     assert!(
         codec != Codec::Pcmu || stats.speech_ms > 10_000,

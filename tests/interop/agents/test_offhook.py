@@ -291,3 +291,63 @@ def sine(hz: float, seconds: float, encoding: str, rate: int) -> bytes:
         return b"".join(tone(hz, seconds))
     count = round(rate * seconds)
     return struct.pack(f"<{count}h", *(round(8000 * math.sin(2 * math.pi * hz * n / rate)) for n in range(count)))
+
+
+async def test_a_caller_who_speaks_over_an_utterance_cuts_it_off_and_the_agent_knows_what_was_heard(
+    gateway: Gateway,
+) -> None:
+    async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
+        call = phone.dial(gateway.udp)
+        bot = await agent.call()
+        await take(bot)
+        await call.answered()
+        await bot.say(type="utterance", id="u1", text="one two three four five six seven eight nine ten")
+        await bot.play(tone(900, 10.0))
+        await bot.say(type="utterance", id="u2", text="never heard")
+        await bot.play(tone(900, 1.0))
+        await call.hears(900)
+        call.say([*[SILENT_FRAME] * 50, *frames(sentence())])
+        cut = await bot.text("interrupted", within=10)
+        assert (cut["utterance"], cut["by"], cut["unheard"]) == ("u1", "caller", ["u2"])
+        words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+        heard = cut["text_heard"].split()
+        assert heard == words[: len(heard)]
+        assert abs(len(heard) - cut["played_ms"] / 1000) <= 1.5, "a word a second"
+        assert cut["played_ms"] + cut["dropped_ms"] == 11_000
+        cleared = bot.of("cleared")[0].body
+        assert cleared["dropped_ms"] == cut["dropped_ms"]
+        assert 300 <= cut["at_ms"] - cut["since_ms"] <= 900, "it takes 400 ms of speech to be no word in passing"
+        # What still comes of it isn't played; the next utterance is.
+        await bot.play(tone(900, 0.5))
+        await bot.say(type="utterance", id="u3", text="new", barge_in="off")
+        await bot.play(tone(1_300, 0.3))
+        await call.hears(1_300)
+        call.hang_up()
+        await bot.over()
+    record = gateway.record(call.call_id)
+    assert (record["media"]["interruptions"], record["media"]["barge_in_by_gate"]) == (1, 0)
+    assert 480 <= record["media"]["stale_ms"] <= 510
+
+
+async def test_a_word_in_passing_lowers_the_voice_and_stops_nothing(gateway: Gateway) -> None:
+    async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
+        call = phone.dial(gateway.udp)
+        bot = await agent.call()
+        await take(bot)
+        await call.answered()
+        await bot.say(type="utterance", id="u1")
+        await bot.play(tone(900, 4.0))
+        await bot.say(type="mark", name="all said")
+        await call.hears(900)
+        begin = len(call.packets)
+        call.say([*[SILENT_FRAME] * 25, *frames(sentence())[30:44], *[SILENT_FRAME] * 100])
+        assert (await bot.text("mark", within=10))["name"] == "all said"
+        assert bot.of("interrupted") == bot.of("cleared") == []
+        levels = [level(packet.payload) for packet in call.packets[begin:] if has_tone(packet.payload, 900)]
+        loud = max(levels)
+        assert min(levels[5:-5]) < loud / 5, "lowered by 15 dB"
+        assert levels[-10] > loud * 0.8, "and loud again"
+        call.hang_up()
+        await bot.over()
+    media = gateway.record(call.call_id)["media"]
+    assert (media["ducks"] >= 1, media["interruptions"]) == (True, 0)

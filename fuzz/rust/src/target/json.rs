@@ -90,7 +90,7 @@ pub fn run(random: &mut Random) {
                     && ours.text(&mut scratch) == theirs
                     && ours.plain().is_none_or(|plain| plain == theirs)
             }
-            (Field::Compound, Some(Value::Object(_) | Value::Array(_))) => true,
+            (Field::Compound(_), Some(Value::Object(_) | Value::Array(_))) => true,
             _ => false,
         };
         assert!(

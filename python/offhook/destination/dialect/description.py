@@ -8,7 +8,8 @@ that stands alone, `{{` and `}}` are the brackets themselves. Any template may u
 messages), `timestamp_ms` (of caller audio sent so far) and the dialect's own `values`; beside these `media` has `chunk`
 and `payload` (base64), `mark` and `dropped_mark` have `name`, `dtmf` has `digit` and `duration_ms`, `speech_started`
 and `speech_ended` have `since_ms` (as `timestamp_ms` counts), `cleared` has `played_ms`, `dropped_ms` and `marks`,
-`error` has `code` and `message`.
+`interrupted` has `utterance`, `text` (heard), `played_ms`, `dropped_ms`, `by`, `since_ms` and `unheard` (a list),
+`barge_in` and `backchannel` have `utterance` and `since_ms`, `error` has `code` and `message`.
 """
 
 import json
@@ -44,6 +45,7 @@ class Description:
 
     `messages` says by the value at `type_path` what a message of the agent does: `{"do": "audio", "payload": path}`,
     `{"do": "mark", "name": path}`, `{"do": "clear"}`, `{"do": "dtmf", "digits": path}`, `{"do": "tell"}`,
+    `{"do": "utterance", "id": path, "text": path, "barge_in": path, "word_ends_ms": path}`, `{"do": "utterance_end"}`,
     `{"do": "hang_up", "now": path or bool}`, `{"do": "format", "encoding": path, "rate": path}`. With `"tell": True`
     Python is given the message as well.
 
@@ -56,7 +58,20 @@ class Description:
     type_path: str
     messages: Mapping[str, Json]
     send: Mapping[
-        Literal["media", "mark", "dropped_mark", "dtmf", "speech_started", "speech_ended", "cleared", "error"], Json
+        Literal[
+            "media",
+            "mark",
+            "dropped_mark",
+            "dtmf",
+            "speech_started",
+            "speech_ended",
+            "cleared",
+            "interrupted",
+            "barge_in",
+            "backchannel",
+            "error",
+        ],
+        Json,
     ]
     subprotocol: str | None = None
     receive_formats: tuple[str, ...] = ()

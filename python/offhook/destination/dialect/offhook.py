@@ -33,6 +33,16 @@ REJECT_STATUSES: Final = frozenset({403, 404, 410, 480, 484, 486, 488, 500, 503,
 
 DEFAULT_REJECT_STATUS: Final = 603
 
+
+def _spoken_over(kind: str) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "utterance": "{utterance}",
+        "since_ms": {"$": "since_ms"},
+        "at_ms": {"$": "timestamp_ms"},
+    }
+
+
 OFFHOOK = Description(
     name="offhook",
     subprotocol=SUBPROTOCOL,
@@ -55,6 +65,19 @@ OFFHOOK = Description(
             "dropped_ms": {"$": "dropped_ms"},
             "marks": {"$": "marks"},
         },
+        "interrupted": {
+            "type": "interrupted",
+            "utterance": "{utterance}",
+            "played_ms": {"$": "played_ms"},
+            "dropped_ms": {"$": "dropped_ms"},
+            "text_heard": "{text}",
+            "by": "{by}",
+            "since_ms": {"$": "since_ms"},
+            "at_ms": {"$": "timestamp_ms"},
+            "unheard": {"$": "unheard"},
+        },
+        "barge_in": _spoken_over("barge_in"),
+        "backchannel": _spoken_over("backchannel"),
         "error": {"type": "error", "code": "{code}", "message": "{message}"},
     },
     type_path="type",
@@ -62,6 +85,14 @@ OFFHOOK = Description(
         "ready": {"do": "format", "encoding": "audio.encoding", "rate": "audio.rate", "tell": True},
         "mark": {"do": "mark", "name": "name"},
         "clear": {"do": "clear"},
+        "utterance": {
+            "do": "utterance",
+            "id": "id",
+            "text": "text",
+            "barge_in": "barge_in",
+            "word_ends_ms": "word_ends_ms",
+        },
+        "utterance_end": {"do": "utterance_end"},
         "dtmf": {"do": "dtmf", "digits": "digits"},
         "hangup": {"do": "hang_up", "now": "now", "tell": True},
     },

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::dial::DialOutcome;
 use super::event::Backlog;
 use super::ports::{Placement, Port, PortId};
+use crate::barge_in;
 use crate::claim::Policy;
 use crate::leg::{Leg, RemoteMedia};
 use crate::recorder::Tap;
@@ -90,6 +91,7 @@ pub(super) enum LegCommand {
     Release,
     Connect(Option<u64>),
     Echo(bool),
+    BargeIn(Option<barge_in::Policy>),
     Play(Box<Prompt>),
     Clear,
     Tap(bool),

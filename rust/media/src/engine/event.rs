@@ -69,6 +69,19 @@ pub enum What {
         played_ms: u64,
         dropped_ms: u64,
     },
+    Interrupted {
+        utterance: String,
+        played_ms: u64,
+        dropped_ms: u64,
+        text: String,
+        by: &'static str,
+    },
+    BargeIn {
+        utterance: String,
+    },
+    Backchannel {
+        utterance: String,
+    },
     Drained,
     MediaTimeout,
     Unauthentic {
@@ -157,6 +170,9 @@ impl What {
             Self::SpeechEnded { .. } => "speech_ended",
             Self::Mark { .. } => "mark",
             Self::Cleared { .. } => "cleared",
+            Self::Interrupted { .. } => "interrupted",
+            Self::BargeIn { .. } => "barge_in",
+            Self::Backchannel { .. } => "backchannel",
             Self::Drained => "drained",
             Self::MediaTimeout => "media_timeout",
             Self::Unauthentic { .. } => "unauthentic",

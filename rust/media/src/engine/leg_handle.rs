@@ -12,6 +12,7 @@ use super::error::MediaError;
 use super::ports::{Expected, Family, Port, PortId, PortRequest};
 use super::wire_handle::WireHandle;
 use super::{Shared, Thread};
+use crate::barge_in;
 use crate::claim::Policy;
 use crate::clock::Time;
 use crate::leg::RemoteMedia;
@@ -212,6 +213,12 @@ impl LegHandle {
     #[allow(clippy::missing_errors_doc)]
     pub fn echo(&self, on: bool) -> Result<(), MediaError> {
         self.send(LegCommand::Echo(on))
+    }
+
+    /// What the caller's speech does to what the agent says, unless that says so itself; `None` for the default.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn barge_in(&self, policy: Option<barge_in::Policy>) -> Result<(), MediaError> {
+        self.send(LegCommand::BargeIn(policy))
     }
 
     /// Append linear audio to the playout queue.

@@ -14,6 +14,7 @@ use crate::convert::AudioFormat;
 use crate::leg::{Fill, LegEvent, LegSink, SentFrame, UplinkFrame};
 use crate::playout::MarkId;
 use crate::vad::Speech;
+use crate::vad::listeners::Listeners;
 
 /// What positions in the timeline of a leg count, in Hz.
 const TIMELINE: u32 = 8_000;
@@ -100,6 +101,18 @@ impl LegSink for LegGlue<'_> {
                 What::Digit { digit, duration_ms }
             }
             LegEvent::Speech(speech) => self.speech(speech),
+            LegEvent::Interrupted(overlap) => {
+                self.side.interrupted = Some(overlap);
+                return;
+            }
+            LegEvent::BargeIn(overlap) => {
+                self.side.barge_in = Some(overlap);
+                return;
+            }
+            LegEvent::Backchannel(overlap) => {
+                self.side.backchannel = Some(overlap);
+                return;
+            }
             LegEvent::FirstAudioSent => What::FirstAgentAudioSent,
             LegEvent::MediaTimeout => What::MediaTimeout,
             LegEvent::Unauthentic { packets } => What::Unauthentic { packets },
@@ -115,6 +128,10 @@ impl LegSink for LegGlue<'_> {
             }
         };
         self.out.tell(self.now, subject, what);
+    }
+
+    fn listeners(&mut self) -> Option<&mut Listeners> {
+        self.out.listeners.as_mut()
     }
 
     fn mark(&mut self, mark: MarkId) {

@@ -11,15 +11,18 @@ use super::leg_sink::LegGlue;
 use super::marks::{Mark, Marks};
 use super::outbox::Outbox;
 use super::ports::Port;
+use super::stale::Stale;
 use super::wire_slot::{EarlyItem, WireSlot};
 use crate::claim::{LegKey, Waited};
-use crate::clock::Time;
+use crate::clock::{Time, duration_of};
 use crate::convert::AudioFormat;
-use crate::leg::Leg;
+use crate::leg::{Leg, Overlap};
+use crate::playout::LINE_RATE;
 use crate::recorder::Tap;
 use crate::srtp::{Protocol, SrtpError};
+use crate::utterance::{Cut, Utterance};
 use crate::way::Way;
-use crate::wire::Heard;
+use crate::wire::{By, Heard, Interruption, SpokenOver};
 
 /// Frames that one input may make due; more wait for the next millisecond.
 const FRAMES_PER_INPUT: usize = 8;
@@ -74,6 +77,14 @@ pub(super) struct Side {
     pub unreachable: Option<SocketAddr>,
     /// The recording and its tap.
     pub recording: Option<(u64, Box<Tap>)>,
+    /// What the caller has just done to the agent's voice, to be told once the leg is at rest.
+    pub interrupted: Option<Overlap>,
+    pub barge_in: Option<Overlap>,
+    pub backchannel: Option<Overlap>,
+    /// What the last clear has cut off, until the agent is told.
+    pub cut: Option<Cut>,
+    /// What still comes of it.
+    pub stale: Option<Stale>,
 }
 
 /// What happened to a leg. Packets are those that its claim has accepted.
@@ -258,6 +269,7 @@ impl LegSlot {
             LegCommand::Start { release_after } => self.leg.start(now, release_after),
             LegCommand::Release => self.leg.release(now),
             LegCommand::Echo(on) => self.leg.set_echo(on),
+            LegCommand::BargeIn(policy) => self.leg.set_barge_in(policy),
             LegCommand::Tap(on) => self.side.tap = on,
             LegCommand::Record(id, tap) => self.record(now, id, tap, out),
             LegCommand::PauseRecording(id, pause) => self.pause_recording(now, id, pause, out),
@@ -275,7 +287,7 @@ impl LegSlot {
                 self.leg.send_dtmf(&digits);
             }
             LegCommand::Play(prompt) => self.play(now, &prompt),
-            LegCommand::Clear => self.clear_for_python(now, wire, out),
+            LegCommand::Clear => self.clear_and_tell(now, By::Gateway, Duration::ZERO, wire, out),
             LegCommand::Drain => {
                 self.side.drain_asked = true;
                 self.leg.drain();
@@ -332,21 +344,77 @@ impl LegSlot {
         }
     }
 
-    fn clear_for_python(&mut self, now: Time, wire: Option<&mut WireSlot>, out: &mut Outbox) {
+    /// Drop what has not left because the agent did not ask for it, and tell the agent.
+    fn clear_and_tell(
+        &mut self,
+        now: Time,
+        by: By,
+        ago: Duration,
+        wire: Option<&mut WireSlot>,
+        out: &mut Outbox,
+    ) {
         let mut names: Vec<String> = Vec::new();
         let owner = wire.as_ref().map(|wire| wire.id);
-        let heard = self.clear(now, out, |mark| {
+        let heard = self.clear(now, by, out, |mark| {
             if mark.wire.is_some() && mark.wire == owner {
                 names.push(mark.name.clone());
             }
         });
+        let cut = self.side.cut.take();
         if let Some(wire) = wire {
             wire.wire.cleared(heard, names.iter().map(String::as_str));
+            if let Some(cut) = cut {
+                wire.wire.interrupted(&Interruption {
+                    cut: &cut,
+                    dropped_ms: heard.dropped_ms,
+                    by,
+                    ago,
+                });
+            }
         }
     }
 
-    /// Drop what has not left; each mark that goes with it is shown to `dropped` and told to Python.
-    pub fn clear(&mut self, now: Time, out: &mut Outbox, mut dropped: impl FnMut(&Mark)) -> Heard {
+    /// Tell what the caller has done to the agent's voice, and do it.
+    fn settle(&mut self, now: Time, mut wire: Option<&mut WireSlot>, out: &mut Outbox) {
+        let ago = |overlap: Overlap| duration_of(overlap.told - overlap.since, LINE_RATE);
+        let over = [
+            (self.side.barge_in.take(), SpokenOver::BargeIn),
+            (self.side.backchannel.take(), SpokenOver::Backchannel),
+        ];
+        for (overlap, what) in over {
+            let Some(overlap) = overlap else { continue };
+            let utterance = self.leg.current_utterance().to_owned();
+            if let Some(wire) = &mut wire {
+                wire.wire.spoken_over(what, &utterance, ago(overlap));
+            }
+            let what = match what {
+                SpokenOver::BargeIn => What::BargeIn { utterance },
+                SpokenOver::Backchannel => What::Backchannel { utterance },
+            };
+            out.tell(now, Subject::Leg(self.id), what);
+        }
+        if let Some(overlap) = self.side.interrupted.take() {
+            let names = self.leg.utterance_names();
+            let more_may_come = names.is_empty() || self.leg.open_utterance().is_some();
+            let format = wire.as_ref().map(|wire| wire.wire.formats().receive);
+            self.clear_and_tell(now, By::Caller, ago(overlap), wire, out);
+            if let Some(format) = format.filter(|_| more_may_come) {
+                self.side.stale = Some(Stale::new(now, format, names));
+            }
+        }
+    }
+
+    /// Drop what has not left; each mark that goes with it is shown to `dropped` and told to Python, and so is what was heard of an
+    /// utterance, which [`Side::cut`] then has for the agent.
+    pub fn clear(
+        &mut self,
+        now: Time,
+        by: By,
+        out: &mut Outbox,
+        mut dropped: impl FnMut(&Mark),
+    ) -> Heard {
+        let mut cut = self.leg.cut();
+        self.side.stale = None;
         let Side {
             marks,
             downlink,
@@ -369,6 +437,28 @@ impl LegSlot {
                 dropped_ms: cleared.dropped_ms,
             },
         );
+        if by == By::Caller {
+            // The sound belongs to no utterance, and its agent is told all the same.
+            let spurt = || Cut {
+                played_ms: cleared.spurt_played_ms,
+                ..Cut::default()
+            };
+            cut.get_or_insert_with(spurt);
+        }
+        if let Some(cut) = &cut {
+            out.tell(
+                now,
+                subject,
+                What::Interrupted {
+                    utterance: cut.id.clone(),
+                    played_ms: cut.played_ms,
+                    dropped_ms: cleared.dropped_ms,
+                    text: cut.text.clone(),
+                    by: by.name(),
+                },
+            );
+        }
+        self.side.cut = cut;
         for mark in gone {
             dropped(&mark);
             out.tell(
@@ -394,6 +484,12 @@ impl LegSlot {
         audio: &[u8],
         scratch: &mut Vec<u8>,
     ) {
+        if let Some(stale) = &mut self.side.stale {
+            if stale.drops(now, audio.len()) {
+                return self.leg.count_stale(stale.take_millis());
+            }
+            self.side.stale = None;
+        }
         let playout = self.leg.playout();
         if playout.is_at_rest(now) {
             // The last two or three milliseconds of the spurt before are still in the resampler: a click now.
@@ -404,6 +500,27 @@ impl LegSlot {
             .downlink
             .convert(from, playout.format(), audio, scratch);
         playout.push(now, audio);
+    }
+
+    /// What the agent says from here on belongs to this utterance. `false` if too many wait.
+    pub fn push_agent_utterance(&mut self, utterance: Utterance) -> bool {
+        // More of what was interrupted is on its way until the agent has heard of that.
+        if self
+            .side
+            .stale
+            .as_ref()
+            .is_some_and(|stale| stale.is_of(&utterance.id))
+        {
+            return true;
+        }
+        self.side.stale = None;
+        self.leg.begin_utterance(utterance)
+    }
+
+    /// What the agent says from here on belongs to no utterance.
+    pub fn end_agent_utterance(&mut self) {
+        self.side.stale = None;
+        self.leg.end_utterance();
     }
 
     pub fn push_agent_mark(&mut self, wire: u64, name: &str) -> bool {
@@ -445,6 +562,10 @@ impl LegSlot {
                 EarlyItem::Mark(name) => {
                     self.push_agent_mark(wire.id, &name);
                 }
+                EarlyItem::Utterance(utterance) => {
+                    self.push_agent_utterance(*utterance);
+                }
+                EarlyItem::UtteranceEnd => self.end_agent_utterance(),
                 EarlyItem::Dtmf(digits) => {
                     self.leg.send_dtmf(&digits);
                 }
@@ -462,9 +583,6 @@ impl LegSlot {
         out: &mut Outbox,
         action: impl FnOnce(&mut Leg, &mut LegGlue<'_>),
     ) {
-        let wire = wire
-            .as_deref_mut()
-            .filter(|wire| wire.is_up() && wire.ending.is_none());
         let mut sink = LegGlue {
             now,
             id: self.id,
@@ -472,9 +590,19 @@ impl LegSlot {
             source: self.source.or(self.local),
             rtcp_mux: self.rtcp_mux,
             side: &mut self.side,
-            wire,
+            wire: speakable(wire),
             out,
         };
         action(&mut self.leg, &mut sink);
+        let side = &self.side;
+        if side.interrupted.is_some() || side.barge_in.is_some() || side.backchannel.is_some() {
+            self.settle(now, speakable(wire), out);
+        }
     }
+}
+
+/// The wire, if its agent can be told anything.
+fn speakable<'a>(wire: &'a mut Option<&mut WireSlot>) -> Option<&'a mut WireSlot> {
+    wire.as_deref_mut()
+        .filter(|wire| wire.is_up() && wire.ending.is_none())
 }

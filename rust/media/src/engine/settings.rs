@@ -33,6 +33,8 @@ pub struct EngineSettings {
     pub dial_threads: usize,
     /// Dials that may wait for one.
     pub dial_queue: usize,
+    /// The weights of the network that tells speech from noise; without them the gate decides alone.
+    pub speech_weights: Option<Vec<u8>>,
 }
 
 /// Threads beyond this gain nothing: a thread serves some thousand calls.

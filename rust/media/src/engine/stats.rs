@@ -55,6 +55,12 @@ pub struct EngineStats {
     pub internal_errors: u64,
     /// Turns of a media thread that began more than 5 ms late.
     pub late_turns: u64,
+    /// Whether there is a network that tells speech from noise.
+    pub speech_network: bool,
+    /// Chunks of 32 ms that it has judged.
+    pub speech_chunks: u64,
+    /// How often it had no seat for a leg, whose gate decided alone.
+    pub speech_refused: u64,
     /// `linux` or `portable`.
     pub driver: &'static str,
     /// Media threads.

@@ -28,6 +28,7 @@ fn settings(min: u16, max: u16) -> EngineSettings {
         event_limit: 100,
         dial_threads: 2,
         dial_queue: 4,
+        speech_weights: None,
     }
 }
 

@@ -6,7 +6,8 @@ use super::outbox::Outbox;
 use super::wire_slot::{EVENT_WEIGHT, Early, EarlyItem, Ending};
 use crate::clock::Time;
 use crate::convert::AudioFormat;
-use crate::wire::{CloseCause, DroppedMarks, Formats, Garbage, Heard, WireClose, WireSink};
+use crate::utterance::{Cut, Utterance};
+use crate::wire::{By, CloseCause, DroppedMarks, Formats, Garbage, Heard, WireClose, WireSink};
 
 /// Agent audio that came before its wire was connected to a leg, in milliseconds; later audio is dropped.
 const EARLY_MS: u32 = 30_000;
@@ -114,24 +115,71 @@ impl WireSink for WireGlue<'_> {
     fn clear(&mut self, dropped: &mut DroppedMarks) -> Heard {
         let id = self.id;
         match &mut self.leg {
-            Some(leg) => leg.clear(self.now, self.out, |mark| {
+            Some(leg) => leg.clear(self.now, By::Agent, self.out, |mark| {
                 if mark.wire == Some(id) {
                     dropped.push(&mark.name);
                 }
             }),
             None => {
                 let dropped_ms = (self.early.audio_bytes / self.receive.bytes_in_ms(1)) as u64;
+                let mut cut = Cut::default();
                 for item in self.early.items.drain(..) {
-                    if let EarlyItem::Mark(name) = item {
-                        dropped.push(&name);
+                    match item {
+                        EarlyItem::Mark(name) => dropped.push(&name),
+                        EarlyItem::Utterance(utterance) => cut.unheard.push(utterance.id),
+                        _ => {}
                     }
                 }
+                cut.unheard.dedup();
+                self.early.cut = Some(cut).filter(|cut| !cut.unheard.is_empty());
                 self.early.audio_bytes = 0;
                 Heard {
                     played_ms: 0,
                     dropped_ms,
                 }
             }
+        }
+    }
+
+    fn cut(&mut self) -> Option<Cut> {
+        match &mut self.leg {
+            Some(leg) => leg.side.cut.take(),
+            None => self.early.cut.take(),
+        }
+    }
+
+    fn utterance(&mut self, utterance: Utterance) {
+        if self.has_hung_up() {
+            return;
+        }
+        let kept = match &mut self.leg {
+            Some(leg) => leg.push_agent_utterance(utterance),
+            None if self.early.items.len() < EARLY_ITEMS => {
+                let item = EarlyItem::Utterance(Box::new(utterance));
+                self.early.items.push(item);
+                true
+            }
+            None => false,
+        };
+        if !kept {
+            let detail = "too many utterances are waiting; one has no name now".to_owned();
+            self.tell_weighed(
+                0,
+                What::ProtocolError {
+                    code: "too_many_utterances",
+                    detail,
+                },
+            );
+        }
+    }
+
+    fn utterance_end(&mut self) {
+        match &mut self.leg {
+            Some(leg) => leg.end_agent_utterance(),
+            None if self.early.items.len() < EARLY_ITEMS => {
+                self.early.items.push(EarlyItem::UtteranceEnd);
+            }
+            None => {}
         }
     }
 

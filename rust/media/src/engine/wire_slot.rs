@@ -15,6 +15,7 @@ use super::slots::Slots;
 use super::transport::Transport;
 use super::wire_sink::WireGlue;
 use crate::clock::Time;
+use crate::utterance::{Cut, Utterance};
 use crate::wire::Wire;
 use crate::wire::mux::Calls;
 use crate::wire::record::Record;
@@ -77,12 +78,16 @@ pub(super) struct Early {
     pub items: Vec<EarlyItem>,
     pub audio_bytes: usize,
     pub hang_up: bool,
+    /// What its last clear has dropped.
+    pub cut: Option<Cut>,
 }
 
 /// One thing of that.
 pub(super) enum EarlyItem {
     Audio(Vec<u8>),
     Mark(String),
+    Utterance(Box<Utterance>),
+    UtteranceEnd,
     Dtmf(String),
 }
 

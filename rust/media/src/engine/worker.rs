@@ -27,6 +27,7 @@ use super::timer::TimerWheel;
 use super::wire_slot::WireSlot;
 use super::{Doorbell, Shared};
 use crate::clock::Time;
+use crate::vad::listeners::Listeners;
 
 /// Bytes read from a wire at once.
 const READ_BYTES: usize = 64 * 1024;
@@ -124,6 +125,10 @@ impl Worker {
         )?;
         let now = monotonic_ns();
         let awaited = Awaited::new(shared.driver, doorbell.descriptor())?;
+        let listeners = shared
+            .speech
+            .as_ref()
+            .map(|network| Listeners::new(Arc::clone(network), Arc::clone(&shared.speech_counts)));
         Ok(Self {
             shared,
             number,
@@ -137,7 +142,7 @@ impl Worker {
             wires: Slots::default(),
             muxes: Slots::default(),
             ports: Slots::default(),
-            out: Outbox::new(),
+            out: Outbox::new(listeners),
             receive: Some(Box::default()),
             ready: Vec::with_capacity(1024),
             due: Vec::with_capacity(1024),

@@ -1,7 +1,10 @@
 //! The receive half of a leg: packets and reports of the peer in, the caller's sound and digits out.
 use std::net::SocketAddr;
 
-use super::{Contender, Kind, LastReport, Leg, LegEvent, LegSink, SSRC_PROBATION, SSRC_SILENCE};
+use super::{
+    Contender, Kind, LastReport, Leg, LegEvent, LegSink, Overlap, SSRC_PROBATION, SSRC_SILENCE,
+};
+use crate::barge_in::{Action, Policy};
 use crate::clock::Time;
 use crate::order::{Content, Queued};
 use crate::playout::LINE_RATE;
@@ -97,7 +100,7 @@ impl Leg {
             }
             echo.receive(now, queued);
         }
-        self.hear(sink, |uplink, out| {
+        self.hear(now, sink, |uplink, out| {
             uplink.set_jitter(jitter);
             if arrival == Arrival::Restarted {
                 uplink.restart(now, out);
@@ -166,7 +169,7 @@ impl Leg {
                 if let Some(echo) = &mut self.echo {
                     echo.restart();
                 }
-                self.hear(sink, |uplink, out| uplink.restart(now, out));
+                self.hear(now, sink, |uplink, out| uplink.restart(now, out));
             }
         }
         self.reception = Some(Reception::new(packet.ssrc, packet.sequence, LINE_RATE));
@@ -256,13 +259,57 @@ impl Leg {
     /// Works on the caller's timeline; its frames go to the sink.
     pub(super) fn hear(
         &mut self,
+        now: Time,
         sink: &mut impl LegSink,
         work: impl FnOnce(&mut Uplink, &mut dyn FnMut(UplinkFrame<'_>)),
     ) {
-        let voice = &mut self.voice;
-        work(&mut self.uplink, &mut |frame| {
+        let Self {
+            uplink,
+            voice,
+            own_voice,
+            barge_in,
+            barge_in_policy,
+            utterances,
+            playout,
+            stats,
+            ..
+        } = self;
+        work(uplink, &mut |frame| {
             sink.audio(frame);
-            voice.hear(&frame, |speech| sink.event(LegEvent::Speech(speech)));
+            voice.hear_beside_own(now, &frame, own_voice, |speech| {
+                sink.event(LegEvent::Speech(speech));
+            });
+            let policy = match (utterances.policy(playout.left()), *barge_in_policy) {
+                (Some(Some(own)), _) | (_, Some(own)) => own,
+                (Some(None), None) => Policy::default(),
+                (None, None) => Policy::Off,
+            };
+            let speaking = playout.is_speaking();
+            let action = barge_in.hear(now, &frame, voice, speaking, policy, sink.listeners());
+            stats.barge_in_attempts.set(barge_in.attempts());
+            stats.barge_in_by_gate.set(barge_in.by_gate());
+            let told = frame.position + u64::from(frame.ticks());
+            match action {
+                None => {}
+                Some(Action::Duck) => {
+                    stats.ducks.add(1);
+                    playout.duck();
+                }
+                Some(Action::GoOn { since, spoke }) => {
+                    playout.raise();
+                    if spoke {
+                        stats.backchannels.add(1);
+                        sink.event(LegEvent::Backchannel(Overlap { since, told }));
+                    }
+                }
+                Some(Action::Tell { since }) => {
+                    sink.event(LegEvent::BargeIn(Overlap { since, told }));
+                }
+                Some(Action::Interrupt { since }) => {
+                    stats.interruptions.add(1);
+                    sink.event(LegEvent::Interrupted(Overlap { since, told }));
+                }
+            }
         });
     }
 }

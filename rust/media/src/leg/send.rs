@@ -38,6 +38,7 @@ impl Leg {
         sink: &mut impl LegSink,
     ) {
         self.timestamp = self.timestamp.wrapping_add(frame.step);
+        self.remember_own_voice(now, frame, sound);
         let mut header = Header {
             marker: frame.marker || self.paused,
             payload_type: 0,
@@ -130,6 +131,19 @@ impl Leg {
                 }
             }
         }
+    }
+
+    /// What may come back as an echo.
+    fn remember_own_voice(&mut self, now: Time, frame: Frame, sound: &[u8; MAX_FRAME]) {
+        let format = self.playout.format();
+        let sound = &sound[..frame.len];
+        if frame.kind == FrameKind::Silence {
+            return self.own_voice.sent_silence(now, frame.ticks as usize);
+        }
+        let mut pcm = [0; MAX_FRAME / 2];
+        let pcm = &mut pcm[..sound.len() / format.encoding.sample_bytes()];
+        format.encoding.read(sound, pcm);
+        self.own_voice.sent(now, pcm, format.rate);
     }
 
     pub(super) fn report(&mut self, now: Time, bye: bool, sink: &mut impl LegSink) {

@@ -62,26 +62,36 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    /// Judges the last `samples` of the history; `open`: the step before was active, or there was only a short pause.
+    /// Judges the last `samples` of the history, and writes down its powers; `open`: the step before was active, or there was only a short
+    /// pause; `own`: what may be our own voice that comes back.
     pub fn judge(
         &mut self,
         history: &[f32; HISTORY],
         samples: u32,
         floor: &mut Floor,
         open: bool,
+        own: &Bands,
+        heard: &mut Bands,
     ) -> Sound {
         let powers = spectrum::powers(window(history));
         let bands = bands::of(&powers);
+        *heard = bands;
         let total = bands::total(&bands);
         floor.begin(&bands, total, samples);
-        let score = score(&bands, floor.bands());
+        let mut explained = *floor.bands();
+        for (explained, own) in explained.iter_mut().zip(own) {
+            *explained += own;
+        }
+        let score = score(&bands, &explained);
         let mut active = false;
         let mut voiced = false;
-        if score > LEAST && total - bands::total(floor.bands()) > INAUDIBLE {
+        if score > LEAST && total - bands::total(&explained) > INAUDIBLE {
             voiced = periodicity(history) > VOICED;
             active = voiced || score > if open { HOLDS } else { OPENS };
         }
-        floor.update(&bands, samples, active);
+        // Our own voice is no noise of the line.
+        let own_voice = bands::total(own) > bands::total(floor.bands());
+        floor.update(&bands, samples, active || own_voice);
         if !active {
             *self = Self::default();
             return Sound::Quiet;

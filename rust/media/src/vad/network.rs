@@ -150,6 +150,13 @@ impl Default for SpeechState {
     }
 }
 
+impl SpeechState {
+    /// What came before the first chunk.
+    pub(super) fn set_context(&mut self, context: &[f32]) {
+        self.context.copy_from_slice(context);
+    }
+}
+
 impl SpeechNetwork {
     /// Takes the weights from the file's bytes.
     ///
@@ -181,9 +188,7 @@ impl SpeechNetwork {
     /// How likely it is that somebody speaks in the next 32 ms, 0 to 1; full scale of the samples is 1.
     pub fn judge(&self, state: &mut SpeechState, chunk: &[f32; CHUNK]) -> f32 {
         let magnitudes = self.magnitudes(&state.context, chunk);
-        state
-            .context
-            .copy_from_slice(&chunk[CHUNK - CONTEXT..]);
+        state.context.copy_from_slice(&chunk[CHUNK - CONTEXT..]);
         // A column of nothing stands before the first and behind the last.
         let mut first = [0.0; (COLUMNS + 2) * 128];
         for column in 0..COLUMNS {

@@ -95,6 +95,13 @@ pub(super) enum Action {
         name: FieldId,
     },
     Clear,
+    Utterance {
+        id: FieldId,
+        text: FieldId,
+        barge_in: FieldId,
+        word_ends_ms: FieldId,
+    },
+    UtteranceEnd,
     Dtmf {
         digits: FieldId,
     },
@@ -146,6 +153,9 @@ pub struct Dialect {
     pub(super) speech_started: Option<Template>,
     pub(super) speech_ended: Option<Template>,
     pub(super) cleared: Option<Template>,
+    pub(super) interrupted: Option<Template>,
+    pub(super) barge_in: Option<Template>,
+    pub(super) backchannel: Option<Template>,
     pub(super) error: Option<Template>,
     pub(super) paths: Paths,
     pub(super) kind: FieldId,
@@ -213,6 +223,9 @@ impl Dialect {
             "speech_started",
             "speech_ended",
             "cleared",
+            "interrupted",
+            "barge_in",
+            "backchannel",
             "error",
         ])?;
         let template = |key: &str, gaps: &[Gap]| -> Result<Option<Template>, DialectError> {
@@ -243,6 +256,20 @@ impl Dialect {
         let speech_started = template("speech_started", &[Gap::SinceMs])?;
         let speech_ended = template("speech_ended", &[Gap::SinceMs])?;
         let cleared = template("cleared", &[Gap::PlayedMs, Gap::DroppedMs, Gap::Marks])?;
+        let interrupted = template(
+            "interrupted",
+            &[
+                Gap::Utterance,
+                Gap::Text,
+                Gap::PlayedMs,
+                Gap::DroppedMs,
+                Gap::By,
+                Gap::SinceMs,
+                Gap::Unheard,
+            ],
+        )?;
+        let barge_in = template("barge_in", &[Gap::Utterance, Gap::SinceMs])?;
+        let backchannel = template("backchannel", &[Gap::Utterance, Gap::SinceMs])?;
         let error = template("error", &[Gap::Code, Gap::Message])?;
 
         let receive = root.part("receive")?;
@@ -268,6 +295,9 @@ impl Dialect {
             speech_started,
             speech_ended,
             cleared,
+            interrupted,
+            barge_in,
+            backchannel,
             error,
             paths,
             kind,
@@ -538,6 +568,16 @@ impl<'a> Part<'a> {
                     &["name"],
                 ),
                 "clear" => (Action::Clear, &[]),
+                "utterance" => (
+                    Action::Utterance {
+                        id: rule.path("id", paths)?,
+                        text: rule.path("text", paths)?,
+                        barge_in: rule.path("barge_in", paths)?,
+                        word_ends_ms: rule.path("word_ends_ms", paths)?,
+                    },
+                    &["id", "text", "barge_in", "word_ends_ms"],
+                ),
+                "utterance_end" => (Action::UtteranceEnd, &[]),
                 "dtmf" => (
                     Action::Dtmf {
                         digits: rule.path("digits", paths)?,
@@ -560,7 +600,7 @@ impl<'a> Part<'a> {
                 "tell" => (Action::Tell, &[]),
                 _ => {
                     return Err(
-                        rule.wrong("do", "is audio, mark, clear, dtmf, hang_up, format or tell")
+                        rule.wrong("do", "is audio, mark, clear, utterance, utterance_end, dtmf, hang_up, format or tell")
                     );
                 }
             };

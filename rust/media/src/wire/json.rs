@@ -109,8 +109,8 @@ pub enum Field<'a> {
     Number(&'a str),
     /// A string.
     Str(RawStr<'a>),
-    /// An object or an array.
-    Compound,
+    /// An object or an array, as written.
+    Compound(&'a str),
 }
 
 /// A field that a [`Paths`] looks for.
@@ -243,15 +243,16 @@ impl<'a> Scan<'a, '_> {
 
     /// One value; `node` is where we are in the tree of wanted paths, if anywhere.
     fn value(&mut self, node: Option<usize>, depth: usize) -> Result<(), JsonError> {
+        let begin = self.at;
         let field = match self.peek().ok_or_else(|| self.syntax())? {
             b'"' => Field::Str(self.string()?),
             b'{' => {
                 self.object(node, depth)?;
-                Field::Compound
+                Field::Compound(&self.text[begin..self.at])
             }
             b'[' => {
                 self.array(depth)?;
-                Field::Compound
+                Field::Compound(&self.text[begin..self.at])
             }
             b't' => self.word(b"true", Field::Bool(true))?,
             b'f' => self.word(b"false", Field::Bool(false))?,
@@ -520,7 +521,7 @@ mod tests {
     fn agrees(field: Field<'_>, value: Option<&Value>) -> bool {
         match (field, value) {
             (Field::Missing, None) | (Field::Null, Some(Value::Null)) => true,
-            (Field::Compound, Some(Value::Array(_) | Value::Object(_))) => true,
+            (Field::Compound(_), Some(Value::Array(_) | Value::Object(_))) => true,
             (Field::Bool(ours), Some(Value::Bool(theirs))) => ours == *theirs,
             (Field::Number(ours), Some(Value::Number(theirs))) => {
                 // serde_json reads floats fast rather than to the last bit.

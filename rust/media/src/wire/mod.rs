@@ -35,7 +35,7 @@ pub use dialect::{
     ByteOrder, Dialect, DialectError, Formats, Framing, RATES, parse_format, write_format,
 };
 pub use garbage::Garbage;
-pub use sink::{DroppedMarks, Heard, WireSink};
+pub use sink::{By, DroppedMarks, Heard, Interruption, SpokenOver, WireSink};
 pub use stats::{Counter, WireStats};
 pub use url::{AgentUrl, UrlError};
 pub use websocket::FrameError;
@@ -399,9 +399,8 @@ impl Wire {
 
     /// The caller has begun to speak (`speaks`) or has stopped, so long before the end of the audio sent so far.
     pub fn send_speech(&mut self, speaks: bool, ago: Duration) {
-        let sent = self.core.timestamp_ms() + self.core.pending_ms();
         let filling = Filling {
-            since_ms: sent.saturating_sub(ago.as_millis() as u64),
+            since_ms: self.core.since_ms(ago),
             ..Filling::default()
         };
         self.core.send_template(
@@ -425,6 +424,30 @@ impl Wire {
             .for_each(|name| self.core.dropped.push(name));
         self.core.ahead.clear();
         self.core.report_cleared(heard);
+    }
+
+    /// An utterance was cut off.
+    pub fn interrupted(&mut self, interruption: &Interruption<'_>) {
+        self.core.send_interrupted(interruption);
+    }
+
+    /// The caller has spoken over `utterance`, beginning so long before the end of the audio sent so far, and the agent's voice goes on.
+    pub fn spoken_over(&mut self, what: SpokenOver, utterance: &str, ago: Duration) {
+        let filling = Filling {
+            utterance,
+            since_ms: self.core.since_ms(ago),
+            ..Filling::default()
+        };
+        self.core.send_template(
+            |dialect| {
+                let template = match what {
+                    SpokenOver::BargeIn => &dialect.barge_in,
+                    SpokenOver::Backchannel => &dialect.backchannel,
+                };
+                template.as_ref()
+            },
+            filling,
+        );
     }
 
     /// Close after what is queued; [`WireSink::closed`] follows when the agent has answered, or soon after.

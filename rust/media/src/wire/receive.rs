@@ -11,10 +11,14 @@ use super::outgoing::Kind;
 use super::template::Filling;
 use super::websocket::{self, Message, Opcode};
 use super::{
-    ByteOrder, CloseCause, Core, Framing, Garbage, State, WireClose, WireSink, write_format,
+    By, ByteOrder, CloseCause, Core, Framing, Garbage, Interruption, State, WireClose, WireSink,
+    write_format,
 };
+use crate::barge_in::Policy;
 use crate::clock::{Time, duration_of};
 use crate::convert::AudioFormat;
+use crate::utterance::{MAX_ID, MAX_TEXT, MAX_WORDS, Utterance};
+use std::time::Duration;
 
 /// Some encoders leave the padding out, and some leave bits in the last character.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -169,6 +173,32 @@ impl Core {
                 self.dropped.reset();
                 let heard = sink.clear(&mut self.dropped);
                 self.report_cleared(heard);
+                if let Some(cut) = sink.cut() {
+                    self.send_interrupted(&Interruption {
+                        cut: &cut,
+                        dropped_ms: heard.dropped_ms,
+                        by: By::Agent,
+                        ago: Duration::ZERO,
+                    });
+                }
+                Ok(())
+            }
+            Action::Utterance {
+                id,
+                text,
+                barge_in,
+                word_ends_ms,
+            } => {
+                sink.utterance(Utterance {
+                    id: self.utterance_id(fields, id)?,
+                    text: self.utterance_text(fields[text])?,
+                    word_ends_ms: word_ends(fields[word_ends_ms])?,
+                    policy: policy(fields[barge_in], &mut self.text)?,
+                });
+                Ok(())
+            }
+            Action::UtteranceEnd => {
+                sink.utterance_end();
                 Ok(())
             }
             Action::Dtmf { digits } => {
@@ -203,6 +233,29 @@ impl Core {
                 self.change_format(fields[encoding], fields[rate], sink)
             }
             Action::Tell => Ok(()),
+        }
+    }
+
+    fn utterance_id(&mut self, fields: &Fields<'_>, id: FieldId) -> Result<String, Garbage> {
+        let id = string(fields, id, "the id of the utterance")?.text(&mut self.text);
+        match id.len() {
+            0 => Err(Garbage::BadField("the id of the utterance")),
+            1..=MAX_ID => Ok(id.to_owned()),
+            _ => Err(Garbage::TooLong("the id of an utterance")),
+        }
+    }
+
+    fn utterance_text(&mut self, text: Field<'_>) -> Result<String, Garbage> {
+        match text {
+            Field::Missing | Field::Null => Ok(String::new()),
+            Field::Str(text) => {
+                let text = text.text(&mut self.text);
+                if text.len() > MAX_TEXT {
+                    return Err(Garbage::TooLong("the text of an utterance"));
+                }
+                Ok(text.to_owned())
+            }
+            _ => Err(Garbage::BadField("the text of the utterance")),
         }
     }
 
@@ -430,6 +483,40 @@ fn string<'a>(
     match fields[field] {
         Field::Str(text) => Ok(text),
         _ => Err(Garbage::BadField(what)),
+    }
+}
+
+/// A list of milliseconds, in order.
+fn word_ends(field: Field<'_>) -> Result<Vec<u32>, Garbage> {
+    let wrong = Garbage::BadField("word_ends_ms as a list of milliseconds");
+    let inside = match field {
+        Field::Missing | Field::Null => return Ok(Vec::new()),
+        Field::Compound(list) => list
+            .strip_prefix('[')
+            .and_then(|list| list.strip_suffix(']')),
+        _ => None,
+    };
+    let inside = inside.ok_or(wrong)?.trim();
+    if inside.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut ends = Vec::new();
+    for end in inside.split(',') {
+        let end = end.trim().parse().map_err(|_| wrong)?;
+        if ends.len() >= MAX_WORDS || ends.last().is_some_and(|last| *last > end) {
+            return Err(wrong);
+        }
+        ends.push(end);
+    }
+    Ok(ends)
+}
+
+fn policy(field: Field<'_>, scratch: &mut String) -> Result<Option<Policy>, Garbage> {
+    let wrong = Garbage::BadField("barge_in as off, clear, duck-then-decide or agent");
+    match field {
+        Field::Missing | Field::Null => Ok(None),
+        Field::Str(name) => Policy::parse(name.text(scratch)).map(Some).ok_or(wrong),
+        _ => Err(wrong),
     }
 }
 

@@ -1,11 +1,12 @@
 //! What goes to the agent: audio, templates, control frames.
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::outgoing::Kind;
 use super::receive::swap_bytes;
 use super::template::{self, Filling, Template};
 use super::websocket::{self, Opcode};
-use super::{ByteOrder, Core, Dialect, Heard, State, json};
+use super::{ByteOrder, Core, Dialect, Heard, Interruption, State, json};
 use crate::clock::{Time, duration_of};
 
 impl Core {
@@ -31,6 +32,12 @@ impl Core {
     /// Milliseconds of caller audio that are less than a message so far.
     pub(super) fn pending_ms(&self) -> u64 {
         (self.pending.len() / self.formats.send.bytes_in_ms(1).max(1)) as u64
+    }
+
+    /// So long before the end of the caller's audio sent so far.
+    pub(super) fn since_ms(&self, ago: Duration) -> u64 {
+        let sent = self.timestamp_ms() + self.pending_ms();
+        sent.saturating_sub(ago.as_millis() as u64)
     }
 
     pub(super) fn send_audio(&mut self, now: Time, audio: &[u8]) {
@@ -188,6 +195,30 @@ impl Core {
         dropped.reset();
         self.dropped = dropped;
         self.marks = marks;
+    }
+
+    pub(super) fn send_interrupted(&mut self, interruption: &Interruption<'_>) {
+        let cut = interruption.cut;
+        let mut unheard = Vec::new();
+        for id in &cut.unheard {
+            if !unheard.is_empty() {
+                unheard.push(b',');
+            }
+            unheard.push(b'"');
+            json::escape_into(id, &mut unheard);
+            unheard.push(b'"');
+        }
+        let filling = Filling {
+            utterance: &cut.id,
+            text: &cut.text,
+            played_ms: cut.played_ms,
+            dropped_ms: interruption.dropped_ms,
+            by: interruption.by.name(),
+            since_ms: self.since_ms(interruption.ago),
+            unheard: &unheard,
+            ..Filling::default()
+        };
+        self.send_template(|dialect| dialect.interrupted.as_ref(), filling);
     }
 
     /// Queue a message that must arrive. Once there are too many of them the wire ends at its next timeout, which is

@@ -1,5 +1,7 @@
 //! What a wire tells of its agent, and how much of the agent was heard.
 use super::{Formats, Garbage, WireClose};
+use crate::utterance::{Cut, Utterance};
+use std::time::Duration;
 
 /// What the agent wants, in the order in which it said so.
 pub trait WireSink {
@@ -11,6 +13,14 @@ pub trait WireSink {
     fn mark(&mut self, name: &str);
     /// Drop what hasn't left. The names of the marks that were dropped go into `dropped`, oldest first.
     fn clear(&mut self, dropped: &mut DroppedMarks) -> Heard;
+    /// What the last [`WireSink::clear`] has cut off of the agent's utterances, if it was any.
+    fn cut(&mut self) -> Option<Cut> {
+        None
+    }
+    /// The agent's sound belongs to this utterance from here on.
+    fn utterance(&mut self, _utterance: Utterance) {}
+    /// The last utterance is complete.
+    fn utterance_end(&mut self) {}
     /// Send these digits (`0-9 * # A-D`, capitals) to the caller.
     fn dtmf(&mut self, digits: &str);
     /// End the call, once what is queued has left if `after_playout`.
@@ -32,6 +42,50 @@ pub struct Heard {
     pub played_ms: u64,
     /// Milliseconds that were dropped.
     pub dropped_ms: u64,
+}
+
+/// Whose doing it is that an utterance was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The caller spoke.
+    Caller,
+    /// The agent asked for it.
+    Agent,
+    /// The gateway had something else to play.
+    Gateway,
+}
+
+impl By {
+    /// Its name in messages and events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Agent => "agent",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
+/// An utterance was cut off.
+#[derive(Debug, Clone, Copy)]
+pub struct Interruption<'a> {
+    /// What was heard of it.
+    pub cut: &'a Cut,
+    /// Milliseconds that were dropped.
+    pub dropped_ms: u64,
+    /// Who did it.
+    pub by: By,
+    /// How long before the end of the caller's audio sent so far it began.
+    pub ago: Duration,
+}
+
+/// What the caller did while the agent spoke on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpokenOver {
+    /// It speaks, and it is for the agent to stop.
+    BargeIn,
+    /// It has said a word in passing.
+    Backchannel,
 }
 
 /// The names of marks that a clear dropped.

@@ -23,13 +23,17 @@ pub(super) enum Gap {
     PlayedMs,
     DroppedMs,
     Marks,
+    Utterance,
+    Text,
+    By,
+    Unheard,
     Code,
     Message,
     /// A fixed value of the wire, by its place in the dialect's list.
     Fixed(usize),
 }
 
-const GAPS: [(&str, Gap); 13] = [
+const GAPS: [(&str, Gap); 17] = [
     ("sequence", Gap::Sequence),
     ("chunk", Gap::Chunk),
     ("timestamp_ms", Gap::TimestampMs),
@@ -41,6 +45,10 @@ const GAPS: [(&str, Gap); 13] = [
     ("played_ms", Gap::PlayedMs),
     ("dropped_ms", Gap::DroppedMs),
     ("marks", Gap::Marks),
+    ("utterance", Gap::Utterance),
+    ("text", Gap::Text),
+    ("by", Gap::By),
+    ("unheard", Gap::Unheard),
     ("code", Gap::Code),
     ("message", Gap::Message),
 ];
@@ -61,6 +69,12 @@ pub(super) struct Filling<'a> {
     pub dropped_ms: u64,
     /// The inside of a JSON array.
     pub marks: &'a [u8],
+    /// The name of an utterance, and what was heard of it.
+    pub utterance: &'a str,
+    pub text: &'a str,
+    pub by: &'a str,
+    /// The inside of a JSON array.
+    pub unheard: &'a [u8],
     pub code: &'a str,
     pub message: &'a str,
 }
@@ -132,11 +146,11 @@ impl Template {
                     Gap::SinceMs => number(filling.since_ms, out),
                     Gap::PlayedMs => number(filling.played_ms, out),
                     Gap::DroppedMs => number(filling.dropped_ms, out),
-                    Gap::Marks => {
-                        out.push(b'[');
-                        out.extend_from_slice(filling.marks);
-                        out.push(b']');
-                    }
+                    Gap::Marks => list(filling.marks, out),
+                    Gap::Unheard => list(filling.unheard, out),
+                    Gap::Utterance => json::escape_into(filling.utterance, out),
+                    Gap::Text => json::escape_into(filling.text, out),
+                    Gap::By => json::escape_into(filling.by, out),
                     Gap::Code => json::escape_into(filling.code, out),
                     Gap::Message => json::escape_into(filling.message, out),
                     Gap::Fixed(index) => out.extend_from_slice(&fixed[index]),
@@ -144,6 +158,13 @@ impl Template {
             }
         }
     }
+}
+
+/// Append a JSON array with this inside.
+fn list(inside: &[u8], out: &mut Vec<u8>) {
+    out.push(b'[');
+    out.extend_from_slice(inside);
+    out.push(b']');
 }
 
 /// Append a number in decimal digits.
@@ -240,6 +261,9 @@ impl Compiler<'_> {
                     Gap::Payload
                     | Gap::Name
                     | Gap::Digit
+                    | Gap::Utterance
+                    | Gap::Text
+                    | Gap::By
                     | Gap::Code
                     | Gap::Message
                     | Gap::Fixed(_) => {
@@ -295,8 +319,11 @@ impl Compiler<'_> {
                 self.wrong(format!("a lone `{bracket}`; write it twice to mean itself"))
             })?;
             match self.named(&after[..end])? {
-                Gap::Marks => {
-                    return Err(self.wrong("`marks` is a list: write it as {\"$\": \"marks\"}"));
+                Gap::Marks | Gap::Unheard => {
+                    let name = &after[..end];
+                    return Err(self.wrong(format!(
+                        "`{name}` is a list: write it as {{\"$\": \"{name}\"}}"
+                    )));
                 }
                 gap => self.gap(gap),
             }

@@ -1,5 +1,7 @@
 //! The wire as an agent and the engine see it: bytes in, bytes and calls out.
 
+use crate::barge_in::Policy;
+use crate::utterance::{Cut, Utterance};
 use base64::Engine as _;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -23,6 +25,8 @@ enum Said {
     },
     Text(String),
     Garbage(Garbage),
+    Utterance(Utterance),
+    UtteranceEnd,
     WrongDialect(String),
     Closed {
         cause: CloseCause,
@@ -37,6 +41,7 @@ enum Said {
 struct Sink {
     said: Vec<Said>,
     queued: Vec<&'static str>,
+    cut: Option<Cut>,
 }
 
 impl WireSink for Sink {
@@ -56,6 +61,15 @@ impl WireSink for Sink {
             played_ms: 1_250,
             dropped_ms: 480,
         }
+    }
+    fn cut(&mut self) -> Option<Cut> {
+        self.cut.take()
+    }
+    fn utterance(&mut self, utterance: Utterance) {
+        self.said.push(Said::Utterance(utterance));
+    }
+    fn utterance_end(&mut self) {
+        self.said.push(Said::UtteranceEnd);
     }
     fn dtmf(&mut self, digits: &str) {
         self.said.push(Said::Dtmf(digits.into()));
@@ -399,6 +413,97 @@ fn an_offhook_agent_gets_binary_audio_and_json_control() {
             ),
         ]
     );
+}
+
+#[test]
+fn an_agent_names_its_utterances_and_is_told_what_was_heard_of_them() {
+    let mut pair = Pair::offhook();
+    let said = pair.json(json!({"type": "utterance", "id": "u1", "text": "one \"two\"", "barge_in": "clear", "word_ends_ms": [ 200, 450 ]}));
+    let utterance = Utterance {
+        id: "u1".into(),
+        text: "one \"two\"".into(),
+        word_ends_ms: vec![200, 450],
+        policy: Some(Policy::Clear),
+    };
+    assert_eq!(said, [Said::Utterance(utterance)]);
+    let said = pair.json(json!({"type": "utterance", "id": "u2"}));
+    let utterance = Utterance {
+        id: "u2".into(),
+        ..Utterance::default()
+    };
+    assert_eq!(said, [Said::Utterance(utterance)]);
+    assert_eq!(
+        pair.json(json!({"type": "utterance_end"})),
+        [Said::UtteranceEnd]
+    );
+    pair.wire.send_audio(pair.now, &[5; 640]);
+    let cut = Cut {
+        id: "u1".into(),
+        played_ms: 210,
+        text: "one".into(),
+        unheard: vec!["u2".into(), "\"".into()],
+    };
+    pair.wire.interrupted(&Interruption {
+        cut: &cut,
+        dropped_ms: 3_000,
+        by: By::Caller,
+        ago: Duration::from_millis(12),
+    });
+    pair.wire
+        .spoken_over(SpokenOver::BargeIn, "u1", Duration::ZERO);
+    pair.wire
+        .spoken_over(SpokenOver::Backchannel, "", Duration::from_secs(9));
+    pair.sink.cut = Some(Cut {
+        unheard: vec!["u3".into()],
+        ..Cut::default()
+    });
+    assert_eq!(pair.json(json!({"type": "clear"})), [Said::Clear]);
+    let got = pair.read();
+    let interrupted = |utterance: &str,
+                       played: u64,
+                       dropped: u64,
+                       text: &str,
+                       by: &str,
+                       since: u64,
+                       unheard: serde_json::Value| {
+        Got::Json(
+            json!({"type": "interrupted", "utterance": utterance, "played_ms": played, "dropped_ms": dropped, "text_heard": text,
+            "by": by, "since_ms": since, "at_ms": 20, "unheard": unheard}),
+        )
+    };
+    assert_eq!(
+        got[1..],
+        [
+            interrupted("u1", 210, 3_000, "one", "caller", 8, json!(["u2", "\""])),
+            Got::Json(json!({"type": "barge_in", "utterance": "u1", "since_ms": 20, "at_ms": 20})),
+            Got::Json(json!({"type": "backchannel", "utterance": "", "since_ms": 0, "at_ms": 20})),
+            Got::Json(
+                json!({"type": "cleared", "played_ms": 1250, "dropped_ms": 480, "marks": []})
+            ),
+            interrupted("", 0, 480, "", "agent", 20, json!(["u3"])),
+        ]
+    );
+}
+
+#[test]
+fn an_utterance_that_makes_no_sense_is_told() {
+    let mut pair = Pair::offhook();
+    for wrong in [
+        json!({"type": "utterance"}),
+        json!({"type": "utterance", "id": ""}),
+        json!({"type": "utterance", "id": 7}),
+        json!({"type": "utterance", "id": "a", "text": ["one"]}),
+        json!({"type": "utterance", "id": "a", "barge_in": "maybe"}),
+        json!({"type": "utterance", "id": "a", "word_ends_ms": "1"}),
+        json!({"type": "utterance", "id": "a", "word_ends_ms": [2, 1]}),
+        json!({"type": "utterance", "id": "a", "word_ends_ms": [-1]}),
+        json!({"type": "utterance", "id": "a", "word_ends_ms": {"a": 1}}),
+        json!({"type": "utterance", "id": "a".repeat(65)}),
+        json!({"type": "utterance", "id": "a", "text": "a".repeat(4_097)}),
+    ] {
+        let said = pair.json(wrong.clone());
+        assert!(matches!(said[..], [Said::Garbage(_)]), "{wrong} {said:?}");
+    }
 }
 
 #[test]

@@ -63,6 +63,10 @@ FILLING = {
     "played_ms": 1250,
     "dropped_ms": 480,
     "marks": ["greeting", ""],
+    "utterance": "u7",
+    "text": "Hello, how",
+    "by": "caller",
+    "unheard": ["u8"],
     "code": "bad_digits",
     "message": "digits are 0-9 * # A-D, 1 to 64 of them",
 }
@@ -95,6 +99,9 @@ def test_the_schema_is_a_schema_and_strict_where_it_counts() -> None:
         {"type": "recording", "state": "stopped", "at_ms": 0},
     ):
         assert not GATEWAY.is_valid(wrong)
+    AGENT.validate({"type": "utterance", "id": "u7", "text": "One two.", "word_ends_ms": [200, 450], "barge_in": "off"})
+    AGENT.validate({"type": "utterance_end"})
+    assert not AGENT.is_valid({"type": "utterance", "id": ""})
     for wrong in ({"type": "reject", "status": 200}, {"type": "hangup", "now": "yes"}, {"type": "dtmf", "digits": ""}):
         assert not AGENT.is_valid(wrong)
 

@@ -1,0 +1,293 @@
+//! What of our own voice comes back: an echo is no caller.
+//!
+//! What has left is remembered as powers of bands for half a second and a little more. How much of it the line returns is bounded from what was
+//! heard: an echo of the loudest sound of half a second has come back within the next, so it is no louder, in each band, than the loudest that was
+//! heard in both. The least of these bounds of the last seconds is the line's; before anything is known it is taken to be [`UNKNOWN`]. Where the
+//! echo comes from is found by how alike the levels of what was sent and of what was heard rise and fall; once that is clear only what left
+//! just then explains what is heard now, else all of the half second does.
+use super::bands::{self, BANDS, Bands};
+use super::half_band::HalfBand;
+use super::spectrum::{self, WINDOW};
+use crate::clock::Time;
+use std::time::Duration;
+
+/// Steps of 20 ms that are remembered: an echo may come after as much.
+const STEPS: usize = 28;
+/// Samples of a step at 8 kHz.
+const STEP: usize = 160;
+const STEP_TIME: Duration = Duration::from_millis(20);
+/// The longest delay of an echo, in steps: 500 ms.
+const LONGEST: usize = 25;
+/// Steps of the half second in which the loudest is looked for.
+const HALF: u32 = 25;
+/// Bounds of the past that count: 4 s in which we spoke.
+const BOUNDS: usize = 8;
+/// The power that comes back of each band as long as nothing is known: -6 dB.
+const UNKNOWN: f32 = 0.25;
+/// A band is loud enough to judge an echo by, as mean power of its bins: -60 dBov each.
+const LOUD: f32 = 1e-7;
+/// What is heard may be so much louder than the bound, whose parts are measured at other moments: 2.5 dB.
+const MARGIN: f32 = 1.8;
+/// How alike levels must be for a delay to be clear, and how much more than at others.
+const ALIKE: f32 = 0.45;
+const CLEARLY: f32 = 0.08;
+/// How much a step counts in how alike they are: 1.5 s.
+const SHARE: f32 = 1.0 / 75.0;
+/// Steps that a delay must have been clear: what a caller says may be like what we said for a moment.
+const STAYS: u32 = 25;
+/// Steps around the delay that explain what is heard.
+const AROUND: usize = 3;
+
+/// What one leg has sent, and what the line makes of it.
+#[derive(Debug)]
+pub struct OwnVoice {
+    /// The last window of what was sent, 8 kHz.
+    sent: [f32; WINDOW],
+    half_band: HalfBand,
+    fresh: usize,
+    /// Powers and levels of the steps sent, a ring; `next` is where the next will be, and `ended` when the last ended.
+    powers: Box<[Bands; STEPS]>,
+    levels: [f32; STEPS],
+    next: usize,
+    ended: Time,
+    /// Steps since anything was sent that was no silence.
+    silent: usize,
+    /// Steps heard since we began to speak.
+    speaking: u32,
+    /// Of the half second that runs and of the one before: the loudest sent and heard.
+    steps: u32,
+    loudest_sent: [Bands; 2],
+    loudest_heard: [Bands; 2],
+    bounds: [Bands; BOUNDS],
+    bound: Bands,
+    /// Means of levels, their squares and their products at each delay.
+    mean_sent: f32,
+    mean_heard: f32,
+    square_sent: f32,
+    square_heard: f32,
+    products: [f32; LONGEST + 1],
+    /// The delay that was the clearest last, and for how many steps.
+    candidate: usize,
+    stayed: u32,
+    delay: Option<usize>,
+}
+
+impl Default for OwnVoice {
+    fn default() -> Self {
+        Self {
+            sent: [0.0; WINDOW],
+            half_band: HalfBand::default(),
+            fresh: 0,
+            powers: Box::new([[0.0; BANDS]; STEPS]),
+            levels: [QUIET; STEPS],
+            next: 0,
+            ended: Time::ZERO,
+            silent: STEPS,
+            speaking: 0,
+            steps: 0,
+            loudest_sent: [[0.0; BANDS]; 2],
+            loudest_heard: [[0.0; BANDS]; 2],
+            bounds: [[UNKNOWN; BANDS]; BOUNDS],
+            bound: [UNKNOWN; BANDS],
+            mean_sent: QUIET,
+            mean_heard: QUIET,
+            square_sent: 0.0,
+            square_heard: 0.0,
+            products: [0.0; LONGEST + 1],
+            candidate: 0,
+            stayed: 0,
+            delay: None,
+        }
+    }
+}
+
+/// The level of silence, as [`level`] has it.
+const QUIET: f32 = -70.0;
+
+fn level(bands: &Bands) -> f32 {
+    (10.0 * (bands::total(bands) + 1e-12).log10()).max(QUIET)
+}
+
+impl OwnVoice {
+    /// Nothing sent yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The delay of the echo, if there is one and it is clear.
+    pub fn delay(&self) -> Option<Duration> {
+        self.delay.map(|steps| STEP_TIME * steps as u32)
+    }
+
+    /// Sound leaves at `now`, at 8 or 16 kHz. Silence is told by [`OwnVoice::sent_silence`].
+    pub fn sent(&mut self, now: Time, pcm: &[i16], rate: u32) {
+        let factor = if rate >= 16_000 { 2 } else { 1 };
+        for piece in pcm.chunks(factor * STEP) {
+            let mut samples = [0.0; STEP];
+            let samples = &mut samples[..piece.len() / factor];
+            if factor == 2 {
+                self.half_band.halve(piece, samples);
+            } else {
+                for (out, &sample) in samples.iter_mut().zip(piece) {
+                    *out = f32::from(sample) / 32_768.0;
+                }
+            }
+            let count = samples.len().min(STEP - self.fresh);
+            self.take(&samples[..count], now);
+            self.take(&samples[count..], now);
+        }
+    }
+
+    fn take(&mut self, samples: &[f32], now: Time) {
+        if samples.is_empty() {
+            return;
+        }
+        self.sent.copy_within(samples.len().., 0);
+        self.sent[WINDOW - samples.len()..].copy_from_slice(samples);
+        self.fresh += samples.len();
+        if self.fresh >= STEP {
+            self.fresh = 0;
+            if self.silent >= STEPS {
+                self.speaking = 0;
+            }
+            self.silent = 0;
+            let powers = bands::of(&spectrum::powers(&self.sent));
+            self.push(powers, now);
+        }
+    }
+
+    /// So many samples of silence leave at `now`.
+    pub fn sent_silence(&mut self, now: Time, samples: usize) {
+        if self.silent >= STEPS {
+            return;
+        }
+        for _ in 0..(self.fresh + samples) / STEP {
+            self.sent = [0.0; WINDOW];
+            self.silent += 1;
+            self.push([0.0; BANDS], now);
+        }
+        self.fresh = (self.fresh + samples) % STEP;
+    }
+
+    fn push(&mut self, powers: Bands, now: Time) {
+        self.powers[self.next] = powers;
+        self.levels[self.next] = level(&powers);
+        self.next = (self.next + 1) % STEPS;
+        self.ended = now;
+    }
+
+    /// Where in the ring is what left so many steps before `now`.
+    fn at(&self, now: Time, steps: usize) -> usize {
+        let since = ((now - self.ended).as_millis() / STEP_TIME.as_millis()) as usize;
+        // What has not left by now was silence; the oldest has been that for longest.
+        let back = (steps.saturating_sub(since) + 1).min(STEPS);
+        (self.next + STEPS - back) % STEPS
+    }
+
+    /// What may be heard of it at `now`, as powers of bands; `None` if we have been silent.
+    pub fn expected(&self, now: Time) -> Option<Bands> {
+        if self.silent >= STEPS {
+            return None;
+        }
+        let delays = match self.delay {
+            Some(delay) => delay.saturating_sub(AROUND)..(delay + AROUND + 1).min(STEPS),
+            None => 0..LONGEST + 2,
+        };
+        let mut loudest = [0.0_f32; BANDS];
+        for delay in delays {
+            let powers = &self.powers[self.at(now, delay)];
+            for (loudest, power) in loudest.iter_mut().zip(powers) {
+                *loudest = loudest.max(*power);
+            }
+        }
+        Some(std::array::from_fn(|band| {
+            MARGIN * self.bound[band] * loudest[band]
+        }))
+    }
+
+    /// A step of 20 ms was heard at `now`; what it was teaches how much comes back.
+    pub fn heard(&mut self, now: Time, powers: &Bands) {
+        if self.silent >= STEPS {
+            return;
+        }
+        self.speaking = self.speaking.saturating_add(1);
+        // Where we begin after a silence, the levels rise alike at any delay.
+        if self.speaking > HALF {
+            self.compare(now, level(powers));
+        }
+        let sent = self.powers[self.at(now, 0)];
+        for band in 0..BANDS {
+            self.loudest_sent[0][band] = self.loudest_sent[0][band].max(sent[band]);
+            self.loudest_heard[0][band] = self.loudest_heard[0][band].max(powers[band]);
+        }
+        self.steps += 1;
+        if self.steps >= HALF {
+            self.steps = 0;
+            self.conclude();
+        }
+    }
+
+    /// Half a second is over: its own loudest and that of the one before bound what came back of the one before.
+    fn conclude(&mut self) {
+        let [now, before] = self.loudest_sent;
+        if before.iter().filter(|power| **power > LOUD).count() > BANDS / 2 {
+            self.bounds.rotate_right(1);
+            let [heard, heard_before] = self.loudest_heard;
+            for (band, &sent) in before.iter().enumerate() {
+                // A band that was not loud enough says nothing new.
+                self.bounds[0][band] = if sent > LOUD {
+                    (heard[band].max(heard_before[band]) / sent).min(1.0)
+                } else {
+                    self.bounds[1][band]
+                };
+            }
+            // Where nearly all that is heard is an echo, the line may return more than before.
+            let count = if self.delay.is_some() { 3 } else { BOUNDS };
+            for band in 0..BANDS {
+                let bounds = self.bounds[..count].iter().map(|bound| bound[band]);
+                self.bound[band] = bounds.fold(1.0, f32::min);
+            }
+        }
+        self.loudest_sent = [[0.0; BANDS], now];
+        self.loudest_heard = [[0.0; BANDS], self.loudest_heard[0]];
+    }
+
+    /// How alike the level heard is to those sent, at each delay.
+    fn compare(&mut self, now: Time, heard: f32) {
+        let sent = self.levels[self.at(now, 0)];
+        self.mean_sent += (sent - self.mean_sent) * SHARE;
+        self.mean_heard += (heard - self.mean_heard) * SHARE;
+        let (x, y) = (sent - self.mean_sent, heard - self.mean_heard);
+        self.square_sent += (x * x - self.square_sent) * SHARE;
+        self.square_heard += (y * y - self.square_heard) * SHARE;
+        for delay in 0..=LONGEST {
+            let x = self.levels[self.at(now, delay)] - self.mean_sent;
+            self.products[delay] += (x * y - self.products[delay]) * SHARE;
+        }
+        let scale = (self.square_sent * self.square_heard).sqrt();
+        let (best, product) =
+            self.products
+                .iter()
+                .enumerate()
+                .fold((0, 0.0), |best, (delay, product)| {
+                    if *product > best.1 {
+                        (delay, *product)
+                    } else {
+                        best
+                    }
+                });
+        let others = self.products.iter().enumerate();
+        let other = others
+            .filter(|(delay, _)| delay.abs_diff(best) > AROUND)
+            .fold(0.0_f32, |most, (_, product)| most.max(*product));
+        // Noise that hardly rises and falls is like anything.
+        let lively = self.square_heard > 4.0 && self.square_sent > 4.0;
+        let clear = lively && product > ALIKE * scale && product - other > CLEARLY * scale;
+        self.stayed = match clear && best.abs_diff(self.candidate) <= 1 {
+            true => self.stayed + 1,
+            false => 0,
+        };
+        self.candidate = best;
+        self.delay = (self.stayed >= STAYS).then_some(best);
+    }
+}
