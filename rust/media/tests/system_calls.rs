@@ -150,6 +150,7 @@ fn engine(min: u16, max: u16) -> Engine {
         event_limit: 1_000,
         dial_threads: 4,
         dial_queue: 100,
+        speech_weights: None,
     })
     .expect("an engine")
 }
