@@ -198,6 +198,7 @@ class Switchboard:
             route=route.name if route is not None else "",
             sip_call_id=session.sip_call_id,
             headers=headers_for_agent(request, trunk),
+            barge_in=(route.barge_in if route is not None else None) or "auto",
         )
         call = Call(told, session, event.source, trunk, route, timeline, set_up, self._services, arrived_at=arrived_at)
         return call, _refusal(admitted, decision)

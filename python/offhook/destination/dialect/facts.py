@@ -17,7 +17,8 @@ class AgentFacts:
     """One call as its agent sees it.
 
     `from_number` and `to_number` are E.164 where they could be read so, else as the trunk wrote them. `headers` are the
-    SIP headers that the route hands on, by the name under which the agent gets them.
+    SIP headers that the route hands on, by the name under which the agent gets them. `barge_in` is the route's, `auto`
+    if it leaves that to the agent's utterances.
     """
 
     call_id: CallId
@@ -28,6 +29,7 @@ class AgentFacts:
     display_name: str = ""
     sip_call_id: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    barge_in: str = "auto"
 
     def clean_headers(self) -> dict[str, str]:
         """The first headers, cut and made safe for JSON."""

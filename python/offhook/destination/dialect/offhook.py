@@ -125,6 +125,7 @@ def ringing(facts: AgentFacts, audio: str, *, ready_within_ms: int) -> str:
         audio=_audio(audio),
         formats=[_format(name) for name in FORMATS],
         ready_within_ms=ready_within_ms,
+        barge_in=facts.barge_in,
     )
 
 
