@@ -1,9 +1,10 @@
 //! Barge-in: the caller speaks while the agent does. What is to become of the agent's voice is decided here, frame by frame.
 //!
 //! Sound that opens the gate while the agent's voice leaves begins an *attempt*. The network listens from there on (a little in arrears, so that
-//! it knows what went before), and tells for every 32 ms how likely they are to be speech. Two chunks in a row make it sure that the caller
-//! speaks; [`STOPS`] of speech that it is no word in passing; [`GIVES_UP`] without any that it was nothing. Where no network is to be had
-//! (no weights, no seat) the gate decides alone, by what it calls active. All times are of the caller's timeline, so no clock is asked.
+//! it knows what went before), twice at first, since a click and the beginning of a word differ by what comes next, and then tells for every
+//! 32 ms how likely they are to be speech. Two chunks in a row make it sure that the caller speaks; [`STOPS`] of speech that it is no word in
+//! passing; [`GIVES_UP`] without any that it was nothing. Where no network is to be had (no weights, no seat) the gate decides alone, by what
+//! it calls active. All times are of the caller's timeline, so no clock is asked.
 use crate::clock::Time;
 use crate::uplink::{Fill, UplinkFrame};
 use crate::vad::Vad;
@@ -60,10 +61,24 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// The same without a word of the caller's.
+    fn without_word(self) -> Self {
+        match self {
+            Self::GoOn { since, .. } => Self::GoOn {
+                since,
+                spoke: false,
+            },
+            other => other,
+        }
+    }
+}
+
 /// A chunk so likely to be speech counts as speech.
 const LIKELY: f32 = 0.5;
-/// The first chunk is so unlikely to be speech that the voice isn't lowered for it yet.
-const UNLIKELY: f32 = 0.06;
+/// The voice is lowered for what is at least so likely to be speech: with the first frame, and from the second on.
+const DUCKS_AT_ONCE: f32 = 0.1;
+const DUCKS: f32 = 0.06;
 /// Chunks in a row, or steps of the gate, that make it sure; one that is [`CERTAIN`] counts for two.
 const SURE: u32 = 2;
 const CERTAIN: f32 = 0.6;
@@ -71,8 +86,9 @@ const CERTAIN: f32 = 0.6;
 const HINT: f32 = 0.3;
 /// Speech that is no word in passing, in ticks: 400 ms.
 pub const STOPS: u32 = 3_200;
-/// So much without any speech was nothing: 240 ms.
+/// So much without any speech was nothing: 240 ms after speech, 128 ms where there was none before.
 const GIVES_UP: u32 = 1_920;
+const NEVER_MIND: u32 = 1_024;
 /// Speech that is worth a word to the agent though it was in passing: 96 ms.
 const WORD: u32 = 768;
 /// The network's word counts as long as the gate has found something within so much: 60 ms.
@@ -100,6 +116,10 @@ struct Attempt {
     /// Since the gate found something.
     inactive: u32,
     sure: u32,
+    /// How likely the newest is to be speech, by the network.
+    newest: Option<f32>,
+    /// Frames so far, up to two.
+    frames: u8,
     ducked: bool,
     /// It was nothing so far.
     dismissed: bool,
@@ -133,7 +153,11 @@ impl BargeIn {
         } else {
             self.silent.saturating_add(ticks)
         };
-        if policy == Policy::Off || self.silent > STILL || !voice.is_open() {
+        if policy == Policy::Off || self.silent > STILL {
+            // Nothing comes back that a word in passing was said over.
+            return self.end(listeners).map(Action::without_word);
+        }
+        if !voice.is_open() {
             return self.end(listeners);
         }
         let active = voice.is_active() && frame.fill == Fill::Heard;
@@ -141,12 +165,19 @@ impl BargeIn {
         let attempt = match &mut self.attempt {
             Some(attempt) => {
                 attempt.inactive = if active { 0 } else { attempt.inactive + ticks };
+                let anew = attempt.frames < 2;
+                attempt.frames = 2;
                 if let Some(seat) = attempt.seat {
                     let recent = voice.recent();
                     let fresh = &recent[recent.len() - (ticks as usize).min(recent.len())..];
-                    let heard = listeners
-                        .as_deref_mut()
-                        .is_some_and(|all| all.hear(seat, now, fresh, &mut |p| likely.add(p)));
+                    let mut add = |p| likely.add(p);
+                    let heard = listeners.as_deref_mut().is_some_and(|all| match anew {
+                        true => all.hear_anew(seat, now, recent, &mut add),
+                        false => all.hear(seat, now, fresh, &mut add),
+                    });
+                    if heard && anew {
+                        attempt.forget();
+                    }
                     if !heard {
                         attempt.seat = None;
                     }
@@ -166,6 +197,8 @@ impl BargeIn {
                     without: 0,
                     inactive: 0,
                     sure: 0,
+                    newest: None,
+                    frames: 1,
                     ducked: false,
                     dismissed: false,
                     told: false,
@@ -248,10 +281,16 @@ impl Likely {
 }
 
 impl Attempt {
+    /// What was judged is judged anew; it is no longer than it was, but the network was asked twice.
+    fn forget(&mut self) {
+        (self.speech, self.without) = (0, 0);
+    }
+
     fn weigh(&mut self, likely: Likely) {
         if likely.judged == 0 {
             return;
         }
+        self.newest = likely.newest;
         // Our own echo is speech to the network; where the gate finds nothing above it, it is only that.
         let heard = self.inactive <= HEARD_LATELY;
         self.sure = match (heard, likely.doubt) {
@@ -286,14 +325,24 @@ impl Attempt {
                 if self.speech >= STOPS {
                     return Some(Action::Interrupt { since });
                 }
-                if self.without >= GIVES_UP {
+                let patience = if self.speech > 0 {
+                    GIVES_UP
+                } else {
+                    NEVER_MIND
+                };
+                if self.without >= patience {
                     self.dismissed = true;
                     let spoke = self.speech >= WORD;
                     self.speech = 0;
                     let ducked = std::mem::take(&mut self.ducked);
                     return ducked.then_some(Action::GoOn { since, spoke });
                 }
-                let unlikely = likely.newest.is_some_and(|newest| newest < UNLIKELY);
+                let ducks = if self.frames < 2 {
+                    DUCKS_AT_ONCE
+                } else {
+                    DUCKS
+                };
+                let unlikely = self.newest.is_some_and(|newest| newest < ducks);
                 if self.ducked || self.dismissed || unlikely {
                     return None;
                 }

@@ -88,17 +88,25 @@ impl Listeners {
         seat.taken = true;
         seat.idle = false;
         seat.last = now;
-        seat.filled = 0;
-        seat.state = SpeechState::default();
-        let (context, chunks) = before.split_at(ARREARS - (BEFORE + 1) * CHUNK);
-        seat.state.set_context(context);
-        let mut likely = 0.0;
-        for chunk in chunks.as_chunks::<CHUNK>().0 {
-            likely = self.network.judge(&mut seat.state, chunk);
-            self.counts.judged.fetch_add(1, Relaxed);
-        }
-        told(likely);
+        told(seat.catch_up(before, &self.network, &self.counts));
         Some(Ticket(self.tickets))
+    }
+
+    /// Hears all of what went before anew, with what came next at its end, so that nothing of that waits for a chunk to be full. `false` as for
+    /// [`Listeners::hear`].
+    pub fn hear_anew(
+        &mut self,
+        ticket: Ticket,
+        now: Time,
+        before: &[f32; ARREARS],
+        told: &mut impl FnMut(f32),
+    ) -> bool {
+        let Some(seat) = self.seats.iter_mut().find(|seat| seat.is_of(ticket)) else {
+            return false;
+        };
+        seat.last = now;
+        told(seat.catch_up(before, &self.network, &self.counts));
+        true
     }
 
     /// Hears what came next; `told` gets how likely each 32 ms are to be speech. `false` if the seat is somebody else's by now.
@@ -145,6 +153,25 @@ impl Listeners {
 }
 
 impl Seat {
+    /// Forgets what was heard, and hears what went before; how likely the newest is to be speech.
+    fn catch_up(
+        &mut self,
+        before: &[f32; ARREARS],
+        network: &SpeechNetwork,
+        counts: &SpeechCounts,
+    ) -> f32 {
+        let (context, chunks) = before.split_at(ARREARS - (BEFORE + 1) * CHUNK);
+        self.filled = 0;
+        self.state = SpeechState::default();
+        self.state.set_context(context);
+        let mut likely = 0.0;
+        for chunk in chunks.as_chunks::<CHUNK>().0 {
+            likely = network.judge(&mut self.state, chunk);
+            counts.judged.fetch_add(1, Relaxed);
+        }
+        likely
+    }
+
     fn is_of(&self, ticket: Ticket) -> bool {
         self.taken && self.ticket == ticket.0
     }
