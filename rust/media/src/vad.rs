@@ -15,7 +15,7 @@ mod own_voice;
 mod pitch;
 mod spectrum;
 
-use crate::clock::Time;
+use crate::clock::{Time, duration_of};
 use crate::uplink::{Fill, UplinkFrame};
 use bands::{BANDS, Bands};
 use floor::Floor;
@@ -27,6 +27,8 @@ use pitch::HISTORY;
 
 pub use own_voice::OwnVoice;
 
+/// The rate at which it hears, in Hz.
+const RATE: u32 = 8_000;
 /// Samples of a step. A frame's end ends a step that has the fewest or more, so that nothing waits for the next frame.
 const STEP: usize = 160;
 const FEWEST: usize = 80;
@@ -135,7 +137,7 @@ impl Vad {
         self.hear_beside(frame, None, tell);
     }
 
-    /// The same while our own voice may come back, heard at a time of the same clock as what was sent.
+    /// The same while our own voice may come back; the frame ends at `now` of the clock by which that has left.
     pub fn hear_beside_own(
         &mut self,
         now: Time,
@@ -143,17 +145,13 @@ impl Vad {
         own: &mut OwnVoice,
         tell: impl FnMut(Speech),
     ) {
-        let expected = own.expected(now);
-        self.hear_beside(frame, expected.as_ref(), tell);
-        if expected.is_some() && frame.fill == Fill::Heard {
-            own.heard(now, &self.powers);
-        }
+        self.hear_beside(frame, Some((now, own)), tell);
     }
 
     fn hear_beside(
         &mut self,
         frame: &UplinkFrame<'_>,
-        own: Option<&Bands>,
+        mut own: Option<(Time, &mut OwnVoice)>,
         mut tell: impl FnMut(Speech),
     ) {
         let wide = frame.rate >= 16_000;
@@ -182,13 +180,21 @@ impl Vad {
                 self.fill = Some(frame.fill);
             }
             if self.fresh >= FEWEST {
+                let later = duration_of((pcm.len() / factor) as u64, RATE);
+                let own = own.as_mut();
+                let own = own.map(|(now, own)| (now.saturating_sub(later), &mut **own));
                 self.step(position, own, &mut tell);
             }
         }
     }
 
-    /// Judges what is fresh; it ends at `end`.
-    fn step(&mut self, end: u64, own: Option<&Bands>, tell: &mut impl FnMut(Speech)) {
+    /// Judges what is fresh; it ends at `end`, which is a time of our own voice's clock, too.
+    fn step(
+        &mut self,
+        end: u64,
+        own: Option<(Time, &mut OwnVoice)>,
+        tell: &mut impl FnMut(Speech),
+    ) {
         let count = std::mem::take(&mut self.fresh) as u64;
         let begin = end.saturating_sub(count);
         let samples = count as u32;
@@ -196,14 +202,18 @@ impl Vad {
         let told = match self.fill.take() {
             Some(Fill::Heard) => {
                 let open = self.gate.is_open();
+                let expected = own.as_ref().and_then(|(now, own)| own.expected(*now));
                 let judged = self.judge.judge(
                     self.samples.near(),
                     samples,
                     &mut self.floor,
                     open,
-                    own.unwrap_or(&SILENCE),
+                    expected.as_ref().unwrap_or(&SILENCE),
                     &mut self.powers,
                 );
+                if let Some((now, own)) = own {
+                    own.heard(now, samples, &self.powers);
+                }
                 match judged {
                     Sound::Quiet => self.gate.quiet(begin, end),
                     Sound::Tone => self.gate.tone(begin, end),

@@ -3,8 +3,8 @@
 //! What has left is remembered as powers of bands for half a second and a little more. How much of it the line returns is bounded from what was
 //! heard: an echo of the loudest sound of half a second has come back within the next, so it is no louder, in each band, than the loudest that was
 //! heard in both. The least of these bounds of the last seconds is the line's; before anything is known it is taken to be [`UNKNOWN`]. Where the
-//! echo comes from is found by how alike the levels of what was sent and of what was heard rise and fall; once that is clear only what left
-//! just then explains what is heard now, else all of the half second does.
+//! echo comes from is found by how alike the levels of the bands of what was sent and of what was heard rise and fall; once that is clear only
+//! what left just then explains what is heard now, else all of the half second does. A delay that was clear is kept while the caller speaks, too.
 use super::bands::{self, BANDS, Bands};
 use super::half_band::HalfBand;
 use super::spectrum::{self, WINDOW};
@@ -18,23 +18,27 @@ const STEP: usize = 160;
 const STEP_TIME: Duration = Duration::from_millis(20);
 /// The longest delay of an echo, in steps: 500 ms.
 const LONGEST: usize = 25;
-/// Steps of the half second in which the loudest is looked for.
-const HALF: u32 = 25;
+/// The half second in which the loudest is looked for, in samples.
+const HALF: u32 = 4_000;
 /// Bounds of the past that count: 4 s in which we spoke.
 const BOUNDS: usize = 8;
 /// The power that comes back of each band as long as nothing is known: -6 dB.
 const UNKNOWN: f32 = 0.25;
-/// A band is loud enough to judge an echo by, as mean power of its bins: -60 dBov each.
+/// A band is loud enough to judge an echo by, as mean power of its bins: -70 dBov.
 const LOUD: f32 = 1e-7;
 /// What is heard may be so much louder than the bound, whose parts are measured at other moments: 2.5 dB.
 const MARGIN: f32 = 1.8;
 /// How alike levels must be for a delay to be clear, and how much more than at others.
 const ALIKE: f32 = 0.45;
 const CLEARLY: f32 = 0.08;
-/// How much a step counts in how alike they are: 1.5 s.
-const SHARE: f32 = 1.0 / 75.0;
-/// Steps that a delay must have been clear: what a caller says may be like what we said for a moment.
-const STAYS: u32 = 25;
+/// How much the levels of a band must vary, as mean of squares of decibels.
+const LIVELY: f32 = 4.0;
+/// How much a sample counts in how alike they are: 1.5 s.
+const SHARE: f32 = 1.0 / 12_000.0;
+/// Samples for which a delay must have been clear: what a caller says may be like what we said for a moment.
+const STAYS: u32 = 4_000;
+/// It holds for so many more in which it is not, since a caller who speaks over us hides it: 3 s.
+const HOLDS: u32 = 24_000;
 /// Steps around the delay that explain what is heard.
 const AROUND: usize = 3;
 
@@ -47,29 +51,33 @@ pub struct OwnVoice {
     fresh: usize,
     /// Powers and levels of the steps sent, a ring; `next` is where the next will be, and `ended` when the last ended.
     powers: Box<[Bands; STEPS]>,
-    levels: [f32; STEPS],
+    levels: Box<[Bands; STEPS]>,
     next: usize,
     ended: Time,
     /// Steps since anything was sent that was no silence.
     silent: usize,
-    /// Steps heard since we began to speak.
+    /// Samples heard since we began to speak.
     speaking: u32,
-    /// Of the half second that runs and of the one before: the loudest sent and heard.
-    steps: u32,
+    /// Of the half second that runs, so far in samples, and of the one before: the loudest sent and heard.
+    half: u32,
     loudest_sent: [Bands; 2],
     loudest_heard: [Bands; 2],
     bounds: [Bands; BOUNDS],
     bound: Bands,
-    /// Means of levels, their squares and their products at each delay.
-    mean_sent: f32,
-    mean_heard: f32,
+    /// Samples compared so far.
+    compared: u32,
+    /// Means of levels; of all bands together what they vary by, and their products at each delay.
+    mean_sent: Bands,
+    mean_heard: Bands,
     square_sent: f32,
     square_heard: f32,
     products: [f32; LONGEST + 1],
-    /// The delay that was the clearest last, and for how many steps.
+    /// The delay that was the clearest last, and for how many samples.
     candidate: usize,
     stayed: u32,
     delay: Option<usize>,
+    /// Samples since that was clear.
+    unclear: u32,
 }
 
 impl Default for OwnVoice {
@@ -79,33 +87,37 @@ impl Default for OwnVoice {
             half_band: HalfBand::default(),
             fresh: 0,
             powers: Box::new([[0.0; BANDS]; STEPS]),
-            levels: [QUIET; STEPS],
+            levels: Box::new([[QUIET; BANDS]; STEPS]),
             next: 0,
             ended: Time::ZERO,
             silent: STEPS,
             speaking: 0,
-            steps: 0,
+            half: 0,
             loudest_sent: [[0.0; BANDS]; 2],
             loudest_heard: [[0.0; BANDS]; 2],
             bounds: [[UNKNOWN; BANDS]; BOUNDS],
             bound: [UNKNOWN; BANDS],
-            mean_sent: QUIET,
-            mean_heard: QUIET,
+            compared: 0,
+            mean_sent: [0.0; BANDS],
+            mean_heard: [0.0; BANDS],
             square_sent: 0.0,
             square_heard: 0.0,
             products: [0.0; LONGEST + 1],
             candidate: 0,
             stayed: 0,
             delay: None,
+            unclear: 0,
         }
     }
 }
 
-/// The level of silence, as [`level`] has it.
-const QUIET: f32 = -70.0;
+/// The level of silence in a band, as [`levels`] has it, in decibels: the noise of a quiet line.
+const QUIET: f32 = -80.0;
 
-fn level(bands: &Bands) -> f32 {
-    (10.0 * (bands::total(bands) + 1e-12).log10()).max(QUIET)
+/// The level of each band.
+fn levels(bands: &Bands) -> Bands {
+    // 10 dB are a tenth of a power of ten, and 3.32 powers of two.
+    bands.map(|power| (3.010_3 * (power + 1e-12).log2()).max(QUIET))
 }
 
 impl OwnVoice {
@@ -171,7 +183,7 @@ impl OwnVoice {
 
     fn push(&mut self, powers: Bands, now: Time) {
         self.powers[self.next] = powers;
-        self.levels[self.next] = level(&powers);
+        self.levels[self.next] = levels(&powers);
         self.next = (self.next + 1) % STEPS;
         self.ended = now;
     }
@@ -205,24 +217,24 @@ impl OwnVoice {
         }))
     }
 
-    /// A step of 20 ms was heard at `now`; what it was teaches how much comes back.
-    pub fn heard(&mut self, now: Time, powers: &Bands) {
+    /// So many samples were heard up to `now`; what they were teaches how much comes back.
+    pub fn heard(&mut self, now: Time, samples: u32, powers: &Bands) {
         if self.silent >= STEPS {
             return;
         }
-        self.speaking = self.speaking.saturating_add(1);
+        self.speaking = self.speaking.saturating_add(samples);
         // Where we begin after a silence, the levels rise alike at any delay.
         if self.speaking > HALF {
-            self.compare(now, level(powers));
+            self.compare(now, samples, &levels(powers));
         }
         let sent = self.powers[self.at(now, 0)];
         for band in 0..BANDS {
             self.loudest_sent[0][band] = self.loudest_sent[0][band].max(sent[band]);
             self.loudest_heard[0][band] = self.loudest_heard[0][band].max(powers[band]);
         }
-        self.steps += 1;
-        if self.steps >= HALF {
-            self.steps = 0;
+        self.half += samples;
+        if self.half >= HALF {
+            self.half = 0;
             self.conclude();
         }
     }
@@ -242,7 +254,7 @@ impl OwnVoice {
                 };
             }
             // Where nearly all that is heard is an echo, the line may return more than before.
-            let count = if self.delay.is_some() { 3 } else { BOUNDS };
+            let count = if self.stayed >= STAYS { 3 } else { BOUNDS };
             for band in 0..BANDS {
                 let bounds = self.bounds[..count].iter().map(|bound| bound[band]);
                 self.bound[band] = bounds.fold(1.0, f32::min);
@@ -252,42 +264,155 @@ impl OwnVoice {
         self.loudest_heard = [[0.0; BANDS], self.loudest_heard[0]];
     }
 
-    /// How alike the level heard is to those sent, at each delay.
-    fn compare(&mut self, now: Time, heard: f32) {
-        let sent = self.levels[self.at(now, 0)];
-        self.mean_sent += (sent - self.mean_sent) * SHARE;
-        self.mean_heard += (heard - self.mean_heard) * SHARE;
-        let (x, y) = (sent - self.mean_sent, heard - self.mean_heard);
-        self.square_sent += (x * x - self.square_sent) * SHARE;
-        self.square_heard += (y * y - self.square_heard) * SHARE;
+    /// How alike the levels heard are to those sent, at each delay.
+    fn compare(&mut self, now: Time, samples: u32, heard: &Bands) {
+        self.compared = self.compared.saturating_add(samples);
+        // At first all that there is counts alike.
+        let share = samples as f32 * SHARE.max(1.0 / self.compared as f32);
+        let newest = self.at(now, 0);
+        let mut varies = [0.0; BANDS];
+        let (mut square_sent, mut square_heard) = (0.0, 0.0);
+        for (band, varies) in varies.iter_mut().enumerate() {
+            let sent = self.levels[newest][band];
+            self.mean_sent[band] += (sent - self.mean_sent[band]) * share;
+            self.mean_heard[band] += (heard[band] - self.mean_heard[band]) * share;
+            *varies = heard[band] - self.mean_heard[band];
+            square_sent += (sent - self.mean_sent[band]).powi(2);
+            square_heard += varies.powi(2);
+        }
+        self.square_sent += (square_sent - self.square_sent) * share;
+        self.square_heard += (square_heard - self.square_heard) * share;
         for delay in 0..=LONGEST {
-            let x = self.levels[self.at(now, delay)] - self.mean_sent;
-            self.products[delay] += (x * y - self.products[delay]) * SHARE;
+            let sent = &self.levels[self.at(now, delay)];
+            let both = sent.iter().zip(&self.mean_sent).zip(&varies);
+            let product: f32 = both
+                .map(|((sent, mean), varies)| (sent - mean) * varies)
+                .sum();
+            self.products[delay] += (product - self.products[delay]) * share;
         }
         let scale = (self.square_sent * self.square_heard).sqrt();
-        let (best, product) =
-            self.products
-                .iter()
-                .enumerate()
-                .fold((0, 0.0), |best, (delay, product)| {
-                    if *product > best.1 {
-                        (delay, *product)
-                    } else {
-                        best
-                    }
-                });
+        let all = self.products.iter().enumerate();
+        let (best, product) = all.fold((0, 0.0), |best, (delay, product)| {
+            if *product > best.1 {
+                (delay, *product)
+            } else {
+                best
+            }
+        });
         let others = self.products.iter().enumerate();
         let other = others
             .filter(|(delay, _)| delay.abs_diff(best) > AROUND)
             .fold(0.0_f32, |most, (_, product)| most.max(*product));
         // Noise that hardly rises and falls is like anything.
-        let lively = self.square_heard > 4.0 && self.square_sent > 4.0;
+        let least = LIVELY * BANDS as f32;
+        let lively = self.square_heard > least && self.square_sent > least;
         let clear = lively && product > ALIKE * scale && product - other > CLEARLY * scale;
         self.stayed = match clear && best.abs_diff(self.candidate) <= 1 {
-            true => self.stayed + 1,
+            true => self.stayed.saturating_add(samples),
             false => 0,
         };
         self.candidate = best;
-        self.delay = (self.stayed >= STAYS).then_some(best);
+        if self.stayed >= STAYS {
+            self.delay = Some(best);
+            self.unclear = 0;
+        } else {
+            self.unclear = self.unclear.saturating_add(samples);
+            if self.unclear >= HOLDS {
+                self.delay = None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sound whose level changes with each step, from a seed.
+    struct Voice(u64);
+
+    impl Voice {
+        fn unit(&mut self) -> f32 {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (self.0 >> 40) as f32 / (1 << 24) as f32
+        }
+
+        fn step(&mut self) -> [i16; STEP] {
+            let loud = 8_000.0 * self.unit().powi(2);
+            std::array::from_fn(|_| (loud * (self.unit() - 0.5)) as i16)
+        }
+    }
+
+    /// A line that returns what we say `delay` steps later, 10 dB lower, while somebody else may speak.
+    struct Line {
+        own: OwnVoice,
+        us: Voice,
+        them: Voice,
+        sent: Vec<[i16; STEP]>,
+        heard: [f32; WINDOW],
+        now: Time,
+    }
+
+    impl Line {
+        fn new() -> Self {
+            Self {
+                own: OwnVoice::new(),
+                us: Voice(1),
+                them: Voice(2),
+                sent: Vec::new(),
+                heard: [0.0; WINDOW],
+                now: Time::ZERO,
+            }
+        }
+
+        fn run(&mut self, seconds: usize, delay: usize, they_speak: bool) {
+            for _ in 0..seconds * 50 {
+                self.now += STEP_TIME;
+                let sent = self.us.step();
+                self.own.sent(self.now, &sent, 8_000);
+                self.sent.push(sent);
+                let echo = self.sent.len().checked_sub(1 + delay);
+                let echo = echo.map_or([0; STEP], |at| self.sent[at]);
+                let them = self.them.step();
+                let other = if they_speak { 1.0 } else { 0.0 };
+                self.heard.copy_within(STEP.., 0);
+                let fresh = self.heard[WINDOW - STEP..].iter_mut();
+                for ((heard, echo), them) in fresh.zip(echo).zip(them) {
+                    *heard = (0.316 * f32::from(echo) + other * f32::from(them)) / 32_768.0;
+                }
+                let powers = bands::of(&spectrum::powers(&self.heard));
+                self.own.heard(self.now, STEP as u32, &powers);
+            }
+        }
+    }
+
+    #[test]
+    fn the_delay_of_an_echo_is_found_and_kept_while_somebody_speaks_over_it() {
+        for delay in [1, 7, 20] {
+            let mut line = Line::new();
+            line.run(3, delay, false);
+            let found = line.own.delay().expect("it is clear");
+            assert!(
+                found.abs_diff(STEP_TIME * delay as u32) <= STEP_TIME,
+                "{found:?}"
+            );
+            line.run(2, delay, true);
+            assert_eq!(line.own.delay(), Some(found));
+        }
+    }
+
+    #[test]
+    fn another_delay_is_found_and_none_is_forgotten() {
+        let mut line = Line::new();
+        line.run(3, 4, false);
+        line.run(6, 15, false);
+        let found = line.own.delay().expect("it is clear");
+        assert!(found.abs_diff(STEP_TIME * 15) <= STEP_TIME, "{found:?}");
+        // No echo at all, but somebody who speaks on and on.
+        line.run(9, 10_000, true);
+        assert_eq!(line.own.delay(), None);
     }
 }
