@@ -26,6 +26,7 @@ use crate::utterance::{Cut, Utterance, Utterances};
 use crate::vad::listeners::Listeners;
 use crate::vad::{OwnVoice, Speech, Vad};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -266,6 +267,8 @@ pub struct Leg {
     /// What the caller's speech does to sound that doesn't say so itself: of utterances, and of no utterance.
     barge_in_policy: Option<barge_in::Policy>,
     utterances: Utterances,
+    /// Where in all that was ever pushed the sound lies that nobody may interrupt, in units of the playout.
+    prompts: Range<u64>,
     playout: Playout,
     keyed: EventReceiver,
     keying: EventSender,
@@ -312,6 +315,7 @@ impl Leg {
             barge_in: BargeIn::default(),
             barge_in_policy: None,
             utterances: Utterances::default(),
+            prompts: 0..0,
             keyed: EventReceiver::new(LINE_RATE),
             keying: EventSender::new(LINE_RATE),
             reception: None,
@@ -474,6 +478,16 @@ impl Leg {
     /// decided upon, and sound of no utterance is left alone, since its agent knows of no interruption.
     pub fn set_barge_in(&mut self, policy: Option<barge_in::Policy>) {
         self.barge_in_policy = policy;
+    }
+
+    /// Appends sound that is not the agent's: the peer's user interrupts it by nothing.
+    pub fn push_prompt(&mut self, now: Time, sound: &[u8]) {
+        let begin = self.playout.end();
+        if self.prompts.end <= self.playout.left() {
+            self.prompts.start = begin;
+        }
+        self.playout.push(now, sound);
+        self.prompts.end = self.playout.end();
     }
 
     /// Sound that is pushed from here on belongs to this. `false` if too many utterances wait.

@@ -195,7 +195,7 @@ impl Piece {
         let ends = &self.utterance.word_ends_ms;
         let (mut heard, mut said) = (0, 0);
         for (index, (at, word)) in words(text).enumerate() {
-            said = said.max(text[..at + word.len()].chars().count() as u64);
+            said += text[heard..at + word.len()].chars().count() as u64;
             let ends_at = match ends.get(index) {
                 Some(&ends_at) => u64::from(ends_at),
                 None => said * lasts / characters.max(1),

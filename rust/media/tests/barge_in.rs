@@ -81,6 +81,8 @@ struct Scene {
     echo: Option<(usize, f64)>,
     policy: Policy,
     network: bool,
+    /// What is heard is the gateway's own, and no utterance.
+    prompts: bool,
 }
 
 /// What happened, in milliseconds of the call.
@@ -142,6 +144,7 @@ fn run(scene: &Scene) -> Told {
         },
     );
     leg.start(Time::ZERO, Some(Duration::ZERO));
+    leg.set_barge_in(scene.prompts.then_some(scene.policy));
     let agent = pcm(&agent());
     let mut encoder = Encoder::new(Codec::Pcmu);
     let mut back = Encoder::new(Codec::Pcmu);
@@ -156,7 +159,7 @@ fn run(scene: &Scene) -> Told {
     for index in 0..frames {
         let now = Time::ZERO + TICK * index as u32;
         if now >= far.silent_until {
-            if leg.open_utterance().is_none() {
+            if leg.open_utterance().is_none() && !scene.prompts {
                 utterance += 1;
                 leg.begin_utterance(Utterance {
                     id: utterance.to_string(),
@@ -171,7 +174,11 @@ fn run(scene: &Scene) -> Told {
                 said += FRAME;
                 let mut bytes = [0; FRAME];
                 encoder.encode(&samples, &mut bytes);
-                leg.playout().push(now, &bytes);
+                if scene.prompts {
+                    leg.push_prompt(now, &bytes);
+                } else {
+                    leg.playout().push(now, &bytes);
+                }
             }
         }
         leg.handle_timeout(now, &mut line);
@@ -331,7 +338,21 @@ fn call(caller: Sound, policy: Policy) -> Scene {
         echo: None,
         policy,
         network: true,
+        prompts: false,
     }
+}
+
+#[test]
+fn a_prompt_of_the_gateways_own_is_said_to_its_end() {
+    let (caller, begins) = interruptions(&sentences(), &mut Random(7), -23.0);
+    let mut scene = call(caller, Policy::DuckThenDecide);
+    assert_eq!(run(&scene).cleared.len(), begins.len());
+    scene.prompts = true;
+    let told = run(&scene);
+    assert_eq!(
+        (told.ducked.len(), told.cleared.len(), told.words),
+        (0, 0, 0)
+    );
 }
 
 #[test]
@@ -471,10 +492,9 @@ fn how_well_it_works() {
             let mut random = Random(7);
             let (caller, begins) = interruptions(&words, &mut random, -23.0);
             let told = run(&Scene {
-                caller,
                 echo,
-                policy,
                 network,
+                ..call(caller, policy)
             });
             let (mut cleared, missed) = after(&begins, &told.cleared);
             let (mut ducked, _) = after(&begins, &told.ducked);
@@ -504,12 +524,7 @@ fn how_well_it_works() {
                 let mut random = Random(3);
                 let mut caller = noise(kind, 300 * RATE, &mut random);
                 scale(&mut caller, dbov);
-                let told = run(&Scene {
-                    caller,
-                    echo: None,
-                    policy,
-                    network: true,
-                });
+                let told = run(&call(caller, policy));
                 println!(
                     "{policy:?} {kind} {dbov}: in 5 min ducks {}, words {}, clears {}",
                     told.ducked.len(),
@@ -525,10 +540,8 @@ fn how_well_it_works() {
                     .map(|_| 10_f64.powf(-62.0 / 20.0) * random.normal())
                     .collect();
                 let told = run(&Scene {
-                    caller,
                     echo: Some((delay, loss)),
-                    policy,
-                    network: true,
+                    ..call(caller, policy)
                 });
                 println!(
                     "{policy:?} echo alone -{loss} dB {delay} ms: in 5 min ducks {}, words {}, clears {}",

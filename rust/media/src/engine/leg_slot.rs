@@ -329,18 +329,18 @@ impl LegSlot {
     }
 
     fn play(&mut self, now: Time, prompt: &Prompt) {
-        let playout = self.leg.playout();
         let mut converted = Vec::new();
-        let to = playout.format();
+        let to = self.leg.playout().format();
         let audio = self.side.prompt.convert(
             AudioFormat::pcm16(prompt.rate),
             to,
             &prompt.pcm16,
             &mut converted,
         );
-        playout.push(now, audio);
+        self.leg.push_prompt(now, audio);
         if let Some(name) = &prompt.mark {
-            playout.push_mark(self.side.marks.add(None, name));
+            let mark = self.side.marks.add(None, name);
+            self.leg.playout().push_mark(mark);
         }
     }
 
@@ -548,6 +548,8 @@ impl LegSlot {
     pub fn connect(&mut self, now: Time, wire: &mut WireSlot, out: &mut Outbox) {
         self.side.uplink.reset();
         self.side.downlink.reset();
+        // What an agent before this one was saying is not what this one says.
+        self.end_agent_utterance();
         if self.leg.voice().is_speech() && !wire.told_speech {
             wire.told_speech = true;
             wire.wire.send_speech(true, Duration::ZERO);

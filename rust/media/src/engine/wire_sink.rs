@@ -6,7 +6,7 @@ use super::outbox::Outbox;
 use super::wire_slot::{EVENT_WEIGHT, Early, EarlyItem, Ending};
 use crate::clock::Time;
 use crate::convert::AudioFormat;
-use crate::utterance::{Cut, Utterance};
+use crate::utterance::{Cut, MAX_PIECES, Utterance};
 use crate::wire::{By, CloseCause, DroppedMarks, Formats, Garbage, Heard, WireClose, WireSink};
 
 /// Agent audio that came before its wire was connected to a leg, in milliseconds; later audio is dropped.
@@ -133,6 +133,7 @@ impl WireSink for WireGlue<'_> {
                 cut.unheard.dedup();
                 self.early.cut = Some(cut).filter(|cut| !cut.unheard.is_empty());
                 self.early.audio_bytes = 0;
+                self.early.utterances = 0;
                 Heard {
                     played_ms: 0,
                     dropped_ms,
@@ -154,7 +155,8 @@ impl WireSink for WireGlue<'_> {
         }
         let kept = match &mut self.leg {
             Some(leg) => leg.push_agent_utterance(utterance),
-            None if self.early.items.len() < EARLY_ITEMS => {
+            None if self.early.utterances < MAX_PIECES => {
+                self.early.utterances += 1;
                 let item = EarlyItem::Utterance(Box::new(utterance));
                 self.early.items.push(item);
                 true

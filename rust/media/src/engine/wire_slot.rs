@@ -77,6 +77,7 @@ pub(super) struct Ending {
 pub(super) struct Early {
     pub items: Vec<EarlyItem>,
     pub audio_bytes: usize,
+    pub utterances: usize,
     pub hang_up: bool,
     /// What its last clear has dropped.
     pub cut: Option<Cut>,

@@ -270,6 +270,8 @@ impl Leg {
             barge_in,
             barge_in_policy,
             utterances,
+            prompts,
+            echo,
             playout,
             stats,
             ..
@@ -279,7 +281,9 @@ impl Leg {
             voice.hear_beside_own(now, &frame, own_voice, |speech| {
                 sink.event(LegEvent::Speech(speech));
             });
-            let policy = match (utterances.policy(playout.left()), *barge_in_policy) {
+            let left = playout.left();
+            let policy = match (utterances.policy(left), *barge_in_policy) {
+                _ if echo.is_some() || prompts.contains(&left) => Policy::Off,
                 (Some(Some(own)), _) | (_, Some(own)) => own,
                 (Some(None), None) => Policy::default(),
                 (None, None) => Policy::Off,
