@@ -78,7 +78,7 @@ impl Action {
 const LIKELY: f32 = 0.5;
 /// The voice is lowered for what is at least so likely to be speech: with the first frame, and from the second on.
 const DUCKS_AT_ONCE: f32 = 0.1;
-const DUCKS: f32 = 0.06;
+const DUCKS: f32 = 0.04;
 /// Chunks in a row, or steps of the gate, that make it sure; one that is [`CERTAIN`] counts for two.
 const SURE: u32 = 2;
 const CERTAIN: f32 = 0.6;

@@ -2,6 +2,7 @@
 //!
 //! `OFFHOOK_SPEECH=DIR cargo test --release -p offhook-media --test barge_in -- --ignored --nocapture` measures with the WAV files of a directory
 //! (8 or 16 kHz, 16 bits, mono) as the caller's voice.
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,8 @@ mod sound;
 const TICK: Duration = Duration::from_millis(20);
 /// The caller's packets come so long after our ticks.
 const OFFSET: Duration = Duration::from_millis(7);
+/// A room: what comes back later of the same sound, in milliseconds, and how much of it.
+const ROOM: [(usize, f64); 5] = [(0, 1.0), (17, 0.6), (41, 0.4), (73, 0.3), (110, 0.15)];
 
 fn offhook() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../python/offhook")
@@ -79,6 +82,10 @@ struct Scene {
     caller: Sound,
     /// Delay in milliseconds, and loss in decibels, of our own voice's echo.
     echo: Option<(usize, f64)>,
+    /// The echo is that of a room.
+    room: bool,
+    /// Packets come up to so many milliseconds later than the others.
+    jitter: u64,
     policy: Policy,
     network: bool,
     /// What is heard is the gateway's own, and no utterance.
@@ -156,6 +163,9 @@ fn run(scene: &Scene) -> Told {
         told: Told::default(),
     };
     let (mut said, mut utterance) = (0, 0);
+    let mut late = Random(11);
+    let mut on_their_way = VecDeque::new();
+    let mut last = Time::ZERO;
     for index in 0..frames {
         let now = Time::ZERO + TICK * index as u32;
         if now >= far.silent_until {
@@ -183,19 +193,21 @@ fn run(scene: &Scene) -> Told {
         }
         leg.handle_timeout(now, &mut line);
         far.take(&mut line, &mut leg, now);
-        let now = now + OFFSET;
         let at = index * FRAME;
         let mut mixed = scene.caller[at..at + FRAME].to_vec();
         if let Some((delay, loss)) = scene.echo {
-            let gain = 10_f64.powf(-loss / 20.0);
-            for (n, sample) in mixed.iter_mut().enumerate() {
-                let from = (at + n).checked_sub(delay * RATE / 1_000);
-                if let Some(echo) = from.and_then(|from| far.played.get(from)) {
-                    *sample += gain * echo;
+            let paths = if scene.room { &ROOM[..] } else { &ROOM[..1] };
+            for (later, share) in paths {
+                let gain = share * 10_f64.powf(-loss / 20.0);
+                for (n, sample) in mixed.iter_mut().enumerate() {
+                    let from = (at + n).checked_sub((delay + later) * RATE / 1_000);
+                    if let Some(echo) = from.and_then(|from| far.played.get(from)) {
+                        *sample += gain * echo;
+                    }
                 }
             }
         }
-        let mut packet = Header {
+        let mut packet: Vec<u8> = Header {
             marker: false,
             payload_type: 0,
             sequence: index as u16,
@@ -207,12 +219,19 @@ fn run(scene: &Scene) -> Told {
         let mut payload = [0; FRAME];
         back.encode(&pcm(&mixed), &mut payload);
         packet.extend(payload);
-        let ducks = leg.stats().ducks;
-        leg.handle_rtp(now, peer, &packet, &mut line);
-        if leg.stats().ducks > ducks {
-            far.told.ducked.push(ms(now));
+        let delay = Duration::from_micros((late.unit() * 1e3 * scene.jitter as f64) as u64);
+        last = last.max(now + OFFSET + delay);
+        on_their_way.push_back((last, packet));
+        let next = now + TICK;
+        while on_their_way.front().is_some_and(|(at, _)| *at < next) {
+            let (now, packet) = on_their_way.pop_front().expect("there is one");
+            let ducks = leg.stats().ducks;
+            leg.handle_rtp(now, peer, &packet, &mut line);
+            if leg.stats().ducks > ducks {
+                far.told.ducked.push(ms(now));
+            }
+            far.take(&mut line, &mut leg, now);
         }
-        far.take(&mut line, &mut leg, now);
     }
     far.told
 }
@@ -339,6 +358,8 @@ fn call(caller: Sound, policy: Policy) -> Scene {
         policy,
         network: true,
         prompts: false,
+        room: false,
+        jitter: 0,
     }
 }
 
@@ -431,6 +452,27 @@ fn our_own_voice_interrupts_nobody() {
             told.ducked.len() <= 1,
             "{delay} ms -{loss} dB: {:?}",
             told.ducked
+        );
+    }
+}
+
+#[test]
+fn nor_does_it_in_a_room_or_on_an_uneven_line() {
+    for (delay, jitter) in [(60, 0), (60, 15), (200, 60)] {
+        let mut random = Random(5);
+        let quiet = || 10_f64.powf(-62.0 / 20.0) * random.normal();
+        let caller = std::iter::repeat_with(quiet).take(30 * RATE).collect();
+        let scene = Scene {
+            echo: Some((delay, 12.0)),
+            room: true,
+            jitter,
+            ..call(caller, Policy::DuckThenDecide)
+        };
+        let told = run(&scene);
+        assert_eq!(
+            (told.cleared.len(), told.words),
+            (0, 0),
+            "{delay} ms ± {jitter}"
         );
     }
 }

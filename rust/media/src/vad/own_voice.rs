@@ -39,8 +39,11 @@ const SHARE: f32 = 1.0 / 12_000.0;
 const STAYS: u32 = 4_000;
 /// It holds for so many more in which it is not, since a caller who speaks over us hides it: 3 s.
 const HOLDS: u32 = 24_000;
-/// Steps around the delay that explain what is heard.
+/// Steps around a delay that count as the same: a line is uneven, and a sound between two steps is louder than either shows.
 const AROUND: usize = 3;
+/// An echo fades by half in each step, as in a room where sound lasts 0.4 s, and is gone after so many.
+const FADES: f32 = 0.5;
+const TAIL: usize = 4;
 
 /// What one leg has sent, and what the line makes of it.
 #[derive(Debug)]
@@ -201,15 +204,19 @@ impl OwnVoice {
         if self.silent >= STEPS {
             return None;
         }
-        let delays = match self.delay {
-            Some(delay) => delay.saturating_sub(AROUND)..(delay + AROUND + 1).min(STEPS),
-            None => 0..LONGEST + 2,
+        let (first, last) = match self.delay {
+            Some(delay) => (delay.saturating_sub(AROUND), delay + AROUND),
+            None => (0, LONGEST + 1),
         };
         let mut loudest = [0.0_f32; BANDS];
-        for delay in delays {
+        let mut share = 1.0;
+        for delay in first..=(last + TAIL).min(STEPS - 1) {
+            if delay > last {
+                share *= FADES;
+            }
             let powers = &self.powers[self.at(now, delay)];
             for (loudest, power) in loudest.iter_mut().zip(powers) {
-                *loudest = loudest.max(*power);
+                *loudest = loudest.max(share * *power);
             }
         }
         Some(std::array::from_fn(|band| {
