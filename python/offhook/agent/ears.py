@@ -100,6 +100,11 @@ class Ears:
         """Whether the caller has said something of which it is not known yet what, or whether there is more."""
         return self._is_open
 
+    @property
+    def heard_ms(self) -> float:
+        """How much of the caller's sound there was so far."""
+        return self._heard_ms
+
     def hear(self, pcm: bytes) -> None:
         """The next piece of the caller's sound."""
         self._heard_ms += len(pcm) / 2 * 1000 / self._rate

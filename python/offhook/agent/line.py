@@ -10,7 +10,11 @@ from offhook.speech.protocol import Spoken
 
 @dataclass(frozen=True, slots=True)
 class CallFacts:
-    """What is known of a call while it rings. All text may have been written by a stranger."""
+    """What is known of a call while it rings. All text may have been written by a stranger.
+
+    `barge_in` is what its route does when the caller speaks over an utterance that says nothing else: a policy, `auto`,
+    or empty where an older gateway doesn't say.
+    """
 
     call_id: str
     from_number: str = ""
@@ -21,6 +25,7 @@ class CallFacts:
     sip_call_id: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     answer_within: float = 20.0
+    barge_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)

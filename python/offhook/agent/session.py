@@ -51,6 +51,8 @@ _UNDERSTANDING = 3.0
 _KEYS_WAITING = 1_000
 _TURNS = 100
 _KEYS = 64
+# Milliseconds by which the line and the ears may differ about when somebody spoke.
+_APART_MS = 500
 
 
 class Session:
@@ -75,6 +77,8 @@ class Session:
         self._taken = False
         self._rejected = False
         self._caller_speaks = False
+        # Places in the caller's sound: where the line heard the caller last, and where the agent had spoken last.
+        self._caller_until_ms = self._agent_until_ms = 0.0
         self._patience: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._turns: asyncio.Queue[Turn] = asyncio.Queue(_TURNS)
@@ -98,6 +102,7 @@ class Session:
             case Answered():
                 self._started.set()
             case UtteranceOver():
+                self._agent_until_ms = self.ears.heard_ms
                 self.voice.utterance_over(event)
             case Key():
                 self._press(event)
@@ -110,6 +115,7 @@ class Session:
                 self._tell(event)
             case SpeechEnded():
                 self._caller_speaks = False
+                self._caller_until_ms = event.since_ms
                 self._be_patient()
                 self._settle_floor()
                 # The ears may hear on what the line calls noise, but not keep the agent silent for it.
@@ -382,10 +388,22 @@ class Session:
         self.line.transcript("caller", f"c{self._turn_number}", words, final=False)
         self._tell(heard)
 
+    def _is_echo(self, turn: Turn) -> bool:
+        """Whether a turn is the agent's own voice come back: heard over that, where the gateway heard nobody but us."""
+        began_ms = turn.started_at * 1000
+        over_agent = self.voice.is_speaking or began_ms < self._agent_until_ms
+        heard = self._caller_speaks or began_ms <= self._caller_until_ms + _APART_MS
+        return self.line.judges_barge_in and over_agent and not heard
+
     def _turn_over(self, turn: Turn) -> None:
+        is_echo = self._is_echo(turn)
         at_ms = round(turn.started_at * 1000), round(turn.ended_at * 1000)
-        self.line.transcript("caller", f"c{self._turn_number}", turn.text, final=True, at_ms=at_ms)
+        # What was told of it so far is taken back if it was nobody's.
+        text = "" if is_echo else turn.text
+        self.line.transcript("caller", f"c{self._turn_number}", text, final=True, at_ms=at_ms)
         self._turn_number, self._turn_words = self._turn_number + 1, ""
+        if is_echo:
+            return
         if self.voice.is_speaking:
             # It was said over the agent, and did not interrupt it until now.
             if not self.voice.may_be_interrupted or is_backchannel(turn.text):

@@ -102,7 +102,9 @@ class Voice:
     @property
     def may_be_interrupted(self) -> bool:
         """Whether the caller may cut off what is being said."""
-        return self._current is not None and self._current.barge_in != "off" and self.is_speaking
+        if self._current is None or not self.is_speaking:
+            return False
+        return (self._current.barge_in or self._line.facts.barge_in) != "off"
 
     @property
     def barge_in(self) -> BargeIn | None:

@@ -47,7 +47,7 @@ class WireLine:
     def __init__(self, call: int, ringing: dict[str, Any], rate: int, write: Callable[[bytes], None]) -> None:
         self.facts = facts_of(ringing)
         self.rate = rate
-        self.judges_barge_in = isinstance(ringing.get("barge_in"), str)
+        self.judges_barge_in = bool(self.facts.barge_in)
         self.listener: Listener | None = None
         self.dropped_ms = 0
         self._call = call
@@ -319,4 +319,5 @@ def facts_of(ringing: dict[str, Any]) -> CallFacts:
         sip_call_id=words(ringing, "sip_call_id"),
         headers={str(name): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {},
         answer_within=number(ringing, "ready_within_ms") / 1000 or 20.0,
+        barge_in=words(ringing, "barge_in"),
     )

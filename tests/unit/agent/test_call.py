@@ -9,6 +9,7 @@ from tests.support.clock import in_virtual_time
 from tests.support.speech_engines import WORD_MS, ToldEars, ToneVoice
 
 from offhook.agent import Agent, AgentError, Call, CallEnded, Said, SpeechEnded, Turn
+from offhook.agent.line import CallFacts
 from offhook.speech.errors import SpeechError
 
 pytestmark = pytest.mark.unit
@@ -76,8 +77,6 @@ async def test_on_ringing_may_look_up_ring_on_and_reject() -> None:
         assert loop.time() - begun == pytest.approx(3, abs=0.1)
         await caller.until(lambda: len(caller.call.history))
         assert caller.call.history[0].text == "Hello Ada."
-
-    from offhook.agent.line import CallFacts
 
     async with calling(agent, facts=CallFacts("call-2", "+1999")) as caller:
         await caller.until(lambda: caller.task.done())
@@ -221,6 +220,63 @@ async def test_an_mm_hm_over_the_agent_is_no_turn_where_the_gateway_judges() -> 
         await caller.until(lambda: len(said) == 2)
         assert said[1].interrupted
         assert turns[:3] == ["Count.", "Again.", "Wait, stop that."]
+
+
+@in_virtual_time
+async def test_the_agents_own_voice_that_comes_back_is_no_turn() -> None:
+    agent, ears = speaking()
+    turns: list[str] = []
+    said: list[Said] = []
+
+    @agent.on_turn
+    async def on_turn(call: Call, turn: Turn) -> None:
+        turns.append(turn.text)
+        said.append(await call.say("One two three four five six seven eight nine ten eleven twelve."))
+
+    async with calling(agent, ears, judges_barge_in=True) as caller:
+        await asyncio.sleep(0.1)
+        await caller.says("Count.")
+        await caller.until(lambda: caller.line.utterance)
+        # A second later the ears hear words, and the gateway heard nobody.
+        caller.line.hears(1_000)
+        ears.starts()
+        ears.stops("One two three.")
+        await asyncio.sleep(1)
+        # The last of it is recognised when the agent has finished.
+        ears.starts()
+        caller.line.hears(1_000)
+        await caller.until(lambda: said)
+        assert not said[0].interrupted
+        ears.stops("Eleven twelve.")
+        await asyncio.sleep(2)
+        assert turns == ["Count."]
+        # And then somebody speaks of whom the gateway knows nothing, but not over the agent.
+        ears.starts()
+        ears.stops("Thank you.")
+        await caller.until(lambda: len(turns) == 2)
+
+
+@in_virtual_time
+async def test_what_the_route_leaves_uninterrupted_is_said_to_its_end() -> None:
+    agent, ears = speaking()
+    said: list[Said] = []
+
+    @agent.on_call
+    async def on_call(call: Call) -> None:
+        said.append(await call.say("One two three four five six."))
+        await call.wait_until_over()
+
+    @agent.on_turn
+    async def on_turn(call: Call, turn: Turn) -> None:
+        raise AssertionError("nothing that was said over it is a turn")
+
+    facts = CallFacts("call-1", barge_in="off")
+    async with calling(agent, ears, facts=facts, judges_barge_in=True) as caller:
+        await caller.until(lambda: caller.line.utterance)
+        await caller.says("I want to buy a horse.", 0.2)
+        await caller.until(lambda: said)
+        assert not said[0].interrupted
+        assert ("clear",) not in caller.line.said
 
 
 @in_virtual_time
