@@ -50,7 +50,9 @@ awaited: code that blocks the event loop stops every call of the process, and is
   ask.
 * When a turn is over, the task of the turn before is cancelled, and what it was saying falls silent. Where nothing of
   that was heard yet, the caller had not finished: the new turn has the words of both.
-* A noise without words changes nothing: what was held back goes on.
+* A noise without words changes nothing: what was held back goes on, and what it cut off is said after all, a second
+  later (unless the agent has `resumes=False`, or its handler is saying something else by then). The agent's own voice
+  that the line returns is no turn.
 * `call.history` has what was heard, not what was meant to be said.
 """
 

@@ -45,7 +45,8 @@ class Agent:
     gateway takes the route's fallback instead. `stt` and `tts` are engines or their names (`moonshine`, `hibari`,
     `openai:MODEL`); by default those that are installed. `turn_detector` makes what judges when a caller has finished,
     one for each call. `rate` is the sound's, 8000, 16000, 24000 or 48000 Hz. `barge_in` is what happens when the caller
-    speaks over the agent; by default it is the route's business. It serves `max_calls` at most at one time.
+    speaks over the agent; by default it is the route's business. With `resumes` the agent goes on with what the caller
+    cut off once it turns out that this was no words but a noise. It serves `max_calls` at most at one time.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Agent:
         turn_detector: Callable[[], TurnDetector] = AdaptiveSilence,
         rate: int = 16_000,
         barge_in: BargeIn | None = None,
+        resumes: bool = True,
         max_calls: int = 50,
     ) -> None:
         if rate not in RATES:
@@ -72,6 +74,7 @@ class Agent:
         self.turn_detector = turn_detector
         self.rate = rate
         self.barge_in = barge_in
+        self.resumes = resumes
         self.max_calls = max_calls
         self.handlers = Handlers()
         self._prewarm: list[Callable[[], Awaitable[None]]] = []

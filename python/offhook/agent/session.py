@@ -32,7 +32,7 @@ from offhook.agent.events import (
 from offhook.agent.history import History
 from offhook.agent.line import Answered, CallOver, Line, LineEvent, UtteranceOver
 from offhook.agent.reader import EventReader
-from offhook.agent.voice import Floor, Voice
+from offhook.agent.voice import Floor, Unsaid, Voice
 from offhook.agent.waiting import first_of
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ _UNDERSTANDING = 3.0
 _KEYS_WAITING = 1_000
 _TURNS = 100
 _KEYS = 64
+# Seconds of silence after which what a noise cut off is said after all.
+_HESITATION = 1.0
 # Milliseconds by which the line and the ears may differ about when somebody spoke.
 _APART_MS = 500
 
@@ -85,6 +87,7 @@ class Session:
         self._keys: asyncio.Queue[Key] = asyncio.Queue(_KEYS_WAITING)
         self._pressed = ""
         self._cut: Said | None = None
+        self._turns_heard = 0
         self._was_heard = False
         self._answering: asyncio.Task[Any] | None = None
         self._waiting: deque[asyncio.Future[Turn]] = deque()
@@ -404,6 +407,7 @@ class Session:
         self._turn_number, self._turn_words = self._turn_number + 1, ""
         if is_echo:
             return
+        self._turns_heard += 1
         if self.voice.is_speaking:
             # It was said over the agent, and did not interrupt it until now.
             if not self.voice.may_be_interrupted or is_backchannel(turn.text):
@@ -471,14 +475,27 @@ class Session:
 
     # -- what is told to others
 
-    def _said(self, said: Said, is_speech: bool, by_caller: bool) -> None:
+    def _said(self, said: Said, is_speech: bool, by_caller: bool, unsaid: Unsaid | None) -> None:
         if is_speech:
             self.history.agent_said(said.heard, interrupted=said.interrupted)
         self._was_heard = self._was_heard or said.played_ms > 0
         if by_caller:
             self._cut = said
             self._tell(Interrupted(said.heard, said.played_ms))
+            if unsaid and self.agent.resumes and self.ears.is_listening and not self.over.done():
+                self.start(self._go_on(unsaid), "what was cut off")
         self._tell(said)
+
+    async def _go_on(self, unsaid: Unsaid) -> None:
+        """Say what the caller cut off, if it was by nothing: a cough, a door, a crowd."""
+        turns = self._turns_heard
+        await asyncio.sleep(_HESITATION)
+        await self.floor.free()
+        awaited = bool(self._waiting or self._collectors)
+        is_answering = self._answering is not None and not self._answering.done() and not awaited
+        if turns == self._turns_heard and not (self.ears.is_open or self.voice.is_busy or is_answering):
+            self._cut = None
+            await self.voice.say(unsaid.text, unsaid.barge_in)
 
     def _be_patient(self) -> None:
         if self._patience is not None:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 
 from offhook.agent.errors import CallEnded
 from offhook.agent.events import BargeIn, Said
@@ -47,12 +48,23 @@ class Floor:
                 await self._free.wait()
 
 
-class _Utterance:
-    """One utterance: what is in it, and once `over` is done what became of it."""
+@dataclass(frozen=True, slots=True)
+class Unsaid:
+    """What was still to be said of an utterance when it was cut off."""
 
-    def __init__(self, name: str, barge_in: BargeIn | None) -> None:
+    text: str
+    barge_in: BargeIn | None
+
+
+class _Utterance:
+    """One utterance: what is in it, and once `over` is done what became of it. `text` is all of it, where that is known
+    before it has been spoken.
+    """
+
+    def __init__(self, name: str, barge_in: BargeIn | None, text: str | None) -> None:
         self.name = name
         self.barge_in = barge_in
+        self.text = text
         self.script = Script()
         self.begun_at: float | None = None
         self.sent_ms = 0.0
@@ -72,8 +84,8 @@ class Voice:
     """Speaks into a line. `tts` gives the engine, or raises what is to be told to whoever wants to speak.
 
     `said` is called with each utterance that is over and was begun, whether or not the one who asked still waits:
-    what became of it, whether it was speech, and whether it was the caller who cut it off. `began` is called when its
-    first sound leaves.
+    what became of it, whether it was speech, whether it was the caller who cut it off, and what was still to be said of
+    speech, if that is known. `began` is called when its first sound leaves.
     """
 
     def __init__(
@@ -81,7 +93,7 @@ class Voice:
         line: Line,
         tts: Callable[[], TextToSpeech],
         floor: Floor,
-        said: Callable[[Said, bool, bool], None],
+        said: Callable[[Said, bool, bool, Unsaid | None], None],
         began: Callable[[], None],
     ) -> None:
         self._line = line
@@ -98,6 +110,11 @@ class Voice:
     def is_speaking(self) -> bool:
         """Whether something was sent to be played, and has not been played to its end."""
         return self._current is not None and self._current.begun_at is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is being said, or is about to be."""
+        return self._one_at_a_time.locked()
 
     @property
     def may_be_interrupted(self) -> bool:
@@ -123,12 +140,13 @@ class Voice:
         self._check()
         tts = self._tts()
         pieces = _spoken(text, tts, self._line.rate)
-        return await self._utter(pieces, barge_in, is_speech=True, at_once=at_once)
+        whole = text if isinstance(text, str) else None
+        return await self._utter(pieces, barge_in, whole, is_speech=True, at_once=at_once)
 
     async def play(self, sound: AsyncIterable[bytes], barge_in: BargeIn | None = None) -> Said:
         """Play PCM16 at the line's rate, of which nothing is heard as words."""
         self._check()
-        return await self._utter(_sounds(sound, self._line.rate), barge_in, is_speech=False)
+        return await self._utter(_sounds(sound, self._line.rate), barge_in, None, is_speech=False)
 
     def clear(self, *, for_caller: bool = False) -> None:
         """Cut off what is being said, because the caller wants to speak or for reasons of the agent's own."""
@@ -164,11 +182,17 @@ class Voice:
             raise CallEnded(self._ended)
 
     async def _utter(
-        self, pieces: AsyncGenerator[Spoken, None], barge_in: BargeIn | None, *, is_speech: bool, at_once: bool = False
+        self,
+        pieces: AsyncGenerator[Spoken, None],
+        barge_in: BargeIn | None,
+        text: str | None,
+        *,
+        is_speech: bool,
+        at_once: bool = False,
     ) -> Said:
         async with aclosing(pieces), self._one_at_a_time:
             self._check()
-            utterance = self._current = _Utterance(next(self._names), barge_in)
+            utterance = self._current = _Utterance(next(self._names), barge_in, text)
             feeding = asyncio.create_task(self._feed(utterance, pieces, at_once=at_once or barge_in == "off"))
             try:
                 await first_of(feeding, utterance.over)
@@ -178,7 +202,10 @@ class Voice:
                     else:
                         self._line.finish(utterance.name)
                     await asyncio.wait({utterance.over})
+                if utterance.text is None and feeding.done() and feeding.exception() is None:
+                    utterance.text = utterance.script.text
             except asyncio.CancelledError:
+                utterance.text = None
                 feeding.cancel()
                 if utterance.begun_at is not None and not utterance.over.done():
                     self._line.clear()
@@ -197,7 +224,11 @@ class Voice:
                         self._line.transcript(
                             "agent", utterance.name, said.heard, final=True, interrupted=said.interrupted
                         )
-                    self._said(said, is_speech, said.interrupted and not utterance.cut_by_agent)
+                    by_caller = said.interrupted and not utterance.cut_by_agent
+                    # The words of a text are those of its pieces, which are told apart by blanks, too.
+                    rest = (utterance.text or "").split()[len(said.heard.split()) :] if is_speech else []
+                    unsaid = Unsaid(" ".join(rest), utterance.barge_in) if rest else None
+                    self._said(said, is_speech, by_caller, unsaid)
             if not feeding.cancelled() and (error := feeding.exception()) is not None:
                 raise error
             return said

@@ -128,6 +128,41 @@ async def test_a_caller_who_speaks_over_the_agent_silences_it_and_the_words_hear
         assert turns[0].interrupted == said
 
 
+async def test_a_word_in_passing_stops_nothing_and_what_a_noise_cut_off_is_said_after_all(gateway: Gateway) -> None:
+    agent = Agent("front", stt=ToldEars(), tts=ToneVoice())
+    words = [str(number) for number in range(100, 115)]
+    said: asyncio.Queue[Said] = asyncio.Queue()
+    calls: list[Call] = []
+
+    @agent.on_call
+    async def on_call(call: Call) -> None:
+        calls.append(call)
+        said.put_nowait(await call.say(" ".join(words)))
+        said.put_nowait(await call.say(" ".join(words)))
+        async for event in call.events():
+            if isinstance(event, Said):
+                said.put_nowait(event)
+
+    @agent.on_turn
+    async def on_turn(call: Call, turn: Turn) -> None:
+        raise AssertionError("the ears make no words of it")
+
+    async with working(agent, gateway), calling(gateway) as phone, asyncio.timeout(20):
+        await phone.hears(HZ, frames=25)
+        phone.say(sentence()[30:44])
+        assert await said.get() == Said(" ".join(words), False, len(words) * WORD_MS)
+        await phone.hears(HZ, frames=25, since=len(phone.packets))
+        phone.say(sentence()[30:90])
+        cut, rest = await said.get(), await said.get()
+        assert (cut.interrupted, rest.interrupted) == (True, False)
+        assert 3 <= len(cut.heard.split()) < len(words)
+        assert cut.heard.split() + rest.heard.split() == words
+        assert [line.text for line in calls[0].history] == [" ".join(words), cut.heard, rest.heard]
+        assert abs(heard_ms(phone) - 2 * len(words) * WORD_MS) <= WORD_MS, "all of it was heard, but for half a word"
+    media = gateway.record(phone.call_id)["media"]
+    assert (media["interruptions"], media["ducks"] >= 2) == (1, True)
+
+
 async def test_keys_both_ways(gateway: Gateway) -> None:
     agent = Agent("front", tts=ToneVoice())
     digits: list[str] = []

@@ -257,6 +257,61 @@ async def test_the_agents_own_voice_that_comes_back_is_no_turn() -> None:
 
 
 @in_virtual_time
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_what_a_noise_has_cut_off_is_said_after_all(streamed: bool) -> None:
+    agent, ears = speaking()
+    words = "One two three four five six seven eight nine ten."
+    said: list[Said] = []
+    turns: list[Turn] = []
+
+    @agent.on_turn
+    async def on_turn(call: Call, turn: Turn) -> None:
+        turns.append(turn)
+        if len(turns) == 1:
+            said.append(await call.say(tokens(words) if streamed else words))
+
+    async with calling(agent, ears) as caller:
+        await asyncio.sleep(0.1)
+        await caller.says("Count.", then=0)
+        await caller.until(lambda: caller.line.utterance)
+        await asyncio.sleep(0.6)
+        # A cough: the ears make no words of it.
+        await caller.says("", 0.5)
+        assert said[0].interrupted
+        await caller.until(lambda: len(caller.call.history) == 3)
+        heard = said[0].heard.split()
+        assert 2 <= len(heard) <= 8
+        assert [(line.role, line.text) for line in caller.call.history] == [
+            ("caller", "Count."),
+            ("agent", said[0].heard),
+            ("agent", " ".join(words.split()[len(heard) :])),
+        ]
+        await caller.says("Thank you.")
+        assert turns[1].interrupted is None, "it was not by this that the caller cut anything off"
+
+
+@in_virtual_time
+async def test_who_said_something_is_not_talked_down_by_what_was_cut_off() -> None:
+    agent, ears = speaking()
+    texts: list[str] = []
+
+    @agent.on_turn
+    async def on_turn(call: Call, turn: Turn) -> None:
+        texts.append(turn.text)
+        if turn.text == "Count.":
+            await call.say("One two three four five six seven eight nine ten.")
+        await asyncio.sleep(5)  # a slow model
+
+    async with calling(agent, ears) as caller:
+        await asyncio.sleep(0.1)
+        await caller.says("Count.", then=0)
+        await caller.until(lambda: caller.line.utterance)
+        await caller.says("Stop it, please.", then=4)
+        assert texts == ["Count.", "Stop it, please."]
+        assert [entry[0] for entry in caller.line.said] == ["answer", "say", "clear"]
+
+
+@in_virtual_time
 async def test_what_the_route_leaves_uninterrupted_is_said_to_its_end() -> None:
     agent, ears = speaking()
     said: list[Said] = []
