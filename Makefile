@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 MEASURING := tests/interop/media tests/interop/overload
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt prove soak bench sound talk wheel docs clean
+.PHONY: help run test lint fmt prove soak bench sound talk bargein wheel docs clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -85,6 +85,9 @@ sound: $(VENV)/.dev ## how speech sounds on good and bad lines, against baresip;
 talk: $(VENV)/.dev ## how soon and how well the built-in agent answers; writes a dated page to docs/benchmarks/
 	tools/peers.sh
 	$(BIN)/python tests/talk.py $(ARGS)
+
+bargein: $(VENV)/.dev ## how soon a caller who speaks over the agent is let speak; writes a dated page to docs/benchmarks/
+	$(BIN)/python tests/bargein.py $(ARGS)
 
 wheel: $(VENV)/.dev ## a wheel that installs where there is no Rust
 	$(BIN)/maturin build --release --out dist

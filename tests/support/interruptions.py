@@ -9,26 +9,27 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .agent import AgentCall
+from .line_sounds import FRAME, RATE, Sound, Source
 from .plain_phone import PhoneCall
 from .rtp_peer import FADE, Packet
 from .speech import read_wav, resampled, speech
 from .tone import LINEAR, encode, level
 
-RATE = 8000
-FRAME = 160
-Sound = NDArray[np.float64]
+MARK_EVERY = 25
+"""Frames of an utterance between two marks."""
 _PCM = np.array(LINEAR, np.float64) / 32768
 """The value of each µ-law byte, full scale 1."""
+_CODES = np.frombuffer(encode(range(-32768, 32768)), np.uint8)
+"""The µ-law byte of each value of 16 bits."""
 
 
 def recordings() -> list[Sound]:
@@ -46,11 +47,11 @@ def recordings() -> list[Sound]:
 def levels(sound: Sound) -> Sound:
     """The level of each frame in dBov."""
     whole = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME)
-    return 10 * np.log10((whole**2).mean(axis=1) + 1e-12)
+    return np.asarray(10 * np.log10((whole**2).mean(axis=1) + 1e-12))
 
 
 @cache
-def phrases(seconds: float = 1.2) -> list[list[bytes]]:
+def phrases(seconds: float) -> list[list[bytes]]:
     """What callers say, each from its first loud frame on (20 dB below the loud ones), at -23 dBov, as µ-law frames."""
     found = []
     for sound in recordings():
@@ -71,10 +72,15 @@ def phrases(seconds: float = 1.2) -> list[list[bytes]]:
     return found
 
 
+def coded(sound: Sound) -> bytes:
+    """Sound whose full scale is 1 as µ-law."""
+    return _CODES[np.clip(sound * 32768, -32768, 32767).astype(int) + 32768].tobytes()
+
+
 def frames_of(sound: Sound) -> list[bytes]:
-    """µ-law frames of sound whose full scale is 1."""
-    coded = encode(np.clip(sound * 32768, -32768, 32767))
-    return [coded[at : at + FRAME].ljust(FRAME, b"\xff") for at in range(0, len(coded), FRAME)]
+    """The same by frames."""
+    whole = coded(sound)
+    return [whole[at : at + FRAME].ljust(FRAME, b"\xff") for at in range(0, len(whole), FRAME)]
 
 
 @cache
@@ -88,7 +94,7 @@ def agent_frames() -> list[bytes]:
     return [frame for frame in found if level(frame[80:]) > 300 and level(frame[:80]) > 300]
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Echo:
     """The far end returns what it gets: `delay` seconds later, `loss` decibels lower."""
 
@@ -96,62 +102,81 @@ class Echo:
     loss: float
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What the line carries beside the caller's voice."""
+
+    echo: Echo | None = None
+    noise: Source | None = None
+
+
 @dataclass
 class Caller:
-    """A call whose agent speaks on and on. `noise(n)` is what the line carries in frame `n` beside the caller."""
+    """A call whose agent speaks on and on."""
 
     call: PhoneCall
     bot: AgentCall
-    echo: Echo | None = None
-    noise: Callable[[int], Sound] | None = None
+    beside: Beside
     sent: list[float] = field(default_factory=list)
     """When each packet of ours was sent."""
 
     def __post_init__(self) -> None:
         self._said: list[bytes] = []
-        self._utterances = 0
+        self._frames = self._utterances = 0
         self.call.rtp.seal = self._leaves
-        self._frames = 0
 
     def _leaves(self, packet: bytes) -> bytes:
         """Every packet of the call passes here just before it is sent: the line is mixed now."""
-        said = packet[12:]
-        if self._said:
-            said = self._said.pop(0)
-        if self.echo is not None or self.noise is not None:
+        said = self._said.pop(0) if self._said else packet[12:]
+        beside = self.beside
+        if beside != Beside():
             sound = _PCM[np.frombuffer(said, np.uint8)]
-            if self.noise is not None:
-                sound = sound + self.noise(self._frames)
-            if self.echo is not None:
-                sound = sound + self._returned() * 10 ** (-self.echo.loss / 20)
-            said = encode(np.clip(sound * 32768, -32768, 32767))
+            if beside.noise is not None:
+                sound = sound + beside.noise(self._frames)
+            if beside.echo is not None:
+                sound = sound + self._returned(beside.echo)
+            said = coded(sound)
         self._frames += 1
         self.sent.append(time.time())
         return packet[:12] + said
 
-    def _returned(self) -> Sound:
+    def _returned(self, echo: Echo) -> Sound:
         """What came so long ago."""
-        assert self.echo is not None
-        back = len(self.call.packets) - 1 - round(self.echo.delay / 0.02)
+        back = len(self.call.packets) - 1 - round(echo.delay / 0.02)
         if back < 0:
             return np.zeros(FRAME)
-        return _PCM[np.frombuffer(self.call.packets[back].payload, np.uint8)]
+        came = np.frombuffer(self.call.packets[back].payload, np.uint8)
+        return np.asarray(_PCM[came] * 10 ** (-echo.loss / 20))
+
+    @property
+    def utterance(self) -> str:
+        """The name of the last one."""
+        return f"u{self._utterances}"
 
     async def speaks(self, seconds: float, **fields: Any) -> list[bytes]:
-        """The agent says an utterance; gives its frames."""
+        """The agent says an utterance, with a mark `NAME/n` behind each `MARK_EVERY` frames; gives its frames."""
         self._utterances += 1
         every = agent_frames()
         start = random.Random(self._utterances).randrange(len(every))
         count = round(seconds / 0.02)
         said = [every[(start + at) % len(every)] for at in range(count)]
-        await self.bot.say(type="utterance", id=f"u{self._utterances}", **fields)
-        await self.bot.play(said, together=25)
+        await self.bot.say(type="utterance", id=self.utterance, **fields)
+        for at in range(0, count, MARK_EVERY):
+            await self.bot.play(said[at : at + MARK_EVERY], together=MARK_EVERY)
+            await self.bot.mark(f"{self.utterance}/{at // MARK_EVERY}")
         return said
 
     def interrupts(self, phrase: Sequence[bytes]) -> int:
         """The caller says this with the next packet; gives the number of that packet."""
         self._said.extend(phrase)
         return len(self.sent)
+
+    def marks(self) -> tuple[list[str], list[str]]:
+        """The marks of the last utterance: those that were played, and those that were dropped."""
+        own = f"{self.utterance}/"
+        played = [str(message.body["name"]) for message in self.bot.of("mark")]
+        dropped = [str(name) for message in self.bot.of("cleared") for name in message.body["marks"]]
+        return [name for name in played if name.startswith(own)], [name for name in dropped if name.startswith(own)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +191,9 @@ class Cut:
 
 def judge(packets: Sequence[Packet], said: Sequence[bytes], began: float) -> Cut:
     """Follow an utterance through a capture that begins with or before it."""
-    at = next(index for index, packet in enumerate(packets) if packet.payload == said[0])
+    places = {packet.payload: index for index, packet in reversed(list(enumerate(packets)))}
+    # Its first frames may have been lowered.
+    at = next(places[frame] - index for index, frame in enumerate(said[:50]) if frame in places)
     ducked = cleared = None
     heard = 0
     for packet, frame in zip(packets[at:], said, strict=False):
