@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from tests.support.fake_gateway import RATE, FakeGateway, fake_gateway
+from tests.support.fake_gateway import RATE, FakeCall, FakeGateway, fake_gateway
 from tests.support.speech_engines import ToldEars, ToneVoice, sine
 
 from offhook.agent import Agent, Call, Said, Turn
@@ -38,6 +38,11 @@ async def test_a_worker_says_who_it_is_and_opens_a_connection_for_each_thread() 
         assert sorted(gateway.wires) == [0, 1, 2]
         assert {request.headers["Sec-WebSocket-Protocol"] for request in gateway.requests} == {"offhook.worker.v1"}
         assert gateway.requests[0].path == "/v1/worker"
+
+
+def kinds(call: FakeCall) -> list[str]:
+    """What the agent has said to the gateway, but for what it tells of in words."""
+    return [message["type"] for message in call.messages if message["type"] != "transcript"]
 
 
 async def test_a_whole_call() -> None:
@@ -80,7 +85,7 @@ async def test_a_whole_call() -> None:
         assert over[0].end_reason == "agent_hung_up"
         assert over[0].data == {"account": "77"}
         assert (over[0].from_number, over[0].to_number, over[0].id) == ("+14155550100", "+14155550123", "call-0-1")
-        assert [message["type"] for message in call.messages] == ["ready", "mark", "mark", "hangup"]
+        assert kinds(call) == ["ready", "mark", "mark", "hangup"]
 
 
 async def test_an_interruption_by_the_gateway_says_what_was_heard() -> None:
@@ -117,8 +122,7 @@ async def test_an_interruption_by_the_gateway_says_what_was_heard() -> None:
         assert (await call.text("utterance", 3))["id"] == "u2"
         await call.text("hangup")
         assert said == [Said("One two three four. Five six", True, 1240), Said("And more.", False, 400)]
-        kinds = [message["type"] for message in call.messages]
-        assert kinds[1:] == [
+        assert kinds(call)[1:] == [
             *["utterance", "utterance", "utterance_end", "mark", "utterance_end"],
             *["utterance", "utterance_end", "mark", "hangup"],
         ]
