@@ -188,7 +188,7 @@ class PlantedCall:
         self.agent = agent
         self.socket = socket
         self.stream_sid = ""
-        self.loud = self.still = self.said = 0
+        self.loud = self.still = self.said = self.named = 0
         self.spoken_to = False
         self.speaking: asyncio.Task[None] | None = None
         self.waiting: dict[str, asyncio.Event] = {}
@@ -509,3 +509,38 @@ class RejectsAll(PlantedAgent):
             await call.send(type="reject", status=403, reason="unknown tenant")
             await super().run(call)
         await call.socket.close(1008, "unknown tenant")
+
+
+class NamesUtterances(PlantedAgent):
+    """No bug: it names what it says, and leaves interruptions to the gateway; it stops when that has cut it off."""
+
+    words = "Welcome to the line, what can I do for you today?"
+    interruptions: list[dict[str, Any]]
+
+    async def speak(self, call: PlantedCall, begin: float, seconds: float, after: float) -> None:
+        await asyncio.sleep(after)
+        call.named += 1
+        await call.send(type="utterance", id=f"u{call.named}", text=self.words)
+        await super().speak(call, begin, seconds, 0.0)
+        await call.send(type="utterance_end")
+
+    async def interrupted(self, call: PlantedCall) -> None:
+        """The gateway decides."""
+
+    async def take(self, call: PlantedCall, message: str | bytes) -> None:
+        if isinstance(message, str) and json.loads(message)["type"] == "interrupted":
+            self.interruptions = [*getattr(self, "interruptions", []), json.loads(message)]
+            await self.cut_off(call)
+        await super().take(call, message)
+
+    async def cut_off(self, call: PlantedCall) -> None:
+        await call.stop()
+
+
+class IgnoresInterrupted(NamesUtterances):
+    """It goes on sending an utterance that nobody hears any more."""
+
+    greeting = (0.0, 6.0)
+
+    async def cut_off(self, call: PlantedCall) -> None:
+        """Nothing is stopped."""

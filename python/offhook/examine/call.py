@@ -31,6 +31,7 @@ from offhook.examine.playout import Cleared, Playout
 from offhook.examine.socket import AgentSocket, Unreached
 from offhook.examine.speech import Speech
 from offhook.examine.template import fill, is_numbered
+from offhook.examine.utterances import SURE_MS, Utterances
 from offhook.ids import new_call_id
 
 FRAME_MS = 20
@@ -85,6 +86,7 @@ class ExaminedCall:
         self._chunk = 0
         self._spoken: deque[bytes] = deque()
         self._due: deque[tuple[int, str, int]] = deque()
+        self._utterances = Utterances()
 
     async def __aenter__(self) -> Self:
         return self
@@ -147,19 +149,23 @@ class ExaminedCall:
         begin = self.log.frames_sent * FRAME_MS
         end = begin + len(frames) * FRAME_MS
         self.log.speeches.append((self.now, self.now + len(frames) * _FRAME))
+        due = []
         if "speech_started" in self._description.send:
-            self._due.append((begin + _SURE_OF_SPEECH_MS, "speech_started", begin))
-            self._due.append((end + _SURE_OF_SILENCE_MS, "speech_ended", end))
+            due.append((begin + _SURE_OF_SPEECH_MS, "speech_started", begin))
+            due.append((end + _SURE_OF_SILENCE_MS, "speech_ended", end))
+        if "interrupted" in self._description.send:
+            due += [(begin + sure, policy, begin) for policy, sure in SURE_MS.items()]
+        self._due = deque(sorted([*self._due, *due]))
 
     def press(self, digit: str) -> None:
         """The caller presses a key."""
         self.log.keys.append(self.now)
         self._send("dtmf", digit=digit, duration_ms=_KEY_MS)
 
-    def cut_off(self) -> None:
+    def cut_off(self, since_ms: int = 0) -> None:
         """The gateway itself drops the agent's audio because the caller spoke over it, and says so."""
         self.log.gateway_cleared_at = self.now
-        self._report(self.log.playout.clear(self.now))
+        self._drop(by="caller", since_ms=since_ms)
 
     async def hang_up(self, *, reason: str = "caller_hung_up") -> None:
         """The caller hangs up: the gateway's last words and its close, then the agent's close is waited for."""
@@ -189,6 +195,11 @@ class ExaminedCall:
     def sends(self) -> frozenset[str]:
         """The kinds of messages that the gateway has in this dialect."""
         return frozenset(self._description.send)
+
+    @property
+    def names_what_it_says(self) -> bool:
+        """Whether what is being played is an utterance with a name, which says itself how it may be interrupted."""
+        return self.log.gateway_cleared_at is not None or bool(self.log.playout.utterance_at(self.now))
 
     @property
     def is_over(self) -> bool:
@@ -241,6 +252,35 @@ class ExaminedCall:
         own = {"sequence": self._sequence, "timestamp_ms": self.log.frames_sent * FRAME_MS}
         return fill(template, {**self._conversation.values, **own, **values})
 
+    def _drop(self, *, by: str, since_ms: int) -> None:
+        """Drop what has not been played, and say what that was."""
+        playout = self.log.playout
+        cut = self._utterances.cut(playout.pieces, self.now, by_caller=by == "caller")
+        cleared = playout.clear(self.now)
+        self._report(cleared)
+        if cut is not None:
+            self._send(
+                "interrupted",
+                utterance=cut.id,
+                played_ms=cut.played_ms,
+                dropped_ms=cleared.dropped_ms,
+                text=cut.text_heard,
+                by=by,
+                since_ms=since_ms,
+                unheard=list(cut.unheard),
+            )
+
+    def _spoken_over(self, policy: str, since_ms: int) -> None:
+        """The caller has spoken for so long as this policy waits: do it, if what is being played has it."""
+        name = self.log.playout.utterance_at(self.now)
+        if not name or self._utterances.policy(name) != policy:
+            return
+        if policy == "agent":
+            self._send("barge_in", utterance=name, since_ms=since_ms)
+        else:
+            self.log.named_utterances = True
+            self.cut_off(since_ms)
+
     def _report(self, cleared: Cleared) -> None:
         for mark in self.log.marks:
             if mark.back_at is None and mark.name in cleared.marks:
@@ -272,7 +312,10 @@ class ExaminedCall:
     def _fall_due(self) -> None:
         while self._due and self._due[0][0] <= self.log.frames_sent * FRAME_MS:
             _, kind, since_ms = self._due.popleft()
-            self._send(kind, since_ms=since_ms)
+            if kind in SURE_MS:
+                self._spoken_over(kind, since_ms)
+            else:
+                self._send(kind, since_ms=since_ms)
         for name in self.log.playout.due(self.now):
             mark = next((mark for mark in self.log.marks if mark.name == name and mark.back_at is None), None)
             if mark is not None:
@@ -342,7 +385,13 @@ class ExaminedCall:
                 self._mark(_at(body, rule["name"]))
             case "clear":
                 self.log.clears.append(self.now)
-                self._report(self.log.playout.clear(self.now))
+                self._drop(by="agent", since_ms=self.log.frames_sent * FRAME_MS)
+                self._utterances.cleared()
+            case "utterance":
+                if wrong := self._utterances.begin(body, rule):
+                    self._nonsense("bad_field", wrong)
+            case "utterance_end":
+                self._utterances.end()
             case "dtmf":
                 digits = _at(body, rule["digits"])
                 if not isinstance(digits, str) or _DIGITS.fullmatch(digits) is None:
@@ -425,7 +474,10 @@ class ExaminedCall:
         log.audio_messages += 1
         log.audio_seconds += len(audio) / log.format.bytes_per_second
         log.wav_headers += audio[:4] == b"RIFF" and audio[8:12] == b"WAVE"
-        taken = log.playout.take(at, audio)
+        if self._utterances.is_stale:
+            log.stale_seconds += len(audio) / log.format.bytes_per_second
+            return
+        taken = log.playout.take(at, audio, self._utterances.current)
         levels = log.playout.pieces[-1].levels if taken and log.playout.pieces else []
         loud = max(levels, default=0.0) > 3 * AUDIBLE
         log.arrivals.append(Arrival(at, len(audio) / log.format.bytes_per_second, hash(audio) if loud else None))
@@ -439,7 +491,11 @@ class ExaminedCall:
             return
         self.log.marks.append(Mark(name, self.now, nothing_before=self.log.audio_messages == self._audio_marked))
         self._audio_marked = self.log.audio_messages
-        self.log.playout.mark(self.now, name)
+        if self._utterances.is_stale:
+            # In what is dropped they come back at once.
+            self._send("mark", name=name)
+        else:
+            self.log.playout.mark(self.now, name)
 
     def _nonsense(self, code: str, what: str) -> None:
         found = self.log.garbage.setdefault(code, Garbage(0, what))

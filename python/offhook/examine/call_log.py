@@ -112,6 +112,10 @@ class CallLog:
     interrupted_at: float | None = None
     ahead_then: float = 0.0
     gateway_cleared_at: float | None = None
+    named_utterances: bool = False
+    """Whether what the gateway dropped was an utterance that the agent had named, and left to it."""
+    stale_seconds: float = 0.0
+    """Audio that still came of utterances that had been cut off."""
     frames_sent: int = 0
     frames_unread: int = 0
     lateness: float = 0.0

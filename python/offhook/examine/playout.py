@@ -29,6 +29,7 @@ class Piece:
     end: float
     audio: bytes
     levels: list[float] = field(repr=False)
+    utterance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class Playout:
         self.dropped = 0.0
         self._begun = False
         self._end = 0.0
-        self._held: list[tuple[float, bytes] | tuple[float, str]] = []
+        self._held: list[tuple[str, bytes | None]] = []
+        """Audio with its utterance, and marks by their name."""
         self._held_seconds = 0.0
         self._marks: deque[tuple[float, str]] = deque()
         self._since_clear = 0.0
@@ -71,14 +73,14 @@ class Playout:
         """The call is answered: what was held is played."""
         self._begun = True
         held, self._held = self._held, []
-        for _, what in held:
-            if isinstance(what, str):
-                self.mark(now, what)
+        for name, audio in held:
+            if audio is None:
+                self.mark(now, name)
             else:
-                self._queue(now, what)
+                self._queue(now, audio, name)
 
-    def take(self, now: float, audio: bytes) -> bool:
-        """Audio of one message; False if it was dropped because too much waits already."""
+    def take(self, now: float, audio: bytes, utterance: str = "") -> bool:
+        """Audio of one message, and the utterance that it belongs to; False if it was dropped as too much waits."""
         if self.format.sample_bytes == 2:
             audio = self._half + audio
             self._half = audio[len(audio) // 2 * 2 :]
@@ -91,12 +93,12 @@ class Playout:
                 self.dropped += seconds
                 return False
             self._held_seconds += seconds
-            self._held.append((now, audio))
+            self._held.append((utterance, audio))
             return True
         if self.ahead(now) + seconds > AHEAD_LIMIT:
             self.dropped += seconds
             return False
-        self._queue(now, audio)
+        self._queue(now, audio, utterance)
         return True
 
     def mark(self, now: float, name: str) -> None:
@@ -104,7 +106,7 @@ class Playout:
         if self._begun:
             self._marks.append((max(now, self._end), name))
         elif len(self._held) < 10_000:
-            self._held.append((now, name))
+            self._held.append((name, None))
 
     def due(self, now: float) -> list[str]:
         """The marks whose time has come, in order."""
@@ -129,7 +131,7 @@ class Playout:
         held, self._held = self._held, []
         dropped += self._held_seconds
         self._held_seconds = 0.0
-        names = [name for _, name in self._marks] + [what for _, what in held if isinstance(what, str)]
+        names = [name for _, name in self._marks] + [name for name, audio in held if audio is None]
         self._marks.clear()
         played, self._since_clear = max(0.0, self._since_clear - dropped), 0.0
         self._half = b""
@@ -165,6 +167,10 @@ class Playout:
                 return True
         return False
 
+    def utterance_at(self, now: float) -> str:
+        """The utterance that is being played; empty if it has none, or nothing is."""
+        return next((piece.utterance for piece in self.pieces if piece.start <= now < piece.end), "")
+
     def heard(self, since: float, until: float) -> float:
         """Seconds of audible sound that were played in that time."""
         return len(self.sounds(since, until)) * _BLOCK
@@ -192,14 +198,14 @@ class Playout:
                 break
         return bytes(audio[:most])
 
-    def _queue(self, now: float, audio: bytes) -> None:
+    def _queue(self, now: float, audio: bytes, utterance: str) -> None:
         seconds = len(audio) / self.format.bytes_per_second
         if self.pieces and now > self._end:
             self.gaps.append(Gap(self._end, now - self._end))
             del self.gaps[:-10_000]
         start = max(now, self._end)
         levels = loudness(decoded(audio, self.format.encoding), self.format.rate)
-        self.pieces.append(Piece(now, start, start + seconds, audio, levels))
+        self.pieces.append(Piece(now, start, start + seconds, audio, levels, utterance))
         self._end = start + seconds
         loud = [number for number, level in enumerate(levels) if level > AUDIBLE]
         if loud:

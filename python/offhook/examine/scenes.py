@@ -92,7 +92,12 @@ async def _interrupt(call: ExaminedCall, plan: Plan) -> None:
     call.begin_to_say()
     spoken = log.speeches[-1][1]
     await call.stay(pace.speaking_over)
-    if "cleared" in call.sends and not log.clears and log.playout.last_sound > call.now - 2 * _A_WORD:
+    if (
+        "cleared" in call.sends
+        and not call.names_what_it_says
+        and not log.clears
+        and log.playout.last_sound > call.now - 2 * _A_WORD
+    ):
         # Routes may have the gateway do it (barge_in), so an agent must bear that too.
         call.cut_off()
     await call.until(lambda: call.now >= spoken, pace.answer + spoken)

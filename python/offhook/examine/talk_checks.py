@@ -8,6 +8,7 @@ from offhook.examine.examination import Examination
 _SILENCE = 0.4
 _LITTLE = 0.3
 _TALKING_OVER = 0.4
+_MUCH_STALE = 1.0
 _REPROMPT = 1.0
 _QUICK_ANSWER = 2.0
 
@@ -119,6 +120,8 @@ def interruption(of: Examination) -> Check:
             advice = "let it greet with a longer sentence to see more" if of.plan.barge_in else ""
             return Check("interruption", Outcome.NOTE, found, advice, figures)
         return Check("interruption", Outcome.GOOD, found, figures=figures)
+    if log.named_utterances and log.gateway_cleared_at is not None:
+        return _left_to_the_gateway(log, log.gateway_cleared_at - began, figures)
     if log.gateway_cleared_at is not None:
         since = log.gateway_cleared_at + pace.letting_go
         more = log.playout.heard(since, ended)
@@ -142,6 +145,17 @@ def interruption(of: Examination) -> Check:
     if not of.plan.barge_in:
         return Check("interruption", Outcome.NOTE, found, "", figures)
     return Check("interruption", Outcome.FAULT, found, advice, figures)
+
+
+def _left_to_the_gateway(log: CallLog, after: float, figures: Figures) -> Check:
+    """It names its utterances, so the gateway cuts them off; what still comes of them is dropped."""
+    figures["sent_after_interrupted_ms"] = round(log.stale_seconds * 1000)
+    found = f"the gateway cut its utterance off {after * 1000:.0f} ms after the caller began to speak"
+    if log.stale_seconds > _MUCH_STALE:
+        found += f", and it went on sending {log.stale_seconds:.1f} s of it"
+        advice = "on `interrupted` stop sending that utterance, and cancel what makes more of it: nobody hears it"
+        return Check("interruption", Outcome.WARNING, found, advice, figures)
+    return Check("interruption", Outcome.GOOD, found, figures=figures)
 
 
 def marks(of: Examination) -> Check:

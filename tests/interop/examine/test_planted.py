@@ -100,6 +100,23 @@ def test_an_agent_that_takes_no_call_is_asked_once(dialect: str) -> None:
     assert "unknown tenant" in check_of(verdict, "ready").found
 
 
+def test_an_agent_may_leave_interruptions_to_the_gateway_by_naming_its_utterances() -> None:
+    agent = planted.NamesUtterances("offhook")
+    verdict = verdict_on(partial(listening, agent))
+    assert named(verdict, *TROUBLE, Outcome.NOTE) == {}
+    assert "the gateway cut its utterance off" in check_of(verdict, "interruption").found
+    told = agent.interruptions[0]
+    assert (told["utterance"], told["by"], told["unheard"]) == ("u1", "caller", [])
+    assert 900 < told["played_ms"] < 1300
+    assert agent.words.startswith(told["text_heard"])
+    assert told["at_ms"] - told["since_ms"] == 500
+
+    deaf = verdict_of(planted.IgnoresInterrupted, "offhook")
+    assert set(named(deaf, *TROUBLE)) == {"interruption"}
+    assert "it went on sending" in check_of(deaf, "interruption").found
+    assert deaf.is_good, "nobody hears it"
+
+
 def test_an_agent_without_end_is_cut_off_at_a_bound() -> None:
     verdict = verdict_of(planted.BurstsWithoutEnd, "twilio", short_calls=0)
     for log in verdict.logs:
