@@ -544,3 +544,32 @@ class IgnoresInterrupted(NamesUtterances):
 
     async def cut_off(self, call: PlantedCall) -> None:
         """Nothing is stopped."""
+
+
+class Nasty(PlantedAgent):
+    """It sends one thing after the other that nobody should send."""
+
+    async def started(self, call: PlantedCall) -> None:
+        await super().started(call)
+        for text in NASTY:
+            await call.socket.send(text)
+
+
+NASTY = (
+    "",
+    "[]",
+    "null",
+    "NaN",
+    "1" * 10_000,
+    "[" * 20_000,
+    '{"event": ["media"], "type": ["mark"]}',
+    '{"event": {"a": 1}, "type": 5}',
+    '{"event": "media", "media": 5, "streamSid": ["x"]}',
+    '{"event": "media", "media": {"payload": "é"}, "streamSid": {"a": {}}}',
+    '{"event": "mark", "mark": [], "type": "mark", "name": {}}',
+    '{"event": "mark", "mark": {"name": "\\ud800"}, "type": "mark", "name": "\\udfff"}',
+    '{"event": "mark", "mark": {"name": ""}, "type": "mark", "name": ""}',
+    '{"type": "\\ud800", "event": "\\ud800"}',
+    '{"type": "ready", "audio": {"encoding": 5, "rate": true}, "event": "start"}',
+    '{"type": "hangup", "now": 5, "reason": {"a": []}, "event": "\u202e"}',
+)

@@ -22,7 +22,7 @@ from offhook.destination.conversation import (
     TwilioConversation,
 )
 from offhook.destination.dialect.description import Json
-from offhook.destination.dialect.facts import AgentFacts
+from offhook.destination.dialect.facts import AgentFacts, clean
 from offhook.examine.audio import AUDIBLE, Format
 from offhook.examine.call_log import AgentEnd, Arrival, CallLog, Garbage, Mark, SceneName
 from offhook.examine.limits import Flood
@@ -396,8 +396,10 @@ class ExaminedCall:
                 digits = _at(body, rule["digits"])
                 if not isinstance(digits, str) or _DIGITS.fullmatch(digits) is None:
                     self._nonsense("bad_digits", f"`digits` that no telephone has: {str(digits)[:40]!r}")
+            case "hang_up" if not isinstance(body.get("now"), bool | None):
+                self._nonsense("bad_field", "a hang-up whose `now` is neither true nor false")
             case "hang_up":
-                reason = str(body.get("reason") or "")[:123]
+                reason = clean(str(body.get("reason") or ""))[:123]
                 self.log.agent_end = AgentEnd(self.now, 1000, reason, by_message=True)
         if rule["do"] == "format" or rule.get("tell"):
             self._hear(text)
@@ -438,8 +440,8 @@ class ExaminedCall:
             case Ignored(what, answer) if answer is not None:
                 self._nonsense("bad_field", what)
                 self._say([answer])
-            case Ignored() if len(self.log.unknown) < 100 or kind in self.log.unknown:
-                self.log.unknown[kind[:64]] = self.log.unknown.get(kind[:64], 0) + 1
+            case Ignored():
+                self.log.count(self.log.unknown, kind)
             case _:
                 pass
 
@@ -447,8 +449,8 @@ class ExaminedCall:
         stream = body.get("streamSid")
         if stream is None:
             self.log.without_stream += 1
-        elif stream != self.log.stream_sid and (len(self.log.other_streams) < 100 or stream in self.log.other_streams):
-            self.log.other_streams[str(stream)] = self.log.other_streams.get(str(stream), 0) + 1
+        elif stream != self.log.stream_sid:
+            self.log.count(self.log.other_streams, str(stream))
 
     def _early(self, kind: str) -> None:
         if len(self.log.early) < 1_000:
@@ -485,7 +487,9 @@ class ExaminedCall:
             self._cut("flood")
 
     def _mark(self, name: Any) -> None:
-        if not isinstance(name, str) or len(name.encode()) > _MARK_BYTES:
+        # Half a surrogate pair is valid JSON and no text.
+        name = clean(name) if isinstance(name, str) else None
+        if name is None or len(name.encode()) > _MARK_BYTES:
             path = self._description.messages["mark"]["name"]
             self._nonsense("bad_mark", f"a mark without the text `{path}` of at most {_MARK_BYTES} bytes")
             return

@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
+from offhook.destination.dialect.facts import clean
 from offhook.examine.audio import Format
 from offhook.examine.playout import Playout
 from offhook.examine.socket import Reached
@@ -120,6 +121,13 @@ class CallLog:
     frames_unread: int = 0
     lateness: float = 0.0
     """How late a frame of ours left at worst: what this machine did, not the agent."""
+
+    @staticmethod
+    def count(counts: dict[str, int], what: str) -> None:
+        """One more of `what`; a hundred different ones are kept."""
+        what = clean(what)[:64]
+        if what in counts or len(counts) < 100:
+            counts[what] = counts.get(what, 0) + 1
 
     @property
     def first_audio_at(self) -> float | None:

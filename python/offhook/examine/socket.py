@@ -148,7 +148,7 @@ class AgentSocket:
             self.unread_dropped += 1
             return False
         if isinstance(data, str):
-            self._protocol.send_text(data.encode())
+            self._protocol.send_text(data.encode("utf-8", "replace"))
         else:
             self._protocol.send_binary(data)
         self._flush()

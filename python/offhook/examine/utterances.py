@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from offhook.destination.dialect.description import Json
+from offhook.destination.dialect.facts import clean
 from offhook.examine.playout import Piece
 
 POLICIES = ("off", "clear", "duck-then-decide", "agent")
@@ -60,16 +61,17 @@ class Utterances:
         """Take an `utterance`; gives what is wrong with it, empty if nothing is."""
         name, text = body.get(rule["id"]), body.get(rule["text"])
         policy, ends = body.get(rule["barge_in"]), body.get(rule["word_ends_ms"])
-        if not isinstance(name, str) or not 1 <= len(name.encode()) <= _ID_BYTES:
+        name = clean(name) if isinstance(name, str) else ""
+        if not 1 <= len(name.encode()) <= _ID_BYTES:
             return f"an utterance without the text `{rule['id']}` of at most {_ID_BYTES} bytes"
-        if text is not None and (not isinstance(text, str) or len(text.encode()) > _TEXT_BYTES):
+        if text is not None and (not isinstance(text, str) or len(text.encode("utf-8", "replace")) > _TEXT_BYTES):
             return f"an utterance whose `{rule['text']}` is no text of at most {_TEXT_BYTES} bytes"
         if policy is not None and policy not in POLICIES:
             return f"an utterance whose `{rule['barge_in']}` is none of {', '.join(POLICIES)}"
         if ends is not None and not _are_times(ends):
             return f"an utterance whose `{rule['word_ends_ms']}` is no list of milliseconds, in order"
         found = self._known.setdefault(name, Utterance(name, policy or USUAL))
-        found.parts.append((text or "", ends or []))
+        found.parts.append((_whole(text or ""), ends or []))
         del found.parts[:-_MOST]
         while len(self._known) > _MOST:
             self._known.pop(next(iter(self._known)))
@@ -114,6 +116,11 @@ class Utterances:
             return " ".join(word for word, end in zip(words, known.parts[0][1], strict=True) if end <= played * 1000)
         # Without times, words take their share of the audio.
         return " ".join(words[: int(len(words) * played / whole)])
+
+
+def _whole(text: str) -> str:
+    """Text without halves of surrogate pairs, which can't be sent."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _are_times(ends: Any) -> bool:

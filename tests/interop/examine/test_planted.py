@@ -1,5 +1,6 @@
 """Ten bugs and some more, each planted in an agent that is good otherwise: that one is found, and no other."""
 
+import json
 from functools import partial
 
 import pytest
@@ -9,6 +10,7 @@ from tests.support.planted import PlantedAgent, listening
 
 from offhook.examine.check import Outcome
 from offhook.examine.judge import Verdict
+from offhook.examine.page import as_json, lines
 
 pytestmark = pytest.mark.interop
 
@@ -115,6 +117,15 @@ def test_an_agent_may_leave_interruptions_to_the_gateway_by_naming_its_utterance
     assert set(named(deaf, *TROUBLE)) == {"interruption"}
     assert "it went on sending" in check_of(deaf, "interruption").found
     assert deaf.is_good, "nobody hears it"
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+def test_nothing_that_an_agent_sends_breaks_the_examination(dialect: str) -> None:
+    verdict = verdict_of(planted.Nasty, dialect, short_calls=0)
+    assert "readable" in named(verdict, Outcome.FAULT)
+    json.dumps(as_json(verdict)).encode("ascii")
+    for line in lines(verdict, 80):
+        line.plain.encode()
 
 
 def test_an_agent_without_end_is_cut_off_at_a_bound() -> None:
