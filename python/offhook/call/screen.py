@@ -48,6 +48,11 @@ class TrunkScreen:
         self._dialog_peer = dialog_peer
         self._on_stranger = on_stranger
         self._strangers: dict[tuple[str, str], Stranger] = {}
+        self._inside: dict[int, Trunk] = {}
+
+    def admit_inside(self, flow: int, trunk: Trunk) -> None:
+        """Whoever speaks on this connection, which is one within this process, is this trunk."""
+        self._inside[flow] = trunk
 
     @property
     def rules(self) -> ScreenRules:
@@ -74,6 +79,8 @@ class TrunkScreen:
         return self.rules.trunks.lists_source(remote)
 
     def __call__(self, request: Request, source: Source, user: str | None) -> Verdict:
+        if (inside := self._inside.get(source.flow)) is not None:
+            return Admit(inside)
         if request.has_to_tag:
             return self._within_dialog(request, source, user)
         uri = request.request_uri

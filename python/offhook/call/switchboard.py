@@ -1,8 +1,8 @@
 """The switchboard: takes what SIP tells, makes calls of it, and keeps them until they have ended."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
@@ -15,7 +15,7 @@ from offhook.call.services import CallServices
 from offhook.call.trace import Direction, SipTrace, host_port
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.errors import RemoteProtocolError
-from offhook.ids import CallId, new_call_id
+from offhook.ids import CallId, TrunkName, new_call_id
 from offhook.observe.printable import printable
 from offhook.report.record import CallRecord
 from offhook.report.setup import SetUp
@@ -58,9 +58,17 @@ class CallMetrics(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The part of the configuration that a reload swaps whole; a call keeps what it began with."""
+    """The part of the configuration that a reload swaps whole; a call keeps what it began with.
+
+    `own` are the tables of trunks whose calls go by other routes than `routes`.
+    """
 
     routes: RouteTable
+    own: Mapping[TrunkName, RouteTable] = field(default_factory=dict)
+
+    def of(self, trunk: TrunkName) -> RouteTable:
+        """The routes that calls of this trunk go by."""
+        return self.own.get(trunk, self.routes)
 
 
 class Switchboard:
@@ -186,7 +194,7 @@ class Switchboard:
         facts = facts_of(request, trunk)
         decision: Decision | None = None
         if isinstance(admitted, Admitted):
-            decision = self.rules.routes.decide(facts)
+            decision = self.rules.of(trunk.name).decide(facts)
             set_up.reach("routed", self._services.now())
         route = decision.route if isinstance(decision, Forward) else None
         told = AgentFacts(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
 
 import structlog
 
-from offhook.sip.effects import Resolve, SendRequest, SendResponse, Source, Target, Tell
+from offhook.sip.effects import Address, Resolve, SendRequest, SendResponse, Source, Target, Tell
 from offhook.sip.events import Event
 from offhook.sip.message import Message
 from offhook.sip.parser import MessageError, parse_datagram
@@ -113,6 +113,14 @@ class SipStack:
         self._loop = asyncio.get_running_loop()
         await self._flows.open(self._listeners)
 
+    def join(self, other: "SipStack", here: Address, there: Address) -> tuple[int, int]:
+        """Connect to another stack of this process, both started; the ids of the connection here and there.
+
+        No socket carries it, so nobody else can speak on it. `here` and `there` are the addresses that the two sides
+        are told as.
+        """
+        return self._flows.join(other._flows, here, there)
+
     async def close(self) -> None:
         """Close all sockets. Sessions that are up are not ended: hang up and wait for that first."""
         if self._timer is not None:
@@ -134,7 +142,7 @@ class SipStack:
     @property
     def open_connections(self) -> int:
         """TCP and TLS connections that are up."""
-        return len(self._flows.connections)
+        return sum(connection.is_of_the_network for connection in self._flows.connections.values())
 
     @property
     def open_handshakes(self) -> int:

@@ -14,6 +14,7 @@ from offhook.sip.effects import Address, LocalAddress, Source, Target, TlsSessio
 from offhook.sip.message import Message, Request
 from offhook.sip.parser import MessageError
 from offhook.transport.handshakes import HandshakeQueue
+from offhook.transport.inside import InsideConnection
 from offhook.transport.limits import TransportLimits
 from offhook.transport.listener import WILDCARDS, Listener
 from offhook.transport.secure import TlsConnection
@@ -355,6 +356,18 @@ class Flows:
         self.connections[connection.flow] = connection
         self.counters["connections_opened"] += 1
         return True
+
+    def join(self, other: "Flows", here: Address, there: Address) -> tuple[int, int]:
+        """Connect to another stack of this process; the ids of the connection here and there.
+
+        Each side is told to the other as TCP from its address. The gate and the bounds are for those who come from
+        outside.
+        """
+        near = InsideConnection(self, self._next_flow(), there, here)
+        far = InsideConnection(other, other._next_flow(), here, there)
+        near.join(far)
+        self.connections[near.flow], other.connections[far.flow] = near, far
+        return near.flow, far.flow
 
     def closed(self, connection: TcpConnection) -> None:
         """Forget a connection and tell the transactions that wait for an answer on it."""

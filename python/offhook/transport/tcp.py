@@ -47,6 +47,8 @@ class TcpConnection(asyncio.BufferedProtocol):
     """One TCP connection, accepted or opened by us. It never blocks: who does not read is cut off."""
 
     transport_name = "tcp"
+    is_of_the_network = True
+    """Whether a socket carries it."""
 
     def __init__(self, owner: ConnectionOwner, flow: int, listener_flow: int | None, target: Address | None) -> None:
         self.flow = flow
