@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -36,6 +37,11 @@ from offhook.recording.shelf import Shelf
 from offhook.route.limits import MAX_LOOP_LAG
 from offhook.signalling import Signalling
 from offhook.store.sqlite import CallStore
+from offhook.talk.access import Access
+from offhook.talk.choices import talk_trunk
+from offhook.talk.desk import TalkDesk
+from offhook.talk.pages import API as TALK_API
+from offhook.talk.pages import PAGE, talk_routes
 from offhook.transport.driver import SipStack
 from offhook.transport.listener import Listener
 from offhook.transport.resolver import DnsResolver
@@ -68,6 +74,7 @@ class Gateway:
         self._end_now = asyncio.Event()
         self._tls: TlsKeeper | None = None
         self._recorder: Recorder | None = None
+        self._talk_token = ""
         self._resources = contextlib.AsyncExitStack()
         self._version = _version()
         self._wall_offset = time.time() - time.monotonic()
@@ -104,6 +111,11 @@ class Gateway:
     def http_address(self) -> tuple[str, int]:
         """Where HTTP listens."""
         return self._http.address
+
+    @property
+    def talk_link(self) -> str:
+        """The link of the talk page: with the token if it is this run's own; empty where there is no page."""
+        return f"{own_url(self._http.address)}{PAGE}#{self._talk_token}" if self.config.talks else ""
 
     @property
     def tls_summary(self) -> str:
@@ -266,10 +278,38 @@ class Gateway:
             *worker_routes(signalling.workers, guard, self._wall),
         ]
         upgrades = {WORKER_PATH: self._worker_door.judge}
+        if self.config.talks:
+            desk = await self._open_talk(signalling)
+            routes += talk_routes(desk, node=self.config.node.name, version=self._version)
+            upgrades[TALK_API] = desk.judge
         self._http = HttpServer(Starlette(routes=routes), listen.host, listen.port, upgrades=upgrades)
         self._resources.push_async_callback(self._http.close)
         await self._http.start()
         await self._leave_key(LocalKey(own_url(self._http.address), token), self.config.data_dir)
+
+    async def _open_talk(self, signalling: Signalling) -> TalkDesk:
+        """Where the talk page's calls are made, on a line of its own to our signalling."""
+        talk = self.config.talk
+        if talk.token is None:
+            self._talk_token = secrets.token_urlsafe(24)
+        access = Access(
+            self._talk_token if talk.token is None else talk.token.reveal(),
+            talk.origins,
+            now=time.monotonic,
+            refused=signalling.http_refused,
+        )
+        desk = TalkDesk(
+            signalling.choices,
+            access,
+            media=self.config.media_listen[0],
+            max_calls=talk.max_calls,
+            version=self._version,
+            now=time.monotonic,
+        )
+        signalling.follower = desk.follower
+        self._resources.push_async_callback(desk.close)
+        signalling.screen.admit_inside(await desk.open(self._stack), talk_trunk(talk.max_calls))
+        return desk
 
     async def _leave_key(self, key: LocalKey, directory: Path) -> None:
         try:

@@ -2,17 +2,20 @@
 
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any, Literal
 
 import structlog
 
+from offhook.call.news import Follower
 from offhook.call.screen import ScreenRules, TrunkScreen
 from offhook.call.services import CallServices, Perform
 from offhook.call.switchboard import Records, Rules, Switchboard
 from offhook.config.routing import build_routing, inbound_password
 from offhook.config.schema import Config
 from offhook.destination.agents import agent_spec
+from offhook.destination.dialect.facts import AgentFacts
 from offhook.destination.directory import Directory
 from offhook.destination.workers import Workers
 from offhook.ids import TrunkName
@@ -20,15 +23,18 @@ from offhook.media.plane import MediaPlane
 from offhook.observe.metrics import Metrics
 from offhook.recording.recorder import Recorder
 from offhook.report.refusals import RefusalLog
-from offhook.route.limits import Admission
+from offhook.route.limits import Admission, Limit
 from offhook.route.trunk import Stranger, TrunkTable, parse_source
 from offhook.sip.digest import Challenger
 from offhook.sip.effects import Source
 from offhook.sip.user_agent import UserAgent, UserAgentConfig
+from offhook.talk.choices import TALK_TRUNK, choices_of
 from offhook.transport.tls_failure import TlsFailure
 from offhook.transport.udp import routed_address
 
 _log = structlog.get_logger("offhook")
+
+_REFUSED = {"worker_token": "worker.refused", "talk_token": "talk.refused", "talk_origin": "talk.refused"}
 
 
 class Signalling:
@@ -36,7 +42,8 @@ class Signalling:
 
     `now` is monotonic seconds, `wall` turns them into UTC milliseconds, `loop_lag` is seconds. What its calls want to
     say leaves by `perform`, which is the stack's once there is one. `route` gives the address of ours by which the
-    system reaches a peer. Without a `recorder` no call is recorded.
+    system reaches a peer. Without a `recorder` no call is recorded. `follower`, which its user may set, says who is
+    told of a call while it goes on.
     """
 
     def __init__(
@@ -61,7 +68,10 @@ class Signalling:
         self._now = now
         self._wall = wall
         routing = build_routing(config)
-        self.admission = Admission(routing.limits)
+        self.choices = choices_of(config, routing.routes)
+        self.follower: Callable[[AgentFacts], Follower | None] = lambda facts: None
+        talking = {TALK_TRUNK: Limit(config.talk.max_calls)}
+        self.admission = Admission(replace(routing.limits, trunks={**routing.limits.trunks, **talking}))
         self.workers = Workers(threads=media.stats().threads, gateway=config.node.name, version=version)
         directory = Directory(
             media,
@@ -79,9 +89,10 @@ class Signalling:
             answered=lambda call: self.switchboard.answered(call),
             ended=lambda call: self.switchboard.ended(call),
             recorder=recorder,
+            follower=lambda facts: self.follower(facts),
         )
         self.switchboard = Switchboard(
-            Rules(routing.routes),
+            Rules(routing.routes, {TALK_TRUNK: self.choices.table}),
             self.admission,
             services,
             records,
@@ -106,7 +117,7 @@ class Signalling:
         now = self._now()
         self._metrics.refused(rule)
         if self.refusals.add(source, rule, now, self._wall(now), transport="http", value=why):
-            event = "worker.refused" if rule == "worker_token" else "api.refused"
+            event = _REFUSED.get(rule, "api.refused")
             _log.warning(event, source=source, rule=rule, why=why)
 
     def tls_failed(self, failure: TlsFailure) -> None:

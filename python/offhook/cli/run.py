@@ -176,10 +176,15 @@ def _banner(config: Config, gateway: "object", agent: LocalAgent | None) -> str:
         f"  trunks  {trunks}",
         f"  routes  {routes}",
     ]
+    if gateway.talk_link and config.source is not None:
+        own = "" if config.talk.token is None else " and your talk.token behind it"
+        lines.append(f"  talk    {gateway.talk_link}{own}")
     if agent is not None:
         lines.append(f"  agent   {agent.name}{'' if _leads_to(config, agent) else ': [red]no route leads to it[/]'}")
     if config.source is None:
         port = gateway.sip_port
+        if gateway.talk_link:
+            lines.append(f"Talk to it in your browser: [bold]{gateway.talk_link}[/]")
         lines.append(f"Call it from a softphone on this machine: [bold]sip:hello@127.0.0.1:{port}[/]")
         if agent is None:
             lines.append("It answers with an echo test. For an agent that talks: pip install 'offhook\\[agent]'")

@@ -29,6 +29,7 @@ from offhook.config.schema import (
     Section,
     SipConfig,
     StoreConfig,
+    TalkConfig,
     TrunkConfig,
 )
 from offhook.config.secret import Secret
@@ -201,6 +202,7 @@ def _drafted(
         sip=reader.table("sip", SipConfig),
         media=reader.table("media", MediaConfig),
         http=reader.table("http", HttpConfig),
+        talk=reader.table("talk", TalkConfig),
         recording=reader.table("recording", RecordingConfig),
         limits=reader.table("limits", LimitsConfig),
         trunks=reader.entries("trunk", TrunkConfig),
@@ -228,8 +230,10 @@ def _built(
 ) -> Config:
     """The configuration that a sound draft makes, its paths seen from `base`."""
     sip, media, http, limits, recording = draft.sip, draft.media, draft.http, draft.limits, draft.recording
+    talk = draft.talk
     assert sip is not None and media is not None, _SOUND  # noqa: PT018  for the type checker
     assert http is not None and limits is not None and recording is not None, _SOUND  # noqa: PT018  likewise
+    assert talk is not None, _SOUND
     if not node.name:
         node = node.model_copy(update={"name": host_name or socket.gethostname()})
     data_dir = base / node.data_dir
@@ -238,6 +242,7 @@ def _built(
         sip=sip.model_copy(update={name: _path_at(base, getattr(sip, name)) for name in _SIP_FILES}),
         media=media,
         http=http,
+        talk=talk,
         store=store,
         recording=_recording_at(base, data_dir, recording),
         limits=limits,
@@ -432,6 +437,8 @@ def _readable_secrets(path: Path, config: Config, agent: LocalAgent | None) -> C
     """A file with passwords in it, which others on this machine may read."""
     secrets = [trunk.inbound.password for trunk in config.trunks if trunk.inbound]
     secrets += [secret for agent in config.agents for secret in (agent.token, *agent.headers.values()) if secret]
+    if config.talk.token is not None:
+        secrets.append(config.talk.token)
     if agent is not None:
         # The token of this run stands in no file.
         secrets = [secret for secret in secrets if secret != Secret(agent.token)]

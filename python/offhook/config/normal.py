@@ -17,6 +17,7 @@ def normalised(config: Config) -> dict[str, object]:
         "sip": _section(config.sip),
         "media": {"listen": list(config.media_listen)} | _section(config.media),
         "http": _section(config.http),
+        "talk": _section(config.talk),
         "store": {"url": config.store_url},
         "recording": _section(config.recording),
         "limits": _section(config.limits),

@@ -14,10 +14,11 @@ from offhook.config.schema import (
     RecordingConfig,
     RouteConfig,
     SipConfig,
+    TalkConfig,
     TrunkConfig,
     media_listen,
 )
-from offhook.config.values import HostPort, Listen, ip_version
+from offhook.config.values import HostPort, Listen, ip_version, is_loopback
 from offhook.route.trunk import conflicts
 
 _HANDSHAKE_HEADERS = frozenset({
@@ -41,6 +42,7 @@ class Draft:
     sip: SipConfig | None = None
     media: MediaConfig | None = None
     http: HttpConfig | None = None
+    talk: TalkConfig | None = None
     recording: RecordingConfig | None = None
     limits: LimitsConfig | None = None
     trunks: dict[int, TrunkConfig] = field(default_factory=dict)
@@ -101,6 +103,7 @@ def warnings(draft: Draft) -> Iterator[Finding]:
                 f"calls whose SDP names an IPv{version} address are refused; "
                 'media.listen = ["0.0.0.0", "::"] takes both',
             )
+    yield from _talk_page(draft)
     if not draft.names.get("route"):
         yield Finding((), "there is no [[route]], so every call is refused", "write one with a destination")
     yield from _hidden_routes(draft.routes)
@@ -124,6 +127,25 @@ def warnings(draft: Draft) -> Iterator[Finding]:
                 "keys come in SDP, and this trunk may send it over UDP or TCP: who reads that can decrypt",
                 'tls = "required" takes its calls over TLS alone',
             )
+
+
+def _talk_page(draft: Draft) -> Iterator[Finding]:
+    """A page that a browser gives no microphone, or that anybody may use."""
+    talk, http = draft.talk, draft.http
+    if talk is None or http is None:
+        return
+    if talk.token is not None and len(talk.token.reveal()) < _SHORT_TOKEN:
+        yield Finding(
+            ("talk", "token"),
+            f"a token of less than {_SHORT_TOKEN} characters can be guessed, and who has it can call",
+            "make one with `openssl rand -hex 24`, or leave it out",
+        )
+    if talk.enabled and not is_loopback(http.listen.host):
+        yield Finding(
+            ("talk", "enabled"),
+            f"from other machines browsers give the page at {http.listen} no microphone without HTTPS",
+            "put a proxy with TLS in front of it, and keep `/metrics` inside",
+        )
 
 
 def _duplicate_names(draft: Draft) -> Iterator[Finding]:

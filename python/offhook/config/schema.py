@@ -35,6 +35,7 @@ from offhook.config.values import (
     SipAdvertise,
     WireUrl,
     ip_version,
+    is_loopback,
 )
 from offhook.route.pattern import ANY
 
@@ -152,8 +153,29 @@ class HttpConfig(Section):
     listen: HttpListen = Field(
         default=HostPort("127.0.0.1", 8080),
         description="Address of `/health/live`, `/health/ready` and `/metrics`, which ask for no password: keep them "
-        "inside. Workers dial it too, each with its token, and `offhook workers` asks here.",
+        "inside. Workers dial it too, each with its token, `offhook workers` asks here, and so does the talk page.",
     )
+
+
+class TalkConfig(Section):
+    """The talk page, where a browser calls any agent."""
+
+    enabled: bool | None = Field(
+        default=None,
+        description="Whether `http.listen` serves the page `/talk`. Without it, where that is an address of this "
+        "machine alone.",
+    )
+    token: SecretValue | None = Field(
+        default=None,
+        description="What the page's link has to carry. Without it, one made at each start, which `offhook run` "
+        "prints.",
+    )
+    origins: Annotated[tuple[Origin, ...], Field(max_length=64)] = Field(
+        default=(),
+        description="Origins that the page may be loaded from besides the address that the browser asks, such as "
+        "`https://talk.example.net` of a proxy that does not pass the Host header on.",
+    )
+    max_calls: Calls = Field(default=4, description="Calls of the page at one time.")
 
 
 class StoreConfig(Section):
@@ -442,6 +464,7 @@ class Config:
     sip: SipConfig
     media: MediaConfig
     http: HttpConfig
+    talk: TalkConfig
     store: StoreConfig
     recording: RecordingConfig
     limits: LimitsConfig
@@ -500,6 +523,11 @@ class Config:
         addresses = stated if isinstance(stated, tuple) else (told.host,) if isinstance(told, HostPort) else ()
         return next((address for address in addresses if ip_version(address) == family), None)
 
+    @property
+    def talks(self) -> bool:
+        """Whether the talk page is served."""
+        return is_loopback(self.http.listen.host) if self.talk.enabled is None else self.talk.enabled
+
     def trunk(self, name: str) -> TrunkConfig | None:
         """The trunk of that name."""
         return next((trunk for trunk in self.trunks if trunk.name == name), None)
@@ -514,6 +542,7 @@ SECTIONS: dict[str, type[Section]] = {
     "sip": SipConfig,
     "media": MediaConfig,
     "http": HttpConfig,
+    "talk": TalkConfig,
     "store": StoreConfig,
     "recording": RecordingConfig,
     "limits": LimitsConfig,

@@ -131,6 +131,12 @@ def _ip(text: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address or name is of this machine alone."""
+    address = _ip(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback
+
+
 def ip_version(host: str) -> int | None:
     """4 or 6 for an IP address, None for a name."""
     address = _ip(host)
