@@ -10,6 +10,7 @@ from offhook.cli.agents import app as agents
 from offhook.cli.calls import app as calls
 from offhook.cli.check import check
 from offhook.cli.init import init
+from offhook.cli.models import app as models
 from offhook.cli.phone import phone
 from offhook.cli.recordings import app as recordings
 from offhook.cli.routes import app as routes
@@ -74,6 +75,7 @@ app.add_typer(agents, name="agents")
 app.add_typer(routes, name="routes")
 app.add_typer(calls, name="calls")
 app.add_typer(recordings, name="recordings")
+app.add_typer(models, name="models")
 
 
 def command() -> int:

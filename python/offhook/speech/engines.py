@@ -15,13 +15,17 @@ from offhook.speech.protocol import SpeechToText, TextToSpeech
 
 GROUP = "offhook.speech"
 
-_SPEECH_TO_TEXT = {"moonshine": ("moonshine", "MoonshineSpeechToText"), "openai": ("openai", "OpenAISpeechToText")}
+_SPEECH_TO_TEXT = {
+    "moonshine": ("moonshine", "MoonshineSpeechToText"),
+    "whisper": ("whisper", "WhisperSpeechToText"),
+    "openai": ("openai", "OpenAISpeechToText"),
+}
 _TEXT_TO_SPEECH = {
     "hibari": ("hibari", "HibariTextToSpeech"),
     "prompts": ("prompt_voice", "PromptTextToSpeech"),
     "openai": ("openai", "OpenAITextToSpeech"),
 }
-_EXTRAS = {"moonshine": "agent", "hibari": "agent", "openai": "openai"}
+_EXTRAS = {"moonshine": "agent", "hibari": "agent", "whisper": "agent-plus", "openai": "openai"}
 
 
 def speech_to_text(name: str = "moonshine", **options: Any) -> SpeechToText:

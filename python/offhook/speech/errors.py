@@ -6,9 +6,10 @@ from offhook.errors import OffhookError
 class SpeechError(OffhookError):
     """A speech engine is missing, is not what it should be, or failed.
 
-    `code`: `speech_missing` (a package is not installed), `speech_model_wrong` (a model's file has another checksum),
-    `speech_refused` (text that this engine can't speak, an option that it doesn't have), `speech_failed` (the engine or
-    the service behind it broke; `retryable` says whether it may work the next time).
+    `code`: `speech_missing` (a package is not installed, or a model not pulled), `speech_model_wrong` (a model's file
+    has another checksum), `speech_refused` (text that this engine can't speak, an option or a model that there is not),
+    `speech_fetch_failed` (a model can't be fetched or written), `speech_failed` (the engine or the service behind it
+    broke). `retryable` says whether it may work the next time.
     """
 
     code = "speech_failed"

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from offhook.speech.errors import SpeechError
 
-_LINES = {"agent": "pip install 'offhook[agent]'", "openai": "pip install 'offhook[openai]'"}
+_LINES = {extra: f"pip install 'offhook[{extra}]'" for extra in ("agent", "agent-plus", "openai")}
 
 
 def module(name: str, *, engine: str, extra: str) -> ModuleType:

@@ -1,0 +1,149 @@
+"""Whisper: speech to text without an account, better and slower than Moonshine, in English and other languages.
+
+The weights are no part of any package of ours: `offhook models pull whisper-base` fetches them once (MIT licence), and
+CTranslate2 infers with them. It recognises whole stretches of speech and has no partial transcripts.
+"""
+
+import asyncio
+import re
+import threading
+import zlib
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from offhook.speech.errors import SpeechError
+from offhook.speech.listening import Ears
+from offhook.speech.log_mel import RATE, log_mel
+from offhook.speech.models import checked_folder
+from offhook.speech.packages import module
+from offhook.speech.pool import Pool
+from offhook.speech.protocol import Listening
+from offhook.speech.resample import Sound
+
+_ENGINE = "whisper"
+_EXTRA = "agent-plus"
+# What it was trained on: shorter sounds are followed by silence.
+_WINDOW_SECONDS = 30
+_TOKENS_PER_SECOND = 7.0
+# The first token that is no text.
+_SPECIAL = 50_257
+# It takes noise for the last words of a video, and repeats itself when it is lost.
+_NO_SPEECH, _UNSURE, _MONOTONOUS = 0.6, -1.0, 2.4
+
+
+class WhisperSpeechToText:
+    """The engine; see `offhook.speech.protocol.SpeechToText`.
+
+    `language` is a code of ISO 639-1 (`en`, `de`, `es`…). `threads` calls are recognised at a time, on a core each.
+    """
+
+    def __init__(self, *, model: str = "base", language: str = "en", threads: int = 2) -> None:
+        if not re.fullmatch(r"[a-z]{2,3}", language):
+            raise SpeechError(
+                f"{language!r} is no code of a language", code="speech_refused", hint="such as en, de, es"
+            )
+        self.name = f"{_ENGINE}:{model}"
+        module("ctranslate2", engine=_ENGINE, extra=_EXTRA)
+        self._load = partial(_Model, f"whisper-{model}", language, threads)
+        # Whether it was pulled is told now, not when a call is on.
+        self._folder = checked_folder(f"whisper-{model}", engine=_ENGINE)
+        self._pool = Pool(threads, _ENGINE)
+        self._model: _Model | None = None
+        self._loading = asyncio.Lock()
+        self._ears = Ears(self._recognise, RATE)
+
+    async def warm_up(self) -> None:
+        """See the protocol. One to two seconds."""
+        async with self._loading:
+            if self._model is None:
+                model = await self._pool.run(self._load)
+                await self._pool.run(partial(model.text_of, np.zeros(RATE, np.float32), threading.Event()))
+                await self._ears.warm_up()
+                self._model = model
+
+    def listen(self, *, rate: int, partials: bool = False) -> Listening:
+        """See the protocol. Times are exact to 32 ms; a guess would cost as much as the answer, so there is none."""
+        return self._ears.open(rate, partials=False)
+
+    async def close(self) -> None:
+        """See the protocol."""
+        await self._ears.close()
+        self._pool.close()
+        self._model = None
+
+    async def _recognise(self, sound: Sound) -> str:
+        if self._model is None:
+            await self.warm_up()
+        model, gone = self._model, threading.Event()
+        if model is None:
+            raise SpeechError("the engine whisper is closed")
+        try:
+            return await self._pool.run(partial(model.text_of, sound, gone))
+        finally:
+            # What has begun can't be stopped; what still waits for a thread is dropped.
+            gone.set()
+
+
+class _Model:
+    """The network. What it holds never changes, so all threads share it."""
+
+    def __init__(self, name: str, language: str, threads: int) -> None:
+        folder = checked_folder(name, engine=_ENGINE)
+        self._ct2 = module("ctranslate2", engine=_ENGINE, extra=_EXTRA)
+        self._network = self._ct2.models.Whisper(
+            str(folder), device="cpu", compute_type="int8", inter_threads=threads, intra_threads=1
+        )
+        tongue = f"<|{language}|>"
+        if tongue not in _tokens(folder):
+            raise SpeechError(f"whisper does not know the language {language!r}", code="speech_refused")
+        self._prompt = ["<|startoftranscript|>", tongue, "<|transcribe|>", "<|notimestamps|>"]
+
+    def text_of(self, sound: Sound, gone: threading.Event) -> str:
+        """What is said in the sound; empty if that is nothing, or if `gone` is set before it was begun."""
+        if gone.is_set():
+            return ""
+        window = np.zeros(RATE * _WINDOW_SECONDS, np.float32)
+        sound = sound[: len(window)]
+        window[: len(sound)] = sound
+        (found,) = self._network.generate(
+            self._ct2.StorageView.from_array(log_mel(window)[None]),
+            [self._prompt],
+            beam_size=1,
+            max_length=len(self._prompt) + 8 + int(len(sound) / RATE * _TOKENS_PER_SECOND),
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        text = _text(found.sequences[0], found.sequences_ids[0])
+        if found.no_speech_prob > _NO_SPEECH and found.scores[0] < _UNSURE:
+            return ""
+        return "" if _is_lost(text) else text
+
+
+def _tokens(folder: Path) -> set[str]:
+    return set((folder / "vocabulary.txt").read_text("utf-8").split("\n"))
+
+
+def _text(tokens: list[str], ids: list[int]) -> str:
+    """The text of tokens, whose characters stand for bytes."""
+    data = bytes(
+        _BYTES[character] for token, id in zip(tokens, ids, strict=True) if id < _SPECIAL for character in token
+    )
+    return " ".join(data.decode("utf-8", "ignore").split())
+
+
+def _is_lost(text: str) -> bool:
+    """Whether it says the same again and again."""
+    data = text.encode()
+    return len(data) > 40 and len(data) / len(zlib.compress(data)) > _MONOTONOUS
+
+
+def _byte_names() -> dict[str, int]:
+    """How bytes are written in a vocabulary: those that print stand for themselves, the others from U+0100 on."""
+    shown = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    hidden = [byte for byte in range(256) if byte not in shown]
+    return {chr(byte): byte for byte in shown} | {chr(256 + index): byte for index, byte in enumerate(hidden)}
+
+
+_BYTES = _byte_names()
