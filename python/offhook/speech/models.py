@@ -117,22 +117,25 @@ def faults(model: Model, within: Path) -> Iterator[str]:
             yield f"{path} is not what was tested (its SHA-256 differs)"
 
 
-def checked_folder(name: str, *, engine: str) -> Path:
-    """The directory of a model whose files are what was tested.
-
-    Raises `SpeechError`: `speech_missing` where it has not been pulled, `speech_model_wrong` where its files differ.
-    """
+def folder(name: str, *, engine: str) -> Path:
+    """The directory of a model. Raises `SpeechError` (`speech_missing`) where it has not been pulled."""
     model, within = named(name), directory()
-    pull = f"offhook models pull {name}"
     if state(model, within) == "absent":
         raise SpeechError(
             f"the speech engine {engine!r} needs the model {name!r}, which is not in {within}",
             code="speech_missing",
-            hint=f"{pull} ({model.download_bytes / 1e6:.0f} MB, once)",
+            hint=f"offhook models pull {name} ({model.download_bytes / 1e6:.0f} MB, once)",
         )
-    for fault in faults(model, within):
-        raise SpeechError(f"{engine}: {fault}", code="speech_model_wrong", hint=f"fetch it anew: {pull}")
     return within / name
+
+
+def checked_folder(name: str, *, engine: str) -> Path:
+    """The same, its files held to their checksums: reads them whole. Raises `speech_model_wrong`, too."""
+    found = folder(name, engine=engine)
+    for fault in faults(named(name), found.parent):
+        hint = f"fetch it anew: offhook models pull {name}"
+        raise SpeechError(f"{engine}: {fault}", code="speech_model_wrong", hint=hint)
+    return found
 
 
 def _model(name: str, said: dict[str, Any]) -> Model:

@@ -16,7 +16,7 @@ import numpy as np
 from offhook.speech.errors import SpeechError
 from offhook.speech.listening import Ears
 from offhook.speech.log_mel import RATE, log_mel
-from offhook.speech.models import checked_folder
+from offhook.speech.models import checked_folder, folder
 from offhook.speech.packages import module
 from offhook.speech.pool import Pool
 from offhook.speech.protocol import Listening
@@ -48,7 +48,7 @@ class WhisperSpeechToText:
         module("ctranslate2", engine=_ENGINE, extra=_EXTRA)
         self._load = partial(_Model, f"whisper-{model}", language, threads)
         # Whether it was pulled is told now, not when a call is on.
-        self._folder = checked_folder(f"whisper-{model}", engine=_ENGINE)
+        folder(f"whisper-{model}", engine=_ENGINE)
         self._pool = Pool(threads, _ENGINE)
         self._model: _Model | None = None
         self._loading = asyncio.Lock()
@@ -90,13 +90,13 @@ class _Model:
     """The network. What it holds never changes, so all threads share it."""
 
     def __init__(self, name: str, language: str, threads: int) -> None:
-        folder = checked_folder(name, engine=_ENGINE)
+        place = checked_folder(name, engine=_ENGINE)
         self._ct2 = module("ctranslate2", engine=_ENGINE, extra=_EXTRA)
         self._network = self._ct2.models.Whisper(
-            str(folder), device="cpu", compute_type="int8", inter_threads=threads, intra_threads=1
+            str(place), device="cpu", compute_type="int8", inter_threads=threads, intra_threads=1
         )
         tongue = f"<|{language}|>"
-        if tongue not in _tokens(folder):
+        if tongue not in _tokens(place):
             raise SpeechError(f"whisper does not know the language {language!r}", code="speech_refused")
         self._prompt = ["<|startoftranscript|>", tongue, "<|transcribe|>", "<|notimestamps|>"]
 
@@ -121,8 +121,8 @@ class _Model:
         return "" if _is_lost(text) else text
 
 
-def _tokens(folder: Path) -> set[str]:
-    return set((folder / "vocabulary.txt").read_text("utf-8").split("\n"))
+def _tokens(place: Path) -> set[str]:
+    return set((place / "vocabulary.txt").read_text("utf-8").split("\n"))
 
 
 def _text(tokens: list[str], ids: list[int]) -> str:
