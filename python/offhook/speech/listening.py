@@ -9,7 +9,7 @@ from offhook.speech.errors import SpeechError
 from offhook.speech.pool import Pool
 from offhook.speech.protocol import Heard, SpeechStarted, SpeechStopped, Transcript
 from offhook.speech.resample import RATES, Sound, from_pcm
-from offhook.speech.segments import Segment, Segmenter
+from offhook.speech.segments import LONGEST_MS, PAUSE_MS, Segment, Segmenter
 from offhook.speech.voice_activity import VoiceActivity
 
 Recognise = Callable[[Sound], Awaitable[str]]
@@ -25,11 +25,22 @@ _PARTIAL_EVERY_MS = 800
 class SegmentedListening:
     """A `Listening` that runs as two tasks of the loop: one cuts, one recognises. Made by an engine's `listen`."""
 
-    def __init__(self, pool: Pool, recognise: Recognise, *, rate: int, to: int, partials: bool) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        recognise: Recognise,
+        *,
+        rate: int,
+        to: int,
+        partials: bool,
+        pause_ms: int = PAUSE_MS,
+        longest_ms: int = LONGEST_MS,
+    ) -> None:
         if rate not in RATES:
             raise SpeechError(f"sound at {rate} Hz can't be listened to", code="speech_refused", hint=f"rates: {RATES}")
         self._pool, self._recognise = pool, recognise
         self._rate, self._to, self._partials = rate, to, partials
+        self._pause_ms, self._longest_ms = pause_ms, longest_ms
         self._segmenter: Segmenter | None = None
         self._pieces: deque[bytes | None] = deque()
         self._waiting = 0
@@ -112,7 +123,9 @@ class SegmentedListening:
 
     async def _hear(self) -> None:
         # Loading the network is work for the pool, too.
-        self._segmenter = segmenter = await self._pool.run(lambda: Segmenter(self._rate, self._to))
+        self._segmenter = segmenter = await self._pool.run(
+            lambda: Segmenter(self._rate, self._to, pause_ms=self._pause_ms, longest_ms=self._longest_ms)
+        )
         while True:
             await self._more.wait()
             self._more.clear()
@@ -181,12 +194,18 @@ class SegmentedListening:
 
 
 class Ears:
-    """All ears of one engine, so that they end with it."""
+    """All ears of one engine, so that they end with it.
 
-    def __init__(self, recognise: Recognise, rate: int) -> None:
+    A stretch of speech is over after a silence of `pause_ms`, and no longer than `longest_ms`.
+    """
+
+    def __init__(
+        self, recognise: Recognise, rate: int, *, pause_ms: int = PAUSE_MS, longest_ms: int = LONGEST_MS
+    ) -> None:
         # A thread of its own: who speaks is told at once, however long the engine thinks about somebody else.
         self._pool = Pool(1, "silero")
         self._recognise, self._rate = recognise, rate
+        self._pause_ms, self._longest_ms = pause_ms, longest_ms
         self._open: list[SegmentedListening] = []
 
     async def warm_up(self) -> None:
@@ -195,7 +214,15 @@ class Ears:
 
     def open(self, rate: int, partials: bool) -> SegmentedListening:
         """One more."""
-        ear = SegmentedListening(self._pool, self._recognise, rate=rate, to=self._rate, partials=partials)
+        ear = SegmentedListening(
+            self._pool,
+            self._recognise,
+            rate=rate,
+            to=self._rate,
+            partials=partials,
+            pause_ms=self._pause_ms,
+            longest_ms=self._longest_ms,
+        )
         self._open = [*(other for other in self._open if not other.closed), ear]
         return ear
 

@@ -35,8 +35,9 @@ class Segment:
 class Segmenter:
     """One call's sound, at `rate`; out come events, and each stretch at `to` when it is over."""
 
-    def __init__(self, rate: int, to: int) -> None:
+    def __init__(self, rate: int, to: int, *, pause_ms: int = PAUSE_MS, longest_ms: int = LONGEST_MS) -> None:
         self._to = to
+        self._pause_ms, self._longest_ms = pause_ms, longest_ms
         self._for_voice = Resampler(rate, RATE)
         self._for_engine = Resampler(rate, to)
         self._voice = VoiceActivity()
@@ -81,9 +82,9 @@ class Segmenter:
         self._chances.append(chance)
         if chance >= _SILENCE:
             self._last_speech_ms = self._now_ms
-        if self._now_ms - self._last_speech_ms >= PAUSE_MS:
+        if self._now_ms - self._last_speech_ms >= self._pause_ms:
             return self._stop(self._last_speech_ms)
-        if self._now_ms - self._start_ms >= LONGEST_MS:
+        if self._now_ms - self._start_ms >= self._longest_ms:
             # In the last three seconds, so that both halves are long enough to be understood.
             latest = self._chances[-3000 // CHUNK_MS :]
             cut = self._now_ms - (len(latest) - int(np.argmin(latest))) * CHUNK_MS

@@ -5,6 +5,7 @@ CTranslate2 infers with them. It recognises whole stretches of speech and has no
 """
 
 import asyncio
+import math
 import re
 import threading
 import zlib
@@ -24,9 +25,16 @@ from offhook.speech.resample import Sound
 
 _ENGINE = "whisper"
 _EXTRA = "agent-plus"
-# What it was trained on: shorter sounds are followed by silence.
-_WINDOW_SECONDS = 30
+# It was trained on 30 s, with silence behind the sound. With less of that it costs a third and understands no worse: of
+# 223 words 3.1 % were wrong, where 4.5 % had been.
+_WINDOW_STEP, _LONGEST_WINDOW = 5, 30
+_SILENCE = 1.0
 _TOKENS_PER_SECOND = 7.0
+_BEAM = 5
+# It understands whole sentences better than pieces of them: of one reading it got 5.9 % of the words wrong that was cut
+# at pauses of 224 ms, and 2.5 % at 500 ms; with the beam 0.8 %.
+_PAUSE_MS = 480
+_LONGEST_MS = 25_000
 # The first token that is no text.
 _SPECIAL = 50_257
 # It takes noise for the last words of a video, and repeats itself when it is lost.
@@ -52,7 +60,7 @@ class WhisperSpeechToText:
         self._pool = Pool(threads, _ENGINE)
         self._model: _Model | None = None
         self._loading = asyncio.Lock()
-        self._ears = Ears(self._recognise, RATE)
+        self._ears = Ears(self._recognise, RATE, pause_ms=_PAUSE_MS, longest_ms=_LONGEST_MS)
 
     async def warm_up(self) -> None:
         """See the protocol. One to two seconds."""
@@ -104,13 +112,14 @@ class _Model:
         """What is said in the sound; empty if that is nothing, or if `gone` is set before it was begun."""
         if gone.is_set():
             return ""
-        window = np.zeros(RATE * _WINDOW_SECONDS, np.float32)
-        sound = sound[: len(window)]
+        sound = sound[: RATE * _LONGEST_WINDOW]
+        steps = max(2, math.ceil((len(sound) / RATE + _SILENCE) / _WINDOW_STEP))
+        window = np.zeros(RATE * min(_LONGEST_WINDOW, steps * _WINDOW_STEP), np.float32)
         window[: len(sound)] = sound
         (found,) = self._network.generate(
             self._ct2.StorageView.from_array(log_mel(window)[None]),
             [self._prompt],
-            beam_size=1,
+            beam_size=_BEAM,
             max_length=len(self._prompt) + 8 + int(len(sound) / RATE * _TOKENS_PER_SECOND),
             return_scores=True,
             return_no_speech_prob=True,

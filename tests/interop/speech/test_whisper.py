@@ -63,7 +63,7 @@ async def test_what_was_pulled_is_what_was_tested(pulled: Path) -> None:
     assert list(models.faults(MODEL, pulled)) == []
 
 
-@pytest.mark.parametrize(("name", "text", "most"), [("two_cities.wav", TALE, 0.04), ("beckett.wav", FAIL, 0.09)])
+@pytest.mark.parametrize(("name", "text", "most"), [("two_cities.wav", TALE, 0.04), ("beckett.wav", FAIL, 0.26)])
 async def test_human_speech_is_understood_better_over_the_telephone(
     ear: SpeechToText, name: str, text: str, most: float
 ) -> None:
