@@ -107,7 +107,7 @@ class Talk {
       case "turn":
         this.waits.push(news.latency_ms);
         $("latency").textContent = seconds(news.latency_ms);
-        $("median").textContent = `${seconds(median(this.waits))} of ${this.waits.length}`;
+        $("median").textContent = `${seconds(median(this.waits))} (${this.waits.length})`;
         transcript.answered(news.latency_ms);
         break;
       case "ended":
