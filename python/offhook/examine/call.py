@@ -199,7 +199,7 @@ class ExaminedCall:
     @property
     def names_what_it_says(self) -> bool:
         """Whether what is being played is an utterance with a name, which says itself how it may be interrupted."""
-        return self.log.gateway_cleared_at is not None or bool(self.log.playout.utterance_at(self.now))
+        return self.log.gateway_cleared_at is not None or self.log.playout.utterance_at(self.now) is not None
 
     @property
     def is_over(self) -> bool:
@@ -272,11 +272,11 @@ class ExaminedCall:
 
     def _spoken_over(self, policy: str, since_ms: int) -> None:
         """The caller has spoken for so long as this policy waits: do it, if what is being played has it."""
-        name = self.log.playout.utterance_at(self.now)
-        if not name or self._utterances.policy(name) != policy:
+        playing = self.log.playout.utterance_at(self.now)
+        if playing is None or playing.policy != policy:
             return
         if policy == "agent":
-            self._send("barge_in", utterance=name, since_ms=since_ms)
+            self._send("barge_in", utterance=playing.id, since_ms=since_ms)
         else:
             self.log.named_utterances = True
             self.cut_off(since_ms)

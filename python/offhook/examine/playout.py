@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from offhook.examine.audio import AUDIBLE, BLOCK_MS, Format, decoded, loudness
+from offhook.examine.utterances import Part
 from offhook.phone.sound import Samples
 
 AHEAD_LIMIT = 120.0
@@ -29,7 +30,7 @@ class Piece:
     end: float
     audio: bytes
     levels: list[float] = field(repr=False)
-    utterance: str = ""
+    utterance: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Playout:
         self.dropped = 0.0
         self._begun = False
         self._end = 0.0
-        self._held: list[tuple[str, bytes | None]] = []
+        self._held: list[tuple[Part | None, bytes] | str] = []
         """Audio with its utterance, and marks by their name."""
         self._held_seconds = 0.0
         self._marks: deque[tuple[float, str]] = deque()
@@ -73,13 +74,13 @@ class Playout:
         """The call is answered: what was held is played."""
         self._begun = True
         held, self._held = self._held, []
-        for name, audio in held:
-            if audio is None:
-                self.mark(now, name)
+        for what in held:
+            if isinstance(what, str):
+                self.mark(now, what)
             else:
-                self._queue(now, audio, name)
+                self._queue(now, what[1], what[0])
 
-    def take(self, now: float, audio: bytes, utterance: str = "") -> bool:
+    def take(self, now: float, audio: bytes, utterance: Part | None = None) -> bool:
         """Audio of one message, and the utterance that it belongs to; False if it was dropped as too much waits."""
         if self.format.sample_bytes == 2:
             audio = self._half + audio
@@ -106,7 +107,7 @@ class Playout:
         if self._begun:
             self._marks.append((max(now, self._end), name))
         elif len(self._held) < 10_000:
-            self._held.append((name, None))
+            self._held.append(name)
 
     def due(self, now: float) -> list[str]:
         """The marks whose time has come, in order."""
@@ -131,7 +132,7 @@ class Playout:
         held, self._held = self._held, []
         dropped += self._held_seconds
         self._held_seconds = 0.0
-        names = [name for _, name in self._marks] + [name for name, audio in held if audio is None]
+        names = [name for _, name in self._marks] + [what for what in held if isinstance(what, str)]
         self._marks.clear()
         played, self._since_clear = max(0.0, self._since_clear - dropped), 0.0
         self._half = b""
@@ -167,9 +168,9 @@ class Playout:
                 return True
         return False
 
-    def utterance_at(self, now: float) -> str:
-        """The utterance that is being played; empty if it has none, or nothing is."""
-        return next((piece.utterance for piece in self.pieces if piece.start <= now < piece.end), "")
+    def utterance_at(self, now: float) -> Part | None:
+        """The utterance that is being played; None if that has no name, or nothing is."""
+        return next((piece.utterance for piece in self.pieces if piece.start <= now < piece.end), None)
 
     def heard(self, since: float, until: float) -> float:
         """Seconds of audible sound that were played in that time."""
@@ -198,7 +199,7 @@ class Playout:
                 break
         return bytes(audio[:most])
 
-    def _queue(self, now: float, audio: bytes, utterance: str) -> None:
+    def _queue(self, now: float, audio: bytes, utterance: Part | None) -> None:
         seconds = len(audio) / self.format.bytes_per_second
         if self.pieces and now > self._end:
             self.gaps.append(Gap(self._end, now - self._end))

@@ -1,12 +1,15 @@
 """The utterances that an agent names: which is being played, what of it was heard, and what is dropped after a cut."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from offhook.destination.dialect.description import Json
 from offhook.destination.dialect.facts import clean
-from offhook.examine.playout import Piece
+
+if TYPE_CHECKING:
+    from offhook.examine.playout import Piece
 
 POLICIES = ("off", "clear", "duck-then-decide", "agent")
 """What an utterance may have happen when the caller speaks over it."""
@@ -17,16 +20,19 @@ USUAL = "duck-then-decide"
 SURE_MS = {"clear": 120, "duck-then-decide": 500, "agent": 120}
 """From the caller's first word to what the policy does, in milliseconds."""
 
-_ID_BYTES, _TEXT_BYTES, _WORDS, _MOST = 64, 4096, 1024, 256
+_ID_BYTES, _TEXT_BYTES, _WORDS = 64, 4096, 1024
+_SECONDS_A_CHARACTER = 0.065
 
 
-@dataclass(slots=True)
-class Utterance:
-    """One utterance; its pieces' words, and how long each piece's audio is."""
+@dataclass(slots=True, eq=False)
+class Part:
+    """A piece of an utterance: the audio that came after one `utterance` message. `ended`: no more of it comes."""
 
     id: str
+    text: str
+    word_ends: Sequence[int]
     policy: str
-    parts: list[tuple[str, list[int]]] = field(default_factory=list)
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +46,12 @@ class Cut:
 
 
 class Utterances:
-    """Those of one call, the latest of them."""
+    """Those of one call."""
 
     def __init__(self) -> None:
-        self._known: dict[str, Utterance] = {}
-        self._current = ""
+        self.current: Part | None = None
+        """What audio that comes now belongs to."""
         self._stale: frozenset[str] = frozenset()
-
-    @property
-    def current(self) -> str:
-        """The utterance that audio which comes now belongs to; empty if to none."""
-        return self._current
 
     @property
     def is_stale(self) -> bool:
@@ -70,52 +71,66 @@ class Utterances:
             return f"an utterance whose `{rule['barge_in']}` is none of {', '.join(POLICIES)}"
         if ends is not None and not _are_times(ends):
             return f"an utterance whose `{rule['word_ends_ms']}` is no list of milliseconds, in order"
-        found = self._known.setdefault(name, Utterance(name, policy or USUAL))
-        found.parts.append((_whole(text or ""), ends or []))
-        del found.parts[:-_MOST]
-        while len(self._known) > _MOST:
-            self._known.pop(next(iter(self._known)))
-        self._current = name
+        before = self.current
+        if before is not None:
+            before.ended = True
+            if before.id == name:
+                # What the first piece says holds for the whole utterance.
+                policy = before.policy
+        self.current = Part(name, _whole(text or ""), ends or (), policy or USUAL)
         if name not in self._stale:
             self._stale = frozenset()
         return ""
 
     def end(self) -> None:
         """The current one is complete."""
-        self._current, self._stale = "", frozenset()
+        if self.current is not None:
+            self.current.ended = True
+        self.current, self._stale = None, frozenset()
 
     def cleared(self) -> None:
         """The agent has cleared: what comes now is new."""
         self._stale = frozenset()
 
-    def policy(self, name: str) -> str:
-        """What is to happen when the caller speaks over it."""
-        return self._known[name].policy if name in self._known else "off"
-
-    def cut(self, pieces: Iterable[Piece], now: float, *, by_caller: bool) -> Cut | None:
+    def cut(self, pieces: "Iterable[Piece]", now: float, *, by_caller: bool) -> Cut | None:
         """Cut off what is being played; None if nothing that waits has a name. `pieces` are those before the clear."""
         kept = list(pieces)
-        waiting = [piece for piece in kept if piece.end > now]
-        if not any(piece.utterance for piece in waiting):
+        waiting = [piece.utterance for piece in kept if piece.end > now]
+        named = [part for part in waiting if part is not None]
+        if not named:
             return None
-        name = waiting[0].utterance
-        own = [piece for piece in kept if piece.utterance == name]
-        played = sum(min(piece.end, now) - min(piece.start, now) for piece in own)
-        whole = sum(piece.end - piece.start for piece in own)
-        behind = dict.fromkeys(piece.utterance for piece in waiting if piece.utterance not in ("", name))
+        playing = waiting[0]
+        name = "" if playing is None else playing.id
+        behind = tuple(dict.fromkeys(part.id for part in named if part.id != name))
         if by_caller:
-            self._stale = frozenset({name, *behind})
-        return Cut(name, round(played * 1000), self._heard(name, played, whole), tuple(behind))
+            self._stale = frozenset(part.id for part in named)
+        if playing is None:
+            return Cut("", 0, "", behind)
+        begun = [piece for piece in kept if piece.start < now or piece.utterance is playing]
+        parts = dict.fromkeys(piece.utterance for piece in begun if piece.utterance is not None)
+        played, heard = 0.0, []
+        for part in (part for part in parts if part.id == name):
+            own = [piece for piece in kept if piece.utterance is part]
+            so_far = sum(min(piece.end, now) - min(piece.start, now) for piece in own)
+            played += so_far
+            heard.append(_heard(part, so_far, sum(piece.end - piece.start for piece in own)))
+        return Cut(name, round(played * 1000), " ".join(filter(None, heard)), behind)
 
-    def _heard(self, name: str, played: float, whole: float) -> str:
-        known = self._known.get(name)
-        if known is None or not whole:
-            return ""
-        words = [word for text, _ in known.parts for word in text.split()]
-        if len(known.parts) == 1 and len(known.parts[0][1]) == len(words):
-            return " ".join(word for word, end in zip(words, known.parts[0][1], strict=True) if end <= played * 1000)
-        # Without times, words take their share of the audio.
-        return " ".join(words[: int(len(words) * played / whole)])
+
+def _heard(part: Part, played: float, known: float) -> str:
+    """The words of which the end was played: by their times, else by their share of the characters."""
+    text = part.text.strip()
+    if part.ended and played >= known:
+        return text
+    lasts = known if part.ended else max(known, len(text) * _SECONDS_A_CHARACTER)
+    heard = 0
+    for number, word in enumerate(re.finditer(r"\S+", text)):
+        timed = number < len(part.word_ends)
+        ends = part.word_ends[number] / 1000 if timed else word.end() * lasts / max(1, len(text))
+        if ends > played:
+            break
+        heard = word.end()
+    return text[:heard]
 
 
 def _whole(text: str) -> str:

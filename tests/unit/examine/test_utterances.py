@@ -31,9 +31,30 @@ def test_words_take_their_share_of_the_audio(playout: Playout) -> None:
     say(playout, utterances, "one", 4, text="we close at eight o'clock on every Sunday")
     say(playout, utterances, "two", 1)
     say(playout, utterances, "three", 1)
-    assert playout.utterance_at(2.5) == "one"
+    playing = playout.utterance_at(2.5)
+    assert playing is not None
+    assert playing.id == "one"
     cut = utterances.cut(playout.pieces, 2.5, by_caller=True)
     assert cut == Cut("one", 2500, "we close at eight o'clock", ("two", "three"))
+
+
+def test_pieces_of_one_name_are_one_utterance(playout: Playout) -> None:
+    utterances = Utterances()
+    say(playout, utterances, "one", 1, text="Hello.", barge_in="off")
+    say(playout, utterances, "one", 1, text="How are you?", barge_in="clear")
+    assert utterances.current is not None
+    assert utterances.current.policy == "off", "as the first piece has it"
+    cut = utterances.cut(playout.pieces, 1.75, by_caller=False)
+    assert cut == Cut("one", 1750, "Hello. How are", ())
+    assert not utterances.is_stale, "the agent itself has cleared"
+
+
+def test_what_is_still_being_made_is_taken_to_last_as_long_as_such_words_do(playout: Playout) -> None:
+    utterances = Utterances()
+    say(playout, utterances, "one", 1, text="one two three four five six seven eight nine ten")
+    cut = utterances.cut(playout.pieces, 0.5, by_caller=True)
+    assert cut is not None
+    assert cut.text_heard == "one two", "a second of sound so far, of three that it will last"
 
 
 def test_words_with_times_are_heard_when_they_have_ended(playout: Playout) -> None:
@@ -56,7 +77,7 @@ def test_what_still_comes_of_it_is_stale_until_something_new(playout: Playout) -
     assert not utterances.is_stale
     for new in (utterances.end, utterances.cleared):
         utterances.begin({"id": "four"}, RULE)
-        playout.take(5.0, SECOND, "four")
+        playout.take(5.0, SECOND, utterances.current)
         utterances.cut(playout.pieces, 5.0, by_caller=True)
         assert utterances.is_stale
         new()
@@ -72,9 +93,10 @@ def test_audio_without_a_name_is_cut_off_without_a_word(playout: Playout) -> Non
 
 def test_each_has_its_policy_and_the_usual_one_without() -> None:
     utterances = Utterances()
-    utterances.begin({"id": "a", "barge_in": "off"}, RULE)
-    utterances.begin({"id": "b"}, RULE)
-    assert (utterances.policy("a"), utterances.policy("b"), utterances.policy("")) == ("off", "duck-then-decide", "off")
+    for body, policy in (({"id": "a", "barge_in": "off"}, "off"), ({"id": "b"}, "duck-then-decide")):
+        utterances.begin(body, RULE)
+        assert utterances.current is not None
+        assert utterances.current.policy == policy
 
 
 @pytest.mark.parametrize(
@@ -94,4 +116,4 @@ def test_each_has_its_policy_and_the_usual_one_without() -> None:
 def test_what_is_wrong_with_one_is_said(body: dict[str, object]) -> None:
     utterances = Utterances()
     assert "an utterance" in utterances.begin(body, RULE)
-    assert utterances.current == ""
+    assert utterances.current is None
