@@ -171,8 +171,8 @@ def items(options: argparse.Namespace) -> list[Item]:
         ),
         Item(
             "address-sanitizer", "The crates with unsafe code and sockets under AddressSanitizer",
-            [cargo, "+nightly", "test", "--target", HOST, "--target-dir", "target/asan", "-p", "offhook-media-sys",
-             "-p", "offhook-media"],
+            [cargo, "+nightly", "test", "--profile", "checked", "--target", HOST, "--target-dir", "target/asan",
+             "-p", "offhook-media-sys", "-p", "offhook-media"],
             25, cargo_count, {"RUSTFLAGS": "-Zsanitizer=address", "RUSTDOCFLAGS": "-Zsanitizer=address"},
             missing=kernel or without_nightly(),
         ),
