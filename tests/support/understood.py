@@ -1,8 +1,12 @@
 """What a recogniser makes of a whole sound."""
 
 import asyncio
+from contextlib import suppress
 
 from offhook.speech.protocol import Heard, SpeechStarted, SpeechToText, Transcript
+
+_AT_FIRST, _AFTER = 2.0, 0.8
+"""Seconds in which an engine on a busy machine has cut what it was given, so that nothing more will come of it."""
 
 
 async def understood(engine: SpeechToText, pcm: bytes, rate: int = 8_000) -> str:
@@ -21,12 +25,16 @@ async def understood(engine: SpeechToText, pcm: bytes, rate: int = 8_000) -> str
         listening.write(pcm[at : at + rate * 2])
         await asyncio.sleep(0.05)
     listening.finish()
-    # What is still to be cut takes milliseconds; after that each stretch that was told gets its words.
-    await asyncio.sleep(0.3)
+    # Each stretch that is told gets its words. That there is no further one is only told by silence.
     async with asyncio.timeout(30):
-        while _count(events, SpeechStarted) > _count(events, Transcript):
+        while True:
             changed.clear()
-            await changed.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_AFTER if events else _AT_FIRST):
+                    await changed.wait()
+                continue
+            if _count(events, SpeechStarted) == _count(events, Transcript):
+                break
     assert listening.dropped_ms == 0
     await listening.close()
     await reader

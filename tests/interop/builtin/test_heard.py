@@ -76,10 +76,12 @@ class Reading:
         async def load() -> None:
             await self.agent.speech.tts().warm_up()
 
-    async def lasts(self, text: str) -> float:
-        """Seconds of a text."""
-        pieces = [piece async for piece in self.agent.speech.tts().say(text, rate=8_000)]
-        return sum(piece.duration_ms for piece in pieces) / 1000
+    async def lengths(self) -> dict[str, float]:
+        """Seconds of each text."""
+        return {
+            text: sum([piece.duration_ms async for piece in self.agent.speech.tts().say(text, rate=8_000)]) / 1000
+            for text in TEXTS
+        }
 
 
 async def interrupted(
@@ -88,6 +90,7 @@ async def interrupted(
     """One call in which each text is cut off somewhere: by whom, how many words the report is wrong by, and how many
     milliseconds it says were played beyond what was heard."""
     chance, found, name = random.Random(number), [], f"+1415555010{number}"
+    lengths = await reading.lengths()
     async with PlainPhone.open() as phone:
         line = phone.dial(gateway.udp, caller=name)
         ear, caller = Ear(line), reading.callers[name]
@@ -100,7 +103,7 @@ async def interrupted(
             since = line.packets[-1].at if line.packets else 0.0
             caller.texts.put_nowait(text)
             await ear.hears(since)
-            await asyncio.sleep(chance.uniform(0.3, await reading.lasts(text) - 1.2))
+            await asyncio.sleep(chance.uniform(0.3, lengths[text] - 1.2))
             if by_caller:
                 await ear.says(frames(PHRASES[(number + time) % len(PHRASES)].sound(8_000).tolist()))
             else:
@@ -108,7 +111,10 @@ async def interrupted(
             said = await asyncio.wait_for(caller.reports.get(), 10)
             # What is on its way is heard.
             await asyncio.sleep(0.2)
-            assert said.interrupted, said
+            if not said.interrupted:
+                # The text was over before the caller had been heard.
+                assert said.heard == text
+                continue
             packets = [packet for packet in ear.loud if packet.at > since]
             heard_ms = (packets[-1].timestamp - packets[0].timestamp & 0xFFFFFFFF) / 8 + 20
             sound = by_timestamp(line.packets[begin:], PCMU)
@@ -133,6 +139,7 @@ async def test_the_words_reported_as_heard_are_those_in_the_recording(
         every = await asyncio.gather(*(interrupted(reading, gateway, recogniser, number) for number in range(CALLS)))
     for by in ("the caller", "the agent"):
         found = [(wrong, beyond) for one in every for who, wrong, beyond in one if who == by]
+        assert len(found) >= 0.8 * CALLS * TIMES / 2
         wrong = Counter(min(wrong, 2) for wrong, _ in found)
         beyond = [ms for _, ms in found]
         figures.note(
