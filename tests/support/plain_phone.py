@@ -239,6 +239,11 @@ class PhoneCall:
                 self._queue.append((payload, EVENT_PAYLOAD_TYPE, number == 1, frames * FRAME if last else 0))
             self._queue.extend((self.line.silence, self.line.payload_type, False, FRAME) for _ in range(3))
 
+    @property
+    def waiting(self) -> int:
+        """How many packets are queued."""
+        return len(self._queue)
+
     def stop_talking(self) -> None:
         """Drop what is queued."""
         self._queue.clear()

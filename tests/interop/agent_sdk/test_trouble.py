@@ -16,7 +16,7 @@ from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.speech import write_wav
 from tests.support.tone import decode, has_tone, is_silent, tone
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
 TOKEN = "a-token-of-the-tests"
 TOML = f"""

@@ -22,7 +22,7 @@ from offhook.builtin import agent as builtin
 from offhook.builtin.agent import make_agent
 from offhook.speech.protocol import SpeechToText, TextToSpeech
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
 
 
 class Talk:
@@ -112,7 +112,6 @@ async def test_a_phone_talks_with_it(talk: Talk) -> None:
     await talk.hears_of("and thank you for calling")
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.skipif(not PROVE, reason="two minutes of talk: the full count")
 async def test_all_that_it_can_do_by_voice(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     wisdom, belief = (array("h", PHRASES[number].sound(8_000).tolist()) for number in (0, 2))
