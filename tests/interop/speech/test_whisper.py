@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pytest_asyncio
-from tests.interop.speech.test_offline import FAIL, TALE, by_telephone, reading, understood
+from tests.interop.speech.test_offline import FAIL, TALE, by_telephone
+from tests.support.human import reading
+from tests.support.understood import understood
 from tests.support.words import word_errors
 
 from offhook.cli.root import command
