@@ -2,29 +2,22 @@
 
 import asyncio
 import base64
-import binascii
-import json
-import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from offhook.destination.conversation import (
     Conversation,
-    Ignored,
-    Invalid,
     OffhookConversation,
-    Ready,
-    RecordAsked,
-    Rejected,
     Say,
     TwilioConversation,
 )
 from offhook.destination.dialect.description import Json
-from offhook.destination.dialect.facts import AgentFacts, clean
-from offhook.examine.audio import AUDIBLE, Format
-from offhook.examine.call_log import AgentEnd, Arrival, CallLog, Garbage, Mark, SceneName
+from offhook.destination.dialect.facts import AgentFacts
+from offhook.examine.audio import Format
+from offhook.examine.call_log import AgentEnd, CallLog, SceneName
+from offhook.examine.hearing import Hearing
 from offhook.examine.limits import Flood
 from offhook.examine.plan import Plan
 from offhook.examine.playout import Cleared, Playout
@@ -41,13 +34,9 @@ CALLED = "+14155550199"
 _FRAME = FRAME_MS / 1000
 _SURE_OF_SPEECH_MS = 120
 _SURE_OF_SILENCE_MS = 300
-_GARBAGE_LIMIT = 20
-_MARK_BYTES = 256
-_TEXT_BYTES = 65_536
 _MOMENT = 0.5
 _UNREAD_FRAMES = 500
 _KEY_MS = 160
-_DIGITS = re.compile("[0-9*#A-Da-d]{1,64}")
 
 
 class CallOver(Exception):
@@ -80,13 +69,12 @@ class ExaminedCall:
         self._socket: AgentSocket | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._flood = Flood()
-        self._garbage = 0
-        self._audio_marked = 0
         self._sequence = 0
         self._chunk = 0
         self._spoken: deque[bytes] = deque()
         self._due: deque[tuple[int, str, int]] = deque()
         self._utterances = Utterances()
+        self._hearing = Hearing(self, self.log, self._conversation, self._utterances, self._flood)
 
     async def __aenter__(self) -> Self:
         return self
@@ -120,7 +108,7 @@ class ExaminedCall:
             raise
         log.reached, log.connected_at = self._socket.reached, self.now
         self._tasks.append(asyncio.create_task(self._listen(self._socket)))
-        self._say(self._conversation.connected())
+        self.say(self._conversation.connected())
 
     async def ring(self) -> None:
         """Wait until the agent takes the call, or let it ring for a moment where the dialect has no word for that."""
@@ -133,16 +121,16 @@ class ExaminedCall:
     def answer(self) -> None:
         """The caller's phone is answered: sound flows from here on."""
         self.log.answered_at = self.now
-        self._say(self._conversation.begin())
+        self.say(self._conversation.begin())
         self.log.playout.begin(self.now)
         self._tasks.append(asyncio.create_task(self._talk()))
 
-    async def say(self) -> None:
+    async def speak(self) -> None:
         """The caller speaks; returns when the last word has left."""
-        self.begin_to_say()
+        self.begin_to_speak()
         await self.until(lambda: not self._spoken, 120.0)
 
-    def begin_to_say(self) -> None:
+    def begin_to_speak(self) -> None:
         """The caller begins to speak."""
         frames = self._speech.frames(self.log.format)
         self._spoken.extend(frames)
@@ -160,7 +148,7 @@ class ExaminedCall:
     def press(self, digit: str) -> None:
         """The caller presses a key."""
         self.log.keys.append(self.now)
-        self._send("dtmf", digit=digit, duration_ms=_KEY_MS)
+        self.send("dtmf", digit=digit, duration_ms=_KEY_MS)
 
     def cut_off(self, since_ms: int = 0) -> None:
         """The gateway itself drops the agent's audio because the caller spoke over it, and says so."""
@@ -172,7 +160,7 @@ class ExaminedCall:
         socket = self._socket
         assert socket is not None, "dialled"
         if self.log.hung_up_at is None and socket.is_open:
-            self._say(self._conversation.end(reason))
+            self.say(self._conversation.end(reason))
             socket.close(1000, reason)
             self.log.hung_up_at = self.now
         limit = self.now + self._plan.pace.closing + _MOMENT
@@ -233,7 +221,8 @@ class ExaminedCall:
 
     # -- what is said
 
-    def _say(self, messages: list[Say]) -> None:
+    def say(self, messages: Sequence[Say]) -> None:
+        """Send messages of the dialect."""
         assert self._socket is not None, "there is somebody to talk to"
         for message in messages:
             text = message.text
@@ -242,7 +231,8 @@ class ExaminedCall:
                 text = text.replace("{sequence}", str(self._sequence), 1)
             self._socket.send(text)
 
-    def _send(self, kind: Any, **values: Any) -> None:
+    def send(self, kind: Any, **values: Any) -> None:
+        """Send a message that Rust writes in the gateway, if the dialect has it."""
         template = self._description.send.get(kind)
         if template is not None and self._socket is not None:
             self._socket.send(self._filled(template, **values))
@@ -252,6 +242,10 @@ class ExaminedCall:
         own = {"sequence": self._sequence, "timestamp_ms": self.log.frames_sent * FRAME_MS}
         return fill(template, {**self._conversation.values, **own, **values})
 
+    def clear_for_the_agent(self) -> None:
+        """The agent's `clear`."""
+        self._drop(by="agent", since_ms=self.log.frames_sent * FRAME_MS)
+
     def _drop(self, *, by: str, since_ms: int) -> None:
         """Drop what has not been played, and say what that was."""
         playout = self.log.playout
@@ -259,7 +253,7 @@ class ExaminedCall:
         cleared = playout.clear(self.now)
         self._report(cleared)
         if cut is not None:
-            self._send(
+            self.send(
                 "interrupted",
                 utterance=cut.id,
                 played_ms=cut.played_ms,
@@ -276,7 +270,7 @@ class ExaminedCall:
         if playing is None or playing.policy != policy:
             return
         if policy == "agent":
-            self._send("barge_in", utterance=playing.id, since_ms=since_ms)
+            self.send("barge_in", utterance=playing.id, since_ms=since_ms)
         else:
             self.log.named_utterances = True
             self.cut_off(since_ms)
@@ -286,8 +280,8 @@ class ExaminedCall:
             if mark.back_at is None and mark.name in cleared.marks:
                 mark.back_at, mark.dropped = self.now, True
         for name in cleared.marks:
-            self._send("dropped_mark", name=name)
-        self._send("cleared", played_ms=cleared.played_ms, dropped_ms=cleared.dropped_ms, marks=list(cleared.marks))
+            self.send("dropped_mark", name=name)
+        self.send("cleared", played_ms=cleared.played_ms, dropped_ms=cleared.dropped_ms, marks=list(cleared.marks))
 
     async def _talk(self) -> None:
         """The caller's line: a frame every 20 ms, speech or silence, with what falls due between them."""
@@ -303,7 +297,7 @@ class ExaminedCall:
                 data = self._filled(template, chunk=self._chunk, payload=base64.b64encode(frame).decode())
             log.frames_sent += 1
             if not self._socket.send(data, audio=True) and self._socket.unread_dropped > _UNREAD_FRAMES:
-                self._cut("too_slow")
+                self.cut("too_slow")
             self._fall_due()
             wait = began + log.frames_sent * _FRAME - self.now
             log.lateness = max(log.lateness, -wait)
@@ -315,12 +309,12 @@ class ExaminedCall:
             if kind in SURE_MS:
                 self._spoken_over(kind, since_ms)
             else:
-                self._send(kind, since_ms=since_ms)
+                self.send(kind, since_ms=since_ms)
         for name in self.log.playout.due(self.now):
             mark = next((mark for mark in self.log.marks if mark.name == name and mark.back_at is None), None)
             if mark is not None:
                 mark.back_at = self.now
-            self._send("mark", name=name)
+            self.send("mark", name=name)
 
     # -- what is heard
 
@@ -334,9 +328,9 @@ class ExaminedCall:
                 if self._flood.take(message.at, len(message.data)):
                     socket.abort()
             else:
-                self._take(message.data, message.at)
+                self._hearing.take(message.data, message.at)
                 if self._flood.take(message.at, len(message.data)):
-                    self._cut("flood")
+                    self.cut("flood")
         log.ended_at = socket.ended_at or self.now
         self._lost(socket)
 
@@ -346,169 +340,10 @@ class ExaminedCall:
         if log.hung_up_at is not None or log.vanished_at is not None or log.agent_end is not None or log.cut:
             return
         if socket.broken_by and frame is None:
-            self._nonsense("bad_frame", f"a WebSocket frame that is none: {socket.broken_by}")
+            self._hearing.nonsense("bad_frame", f"a WebSocket frame that is none: {socket.broken_by}")
         log.agent_end = AgentEnd(self.now, frame.code if frame else 1006, frame.reason if frame else "")
 
-    def _take(self, data: str | bytes, at: float) -> None:
-        if isinstance(data, bytes):
-            if self._description.framing == "binary":
-                self._audio(at, data)
-            else:
-                self._nonsense("unexpected_binary", "a binary message, but audio is base64 in JSON here")
-            return
-        try:
-            body = json.loads(data)
-        except (ValueError, RecursionError):
-            self._nonsense("not_json", f"a text message that is not JSON: {data[:60]!r}")
-            return
-        if not isinstance(body, dict):
-            self._nonsense("not_json", f"JSON that is no object: {data[:60]!r}")
-            return
-        kind = body.get(self._description.type_path)
-        rule = self._description.messages.get(kind) if isinstance(kind, str) else None
-        if rule is None:
-            self._other(body, kind, data)
-            return
-        if self._conversation.values.get("stream_sid") and self.log.answered_at is not None:
-            self._check_stream(body)
-        if (self.log.ready_at is None and rule["do"] not in ("format", "tell")) or (
-            self.log.answered_at is None and self._conversation.is_ready_when_connected
-        ):
-            self._early(str(kind))
-        self._do(rule, body, data, at)
-
-    def _do(self, rule: Json, body: Json, text: str, at: float) -> None:
-        match rule["do"]:
-            case "audio":
-                self._base64(at, _at(body, rule["payload"]))
-            case "mark":
-                self._mark(_at(body, rule["name"]))
-            case "clear":
-                self.log.clears.append(self.now)
-                self._drop(by="agent", since_ms=self.log.frames_sent * FRAME_MS)
-                self._utterances.cleared()
-            case "utterance":
-                if wrong := self._utterances.begin(body, rule):
-                    self._nonsense("bad_field", wrong)
-            case "utterance_end":
-                self._utterances.end()
-            case "dtmf":
-                digits = _at(body, rule["digits"])
-                if not isinstance(digits, str) or _DIGITS.fullmatch(digits) is None:
-                    self._nonsense("bad_digits", f"`digits` that no telephone has: {str(digits)[:40]!r}")
-            case "hang_up" if not isinstance(body.get("now"), bool | None):
-                self._nonsense("bad_field", "a hang-up whose `now` is neither true nor false")
-            case "hang_up":
-                reason = clean(str(body.get("reason") or ""))[:123]
-                self.log.agent_end = AgentEnd(self.now, 1000, reason, by_message=True)
-        if rule["do"] == "format" or rule.get("tell"):
-            self._hear(text)
-
-    def _hear(self, text: str) -> None:
-        match self._conversation.hear(text):
-            case Ready():
-                if self.log.ready_at is None:
-                    self.log.ready_at = self.now
-                    self.log.format = self.log.playout.format = Format.parse(self._conversation.format)
-            case Rejected(status, reason):
-                self.log.rejected = f"{status}{f' ({reason})' if reason else ''}"
-            case Invalid(what):
-                self._nonsense("bad_ready", what)
-            case Ignored(what, answer):
-                self._nonsense("bad_field", what)
-                if answer is not None:
-                    self._say([answer])
-            case _:
-                pass
-
-    def _other(self, body: Json, kind: Any, text: str) -> None:
-        for sign in self._description.foreign:
-            if body.get(sign.field) in sign.values and (sign.beside is None or sign.beside in body):
-                self.log.foreign = sign.dialect
-                return
-        if not isinstance(kind, str):
-            # Bots of other platforms send JSON of their own making past the protocol, and nobody there minds.
-            if "error" in self._description.send:
-                self._nonsense("no_type", f"a message without `{self._description.type_path}`: {text[:60]!r}")
-            return
-        match self._conversation.hear(text):
-            case Rejected(status, reason):
-                self.log.rejected = f"{status}{f' ({reason})' if reason else ''}"
-            case RecordAsked():
-                # A call that is not recorded says so.
-                self._say(self._conversation.recording("off", 0))
-            case Ignored(what, answer) if answer is not None:
-                self._nonsense("bad_field", what)
-                self._say([answer])
-            case Ignored():
-                self.log.count(self.log.unknown, kind)
-            case _:
-                pass
-
-    def _check_stream(self, body: Json) -> None:
-        stream = body.get("streamSid")
-        if stream is None:
-            self.log.without_stream += 1
-        elif stream != self.log.stream_sid:
-            self.log.count(self.log.other_streams, str(stream))
-
-    def _early(self, kind: str) -> None:
-        if len(self.log.early) < 1_000:
-            self.log.early.append(kind)
-
-    def _base64(self, at: float, payload: Any) -> None:
-        if not isinstance(payload, str):
-            self._nonsense("bad_field", "a `media` message without the text `media.payload`")
-            return
-        # As the gateway reads it: some encoders leave the padding out.
-        bare = payload.rstrip("=")
-        try:
-            audio = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
-        except (binascii.Error, ValueError):
-            self._nonsense("not_base64", f"audio that is not base64: {payload[:40]!r}")
-            return
-        self._audio(at, audio)
-
-    def _audio(self, at: float, audio: bytes) -> None:
-        log = self.log
-        if log.ready_at is None and self._description.framing == "binary":
-            self._early("audio")
-        log.audio_messages += 1
-        log.audio_seconds += len(audio) / log.format.bytes_per_second
-        log.wav_headers += audio[:4] == b"RIFF" and audio[8:12] == b"WAVE"
-        if self._utterances.is_stale:
-            log.stale_seconds += len(audio) / log.format.bytes_per_second
-            return
-        taken = log.playout.take(at, audio, self._utterances.current)
-        levels = log.playout.pieces[-1].levels if taken and log.playout.pieces else []
-        loud = max(levels, default=0.0) > 3 * AUDIBLE
-        log.arrivals.append(Arrival(at, len(audio) / log.format.bytes_per_second, hash(audio) if loud else None))
-        if not taken and log.answered_at is not None and self._flood.dropped():
-            self._cut("flood")
-
-    def _mark(self, name: Any) -> None:
-        # Half a surrogate pair is valid JSON and no text.
-        name = clean(name) if isinstance(name, str) else None
-        if name is None or len(name.encode()) > _MARK_BYTES:
-            path = self._description.messages["mark"]["name"]
-            self._nonsense("bad_mark", f"a mark without the text `{path}` of at most {_MARK_BYTES} bytes")
-            return
-        self.log.marks.append(Mark(name, self.now, nothing_before=self.log.audio_messages == self._audio_marked))
-        self._audio_marked = self.log.audio_messages
-        if self._utterances.is_stale:
-            # In what is dropped they come back at once.
-            self._send("mark", name=name)
-        else:
-            self.log.playout.mark(self.now, name)
-
-    def _nonsense(self, code: str, what: str) -> None:
-        found = self.log.garbage.setdefault(code, Garbage(0, what))
-        found.count += 1
-        self._garbage += 1
-        if self._garbage > _GARBAGE_LIMIT:
-            self._cut("garbage")
-
-    def _cut(self, why: str) -> None:
+    def cut(self, why: str) -> None:
         """What the gateway does to an agent that goes on like this: the call is over at once."""
         if self.log.cut:
             return
@@ -516,12 +351,3 @@ class ExaminedCall:
         assert self._socket is not None, "dialled"
         self._socket.close(1008, why)
         self._loop.call_soon(self._socket.abort)
-
-
-def _at(body: Json, path: str) -> Any:
-    found: Any = body
-    for name in path.split("."):
-        if not isinstance(found, dict):
-            return None
-        found = found.get(name)
-    return found

@@ -69,7 +69,7 @@ async def _talk(call: ExaminedCall, plan: Plan) -> None:
     call.answer()
     if await call.sound(pace.greeting):
         await call.quiet(pace.listening)
-    await call.say()
+    await call.speak()
     if await call.sound(pace.answer, since=call.now):
         await call.quiet(pace.listening / 2)
     call.press("5")
@@ -82,14 +82,14 @@ async def _interrupt(call: ExaminedCall, plan: Plan) -> None:
     await call.ring()
     call.answer()
     if not await call.sound(pace.greeting):
-        await call.say()
+        await call.speak()
         if not await call.sound(pace.answer, since=call.now):
             await call.hang_up()
             return
     await call.stay(_INTO_ITS_SENTENCE)
     log = call.log
     log.interrupted_at, log.ahead_then = call.now, log.playout.ahead(call.now)
-    call.begin_to_say()
+    call.begin_to_speak()
     spoken = log.speeches[-1][1]
     await call.stay(pace.speaking_over)
     if (
@@ -118,7 +118,7 @@ async def _together(plan: Plan, speech: Speech) -> list[CallLog]:
             call.answer()
             if await call.sound(pace.greeting):
                 await call.quiet(pace.listening)
-            await call.say()
+            await call.speak()
             if await call.sound(pace.answer, since=call.now):
                 await call.quiet(pace.listening / 2)
         finally:
@@ -159,7 +159,7 @@ async def _while_it_rings(call: ExaminedCall, plan: Plan) -> None:
 async def _after_a_word(call: ExaminedCall, plan: Plan) -> None:
     await call.ring()
     call.answer()
-    call.begin_to_say()
+    call.begin_to_speak()
     await call.stay(_A_WORD)
     await call.hang_up()
 
@@ -175,7 +175,7 @@ async def _again(call: ExaminedCall, plan: Plan) -> None:
     await call.ring()
     call.answer()
     if not await call.sound(plan.pace.greeting):
-        await call.say()
+        await call.speak()
         await call.sound(plan.pace.answer, since=call.now)
     await call.stay(_A_WORD)
     await call.hang_up()

@@ -105,7 +105,7 @@ async def by_an_examination(dialect: Dialect) -> tuple[AgentCall, Request]:
             talking = asyncio.create_task(converse(bot))
             await call.ring()
             call.answer()
-            call.begin_to_say()
+            call.begin_to_speak()
             await bot.text("mark")
             call.press("5")
             await talking
