@@ -51,7 +51,8 @@ test: $(VENV)/.dev $(VENV)/agents/.ready ## every code path with small counts
 	$(BIN)/python fuzz/python_targets.py --seconds 5 --seed 1
 	$(PYTEST) $(MEASURING) $(ARGS) || [ $$? -eq 5 ]
 	$(PYTEST) tests/interop $(MEASURING:%=--ignore=%) -n 3 --dist loadfile $(ARGS) || [ $$? -eq 5 ]
-	$(PYTEST) tests --ignore=tests/interop $(ARGS) || [ $$? -eq 5 ]
+	# These compute and never wait: one worker for each of two cores.
+	$(PYTEST) tests --ignore=tests/interop -n 2 --dist worksteal $(ARGS) || [ $$? -eq 5 ]
 
 lint: $(VENV)/.dev ## format, types, layers, the boundary's stub
 	$(BIN)/ruff check .
