@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
-# These measure sound and gaps, and have the machine to themselves; the other peers mostly wait, so three do it at a time.
-MEASURING := tests/interop/media tests/interop/overload
+# These measure sound and gaps, and have the machine to themselves. The other peers mostly wait, so three do it at a time;
+# what has no peer computes and never waits.
+MEASURING := tests/interop/media tests/interop/overload tests/unit/media
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint fmt prove soak bench sound talk bargein wheel docs clean
@@ -51,8 +52,7 @@ test: $(VENV)/.dev $(VENV)/agents/.ready ## every code path with small counts
 	$(BIN)/python fuzz/python_targets.py --seconds 5 --seed 1
 	$(PYTEST) $(MEASURING) $(ARGS) || [ $$? -eq 5 ]
 	$(PYTEST) tests/interop $(MEASURING:%=--ignore=%) -n 3 --dist loadfile $(ARGS) || [ $$? -eq 5 ]
-	# These compute and never wait: one worker for each of two cores.
-	$(PYTEST) tests --ignore=tests/interop -n 2 --dist worksteal $(ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) tests --ignore=tests/interop $(MEASURING:%=--ignore=%) -n 2 --dist worksteal $(ARGS) || [ $$? -eq 5 ]
 
 lint: $(VENV)/.dev ## format, types, layers, the boundary's stub
 	$(BIN)/ruff check .

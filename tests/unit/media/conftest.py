@@ -1,12 +1,12 @@
 """The real engine over loopback, under both drivers: what it is for is sockets, so its tests have them."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
+from tests.support.gateway import ports
 from tests.support.rtp_peer import RtpPeer
 
 from offhook._media import EngineConfig, LegConfig, MediaEvent, RemoteMedia, WireConfig
@@ -14,8 +14,7 @@ from offhook.media.leg import RtpLeg
 from offhook.media.plane import MediaPlane
 from offhook.media.wire import Wire
 
-# Each engine has a range of its own, since ports of the one before may still rest.
-_RANGES = itertools.cycle(range(24000, 30000, 40))
+_PORTS = 40
 
 
 @pytest.fixture(params=["linux", "portable"])
@@ -88,8 +87,9 @@ class Call:
 
 @pytest_asyncio.fixture
 async def plane(driver: str) -> AsyncIterator[MediaPlane]:
-    first = next(_RANGES)
-    async with MediaPlane(EngineConfig(port_min=first, port_max=first + 39, quarantine_ms=0)) as plane:
+    # A range of its own, since ports of the engine before may still rest.
+    first = ports(_PORTS)
+    async with MediaPlane(EngineConfig(port_min=first, port_max=first + _PORTS - 1, quarantine_ms=0)) as plane:
         assert plane.stats().driver == driver
         yield plane
     assert plane.stats().internal_errors == 0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
+from tests.support.gateway import ports
 from tests.support.rtp_peer import FRAME, RtpPeer
 from tests.unit.media.conftest import Call, Events
 
@@ -36,13 +37,14 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_calls_share_ports_and_none_is_crossed(driver: str) -> None:
-    config = EngineConfig(port_min=30100, port_max=30103, quarantine_ms=0)
+    first = ports(4)
+    config = EngineConfig(port_min=first, port_max=first + 3, quarantine_ms=0)
     with ExitStack() as peers:
         async with MediaPlane(config) as plane:
             assert plane.stats().leg_capacity == 4096, "ports are no limit"
             assert plane.stats().unheard_capacity == plane.stats().ports_ipv4 == 2
             calls = [call_of(plane, peers.enter_context(RtpPeer())) for _ in range(20)]
-            assert {call.leg.local_address[1] for call in calls} == {30100, 30102}
+            assert {call.leg.local_address[1] for call in calls} == {first, first + 2}
             assert plane.stats().legs_per_port == 10
             for call in calls:
                 call.leg.echo(True)
@@ -58,7 +60,8 @@ async def test_calls_share_ports_and_none_is_crossed(driver: str) -> None:
 
 
 async def test_calls_behind_one_address_wait_for_a_port_until_one_is_heard(driver: str) -> None:
-    config = EngineConfig(port_min=30104, port_max=30105, quarantine_ms=0)
+    only = ports(2)
+    config = EngineConfig(port_min=only, port_max=only + 1, quarantine_ms=0)
     with ExitStack() as peers:
         async with MediaPlane(config) as plane:
             one, two = (peers.enter_context(RtpPeer()) for _ in range(2))
@@ -80,7 +83,8 @@ async def test_calls_behind_one_address_wait_for_a_port_until_one_is_heard(drive
 
 
 async def test_a_new_address_that_another_call_has_moves_the_leg(driver: str) -> None:
-    config = EngineConfig(port_min=30106, port_max=30109, quarantine_ms=0)
+    begin = ports(4)
+    config = EngineConfig(port_min=begin, port_max=begin + 3, quarantine_ms=0)
     with ExitStack() as peers:
         async with MediaPlane(config) as plane:
             mixer, other, phone = (peers.enter_context(RtpPeer()) for _ in range(3))
@@ -118,14 +122,15 @@ async def test_media_aimed_at_our_own_ports_is_never_sent(plane: MediaPlane, pla
 
 
 async def test_each_ip_version_has_its_ports(driver: str) -> None:
-    config = EngineConfig(addresses=["127.0.0.1", "::1"], port_min=30110, port_max=30111, quarantine_ms=0)
+    first = ports(2)
+    config = EngineConfig(addresses=["127.0.0.1", "::1"], port_min=first, port_max=first + 1, quarantine_ms=0)
     with ExitStack() as peers:
         async with MediaPlane(config) as plane:
             stats = plane.stats()
             assert (stats.ports_ipv4, stats.ports_ipv6) == (1, 1)
             six, four = peers.enter_context(RtpPeer("::1")), peers.enter_context(RtpPeer())
             call = call_of(plane, six)
-            assert call.leg.local_address == ("::1", 30110)
+            assert call.leg.local_address == ("::1", first)
             call.leg.echo(True)
             call.answer(signalling_address="::1")
             await six.talk([word(1)] * 5)
@@ -133,10 +138,11 @@ async def test_each_ip_version_has_its_ports(driver: str) -> None:
             with pytest.raises(MediaError) as error:
                 call.set_remote(address=four.address[0], port=four.address[1])
             assert error.value.code == "no_family"
-            assert call.leg.place(four.address) == ("127.0.0.1", 30110)
+            assert call.leg.place(four.address) == ("127.0.0.1", first)
             call.set_remote(address=four.address[0], port=four.address[1])
             await four.until(lambda peer: len(peer.packets) > 3)
-    async with MediaPlane(EngineConfig(port_min=30112, port_max=30113)) as plane:
+    other = ports(2)
+    async with MediaPlane(EngineConfig(port_min=other, port_max=other + 1)) as plane:
         with pytest.raises(MediaError) as error:
             plane.open_leg(LegConfig(remote=("2001:db8::1", 4000)), on_event=print, on_error=print)
         assert error.value.code == "no_family"
@@ -154,7 +160,8 @@ async def test_reports_come_by_the_rtp_port_where_that_was_agreed(call: Call) ->
 
 
 async def test_the_small_range_of_a_second_gateway_is_told(driver: str) -> None:
-    first = EngineConfig(port_min=30114, port_max=30117)
-    async with MediaPlane(first) as one, MediaPlane(EngineConfig(port_min=30114, port_max=30119)) as two:
+    begin = ports(6)
+    first = EngineConfig(port_min=begin, port_max=begin + 3)
+    async with MediaPlane(first) as one, MediaPlane(EngineConfig(port_min=begin, port_max=begin + 5)) as two:
         assert (one.stats().ports_taken, two.stats().ports_taken) == (0, 2)
         assert two.stats().unheard_capacity == 1

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from tests.support.gateway import ports
 from tests.support.rtp_peer import FRAME
 from tests.unit.media.conftest import Call
 from websockets.asyncio.server import ServerConnection, serve
@@ -364,7 +365,8 @@ async def test_a_bad_url_header_or_description_is_named(call: Call) -> None:
 
 
 async def test_a_wire_stays_on_the_thread_of_its_leg(driver: str) -> None:
-    config = EngineConfig(port_min=30200, port_max=30239, threads=2, quarantine_ms=0, max_legs=3)
+    first = ports(40)
+    config = EngineConfig(port_min=first, port_max=first + 39, threads=2, quarantine_ms=0, max_legs=3)
     async with MediaPlane(config) as plane, agent(listen) as url:
         one, two = (plane.open_leg(on_event=print, on_error=print) for _ in range(2))
         three = plane.open_leg(on_event=print, on_error=print, beside=one)
