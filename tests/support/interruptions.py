@@ -191,18 +191,23 @@ class Cut:
 
 def judge(packets: Sequence[Packet], said: Sequence[bytes], began: float) -> Cut:
     """Follow an utterance through a capture that begins with or before it."""
-    places = {packet.payload: index for index, packet in reversed(list(enumerate(packets)))}
+    places = {packet.payload: packet.sequence for packet in reversed(packets)}
     # Its first frames may have been lowered.
-    at = next(places[frame] - index for index, frame in enumerate(said[:50]) if frame in places)
+    first = next(places[frame] - index for index, frame in enumerate(said[:50]) if frame in places)
     ducked = cleared = None
     heard = 0
-    for packet, frame in zip(packets[at:], said, strict=False):
+    for packet in packets:
+        # By its number, since a phone on a machine that stands still loses some.
+        number = (packet.sequence - first + 0x8000 & 0xFFFF) - 0x8000
+        if not 0 <= number < len(said):
+            continue
         if not packet.payload[FADE:].strip(b"\xff"):
             cleared = packet.at - began
+            heard = number
             break
-        heard += 1
+        heard = number + 1
         # The last half: within the first the gain may still be falling.
-        if ducked is None and packet.at > began and level(packet.payload[80:]) < 0.5 * level(frame[80:]):
+        if ducked is None and packet.at > began and level(packet.payload[80:]) < 0.5 * level(said[number][80:]):
             ducked = packet.at - began
     return Cut(ducked, cleared, heard)
 

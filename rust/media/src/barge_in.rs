@@ -86,9 +86,12 @@ const CERTAIN: f32 = 0.6;
 const HINT: f32 = 0.3;
 /// Speech that is no word in passing, in ticks: 400 ms.
 pub const STOPS: u32 = 3_200;
-/// So much without any speech was nothing: 240 ms after speech, 128 ms where there was none before.
+/// So much without any speech was nothing: 240 ms after speech, 128 ms where there was none before, and a chunk where it is silent again.
 const GIVES_UP: u32 = 1_920;
 const NEVER_MIND: u32 = 1_024;
+const CLICK: u32 = Likely::CHUNK;
+/// What is less likely than this to be speech, with nothing heard behind it, was a click.
+const CLICKS: f32 = 0.06;
 /// Speech that is worth a word to the agent though it was in passing: 96 ms.
 const WORD: u32 = 768;
 /// The network's word counts as long as the gate has found something within so much: 60 ms.
@@ -325,10 +328,11 @@ impl Attempt {
                 if self.speech >= STOPS {
                     return Some(Action::Interrupt { since });
                 }
-                let patience = if self.speech > 0 {
-                    GIVES_UP
-                } else {
-                    NEVER_MIND
+                let over = self.inactive > 0 && self.newest.is_some_and(|newest| newest < CLICKS);
+                let patience = match (self.speech > 0, over) {
+                    (true, _) => GIVES_UP,
+                    (false, true) => CLICK,
+                    (false, false) => NEVER_MIND,
                 };
                 if self.without >= patience {
                     self.dismissed = true;
