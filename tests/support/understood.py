@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from offhook.speech.protocol import Heard, SpeechStarted, SpeechToText, Transcript
 
-_AT_FIRST, _AFTER = 2.0, 0.8
+_AT_FIRST, _AFTER = 8.0, 1.0
 """Seconds in which an engine on a busy machine has cut what it was given, so that nothing more will come of it."""
 
 
