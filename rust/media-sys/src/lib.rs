@@ -2,7 +2,8 @@
 //!
 //! Two drivers stand behind one interface: `Linux` (epoll, eventfd, `recvmmsg`, `sendmmsg`, socket error queues) is where
 //! offhook serves; `Portable` (`poll`, one call a packet) is what every POSIX system has, macOS above all. The environment
-//! variable `OFFHOOK_MEDIA_DRIVER=portable` picks the second on Linux, so that tests can run both.
+//! variable `OFFHOOK_MEDIA_DRIVER=portable` picks the second on Linux, so that tests can run both. A third, `Memory`, has no
+//! network: datagrams are kept for whoever carries them, which is how a call is rehearsed.
 #![warn(missing_docs)]
 
 mod address;
@@ -18,7 +19,7 @@ pub use clock::monotonic_ns;
 pub use connect::{connect_result, share_stream, shrink_send_buffer, start_connect, wait_writable};
 pub use poll::{Interest, Poller, Ready};
 pub use thread::raise_priority;
-pub use udp::{IcmpError, ReceiveBatch, SendBatch, UdpOptions, UdpSocket};
+pub use udp::{Carried, IcmpError, ReceiveBatch, SendBatch, UdpOptions, UdpSocket};
 pub use wake::Wake;
 
 /// How the engine talks to the system.
@@ -28,6 +29,8 @@ pub enum Driver {
     Linux,
     /// poll and one system call a packet; every POSIX system.
     Portable,
+    /// As `Portable`, but UDP sockets are only addresses, and no port is taken: see [`SendBatch::take_carried`].
+    Memory,
 }
 
 impl Driver {
@@ -49,6 +52,7 @@ impl Driver {
         match self {
             Self::Linux => "linux",
             Self::Portable => "portable",
+            Self::Memory => "memory",
         }
     }
 }

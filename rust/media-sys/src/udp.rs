@@ -13,7 +13,7 @@ use crate::address::RawAddress;
 use crate::{Driver, option};
 
 pub use receive::ReceiveBatch;
-pub use send::SendBatch;
+pub use send::{Carried, SendBatch};
 
 /// A datagram may have this many bytes; a longer one is no RTP of ours and counted as cut.
 const PACKET_BYTES: usize = 2048;
@@ -39,11 +39,19 @@ pub struct IcmpError {
 /// A bound, non-blocking UDP socket.
 #[derive(Debug)]
 pub struct UdpSocket {
-    socket: StdSocket,
+    behind: Behind,
     driver: Driver,
     receive_buffer: usize,
     /// It is bound to all addresses, and each datagram's is told and chosen (IP_PKTINFO).
     tells_local: bool,
+}
+
+/// What is behind a socket.
+#[derive(Debug)]
+enum Behind {
+    System(StdSocket),
+    /// Nothing but an address, with [`Driver::Memory`].
+    Memory(SocketAddr),
 }
 
 impl UdpSocket {
@@ -53,6 +61,14 @@ impl UdpSocket {
     /// When the port is taken, the address is not this host's, or the process is out of descriptors. A buffer size or code
     /// point that the system refuses is no error: see `receive_buffer`.
     pub fn bind(address: SocketAddr, options: UdpOptions, driver: Driver) -> io::Result<Self> {
+        if driver == Driver::Memory {
+            return Ok(Self {
+                behind: Behind::Memory(address),
+                driver,
+                receive_buffer: options.receive_buffer,
+                tells_local: false,
+            });
+        }
         let family = if address.is_ipv4() {
             libc::AF_INET
         } else {
@@ -110,7 +126,7 @@ impl UdpSocket {
             }
         }
         Ok(Self {
-            socket,
+            behind: Behind::System(socket),
             driver,
             receive_buffer,
             tells_local,
@@ -122,13 +138,19 @@ impl UdpSocket {
     /// # Errors
     /// Never for a live socket.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        match &self.behind {
+            Behind::System(socket) => socket.local_addr(),
+            Behind::Memory(address) => Ok(*address),
+        }
     }
 
-    /// The descriptor to watch.
+    /// The descriptor to watch; in memory there is none, and what stands for it is never ready.
     #[must_use]
     pub fn descriptor(&self) -> RawFd {
-        self.socket.as_raw_fd()
+        match &self.behind {
+            Behind::System(socket) => socket.as_raw_fd(),
+            Behind::Memory(_) => -1,
+        }
     }
 
     /// Bytes of receive buffer that the system really gave (Linux counts twice what it can hold of payload).
@@ -142,10 +164,13 @@ impl UdpSocket {
     /// `many`: read many datagrams at once, for a socket that many calls share.
     pub fn receive(&self, batch: &mut ReceiveBatch, many: bool) {
         batch.begin(many);
-        match self.driver {
+        match &self.behind {
             #[cfg(target_os = "linux")]
-            Driver::Linux => batch.receive_many(self.descriptor()),
-            _ => batch.receive_each(&self.socket),
+            Behind::System(_) if self.driver == Driver::Linux => {
+                batch.receive_many(self.descriptor());
+            }
+            Behind::System(socket) => batch.receive_each(socket),
+            Behind::Memory(_) => {}
         }
     }
 
@@ -156,7 +181,10 @@ impl UdpSocket {
         if self.driver == Driver::Linux {
             return control::read_error_queue(self.descriptor());
         }
-        let errno = self.socket.take_error().ok()??.raw_os_error()?;
+        let Behind::System(socket) = &self.behind else {
+            return None;
+        };
+        let errno = socket.take_error().ok()??.raw_os_error()?;
         Some(IcmpError {
             destination: None,
             errno,
@@ -182,6 +210,38 @@ mod tests {
     fn bind(driver: Driver) -> Arc<UdpSocket> {
         let address = "127.0.0.1:0".parse().expect("an address");
         Arc::new(UdpSocket::bind(address, OPTIONS, driver).expect("bound"))
+    }
+
+    #[test]
+    fn what_a_socket_in_memory_sends_is_there_to_be_carried() {
+        let at = |port| SocketAddr::from(([10, 0, 0, 1], port));
+        let bind = |port| {
+            let bound = UdpSocket::bind(at(port), OPTIONS, Driver::Memory);
+            Arc::new(bound.expect("no port is taken"))
+        };
+        let (one, same) = (bind(4000), bind(4000));
+        assert_eq!(one.local_address().expect("known"), at(4000));
+        let mut out = SendBatch::new();
+        // More than a batch.
+        for number in 0..100u8 {
+            out.push(
+                if number < 50 { &one } else { &same },
+                None,
+                at(5000),
+                &[number; 20],
+            );
+        }
+        out.flush();
+        let carried = out.take_carried();
+        assert_eq!(carried.len(), 100);
+        for (number, datagram) in (0..).zip(&carried) {
+            assert_eq!((datagram.from, datagram.to), (at(4000), at(5000)));
+            assert_eq!(datagram.bytes, [number; 20]);
+        }
+        assert!(out.take_carried().is_empty() && out.take_failed() == 0);
+        let mut batch = ReceiveBatch::new();
+        one.receive(&mut batch, true);
+        assert!(batch.is_empty() && one.take_error().is_none());
     }
 
     #[test]
@@ -244,8 +304,11 @@ mod tests {
         for driver in drivers() {
             let (near, far) = (bind(driver), bind(driver));
             let to = far.local_address().expect("bound");
-            near.socket.send_to(&[1; 5000], to).expect("sent");
-            near.socket.send_to(&[2; 20], to).expect("sent");
+            let Behind::System(socket) = &near.behind else {
+                unreachable!("the driver has a network");
+            };
+            socket.send_to(&[1; 5000], to).expect("sent");
+            socket.send_to(&[2; 20], to).expect("sent");
             let mut batch = ReceiveBatch::new();
             far.receive(&mut batch, false);
             assert_eq!(batch.len(), 2);

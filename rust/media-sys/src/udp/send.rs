@@ -7,17 +7,32 @@ use std::sync::Arc;
 
 #[cfg(target_os = "linux")]
 use super::control::Source;
-use super::{PACKET_BYTES, UdpSocket};
+use super::{Behind, PACKET_BYTES, UdpSocket};
 use crate::Driver;
 use crate::address::RawAddress;
 
 /// Datagrams that wait for a flush at most before one happens by itself.
 const SEND_PACKETS: usize = 64;
 
+/// Datagrams of sockets in memory that wait to be carried at most; more count as failed.
+const MAX_CARRIED: usize = 4096;
+
+/// A datagram that a socket in memory has sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// The socket's address.
+    pub from: SocketAddr,
+    /// Where it is to go.
+    pub to: SocketAddr,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
 /// Datagrams that wait to be sent, from any sockets; neighbours of the same socket leave in one call.
 pub struct SendBatch {
     bytes: Box<[[u8; PACKET_BYTES]; SEND_PACKETS]>,
     entries: Vec<Entry>,
+    carried: Vec<Carried>,
     failed: u64,
 }
 
@@ -43,6 +58,7 @@ impl SendBatch {
                 .try_into()
                 .expect("the length is the constant"),
             entries: Vec::with_capacity(SEND_PACKETS),
+            carried: Vec::new(),
             failed: 0,
         }
     }
@@ -83,10 +99,32 @@ impl SendBatch {
                 .iter()
                 .take_while(|entry| Arc::as_ptr(&entry.socket) == socket)
                 .count();
-            self.send_run(start, run);
+            match self.entries[start].socket.behind {
+                Behind::System(_) => self.send_run(start, run),
+                Behind::Memory(from) => self.carry_run(from, start, run),
+            }
             start += run;
         }
         self.entries.clear();
+    }
+
+    /// What sockets in memory have sent since this was last asked, in order.
+    pub fn take_carried(&mut self) -> Vec<Carried> {
+        std::mem::take(&mut self.carried)
+    }
+
+    fn carry_run(&mut self, from: SocketAddr, start: usize, run: usize) {
+        for index in start..start + run {
+            let entry = &self.entries[index];
+            match entry.to.address() {
+                Some(to) if self.carried.len() < MAX_CARRIED => self.carried.push(Carried {
+                    from,
+                    to,
+                    bytes: self.bytes[index][..entry.length].to_vec(),
+                }),
+                _ => self.failed += 1,
+            }
+        }
     }
 
     /// How many datagrams could not be sent since this was last asked.
