@@ -22,10 +22,12 @@ __all__ = [
     "EngineConfig",
     "EngineStats",
     "LegConfig",
+    "Line",
     "MediaError",
     "MediaEvent",
     "MediaStats",
     "Mux",
+    "NetworkConfig",
     "Recording",
     "RecordingConfig",
     "RemoteMedia",
@@ -946,6 +948,71 @@ class Engine:
 
     def close(self) -> None:
         """End all legs and wires at once and join the threads. May be repeated."""
+
+@final
+class NetworkConfig:
+    """What the network of a `Line` does to datagrams, both ways alike."""
+
+    def __new__(
+        cls,
+        *,
+        delay_ms: float = 20.0,
+        jitter_ms: float = 0.0,
+        loss: float = 0.0,
+        burst: float = 1.0,
+        reorder: float = 0.0,
+        duplicate: float = 0.0,
+    ) -> Self:
+        """`delay_ms`: how long it takes at least; `jitter_ms`: how much longer on average, each by chance.
+
+        `loss`, `reorder`, `duplicate`: the shares (0 to 1) that are lost, may overtake others, and come twice. `burst`:
+        how many are lost at a time on average.
+        """
+
+    @property
+    def delay_ms(self) -> float: ...
+    @property
+    def jitter_ms(self) -> float: ...
+    @property
+    def loss(self) -> float: ...
+    @property
+    def burst(self) -> float: ...
+    @property
+    def reorder(self) -> float: ...
+    @property
+    def duplicate(self) -> float: ...
+
+@final
+class Line:
+    """Two engines in memory, a gateway's and a telephone's, and a network between them: for calls without a network.
+
+    The engines have no threads, ports or clock of their own; their time is the `Line`'s, and passes in `run` alone.
+    """
+
+    def __new__(
+        cls, gateway: EngineConfig, phone: EngineConfig, network: NetworkConfig, *, seed: int, start_ns: int
+    ) -> Self:
+        """`gateway`, `phone`: each with an address and ports that only the other needs to know; `threads` is 1.
+
+        `seed`: for the network's chances. `start_ns`: the time at the beginning, in nanoseconds of no clock.
+        Raises `MediaError` (`bad_config`, `bad_address`, `system`).
+        """
+
+    @property
+    def gateway(self) -> Engine:
+        """The gateway's engine."""
+    @property
+    def phone(self) -> Engine:
+        """The telephone's engine."""
+    def run(self, until_ns: int) -> int:
+        """Let time pass up to `until_ns`, or until an engine has told something; the result is the time then.
+
+        What has been asked of the engines, and what has come on workers' connections, is done first. Sound that is
+        tapped is told with the next other thing, or a tenth of a second later.
+        """
+    @property
+    def carried(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Datagrams sent and lost so far: to the gateway, to the phone."""
 
 @final
 class RtpLeg:

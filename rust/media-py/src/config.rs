@@ -13,6 +13,7 @@ use offhook_media::engine::{
 };
 use offhook_media::leg::RemoteMedia as Negotiated;
 use offhook_media::recorder::{Format, SealKey};
+use offhook_media::rehearsal::NetworkProfile;
 use offhook_media::srtp;
 use pyo3::prelude::*;
 
@@ -622,5 +623,68 @@ impl CallConfig {
             send_limit: self.send_limit,
             text_limit: self.text_limit,
         }
+    }
+}
+
+/// What the network of a rehearsed call does.
+#[pyclass(frozen, get_all, module = "offhook._media")]
+pub(crate) struct NetworkConfig {
+    delay_ms: f64,
+    jitter_ms: f64,
+    loss: f64,
+    burst: f64,
+    reorder: f64,
+    duplicate: f64,
+}
+
+#[pymethods]
+impl NetworkConfig {
+    #[new]
+    #[pyo3(signature = (*, delay_ms = 20.0, jitter_ms = 0.0, loss = 0.0, burst = 1.0, reorder = 0.0, duplicate = 0.0))]
+    #[pyo3(
+        text_signature = "(*, delay_ms=20.0, jitter_ms=0.0, loss=0.0, burst=1.0, reorder=0.0, duplicate=0.0)"
+    )]
+    fn new(
+        delay_ms: f64,
+        jitter_ms: f64,
+        loss: f64,
+        burst: f64,
+        reorder: f64,
+        duplicate: f64,
+    ) -> Self {
+        Self {
+            delay_ms,
+            jitter_ms,
+            loss,
+            burst,
+            reorder,
+            duplicate,
+        }
+    }
+}
+
+impl NetworkConfig {
+    pub(crate) fn profile(&self) -> Result<NetworkProfile, MediaError> {
+        let shares = [self.loss, self.reorder, self.duplicate];
+        if !shares.iter().all(|share| (0.0..=1.0).contains(share)) {
+            let what = "loss, reorder and duplicate: shares from 0 to 1";
+            return Err(MediaError::BadConfig(what.to_owned()));
+        }
+        let delays = [self.delay_ms, self.jitter_ms];
+        if !delays.iter().all(|delay| (0.0..=10_000.0).contains(delay)) {
+            let what = "delay_ms and jitter_ms: 0 to 10000";
+            return Err(MediaError::BadConfig(what.to_owned()));
+        }
+        if !(1.0..=1_000.0).contains(&self.burst) {
+            return Err(MediaError::BadConfig("burst: 1 to 1000".to_owned()));
+        }
+        Ok(NetworkProfile {
+            delay: Duration::from_secs_f64(self.delay_ms / 1e3),
+            jitter: Duration::from_secs_f64(self.jitter_ms / 1e3),
+            loss: self.loss,
+            burst: self.burst,
+            reorder: self.reorder,
+            duplicate: self.duplicate,
+        })
     }
 }

@@ -10,15 +10,18 @@ mod error;
 mod event;
 mod stats;
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use offhook_media::barge_in::Policy;
+use offhook_media::clock::Time;
 use offhook_media::engine::{self, LegHandle, MediaError, MuxHandle, RecordingHandle, WireHandle};
+use offhook_media::rehearsal;
 use pyo3::prelude::*;
 
 use config::{
-    CallConfig, EngineConfig, LegConfig, RecordingConfig, RemoteMedia, SrtpKeys, WireConfig,
-    socket_address,
+    CallConfig, EngineConfig, LegConfig, NetworkConfig, RecordingConfig, RemoteMedia, SrtpKeys,
+    WireConfig, socket_address,
 };
 use error::{media_error, raise};
 use event::MediaEvent;
@@ -27,7 +30,13 @@ use stats::{EngineStats, MediaStats, WireStats};
 /// The media plane of one process.
 #[pyclass(frozen, module = "offhook._media")]
 struct Engine {
-    engine: engine::Engine,
+    engine: Arc<engine::Engine>,
+}
+
+impl Engine {
+    fn of(engine: Arc<engine::Engine>) -> Self {
+        Self { engine }
+    }
 }
 
 /// Run what may take more than a moment without the interpreter lock.
@@ -43,7 +52,7 @@ impl Engine {
     #[new]
     fn new(py: Python<'_>, config: &EngineConfig) -> PyResult<Self> {
         let settings = config.settings().map_err(|error| raise(py, &error))?;
-        detached(py, || engine::Engine::new(settings)).map(|engine| Self { engine })
+        detached(py, || engine::Engine::new(settings)).map(|engine| Self::of(Arc::new(engine)))
     }
 
     #[pyo3(signature = (config, *, beside = None))]
@@ -116,6 +125,66 @@ impl Engine {
 
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.engine.close());
+    }
+}
+
+/// Two engines in memory and the network between them.
+#[pyclass(frozen, module = "offhook._media")]
+struct Line {
+    line: Mutex<rehearsal::Line>,
+    gateway: Py<Engine>,
+    phone: Py<Engine>,
+}
+
+#[pymethods]
+impl Line {
+    #[new]
+    #[pyo3(signature = (gateway, phone, network, *, seed, start_ns))]
+    fn new(
+        py: Python<'_>,
+        gateway: &EngineConfig,
+        phone: &EngineConfig,
+        network: &NetworkConfig,
+        seed: u64,
+        start_ns: u64,
+    ) -> PyResult<Self> {
+        let made = gateway.settings().and_then(|gateway| {
+            let (phone, start) = (phone.settings()?, Time::from_nanos(start_ns));
+            rehearsal::Line::new(gateway, phone, network.profile()?, seed, start)
+        });
+        let line = made.map_err(|error| raise(py, &error))?;
+        Ok(Self {
+            gateway: Py::new(py, Engine::of(Arc::clone(line.gateway())))?,
+            phone: Py::new(py, Engine::of(Arc::clone(line.phone())))?,
+            line: Mutex::new(line),
+        })
+    }
+
+    #[getter]
+    fn gateway(&self, py: Python<'_>) -> Py<Engine> {
+        self.gateway.clone_ref(py)
+    }
+
+    #[getter]
+    fn phone(&self, py: Python<'_>) -> Py<Engine> {
+        self.phone.clone_ref(py)
+    }
+
+    fn run(&self, py: Python<'_>, until_ns: u64) -> u64 {
+        py.detach(|| {
+            let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+            line.run(Time::from_nanos(until_ns)).as_nanos()
+        })
+    }
+
+    #[getter]
+    fn carried(&self) -> ((u64, u64), (u64, u64)) {
+        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let (to_gateway, to_phone) = line.carriage();
+        (
+            (to_gateway.sent, to_gateway.lost),
+            (to_phone.sent, to_phone.lost),
+        )
     }
 }
 
@@ -338,7 +407,9 @@ fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<MediaStats>()?;
     module.add_class::<WireStats>()?;
     module.add_class::<EngineStats>()?;
+    module.add_class::<NetworkConfig>()?;
     module.add_class::<Engine>()?;
+    module.add_class::<Line>()?;
     module.add_class::<RtpLeg>()?;
     module.add_class::<Wire>()?;
     module.add_class::<Recording>()?;

@@ -9,6 +9,7 @@ mod command;
 mod dial;
 mod error;
 mod event;
+mod in_memory;
 mod leg_handle;
 mod leg_sink;
 mod leg_slot;
@@ -21,6 +22,7 @@ mod port_slot;
 mod ports;
 mod recorder;
 mod recording_handle;
+mod seeded;
 mod settings;
 mod slots;
 mod stale;
@@ -28,6 +30,7 @@ mod stats;
 mod timer;
 mod tls;
 mod transport;
+mod watch;
 mod wire_handle;
 mod wire_sink;
 mod wire_slot;
@@ -44,7 +47,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use offhook_media_sys::{Driver, UdpOptions, Wake, monotonic_ns};
+use offhook_media_sys::{Driver, UdpOptions, Wake};
 use rustls::crypto::SecureRandom;
 
 pub use error::MediaError;
@@ -56,6 +59,7 @@ pub use recording_handle::{RecordingHandle, RecordingSettings};
 pub use settings::{CallSettings, EngineSettings, LegSettings, WireSettings};
 pub use stats::EngineStats;
 pub use wire_handle::WireHandle;
+pub use worker::Stepped;
 
 use crate::claim::Policy;
 use crate::clock::Time;
@@ -73,8 +77,10 @@ use event::{Backlog, EventQueue};
 use leg_handle::{Place, Spot};
 use ports::{Expected, Left, PortAllocator, PortId, PortRequest};
 use recorder::Recorder;
+pub(crate) use seeded::Seeded;
 use stats::Counters;
 use tls::Trust;
+use watch::Watch;
 use worker::Worker;
 
 /// Commands that may wait for a media thread.
@@ -98,6 +104,10 @@ pub struct Engine {
     settings: EngineSettings,
     workers: Vec<Arc<Thread>>,
     joins: Mutex<Vec<JoinHandle<()>>>,
+    /// The one media thread of an engine in memory, which is none: it takes its turns when it is told to.
+    stepped: Option<Mutex<Worker>>,
+    /// Where its random values come from, so that each of its calls can be had again; others ask the system.
+    seeded: Option<Mutex<Seeded>>,
     dials: DialPool,
     recorder: Recorder,
     random: &'static dyn SecureRandom,
@@ -109,6 +119,7 @@ pub struct Engine {
 /// What the media threads and the engine's callers have in common.
 struct Shared {
     driver: Driver,
+    watch: Watch,
     events: EventQueue,
     ports: Mutex<PortAllocator>,
     /// Legs of each media thread.
@@ -203,13 +214,31 @@ impl Engine {
                 })
             })?;
         }
+        let (engine, workers) = Self::build(settings, Driver::pick(), Watch::System)?;
+        for (number, mut worker) in workers.into_iter().enumerate() {
+            let join = thread::Builder::new()
+                .name(format!("offhook-media{number}"))
+                .spawn(move || worker.run())
+                .map_err(|error| MediaError::System {
+                    doing: "starting a media thread",
+                    error,
+                })?;
+            engine.joins_now().push(join);
+        }
+        Ok(engine)
+    }
+
+    fn build(
+        settings: EngineSettings,
+        driver: Driver,
+        watch: Watch,
+    ) -> Result<(Self, Vec<Worker>), MediaError> {
         let weights = settings.speech_weights.as_deref();
         let speech = weights.map(SpeechNetwork::new).transpose();
         let speech = speech
             .map_err(|error| MediaError::BadConfig(format!("speech_weights: {error}")))?
             .map(Arc::new);
         let system = |doing| move |error| MediaError::System { doing, error };
-        let driver = Driver::pick();
         let options = UdpOptions {
             receive_buffer: settings.port_buffer(),
             dscp: settings.dscp,
@@ -218,6 +247,7 @@ impl Engine {
         let quarantine = settings.quarantine.as_nanos() as u64;
         let shared = Arc::new(Shared {
             driver,
+            watch,
             events: EventQueue::new(settings.event_limit, driver)
                 .map_err(system("making the event queue"))?,
             load: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
@@ -232,8 +262,8 @@ impl Engine {
             speech,
             speech_counts: Arc::default(),
         });
-        let mut workers: Vec<Arc<Thread>> = Vec::new();
-        let mut joins = Vec::new();
+        let mut handles: Vec<Arc<Thread>> = Vec::new();
+        let mut workers = Vec::new();
         for number in 0..threads {
             let (commands, received) = sync_channel(COMMAND_QUEUE);
             let wake = Wake::new(driver).map_err(system("making a doorbell"))?;
@@ -242,35 +272,34 @@ impl Engine {
                 rung: AtomicBool::new(false),
             });
             let place = (Arc::clone(&shared), number);
-            let mut worker = Worker::new(place, received, Arc::clone(&doorbell))
+            let worker = Worker::new(place, received, Arc::clone(&doorbell))
                 .map_err(system("making a poller"))?;
-            let join = thread::Builder::new()
-                .name(format!("offhook-media{number}"))
-                .spawn(move || worker.run())
-                .map_err(system("starting a media thread"))?;
-            joins.push(join);
-            workers.push(Arc::new(Thread {
+            workers.push(worker);
+            handles.push(Arc::new(Thread {
                 number,
                 commands,
                 doorbell,
             }));
         }
         for port in shared.ports().bind_small(threads) {
-            workers[port.thread].send_surely(Command::OpenPort(port));
+            handles[port.thread].send_surely(Command::OpenPort(port));
         }
         let provider = rustls::crypto::ring::default_provider();
-        Ok(Self {
+        let engine = Self {
             dials: DialPool::new(settings.dial_threads, settings.dial_queue),
             recorder: Recorder::default(),
             shared,
             settings,
-            workers,
-            joins: Mutex::new(joins),
+            workers: handles,
+            joins: Mutex::default(),
+            stepped: None,
+            seeded: None,
             random: provider.secure_random,
             dialects: Mutex::default(),
             next_id: AtomicU64::new(1),
             closed: AtomicBool::new(false),
-        })
+        };
+        Ok((engine, workers))
     }
 
     /// Give a leg a port on which it can be told apart, on the least busy media thread or that of `beside`.
@@ -284,7 +313,7 @@ impl Engine {
     ) -> Result<LegHandle, MediaError> {
         self.check_open()?;
         let slot = self.take_slot(&self.shared.counters.legs, self.settings.max_legs, "legs")?;
-        let now = Time::from_nanos(monotonic_ns());
+        let now = self.shared.watch.now();
         let id = self.next_id.fetch_add(1, Relaxed);
         let leg = Leg::new(self.leg_config(settings, now.as_nanos())?, now);
         let stats = leg.shared_stats();
@@ -385,8 +414,7 @@ impl Engine {
             mask_seed: self.random_bytes()?,
             limits,
         };
-        let wire =
-            Wire::new(config, Time::from_nanos(monotonic_ns())).map_err(|error| bad(&error))?;
+        let wire = Wire::new(config, self.shared.watch.now()).map_err(|error| bad(&error))?;
         let slot = self.take_slot(
             &self.shared.counters.wires,
             self.settings.max_wires,
@@ -503,7 +531,7 @@ impl Engine {
             "connections of workers",
         )?;
         let id = self.next_id.fetch_add(1, Relaxed);
-        let now = Time::from_nanos(monotonic_ns());
+        let now = self.shared.watch.now();
         let mux = Mux::new(MuxLimits::default(), answer, now);
         let stats = Arc::clone(mux.stats());
         thread.send(Command::OpenMux(Box::new(NewMux {
@@ -559,8 +587,7 @@ impl Engine {
             mask_seed: [0; 16],
             limits,
         };
-        let wire =
-            Wire::new(config, Time::from_nanos(monotonic_ns())).map_err(|error| bad(&error))?;
+        let wire = Wire::new(config, self.shared.watch.now()).map_err(|error| bad(&error))?;
         let slot = self.take_slot(
             &self.shared.counters.wires,
             self.settings.max_wires,
@@ -604,7 +631,10 @@ impl Engine {
     #[must_use]
     pub fn stats(&self) -> EngineStats {
         let counters = &self.shared.counters;
-        let mut ports = self.shared.ports().stats(monotonic_ns());
+        let mut ports = self
+            .shared
+            .ports()
+            .stats(self.shared.watch.now().as_nanos());
         ports.collisions += counters.collisions.load(Relaxed);
         EngineStats {
             legs: counters.legs.load(Relaxed),
@@ -644,21 +674,24 @@ impl Engine {
         }
         self.dials.close();
         self.join_all();
+        if self.stepped.is_some() {
+            // What its last datagrams say is nobody's business any more.
+            self.step(self.shared.watch.now(), Vec::new(), &mut Vec::new());
+        }
         // Legs have ended their recordings by now.
         self.recorder.close();
         self.shared.ports().clear();
     }
 
     fn join_all(&self) {
-        for join in self
-            .joins
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain(..)
-        {
+        for join in self.joins_now().drain(..) {
             // A thread that panicked outside a call has been counted by its silence; there is nobody to tell.
             let _ = join.join();
         }
+    }
+
+    fn joins_now(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.joins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_open(&self) -> Result<(), MediaError> {
@@ -684,6 +717,11 @@ impl Engine {
 
     fn random_bytes<const N: usize>(&self) -> Result<[u8; N], MediaError> {
         let mut bytes = [0; N];
+        if let Some(seeded) = &self.seeded {
+            let mut seeded = seeded.lock().unwrap_or_else(PoisonError::into_inner);
+            bytes.fill_with(|| seeded.next() as u8);
+            return Ok(bytes);
+        }
         self.random
             .fill(&mut bytes)
             .map_err(|_| MediaError::System {

@@ -19,6 +19,7 @@ pub mod playout;
 pub mod plc;
 pub mod recorder;
 pub mod regularity;
+pub mod rehearsal;
 pub mod resample;
 pub mod rtcp;
 pub mod rtp;

@@ -234,6 +234,9 @@ impl Drop for Weight {
     }
 }
 
+/// Droppable events that may wait a little, where somebody asks whether there is news: a tenth of a second of sound.
+const FEW: usize = 5;
+
 /// The queue between the media threads and Python.
 ///
 /// Droppable events are limited in number; the newest is dropped and counted. The others are never dropped: their number is
@@ -309,6 +312,13 @@ impl EventQueue {
             self.wake.reset();
         }
         taken
+    }
+
+    /// Whether more waits than a few droppable events.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        let inner = self.lock();
+        inner.events.len() > inner.droppable || inner.droppable > FEW
     }
 
     /// Droppable events dropped so far.

@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use offhook_media_sys::monotonic_ns;
-
 use super::command::{Agreed, Command, LegCommand, Prompt};
 use super::error::MediaError;
 use super::ports::{Expected, Family, Port, PortId, PortRequest};
@@ -14,7 +12,6 @@ use super::wire_handle::WireHandle;
 use super::{Shared, Thread};
 use crate::barge_in;
 use crate::claim::Policy;
-use crate::clock::Time;
 use crate::leg::RemoteMedia;
 use crate::stats::LegStats;
 use crate::telephone_event::Digit;
@@ -100,7 +97,7 @@ impl LegHandle {
             self.send(LegCommand::Unplace)?;
             place.next = None;
         }
-        let now = Time::from_nanos(monotonic_ns());
+        let now = self.shared.watch.now();
         let request = PortRequest {
             leg: self.id,
             family: Family::of(remote.ip()),

@@ -8,8 +8,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use offhook_media_sys::monotonic_ns;
-
 use super::Shared;
 use super::event::{Event, Subject, What};
 use crate::clock::Time;
@@ -110,7 +108,7 @@ fn run(inbox: &Inbox, shared: &Shared) {
         let mut events = Vec::new();
         active.retain_mut(|(id, recording)| match recording.turn() {
             Some(outcome) => {
-                events.push(recorded(*id, outcome));
+                events.push(recorded(*id, outcome, shared.watch.now()));
                 false
             }
             // Its leg is gone without a word if the engine has ended.
@@ -123,9 +121,9 @@ fn run(inbox: &Inbox, shared: &Shared) {
     }
 }
 
-fn recorded(id: u64, outcome: Outcome) -> Event {
+fn recorded(id: u64, outcome: Outcome, at: Time) -> Event {
     Event {
-        at: Time::from_nanos(monotonic_ns()),
+        at,
         subject: Subject::Recording(id),
         what: What::Recorded {
             samples: outcome.samples,

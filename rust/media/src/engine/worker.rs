@@ -5,7 +5,10 @@
 mod legs;
 mod muxes;
 mod ports;
+mod step;
 mod wires;
+
+pub use step::Stepped;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -123,7 +126,7 @@ impl Worker {
             token(Kind::Doorbell, 0, 0),
             Interest::READ,
         )?;
-        let now = monotonic_ns();
+        let now = shared.watch.now().as_nanos();
         let awaited = Awaited::new(shared.driver, doorbell.descriptor())?;
         let listeners = shared
             .speech
@@ -200,6 +203,22 @@ impl Worker {
         if planned.is_some_and(|planned| now_ns > planned.max(before) + LATE_NS) {
             self.shared.counters.late_turns.fetch_add(1, Relaxed);
         }
+        self.hear_agents(&ready, now);
+        let mut work = ready.len() as u32;
+        for ready in &ready {
+            let (kind, index, generation) = take_apart(ready.token);
+            if matches!(kind, Kind::Rtp | Kind::Rtcp) && self.ports.is_current(index, generation) {
+                let packets = self.read_port(index, kind, ready.error, now);
+                work += packets.saturating_sub(1);
+            }
+        }
+        self.ready = ready;
+        work += self.do_what_is_due(now);
+        self.pace.turn(now_ns, work);
+    }
+
+    /// Obey Python and read the agents that have said something.
+    fn hear_agents(&mut self, ready: &[Ready], now: Time) {
         // Commands first: an answer that was given before a packet came must be known when the packet is read.
         if ready
             .iter()
@@ -209,7 +228,7 @@ impl Worker {
             self.obey(now);
         }
         // Agents before callers: a caller's packet moves the clock of its leg, and what an agent has said by then belongs before that.
-        for ready in &ready {
+        for ready in ready {
             let (kind, index, generation) = take_apart(ready.token);
             if kind == Kind::Wire && self.wires.is_current(index, generation) {
                 if ready.write {
@@ -227,15 +246,10 @@ impl Worker {
                 }
             }
         }
-        let mut work = ready.len() as u32;
-        for ready in &ready {
-            let (kind, index, generation) = take_apart(ready.token);
-            if matches!(kind, Kind::Rtp | Kind::Rtcp) && self.ports.is_current(index, generation) {
-                let packets = self.read_port(index, kind, ready.error, now);
-                work += packets.saturating_sub(1);
-            }
-        }
-        self.ready = ready;
+    }
+
+    /// Read on where a turn was not enough, do what is due and write all that this turn has made; how much was due.
+    fn do_what_is_due(&mut self, now: Time) -> u32 {
         for index in std::mem::take(&mut self.unread) {
             self.read_wire(index, now);
         }
@@ -243,8 +257,8 @@ impl Worker {
             self.read_mux(index, now);
         }
         let mut due = std::mem::take(&mut self.due);
-        self.timers.expire(now_ns, &mut due);
-        work += due.len() as u32;
+        self.timers.expire(now.as_nanos(), &mut due);
+        let work = due.len() as u32;
         for owner in due.drain(..) {
             let index = owner / 4;
             match owner % 4 {
@@ -256,7 +270,7 @@ impl Worker {
         }
         self.due = due;
         self.flush(now);
-        self.pace.turn(now_ns, work);
+        work
     }
 
     /// Write all that this turn has made.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use offhook_media_sys::Interest;
+use offhook_media_sys::{Carried, Interest};
 
 use super::super::command::{Agreed, LegCommand};
 use super::super::leg_slot::LegInput;
@@ -137,6 +137,25 @@ impl Worker {
         self.receive = Some(receive);
         self.count_intake(index);
         packets
+    }
+
+    /// A datagram for a port in memory; one for an address that is none of ours is dropped, as a network would.
+    pub(super) fn take_datagram(&mut self, datagram: &mut Carried, now: Time) {
+        let Carried { from, to, bytes } = datagram;
+        let found = self.ports.ids().into_iter().find_map(|id| {
+            let index = self.ports.find(id)?;
+            let address = self.ports.get_mut(index)?.port.address;
+            let above = SocketAddr::new(address.ip(), address.port() + 1);
+            match *to {
+                to if to == address => Some((index, Kind::Rtp)),
+                to if to == above => Some((index, Kind::Rtcp)),
+                _ => None,
+            }
+        });
+        if let Some((index, kind)) = found {
+            self.take_packet(index, kind, *from, None, bytes, now);
+            self.count_intake(index);
+        }
     }
 
     /// An ICMP error for something that we sent: the address tells whose it was.
