@@ -183,6 +183,8 @@ class WireDestination:
             self._wire.close(1001 if reason == "gateway_shutdown" else 1000, reason)
         if self._seat is not None:
             self._seat.give_back()
+        # Its owner holds it, so it must not hold its owner: what is over is freed at once.
+        self._listener = nobody
 
     # -- what comes of it
 
@@ -342,6 +344,10 @@ class WireDestination:
 
     def _tell(self, event: DestinationEvent) -> None:
         self._listener(self, event)
+
+
+def nobody(who: Destination, event: DestinationEvent) -> None:
+    """Listens to a destination that is closed."""
 
 
 def _is_a_destination(wire: WireDestination) -> Destination:

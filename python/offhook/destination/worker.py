@@ -6,7 +6,7 @@ from offhook._media import CallConfig
 from offhook.destination.base import AgentNote, Destination, DestinationEvent, DestinationListener
 from offhook.destination.conversation import Conversation, WorkerConversation
 from offhook.destination.dialect.facts import AgentFacts
-from offhook.destination.wire import AgentSpec, Seat, WireDestination
+from offhook.destination.wire import AgentSpec, Seat, WireDestination, nobody
 from offhook.destination.workers import Place, Workers
 from offhook.errors import DestinationError
 from offhook.media.leg import RtpLeg
@@ -111,6 +111,7 @@ class WorkerDestination:
             self._attempt.close(reason)
             self._workers.events["dropped_audio_ms"] += self.stats().get("sent_dropped_us", 0) // 1000
         self._seat.give_back()
+        self._listener = nobody
 
     def _tell(self, attempt: Destination, event: DestinationEvent) -> None:
         if attempt is self._attempt:
