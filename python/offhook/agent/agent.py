@@ -113,8 +113,14 @@ class Agent:
 
     # -- its process
 
-    async def warm_up(self) -> None:
-        """Do all that the first call should not wait for. Raises `AgentError` where a needed engine is missing."""
+    async def warm_up(self, *, speech: bool = True) -> None:
+        """Do all that the first call should not wait for. Raises `AgentError` where a needed engine is missing.
+
+        Without `speech` its engines are left alone.
+        """
+        if not speech:
+            await asyncio.gather(*(handler() for handler in self._prewarm))
+            return
         if self.handlers.turn is not None:
             self.speech.stt()
         if self.greeting is not None or self.handlers.turn is not None:

@@ -140,6 +140,16 @@ class Worker:
             _log.info("draining: %d calls go on", self.calls)
             self._draining.set()
 
+    # -- for who stands between it and the gateway
+
+    async def _way(self) -> dict[str, Any]:
+        """How the WebSocket library gets to the gateway, beyond its address: one call of it for each connection."""
+        return {}
+
+    def _session_of(self, line: WireLine) -> Session:
+        """What happens behind a call."""
+        return Session(self.agent, line)
+
     # -- connections
 
     async def _drained(self) -> None:
@@ -241,6 +251,7 @@ class Worker:
                 # We look for signs of life ourselves: a loop that was blocked is no dead gateway.
                 ping_interval=None,
                 close_timeout=2,
+                **await self._way(),
             )
         except InvalidStatus as error:
             raise _refusal(error) from error
@@ -285,7 +296,7 @@ class Worker:
         elif self.calls >= self.agent.max_calls:
             line.decline(f"this worker has {self.calls} calls")
         else:
-            session = Session(self.agent, line)
+            session = self._session_of(line)
             line.listener = session
             task = asyncio.create_task(self._serve_call(session, line), name=f"call {line.facts.call_id}")
             self._calls.add(task)

@@ -82,6 +82,16 @@ def phrases_of(text: str) -> list[str]:
     return found
 
 
+def single_words() -> dict[str, int]:
+    """The phrases of one word, and how many samples at 8 kHz each takes."""
+    return {phrase: length for phrase, (_, length) in _index()[0].items() if " " not in phrase}
+
+
+def sound_of(phrase: str, rate: int) -> bytes:
+    """One phrase that there is, as PCM16 at 8000 or 16000 Hz."""
+    return _phrase(phrase, rate)
+
+
 @lru_cache(maxsize=1)
 def _index() -> tuple[dict[str, tuple[int, int]], int]:
     """Where each phrase is, and how many words (and stops between them) the longest has."""
