@@ -3,6 +3,9 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
+# What `pip install` would have named to pytest.
+pytest_plugins = ["offhook.testing.plugin"]
+
 KINDS = {"unit", "conformance", "scenario", "interop", "soak"}
 
 # A busy machine generates examples slowly; that says nothing about what is tested.

@@ -1,0 +1,392 @@
+"""A gateway and a telephone in memory for one call: media core, workers' door, protocol and the SDK's worker are the
+real ones; of SIP there is nothing.
+"""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from offhook._media import EngineConfig, LegConfig, Line, MediaEvent, RemoteMedia
+from offhook.agent.agent import Agent
+from offhook.agent.engines import Speech
+from offhook.agent.session import Session
+from offhook.agent.wire_line import WireLine
+from offhook.agent.worker import Gateway, Worker
+from offhook.api.upgrade import upgrade_protocol
+from offhook.api.worker_door import PATH, Tokens, WorkerDoor
+from offhook.destination.base import AgentHungUp, AgentLost, AgentNote, Destination, DestinationEvent
+from offhook.destination.dialect.facts import AgentFacts
+from offhook.destination.wire import AgentSpec
+from offhook.destination.worker import WorkerDestination
+from offhook.destination.workers import Workers
+from offhook.errors import DestinationError
+from offhook.ids import CallId
+from offhook.media import speech_network
+from offhook.media.leg import RtpLeg
+from offhook.media.plane import MediaPlane
+from offhook.testing.lines import LineProfile
+from offhook.testing.virtual_loop import VirtualLoop
+
+Codec = Literal["PCMU", "PCMA", "G722"]
+RouteBargeIn = Literal["auto", "off", "clear", "duck-then-decide", "agent"]
+
+_PAYLOAD_TYPES: Mapping[Codec, int] = {"PCMU": 0, "PCMA": 8, "G722": 9}
+_EVENTS = 101
+_GATEWAY, _PHONE = "10.0.0.1", "10.0.0.2"
+_TOKEN = "rehearsal"  # noqa: S105
+_READY_WITHIN = 20.0
+_RELEASE_AFTER = 0.3
+# What the gateway leaves a telephone to play out its buffer, as a call does.
+_FAR_END_BUFFER = 0.2
+# How much later than sound a BYE comes: its packet waits for nothing, but the sound's last frames do.
+_BYE = 0.05
+_LAST_ACTS = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """What a call is made with."""
+
+    line: LineProfile
+    codec: Codec = "PCMU"
+    seed: int = 1
+    from_number: str = "+14155550100"
+    to_number: str = "+14155550123"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    barge_in: RouteBargeIn = "auto"
+
+
+class OnTelephone(Protocol):
+    """Who holds the telephone."""
+
+    def answered(self) -> None:
+        """The call was answered."""
+
+    def heard(self, event: MediaEvent) -> None:
+        """What the telephone's media tells: `audio`, `mark`, `digit`."""
+
+    def ended(self, reason: str, detail: str) -> None:
+        """The call is over."""
+
+    def note(self, what: str) -> None:
+        """Something for the timeline."""
+
+
+class _RehearsedWorker(Worker):
+    """The SDK's worker, on a pair of sockets in place of the network."""
+
+    def __init__(self, agent: Agent, speech: Speech | None, door: WorkerDoor, loop: VirtualLoop) -> None:
+        # The same from test to test: nothing is tried again by chance.
+        super().__init__(agent, Gateway.of("ws://gateway.invalid", _TOKEN), chance=lambda: 0.5)
+        self.session: Session | None = None
+        self._speech = speech
+        self._door: WorkerDoor | None = door
+        self._loop = loop
+        self._descriptors: list[int] = []
+
+    async def _way(self) -> dict[str, Any]:
+        assert self._door is not None, "the call goes on"
+        ours, theirs = socket.socketpair()
+        ends = (ours.fileno(), theirs.fileno())
+        self._descriptors += ends
+        self._loop.disown(*ends)
+        for end in (ours, theirs):
+            end.setblocking(False)
+        await self._loop.connect_accepted_socket(upgrade_protocol({PATH: self._door.judge}), ours)
+        return {"sock": theirs}
+
+    def _session_of(self, line: WireLine) -> Session:
+        self.session = Session(self.agent, line, self._speech)
+        return self.session
+
+    def forget(self) -> None:
+        """Its sockets are closed, and the gateway is gone."""
+        self._loop.reclaim(*self._descriptors)
+        self._door = None
+
+
+class _OneSeat:
+    """There is one call."""
+
+    def take(self) -> None: ...
+    def give_back(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is known of a call after its end."""
+
+    session: Session | None
+    reason: str | None
+    status: int | None
+    lost_packets: tuple[int, int]
+    rate: int
+    is_over: bool = True
+
+    def play(self, pcm: bytes, mark: str) -> None:
+        """Nobody hears it."""
+
+    async def press(self, digits: str) -> None:
+        """Nobody hears them."""
+
+    def end(self, reason: str, detail: str) -> None:
+        """It has ended."""
+
+
+class Exchange:
+    """One call at an agent, from its worker's dialling to the end of `on_hangup`. `speech` replaces its engines."""
+
+    def __init__(self, agent: Agent, plan: CallPlan, telephone: OnTelephone, speech: Speech | None) -> None:
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, VirtualLoop):
+            raise RuntimeError("calls of `offhook.testing` need its event loop: see docs/guides/testing.md")
+        self._loop = loop
+        self._agent = agent
+        self._plan = plan
+        self._telephone = telephone
+        gateway = _engine(_GATEWAY, 30_000, speech_network.load().weights)
+        phone = _engine(_PHONE, 20_000, None)
+        self._line = Line(gateway, phone, plan.line.network, seed=plan.seed, start_ns=loop.now_ns)
+        self._wakes = (self._line.gateway.wakeup_fd, self._line.phone.wakeup_fd)
+        loop.disown(*self._wakes)
+        loop.attach(self._line)
+        self._media = MediaPlane(gateway, engine=self._line.gateway)
+        self._phone_media = MediaPlane(phone, engine=self._line.phone)
+        self._workers = Workers(threads=1, gateway="rehearsal", version="rehearsal")
+        door = WorkerDoor(
+            self._workers,
+            Tokens({agent.name: _TOKEN}),
+            self._media,
+            now=loop.time,
+            refused=lambda source, rule, why: telephone.note(f"the worker was refused: {why}"),
+        )
+        self._worker = _RehearsedWorker(agent, speech, door, loop)
+        self._serving: asyncio.Task[None] | None = None
+        self._destination: WorkerDestination | None = None
+        self._legs: list[RtpLeg] = []
+        self._timers: list[asyncio.TimerHandle] = []
+        self._draining = False
+        self._digits = 0
+        self._digit_came = asyncio.Event()
+        self.is_answered = False
+        self.is_over = False
+        """Whether the telephone knows of the end."""
+        self.reason: str | None = None
+        self.status: int | None = None
+        self._detail = ""
+
+    # -- its life
+
+    async def open(self) -> None:
+        """Connect the worker, and let it ring until it is answered or is not."""
+        await self._media.__aenter__()
+        await self._phone_media.__aenter__()
+        self._serving = asyncio.create_task(self._worker.run(), name="the rehearsed worker")
+        connected = asyncio.create_task(self._worker.is_connected.wait())
+        await asyncio.wait({self._serving, connected}, return_when=asyncio.FIRST_COMPLETED)
+        connected.cancel()
+        if self._serving.done():
+            self._serving.result()
+        try:
+            await self._ring()
+        except DestinationError as error:
+            self.status = error.sip_status
+            self.end(error.code, str(error))
+
+    async def close(self) -> None:
+        """The caller hangs up, if nobody has; the agent has its last word, and all is let go of."""
+        self.end("caller_hung_up", "")
+        self._put_down()
+        for timer in self._timers:
+            timer.cancel()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_ACTS):
+                    await self._worker.idle()
+            self._worker.drain()
+            if self._serving is not None:
+                await asyncio.wait({self._serving}, timeout=_LAST_ACTS)
+        finally:
+            if self._serving is not None:
+                self._serving.cancel()
+                await asyncio.gather(self._serving, return_exceptions=True)
+            await self._media.close()
+            await self._phone_media.close()
+            self._loop.detach(self._line)
+            self._worker.forget()
+            self._loop.reclaim(*self._wakes)
+            # It holds us, as we hold it: what is over is freed at once.
+            self._destination = None
+            self._legs.clear()
+            self._timers.clear()
+
+    @property
+    def session(self) -> Session | None:
+        """The SDK's side of the call, once it rings there."""
+        return self._worker.session
+
+    @property
+    def lost_packets(self) -> tuple[int, int]:
+        """Packets that the line has lost so far: of the caller's, of the agent's."""
+        (_, of_caller), (_, of_agent) = self._line.carried
+        return of_caller, of_agent
+
+    @property
+    def past(self) -> Past:
+        """What may be asked after its end."""
+        return Past(self.session, self.reason, self.status, self.lost_packets, self.rate)
+
+    # -- what the caller does
+
+    @property
+    def rate(self) -> int:
+        """Samples a second on the line."""
+        return 16_000 if self._plan.codec == "G722" else 8_000
+
+    def play(self, pcm: bytes, mark: str) -> None:
+        """Speak into the telephone; the mark is told when the last of it has left."""
+        if not self.is_over:
+            self._legs[1].play(pcm, self.rate, mark)
+
+    async def press(self, digits: str) -> None:
+        """Press keys, and wait until the gateway has heard them."""
+        wanted = self._digits + len(digits)
+        self._legs[1].send_dtmf(digits)
+        while self._digits < wanted and not self.is_over:
+            self._digit_came.clear()
+            await self._digit_came.wait()
+
+    def end(self, reason: str, detail: str) -> None:
+        """End the call. May be repeated."""
+        if self.reason is not None:
+            return
+        self.reason, self._detail = reason, detail
+        if self._destination is not None:
+            self._destination.close(reason)
+        for leg in self._legs[:1]:
+            leg.close()
+        if self.is_answered and reason != "caller_hung_up":
+            # What was said last is still on its way, and so is the BYE.
+            self._later(self._plan.line.delay_ms / 1_000 + _BYE, self._put_down)
+        else:
+            self._put_down()
+
+    def _put_down(self) -> None:
+        """The telephone knows that the call is over."""
+        if not self.is_over:
+            self.is_over = True
+            for leg in self._legs:
+                leg.close()
+            self._digit_came.set()
+            self._telephone.ended(self.reason or "", self._detail)
+
+    # -- the gateway's part
+
+    async def _ring(self) -> None:
+        plan = self._plan
+        phone = self._phone_media.open_leg(
+            LegConfig(signalling_address=_GATEWAY, media_timeout_ms=None),
+            on_event=self._telephone.heard,
+            on_error=self._failed,
+        )
+        self._legs.append(phone)
+        leg = self._media.open_leg(
+            LegConfig(remote=phone.local_address, signalling_address=_PHONE, media_timeout_ms=None),
+            on_event=self._take_media,
+            on_error=self._failed,
+        )
+        self._legs.insert(0, leg)
+        leg.barge_in(None if plan.barge_in == "auto" else plan.barge_in)
+        leg.set_remote(self._agreed(phone))
+        phone.set_remote(self._agreed(leg))
+        self._destination = destination = WorkerDestination(
+            f"worker:{self._agent.name}",
+            AgentSpec(self._agent.name, "worker", ""),
+            self._media,
+            self._workers,
+            self._take_destination,
+            node="rehearsal",
+            ready_within=_READY_WITHIN,
+            seat=_OneSeat(),
+        )
+        facts = AgentFacts(
+            CallId("rehearsal"), plan.from_number, plan.to_number, trunk="rehearsal", route="rehearsal",
+            headers=plan.headers, barge_in=plan.barge_in,
+        )  # fmt: skip
+        async with asyncio.timeout(_READY_WITHIN):
+            await destination.prepare(leg, facts)
+        if self.reason is not None:
+            return
+        self.is_answered = True
+        phone.tap(True)
+        phone.start(release_after=0)
+        leg.start(release_after=_RELEASE_AFTER)
+        # The ACK takes its way there and back.
+        self._later(2 * plan.line.delay_ms / 1_000, leg.release)
+        destination.begin()
+        self._telephone.answered()
+
+    def _agreed(self, peer: RtpLeg) -> RemoteMedia:
+        address, port = peer.local_address
+        codec = self._plan.codec
+        payload_type = _PAYLOAD_TYPES[codec]
+        return RemoteMedia(
+            address=address,
+            port=port,
+            codec=codec,
+            payload_type=payload_type,
+            receive_payload_types={payload_type: codec},
+            dtmf_send=_EVENTS,
+            dtmf_receive=[_EVENTS],
+            signalling_address=address,
+        )
+
+    def _take_destination(self, _: Destination, event: DestinationEvent) -> None:
+        match event:
+            case AgentHungUp(detail, drain) if self.is_answered and drain:
+                if not self._draining and self.reason is None:
+                    self._draining = True
+                    self._legs[0].drain()
+            case AgentHungUp(detail):
+                self.end("agent_hung_up" if self.is_answered else "agent_rejected", detail)
+            case AgentLost(error):
+                self.end(error.code, str(error))
+            case AgentNote(what, fields):
+                said = ", ".join(f"{name} {value}" for name, value in fields.items())
+                self._telephone.note(f"{what}{f' ({said})' if said else ''}")
+            case _:
+                pass
+
+    def _take_media(self, event: MediaEvent) -> None:
+        match event.kind:
+            case "digit":
+                self._digits += 1
+                self._digit_came.set()
+            case "drained" | "hang_up_requested":
+                self._later(_FAR_END_BUFFER, self.end, "agent_hung_up", "")
+            case "internal_error":
+                self.end("internal_error", event.text or "")
+            case _:
+                pass
+
+    def _later(self, seconds: float, action: Any, *arguments: Any) -> None:
+        self._timers.append(self._loop.call_later(seconds, action, *arguments))
+
+    def _failed(self, error: Exception) -> None:
+        self.end("internal_error", f"{type(error).__name__}: {error}")
+
+
+def _engine(address: str, port: int, speech_weights: bytes | None) -> EngineConfig:
+    return EngineConfig(
+        addresses=[address],
+        port_min=port,
+        port_max=port + 3,
+        threads=1,
+        max_legs=2,
+        max_wires=2,
+        event_limit=4096,
+        speech_weights=speech_weights,
+    )

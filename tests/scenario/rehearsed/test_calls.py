@@ -1,0 +1,197 @@
+"""Calls at an agent by the pytest plugin: the real media core and protocol, in virtual time."""
+
+import gc
+import os
+import time
+import wave
+from pathlib import Path
+
+import pytest
+from tests.support.desk import STORY, desk
+
+from offhook import Agent, Call
+from offhook.agent.agent import APOLOGY
+from offhook.testing import LINES, Caller, CallerFor
+from offhook.testing.stand_in_voice import speech_of
+
+pytestmark = pytest.mark.scenario
+
+GREETING = "Hello, how can I help you today?"
+
+
+async def test_a_conversation_from_the_greeting_to_the_goodbye(caller_for: CallerFor) -> None:
+    async with caller_for(desk()) as caller:
+        greeting = await caller.hears()
+        assert greeting.text == GREETING
+        assert greeting.latency_ms is not None
+        assert greeting.latency_ms < 500
+        await caller.says("A table for two, please")
+        answer = await caller.hears("very well")
+        assert "at what time" in answer
+        # The pause that shows that the caller has finished, twice the line, and what is made of it.
+        assert answer.latency_ms is not None
+        assert 500 < answer.latency_ms < 1_500
+        await caller.says("Goodbye")
+        assert "thank you" in await caller.hears()
+        await caller.is_hung_up_on()
+        assert caller.end_reason == "agent_hung_up"
+        assert str(caller.call.history).splitlines() == [
+            f"agent: {GREETING}",
+            "caller: A table for two, please",
+            "agent: A table for two, very well.",
+            "agent: At what time would you like to come?",
+            "caller: Goodbye",
+            "agent: Goodbye, and thank you for calling.",
+        ]
+
+
+async def test_who_is_interrupted_falls_silent_and_knows_what_was_heard(caller_for: CallerFor) -> None:
+    async with caller_for(desk()) as caller:
+        await caller.hears()
+        await caller.says("Tell me a story")
+        cut = await caller.interrupts("Wait a moment, please", after=2)
+        assert cut.silent_after_ms < 1_000
+        assert STORY.startswith(cut.heard)
+        assert 2 <= len(cut.heard.split()) < 20
+        assert await caller.hears() is not None
+        told = [line.text for line in caller.call.history if line.interrupted]
+        assert len(told) == 1
+        # Agent and caller agree to a word.
+        assert abs(len(told[0].split()) - len(cut.heard.split())) <= 1
+
+
+async def test_keys_go_both_ways(caller_for: CallerFor) -> None:
+    async with caller_for(desk()) as caller:
+        await caller.hears()
+        await caller.says("The menu, please")
+        await caller.hears("enter your number")
+        await caller.presses("4711#")
+        await caller.hears("You entered")
+        await caller.is_sent("4711")
+
+
+async def test_an_agent_may_reject_the_call(caller_for: CallerFor) -> None:
+    async with caller_for(desk(), headers={"X-Blocked": "yes"}) as caller:
+        assert caller.is_over
+        assert caller.status == 486
+        with pytest.raises(AssertionError, match="the call is over"):
+            await caller.says("Hello?")
+
+
+async def test_an_agent_that_fails_apologises_and_the_picture_says_why(caller_for: CallerFor) -> None:
+    async with caller_for(desk()) as caller:
+        await caller.hears()
+        await caller.says("Please fail")
+        assert (await caller.hears()).text == APOLOGY
+        await caller.is_hung_up_on()
+        assert "KeyError" in caller.timeline
+
+
+@pytest.mark.parametrize("line", [*LINES, "3%-loss"])
+async def test_it_works_on_every_line(caller_for: CallerFor, line: str) -> None:
+    async with caller_for(desk(), line=line) as caller:
+        await caller.hears("help you")
+        await caller.says("A table for two, please")
+        await caller.hears("at what time")
+        if line != "clean":
+            assert sum(caller.lost_packets) > 0 or line == "dsl"
+
+
+@pytest.mark.parametrize("codec", ["PCMA", "G722"])
+async def test_it_works_in_every_codec(caller_for: CallerFor, codec: str) -> None:
+    async with caller_for(desk(rate=8_000 if codec == "PCMA" else 24_000), codec=codec) as caller:
+        await caller.hears("help you")
+        await caller.says("A table for two, please")
+        await caller.hears("at what time")
+
+
+async def test_ten_minutes_take_seconds(caller_for: CallerFor) -> None:
+    begun = time.monotonic()
+    minutes = 10 if os.environ.get("OFFHOOK_PROVE") else 2
+    async with caller_for(desk()) as caller:
+        await caller.hears()
+        while caller.now < minutes * 60:
+            await caller.says("What a day")
+            await caller.hears("What a day")
+            await caller.waits(10)
+    # Even a busy machine is several times faster than time.
+    assert time.monotonic() - begun < minutes * 60 / 3
+
+
+async def test_a_call_is_the_same_each_time(caller_for: CallerFor) -> None:
+    async def call() -> str:
+        async with caller_for(desk(), line="bad-wifi", seed=5) as caller:
+            await caller.hears()
+            await caller.says("A table for two, please")
+            await caller.hears("at what time")
+            return f"{caller.timeline}\n{caller.lost_packets}"
+
+    assert await call() == await call()
+
+
+async def test_silence_is_checked_too(caller_for: CallerFor) -> None:
+    async with caller_for(desk()) as caller:
+        await caller.hears()
+        await caller.hears_nothing(20)
+        await caller.says("Tell me a story")
+        with pytest.raises(AssertionError, match="was to be silent for 5 s, and speaks"):
+            await caller.hears_nothing(5)
+
+
+async def test_a_failure_says_what_was_heard_and_when(caller_for: CallerFor) -> None:
+    async with caller_for(desk()) as caller:
+        with pytest.raises(AssertionError) as failure:
+            await caller.hears("a table for three")
+        said = str(failure.value)
+        assert said.startswith("the agent was to say 'a table for three', and says nothing for 10 s")
+        assert f"it said '{GREETING}'" in said
+        assert f"agent: {GREETING}" in said
+        assert "█" in said
+
+
+async def test_a_caller_of_wav_files(caller_for: CallerFor, tmp_path: Path) -> None:
+    path = tmp_path / "caller.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(speech_of("A table for two, please", 16_000).pcm)
+    async with caller_for(desk()) as caller:
+        await caller.hears()
+        await caller.says(path, text="A table for two, please")
+        await caller.hears("at what time")
+        caller.save(tmp_path / "call.wav")
+        with wave.open(str(tmp_path / "call.wav"), "rb") as file:
+            assert file.getnchannels() == 2
+            assert file.getnframes() / file.getframerate() == pytest.approx(caller.now, abs=0.5)
+
+
+async def test_sound_that_is_no_speech_is_heard_as_sound(caller_for: CallerFor) -> None:
+    agent = Agent("music")
+
+    @agent.on_call
+    async def on_call(call: Call) -> None:
+        await call.play(speech_of("These words were never spoken here", 16_000).pcm, rate=16_000)
+        await call.wait_until_over()
+
+    async def called(caller: Caller) -> None:
+        assert (await caller.hears_sound()).text == ""
+        assert caller.now < 10
+
+    async with caller_for(agent) as caller:
+        await called(caller)
+    async with caller_for(agent) as caller:
+        with pytest.raises(AssertionError, match="none of what the agent said"):
+            await caller.hears()
+
+
+async def test_nothing_is_left_behind(caller_for: CallerFor) -> None:
+    async def call() -> int:
+        async with caller_for(desk()) as caller:
+            await caller.hears()
+        gc.collect()
+        return len(os.listdir("/dev/fd"))
+
+    # What others have left is none of this.
+    await call()
+    assert await call() == await call()
