@@ -31,25 +31,22 @@ if __name__ == "__main__":
     agent.run()
 '''
 
-TEST = '''"""The agent, called in memory: text in, text out. Run `pytest`."""
-
-import asyncio
+TEST = '''"""The agent, called on a telephone line of its own: real sound, no network, no waiting. Run `pytest`."""
 
 from agent import agent
-from offhook.agent.rehearsal import rehearse
+from offhook.testing import CallerFor
 
 
-def test_it_greets_and_answers_and_hangs_up() -> None:
-    async def conversation() -> None:
-        async with rehearse(agent) as caller:
-            assert "Hello" in await caller.hears()
-            await caller.says("What a day.")
-            assert await caller.hears() == "You said: What a day."
-            await caller.says("Bye!")
-            assert await caller.hears() == "Goodbye."
-            await caller.is_hung_up_on()
-
-    asyncio.run(conversation())
+async def test_it_greets_and_answers_and_hangs_up(caller_for: CallerFor) -> None:
+    async with caller_for(agent, line="mobile") as caller:
+        await caller.hears("Hello")
+        await caller.says("What a day.")
+        answer = await caller.hears("You said: What a day")
+        assert answer.latency_ms is not None
+        assert answer.latency_ms < 2_000
+        await caller.says("Bye!")
+        await caller.hears("Goodbye")
+        await caller.is_hung_up_on()
 '''
 
 README = """# {name}

@@ -167,7 +167,7 @@ def test_a_new_project_passes_its_own_test(tmp_path: Path) -> None:
         "agent.py",
         "test_agent.py",
     ]
-    tested = run("pytest", "-q", "-p", "no:cacheprovider", "front-desk")
+    tested = run("pytest", "-q", "-p", "no:cacheprovider", "-p", "offhook.testing.plugin", "front-desk")
     assert tested.returncode == 0, tested.stdout
     assert "1 passed" in tested.stdout
     lines = [line for line in (tmp_path / "front-desk/agent.py").read_text().splitlines() if line.strip()]
