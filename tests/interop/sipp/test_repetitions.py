@@ -6,14 +6,20 @@ import re
 import pytest
 from tests.interop.sipp.conftest import RefusingAgent
 from tests.interop.sipp.scenario import Check, Played, Player, Scenario
-from tests.support.gateway import Gateway
+from tests.support.gateway import RECORD_LIMIT, Gateway, wait_until
 
 pytestmark = pytest.mark.interop
 
 
 def records(gateway: Gateway, played: Played) -> list[str]:
+    """The reasons of all records of this Call-ID, once each call that it made has ended."""
+
+    def ended() -> list[str] | None:
+        found = [call["end_reason"] for call in gateway.calls() if call["sip_call_id"] == played.call_id]
+        return found if None not in found else None
+
     gateway.record(played.call_id)
-    return [call["end_reason"] for call in gateway.calls() if call["sip_call_id"] == played.call_id]
+    return wait_until(ended, RECORD_LIMIT)
 
 
 def test_an_invite_of_one_branch_is_one_call(gateway: Gateway, sipp: Player) -> None:

@@ -53,8 +53,7 @@ async def record(gateway: Gateway, call_id: str) -> dict[str, object]:
     """The record of a call that is over."""
 
     def found() -> dict[str, object] | None:
-        call: dict[str, object] = gateway.show(call_id)["call"]
-        return call if call["end_reason"] else None
+        return next((call for call in gateway.calls() if call["call_id"] == call_id and call["end_reason"]), None)
 
     return await asyncio.to_thread(wait_until, found, 10.0)
 
