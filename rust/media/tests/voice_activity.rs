@@ -523,11 +523,12 @@ fn the_first_loud_frame_opens_the_gate_and_speech_is_told_with_its_beginning() {
 #[test]
 fn what_was_made_up_prolongs_speech_and_never_starts_it() {
     let (quiet, vowel) = (pcm(&silence(1_000)), pcm(&vowel(600)));
-    let as_frames = |pcm: &'static [i16], fill| pcm.chunks(FRAME).map(move |pcm| (pcm, fill));
-    let (quiet, vowel): (&[i16], &[i16]) = (quiet.leak(), vowel.leak());
+    fn as_frames(pcm: &[i16], fill: Fill) -> impl Iterator<Item = (&[i16], Fill)> {
+        pcm.chunks(FRAME).map(move |pcm| (pcm, fill))
+    }
     for fill in [Fill::Concealed, Fill::Noise, Fill::Silence] {
-        let frames: Vec<_> = as_frames(quiet, Fill::Heard)
-            .chain(as_frames(vowel, fill))
+        let frames: Vec<_> = as_frames(&quiet, Fill::Heard)
+            .chain(as_frames(&vowel, fill))
             .collect();
         let found = hear_as(&frames, Codec::Pcmu);
         assert_eq!(
@@ -537,10 +538,10 @@ fn what_was_made_up_prolongs_speech_and_never_starts_it() {
         );
     }
     let end = |fill| {
-        let frames: Vec<_> = as_frames(quiet, Fill::Heard)
-            .chain(as_frames(vowel, Fill::Heard))
+        let frames: Vec<_> = as_frames(&quiet, Fill::Heard)
+            .chain(as_frames(&vowel, Fill::Heard))
             .chain(as_frames(&vowel[..4_000], fill))
-            .chain(as_frames(quiet, Fill::Silence))
+            .chain(as_frames(&quiet, Fill::Silence))
             .collect();
         match hear_as(&frames, Codec::Pcmu).told[..] {
             [Speech::Started { .. }, Speech::Ended { position, .. }] => position / 8,
