@@ -5,7 +5,6 @@ SHA-256: the package itself, which wants a sound card's library, is never import
 a second of speech.
 """
 
-import asyncio
 import re
 import threading
 from functools import partial
@@ -13,10 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from offhook.speech.errors import SpeechError
-from offhook.speech.listening import Ears
+from offhook.speech.local import LocalSpeechToText
 from offhook.speech.packages import checked, folder, module
-from offhook.speech.pool import Pool
 from offhook.speech.protocol import Listening
 from offhook.speech.resample import Sound
 
@@ -34,49 +31,17 @@ _TOKENS_PER_SECOND = 6.5
 _FEWEST = 4_800
 
 
-class MoonshineSpeechToText:
+class MoonshineSpeechToText(LocalSpeechToText["_Model"]):
     """The engine; see `offhook.speech.protocol.SpeechToText`. `threads` calls are recognised at a time."""
-
-    name = _ENGINE
 
     def __init__(self, *, threads: int = 2) -> None:
         module("onnxruntime", engine=_ENGINE, extra="agent")
-        self._folder = folder("moonshine_voice", engine=_ENGINE, extra="agent") / "assets/tiny-en"
-        self._pool = Pool(threads, "moonshine")
-        self._model: _Model | None = None
-        self._loading = asyncio.Lock()
-        self._ears = Ears(self._recognise, RATE)
-
-    async def warm_up(self) -> None:
-        """See the protocol. About half a second."""
-        async with self._loading:
-            if self._model is None:
-                model = await self._pool.run(partial(_Model, self._folder))
-                await self._pool.run(partial(model.text_of, np.zeros(RATE, np.float32), threading.Event()))
-                await self._ears.warm_up()
-                self._model = model
+        assets = folder("moonshine_voice", engine=_ENGINE, extra="agent") / "assets/tiny-en"
+        super().__init__(_ENGINE, partial(_Model, assets), threads=threads, rate=RATE)
 
     def listen(self, *, rate: int, partials: bool = False) -> Listening:
         """See the protocol. Times are exact to 32 ms; a final transcript comes some 0.3 s after the last word."""
         return self._ears.open(rate, partials)
-
-    async def close(self) -> None:
-        """See the protocol."""
-        await self._ears.close()
-        self._pool.close()
-        self._model = None
-
-    async def _recognise(self, sound: Sound) -> str:
-        if self._model is None:
-            await self.warm_up()
-        model, gone = self._model, threading.Event()
-        if model is None:
-            raise SpeechError("the engine moonshine is closed")
-        try:
-            return await self._pool.run(partial(model.text_of, sound, gone))
-        finally:
-            # A thread can't be cancelled: it looks at this after every token.
-            gone.set()
 
 
 class _Model:

@@ -4,7 +4,6 @@ The weights are no part of any package of ours: `offhook models pull whisper-bas
 CTranslate2 infers with them. It recognises whole stretches of speech and has no partial transcripts.
 """
 
-import asyncio
 import math
 import re
 import threading
@@ -15,11 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from offhook.speech.errors import SpeechError
-from offhook.speech.listening import Ears
+from offhook.speech.local import LocalSpeechToText
 from offhook.speech.log_mel import RATE, log_mel
 from offhook.speech.models import checked_folder, folder
 from offhook.speech.packages import module
-from offhook.speech.pool import Pool
 from offhook.speech.protocol import Listening
 from offhook.speech.resample import Sound
 
@@ -41,7 +39,7 @@ _SPECIAL = 50_257
 _NO_SPEECH, _UNSURE, _MONOTONOUS = 0.6, -1.0, 2.4
 
 
-class WhisperSpeechToText:
+class WhisperSpeechToText(LocalSpeechToText["_Model"]):
     """The engine; see `offhook.speech.protocol.SpeechToText`.
 
     `language` is a code of ISO 639-1 (`en`, `de`, `es`…). `threads` calls are recognised at a time, on a core each.
@@ -52,46 +50,17 @@ class WhisperSpeechToText:
             raise SpeechError(
                 f"{language!r} is no code of a language", code="speech_refused", hint="such as en, de, es"
             )
-        self.name = f"{_ENGINE}:{model}"
         module("ctranslate2", engine=_ENGINE, extra=_EXTRA)
-        self._load = partial(_Model, f"whisper-{model}", language, threads)
         # Whether it was pulled is told now, not when a call is on.
         folder(f"whisper-{model}", engine=_ENGINE)
-        self._pool = Pool(threads, _ENGINE)
-        self._model: _Model | None = None
-        self._loading = asyncio.Lock()
-        self._ears = Ears(self._recognise, RATE, pause_ms=_PAUSE_MS, longest_ms=_LONGEST_MS)
-
-    async def warm_up(self) -> None:
-        """See the protocol. One to two seconds."""
-        async with self._loading:
-            if self._model is None:
-                model = await self._pool.run(self._load)
-                await self._pool.run(partial(model.text_of, np.zeros(RATE, np.float32), threading.Event()))
-                await self._ears.warm_up()
-                self._model = model
+        load = partial(_Model, f"whisper-{model}", language, threads)
+        super().__init__(
+            f"{_ENGINE}:{model}", load, threads=threads, rate=RATE, pause_ms=_PAUSE_MS, longest_ms=_LONGEST_MS
+        )
 
     def listen(self, *, rate: int, partials: bool = False) -> Listening:
         """See the protocol. Times are exact to 32 ms; a guess would cost as much as the answer, so there is none."""
         return self._ears.open(rate, partials=False)
-
-    async def close(self) -> None:
-        """See the protocol."""
-        await self._ears.close()
-        self._pool.close()
-        self._model = None
-
-    async def _recognise(self, sound: Sound) -> str:
-        if self._model is None:
-            await self.warm_up()
-        model, gone = self._model, threading.Event()
-        if model is None:
-            raise SpeechError("the engine whisper is closed")
-        try:
-            return await self._pool.run(partial(model.text_of, sound, gone))
-        finally:
-            # What has begun can't be stopped; what still waits for a thread is dropped.
-            gone.set()
 
 
 class _Model:
