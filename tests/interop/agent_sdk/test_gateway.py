@@ -12,19 +12,18 @@ from pathlib import Path
 import pytest
 from tests.support.gateway import REPOSITORY, Gateway, running_gateway
 from tests.support.plain_phone import PhoneCall, PlainPhone
+from tests.support.sdk_worker import agent_table, working
 from tests.support.speech_engines import HZ, WORD_MS, ToldEars, ToneVoice
 from tests.support.tone import decode, frames, has_tone, tone
 
 from offhook.agent import Agent, Call, Said, Turn
 from offhook.agent.loading import load_agent
-from offhook.agent.worker import Gateway as Dialled
-from offhook.agent.worker import Worker
 from offhook.speech.protocol import Transcript
 
 pytestmark = pytest.mark.interop
 
 SENTENCE = REPOSITORY / "python/offhook/phone/sounds/sentence.wav"
-TOML = """
+TOML = f"""
 [[trunk]]
 name = "acme"
 allow = ["127.0.0.1"]
@@ -32,34 +31,14 @@ allow = ["127.0.0.1"]
 [[route]]
 name = "front"
 destination = "worker:front"
-fallback = [{ to = "echo:" }]
-
-[[agent]]
-name = "front"
-kind = "worker"
-token = "a-token-of-the-tests"
-"""
+fallback = [{{ to = "echo:" }}]
+{agent_table("front")}"""
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with running_gateway(tmp_path_factory.mktemp("offhook"), TOML) as running:
         yield running
-
-
-@asynccontextmanager
-async def working(agent: Agent, gateway: Gateway) -> AsyncIterator[Worker]:
-    """A worker of the agent, connected; stopped at the end."""
-    agent.name = "front"
-    worker = Worker(agent, Dialled.of(gateway.http, "a-token-of-the-tests"))
-    running = asyncio.create_task(worker.run())
-    try:
-        async with asyncio.timeout(10):
-            await worker.is_connected.wait()
-        yield worker
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
 
 
 @asynccontextmanager
@@ -298,7 +277,6 @@ def loudest(ears: ToldEars) -> int:
 @pytest.mark.timeout(120)
 async def test_an_agent_with_the_offline_engines_says_back_what_it_understood(gateway: Gateway) -> None:
     agent = load_agent(REPOSITORY / "examples" / "parrot.py")
-    await agent.warm_up()
     calls: list[Call] = []
 
     @agent.on_ringing
@@ -311,10 +289,11 @@ async def test_an_agent_with_the_offline_engines_says_back_what_it_understood(ga
         phone.say(sentence())
         await until(lambda: any(line.role == "agent" for line in list(calls[0].history)[1:]))
         heard = b"".join(packet.payload for packet in phone.packets[begin:] if packet.payload_type == 0)
+        recognised_words = await recognised(agent, heard)
     understood, answer = (line.text for line in list(calls[0].history)[1:3])
     assert len(understood.split()) >= 3
     assert answer == f"You said: {understood}"
-    assert words_missing(answer, await recognised(agent, heard)) <= 2, "a word each way, on a telephone line"
+    assert words_missing(answer, recognised_words) <= 2, "a word each way, on a telephone line"
 
 
 async def recognised(agent: Agent, payload: bytes) -> str:

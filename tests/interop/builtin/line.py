@@ -1,25 +1,18 @@
 """A gateway that knows the built-in agent, a worker of the test's own for it, and a phone that listens."""
 
-import asyncio
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
-from tests.support.gateway import Gateway
 from tests.support.plain_phone import PhoneCall
 from tests.support.rtp_peer import Packet
+from tests.support.sdk_worker import agent_table
 from tests.support.tone import is_silent, level
-
-from offhook.agent import Agent
-from offhook.agent.worker import Gateway as Dialled
-from offhook.agent.worker import Worker
 
 PROVE = os.environ.get("OFFHOOK_PROVE") == "1"
 QUIET = 0.9
 """Seconds of silence after which the agent has finished."""
-TOKEN = "a-token-of-the-tests"
 TOML = f"""
 [[trunk]]
 name = "home"
@@ -29,29 +22,7 @@ codecs = ["PCMU", "PCMA", "G722"]
 [[route]]
 name = "all"
 destination = "worker:builtin"
-
-[[agent]]
-name = "builtin"
-kind = "worker"
-token = "{TOKEN}"
-"""
-
-
-@asynccontextmanager
-async def serving(agent: Agent, gateway: Gateway) -> AsyncIterator[None]:
-    """Calls of the gateway go to this agent, whatever it is called. Its engines are closed at the end."""
-    agent.name = "builtin"
-    await agent.warm_up()
-    worker = Worker(agent, Dialled.of(gateway.http, TOKEN))
-    running = asyncio.create_task(worker.run())
-    try:
-        async with asyncio.timeout(10):
-            await worker.is_connected.wait()
-        yield
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
-        await agent.speech.close()
+{agent_table("builtin")}"""
 
 
 class Ear:

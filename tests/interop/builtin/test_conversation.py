@@ -8,11 +8,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tests.interop.builtin.line import PROVE, QUIET, TOML, serving
+from tests.interop.builtin.line import PROVE, QUIET, TOML
 from tests.support.gateway import running_gateway
 from tests.support.human import PHRASES, reading
 from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.rtp_peer import Packet, RtpPeer
+from tests.support.sdk_worker import working
 from tests.support.speech import resampled
 from tests.support.tone import decode, frames
 from tests.support.understood import understood
@@ -94,7 +95,7 @@ def beckett() -> "array[int]":
 async def talk(tmp_path: Path) -> AsyncIterator[Talk]:
     agent = make_agent()
     with running_gateway(tmp_path, TOML) as gateway:
-        async with serving(agent, gateway), PlainPhone.open() as phone:
+        async with working(agent, gateway, "builtin"), PlainPhone.open() as phone:
             call = phone.dial(gateway.udp)
             await call.answered()
             yield Talk(call, agent.speech.stt(), agent.speech.tts())

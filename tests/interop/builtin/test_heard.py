@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-from tests.interop.builtin.line import PROVE, TOML, Ear, percentile, serving
+from tests.interop.builtin.line import PROVE, TOML, Ear, percentile
 from tests.interop.media.lines import by_timestamp
 from tests.support.figures import Figures
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.human import PHRASES
 from tests.support.plain_phone import PlainPhone
+from tests.support.sdk_worker import working
 from tests.support.sip_text import PCMU
 from tests.support.tone import frames
 from tests.support.understood import understood
@@ -135,7 +136,7 @@ async def test_the_words_reported_as_heard_are_those_in_the_recording(
     gateway: Gateway, recogniser: SpeechToText, figures: Figures
 ) -> None:
     reading = Reading()
-    async with serving(reading.agent, gateway):
+    async with working(reading.agent, gateway, "builtin"):
         every = await asyncio.gather(*(interrupted(reading, gateway, recogniser, number) for number in range(CALLS)))
     for by in ("the caller", "the agent"):
         found = [(wrong, beyond) for one in every for who, wrong, beyond in one if who == by]

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from tests.interop.builtin.line import PROVE, TOML, percentile, serving
+from tests.interop.builtin.line import PROVE, TOML, percentile
 from tests.interop.media.lines import G722_LINE, by_timestamp, line_rate
 from tests.support.figures import Figures
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.plain_phone import PlainPhone
+from tests.support.sdk_worker import working
 from tests.support.sip_text import PCMU, Line
 from tests.support.speech import Sound, resampled
 from tests.support.understood import understood
@@ -88,7 +89,7 @@ def _alike(
 async def test_the_goodbye_is_heard_to_its_end(gateway: Gateway, figures: Figures) -> None:
     agent = make_agent()
     endings: list[Ending] = []
-    async with serving(agent, gateway):
+    async with working(agent, gateway, "builtin"):
         pieces = [piece.pcm async for piece in agent.speech.tts().say(GOODBYE, rate=16_000)]
         spoken = np.frombuffer(b"".join(pieces), "<i2").astype(np.int16)
         for first in range(0, CALLS, AT_ONCE):

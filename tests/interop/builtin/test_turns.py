@@ -7,11 +7,12 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from tests.interop.builtin.line import PROVE, TOML, Ear, percentile, serving
+from tests.interop.builtin.line import PROVE, TOML, Ear, percentile
 from tests.support.figures import Figures
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.human import PHRASES
 from tests.support.plain_phone import PlainPhone
+from tests.support.sdk_worker import working
 from tests.support.tone import frames
 
 from offhook.builtin.agent import make_agent
@@ -51,7 +52,7 @@ async def waits(gateway: Gateway, number: int) -> list[float]:
 
 @pytest.mark.parametrize("at_once", AT_ONCE)
 async def test_an_answer_comes_soon(gateway: Gateway, figures: Figures, at_once: int) -> None:
-    async with serving(make_agent(), gateway):
+    async with working(make_agent(), gateway, "builtin"):
         every = await asyncio.gather(*(waits(gateway, number) for number in range(at_once)))
     found = [1000 * wait for one in every for wait in one]
     figures.note(

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.interop.builtin.line import TOML, Ear, serving
+from tests.interop.builtin.line import TOML, Ear
 from tests.support.gateway import Gateway, running_gateway, wait_until
 from tests.support.human import PHRASES
 from tests.support.plain_phone import PlainPhone
+from tests.support.sdk_worker import working
 from tests.support.speech import Sound
 from tests.support.tone import frames
 from tests.support.words import word_errors
@@ -60,7 +61,7 @@ async def talked(gateway: Gateway) -> tuple[str, float]:
 
 async def test_each_line_lies_where_its_words_are_heard(tmp_path: Path) -> None:
     with running_gateway(tmp_path, '[recording]\ntranscript = "jsonl"\n' + RECORDED) as gateway:
-        async with serving(parrot(), gateway):
+        async with working(parrot(), gateway, "builtin"):
             for _ in range(3):
                 call_id, late = await talked(gateway)
                 if late < 0.2:

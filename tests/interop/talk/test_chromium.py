@@ -4,21 +4,19 @@ import asyncio
 import math
 import re
 from array import array
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from tests.support.chromium import chromium, tab, write_microphone
 from tests.support.gateway import REPOSITORY, Gateway, running_gateway
+from tests.support.sdk_worker import agent_table, working
 from tests.support.speech import read_wav, resampled
 from tests.support.talker import link_of
 from tests.support.words import word_errors, words
 
 from offhook.agent import Agent, Call, SpeechEnded
-from offhook.agent.worker import Gateway as Dialled
-from offhook.agent.worker import Worker
 from offhook.builtin.agent import make_agent
 from offhook.speech.protocol import SpeechStarted, SpeechToText, Spoken, Transcript
 
@@ -26,7 +24,6 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
 WELCOME = REPOSITORY / "python/offhook/destination/prompts/welcome.wav"
 SENTENCE = REPOSITORY / "python/offhook/phone/sounds/sentence.wav"
-TOKEN = "a-token-of-the-tests"
 TOML = f"""
 [[trunk]]
 name = "acme"
@@ -36,12 +33,7 @@ allow = ["198.51.100.0/24"]
 name = "front"
 trunk = "acme"
 destination = "worker:front"
-
-[[agent]]
-name = "front"
-kind = "worker"
-token = "{TOKEN}"
-"""
+{agent_table("front")}"""
 ANSWER = "This is what a person has recorded."
 
 
@@ -59,23 +51,6 @@ class RecordedVoice:
 
     async def close(self) -> None:
         """Nothing to do."""
-
-
-@asynccontextmanager
-async def working(agent: Agent, gateway: Gateway) -> AsyncIterator[None]:
-    """A worker of the agent, connected; stopped at the end."""
-    agent.name = "front"
-    await agent.warm_up()
-    worker = Worker(agent, Dialled.of(gateway.http, TOKEN))
-    running = asyncio.create_task(worker.run())
-    try:
-        async with asyncio.timeout(10):
-            await worker.is_connected.wait()
-        yield
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
-        await agent.speech.close()
 
 
 def link(gateway: Gateway) -> str:
