@@ -25,9 +25,10 @@ from offhook.call.event import (
     Timer,
     TimeUp,
 )
+from offhook.call.floor import Floor
 from offhook.call.inbox import Inbox
 from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg, Refused
-from offhook.call.news import AgentChosen, CallEnded, CallerSpeech, CallNews
+from offhook.call.news import AgentChosen, CallEnded, CallNews
 from offhook.call.services import CallServices
 from offhook.call.state import TRANSITIONS, CallInput, CallState
 from offhook.call.tape import ANNOUNCEMENT, Tape
@@ -70,13 +71,6 @@ _DRAIN_LIMIT = PLAYOUT_LIMIT + 5.0
 _BYE_ANSWER_LIMIT = 4.0
 _ACK_LIMIT = 0.5
 _BUSY_RETRY_AFTER = 5
-# Notes of speech in a timeline, a tenth of what it keeps.
-_SPEECH_NOTES = 40
-_OVERLAP_NOTES = 40
-# Notes of what was said; the words themselves are nobody's to keep.
-_TRANSCRIPT_NOTES = 40
-# What positions in the caller's sound count, in Hz.
-_CLOCK = 8000
 # Of what a peer says in its own words; it goes into the record and onto terminals.
 _LONGEST_DETAIL = 300
 
@@ -92,16 +86,13 @@ class Call:
         "_destination",
         "_fallbacks",
         "_farewell",
+        "_floor",
         "_follower",
-        "_heard_since",
         "_inbox",
-        "_overlap_notes",
         "_preparing",
         "_replaced",
         "_services",
-        "_speech_notes",
         "_timers",
-        "_transcript_notes",
         "answered_at",
         "arrived_at",
         "destination_uri",
@@ -167,8 +158,7 @@ class Call:
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._fallbacks = list(route.fallback) if route is not None else []
         self._agent_ready = self._agent_spoke = self._begun = False
-        self._speech_notes = self._transcript_notes = self._overlap_notes = 0
-        self._heard_since: float | None = None
+        self._floor = Floor(timeline, self.tape, self._tell)
         self._follower = services.follower(facts)
         self._farewell = self._replaced = ""
 
@@ -353,7 +343,7 @@ class Call:
                 if self._destination is not None:
                     self.tape.asked(action, self._destination, self.post, self.post_fault)
             case AgentTranscript():
-                self._take_transcript(event)
+                self._floor.words(event, self._services.now())
             case AgentNote(what, fields):
                 self.timeline.add("agent", self._services.now(), note=what, **dict(fields))
             case _:
@@ -380,16 +370,16 @@ class Call:
         match event.kind:
             case "first_packet":
                 self.heard_caller = True
-                self._heard_since = event.at
+                self._floor.heard(event.at)
                 self.timeline.add("media", event.at, note=f"first RTP from {_address(event.address)}")
             case "source_changed":
                 self.timeline.add("media", event.at, note=f"RTP now comes from {_address(event.address)}")
             case "digit":
                 self.timeline.add("media", event.at, note="DTMF digit", duration_ms=event.duration_ms)
             case "speech_started" | "speech_ended":
-                self._take_speech(event)
+                self._floor.speech(event)
             case "interrupted" | "barge_in" | "backchannel":
-                self._take_overlap(event)
+                self._floor.overlap(event)
             case "mark" if event.name == ANNOUNCEMENT:
                 self._announced(bool(event.played))
             case "mark":
@@ -426,46 +416,6 @@ class Call:
             self.tape.announced(played, self.post, self.post_fault)
             if self._agent_ready:
                 self._begin()
-
-    def _take_speech(self, event: MediaEvent) -> None:
-        """Who spoke when is for the first minutes of the timeline; all of it counts in the record's `speech_ms`."""
-        if self._heard_since is not None:
-            at = self._heard_since + (event.position or 0) / _CLOCK
-            self._tell(CallerSpeech(event.kind == "speech_started", at))
-        if self._speech_notes >= _SPEECH_NOTES:
-            return
-        self._speech_notes += 1
-        if event.kind == "speech_started":
-            self.timeline.add("media", event.at, note="the caller speaks")
-        else:
-            self.timeline.add("media", event.at, note="the caller has spoken", duration_ms=event.duration_ms)
-
-    def _take_transcript(self, line: AgentTranscript) -> None:
-        """The timeline says that and how much was understood; the words go to who follows the call alone."""
-        self._tell(line)
-        self.tape.told(line)
-        if line.final and self._transcript_notes < _TRANSCRIPT_NOTES:
-            self._transcript_notes += 1
-            note = f"the agent has told what the {line.who} said"
-            self.timeline.add("agent", self._services.now(), note=note, words=len(line.text.split()))
-
-    def _take_overlap(self, event: MediaEvent) -> None:
-        """Both spoke at once. The first of it is in the timeline; the record's media counts all."""
-        if self._overlap_notes >= _OVERLAP_NOTES:
-            return
-        self._overlap_notes += 1
-        at, utterance = event.at, event.utterance
-        fields: dict[str, object] = {"utterance": utterance} if utterance else {}
-        match event.kind:
-            case "interrupted":
-                who = {"caller": "the caller has interrupted the agent", "agent": "the agent has stopped speaking"}
-                note = who.get(event.by or "", "what the agent was saying was cut off")
-                fields |= {"played_ms": event.played_ms, "dropped_ms": event.dropped_ms}
-            case "barge_in":
-                note = "the caller speaks over the agent, which is told"
-            case _:
-                note = "the caller said a word while the agent spoke, which goes on"
-        self.timeline.add("media", at, note=note, **fields)
 
     def _played_out(self) -> None:
         """What the agent said last has left; it has yet to come out of the caller's own buffer."""
