@@ -63,15 +63,20 @@ def pull(
             help="A directory with the archives, or a URL above them, in place of the Internet's addresses.",
         ),
     ] = None,
+    by_pip: Annotated[
+        bool, typer.Option("--pip", help="Have pip fetch them, from the index, mirror or proxy that it is set up with.")
+    ] = False,
 ) -> None:
     """Fetch models. What broke off goes on where it stopped; nothing is used that is not what was tested."""
     # What speaks HTTP takes a moment to load.
     from offhook.speech.fetch import Fetcher
 
+    if by_pip and source is not None:
+        raise OffhookError("--pip and --from exclude each other", hint="give one", code="models_used_wrongly")
     within = models.directory()
     for model in [models.named(name) for name in names]:
         typer.echo(f"{model.name}: {model.download_bytes / 1e6:.0f} MB, licence {model.licence}", err=True)
-        fetcher = Fetcher(within, source=source, tell=_Meter(model))
+        fetcher = Fetcher(within, source=source, by_pip=by_pip, tell=_Meter(model))
         news = "pulled, and what was tested" if fetcher.pull(model) else "is there, and what was tested"
         typer.echo(f"{model.name}: {news}: {within / model.name}")
 

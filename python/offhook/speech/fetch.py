@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
+from offhook.speech import pip_download
 from offhook.speech.errors import SpeechError
 from offhook.speech.models import Archive, Model, ModelFile, faults, state
 
@@ -37,12 +38,21 @@ _PIECE = 1 << 18
 class Fetcher:
     """Fetches into a directory. `source` stands in for the addresses of the list: a directory, or a URL above them.
 
+    `by_pip` has pip fetch them, from the index that it is set up with; there is no progress to tell then.
     Methods block for the network and the disk. One process at a time fetches into a directory.
     """
 
-    def __init__(self, within: Path, *, source: str | None = None, tell: Progress = lambda archive, have: None) -> None:
+    def __init__(
+        self,
+        within: Path,
+        *,
+        source: str | None = None,
+        by_pip: bool = False,
+        tell: Progress = lambda archive, have: None,
+    ) -> None:
         self.within = within
         self._source = source
+        self._by_pip = by_pip
         self._tell = tell
         self.pause = _PAUSE
         """Seconds before the second try; before each further one it is twice as long."""
@@ -91,6 +101,10 @@ class Fetcher:
             if not path.is_file():
                 hint = f"it is to be had at {archive.url}"
                 raise SpeechError(f"there is no {where}", code="speech_fetch_failed", hint=hint)
+        elif self._by_pip:
+            where, path = f"{archive.name} as pip brings it", self._part(archive)
+            if _size(path) != archive.bytes:
+                pip_download.download(archive, path)
         else:
             where = archive.url if self._source is None else f"{self._source.rstrip('/')}/{archive.name}"
             path = self._part(archive)

