@@ -122,6 +122,11 @@ def soak_count(said: str) -> str:
     return ", ".join(words)
 
 
+def planted_count(said: str) -> str:
+    """The last line."""
+    return next((line for line in reversed(said.splitlines()) if "planted bugs noticed" in line), "")
+
+
 def output_of(*command: str, cwd: Path = ROOT) -> str:
     """What a short command prints, either way; empty if there is no such program."""
     try:
@@ -192,6 +197,10 @@ def items(options: argparse.Namespace) -> list[Item]:
         Item(
             "python", "Every Python test with its full counts, against real peers too",
             [python, "-m", "pytest", "--timeout", "600"], 60, pytest_count, {"OFFHOOK_PROVE": "1"},
+        ),
+        Item(
+            "planted", "Bugs planted in the Rust core: a user's test of his agent notices each",
+            [python, "tests/planted_rust.py"], 40, planted_count,
         ),
         Item(
             "properties", f"Property tests in Python, {options.rounds} seeds",

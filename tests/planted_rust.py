@@ -1,0 +1,148 @@
+"""Bugs planted in the Rust core, each of which must fail a test that somebody wrote of an agent with `offhook.testing`.
+
+`python tests/planted_rust.py` copies the sources to `target/planted`, builds the extension once as it is (the test must
+pass) and once with each bug (it must fail). Exit 1 if a bug is not noticed. About a minute a bug.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PLACE = ROOT / "target" / "planted"
+TEST = "tests/scenario/rehearsed/test_planted_bugs.py::test_without_a_bug_it_passes"
+COPIED = ("rust", "bench", "fuzz", "python", "tests", "Cargo.toml", "Cargo.lock", "pyproject.toml")
+TIME_LIMIT = 900.0
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One place of the core, as it is and as it is spoiled."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+
+
+BUGS = (
+    Bug(
+        "what the agent takes back is played all the same",
+        "rust/media/src/playout.rs",
+        "let dropped_samples = self.queue.skip(self.queue.len());",
+        "let dropped_samples = self.queue.skip(0);",
+    ),
+    Bug(
+        "each frame of the agent's is played twice",
+        "rust/media/src/playout/queue.rs",
+        "            self.ready.drain(..self.bytes_of(samples));",
+        "            self.ready.drain(..self.bytes_of(samples) / 2);",
+    ),
+    Bug(
+        "µ-law is read without its segments",
+        "rust/media/src/codec/g711.rs",
+        "(((2 * step as i32 + 33) << segment) - 33) << 2",
+        "(((2 * step as i32 + 33) << (segment & 1)) - 33) << 2",
+    ),
+    Bug(
+        "half of what is resampled is lost",
+        "rust/media/src/convert.rs",
+        "self.to.encoding.write(&resampled[..count], out);",
+        "self.to.encoding.write(&resampled[..count / 2], out);",
+    ),
+    Bug(
+        "a key is another key",
+        "rust/media/src/telephone_event.rs",
+        "            code: bytes[0],",
+        "            code: bytes[0] ^ 1,",
+    ),
+    Bug(
+        "a key is told when it has been pressed twice",
+        "rust/media/src/telephone_event.rs",
+        "[ended, if event.end { self.end() } else { None }]",
+        "[ended, None]",
+    ),
+    Bug(
+        "nobody can interrupt",
+        "rust/media/src/barge_in.rs",
+        "if policy == Policy::Off || self.silent > STILL {",
+        "if policy != Policy::Agent || self.silent > STILL {",
+    ),
+    Bug(
+        "of what was cut off every word counts as heard",
+        "rust/media/src/utterance.rs",
+        "let words = piece.heard(left, end);",
+        "let words = piece.heard(end, end);",
+    ),
+)
+
+
+def spoiled(source: str, bug: Bug) -> str:
+    """The source with the bug in it. Raises ValueError where its place is gone, or is several."""
+    if source.count(bug.right) != 1:
+        raise ValueError(
+            f"{bug.file}: {bug.name!r} has {source.count(bug.right)} places; name one in {Path(__file__).name}"
+        )
+    return source.replace(bug.right, bug.wrong)
+
+
+def copy() -> None:
+    """The tree as it is, without what was built."""
+    PLACE.mkdir(parents=True, exist_ok=True)
+    for name in COPIED:
+        source, to = ROOT / name, PLACE / name
+        if source.is_dir():
+            shutil.rmtree(to, ignore_errors=True)
+            shutil.copytree(source, to, ignore=shutil.ignore_patterns("__pycache__", "_media*.so", "*.dll", "target"))
+        else:
+            shutil.copy2(source, to)
+
+
+def build() -> None:
+    """The extension of the copy, quick to build: its speed is not measured."""
+    quick = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"}
+    command = ["cargo", "build", "--release", "--quiet", "-p", "offhook-media-py", "--target-dir", "target"]
+    subprocess.run(command, cwd=PLACE, env={**os.environ, **quick}, check=True, timeout=TIME_LIMIT)
+    library = "lib_media.dylib" if sys.platform == "darwin" else "lib_media.so"
+    suffix = sysconfig.get_config_var("SHLIB_SUFFIX") or ".so"
+    shutil.copy2(PLACE / "target/release" / library, PLACE / f"python/offhook/_media.abi3{suffix}")
+
+
+def passes() -> tuple[bool, str]:
+    """Whether somebody's test of his agent passes on the copy, and the line that says why not."""
+    environment = {**os.environ, "PYTHONPATH": str(PLACE / "python")}
+    command = [sys.executable, "-m", "pytest", "-q", "--timeout", "300", "-p", "no:cacheprovider", TEST]
+    done = subprocess.run(
+        command, cwd=PLACE, env=environment, capture_output=True, text=True, timeout=TIME_LIMIT, check=False
+    )
+    complaints = [line for line in done.stdout.splitlines() if line.startswith("E ")]
+    return done.returncode == 0, complaints[0][2:].strip() if complaints else done.stdout[-500:]
+
+
+def main() -> int:
+    copy()
+    build()
+    right, why = passes()
+    print(f"without a bug: {'passed' if right else 'FAILED: ' + why}", flush=True)
+    noticed = 0
+    for bug in BUGS:
+        path = PLACE / bug.file
+        source = path.read_text()
+        path.write_text(spoiled(source, bug))
+        try:
+            build()
+            passed, why = passes()
+        finally:
+            path.write_text(source)
+        noticed += not passed
+        print(f"{bug.name}: {'NOT NOTICED' if passed else why}", flush=True)
+    print(f"{noticed} of {len(BUGS)} planted bugs noticed", flush=True)
+    return 0 if right and noticed == len(BUGS) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
