@@ -4,6 +4,7 @@ import pytest
 from tests.support.clock import in_virtual_time
 from tests.support.world import CALLER, ECHO, GATEWAY, OFFHOOK, TWILIO, World, notes, sdp
 
+from offhook.sip import in_dialog
 from offhook.sip.message import Message, Request
 
 pytestmark = pytest.mark.scenario
@@ -118,9 +119,9 @@ async def test_a_cancel_that_crosses_the_200_comes_too_late_and_a_bye_ends_the_c
 async def test_a_bye_before_the_answer_does_what_a_cancel_does() -> None:
     async with World(TWILIO) as world:
         call = await world.place()
-        dialog = next(iter(call.session._early.values()))
+        dialog = call.session.calling.early[0]
         bye = dialog.request("BYE", ())
-        world.caller.stack.perform(lambda now: call.session._send(dialog, bye, now))
+        world.caller.stack.perform(lambda now: in_dialog.send(call.session, dialog, bye, now))
         await world.pass_time(0.1)
         assert call.statuses == [180, 487]
         await ended(world, "caller_cancelled", status=487)
@@ -368,14 +369,14 @@ async def test_a_challenge_to_our_bye_is_its_answer() -> None:
         session = call.session
 
         def refuses(transaction: object, now: float) -> None:
-            session._answer(transaction, 401, now, challenge)  # type: ignore[arg-type]
+            in_dialog.answer(session, transaction, 401, now, challenge)  # type: ignore[arg-type]
 
-        type(session)._on_bye, kept = (lambda self, t, now: refuses(t, now)), type(session)._on_bye  # type: ignore[method-assign]
+        type(session).on_bye, kept = (lambda self, t, now: refuses(t, now)), type(session).on_bye  # type: ignore[method-assign]
         try:
             world.wire.says(type="hangup", now=True)
             await world.pass_time(1)
         finally:
-            type(session)._on_bye = kept  # type: ignore[method-assign]
+            type(session).on_bye = kept  # type: ignore[method-assign]
         [record] = world.records
         assert record.end_reason == "agent_hung_up"
         assert "SIP/2.0 401 Unauthorized" in notes(world.timelines[0], "sip")

@@ -5,6 +5,7 @@ from tests.support.clock import in_virtual_time
 from tests.support.world import CALLER, ECHO, GATEWAY, OFFHOOK, TWILIO, World, notes, sdp
 
 from offhook._media import MediaError
+from offhook.sip import in_dialog
 from offhook.sip.digest import Credentials
 
 pytestmark = pytest.mark.scenario
@@ -84,7 +85,7 @@ async def test_an_offer_within_a_multipart_is_answered_in_the_invite_and_later()
         assert dialog is not None
         body = _with_isup(sdp(codecs=["8 PCMA/8000"], version=2))
         again = dialog.request("INVITE", (("Content-Type", kind),), body)
-        world.caller.stack.perform(lambda now: call.session._send(dialog, again, now))
+        world.caller.stack.perform(lambda now: in_dialog.send(call.session, dialog, again, now))
         await world.pass_time(0.1)
         assert world.leg.remote.codec == "PCMA"
 
@@ -165,7 +166,7 @@ async def test_a_reinvite_after_the_end_is_481() -> None:
         call.hang_up()
         await world.pass_time(5)
         request = dialog.request("INVITE", (("Contact", f"<sip:caller@{CALLER}>"),))
-        world.caller.stack.perform(lambda now: call.session._send(dialog, request, now))
+        world.caller.stack.perform(lambda now: in_dialog.send(call.session, dialog, request, now))
         await world.pass_time(0.1)
         statuses = [m.status for _, sender, m in world.network.log if sender == GATEWAY and hasattr(m, "status")]
         assert statuses[-1] == 481

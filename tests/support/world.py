@@ -20,6 +20,7 @@ from offhook.recording.recorder import Recorder
 from offhook.report.record import CallRecord
 from offhook.report.timeline import Timeline
 from offhook.signalling import Signalling
+from offhook.sip import in_dialog
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Address, LocalAddress, Source, Target
 from offhook.sip.events import (
@@ -275,7 +276,7 @@ class PhoneCall:
         dialog = self.session.dialog
         assert dialog is not None
         request = dialog.request("INFO", (("Content-Type", content_type),), body)
-        self.party.stack.perform(lambda now: self.session._send(dialog, request, now))
+        self.party.stack.perform(lambda now: in_dialog.send(self.session, dialog, request, now))
 
     def hear(self, event: Event, now: float) -> None:
         match event:
@@ -293,7 +294,7 @@ class PhoneCall:
                 self.hung_up = response
             case ReinviteAnswered(_, response):
                 self.reinvited.append(response)
-                if not response.body or self.session._unacknowledged is None:
+                if not response.body or not self.session.owes_answer:
                     return
                 self.session.acknowledge(self.acknowledges or b"", now=now)
             case Reinvited():

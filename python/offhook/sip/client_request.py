@@ -5,6 +5,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+from offhook.sip.dialog import WITH_CONTACT
 from offhook.sip.digest import Credentials, Unanswered, answer
 from offhook.sip.effects import Effect, LocalAddress, Resolve, SendRequest, Source, Target
 from offhook.sip.events import FailureCause
@@ -381,7 +382,7 @@ class ClientRequest:
         alias = ";alias" if target.transport == "tls" else ""
         headers = [("Via", f"SIP/2.0/{target.transport.upper()} {local.sent_by};branch={branch};rport{alias}")]
         headers += self.request.headers
-        if self.request.method == "INVITE":
+        if self.request.method in WITH_CONTACT:
             # RFC 3261 8.1.1.8: a sips Request-URI, or first hop, asks for a sips Contact.
             secure = self._next_hop.is_secure or _is_sips(self.request)
             headers.append(("Contact", self._core.contact(local, secure=secure)))

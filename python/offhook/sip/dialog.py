@@ -12,6 +12,10 @@ MAX_ROUTES = 32
 """Longer route sets are refused (400): no path has so many proxies."""
 
 
+WITH_CONTACT = frozenset({"INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER"})
+"""Requests that say where their sender is to be reached, as their 2xx do (RFC 3261 12.1, 3311 5.1, 3515 2.2, 6665)."""
+
+
 class DialogId(NamedTuple):
     """Call-ID and both tags, seen from our side. `remote_tag` is empty for a peer of RFC 2543 days."""
 

@@ -116,6 +116,20 @@ class InfoReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class Replied:
+    """The end of a request of ours within the dialog (`InviteSession.ask`), whose `token` it has.
+
+    `response` is None when none came. A 481 has ended the session, too, unless it was of another usage (RFC 5057 5.1).
+    """
+
+    session: "InviteSession"
+    method: str
+    token: object
+    response: "Response | None"
+    cause: FailureCause | None
+
+
+@dataclass(frozen=True, slots=True)
 class Provisional:
     """A 1xx to our INVITE; 100 is not told. Forks differ in the To tag."""
 
@@ -188,6 +202,7 @@ SessionEvent: TypeAlias = (
     | ReinviteRefused
     | ByeReceived
     | InfoReceived
+    | Replied
     | Provisional
     | Answered
     | Refused

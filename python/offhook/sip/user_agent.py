@@ -6,9 +6,10 @@ from collections.abc import Callable
 from offhook.errors import LocalProtocolError, RemoteProtocolError
 from offhook.sip.client_request import ClientRequest
 from offhook.sip.dialog import DialogId
-from offhook.sip.digest import Credentials, Rejected, Stale, Verified
+from offhook.sip.dialog_table import DialogTable, is_peer_of
+from offhook.sip.digest import Credentials
+from offhook.sip.doorkeeper import Doorkeeper, is_behind_nat
 from offhook.sip.effects import (
-    Address,
     Effect,
     LocalAddress,
     LocalAddressPolicy,
@@ -18,7 +19,7 @@ from offhook.sip.effects import (
     Target,
     Tell,
 )
-from offhook.sip.events import Event, FailureCause, InviteReceived, InviteRefused, OptionsAnswered, SessionFailed
+from offhook.sip.events import Event, FailureCause, InviteReceived, OptionsAnswered, SessionFailed
 from offhook.sip.inspection import SDP, inspect
 from offhook.sip.invite import InviteSession
 from offhook.sip.merged import MERGED, MergedInvites
@@ -28,7 +29,7 @@ from offhook.sip.out_of_dialog import Addressed, first_hop, request_outside
 from offhook.sip.parser import MessageError, validate
 from offhook.sip.screening import Admit, Challenge, Drop, Refuse, Screen, Verdict
 from offhook.sip.session_core import HeaderList
-from offhook.sip.stateless import StatelessTags, reply_to
+from offhook.sip.stateless import reply_to
 from offhook.sip.timers import TimerQueue
 from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.invite_server import State as InviteServerState
@@ -74,7 +75,6 @@ class UserAgent:
         self.draining = False
         """While set, OPTIONS outside dialogs are answered 503. New INVITEs are refused by the layer above."""
         self.counters: Counter[str] = Counter()
-        self._screen = screen
         self._rng = rng
         self._allow = frozenset(config.allow)
         self._supported = frozenset(config.supported)
@@ -83,9 +83,16 @@ class UserAgent:
             ("Allow", self._allow_header),
             *((("Supported", ", ".join(config.supported)),) if config.supported else ()),
         )
-        self._stateless_tags = StatelessTags(rng.getrandbits(256).to_bytes(32, "big"))
         self._effects: list[Effect] = []
-        self._dialogs: dict[DialogId, InviteSession] = {}
+        self._door = Doorkeeper(
+            screen,
+            self.transactions,
+            self.counters,
+            self.emit,
+            server_header=self.server_header(),
+            secret=rng.getrandbits(256).to_bytes(32, "big"),
+        )
+        self._dialogs = DialogTable()
         self._merged = MergedInvites(config.max_transactions)
         self._sessions: TimerQueue[InviteSession] = TimerQueue()
         self._resolutions: dict[int, ClientRequest] = {}
@@ -102,19 +109,11 @@ class UserAgent:
             else:
                 self._receive_request(message, source, now)
         except RemoteProtocolError as error:
-            self._objected(message, error, source, now)
+            self._door.objected(message, error, source)
 
     def receive_broken(self, error: MessageError, source: Source, now: float) -> None:
         """Bytes that are no message: an admitted peer gets the 4xx where one can be built, others get nothing."""
-        self.counters["broken_messages"] += 1
-        if error.partial is None:
-            return
-        try:
-            admitted = self._admit(error.partial, source, now)
-            if admitted is not None:
-                self._object(error.partial, source, admitted.peer, error.status_hint, detail=str(error))
-        except RemoteProtocolError:
-            self.counters["unanswerable"] += 1
+        self._door.broken(error, source, now)
 
     def handle_timeout(self, now: float) -> None:
         """Everything whose time has come."""
@@ -209,7 +208,7 @@ class UserAgent:
             max_forwards=max_forwards,
             route=route,
         )
-        return InviteSession.calling(
+        return InviteSession.call(
             self,
             request,
             first_hop(request_uri, route, next_hop),
@@ -259,7 +258,7 @@ class UserAgent:
 
     def flows_in_use(self) -> set[int]:
         """The flows by which peers of live sessions are reached: their connections must not be closed for idleness."""
-        return {session.flow for session in self._dialogs.values() if session.flow is not None}
+        return self._dialogs.flows()
 
     @property
     def open_dialogs(self) -> int:
@@ -300,11 +299,11 @@ class UserAgent:
         if request.method == "ACK":
             self._receive_ack(request, source, now)
             return
-        admitted = self._admit(request, source, now)
+        admitted = self._door.admit(request, source, now)
         if admitted is None:
             return
         peer = admitted.peer
-        nat = _nat(peer)
+        nat = is_behind_nat(peer)
         validate(request)
         request = request.received_from(source.remote[0], source.remote[1], force_rport=nat)
         if request.method == "CANCEL":
@@ -313,11 +312,11 @@ class UserAgent:
         if source.transport != "tls" and isinstance(request.request_uri, SipUri) and request.request_uri.is_secure:
             # RFC 3261 26.2.2. Not 416: it would ask the peer to try again without encryption.
             detail = f"a sips: Request-URI came by {source.transport.upper()}, and is answered over TLS alone"
-            self._object(request, source, peer, 400, reason="SIPS Needs TLS", detail=detail)
+            self._door.object(request, source, peer, 400, reason="SIPS Needs TLS", detail=detail)
             return
         objection = inspect(request, allow=self._allow, supported=self._supported, allow_header=self._allow_header)
         if objection is not None:
-            self._object(request, source, peer, objection.status, objection.headers)
+            self._door.object(request, source, peer, objection.status, objection.headers)
         elif request.to.tag is not None:
             self._receive_within(request, key, source, peer, now)
         elif request.method == "INVITE":
@@ -328,35 +327,33 @@ class UserAgent:
                 request,
                 capabilities=(*self._capabilities, *self.server_header()),
                 draining=self.draining,
-                to_tag=self._stateless_tags.of(request),
+                to_tag=self._door.tag_of(request),
             )
-            self._send_response(answer, source, reply_to(request, source, nat=nat))
+            self._effects.append(SendResponse(answer, source, reply_to(request, source, nat=nat), bytes(answer)))
         else:
             # BYE and INFO mean nothing outside a dialog.
-            self._object(request, source, peer, 481)
+            self._door.object(request, source, peer, 481)
 
     def _receive_invite(self, request: Request, key: tuple[str, ...], source: Source, peer: object, now: float) -> None:
         verdict = self._merged.find(request, now)
         if verdict is not None:
             self.counters["merged_invites"] += 1
             repeated = verdict.status != MERGED
-            self._object(request, source, peer, verdict.status, verdict.headers, verdict.reason, repeated=repeated)
+            self._door.object(request, source, peer, verdict.status, verdict.headers, verdict.reason, repeated=repeated)
             return
         if request.max_forwards == 0:
             # What we would do with it is to relay it, and it has come to its last hop.
-            self._object(request, source, peer, 483)
+            self._door.object(request, source, peer, 483)
             return
         if self.transactions.full or len(self._dialogs) >= self.config.max_dialogs:
             self.counters["overloads"] += 1
             retry = (("Retry-After", str(self.config.overload_retry_seconds)),)
-            self._object(request, source, peer, 503, retry)
+            self._door.object(request, source, peer, 503, retry)
             return
         if len(request.contacts) != 1:
-            self._object(request, source, peer, 400, reason="Bad Contact")
+            self._door.object(request, source, peer, 400, reason="Bad Contact")
             return
-        transaction = InviteServerTransaction(
-            request, source, reply_to(request, source, nat=_nat(peer)), self.timers, self.transactions.next_id()
-        )
+        transaction = self._invite_transaction(request, source, peer)
         session = InviteSession.received(self, transaction, peer, now)
         transaction.user = session
         self.transactions.add_server(transaction, key)
@@ -367,24 +364,22 @@ class UserAgent:
         self._effects.append(Tell(InviteReceived(session, request, source, peer)))
 
     def _receive_within(self, request: Request, key: tuple[str, ...], source: Source, peer: object, now: float) -> None:
-        session = self._dialogs.get(DialogId(request.call_id, request.to.tag or "", request.from_.tag or ""))
-        if session is None or not self._same_peer(session, peer):
+        session = self._dialogs.find(request)
+        if session is None or not is_peer_of(session, peer):
             self.counters["unknown_dialogs" if session is None else "foreign_dialog_requests"] += 1
-            self._object(request, source, peer, 481)
+            self._door.object(request, source, peer, 481)
             return
         if self.transactions.full and request.method != "BYE":
             self.counters["overloads"] += 1
-            self._reply(
-                request, source, 503, (("Retry-After", str(self.config.overload_retry_seconds)),), nat=_nat(peer)
-            )
+            retry = (("Retry-After", str(self.config.overload_retry_seconds)),)
+            self._door.reply(request, source, 503, retry, nat=is_behind_nat(peer))
             return
-        answer_to = reply_to(request, source, nat=_nat(peer))
         transaction: AnyServerTransaction
         if request.method == "INVITE":
-            transaction = InviteServerTransaction(request, source, answer_to, self.timers, self.transactions.next_id())
+            transaction = self._invite_transaction(request, source, peer)
             transaction.respond(request.response(100), now)
         else:
-            transaction = ServerTransaction(request, source, answer_to, self.timers, self.transactions.next_id(), now)
+            transaction = self._transaction(request, source, peer, now)
         transaction.user = session
         self.transactions.add_server(transaction, key)
         self.pump(transaction, now)
@@ -392,13 +387,13 @@ class UserAgent:
 
     def _receive_ack(self, request: Request, source: Source, now: float) -> None:
         """An ACK to 2xx is a request of its own; one to a response without a transaction means nothing."""
-        session = self._dialogs.get(DialogId(request.call_id, request.to.tag or "", request.from_.tag or ""))
+        session = self._dialogs.find(request)
         if session is None:
             self.counters["stray_acks"] += 1
             return
-        match self._screen(request, source, None):
+        match self._door.screen(request, source):
             case Admit(peer):
-                known = self._same_peer(session, peer)
+                known = is_peer_of(session, peer)
             case Challenge():
                 # ACK can't be challenged (RFC 3261 22.1): it must come from where the dialog is known to be.
                 known = session.remote_address is not None and session.remote_address[0] == source.remote[0]
@@ -412,123 +407,24 @@ class UserAgent:
     def _receive_cancel(self, request: Request, source: Source, peer: object, now: float) -> None:
         invite = self.transactions.cancelled(request)
         session = invite.user if invite is not None else None
-        if invite is None or not isinstance(session, InviteSession) or not self._same_peer(session, peer):
-            self._object(request, source, peer, 481)
+        if invite is None or not isinstance(session, InviteSession) or not is_peer_of(session, peer):
+            self._door.object(request, source, peer, 481)
             return
         # RFC 3261 9.2: the To tag is that of the INVITE's own responses.
         answer = request.response(200, to_tag=session.local_tag, headers=self.server_header())
-        transaction = ServerTransaction(
-            request, source, reply_to(request, source, nat=_nat(peer)), self.timers, self.transactions.next_id(), now
-        )
+        transaction = self._transaction(request, source, peer, now)
         self.transactions.add_server(transaction)
         transaction.respond(answer, now)
         self.pump(transaction, now)
         self._guarded(session, now, lambda: session.on_cancel(request, invite, now))
 
-    def _same_peer(self, session: InviteSession, peer: object) -> bool:
-        return session.peer is None or session.peer is peer or session.peer == peer
+    def _invite_transaction(self, request: Request, source: Source, peer: object) -> InviteServerTransaction:
+        to = reply_to(request, source, nat=is_behind_nat(peer))
+        return InviteServerTransaction(request, source, to, self.timers, self.transactions.next_id())
 
-    def _admit(self, request: Request, source: Source, now: float) -> Admit | None:
-        verdict: Verdict | None = self._screen(request, source, None)
-        if isinstance(verdict, Challenge):
-            verdict = self._authenticate(request, source, verdict, now)
-        match verdict:
-            case Admit():
-                return verdict
-            case Refuse(status, phrase, headers):
-                self.counters["refused_requests"] += 1
-                self._reply(request, source, status, tuple(headers), phrase)
-            case Drop():
-                self.counters["dropped_requests"] += 1
-            case Challenge() | None:
-                pass
-        return None
-
-    def _authenticate(self, request: Request, source: Source, challenge: Challenge, now: float) -> Verdict | None:
-        """Digest on the server's side; None when the 401 has been sent."""
-        challenger = challenge.challenger
-        outcome = challenger.verify(request, now, source.remote[0], challenge.lookup)
-        match outcome:
-            case Verified():
-                return self._screen(request, source, outcome.user)
-            case Stale():
-                stale = True
-            case Rejected(why):
-                stale = False
-                if why != "no_credentials" and challenge.failed is not None:
-                    challenge.failed(why)
-        if request.method == "CANCEL":
-            # RFC 3261 22.1: CANCEL can't be sent again with credentials; it is believed where its INVITE came from.
-            invite = self.transactions.cancelled(request)
-            session = invite.user if invite is not None else None
-            if (
-                isinstance(session, InviteSession)
-                and invite is not None
-                and invite.source.remote[0] == source.remote[0]
-            ):
-                return Admit(session.peer)
-            return Drop("cancel_without_invite")
-        self.counters["challenged_requests"] += 1
-        values = challenger.challenge(now, source.remote[0], request.method, str(request.request_uri), stale=stale)
-        self._reply(request, source, 401, tuple(("WWW-Authenticate", value) for value in values))
-        return None
-
-    # ------------------------------------------------------------------ answers without a transaction
-
-    def _objected(self, message: Message, error: RemoteProtocolError, source: Source, now: float) -> None:
-        self.counters["broken_messages"] += 1
-        if isinstance(message, Response):
-            return
-        if not isinstance(error, MessageError):
-            # Some field that was read before the others were looked at: the check of all says what can be answered.
-            error = _checked(message) or MessageError(str(error), status_hint=error.status_hint, partial=message)
-        partial = error.partial
-        if partial is None or partial.method == "ACK":
-            return
-        try:
-            verdict = self._screen(partial, source, None)
-            if isinstance(verdict, Admit):
-                self._object(partial, source, verdict.peer, error.status_hint, detail=str(error))
-        except RemoteProtocolError:
-            self.counters["unanswerable"] += 1
-
-    def _object(
-        self,
-        request: Request,
-        source: Source,
-        peer: object,
-        status: int,
-        headers: HeaderList = (),
-        reason: str | None = None,
-        *,
-        repeated: bool = False,
-        detail: str = "",
-    ) -> None:
-        """Refuse a request of an admitted peer; the layer above hears of INVITEs."""
-        self.counters["objections"] += 1
-        response = self._reply(request, source, status, headers, reason, nat=_nat(peer))
-        if request.method == "INVITE":
-            self._effects.append(Tell(InviteRefused(request, response, source, peer, repeated, detail)))
-
-    def _reply(
-        self,
-        request: Request,
-        source: Source,
-        status: int,
-        headers: HeaderList = (),
-        reason: str | None = None,
-        *,
-        nat: bool = False,
-    ) -> Response:
-        request = request.received_from(source.remote[0], source.remote[1], force_rport=nat)
-        response = request.response(
-            status, reason, to_tag=self._stateless_tags.of(request), headers=(*headers, *self.server_header())
-        )
-        self._send_response(response, source, reply_to(request, source, nat=nat))
-        return response
-
-    def _send_response(self, response: Response, source: Source, to: Address) -> None:
-        self._effects.append(SendResponse(response, source, to, bytes(response)))
+    def _transaction(self, request: Request, source: Source, peer: object, now: float) -> ServerTransaction:
+        to = reply_to(request, source, nat=is_behind_nat(peer))
+        return ServerTransaction(request, source, to, self.timers, self.transactions.next_id(), now)
 
     # ------------------------------------------------------------------ what requests and sessions need of us
 
@@ -598,11 +494,11 @@ class UserAgent:
 
     def bind(self, session: InviteSession, dialog_id: DialogId) -> None:
         """Requests within this dialog belong to `session` from now on."""
-        self._dialogs[dialog_id] = session
+        self._dialogs.bind(session, dialog_id)
 
     def unbind(self, dialog_id: DialogId) -> None:
         """The dialog is no more."""
-        self._dialogs.pop(dialog_id, None)
+        self._dialogs.unbind(dialog_id)
 
     def judged(self, session: InviteSession, response: Response | None, now: float) -> None:
         """The INVITE of a session has its final response; None for a 2xx."""
@@ -661,15 +557,3 @@ class UserAgent:
             # The request has a To tag, so the response needs none of ours.
             transaction.respond(transaction.request.response(status), now)
             self.pump(transaction, now)
-
-
-def _checked(request: Request) -> MessageError | None:
-    try:
-        validate(request)
-    except MessageError as error:
-        return error
-    return None
-
-
-def _nat(peer: object) -> bool:
-    return bool(getattr(peer, "nat", False))

@@ -1,0 +1,189 @@
+"""The caller's side of an INVITE: sent, cancelled, forked, answered (RFC 3261 sections 9.1, 12.1.2 and 13.2.2)."""
+
+from typing import TYPE_CHECKING
+
+from offhook.sip import dialog as dialogs
+from offhook.sip import in_dialog
+from offhook.sip.client_request import ClientRequest
+from offhook.sip.dialog import Dialog
+from offhook.sip.digest import Credentials
+from offhook.sip.effects import Target
+from offhook.sip.events import Answered, Failed, FailureCause, Provisional, Refused
+from offhook.sip.message import Response
+from offhook.sip.sent_acks import credentials_of
+from offhook.sip.session_core import HeaderList
+from offhook.sip.session_state import Input, State
+from offhook.sip.uri import SipUri
+
+if TYPE_CHECKING:
+    from offhook.sip.invite import InviteSession
+
+MAX_FORKS = 24
+"""Early dialogs that one INVITE of ours may make; further forks are told without one."""
+
+
+class Calling:
+    """The INVITE and its early dialogs, one for each To tag in a 1xx.
+
+    The session is handed in and not kept, but for the time that the INVITE is on its way: what is over has to be freed
+    at once, not when the collector looks.
+    """
+
+    __slots__ = ("_cancel_deadline", "_early", "_invite", "_number")
+
+    def __init__(
+        self,
+        session: "InviteSession",
+        next_hop: SipUri,
+        *,
+        credentials: Credentials | None,
+        fixed: Target | None,
+    ) -> None:
+        self._number = session.request.cseq.number
+        self._early: dict[str, Dialog] = {}
+        self._cancel_deadline: float | None = None
+        self._invite = ClientRequest(
+            session.core,
+            session.request,
+            next_hop,
+            lambda *final: self._on_final(session, *final),
+            progress=lambda *progress: self._on_provisional(session, *progress),
+            fixed=fixed,
+            credentials=credentials,
+            number=self._next_number,
+            owner=session,
+        )
+
+    @property
+    def early(self) -> tuple[Dialog, ...]:
+        """The early dialogs that live, in the order in which they rang."""
+        return tuple(self._early.values())
+
+    def begin(self, now: float) -> None:
+        """Send the INVITE."""
+        self._invite.begin(now)
+
+    def cancel(self, session: "InviteSession", headers: HeaderList, now: float) -> None:
+        """Give up: CANCEL, and no longer waited for than 64*T1 (9.1)."""
+        self._cancel_deadline = now + session.core.timers.transaction
+        self._invite.cancel(headers, now)
+        session.core.arm(session)
+
+    def next_timeout(self) -> float | None:
+        """When `handle_timeout` is due."""
+        return self._cancel_deadline
+
+    def handle_timeout(self, session: "InviteSession", now: float) -> None:
+        """Wait no longer for what the CANCEL should have brought about."""
+        if self._cancel_deadline is not None and now >= self._cancel_deadline:
+            self._cancel_deadline = None
+            if session.state is State.CANCELLING:
+                self._invite.abandon(now)
+
+    def end(self, session: "InviteSession") -> None:
+        """The session is over: none of its early dialogs lives on."""
+        self._cancel_deadline = None
+        for early in self._early.values():
+            session.core.unbind(early.id)
+
+    def _next_number(self) -> int:
+        """The CSeq number of the INVITE with credentials: the one after the challenged."""
+        self._number += 1
+        return self._number
+
+    # ------------------------------------------------------------------ what the peer answers
+
+    def _on_provisional(self, session: "InviteSession", response: Response, now: float) -> None:
+        if not session.step(Input.PROVISIONAL) or response.status == 100:
+            return
+        self._learn_request(session)
+        session.response = response
+        early = self._ring(session, response)
+        if session.state is not State.CANCELLING:
+            session.dialog = early
+            session.core.tell(Provisional(session, response))
+
+    def _on_final(
+        self, session: "InviteSession", response: Response | None, cause: FailureCause | None, now: float
+    ) -> None:
+        self._learn_request(session)
+        if response is not None and response.is_success:
+            self._on_success(session, response, now)
+            return
+        if not session.step(Input.FAILURE):
+            return
+        session.end(now)
+        if response is not None:
+            session.response = response
+            session.core.tell(Refused(session, response))
+        else:
+            assert cause is not None, "no response has a cause"
+            session.core.tell(Failed(session, cause, self._invite.why))
+
+    def _on_success(self, session: "InviteSession", response: Response, now: float) -> None:
+        tag = response.to.tag or ""
+        number = response.cseq.number
+        if session.acks.repeat(tag, number):
+            return
+        if session.dialog is not None and session.dialog.state is not dialogs.State.EARLY:
+            if tag == session.dialog.remote_tag:
+                # Repeated while the layer above still owes the ACK's answer.
+                return
+            _end_stray(session, response, now)
+            return
+        session.dialog = self._confirm(session, response)
+        session.response = response
+        self._cancel_deadline = None
+        before = session.state
+        offered = self._invite.request.sdp is not None
+        if not session.step(Input.SUCCESS if offered else Input.SUCCESS_WITH_OFFER):
+            # Given up (CANCEL without an end in 64*T1), and answered after all.
+            _end_stray(session, response, now)
+            return
+        if offered or before is State.CANCELLING:
+            in_dialog.send_ack(session, number, b"", now)
+        else:
+            session.renegotiation.owed = number
+        if before is State.CANCELLING:
+            session.bye(now)
+        else:
+            session.core.tell(Answered(session, response))
+
+    def _ring(self, session: "InviteSession", response: Response) -> Dialog | None:
+        """The early dialog of a 1xx, made if this is its first; None without a tag, or beyond MAX_FORKS."""
+        tag = response.to.tag
+        if tag is not None and tag not in self._early and len(self._early) < MAX_FORKS:
+            self._early[tag] = early = Dialog.uac(session.request, response)
+            session.core.bind(session, early.id)
+        return self._early.get(tag or "")
+
+    def _confirm(self, session: "InviteSession", response: Response) -> Dialog:
+        """The dialog of the first 2xx: the early ones of the others are over."""
+        tag = response.to.tag or ""
+        for early_tag, early in self._early.items():
+            if early_tag != tag:
+                session.core.unbind(early.id)
+        dialog = self._early.get(tag)
+        if dialog is None:
+            dialog = Dialog.uac(session.request, response)
+            session.core.bind(session, dialog.id)
+        else:
+            dialog.confirm(session.request, response)
+        self._early.clear()
+        return dialog
+
+    def _learn_request(self, session: "InviteSession") -> None:
+        """Take the INVITE as it last left: with Via and Contact, and perhaps with credentials and another number."""
+        if self._invite.target is not None:
+            session.request = self._invite.sent_request
+            session.path.target = self._invite.target
+
+
+def _end_stray(session: "InviteSession", response: Response, now: float) -> None:
+    """A 2xx that nobody waits for: RFC 3261 13.2.2.4 asks for ACK, then BYE."""
+    if session.acks.is_full:
+        return
+    stray, number = Dialog.uac(session.request, response), response.cseq.number
+    ack = stray.request("ACK", credentials_of(session.request), cseq=number)
+    session.acks.keep(stray.remote_tag, number, in_dialog.send(session, stray, ack, now))
+    in_dialog.send(session, stray, stray.request("BYE", session.core.user_agent_header()), now)
