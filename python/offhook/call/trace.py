@@ -133,9 +133,19 @@ def _caller_key(request: Request, source: Source) -> _CallerKey:
 def _kept(message: Request | Response) -> bytes:
     """What is kept of a message. The body of an INFO holds the digits that a caller presses: a card number, a PIN."""
     wire = bytes(message)
-    if message.body and message.cseq.method == "INFO":
+    if message.body and _may_hold_digits(message):
         wire = wire[: -len(message.body)] + b"(not kept: it may hold digits)"
     return wire[: 4 * MAX_TEXT]
+
+
+def _may_hold_digits(message: Request | Response) -> bool:
+    if isinstance(message, Request) and message.method == "INFO":
+        return True
+    try:
+        return message.cseq.method == "INFO"
+    except RemoteProtocolError:
+        # It may answer an INFO, for all that can be read of it.
+        return True
 
 
 def _write(timeline: Timeline, direction: Direction, wire: bytes, source: Source, at: float) -> None:

@@ -7,6 +7,7 @@ from offhook.call.trace import SipTrace, host_port
 from offhook.ids import CallId
 from offhook.sip.effects import Source
 from offhook.sip.message import Request
+from offhook.sip.parser import parse_datagram
 
 pytestmark = pytest.mark.unit
 
@@ -75,6 +76,19 @@ def test_a_later_call_with_the_same_names_keeps_its_place() -> None:
     trace.forget(invite, UDP, "one")
     trace.see("in", request("CANCEL"), UDP, 3.0)
     assert len(new.entries) == 1
+
+
+@pytest.mark.parametrize("cseq", ["CSeq: 2 INFO", "CSeq: 2 INVITE", "CSeq: none", "X-CSeq: 2 INFO"])
+def test_digits_are_not_kept_however_an_info_names_itself(cseq: str) -> None:
+    trace, invite = SipTrace(), request()
+    timeline, _ = trace.claim(invite, UDP, CallId("a"), 1.0)
+    trace.follow(invite, UDP, "ours", timeline)
+    info = request("INFO", to="<sip:bob@192.0.2.2>;tag=ours", cseq=2, body=b"Signal=5")
+    trace.see("in", parse_datagram(bytes(info).replace(b"CSeq: 2 INFO", cseq.encode())), UDP, 2.0)
+    answer = bytes(response(info, 200)).replace(b"CSeq: 2 INFO", cseq.encode())
+    trace.see("out", parse_datagram(answer), UDP, 2.0)
+    assert len(timeline.entries) == 2
+    assert "Signal" not in str(timeline.as_dict())
 
 
 def test_what_is_no_call_is_forgotten() -> None:
