@@ -1,0 +1,274 @@
+"""Calls that fail at every step of their way, and of none of them is anything left.
+
+`make test` takes a part of them by one seed, `make prove` (OFFHOOK_PROVE=1) ten thousand. A failure names the calls it
+can come from; `OFFHOOK_CALLS="hold/lost/7/123,plain/late/0/5"` plays those again.
+"""
+
+import asyncio
+import gc
+import itertools
+import os
+import random
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+from tests.support.clock import in_virtual_time
+from tests.support.media import FakeLeg
+from tests.support.mishap import MISHAPS, Mishap, RoughCall, RoughWorld, Script
+from tests.support.world import CALLER, Book
+
+from offhook.call.call import Call
+from offhook.call.switchboard import Switchboard
+from offhook.call.trace import SipTrace
+from offhook.sip.dialog import Dialog
+from offhook.sip.invite import InviteSession
+
+pytestmark = pytest.mark.scenario
+
+PROVE = os.environ.get("OFFHOOK_PROVE") == "1"
+COUNT = 10_000 if PROVE else 240
+TOGETHER = 40
+REPETITIONS = 2
+FAILS_INSIDE = ("media_fails",)
+"""Mishaps after which `internal_error` is what the record has to say."""
+SEED = int(os.environ.get("OFFHOOK_SEED", "") or (random.randrange(1, 10_000) if PROVE else 1))
+# The longest that anything may last: the call itself (its trunk says so), then what SIP waits for, three times over.
+LONGEST_CALL = 90.0
+AFTERWARDS = LONGEST_CALL + 200.0
+
+TOML = f"""
+[limits]
+max_calls = 1000
+max_cps = 1000
+
+[[trunk]]
+name = "acme"
+allow = ["{CALLER}"]
+max_duration = {LONGEST_CALL}
+
+[[route]]
+name = "offhook"
+to = "offhook"
+destination = "ws://agent.example/voice"
+ring_timeout = 8
+fallback = [{{ on = ["refused", "lost", "late"], to = "twilio+ws://bot.example/media" }}]
+
+[[route]]
+name = "twilio"
+to = "twilio"
+destination = "twilio+ws://bot.example/media"
+answer = "first-audio"
+
+[[route]]
+name = "early"
+to = "early"
+destination = "ws://agent.example/voice"
+answer = "at-once"
+
+[[route]]
+name = "echo"
+to = "echo"
+destination = "echo:"
+"""
+
+
+def offers(**changes: Any) -> Any:
+    return partial(RoughCall.offers, **changes)
+
+
+def sends(*what: Any) -> Any:
+    return lambda call: call.sends(*what)
+
+
+def agent(**message: Any) -> Any:
+    return lambda call: call.says(**message)
+
+
+def agent_hangs_up(call: RoughCall) -> None:
+    if call.wire is not None and call.wire.leg is not None:
+        call.wire.speaks(0.3)
+        call.wire.hangs_up()
+
+
+def nobody_takes_it(call: RoughCall) -> None:
+    """The agent's connection is up, and it never gets ready."""
+    if call.wire is not None:
+        call.wire.accept()
+
+
+def refuses(call: RoughCall) -> None:
+    if call.wire is not None:
+        call.wire.refuse(486, "busy")
+
+
+HANG_UP = (1.0, RoughCall.hang_up)
+DIGIT = ("INFO", "application/dtmf-relay", b"Signal=5\r\nDuration=160\r\n")
+
+SCRIPTS = [
+    Script("plain", "echo", (HANG_UP,)),
+    Script("agent", "offhook", (HANG_UP,)),
+    Script("first audio", "twilio", (HANG_UP,)),
+    Script("at once", "early", (HANG_UP,)),
+    Script("no offer", "offhook", (HANG_UP,), offers=False),
+    Script("no route", "nobody", (HANG_UP,)),
+    Script("cancelled", "offhook", ((0.05, RoughCall.hang_up),)),
+    Script("cancelled late", "offhook", ((3.0, RoughCall.hang_up),), agent=nobody_takes_it),
+    Script("never ready", "offhook", ((25.0, RoughCall.hang_up),), agent=nobody_takes_it),
+    Script("refused", "offhook", (HANG_UP,), agent=refuses),
+    Script("agent hangs up", "offhook", ((0.8, agent_hangs_up), (3.0, RoughCall.hang_up))),
+    Script("too long", "echo", ((LONGEST_CALL + 5.0, RoughCall.hang_up),)),
+    Script(
+        "hold",
+        "offhook",
+        (
+            (0.6, offers(way="sendonly")),
+            (0.4, offers()),
+            (0.4, offers(host="0.0.0.0")),
+            (0.4, offers(way="inactive")),
+            (0.4, offers()),
+            HANG_UP,
+        ),
+    ),
+    Script(
+        "changes",
+        "offhook",
+        ((0.6, offers(codecs=["8 PCMA/8000"])), (0.4, offers(port=4900)), (0.4, RoughCall.asks_for_offer), HANG_UP),
+    ),
+    Script(
+        "requests",
+        "offhook",
+        (
+            (0.6, sends(*DIGIT)),
+            (0.2, sends("OPTIONS")),
+            (0.2, sends("UPDATE")),
+            (0.2, sends("MESSAGE", "text/plain", b"hello")),
+            (0.2, sends("REFER", "", b"", ("Refer-To", "<sip:other@192.0.2.1>"))),
+            HANG_UP,
+        ),
+    ),
+]
+
+
+async def lengths() -> dict[str, int]:
+    """How many messages each script has when nothing goes wrong, and some that are repeated when something does."""
+    return {script.name: (await play([(script, None)]))[0].messages + REPETITIONS for script in SCRIPTS}
+
+
+def all_of_them(lengths: Mapping[str, int]) -> Iterator[tuple[Script, Mishap]]:
+    """Each mishap at each message of each script, again and again by other seeds, in an order of its own."""
+    for round_ in itertools.count():
+        each = [(script, kind, at) for script in SCRIPTS for kind in MISHAPS for at in range(lengths[script.name])]
+        random.Random(SEED + round_).shuffle(each)
+        for number, (script, kind, at) in enumerate(each):
+            yield script, Mishap(kind, at, SEED * 1_000_003 + round_ * 100_003 + number)
+
+
+def named(text: str) -> Iterator[tuple[Script, Mishap]]:
+    """`SCRIPT/MISHAP/AT/SEED`, separated by commas."""
+    for one in filter(None, (part.strip() for part in text.split(","))):
+        script, kind, at, seed = one.split("/")
+        yield next(known for known in SCRIPTS if known.name == script), Mishap(kind, int(at), int(seed))
+
+
+async def asked_for() -> list[tuple[Script, Mishap]]:
+    asked = list(named(os.environ.get("OFFHOOK_CALLS", "")))
+    return asked or list(itertools.islice(all_of_them(await lengths()), COUNT))
+
+
+@in_virtual_time
+async def test_of_calls_that_fail_at_any_step_nothing_is_left() -> None:
+    calls = await asked_for()
+    for at in range(0, len(calls), TOGETHER):
+        batch = calls[at : at + TOGETHER]
+        with capture_logs():
+            try:
+                await play(batch)
+            except BaseException as error:
+                error.add_note("OFFHOOK_CALLS=" + shlex.quote(",".join(name_of(*one) for one in batch)))
+                raise
+
+
+def name_of(script: Script, mishap: Mishap) -> str:
+    return f"{script.name}/{mishap.kind}/{mishap.at}/{mishap.seed}"
+
+
+def no_port_back(leg: FakeLeg) -> None:
+    leg.closed = True
+
+
+def a_task_goes_on(board: Switchboard, call: Call) -> None:
+    asyncio.get_running_loop().create_task(asyncio.sleep(10_000))
+
+
+def a_timer_of_nobody(*_: object) -> bool:
+    asyncio.get_running_loop().call_later(10_000, print)
+    return True
+
+
+def a_timer_goes_on(call: Call) -> None:
+    asyncio.get_running_loop().call_later(10_000, call.post, None)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "instead"),
+    [
+        (FakeLeg, "close", no_port_back),
+        (Switchboard, "ended", a_task_goes_on),
+        (Call, "_release", a_timer_goes_on),
+        (SipTrace, "forget", lambda *_: None),
+        (Dialog, "step", a_timer_of_nobody),
+        (Book, "finish", lambda book, record, timeline: None),
+    ],
+)
+@in_virtual_time
+async def test_what_is_left_is_found(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, instead: Any) -> None:
+    monkeypatch.setattr(owner, name, instead)
+    with capture_logs(), pytest.raises(AssertionError):
+        await play([(script, None) for script in SCRIPTS[:3]])
+
+
+async def play(batch: Sequence[tuple[Script, Mishap | None]]) -> list[RoughCall]:
+    """These calls in one gateway, until nothing can happen any more."""
+    async with RoughWorld(TOML, ports=2 * TOGETHER) as world:
+        before = running()
+        calls = [RoughCall(world, script, mishap, n, f"call-{n}") for n, (script, mishap) in enumerate(batch)]
+        await world.place_all(calls)
+        await world.pass_time(AFTERWARDS)
+        last = RoughCall(world, SCRIPTS[0], None, len(calls), "after-all-of-them")
+        await world.place_all([last])
+        assert last.phone is not None
+        assert last.phone.is_answered, "the next caller notices nothing"
+        await world.pass_time(100.0)
+        nothing_is_left(world, before)
+        for record in world.records:
+            call = world.network.calls[record.sip_call_id or ""]
+            is_meant = call.mishap is not None and call.mishap.kind in FAILS_INSIDE
+            assert record.end_reason != "internal_error" or is_meant, f"{call}: {record.end_detail}"
+        return calls
+
+
+def running() -> set[object]:
+    """The tasks of this loop, and its timers."""
+    loop: Any = asyncio.get_running_loop()
+    return asyncio.all_tasks() | {timer for timer in loop._scheduled if not timer.cancelled()}
+
+
+def nothing_is_left(world: RoughWorld, before: set[object]) -> None:
+    world.assert_nothing_left()
+    for agent in (world.signalling.user_agent, *(party.user_agent for party in world.parties.values())):
+        assert agent.open_dialogs == len(agent.transactions) == 0
+        assert agent.next_timeout() is None, "a timer of SIP"
+    assert running() == before, "a task, or a timer of the loop"
+    begun, finished = ([one.call_id for one in rows] for rows in (world.book.begun, world.records))
+    assert len(finished) == len(set(finished)), "a record that is finished twice"
+    assert set(begun) <= set(finished), "a row without an end"
+    assert all(record.end_reason for record in world.records)
+    world.engine.forget_errors()
+    gc.collect()
+    ours = [one for one in gc.get_objects() if isinstance(one, Call | InviteSession)]
+    kept = [one for one in ours if isinstance(one, Call) or not one.is_caller]
+    assert kept == [], "somebody still holds a call that is over"
