@@ -19,6 +19,7 @@ from offhook.config.load import LocalAgent, default_file, load
 from offhook.config.schema import Config
 from offhook.errors import OffhookError
 from offhook.observe.log import Form, configure
+from offhook.transport.udp import own_addresses
 
 REFUSED = 1
 
@@ -38,7 +39,7 @@ def run_gateway(path: Path | None, *, lan: bool, log: Form, agent: Path | None =
     """
     path = path or default_file(os.environ, Path.cwd())
     agent, local = _local_agent(agent, path)
-    config = load(path, os.environ, lan=lan, agent=local)
+    config = load(path, os.environ, lan=lan, agent=local, machine=own_addresses())
     token = _token(config, local) if local is not None else ""
     # What follows needs the media core; a missing one is said before a port is opened.
     try:

@@ -94,14 +94,16 @@ def load(
     lan: bool = False,
     host_name: str | None = None,
     agent: LocalAgent | None = None,
+    machine: tuple[str, ...] = (),
 ) -> Config:
     """Read and check a configuration file; None stands for the built-in configuration.
 
-    `environ` gives the values of `{ env = … }`. `lan` widens the built-in trunk to private networks. `agent` is known
-    as an `[[agent]]` of kind `worker` unless the file has one of that name, and gets the calls where there is no route.
+    `environ` gives the values of `{ env = … }`. `lan` widens the built-in trunk to private networks; `machine` are
+    addresses of ours that it admits besides those of the loopback. `agent` is known as an `[[agent]]` of kind `worker`
+    unless the file has one of that name, and gets the calls where there is no route.
     Raises `ConfigError` with every problem; nothing has been opened or started by then.
     """
-    examined = examine(path, environ, lan=lan, host_name=host_name, agent=agent)
+    examined = examine(path, environ, lan=lan, host_name=host_name, agent=agent, machine=machine)
     if examined.config is None:
         raise ConfigError(examined.errors)
     return examined.config
@@ -114,6 +116,7 @@ def examine(
     lan: bool = False,
     host_name: str | None = None,
     agent: LocalAgent | None = None,
+    machine: tuple[str, ...] = (),
 ) -> Examined:
     """Do what `load` does, and return problems and warnings instead of raising."""
     text = ""
@@ -124,7 +127,15 @@ def examine(
         text = read
     base = Path.cwd() if path is None else path.absolute().parent
     examined = examine_text(
-        text, environ, file=str(path or ""), base=base, source=path, lan=lan, host_name=host_name, agent=agent
+        text,
+        environ,
+        file=str(path or ""),
+        base=base,
+        source=path,
+        lan=lan,
+        host_name=host_name,
+        agent=agent,
+        machine=machine,
     )
     config = examined.config
     if path is not None and config is not None and (warning := _readable_secrets(path, config, agent)) is not None:
@@ -143,6 +154,7 @@ def examine_text(
     lan: bool = False,
     host_name: str | None = None,
     agent: LocalAgent | None = None,
+    machine: tuple[str, ...] = (),
 ) -> Examined:
     """Check a configuration given as text. `file` names it in problems, relative paths in it start at `base`."""
     try:
@@ -160,7 +172,7 @@ def examine_text(
             Finding(("trunk",), "--lan widens the built-in trunk, but this file has its own", "leave out --lan")
         )
     if "trunk" not in data:
-        allow = LOOPBACK + (PRIVATE if lan else ())
+        allow = LOOPBACK + machine + (PRIVATE if lan else ())
         data["trunk"] = ({"name": LOCAL_TRUNK, "allow": allow, "codecs": LOCAL_CODECS},)
         if "route" not in data:
             data["route"] = ({"name": WELCOME_ROUTE, "trunk": LOCAL_TRUNK, **_leads_to(agent)},)

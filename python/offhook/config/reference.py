@@ -23,11 +23,12 @@ the working directory. The file is checked whole before anything starts, and `of
 starting. Every problem is told at once, with its line. A name that is not on this page is an error, and so is a setting
 whose feature is not built yet: nothing is ignored.
 
-Without a file, and in a file without any `[[trunk]]`, there is a built-in trunk `local` that admits this machine alone
-(with `--lan` the private networks too), in G.722, PCMU or PCMA. If there is no `[[route]]` either, its calls go to
-`echo:welcome`, a short prompt and then an echo test; without a file they go to the
-[built-in agent](../guides/builtin-agent.md), where its packages are installed. A file with a
-`[[trunk]]` of its own has no built-in parts.
+Without a file, and in a file without any `[[trunk]]`, there is a built-in trunk `local` that admits this machine
+alone (with `--lan` the private networks too), in G.722, PCMU or PCMA. This machine is the loopback and the addresses
+that it has towards other networks, from which some softphones call even `127.0.0.1`. If there is no `[[route]]`
+either, its calls go to `echo:welcome`, a short prompt and then an echo test; without a file they go to the [built-in
+agent](../guides/builtin-agent.md), where its packages are installed. A file with a `[[trunk]]` of its own has no
+built-in parts.
 
 Passwords, tokens and the values of an agent's headers are secrets: a string, or `{ env = "NAME" }` for the value of an
 environment variable, which must be set. They are never printed. Times are seconds. A list of tables is written with

@@ -37,6 +37,13 @@ def test_lan_admits_private_networks_and_no_others() -> None:
     assert len(load(None, {}, lan=True).trunks[0].allow) == len(LOOPBACK) + len(PRIVATE)
 
 
+def test_a_telephone_on_this_machine_may_call_from_its_other_addresses() -> None:
+    trunks = build_routing(load(None, {}, machine=("192.0.2.2", "fe80::1%eth0"))).trunks
+    for own in ("127.0.0.1", "192.0.2.2", "::ffff:192.0.2.2"):
+        assert trunks.admits_source(own)
+    assert not trunks.admits_source("192.0.2.3")
+
+
 def test_lan_with_trunks_of_ones_own_is_a_contradiction() -> None:
     text = '[[trunk]]\nname = "a"\nallow = ["10.0.0.0/8"]\n'
     found = examine_text(text, {}, file="f", base=Path("/"), lan=True)
