@@ -192,7 +192,7 @@ class InviteSession:
         """Send 200 with our answer, or our offer where the INVITE came without one. It is repeated until ACK."""
         if not self.step(Input.ANSWER):
             return False
-        response = self._response(200, (*self.core.session_headers(), *headers), sdp)
+        response = self._response(200, (*self.core.session_headers(self.peer), *headers), sdp)
         self._provisional_at = self._expires_at = None
         assert self.dialog is not None, "a received INVITE has its dialog"
         self.dialog.step(dialogs.Input.SUCCESS)
@@ -334,7 +334,7 @@ class InviteSession:
             return
         handler = HANDLERS.get(request.method)
         if handler is None:
-            in_dialog.answer(self, transaction, 405, now, self.core.session_headers())
+            in_dialog.answer(self, transaction, 405, now, self.core.session_headers(self.peer))
         else:
             handler(self, transaction, now)
 

@@ -81,7 +81,7 @@ class Renegotiation:
         transaction, self._incoming = self._incoming, None
         if transaction is None:
             return False
-        headers = (*session.core.session_headers(), *headers)
+        headers = (*session.core.session_headers(session.peer), *headers)
         response = in_dialog.response(session, transaction.request, 200, headers, sdp)
         self.accepted(session, transaction, response, now)
         transaction.respond(response, now)
@@ -120,7 +120,7 @@ class Renegotiation:
         sdp, headers = waiting
         assert session.dialog is not None, "a confirmed session has its dialog"
         content = (("Content-Type", SDP),) if sdp else ()
-        headers = (*session.core.session_headers(), *headers, *content)
+        headers = (*session.core.session_headers(session.peer), *headers, *content)
         request = session.dialog.request("INVITE", headers, sdp or b"")
         client = in_dialog.client(session, session.dialog, request, lambda *final: self._on_final(session, *final))
         self._outgoing.sent(client)

@@ -33,8 +33,8 @@ class SessionCore(Core, Protocol):
     def judged(self, session: "InviteSession", response: Response | None, now: float) -> None:
         """Remember the verdict on an INVITE (None: a 2xx), for the peer that asks again."""
 
-    def session_headers(self) -> HeaderList:
-        """Allow and Supported, as INVITEs and their 2xx carry them."""
+    def session_headers(self, peer: object) -> HeaderList:
+        """Allow and Supported, as INVITEs and their 2xx carry them to this peer."""
 
     def server_header(self) -> HeaderList:
         """Who answers."""

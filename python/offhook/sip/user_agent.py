@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from offhook.errors import LocalProtocolError, RemoteProtocolError
+from offhook.sip.capabilities import Capabilities
 from offhook.sip.client_request import ClientRequest
 from offhook.sip.dialog import DialogId
 from offhook.sip.dialog_table import DialogTable, is_peer_of
@@ -76,13 +77,7 @@ class UserAgent:
         """While set, OPTIONS outside dialogs are answered 503. New INVITEs are refused by the layer above."""
         self.counters: Counter[str] = Counter()
         self._rng = rng
-        self._allow = frozenset(config.allow)
-        self._supported = frozenset(config.supported)
-        self._allow_header = ", ".join(config.allow)
-        self._capabilities: HeaderList = (
-            ("Allow", self._allow_header),
-            *((("Supported", ", ".join(config.supported)),) if config.supported else ()),
-        )
+        self._capabilities = Capabilities(config.allow, config.supported)
         self._effects: list[Effect] = []
         self._door = Doorkeeper(
             screen,
@@ -201,7 +196,7 @@ class UserAgent:
             request_uri,
             from_,
             to,
-            (*self._capabilities, *self.user_agent_header(), *headers, *content),
+            (*self._capabilities.headers(peer), *self.user_agent_header(), *headers, *content),
             offer or b"",
             tag=self.token(),
             call_id=call_id or self.token(128),
@@ -314,7 +309,12 @@ class UserAgent:
             detail = f"a sips: Request-URI came by {source.transport.upper()}, and is answered over TLS alone"
             self._door.object(request, source, peer, 400, reason="SIPS Needs TLS", detail=detail)
             return
-        objection = inspect(request, allow=self._allow, supported=self._supported, allow_header=self._allow_header)
+        objection = inspect(
+            request,
+            allow=self._capabilities.allow,
+            supported=self._capabilities.extensions(peer),
+            allow_header=self._capabilities.allow_header,
+        )
         if objection is not None:
             self._door.object(request, source, peer, objection.status, objection.headers)
         elif request.to.tag is not None:
@@ -325,7 +325,7 @@ class UserAgent:
             # No transaction: the same question gets the same answer (RFC 3261 8.2.7).
             answer = answer_options(
                 request,
-                capabilities=(*self._capabilities, *self.server_header()),
+                capabilities=(*self._capabilities.headers(peer), *self.server_header()),
                 draining=self.draining,
                 to_tag=self._door.tag_of(request),
             )
@@ -461,9 +461,9 @@ class UserAgent:
         """A random number, in steps of 10 ms where it is a back-off (RFC 3261 14.1)."""
         return low + round(self._rng.random() * (high - low), 2)
 
-    def session_headers(self) -> HeaderList:
-        """Allow and Supported."""
-        return self._capabilities
+    def session_headers(self, peer: object) -> HeaderList:
+        """Allow and Supported, as this peer gets them."""
+        return self._capabilities.headers(peer)
 
     def server_header(self) -> HeaderList:
         """Who answers."""

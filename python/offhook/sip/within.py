@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _capabilities(session: "InviteSession", transaction: AnyServerTransaction, now: float) -> None:
-    in_dialog.answer(session, transaction, 200, now, session.core.session_headers())
+    in_dialog.answer(session, transaction, 200, now, session.core.session_headers(session.peer))
 
 
 def _reinvite(session: "InviteSession", transaction: AnyServerTransaction, now: float) -> None:
