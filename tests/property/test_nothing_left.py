@@ -69,6 +69,17 @@ to = "early"
 destination = "ws://agent.example/voice"
 answer = "at-once"
 
+[[agent]]
+name = "desk"
+kind = "worker"
+token = "t-desk"
+
+[[route]]
+name = "worker"
+to = "worker"
+destination = "worker:desk"
+fallback = [{{ on = ["lost"], to = "echo:" }}]
+
 [[route]]
 name = "echo"
 to = "echo"
@@ -111,6 +122,7 @@ DIGIT = ("INFO", "application/dtmf-relay", b"Signal=5\r\nDuration=160\r\n")
 SCRIPTS = [
     Script("plain", "echo", (HANG_UP,)),
     Script("agent", "offhook", (HANG_UP,)),
+    Script("worker", "worker", ((1.5, RoughCall.hang_up),)),
     Script("first audio", "twilio", (HANG_UP,)),
     Script("at once", "early", (HANG_UP,)),
     Script("no offer", "offhook", (HANG_UP,), offers=False),
@@ -258,10 +270,12 @@ def running() -> set[object]:
 
 
 def nothing_is_left(world: RoughWorld, before: set[object]) -> None:
+    assert world.uncaught == []
     world.assert_nothing_left()
     for agent in (world.signalling.user_agent, *(party.user_agent for party in world.parties.values())):
         assert agent.open_dialogs == len(agent.transactions) == 0
         assert agent.next_timeout() is None, "a timer of SIP"
+    assert sum(worker.calls for worker in world.signalling.workers) == 0, "a place at a worker"
     assert running() == before, "a task, or a timer of the loop"
     begun, finished = ([one.call_id for one in rows] for rows in (world.book.begun, world.records))
     assert len(finished) == len(set(finished)), "a record that is finished twice"

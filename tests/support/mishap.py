@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from offhook._media import MediaError
+from offhook.api.upgrade import Accepted, UpgradeRequest
+from offhook.api.worker_door import Tokens, WorkerDoor
 from offhook.call.end_reason import EndReason
 from offhook.call.event import HangUp
-from offhook.sip.effects import Address
+from offhook.sip import in_dialog
+from offhook.sip.effects import Address, Source
 from offhook.sip.message import Message, Request
 from offhook.sip.parser import parse_datagram
 
-from .media import FakeEngine, FakeLeg, FakeWire
+from .media import FakeEngine, FakeLeg, FakeMux, FakeWire
 from .world import CALLER, GATEWAY, MemoryFlows, Network, PhoneCall, World, sdp
 
 Fates: TypeAlias = "list[tuple[float, bytes]] | None"
@@ -115,7 +118,7 @@ class RoughCall:
         kind = (("Content-Type", content_type),) if content_type else ()
         request = phone.session.dialog.request(method, (*headers, *kind), body)
         session, dialog = phone.session, phone.session.dialog
-        phone.party.stack.perform(lambda now: session._send(dialog, request, now))
+        phone.party.stack.perform(lambda now: in_dialog.send(session, dialog, request, now))
 
     def hang_up(self) -> None:
         if self.phone is not None and not self.phone.is_over:
@@ -360,6 +363,23 @@ def agent_raves(call: RoughCall, sender: str, message: Message, data: bytes) -> 
     return [(0.0, data)]
 
 
+def worker_breaks(call: RoughCall, sender: str, message: Message, data: bytes) -> Fates:
+    """The worker that has the call is gone, with all its other calls; another comes soon."""
+    mux = call.world.mux_of(call)
+    if mux is not None:
+        mux.breaks()
+        asyncio.get_running_loop().call_later(1.0, call.world.hire)
+    return [(0.0, data)]
+
+
+def worker_stalls(call: RoughCall, sender: str, message: Message, data: bytes) -> Fates:
+    mux = call.world.mux_of(call)
+    if mux is not None:
+        mux.tell("stalled")
+        asyncio.get_running_loop().call_later(1.5, mux.tell, "recovered")
+    return [(0.0, data)]
+
+
 def media_fails(call: RoughCall, sender: str, message: Message, data: bytes) -> Fates:
     if call.leg is not None:
         call.leg.tells("internal_error", text="the leg is gone")
@@ -405,7 +425,7 @@ MISHAPS: dict[str, Strike] = {
         garbled, without_a_header, other_from_tag, other_to_tag, without_to_tag, other_branch, other_cseq,
         other_method, other_status, odd_body,
         caller_hangs_up, a_cancel, a_bye, a_reinvite, an_update, a_stray_request,
-        agent_breaks, agent_closes, agent_hangs_up, agent_refuses, agent_raves,
+        agent_breaks, agent_closes, agent_hangs_up, agent_refuses, agent_raves, worker_breaks, worker_stalls,
         media_fails, media_silent, no_port, collision, told_to_end,
     )
 }  # fmt: skip
@@ -446,8 +466,6 @@ class RoughNetwork(Network):
         call: RoughCall | None,
         message: Message,
     ) -> None:
-        from offhook.sip.effects import Source
-
         if call is not None and receiver.host == GATEWAY and isinstance(message, Request) and not message.has_to_tag:
             self.newest = call
         receiver.deliver(wire, Source("udp", (sender.host, sender.port), (to[0], 5060), 1))
@@ -471,7 +489,12 @@ class RoughEngine(FakeEngine):
         return leg
 
     def open_wire(self, config: Any, *, leg: FakeLeg) -> FakeWire:
-        wire = super().open_wire(config, leg=leg)
+        return self._dialled(super().open_wire(config, leg=leg), leg)
+
+    def open_call(self, config: Any, *, mux: FakeMux, leg: FakeLeg) -> FakeWire:
+        return self._dialled(super().open_call(config, mux=mux, leg=leg), leg)
+
+    def _dialled(self, wire: FakeWire, leg: FakeLeg) -> FakeWire:
         call = self._owners.get(leg.id)
         if call is not None:
             call.wires.append(wire)
@@ -495,7 +518,7 @@ def takes_the_call(call: RoughCall) -> None:
 
 
 class RoughWorld(World):
-    """`World`, in which calls go wrong. `hosts` are the callers, by trunk."""
+    """`World`, in which calls go wrong. `hosts` are the callers, by trunk; workers of `desk` have come in."""
 
     def __init__(self, config: str, hosts: Sequence[str] = (CALLER,), *, ports: int = 64) -> None:
         super().__init__(config, ports=ports)
@@ -504,14 +527,39 @@ class RoughWorld(World):
         self.engine: RoughEngine = RoughEngine(self.network, ports)
         self._hosts = hosts
         self.parties: dict[str, Any] = {}
+        self.uncaught: list[dict[str, Any]] = []
+        """What was raised where nobody catches: in a callback of the loop, in a task."""
 
     async def __aenter__(self) -> "RoughWorld":
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: self.uncaught.append(context))
         await super().__aenter__()
         self.parties = {CALLER: self.caller}
         for host in self._hosts:
             if host not in self.parties:
                 self.parties[host] = await self.party(host)
+        self._door = WorkerDoor(
+            self.signalling.workers,
+            Tokens({"desk": "t-desk"}),
+            self.plane,
+            now=asyncio.get_running_loop().time,
+            refused=lambda source, rule, why: None,
+        )
+        for _ in range(3):
+            self.hire()
+        await self.pass_time(0.1)
         return self
+
+    def hire(self) -> None:
+        """A worker connects."""
+        headers = {"sec-websocket-protocol": "offhook.worker.v1", "authorization": "Bearer t-desk"}
+        verdict = self._door.judge(UpgradeRequest("/v1/worker", {}, headers, "192.0.2.7"))
+        assert isinstance(verdict, Accepted), verdict
+        verdict.take(5, b"HTTP/1.1 101")
+        self.engine.muxes[-1].says(type="hello", name="desk", max_calls=100)
+
+    def mux_of(self, call: RoughCall) -> FakeMux | None:
+        """The connection of the worker that has this call, if one has."""
+        return next((mux for mux in self.engine.muxes if mux.close_asked is None and call.wire in mux.calls), None)
 
     async def place_all(self, calls: Sequence[RoughCall], apart: float = 0.23) -> None:
         """Begin these calls one after the other, and let each go by its script."""
