@@ -6,6 +6,7 @@ and once everybody has hung up nothing is left: no transaction, no dialog, no ti
 
 import random
 from collections.abc import Iterable
+from typing import Any
 
 from tests.support.messages import SDP, TCP, UDP, request, response
 from tests.support.solo import Solo
@@ -16,10 +17,21 @@ from offhook.sip.user_agent import UserAgentConfig
 
 METHODS = ["INVITE", "ACK", "BYE", "CANCEL", "INFO", "OPTIONS", "UPDATE"]
 ANSWERS = [100, 180, 200, 401, 481, 486, 491, 503]
-VERBS = {"ring": (), "answer": (SDP,), "reject": (486,), "hang_up": (), "reinvite": (SDP,), "answer_info": ()}
+VERBS: dict[str, tuple[Any, ...]] = {
+    "ring": (),
+    "answer": (SDP,),
+    "reject": (486,),
+    "hang_up": (),
+    "acknowledge": (SDP,),
+    "reinvite": (SDP,),
+    "update": (SDP,),
+    "reject_reinvite": (488,),
+    "ask": ("INFO",),
+    "answer_info": (),
+}
 CONFIG = UserAgentConfig(max_transactions=24, max_dialogs=8)
-OF_SESSIONS = 3
-"""What a full table still takes for each session: the BYE of either side, and what ends a re-INVITE."""
+OF_SESSIONS = 5
+"""What a full table still takes for each session: the BYE of either side, a change, what ends it, and an INFO."""
 
 
 def any_order(steps: Iterable[tuple[int, int]]) -> None:

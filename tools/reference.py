@@ -80,7 +80,6 @@ LEFT_OUT = (
     ("3261 section 18.1.1", "multicast", "no trunk sends to a group"),
     ("3261 section 23", "S/MIME", "no carrier uses it"),
     ("3262", "reliable provisional responses (100rel)", "not built yet; `Require: 100rel` gets 420"),
-    ("3311", "UPDATE", "not built yet; 405, and not in Allow"),
     ("3515, 3891", "transfer by REFER", "not built yet; 405. Replaces is read, and nothing follows it"),
     ("3325, 3323", "asserted identity and privacy", "not built yet: headers reach the agent as the trunk's claims"),
     ("3711 section 4.3", "a key derivation rate, and master key identifiers", "no peer of a gateway uses them"),

@@ -9,7 +9,7 @@ from offhook.sip.dialog import Dialog
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Target
 from offhook.sip.events import Answered, Failed, FailureCause, Provisional, Refused
-from offhook.sip.message import Response
+from offhook.sip.message import Request, Response
 from offhook.sip.sent_acks import credentials_of
 from offhook.sip.session_core import HeaderList
 from offhook.sip.session_state import Input, State
@@ -59,6 +59,10 @@ class Calling:
         """The early dialogs that live, in the order in which they rang."""
         return tuple(self._early.values())
 
+    def dialog_of(self, request: Request) -> Dialog | None:
+        """The early dialog that a request of the peer is for."""
+        return self._early.get(request.from_.tag or "")
+
     def begin(self, now: float) -> None:
         """Send the INVITE."""
         self._invite.begin(now)
@@ -97,6 +101,7 @@ class Calling:
         if not session.step(Input.PROVISIONAL) or response.status == 100:
             return
         self._learn_request(session)
+        session.learn(response)
         session.response = response
         early = self._ring(session, response)
         if session.state is not State.CANCELLING:
@@ -134,13 +139,16 @@ class Calling:
         session.dialog = self._confirm(session, response)
         session.response = response
         self._cancel_deadline = None
+        session.learn(response)
         before = session.state
-        offered = self._invite.request.sdp is not None
-        if not session.step(Input.SUCCESS if offered else Input.SUCCESS_WITH_OFFER):
+        # What a reliable provisional response has agreed on already wants no answer in the ACK (RFC 3262 5).
+        owes = self._invite.request.sdp is None and not session.dialog.offers.is_agreed
+        _see_description(session.dialog, response)
+        if not session.step(Input.SUCCESS_WITH_OFFER if owes else Input.SUCCESS):
             # Given up (CANCEL without an end in 64*T1), and answered after all.
             _end_stray(session, response, now)
             return
-        if offered or before is State.CANCELLING:
+        if not owes or before is State.CANCELLING:
             in_dialog.send_ack(session, number, b"", now)
         else:
             session.renegotiation.owed = number
@@ -177,6 +185,15 @@ class Calling:
         if self._invite.target is not None:
             session.request = self._invite.sent_request
             session.path.target = self._invite.target
+
+
+def _see_description(dialog: Dialog, response: Response) -> None:
+    """The SDP of a 2xx: the answer to the INVITE's offer, or an offer in its place."""
+    offers = dialog.offers
+    if response.sdp is None:
+        offers.withdraw()
+    elif not offers.answered() and not offers.is_agreed:
+        offers.offered()
 
 
 def _end_stray(session: "InviteSession", response: Response, now: float) -> None:

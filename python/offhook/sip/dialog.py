@@ -6,6 +6,7 @@ from typing import NamedTuple
 from offhook.errors import LocalProtocolError, RemoteProtocolError
 from offhook.sip.headers.name_addr import NameAddr
 from offhook.sip.message import Headers, Request, Response
+from offhook.sip.offer_answer import OfferAnswer
 from offhook.sip.uri import SipUri
 
 MAX_ROUTES = 32
@@ -58,6 +59,7 @@ class Dialog:
         "local_cseq",
         "local_tag",
         "local_uri",
+        "offers",
         "remote_cseq",
         "remote_tag",
         "remote_target",
@@ -97,11 +99,13 @@ class Dialog:
         self.local_cseq = local_cseq
         self.remote_cseq = remote_cseq
         self.state = state
+        self.offers = OfferAnswer()
+        """Each fork has its own: what the INVITE has offered may be answered by every one of them."""
 
     @classmethod
     def uas(cls, request: Request, local_tag: str, *, first_cseq: int) -> "Dialog":
         """The callee's side of a dialog that `request` makes (12.1.1). A request without Contact is a 400."""
-        return cls(
+        dialog = cls(
             request.call_id,
             local_tag=local_tag,
             remote_tag=request.from_.tag or "",
@@ -113,6 +117,9 @@ class Dialog:
             remote_cseq=request.cseq.number,
             state=State.EARLY,
         )
+        if request.sdp is not None:
+            dialog.offers.offered()
+        return dialog
 
     @classmethod
     def uac(cls, request: Request, response: Response) -> "Dialog":
@@ -124,7 +131,7 @@ class Dialog:
             if not isinstance(request.request_uri, SipUri):
                 raise
             target = request.request_uri
-        return cls(
+        dialog = cls(
             request.call_id,
             local_tag=request.from_.tag or "",
             remote_tag=response.to.tag or "",
@@ -136,6 +143,9 @@ class Dialog:
             remote_cseq=None,
             state=State.CONFIRMED if response.status >= 200 else State.EARLY,
         )
+        if request.sdp is not None:
+            dialog.offers.offer(request.sdp)
+        return dialog
 
     @property
     def id(self) -> DialogId:
@@ -216,9 +226,13 @@ class Dialog:
         return 0
 
     def refresh_target(self, message: Request | Response) -> None:
-        """A re-INVITE or its 2xx moves the remote target; the route set stays (12.2)."""
-        if message.contacts:
-            self.remote_target = contact_of(message)
+        """A re-INVITE, an UPDATE or the 2xx to one moves the remote target; the route set stays (12.2)."""
+        self.remote_target = new_target(message) or self.remote_target
+
+
+def new_target(message: Request | Response) -> SipUri | None:
+    """Where its sender is from now on; None without a Contact. One that means nothing is a RemoteProtocolError."""
+    return contact_of(message) if message.contacts else None
 
 
 def contact_of(message: Request | Response) -> SipUri:

@@ -77,7 +77,11 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Reinvited:
-    """The peer wants to change the media session; answer with `answer_reinvite` or `reject_reinvite`."""
+    """The peer wants to change the media session; answer with `answer_reinvite` or `reject_reinvite`.
+
+    `request` is a re-INVITE, or an UPDATE with an offer (then perhaps before the answer to the INVITE). A re-INVITE
+    without SDP asks for our offer.
+    """
 
     session: "InviteSession"
     request: "Request"
@@ -85,7 +89,7 @@ class Reinvited:
 
 @dataclass(frozen=True, slots=True)
 class ReinviteAnswered:
-    """Our re-INVITE was accepted; ACK has been sent unless the 2xx carries an offer (then `acknowledge`)."""
+    """Our re-INVITE or UPDATE was accepted; ACK has been sent unless the 2xx carries an offer (then `acknowledge`)."""
 
     session: "InviteSession"
     response: "Response"
@@ -93,7 +97,7 @@ class ReinviteAnswered:
 
 @dataclass(frozen=True, slots=True)
 class ReinviteRefused:
-    """Our re-INVITE was refused or never answered (`response` is None); the session goes on as before."""
+    """Our re-INVITE or UPDATE was refused or never answered (`response` is None); the session goes on as before."""
 
     session: "InviteSession"
     response: "Response | None"

@@ -8,6 +8,9 @@ from offhook.sip.uri import OtherUri
 
 SDP = "application/sdp"
 
+OFFER_METHODS = frozenset({"INVITE", "UPDATE"})
+"""Requests whose body is an offer: what can't be used must not be passed over."""
+
 INFO_BODIES = frozenset({"application/dtmf-relay", "application/dtmf"})
 
 
@@ -51,7 +54,7 @@ def _inspect_body(request: Request) -> Objection | None:
         return None
     media_type = request.content_type
     name = media_type.name if media_type is not None else ""
-    if request.method == "INVITE":
+    if request.method in OFFER_METHODS:
         try:
             usable = name == SDP or (name.startswith("multipart/") and request.sdp is not None)
         except RemoteProtocolError as error:
@@ -66,4 +69,4 @@ def _inspect_body(request: Request) -> Objection | None:
 
 def _optional(request: Request) -> bool:
     disposition = (request.headers.get("Content-Disposition") or "").lower().replace(" ", "")
-    return "handling=optional" in disposition and request.method != "INVITE"
+    return "handling=optional" in disposition and request.method not in OFFER_METHODS

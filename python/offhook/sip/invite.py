@@ -1,6 +1,6 @@
 """The INVITE usage of a dialog, as callee and as caller: RFC 3261 sections 9 and 13 to 15."""
 
-from offhook.errors import LocalProtocolError
+from offhook.errors import LocalProtocolError, RemoteProtocolError
 from offhook.sip import dialog as dialogs
 from offhook.sip import in_dialog
 from offhook.sip.calling import Calling
@@ -22,7 +22,8 @@ from offhook.sip.inquiries import Inquiries
 from offhook.sip.message import Request, Response
 from offhook.sip.peer_path import PeerPath
 from offhook.sip.questions import Question, Questions
-from offhook.sip.renegotiation import Renegotiation
+from offhook.sip.reinvite import Change
+from offhook.sip.renegotiation import EARLY, Renegotiation
 from offhook.sip.sent_acks import SentAcks
 from offhook.sip.session_core import HeaderList, SessionCore
 from offhook.sip.session_state import ESTABLISHED, OVER, TRANSITIONS, UNANSWERED, Input, State
@@ -51,6 +52,7 @@ class InviteSession:
         "_last_provisional",
         "_provisional_at",
         "acks",
+        "allows",
         "calling",
         "context",
         "core",
@@ -87,6 +89,8 @@ class InviteSession:
         self.transaction: InviteServerTransaction | None = None
         self.dialog: Dialog | None = None
         self.path = PeerPath(peer)
+        self.allows: frozenset[str] | None = None
+        """The methods that the peer has said it takes; None while it has not said."""
         self.acks = SentAcks()
         self.calling: Calling | None = None
         """The caller's side, None for the callee."""
@@ -111,6 +115,7 @@ class InviteSession:
         self = cls(core, request, local_tag=core.token(), peer=peer, state=State.RECEIVED)
         self.transaction = transaction
         self.path.see(transaction.source)
+        self.learn(request)
         self.dialog = Dialog.uas(request, self.local_tag, first_cseq=int(core.between(1, 2**15)))
         core.bind(self, self.dialog.id)
         expires = request.headers.get("Expires")
@@ -174,6 +179,13 @@ class InviteSession:
         """Whether the peer's 2xx brought an offer, which `acknowledge` has to answer."""
         return self.renegotiation.owed is not None
 
+    def dialog_of(self, request: Request) -> Dialog:
+        """The dialog that a request of the peer is for: that of a fork while an INVITE of ours has no answer."""
+        early = self.calling.dialog_of(request) if self.calling is not None else None
+        dialog = early or self.dialog
+        assert dialog is not None, "it was found by its dialog"
+        return dialog
+
     # ------------------------------------------------------------------ the callee's verbs
 
     def ring(self, status: int = 180, sdp: bytes | None = None, headers: HeaderList = (), *, now: float) -> bool:
@@ -192,12 +204,14 @@ class InviteSession:
         """Send 200 with our answer, or our offer where the INVITE came without one. It is repeated until ACK."""
         if not self.step(Input.ANSWER):
             return False
-        response = self._response(200, (*self.core.session_headers(self.peer), *headers), sdp)
+        response = self._response(200, (*self.accept_headers(self.request), *headers), sdp)
         self._provisional_at = self._expires_at = None
         assert self.dialog is not None, "a received INVITE has its dialog"
         self.dialog.step(dialogs.Input.SUCCESS)
         assert self.transaction is not None, "a received INVITE has its transaction"
-        self.renegotiation.accepted(self, self.transaction, response, now)
+        offers = self.dialog.offers
+        carries_offer = not offers.answer(sdp) and not offers.is_agreed and offers.offer(sdp)
+        self.renegotiation.accepted(self, self.transaction, response, now, carries_offer=carries_offer)
         self._respond(response, now)
         self.core.judged(self, None, now)
         return True
@@ -215,13 +229,11 @@ class InviteSession:
 
     def acknowledge(self, sdp: bytes, *, now: float) -> bool:
         """Send the ACK with our answer to the offer in the 2xx (of an INVITE, or re-INVITE, without one)."""
-        number = self.renegotiation.owed
-        if number is None or self.state is State.TERMINATED:
+        if not self.owes_answer or self.state is State.TERMINATED:
             return False
-        self.renegotiation.owed = None
         if self.state is State.UNACKNOWLEDGED:
             self.step(Input.ACKNOWLEDGE)
-        in_dialog.send_ack(self, number, sdp, now)
+        self.renegotiation.answer_owed(self, sdp, now)
         self.renegotiation.try_ours(self, now)
         return True
 
@@ -241,26 +253,42 @@ class InviteSession:
         elif before is State.ACCEPTED:
             self._bye_headers = headers
         else:
-            self.renegotiation.release(self, now)
+            self.renegotiation.answer_owed(self, b"", now)
             self._bye(headers, now)
         return True
 
     def reinvite(self, sdp: bytes | None, headers: HeaderList = (), *, now: float) -> bool:
         """Offer a change of the media session (None: ask for the peer's offer).
 
-        It waits while another INVITE is open and comes again by itself after a 491. False when the session is not up.
+        It waits while another offer or INVITE is open, and comes again by itself after a collision; a newer one
+        replaces one that waits. `ReinviteAnswered` or `ReinviteRefused` tells its end. False when the session isn't up.
         """
         if self.state not in ESTABLISHED:
             return False
-        self.renegotiation.want(self, sdp, headers, now)
+        self.renegotiation.want(self, Change("INVITE", sdp, headers), now)
         return True
 
+    def update(self, sdp: bytes, headers: HeaderList = (), *, now: float) -> bool:
+        """Offer a change by UPDATE: also before the answer, where both have agreed on something already (RFC 3311).
+
+        In a session that is up a peer that doesn't know UPDATE gets a re-INVITE. Otherwise as `reinvite`.
+        """
+        knows = self.allows is None or "UPDATE" in self.allows
+        if self.state not in ESTABLISHED and not (knows and self.state in EARLY):
+            return False
+        self.renegotiation.want(self, Change("UPDATE" if knows else "INVITE", sdp, headers), now)
+        return True
+
+    def forget_reinvite(self) -> bool:
+        """Take back a change of ours that still waits; True if there was one. What has left is not called back."""
+        return self.renegotiation.forget()
+
     def answer_reinvite(self, sdp: bytes, headers: HeaderList = (), *, now: float) -> bool:
-        """Accept the peer's re-INVITE with our answer, or with our offer where it brought none."""
+        """Accept the peer's re-INVITE or UPDATE with our answer, or with our offer where it brought none."""
         return self.renegotiation.answer(self, sdp, headers, now)
 
     def reject_reinvite(self, status: int, headers: HeaderList = (), *, now: float) -> bool:
-        """Refuse the peer's re-INVITE: the session goes on as it was."""
+        """Refuse the peer's re-INVITE or UPDATE: the session goes on as it was."""
         return self.renegotiation.reject(self, status, headers, now=now)
 
     def answer_info(self, status: int = 200, headers: HeaderList = (), *, now: float) -> bool:
@@ -324,8 +352,7 @@ class InviteSession:
     def receive(self, transaction: AnyServerTransaction, now: float) -> None:
         """A request within the dialog, of the right peer."""
         request = transaction.request
-        assert self.dialog is not None, "it was found by its dialog"
-        status = self.dialog.accept(request)
+        status = self.dialog_of(request).accept(request)
         if status:
             in_dialog.answer(self, transaction, status, now)
             return
@@ -340,7 +367,8 @@ class InviteSession:
 
     def on_ack(self, request: Request, now: float) -> None:
         """The ACK to a 2xx of ours; repetitions and strangers' numbers do nothing."""
-        if not self.renegotiation.acknowledged(request.cseq.number):
+        sdp = _sdp_of(request)
+        if not self.renegotiation.acknowledged(self.dialog_of(request), request.cseq.number, sdp):
             return
         before = self.state
         self.step(Input.ACK)
@@ -348,7 +376,7 @@ class InviteSession:
         if before is State.CLOSING:
             self.bye(now)
         elif before is not State.TERMINATED:
-            self.core.tell(Acknowledged(self, request.sdp or b""))
+            self.core.tell(Acknowledged(self, sdp))
             self.renegotiation.try_ours(self, now)
 
     def on_cancel(self, cancel: Request, transaction: InviteServerTransaction, now: float) -> None:
@@ -457,6 +485,20 @@ class InviteSession:
             self.calling.end(self)
         self.core.arm(self)
 
+    def learn(self, message: Request | Response) -> None:
+        """Take note of what the peer says of itself: its Allow."""
+        lines = message.headers.get_all("Allow")
+        if lines:
+            self.allows = frozenset(method.strip(" \t") for line in lines for method in line.split(","))
+
+    def refresh_headers(self) -> HeaderList:
+        """What re-INVITEs and UPDATEs of ours say of us."""
+        return self.core.session_headers(self.peer)
+
+    def accept_headers(self, request: Request) -> HeaderList:
+        """What our 2xx to an INVITE, re-INVITE or UPDATE says of us."""
+        return self.core.session_headers(self.peer)
+
     def step(self, step: Input) -> bool:
         """Change the state; False where the table has no such arrow."""
         after = TRANSITIONS.get((self.state, step))
@@ -464,3 +506,11 @@ class InviteSession:
             return False
         self.state = after
         return True
+
+
+def _sdp_of(ack: Request) -> bytes:
+    """The answer in an ACK. What can't be read answers nothing, and can't be refused either."""
+    try:
+        return ack.sdp or b""
+    except RemoteProtocolError:
+        return b""

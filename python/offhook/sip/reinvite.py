@@ -1,6 +1,8 @@
-"""A re-INVITE of ours: wanted, on its way, or to come again after a collision (RFC 3261 section 14.1)."""
+"""A change of the session that we want: waiting, on its way, or to come again (RFC 3261 14.1, RFC 3311 5.3)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
 
 from offhook.sip.client_request import ClientRequest
 from offhook.sip.session_core import HeaderList
@@ -9,48 +11,121 @@ OWNER_WAITS = (2.1, 4.0)
 OTHER_WAITS = (0.0, 2.0)
 """RFC 3261 14.1: seconds that who made the Call-ID waits after a 491, and who did not."""
 
+MAX_RETRY_AFTER = 10.0
+"""RFC 3261 14.2: a 500 names at most so many seconds."""
 
-class OutboundReinvite:
-    """The one re-INVITE that a session of ours may have open; a newer wish replaces one that still waits."""
+MAX_RETRIES = 8
+"""How often one change is sent again before it counts as refused."""
 
-    __slots__ = ("_request", "_retry_at", "_wanted")
+
+class State(Enum):
+    """Where it is."""
+
+    NONE = "nothing is wanted"
+    WAITING = "wanted, something stands in its way"
+    OPEN = "on its way"
+    BACKED_OFF = "collided, comes again"
+
+
+class Input(Enum):
+    """What moves it."""
+
+    WANT = "a change is wanted"
+    SEND = "it leaves"
+    SETTLE = "final response"
+    COLLIDE = "491, or 500 with Retry-After"
+    DUE = "its time has come"
+    FORGET = "wanted no longer"
+
+
+TRANSITIONS: dict[tuple[State, Input], State] = {
+    (State.NONE, Input.WANT): State.WAITING,
+    (State.WAITING, Input.WANT): State.WAITING,
+    (State.WAITING, Input.SEND): State.OPEN,
+    (State.WAITING, Input.FORGET): State.NONE,
+    # A newer wish waits for the end of the one that is open.
+    (State.OPEN, Input.WANT): State.OPEN,
+    (State.OPEN, Input.FORGET): State.OPEN,
+    (State.OPEN, Input.SETTLE): State.NONE,
+    (State.OPEN, Input.COLLIDE): State.BACKED_OFF,
+    (State.BACKED_OFF, Input.WANT): State.BACKED_OFF,
+    (State.BACKED_OFF, Input.DUE): State.WAITING,
+    (State.BACKED_OFF, Input.FORGET): State.NONE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is wanted: an offer (None: ask for the peer's) by INVITE or UPDATE."""
+
+    method: str
+    sdp: bytes | None
+    headers: HeaderList
+
+
+class OutboundChange:
+    """The one change that a session of ours may have open; a newer wish replaces one that still waits."""
+
+    __slots__ = ("_request", "_retries", "_retry_at", "_wanted", "open", "state")
 
     def __init__(self) -> None:
-        self._wanted: tuple[bytes | None, HeaderList] | None = None
+        self.state = State.NONE
+        self.open: Change | None = None
+        """What is on its way."""
+        self._wanted: Change | None = None
         self._request: ClientRequest | None = None
         self._retry_at: float | None = None
+        self._retries = 0
 
     @property
     def is_open(self) -> bool:
         """Whether one is on its way."""
-        return self._request is not None
+        return self.state is State.OPEN
 
     @property
-    def waiting(self) -> tuple[bytes | None, HeaderList] | None:
-        """The offer (None: ask for the peer's) and headers of one that could leave now."""
-        return self._wanted if self._request is None and self._retry_at is None else None
+    def waiting(self) -> Change | None:
+        """One that could leave now."""
+        return self._wanted if self.state is State.WAITING else None
 
-    def want(self, sdp: bytes | None, headers: HeaderList) -> None:
-        """Send this when it can be; a time to wait that was set is over."""
-        self._wanted = sdp, headers
-        self._retry_at = None
+    def want(self, change: Change) -> None:
+        """Send this when it can be. A time to wait after a collision is waited for all the same."""
+        self._step(Input.WANT)
+        self._wanted = change
 
-    def forget(self) -> None:
-        """What was wanted is so no longer; one that is on its way stays."""
+    def forget(self) -> bool:
+        """What is wanted is so no longer; True if something was. One that is on its way stays."""
+        was_wanted = self._wanted is not None
         self._wanted = self._retry_at = None
+        self._step(Input.FORGET)
+        return was_wanted
 
-    def sent(self, request: ClientRequest) -> None:
-        """It has left."""
+    def sent(self, request: ClientRequest | None) -> None:
+        """It leaves; `request` if there is one to be given up later."""
+        self._step(Input.SEND)
+        self.open, self._wanted = self._wanted, None
         self._request = request
 
-    def settled(self) -> ClientRequest | None:
+    def settled(self) -> Change | None:
         """Its final response is here, or it is waited for no longer: what was sent, None if nothing was."""
-        request, self._request = self._request, None
-        return request
+        if self.state is not State.OPEN:
+            return None
+        self._step(Input.SETTLE)
+        self._retries = 0
+        change, self.open, self._request = self.open, None, None
+        if self._wanted is not None:
+            self._step(Input.WANT)
+        return change
 
-    def collided(self, now: float, *, is_owner: bool, between: Callable[[float, float], float]) -> None:
-        """491: both sides sent one at once. It comes again after a random time."""
-        self._retry_at = now + between(*(OWNER_WAITS if is_owner else OTHER_WAITS))
+    def collided(self, now: float, wait: float) -> bool:
+        """It comes again after so many seconds, or what is wanted by then; False after too many times."""
+        if self.state is not State.OPEN or self._retries >= MAX_RETRIES:
+            return False
+        self._retries += 1
+        self._step(Input.COLLIDE)
+        self._wanted = self._wanted or self.open
+        self.open = self._request = None
+        self._retry_at = now + wait
+        return True
 
     def next_timeout(self) -> float | None:
         """When it comes again."""
@@ -61,9 +136,31 @@ class OutboundReinvite:
         if self._retry_at is None or now < self._retry_at:
             return False
         self._retry_at = None
+        self._step(Input.DUE)
+        return True
+
+    def cancel(self, now: float) -> bool:
+        """CANCEL one that is on its way; False if it has been already, or there is none."""
+        if self._request is None or self._request.cancelling:
+            return False
+        self._request.cancel((), now)
         return True
 
     def abandon(self, now: float) -> None:
         """Wait no longer for the answer to one that is on its way."""
         if self._request is not None:
             self._request.abandon(now)
+
+    def _step(self, step: Input) -> None:
+        self.state = TRANSITIONS.get((self.state, step), self.state)
+
+
+def wait_after(
+    status: int, retry_after: int | None, *, is_owner: bool, between: Callable[[float, float], float]
+) -> float | None:
+    """Seconds until a refused change comes again; None if it does not."""
+    if status == 491:
+        return between(*(OWNER_WAITS if is_owner else OTHER_WAITS))
+    if status == 500 and retry_after is not None:
+        return min(float(retry_after), MAX_RETRY_AFTER)
+    return None

@@ -1,23 +1,39 @@
-"""What re-INVITEs change within a session, both ways, and the ACKs that are waited for: RFC 3261 13.3.1.4 and 14."""
+"""What re-INVITE and UPDATE change within a session, both ways, and the ACKs that are waited for.
 
+RFC 3261 sections 13.3.1.4 and 14, RFC 3311 section 5, RFC 6141. Whether an offer may come or go is asked of the dialog
+(`OfferAnswer`); here is which request carries it.
+"""
+
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from offhook.sip import in_dialog
 from offhook.sip.accepted import AcceptedInvite
 from offhook.sip.accepted import State as AcceptedState
+from offhook.sip.dialog import Dialog, new_target
 from offhook.sip.events import FailureCause, ReinviteAnswered, Reinvited, ReinviteRefused
-from offhook.sip.message import Response
-from offhook.sip.reinvite import OutboundReinvite
+from offhook.sip.message import Request, Response
+from offhook.sip.offer_answer import State as OfferState
+from offhook.sip.questions import Question
+from offhook.sip.reinvite import Change, OutboundChange, wait_after
 from offhook.sip.session_core import SDP, HeaderList
 from offhook.sip.session_state import UNANSWERED, State
 from offhook.sip.transaction.invite_server import InviteServerTransaction
+from offhook.sip.transaction.layer import AnyServerTransaction
 
 if TYPE_CHECKING:
     from offhook.sip.invite import InviteSession
 
+EARLY = (State.RINGING, State.PROCEEDING)
+"""Where an UPDATE may change what reliable provisional responses have agreed on (RFC 3311 5.1)."""
+
+
+PATIENCE = 60.0
+"""Seconds that a re-INVITE of ours may be without a final response after a 1xx: a human may be asked. Then CANCEL."""
+
 
 class Renegotiation:
-    """The peer's open re-INVITE, ours, our 2xx that wait for their ACK, and the ACK that we owe.
+    """The peer's open change, ours, our 2xx that wait for their ACK, and the ACK that we owe.
 
     The session is handed in and not kept: what is over has to be freed at once, not when the collector looks.
     """
@@ -28,136 +44,265 @@ class Renegotiation:
         self.owed: int | None = None
         """The number of the INVITE of ours whose 2xx brought an offer: its ACK has to bring our answer."""
         self._accepted: dict[int, AcceptedInvite] = {}
-        self._incoming: InviteServerTransaction | None = None
-        self._outgoing = OutboundReinvite()
+        self._incoming: tuple[AnyServerTransaction, Dialog] | None = None
+        self._outgoing = OutboundChange()
         self._give_up_at: float | None = None
 
     # ------------------------------------------------------------------ our 2xx and their ACKs
 
     def accepted(
-        self, session: "InviteSession", transaction: InviteServerTransaction, response: Response, now: float
+        self,
+        session: "InviteSession",
+        transaction: InviteServerTransaction,
+        response: Response,
+        now: float,
+        *,
+        carries_offer: bool,
     ) -> None:
         """A 2xx of ours leaves: it is repeated until its ACK comes."""
         self._accepted[transaction.request.cseq.number] = AcceptedInvite(
-            transaction, response, session.core.timers, now, carries_offer=transaction.request.sdp is None
+            transaction, response, session.core.timers, now, carries_offer=carries_offer
         )
 
-    def acknowledged(self, number: int) -> bool:
-        """An ACK came; False for repetitions and strangers' numbers."""
+    def acknowledged(self, dialog: Dialog, number: int, sdp: bytes) -> bool:
+        """An ACK came, with an answer or nothing; False for repetitions and strangers' numbers."""
         accepted = self._accepted.pop(number, None)
-        return accepted is not None and accepted.acknowledge()
+        if accepted is None:
+            return False
+        if accepted.carries_offer:
+            _ = dialog.offers.answered() if sdp else dialog.offers.withdraw()
+        return accepted.acknowledge()
 
-    def release(self, session: "InviteSession", now: float) -> None:
-        """The 2xx brought an offer that nobody answers; it is acknowledged all the same, lest it be repeated."""
-        if self.owed is not None:
-            in_dialog.send_ack(session, self.owed, b"", now)
-            self.owed = None
+    def answer_owed(self, session: "InviteSession", sdp: bytes, now: float) -> None:
+        """Send the ACK that is owed; empty where nobody answers the offer, lest its 2xx be repeated for ever."""
+        number, self.owed = self.owed, None
+        if number is None or session.dialog is None:
+            return
+        offers = session.dialog.offers
+        _ = offers.answer(sdp) if sdp else offers.withdraw()
+        in_dialog.send_ack(session, number, sdp, now)
 
-    @property
-    def _offer_pending(self) -> bool:
-        """Whether an offer of ours waits for its answer in an ACK."""
-        return self.owed is not None or any(a.carries_offer for a in self._accepted.values())
+    # ------------------------------------------------------------------ the peer's change
 
-    # ------------------------------------------------------------------ the peer's re-INVITE
-
-    def receive(self, session: "InviteSession", transaction: InviteServerTransaction, now: float) -> None:
-        """A re-INVITE: told, or refused at once where another offer is open."""
-        request = transaction.request
-        if self._incoming is not None or session.state in UNANSWERED:
-            # RFC 3261 14.2: the earlier INVITE has no final response yet.
-            in_dialog.answer(session, transaction, 500, now, (("Retry-After", str(int(session.core.between(0, 10)))),))
+    def receive_invite(self, session: "InviteSession", transaction: InviteServerTransaction, now: float) -> None:
+        """A re-INVITE: told, or refused at once where another change is open (RFC 3261 14.2)."""
+        dialog = session.dialog_of(transaction.request)
+        if self._open_of_peer() is not None or session.state in UNANSWERED or dialog.offers.state is OfferState.THEIRS:
+            self._come_again(session, transaction, now)
         elif session.state is State.CLOSING:
             in_dialog.answer(session, transaction, 481, now)
-        elif self._outgoing.is_open or self._offer_pending:
+        elif self._asks_by_invite or dialog.offers.state is OfferState.OURS:
             in_dialog.answer(session, transaction, 491, now)
-        elif session.dialog is not None:
-            session.dialog.refresh_target(request)
-            session.path.see(transaction.source)
-            self._incoming = transaction
-            session.core.tell(Reinvited(session, request))
+        else:
+            self._take(session, transaction, dialog)
+
+    def receive_update(self, session: "InviteSession", transaction: AnyServerTransaction, now: float) -> None:
+        """An UPDATE: without an offer it is a refresh, answered at once; with one as a re-INVITE (RFC 3311 5.2)."""
+        request = transaction.request
+        dialog = session.dialog_of(request)
+        incoming = self._open_of_peer()
+        is_offer = request.sdp is not None
+        if session.state is State.CLOSING:
+            in_dialog.answer(session, transaction, 481, now)
+        elif incoming is not None and (is_offer or incoming.method == "UPDATE"):
+            self._come_again(session, transaction, now)
+        elif not is_offer:
+            self._see(session, transaction)
+            dialog.refresh_target(request)
+            in_dialog.answer(session, transaction, 200, now, session.accept_headers(request))
+        elif dialog.offers.state is OfferState.OURS or self._asks_by_invite:
+            in_dialog.answer(session, transaction, 491, now)
+        elif not dialog.offers.may_offer:
+            # The offer of the INVITE itself, or ours in its stead, is still to be made or answered.
+            self._come_again(session, transaction, now)
+        else:
+            self._take(session, transaction, dialog)
 
     def answer(self, session: "InviteSession", sdp: bytes, headers: HeaderList, now: float) -> bool:
-        """Accept it."""
-        transaction, self._incoming = self._incoming, None
-        if transaction is None:
+        """Accept it, with our answer or (re-INVITE without one) our offer; False if none is open."""
+        if self._open_of_peer() is None or self._incoming is None:
             return False
-        headers = (*session.core.session_headers(session.peer), *headers)
-        response = in_dialog.response(session, transaction.request, 200, headers, sdp)
-        self.accepted(session, transaction, response, now)
-        transaction.respond(response, now)
-        session.core.pump(transaction, now)
-        session.core.arm(session)
+        incoming, self._incoming = self._incoming, None
+        transaction, dialog = incoming
+        request = transaction.request
+        # RFC 6141 4.7: what is accepted moves the target, what is refused doesn't.
+        dialog.refresh_target(request)
+        carries_offer = not dialog.offers.answer(sdp) and dialog.offers.offer(sdp)
+        response = in_dialog.answer(session, transaction, 200, now, (*session.accept_headers(request), *headers), sdp)
+        if isinstance(transaction, InviteServerTransaction):
+            self.accepted(session, transaction, response, now, carries_offer=carries_offer)
+            session.core.arm(session)
+        else:
+            self.try_ours(session, now)
         return True
 
     def reject(self, session: "InviteSession", status: int, headers: HeaderList = (), *, now: float) -> bool:
-        """Refuse it; False if none is open."""
-        transaction, self._incoming = self._incoming, None
-        if transaction is None:
+        """Refuse it: all stays as it was. False if none is open."""
+        if self._open_of_peer() is None or self._incoming is None:
             return False
+        incoming, self._incoming = self._incoming, None
+        transaction, dialog = incoming
+        dialog.offers.withdraw()
         in_dialog.answer(session, transaction, status, now, headers)
         self.try_ours(session, now)
         return True
 
     def cancelled(self, session: "InviteSession", transaction: InviteServerTransaction, now: float) -> bool:
         """The peer's CANCEL; False if it is not for the open re-INVITE."""
-        return transaction is self._incoming and self.reject(session, 487, now=now)
+        is_ours = self._incoming is not None and transaction is self._incoming[0]
+        return is_ours and self.reject(session, 487, now=now)
+
+    def _take(self, session: "InviteSession", transaction: AnyServerTransaction, dialog: Dialog) -> None:
+        request = transaction.request
+        self._see(session, transaction)
+        if request.sdp is not None:
+            dialog.offers.offered()
+        self._incoming = transaction, dialog
+        session.core.tell(Reinvited(session, request))
+
+    def _see(self, session: "InviteSession", transaction: AnyServerTransaction) -> None:
+        # A Contact that means nothing is the peer's error (400) before anything has changed.
+        new_target(transaction.request)
+        session.learn(transaction.request)
+        session.path.see(transaction.source)
+
+    def _come_again(self, session: "InviteSession", transaction: AnyServerTransaction, now: float) -> None:
+        retry = (("Retry-After", str(int(session.core.between(0, 10)))),)
+        in_dialog.answer(session, transaction, 500, now, retry)
+
+    def _open_of_peer(self) -> Request | None:
+        """The peer's request that waits for its answer; an UPDATE for no longer than 64*T1."""
+        if self._incoming is None:
+            return None
+        transaction, dialog = self._incoming
+        if transaction.terminated:
+            dialog.offers.withdraw()
+            self._incoming = None
+            return None
+        return transaction.request
+
+    @property
+    def _asks_by_invite(self) -> bool:
+        """Whether a re-INVITE of ours is on its way, with an offer or for one."""
+        return self._outgoing.open is not None and self._outgoing.open.method == "INVITE"
 
     # ------------------------------------------------------------------ ours
 
-    def want(self, session: "InviteSession", sdp: bytes | None, headers: HeaderList, now: float) -> None:
-        """Offer a change (None: ask for the peer's offer) as soon as it can leave."""
-        self._outgoing.want(sdp, headers)
+    def want(self, session: "InviteSession", change: Change, now: float) -> None:
+        """Offer a change as soon as it can leave."""
+        self._outgoing.want(change)
         self.try_ours(session, now)
 
+    def forget(self) -> bool:
+        """Take back what is wanted and has not left; True if there was such."""
+        return self._outgoing.forget()
+
     def try_ours(self, session: "InviteSession", now: float) -> None:
-        """Send what is wanted, if nothing stands in its way."""
-        waiting = self._outgoing.waiting
-        if waiting is None or session.state is not State.CONFIRMED or self._incoming is not None:
+        """Send what is wanted, if nothing stands in its way: one offer at a time, and one INVITE (RFC 3264 4)."""
+        change, dialog = self._outgoing.waiting, session.dialog
+        if change is None or dialog is None or self._open_of_peer() is not None:
             return
-        if self._accepted or self.owed is not None:
-            # One offer at a time (RFC 3264 4): the ACK that is awaited, or owed, comes first.
+        if change.sdp is not None and not dialog.offers.may_offer:
             return
-        sdp, headers = waiting
-        assert session.dialog is not None, "a confirmed session has its dialog"
-        content = (("Content-Type", SDP),) if sdp else ()
-        headers = (*session.core.session_headers(session.peer), *headers, *content)
-        request = session.dialog.request("INVITE", headers, sdp or b"")
-        client = in_dialog.client(session, session.dialog, request, lambda *final: self._on_final(session, *final))
+        if session.state is State.CONFIRMED:
+            # The ACK that is awaited, or owed, comes first.
+            if self._accepted or self.owed is not None or dialog.offers.state is not OfferState.IDLE:
+                return
+        elif change.method == "INVITE" or session.state not in EARLY:
+            return
+        self._send(session, dialog, change, now)
+
+    def _send(self, session: "InviteSession", dialog: Dialog, change: Change, now: float) -> None:
+        content = (("Content-Type", SDP),) if change.sdp else ()
+        headers = (*session.refresh_headers(), *change.headers, *content)
+        if change.sdp:
+            dialog.offers.offer(change.sdp)
+
+        if change.method == "UPDATE":
+
+            def update_done(response: Response | None, cause: FailureCause | None, at: float) -> None:
+                self._on_final(session, dialog, response, cause, "", at)
+
+            self._outgoing.sent(None)
+            question = Question("UPDATE", headers, change.sdp or b"", update_done, dialog)
+            if not session.questions.ask(session, question, now):
+                self._refused(session, dialog, None)
+            return
+
+        def done(response: Response | None, cause: FailureCause | None, at: float) -> None:
+            self._on_final(session, dialog, response, cause, client.why, at)
+
+        client = in_dialog.client(session, dialog, dialog.request("INVITE", headers, change.sdp or b""), done)
         self._outgoing.sent(client)
+        self._give_up_at = now + PATIENCE
         client.begin(now)
+        session.core.arm(session)
 
     def _on_final(
-        self, session: "InviteSession", response: Response | None, cause: FailureCause | None, now: float
+        self,
+        session: "InviteSession",
+        dialog: Dialog,
+        response: Response | None,
+        cause: FailureCause | None,
+        why: str,
+        now: float,
     ) -> None:
-        is_success = response is not None and response.is_success
-        if response is not None and is_success and session.acks.repeat(session.remote_tag or "", response.cseq.number):
-            return
-        reinvite = self._outgoing.settled()
-        if reinvite is None:
-            return
-        if session.is_over or session.dialog is None:
-            if response is not None and response.is_success and session.dialog is not None:
+        change = self._outgoing.open
+        if response is not None and response.is_success and response.cseq.method == "INVITE":
+            if session.acks.repeat(dialog.remote_tag, response.cseq.number):
+                return
+            if change is not None and session.is_over:
                 in_dialog.send_ack(session, response.cseq.number, b"", now)
+        self._give_up_at = None
+        if change is None or session.is_over:
+            self._outgoing.settled()
             return
-        if response is None or response.status in (408, 481):
-            # RFC 3261 12.2.1.2 and 14.1: the dialog is lost.
-            self._outgoing.forget()
-            session.core.tell(ReinviteRefused(session, response))
-            session.lost(cause or FailureCause.DIALOG_GONE, reinvite.why, now)
-        elif response.is_success:
-            self._outgoing.forget()
-            session.dialog.refresh_target(response)
-            if reinvite.request.body:
-                in_dialog.send_ack(session, response.cseq.number, b"", now, reinvite.request)
+        if response is not None and response.is_success:
+            self._succeeded(session, dialog, change, response, now)
+        elif response is None or response.status in (408, 481):
+            self._refused(session, dialog, response)
+            if session.state not in EARLY:
+                # RFC 3261 12.2.1.2 and 14.1: the dialog is lost. An early one is its INVITE's to end.
+                session.lost(cause or FailureCause.DIALOG_GONE, why, now)
+        elif response.status in (405, 501) and change.method == "UPDATE" and session.state is State.CONFIRMED:
+            # It is in the peer's Allow or there is none, and isn't known to it all the same.
+            dialog.offers.withdraw()
+            self._outgoing.settled()
+            self._outgoing.want(replace(change, method="INVITE"))
+        else:
+            wait = wait_after(
+                response.status, response.retry_after, is_owner=session.is_caller, between=session.core.between
+            )
+            if wait is not None and self._outgoing.collided(now, wait):
+                dialog.offers.withdraw()
+                session.core.arm(session)
+            else:
+                self._refused(session, dialog, response)
+        self.try_ours(session, now)
+
+    def _succeeded(
+        self, session: "InviteSession", dialog: Dialog, change: Change, response: Response, now: float
+    ) -> None:
+        self._outgoing.settled()
+        session.learn(response)
+        dialog.refresh_target(response)
+        sdp = response.sdp
+        if change.sdp:
+            _ = dialog.offers.answered() if sdp else dialog.offers.withdraw()
+        elif sdp:
+            dialog.offers.offered()
+        if change.method == "INVITE":
+            if change.sdp or not sdp:
+                in_dialog.send_ack(session, response.cseq.number, b"", now)
             else:
                 self.owed = response.cseq.number
-            session.core.tell(ReinviteAnswered(session, response))
-        elif response.status == 491:
-            self._outgoing.collided(now, is_owner=session.is_caller, between=session.core.between)
-            session.core.arm(session)
-        else:
-            self._outgoing.forget()
-            session.core.tell(ReinviteRefused(session, response))
+        session.core.tell(ReinviteAnswered(session, response))
+
+    def _refused(self, session: "InviteSession", dialog: Dialog, response: Response | None) -> None:
+        change = self._outgoing.settled()
+        if change is not None and change.sdp:
+            dialog.offers.withdraw()
+        session.core.tell(ReinviteRefused(session, response))
 
     # ------------------------------------------------------------------ time, and the end
 
@@ -179,7 +324,10 @@ class Renegotiation:
                 session.ack_missing(now)
         if self._give_up_at is not None and now >= self._give_up_at:
             self._give_up_at = None
-            self._outgoing.abandon(now)
+            if not session.is_over and self._outgoing.cancel(now):
+                self._give_up_at = now + session.core.timers.transaction
+            else:
+                self._outgoing.abandon(now)
         if self._outgoing.handle_timeout(now):
             self.try_ours(session, now)
 
@@ -191,7 +339,7 @@ class Renegotiation:
     def end(self, session: "InviteSession", now: float) -> None:
         """The session is over."""
         self._outgoing.forget()
-        if self._outgoing.is_open:
+        if self._asks_by_invite:
             # With a provisional response it waits without a timer of its own, and who has ended need not answer it.
             self._give_up_at = now + session.core.timers.transaction
         self._accepted.clear()
@@ -201,6 +349,6 @@ class Renegotiation:
     def drop(self, now: float) -> None:
         """Forget all of it as it stands."""
         self._incoming = None
-        reinvite = self._outgoing.settled()
-        if reinvite is not None:
-            reinvite.abandon(now)
+        self._outgoing.forget()
+        self._outgoing.abandon(now)
+        self._outgoing.settled()

@@ -22,7 +22,7 @@ class UserAgentConfig:
 
     user_agent: str = "offhook"
     contact_user: str = "offhook"
-    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
+    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE")
     supported: tuple[str, ...] = ()
     max_transactions: int = 20_000
     """Above it new INVITEs get 503 with Retry-After, without a transaction."""

@@ -18,7 +18,11 @@ def _capabilities(session: "InviteSession", transaction: AnyServerTransaction, n
 
 def _reinvite(session: "InviteSession", transaction: AnyServerTransaction, now: float) -> None:
     assert isinstance(transaction, InviteServerTransaction), "made for an INVITE"
-    session.renegotiation.receive(session, transaction, now)
+    session.renegotiation.receive_invite(session, transaction, now)
+
+
+def _update(session: "InviteSession", transaction: AnyServerTransaction, now: float) -> None:
+    session.renegotiation.receive_update(session, transaction, now)
 
 
 HANDLERS: dict[str, Handler] = {
@@ -26,5 +30,6 @@ HANDLERS: dict[str, Handler] = {
     "INFO": asks(InfoReceived),
     "INVITE": _reinvite,
     "OPTIONS": _capabilities,
+    "UPDATE": _update,
 }
 """Each answers its transaction, now or later; methods that are not here get 405 (or before, if not in Allow)."""

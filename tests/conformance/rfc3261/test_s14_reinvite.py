@@ -3,10 +3,12 @@
 import pytest
 from tests.support.messages import SDP, request, response
 from tests.support.pair import Pair
+from tests.support.sessions import callee, caller, within
 from tests.support.solo import Solo
 
 from offhook.sip.events import (
     AckMissing,
+    Acknowledged,
     Answered,
     ByeReceived,
     Cancelled,
@@ -17,42 +19,9 @@ from offhook.sip.events import (
     Reinvited,
     ReinviteRefused,
 )
-from offhook.sip.invite import InviteSession
-from offhook.sip.message import Request
 from offhook.sip.session_state import State
 
 pytestmark = pytest.mark.conformance
-
-
-def callee(solo: Solo) -> InviteSession:
-    """A session that the peer set up."""
-    solo.receive(request(body=SDP))
-    session: InviteSession = solo.told(InviteReceived)[-1].session
-    solo.do(session.answer, SDP)
-    solo.receive(within(session, "ACK", 1))
-    return session
-
-
-def caller(solo: Solo) -> InviteSession:
-    """A session that we set up."""
-    session: InviteSession = solo.invite("sip:alice@192.0.2.1")
-    solo.receive(response(solo.requests("INVITE")[0], 200, "alice", body=SDP))
-    return session
-
-
-def within(
-    session: InviteSession, method: str, cseq: int, body: bytes = b"", branch: str = "", **options: str
-) -> Request:
-    return request(
-        method,
-        to=f"<sip:bob@192.0.2.2>;tag={session.local_tag}",
-        from_=f"<sip:alice@192.0.2.1>;tag={session.remote_tag}",
-        call_id=session.sip_call_id,
-        branch=branch or f"z9hG4bK{method}{cseq}",
-        cseq=cseq,
-        body=body,
-        **options,
-    )
 
 
 @pytest.mark.rfc(3261, "14.2")
@@ -309,3 +278,176 @@ def test_a_change_that_has_no_way_to_the_peer_ends_the_session() -> None:
     assert [event.response for event in solo.told(ReinviteRefused)] == [None]
     assert [event.cause for event in solo.told(Failed)] == [FailureCause.UNRESOLVED]
     assert session.state is State.TERMINATED
+
+
+@pytest.mark.rfc(3261, "14.1")
+def test_a_newer_change_replaces_one_that_waits_after_491_and_waits_as_long() -> None:
+    solo = Solo(seed=3)
+    session = caller(solo)
+    solo.do(session.reinvite, b"v=0 first")
+    solo.receive(response(solo.requests("INVITE")[-1], 491, "alice"))
+    solo.do(session.reinvite, b"v=0 second")
+    assert len(solo.requests("INVITE")) == 2
+    solo.run(4)
+    assert solo.requests("INVITE")[2].sdp == b"v=0 second"
+    assert 2.1 <= solo.times("INVITE")[2] <= 4.0
+
+
+@pytest.mark.rfc(3261, "14.1")
+@pytest.mark.parametrize("status", [200, 488])
+def test_a_change_that_is_wanted_while_another_is_open_follows_it(status: int) -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.do(session.reinvite, b"v=0 first")
+    solo.do(session.reinvite, b"v=0 second")
+    assert [invite.sdp for invite in solo.requests("INVITE")] == [b"v=0 first"]
+    solo.receive(response(solo.requests("INVITE")[0], status, "alice", body=SDP if status == 200 else b""))
+    assert [invite.sdp for invite in solo.requests("INVITE")] == [b"v=0 first", b"v=0 second"]
+
+
+@pytest.mark.rfc(3261, "14.2")
+@pytest.mark.parametrize(("seconds", "wait"), [("3", 3), ("0", 0), ("3600", 10)])
+def test_a_500_with_retry_after_is_tried_again_then(seconds: str, wait: float) -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.do(session.reinvite, b"v=0 ours")
+    solo.receive(response(solo.requests("INVITE")[0], 500, "alice", ("Retry-After", seconds)))
+    solo.run(12)
+    assert solo.times("INVITE")[1] == pytest.approx(wait)
+    assert solo.told(ReinviteRefused) == []
+
+
+@pytest.mark.rfc(3261, "14.1")
+def test_a_peer_that_collides_for_ever_has_refused() -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.do(session.reinvite, b"v=0 ours")
+    for _ in range(20):
+        solo.receive(response(solo.requests("INVITE")[-1], 491, "alice"))
+        solo.run(solo.clock.elapsed + 2)
+    assert len({invite.cseq.number for invite in solo.requests("INVITE")}) == 9
+    assert [event.response.status for event in solo.told(ReinviteRefused)] == [491]
+    assert session.state is State.CONFIRMED
+    solo.receive(within(session, "INVITE", 2, SDP))
+    assert len(solo.told(Reinvited)) == 1
+
+
+def test_a_change_that_waits_can_be_taken_back() -> None:
+    solo = Solo()
+    session = callee(solo)
+    assert session.forget_reinvite() is False
+    solo.receive(within(session, "INVITE", 2, SDP))
+    solo.do(session.reinvite, b"v=0 ours")
+    assert session.forget_reinvite() is True
+    solo.do(session.answer_reinvite, SDP)
+    solo.receive(within(session, "ACK", 2))
+    assert solo.requests("INVITE") == []
+
+
+@pytest.mark.rfc(3261, "14.1")
+def test_an_answer_without_the_offer_that_was_asked_for_is_acknowledged_at_once() -> None:
+    solo = Solo()
+    session = caller(solo)
+    solo.do(session.reinvite, None)
+    (ack,) = solo.receive(response(solo.requests("INVITE")[-1], 200, "alice"))
+    assert (ack.method, ack.body) == ("ACK", b"")
+    assert session.owes_answer is False
+
+
+@pytest.mark.rfc(3261, "13.2.2.4")
+def test_a_200_that_is_repeated_while_its_offer_is_thought_about_changes_nothing() -> None:
+    solo = Solo()
+    session = caller(solo)
+    solo.do(session.reinvite, None)
+    answer = response(solo.requests("INVITE")[-1], 200, "alice", body=SDP)
+    assert solo.receive(answer) == solo.receive(answer) == []
+    solo.do(session.acknowledge, b"v=0 answer")
+    assert [ack.sdp for ack in solo.requests("ACK")[1:]] == [b"v=0 answer"]
+    (again,) = solo.receive(answer)
+    assert again.body == b"v=0 answer"
+    assert len(solo.told(ReinviteAnswered)) == 1
+
+
+@pytest.mark.rfc(3261, "9.1")
+def test_a_change_that_the_peer_thinks_about_for_a_minute_is_cancelled() -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.do(session.reinvite, b"v=0 ours")
+    invite = solo.requests("INVITE")[0]
+    solo.receive(response(invite, 180, "alice"))
+    solo.run(59)
+    assert solo.requests("CANCEL") == []
+    solo.run(60.5)
+    solo.receive(response(solo.requests("CANCEL")[0], 200, None))
+    solo.receive(response(invite, 487, "alice"))
+    assert [event.response.status for event in solo.told(ReinviteRefused)] == [487]
+    assert session.state is State.CONFIRMED
+    solo.do(session.reinvite, b"v=0 again")
+    assert len(solo.requests("INVITE")) == 2
+
+
+@pytest.mark.rfc(3261, "9.1")
+def test_a_change_that_never_ends_ends_the_session() -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.do(session.reinvite, b"v=0 ours")
+    solo.receive(response(solo.requests("INVITE")[0], 180, "alice"))
+    solo.run(200)
+    assert [event.cause for event in solo.told(Failed)] == [FailureCause.CANCEL_TIMEOUT]
+    assert session.state is State.TERMINATED
+    solo.assert_empty()
+
+
+@pytest.mark.rfc(3261, "14.2")
+def test_a_reinvite_that_overtakes_the_ack_is_taken() -> None:
+    """Its sender has seen the 200. Only an answer that the ACK is to bring has to come first."""
+    solo = Solo()
+    solo.receive(request(body=SDP))
+    session = solo.told(InviteReceived)[0].session
+    solo.do(session.answer, SDP)
+    solo.receive(within(session, "INVITE", 2, SDP))
+    assert len(solo.told(Reinvited)) == 1
+    solo.do(session.answer_reinvite, b"v=0 new answer")
+    solo.receive(within(session, "ACK", 1))
+    solo.receive(within(session, "ACK", 2))
+    solo.run(100)
+    assert session.state is State.CONFIRMED
+    assert solo.told(AckMissing) == []
+
+
+@pytest.mark.rfc(3261, "14.2")
+def test_a_reinvite_that_overtakes_the_ack_with_the_answer_is_491() -> None:
+    solo = Solo()
+    solo.receive(request())
+    session = solo.told(InviteReceived)[0].session
+    solo.do(session.answer, SDP)
+    assert solo.receive(within(session, "INVITE", 2, SDP))[-1].status == 491
+    solo.receive(within(session, "ACK", 1, SDP))
+    solo.receive(within(session, "INVITE", 3, SDP))
+    assert len(solo.told(Reinvited)) == 1
+
+
+@pytest.mark.rfc(3261, "14.2")
+def test_an_ack_whose_body_means_nothing_is_an_ack_all_the_same() -> None:
+    solo = Solo()
+    solo.receive(request(body=SDP))
+    session = solo.told(InviteReceived)[0].session
+    solo.do(session.answer, SDP)
+    solo.receive(within(session, "ACK", 1, b"--no part", content_type="multipart/mixed;boundary=part"))
+    assert session.state is State.CONFIRMED
+    assert [event.body for event in solo.told(Acknowledged)] == [b""]
+
+
+def test_livekit_96_any_request_in_the_call_killed_it() -> None:
+    """pains: any INVITE within the dialog killed the call. None of these ends it, and each gets its own answer."""
+    solo = Solo()
+    session = callee(solo)
+    for number, (body, content_type) in enumerate(
+        [(SDP, "application/sdp"), (b"", ""), (b"<x/>", "application/xml"), (b"v=0 not mine", "application/sdp")], 2
+    ):
+        solo.receive(within(session, "INVITE", number, body, content_type=content_type))
+        if not solo.do(session.answer_reinvite, SDP):
+            assert len(solo.responses(415)) == 1
+        solo.receive(within(session, "ACK", number, SDP if not body else b""))
+    assert session.state is State.CONFIRMED
+    assert len(solo.responses(200)) == 4
