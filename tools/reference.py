@@ -87,7 +87,11 @@ LEFT_OUT = (
     ("3840, 3841", "caller preferences", "nothing here depends on them"),
     ("4028", "session timers", "not built yet: they are read past, `max_duration` and `media_timeout` end a dead call"),
     ("8843, 8445", "BUNDLE, ICE", "answered without them, as the RFCs allow; trunks have fixed addresses"),
-    ("5393", "loop detection by the Via headers", "Max-Forwards alone (483): a gateway makes no forks to multiply"),
+    (
+        "5393",
+        "loop detection by a hash in the branch",
+        "Max-Forwards (483), and 482 where an INVITE of ours comes back",
+    ),
     ("6086", "INFO packages", "bodies of `application/dtmf` and `dtmf-relay` are taken, all others get 415"),
     ("7118", "SIP over WebSocket", "not built yet; a `ws://` listener is refused by name"),
 )

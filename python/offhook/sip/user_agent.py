@@ -341,6 +341,12 @@ class UserAgent:
             repeated = verdict.status != MERGED
             self._door.object(request, source, peer, verdict.status, verdict.headers, verdict.reason, repeated=repeated)
             return
+        if any(self.transactions.has_sent(via.branch or "", "INVITE") for via in request.vias):
+            # By its branch it is an INVITE of ours that waits for its answer. The address in Via would prove nothing:
+            # behind another NAT, or in another container, somebody else has the same.
+            self.counters["looped_invites"] += 1
+            self._door.object(request, source, peer, MERGED, detail="an INVITE of our own has come back to us")
+            return
         if request.max_forwards == 0:
             # What we would do with it is to relay it, and it has come to its last hop.
             self._door.object(request, source, peer, 483)

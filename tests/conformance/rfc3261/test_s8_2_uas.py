@@ -8,6 +8,7 @@ from tests.support.solo import Solo
 from offhook.sip.effects import SendResponse, Source
 from offhook.sip.events import InviteReceived, InviteRefused
 from offhook.sip.message import Response
+from offhook.sip.parser import parse_datagram
 from offhook.sip.screening import Admit, Drop, Refuse
 from offhook.sip.user_agent import UserAgentConfig
 
@@ -95,6 +96,31 @@ def test_the_same_invite_by_another_way_is_482_and_starts_nothing() -> None:
     solo.receive(request(branch="z9hG4bKone"))
     answer = only(solo.receive(request(branch="z9hG4bKtwo")))
     assert answer.status == 482
+    assert len(solo.told(InviteReceived)) == 1
+
+
+@pytest.mark.rfc(3261, "16.3")
+def test_an_invite_of_ours_that_comes_back_is_482() -> None:
+    """A proxy sent it round: its Via, or one below, has a branch that waits for its answer here."""
+    solo = Solo()
+    solo.invite("sip:bob@192.0.2.1")
+    ours = solo.requests("INVITE")[0]
+    reflected = parse_datagram(bytes(ours))
+    by_proxy = parse_datagram(
+        bytes(ours).replace(b"Via:", b"Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKp\r\nVia:", 1)
+    )
+    for message in (reflected, by_proxy):
+        assert [answer.status for answer in solo.receive(message)] == [482]
+    assert solo.told(InviteReceived) == []
+    assert ["come back" in event.detail for event in solo.told(InviteRefused)] == [True, True]
+    assert solo.user_agent.counters["looped_invites"] == 2
+
+
+@pytest.mark.rfc(3261, "16.3")
+def test_an_address_like_ours_in_a_via_is_no_loop() -> None:
+    """Two containers, or two sites behind NAT, may call themselves the same."""
+    solo = Solo()
+    solo.receive(request("INVITE", "Via: SIP/2.0/UDP 192.0.2.2:5060;branch=z9hG4bKsomebody", body=SDP))
     assert len(solo.told(InviteReceived)) == 1
 
 

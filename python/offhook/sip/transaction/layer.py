@@ -57,6 +57,10 @@ class TransactionLayer:
         """The client transaction that a response answers."""
         return self._clients.get(response_key(response))
 
+    def has_sent(self, branch: str, method: str) -> bool:
+        """Whether a live client transaction of ours has sent this branch."""
+        return client_key(branch, method) in self._clients
+
     def by_id(self, transaction_id: int) -> AnyTransaction | None:
         """The live transaction with this id, if it still lives."""
         return self._by_id.get(transaction_id)
