@@ -1,7 +1,7 @@
 """Calls that fail at every step of their way, and of none of them is anything left.
 
 `make test` takes a part of them by one seed, `make prove` (OFFHOOK_PROVE=1) ten thousand. A failure names the calls it
-can come from; `OFFHOOK_CALLS="hold/lost/7/123,plain/late/0/5"` plays those again.
+can come from; `OFFHOOK_CALLS="hold/lost/7/123,plain/late/0/5+a_bye/2/6"` plays those again.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import random
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from structlog.testing import capture_logs
@@ -116,6 +116,8 @@ def refuses(call: RoughCall) -> None:
         call.wire.refuse(486, "busy")
 
 
+Rough: TypeAlias = tuple[Script, tuple[Mishap, ...]]
+
 HANG_UP = (1.0, RoughCall.hang_up)
 DIGIT = ("INFO", "application/dtmf-relay", b"Signal=5\r\nDuration=160\r\n")
 
@@ -167,26 +169,38 @@ SCRIPTS = [
 
 async def lengths() -> dict[str, int]:
     """How many messages each script has when nothing goes wrong, and some that are repeated when something does."""
-    return {script.name: (await play([(script, None)]))[0].messages + REPETITIONS for script in SCRIPTS}
+    return {script.name: (await play([(script, ())]))[0].messages + REPETITIONS for script in SCRIPTS}
 
 
-def all_of_them(lengths: Mapping[str, int]) -> Iterator[tuple[Script, Mishap]]:
-    """Each mishap at each message of each script, again and again by other seeds, in an order of its own."""
+def all_of_them(lengths: Mapping[str, int]) -> Iterator[Rough]:
+    """Each mishap at each message of each script, again and again by other seeds, in an order of its own.
+
+    Every other call has a second one, soon after the first.
+    """
     for round_ in itertools.count():
         each = [(script, kind, at) for script in SCRIPTS for kind in MISHAPS for at in range(lengths[script.name])]
-        random.Random(SEED + round_).shuffle(each)
+        rng = random.Random(SEED + round_)
+        rng.shuffle(each)
         for number, (script, kind, at) in enumerate(each):
-            yield script, Mishap(kind, at, SEED * 1_000_003 + round_ * 100_003 + number)
+            first = Mishap(kind, at, SEED * 1_000_003 + round_ * 100_003 + number)
+            second = Mishap(rng.choice(list(MISHAPS)), at + rng.randrange(1, 6), first.seed + 1)
+            yield script, (first, second) if number % 2 else (first,)
 
 
-def named(text: str) -> Iterator[tuple[Script, Mishap]]:
-    """`SCRIPT/MISHAP/AT/SEED`, separated by commas."""
+def name_of(script: Script, mishaps: Sequence[Mishap]) -> str:
+    return f"{script.name}/" + "+".join(f"{one.kind}/{one.at}/{one.seed}" for one in mishaps)
+
+
+def named(text: str) -> Iterator[Rough]:
+    """What `name_of` gives, separated by commas."""
     for one in filter(None, (part.strip() for part in text.split(","))):
-        script, kind, at, seed = one.split("/")
-        yield next(known for known in SCRIPTS if known.name == script), Mishap(kind, int(at), int(seed))
+        name, _, rest = one.partition("/")
+        mishaps = [mishap.split("/") for mishap in rest.split("+")]
+        script = next(known for known in SCRIPTS if known.name == name)
+        yield script, tuple(Mishap(kind, int(at), int(seed)) for kind, at, seed in mishaps)
 
 
-async def asked_for() -> list[tuple[Script, Mishap]]:
+async def asked_for() -> list[Rough]:
     asked = list(named(os.environ.get("OFFHOOK_CALLS", "")))
     return asked or list(itertools.islice(all_of_them(await lengths()), COUNT))
 
@@ -202,10 +216,6 @@ async def test_of_calls_that_fail_at_any_step_nothing_is_left() -> None:
             except BaseException as error:
                 error.add_note("OFFHOOK_CALLS=" + shlex.quote(",".join(name_of(*one) for one in batch)))
                 raise
-
-
-def name_of(script: Script, mishap: Mishap) -> str:
-    return f"{script.name}/{mishap.kind}/{mishap.at}/{mishap.seed}"
 
 
 def no_port_back(leg: FakeLeg) -> None:
@@ -240,17 +250,17 @@ def a_timer_goes_on(call: Call) -> None:
 async def test_what_is_left_is_found(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, instead: Any) -> None:
     monkeypatch.setattr(owner, name, instead)
     with capture_logs(), pytest.raises(AssertionError):
-        await play([(script, None) for script in SCRIPTS[:3]])
+        await play([(script, ()) for script in SCRIPTS[:3]])
 
 
-async def play(batch: Sequence[tuple[Script, Mishap | None]]) -> list[RoughCall]:
+async def play(batch: Sequence[Rough]) -> list[RoughCall]:
     """These calls in one gateway, until nothing can happen any more."""
     async with RoughWorld(TOML, ports=2 * TOGETHER) as world:
         before = running()
-        calls = [RoughCall(world, script, mishap, n, f"call-{n}") for n, (script, mishap) in enumerate(batch)]
+        calls = [RoughCall(world, script, mishaps, n, f"call-{n}") for n, (script, mishaps) in enumerate(batch)]
         await world.place_all(calls)
         await world.pass_time(AFTERWARDS)
-        last = RoughCall(world, SCRIPTS[0], None, len(calls), "after-all-of-them")
+        last = RoughCall(world, SCRIPTS[0], (), len(calls), "after-all-of-them")
         await world.place_all([last])
         assert last.phone is not None
         assert last.phone.is_answered, "the next caller notices nothing"
@@ -258,7 +268,7 @@ async def play(batch: Sequence[tuple[Script, Mishap | None]]) -> list[RoughCall]
         nothing_is_left(world, before)
         for record in world.records:
             call = world.network.calls[record.sip_call_id or ""]
-            is_meant = call.mishap is not None and call.mishap.kind in FAILS_INSIDE
+            is_meant = any(mishap.kind in FAILS_INSIDE for mishap in call.mishaps)
             assert record.end_reason != "internal_error" or is_meant, f"{call}: {record.end_detail}"
         return calls
 

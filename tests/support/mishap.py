@@ -60,7 +60,7 @@ class RoughCall:
 
     world: World
     script: Script
-    mishap: Mishap | None
+    mishaps: tuple[Mishap, ...]
     number: int
     call_id: str
     phone: PhoneCall | None = None
@@ -72,14 +72,19 @@ class RoughCall:
     """Hosts of which nothing arrives any more."""
     cut_off: bool = False
     """Whether nothing can be sent any more, and senders are told so."""
-    struck: bool = False
     version: int = 1
 
     def __post_init__(self) -> None:
-        self.rng = random.Random(self.mishap.seed if self.mishap is not None else 0)
+        self.rng = random.Random(self.mishaps[0].seed if self.mishaps else 0)
+        self._to_come = sorted(self.mishaps, key=lambda mishap: mishap.at, reverse=True)
 
     def __str__(self) -> str:
-        return f"{self.script.name}: {self.mishap}"
+        return f"{self.script.name}: {self.mishaps}"
+
+    @property
+    def struck(self) -> int:
+        """How many of them have happened."""
+        return len(self.mishaps) - len(self._to_come)
 
     # -- what scripts are made of
 
@@ -158,9 +163,8 @@ class RoughCall:
         if isinstance(message, Request) and message.method == "INVITE" and self.invite is None:
             self.invite = message
         fates: Fates = [(0.0, data)]
-        if self.mishap is not None and not self.struck and number >= self.mishap.at:
-            self.struck = True
-            fates = MISHAPS[self.mishap.kind](self, sender, message, data)
+        if self._to_come and number >= self._to_come[-1].at:
+            fates = MISHAPS[self._to_come.pop().kind](self, sender, message, data)
         if self.cut_off:
             return None
         return [] if sender in self.muted else fates
