@@ -91,6 +91,10 @@ def offers(**changes: Any) -> Any:
     return partial(RoughCall.offers, **changes)
 
 
+def updates(**changes: Any) -> Any:
+    return partial(RoughCall.updates, **changes)
+
+
 def sends(*what: Any) -> Any:
     return lambda call: call.sends(*what)
 
@@ -151,6 +155,18 @@ SCRIPTS = [
         "changes",
         "offhook",
         ((0.6, offers(codecs=["8 PCMA/8000"])), (0.4, offers(port=4900)), (0.4, RoughCall.asks_for_offer), HANG_UP),
+    ),
+    Script(
+        "updates",
+        "offhook",
+        (
+            (0.6, updates(way="sendonly")),
+            (0.3, updates()),
+            # Both at once: one of them waits for the other.
+            (0.3, updates(way="inactive")),
+            (0.0, offers()),
+            HANG_UP,
+        ),
     ),
     Script(
         "requests",

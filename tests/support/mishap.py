@@ -110,6 +110,13 @@ class RoughCall:
         if self.phone is not None and self.phone.session.dialog is not None:
             self.phone.reinvite(self.sdp(**changes))
 
+    def updates(self, **changes: Any) -> None:
+        """The same by UPDATE."""
+        phone = self.phone
+        if phone is not None and phone.session.dialog is not None:
+            offer = self.sdp(**changes)
+            phone.party.stack.perform(lambda now: phone.session.update(offer, now=now))
+
     def asks_for_offer(self) -> None:
         if self.phone is not None and self.phone.session.dialog is not None:
             self.phone.acknowledges = self.sdp()
