@@ -170,12 +170,14 @@ class NoNames:
 class Party:
     """A caller: a SIP user agent at an address of its own."""
 
-    def __init__(self, network: Network, host: str) -> None:
+    def __init__(self, network: Network, host: str, config: UserAgentConfig | None = None) -> None:
         self.host = host
         self.events: list[Event] = []
         self.network = network
         self.user_agent = UserAgent(
-            UserAgentConfig(user_agent="phone"), random.Random(host), lambda request, source, user: Admit(None)
+            config or UserAgentConfig(user_agent="phone"),
+            random.Random(host),
+            lambda request, source, user: Admit(None),
         )
         self.flows: MemoryFlows
 
@@ -399,9 +401,9 @@ class World:
         if kind is None:
             assert self.faults == {}, "a fault of ours that no test expects"
 
-    async def party(self, host: str) -> Party:
+    async def party(self, host: str, config: UserAgentConfig | None = None) -> Party:
         """Somebody else who calls."""
-        party = Party(self.network, host)
+        party = Party(self.network, host, config)
         await party.stack.start()
         return party
 

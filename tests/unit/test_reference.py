@@ -41,7 +41,8 @@ def test_marks_are_found_on_tests_and_on_modules(reference: ModuleType, tmp_path
         "async def test_b(): ...\n"
         "def helper(): ...\n"
     )
-    assert sorted((mark.rfc, mark.section, mark.test) for mark in reference.marks(tmp_path)) == [
+    found = reference.rfc_support.marks(tmp_path)
+    assert sorted((mark.rfc, mark.section, mark.test) for mark in found) == [
         (1, "2", "test_a"),
         (1, "2", "test_b"),
         (3261, "17.1.1", "test_b"),
@@ -49,6 +50,22 @@ def test_marks_are_found_on_tests_and_on_modules(reference: ModuleType, tmp_path
 
 
 def test_what_stands_in_rust_stands_there(reference: ModuleType) -> None:
-    for _, _, files in reference.IN_RUST:
-        for name in files.split(", "):
+    for rfc in reference.rfc_support.RFCS:
+        for name in filter(None, rfc.rust.split(", ")):
             assert (ROOT / "rust" / "media" / "src" / name).exists(), name
+
+
+def test_a_section_that_has_no_name_is_told(reference: ModuleType) -> None:
+    pages = reference.rfc_support
+    found = {pages.Mark(3261, section, "test_one.py", "test_a") for section in ("14.1", "14.1.7", "99")}
+    assert pages.nameless(found | {pages.Mark(1, "1", "test_one.py", "test_a")}) == [
+        "RFC 1 section 1",
+        "RFC 3261 section 99",
+    ]
+
+
+def test_what_is_left_out_as_a_whole_has_no_test_that_says_otherwise(reference: ModuleType) -> None:
+    """Whoever builds one of these takes its line out of tools/rfcs.py."""
+    tested = {mark.rfc for mark in reference.rfc_support.marks(ROOT / "tests")}
+    said = {rfc.number for rfc in reference.rfc_support.RFCS if any(not gap.section for gap in rfc.gaps)}
+    assert tested & said == set()

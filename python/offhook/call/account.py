@@ -37,6 +37,8 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         local_media=leg.local_media,
         codec=audio.codec if audio is not None else None,
         encryption=leg.encryption,
+        session_interval=session.timer.interval,
+        session_refreshes=session.timer.refreshes,
         media_family=leg.media_family,
         user_agent=(session.request.headers.get("User-Agent") or "")[:200] or None,
         post_dial_delay_ms=post_dial_delay_ms(setup_at, ring_at, answer_at),

@@ -30,6 +30,7 @@ from offhook.call.inbox import Inbox
 from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg, Refused
 from offhook.call.news import AgentChosen, CallEnded, CallNews
 from offhook.call.services import CallServices
+from offhook.call.session_timer import words_of
 from offhook.call.state import TRANSITIONS, CallInput, CallState
 from offhook.call.tape import ANNOUNCEMENT, Tape
 from offhook.destination.base import (
@@ -459,6 +460,10 @@ class Call:
             case sip.ReinviteRefused(_, response):
                 said = f"{response.status} {response.reason}" if response is not None else "nothing"
                 self._end(EndReason.COLLISION, f"to the other port that we offered the caller said {printable(said)}")
+            case sip.SessionTimed():
+                self._note(words_of(event))
+            case sip.SessionExpired(_, why):
+                self._end(EndReason.SESSION_EXPIRED, printable(why))
             case sip.AckMissing():
                 self._end(EndReason.NO_ACK, f"no ACK came to {self.leg.contact}")
             case sip.Cancelled():

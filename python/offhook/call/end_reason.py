@@ -112,6 +112,11 @@ class EndReason(Enum):
         "The request demands a SIP extension that this gateway does not have.",
         "Switch off the extension that the Unsupported header of our answer names.",
     )  # fmt: skip
+    SESSION_INTERVAL_TOO_SMALL = _Ending(
+        "session_interval_too_small", 422, 111, "carrier",
+        "The caller asked for a session timer that is shorter than the 90 seconds of RFC 4028.",
+        "Callers try again with the `Min-SE` of our answer; where that does not happen, raise the interval there.",
+    )  # fmt: skip
     MERGED_REQUEST = _Ending(
         "merged_request", 482, 25, "carrier",
         "The same call came twice over different ways.",
@@ -161,6 +166,12 @@ class EndReason(Enum):
         "no_ack", None, 102, "carrier",
         "We answered, but the caller's side never acknowledged it.",
         "Its ACK goes to the address in our Contact: check `sip.advertise` and the firewall for the SIP port.",
+    )  # fmt: skip
+    SESSION_EXPIRED = _Ending(
+        "session_expired", None, 102, "carrier",
+        "Nobody refreshed the call's session timer in time, or the other side no longer knew the call.",
+        "The detail says whose refresh was missed. Re-INVITEs and UPDATEs must pass both ways: ours to the Contact of "
+        "the caller's side, its own to `sip.advertise`. Or set `session_timer` of the [[trunk]] to `off`.",
     )  # fmt: skip
     MEDIA_TIMEOUT = _Ending(
         "media_timeout", None, 31, "carrier",

@@ -34,6 +34,7 @@ _CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
 
 _REFUSED_BY_PROTOCOL = {
     420: EndReason.UNSUPPORTED_EXTENSION,
+    422: EndReason.SESSION_INTERVAL_TOO_SMALL,
     482: EndReason.MERGED_REQUEST,
     483: EndReason.LOOP_DETECTED,
     503: EndReason.LIMIT_CALLS,

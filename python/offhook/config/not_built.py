@@ -56,12 +56,6 @@ NOT_BUILT = (
     NotBuilt(("store", "url"), _postgresql, "PostgreSQL", "use sqlite:///PATH"),
     NotBuilt(("trunk", "*", "preset"), _present, "carrier presets", "write the carrier's networks into allow"),
     NotBuilt(("trunk", "*", "codecs", "*"), _other_than("PCMU", "PCMA", "G722"), "Opus", "use G722, PCMU and PCMA"),
-    NotBuilt(
-        ("trunk", "*", "session_timer"),
-        _other_than("off"),
-        "session timers",
-        "leave it out; a peer that insists gets 420",
-    ),
     NotBuilt(("trunk", "*", "host"), _present, "calling out through a trunk", _CALL_INSTEAD),
     NotBuilt(("trunk", "*", "transport"), _present, "calling out through a trunk", _CALL_INSTEAD),
     NotBuilt(("trunk", "*", "username"), _present, "calling out through a trunk", _PASSWORD_INSTEAD),

@@ -175,7 +175,7 @@ def _words(annotation: Any, metadata: list[Any]) -> str:
         return "table"
     if set(arguments) == {int, str}:
         return "string or whole number"
-    if bool in arguments:
+    if bool in arguments or (int in arguments and any(get_origin(argument) is Literal for argument in arguments)):
         return ", ".join(_words(argument, []) for argument in arguments)
     if annotation is bool:
         return "true or false"

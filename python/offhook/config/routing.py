@@ -47,6 +47,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         codecs=config.codecs,
         media_timeout=config.media_timeout,
         max_duration=config.max_duration,
+        session_timer=config.session_timer,
         max_calls=config.max_calls,
         max_cps=config.max_cps,
         pass_headers=config.pass_headers,

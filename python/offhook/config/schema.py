@@ -32,6 +32,7 @@ from offhook.config.values import (
     Ports,
     Refusal,
     SecretValue,
+    SessionTimerValue,
     SipAdvertise,
     WireUrl,
     ip_version,
@@ -318,8 +319,11 @@ class TrunkConfig(Section):
         "encrypts where the caller offers keys. `required` refuses whatever would go in the clear, at the start and "
         "later. The keys are as secret as the signalling that carries them: use it with TLS.",
     )
-    session_timer: Literal["off", "accept", "request", "require"] = Field(
-        default="off", description="Session timers (RFC 4028)."
+    session_timer: SessionTimerValue = Field(
+        default="accept",
+        description="Session timers (RFC 4028), which end a call whose other side is gone. `accept` keeps the timer "
+        "that the peer asks for, and refreshes it where the peer can't. A number of seconds, 90 or more, asks for one "
+        "by ourselves. `off` does without; a peer that insists on one is refused (420).",
     )
     media_timeout: Seconds = Field(
         default=60.0,

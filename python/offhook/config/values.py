@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import PlainValidator, ValidationInfo
@@ -263,6 +263,16 @@ def _refuse(value: object) -> int | str:
     return value
 
 
+def _session_timer(value: object) -> Literal["off", "accept"] | int:
+    if value == "off" or value == "accept":
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise WrongValue(f"'{value}' is no session timer", '"accept", "off", or a number of seconds such as 1800')
+    if not 90 <= value <= 86_400:
+        raise WrongValue(f"a session timer can't be {value} s", "from 90 s, the least that RFC 4028 allows, to 86400")
+    return value
+
+
 def _domain(value: object) -> str:
     text = text_of(value)
     if ":" in text and _ip(text.strip("[]")) is None:
@@ -428,6 +438,7 @@ HttpListen = Annotated[HostPort, _read(_http_listen)]
 NetworkValue = Annotated[Network, _read(read_network)]
 Ports = Annotated[PortRange, _read(_ports)]
 Refusal = Annotated[int | str, _read(_refuse)]
+SessionTimerValue = Annotated[Literal["off", "accept"] | int, _read(_session_timer)]
 Domain = Annotated[str, _read(_domain)]
 Country = Annotated[str, _read(_country)]
 NumberPatterns = Annotated[tuple[Pattern, ...], _read(_number_patterns)]

@@ -18,6 +18,8 @@ class CallRecord:
     milliseconds by the names of `offhook.report.setup.INTERVALS`. `media` holds the counters of the RTP leg
     (`received_…` from the caller, `sent_…` to the caller), `wire` those of the agent's connection. `encryption` is the
     SRTP suite of the caller's media, "none" if any of it went in the clear; `media_family` is its IP version, 4 or 6.
+    `session_interval` is the session timer that was agreed on last, in seconds, None without one, `session_refreshes`
+    how often it was refreshed.
     `recording` is empty if the call was not recorded, else the `file` in the directory of recordings, its
     `duration_ms`, `paused_ms`, `dropped_frames` (that had no room on their way to the disk), `key_id` and `error`.
     `billable_seconds` runs from answer to end, begun seconds counted whole.
@@ -46,6 +48,8 @@ class CallRecord:
     codec: str | None = None
     encryption: str | None = None
     media_family: int | None = None
+    session_interval: int | None = None
+    session_refreshes: int | None = None
     user_agent: str | None = None
     post_dial_delay_ms: int | None = None
     billable_seconds: int | None = None

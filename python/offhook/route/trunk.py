@@ -64,16 +64,22 @@ class Trunk:
     max_calls: int | None = None
     max_cps: float | None = None
     pass_headers: tuple[str, ...] = ("X-*",)
+    session_timer: Literal["off", "accept"] | int = "accept"
+    """Session timers (RFC 4028): none, those that it asks for, or our own of so many seconds."""
     tls_name: str | None = None
     """The SIP domain that its certificate has to prove (RFC 5922)."""
     tls_only: bool = False
     """Whether it is spoken to by TLS alone, as with `tls_name` it is in any case."""
-    """Whether its media may, or must, be encrypted."""
 
     @property
     def sources(self) -> tuple[Network, ...]:
         """Where its requests may come from: `allow`, or anywhere for a trunk that asks for a proof instead."""
         return self.allow or (ANYWHERE if self.inbound or self.tls_name else ())
+
+    @property
+    def unused_extensions(self) -> frozenset[str]:
+        """SIP option tags that are neither offered to it nor taken from it."""
+        return frozenset({"timer"}) if self.session_timer == "off" else frozenset()
 
     def takes(self, transport: str, proven: Sequence[str] = ()) -> bool:
         """Say whether requests may come so: by this transport, from a peer that has proven these SIP domains."""

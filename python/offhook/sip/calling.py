@@ -1,12 +1,12 @@
 """The caller's side of an INVITE: sent, cancelled, forked, answered (RFC 3261 sections 9.1, 12.1.2 and 13.2.2)."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from offhook.sip import dialog as dialogs
-from offhook.sip import in_dialog
+from offhook.sip import in_dialog, refreshing
 from offhook.sip.client_request import ClientRequest
 from offhook.sip.dialog import Dialog
-from offhook.sip.digest import Credentials
 from offhook.sip.effects import Target
 from offhook.sip.events import Answered, Failed, FailureCause, Provisional, Refused
 from offhook.sip.message import Request, Response
@@ -29,27 +29,31 @@ class Calling:
     at once, not when the collector looks.
     """
 
-    __slots__ = ("_cancel_deadline", "_early", "_invite", "_number")
+    __slots__ = ("_cancel_deadline", "_early", "_fixed", "_invite", "_next_hop", "_number")
 
     def __init__(
         self,
         session: "InviteSession",
         next_hop: SipUri,
         *,
-        credentials: Credentials | None,
         fixed: Target | None,
     ) -> None:
+        self._next_hop = next_hop
+        self._fixed = fixed
         self._number = session.request.cseq.number
         self._early: dict[str, Dialog] = {}
         self._cancel_deadline: float | None = None
-        self._invite = ClientRequest(
+        self._invite = self._made(session, session.request)
+
+    def _made(self, session: "InviteSession", request: Request) -> ClientRequest:
+        return ClientRequest(
             session.core,
-            session.request,
-            next_hop,
+            request,
+            self._next_hop,
             lambda *final: self._on_final(session, *final),
             progress=lambda *progress: self._on_provisional(session, *progress),
-            fixed=fixed,
-            credentials=credentials,
+            fixed=self._fixed,
+            credentials=session.credentials,
             number=self._next_number,
             owner=session,
         )
@@ -115,6 +119,8 @@ class Calling:
         if response is not None and response.is_success:
             self._on_success(session, response, now)
             return
+        if response is not None and response.status == 422 and self._asks_for_longer(session, response, now):
+            return
         if not session.step(Input.FAILURE):
             return
         session.end(now)
@@ -124,6 +130,24 @@ class Calling:
         else:
             assert cause is not None, "no response has a cause"
             session.core.tell(Failed(session, cause, self._invite.why))
+
+    def _asks_for_longer(self, session: "InviteSession", response: Response, now: float) -> bool:
+        """The session timer was too short for somebody on the way (RFC 4028 7.3): the INVITE goes out anew."""
+        if session.state is State.CANCELLING or not session.timer.raised(response):
+            return False
+        for early in self._early.values():
+            session.core.unbind(early.id)
+        self._early.clear()
+        session.dialog = None
+        request = self._invite.request
+        headers = request.headers.replacing("CSeq", f"{self._next_number()} INVITE")
+        for name in ("Authorization", "Proxy-Authorization", "Session-Expires", "Min-SE"):
+            headers = headers.without(name)
+        for name, value in session.timer.ask():
+            headers = headers.adding(name, value)
+        self._invite = self._made(session, replace(request, headers=headers))
+        self._invite.begin(now)
+        return True
 
     def _on_success(self, session: "InviteSession", response: Response, now: float) -> None:
         tag = response.to.tag or ""
@@ -155,6 +179,7 @@ class Calling:
         if before is State.CANCELLING:
             session.bye(now)
         else:
+            refreshing.answered(session, response, now)
             session.core.tell(Answered(session, response))
 
     def _ring(self, session: "InviteSession", response: Response) -> Dialog | None:

@@ -112,6 +112,28 @@ class ByeReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionTimed:
+    """A 2xx has begun the session's interval anew (RFC 4028), or has ended it: `interval` (seconds) is None then.
+
+    `method` is what it answers, `ours` whether that was a request of ours, `by_us` whether we refresh from now on.
+    """
+
+    session: "InviteSession"
+    method: str
+    ours: bool
+    interval: int | None
+    by_us: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionExpired:
+    """Nobody has refreshed the session in time; BYE has been sent (RFC 4028 section 10). `why` says it in words."""
+
+    session: "InviteSession"
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class InfoReceived:
     """An INFO within the dialog (RFC 6086); answer with `answer_info`."""
 
@@ -204,6 +226,8 @@ SessionEvent: TypeAlias = (
     | Reinvited
     | ReinviteAnswered
     | ReinviteRefused
+    | SessionTimed
+    | SessionExpired
     | ByeReceived
     | InfoReceived
     | Replied

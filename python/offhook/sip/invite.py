@@ -1,8 +1,10 @@
 """The INVITE usage of a dialog, as callee and as caller: RFC 3261 sections 9 and 13 to 15."""
 
+from dataclasses import replace
+
 from offhook.errors import LocalProtocolError, RemoteProtocolError
 from offhook.sip import dialog as dialogs
-from offhook.sip import in_dialog
+from offhook.sip import in_dialog, refreshing
 from offhook.sip.calling import Calling
 from offhook.sip.client_request import ClientRequest, Done
 from offhook.sip.dialog import Dialog
@@ -27,6 +29,7 @@ from offhook.sip.renegotiation import EARLY, Renegotiation
 from offhook.sip.sent_acks import SentAcks
 from offhook.sip.session_core import HeaderList, SessionCore
 from offhook.sip.session_state import ESTABLISHED, OVER, TRANSITIONS, UNANSWERED, Input, State
+from offhook.sip.session_timer import SessionTimer
 from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.layer import AnyServerTransaction
 from offhook.sip.uri import SipUri
@@ -68,6 +71,7 @@ class InviteSession:
         "request",
         "response",
         "state",
+        "timer",
         "transaction",
     )
 
@@ -97,6 +101,7 @@ class InviteSession:
         self.inquiries = Inquiries()
         self.questions = Questions()
         self.renegotiation = Renegotiation()
+        self.timer = SessionTimer(core.timer_policy(peer))
         self.credentials: Credentials | None = None
         self._last_provisional: Response | None = None
         self._provisional_at: float | None = None
@@ -137,8 +142,11 @@ class InviteSession:
     ) -> "InviteSession":
         """The caller's side: `request` is an INVITE without Via and Contact, sent at once."""
         self = cls(core, request, local_tag=request.from_.tag or "", peer=peer, state=State.CALLING)
+        for name, value in self.timer.ask():
+            request = replace(request, headers=request.headers.adding(name, value))
+        self.request = request
         self.credentials = credentials
-        self.calling = Calling(self, next_hop, credentials=credentials, fixed=fixed)
+        self.calling = Calling(self, next_hop, fixed=fixed)
         self.calling.begin(now)
         return self
 
@@ -204,7 +212,7 @@ class InviteSession:
         """Send 200 with our answer, or our offer where the INVITE came without one. It is repeated until ACK."""
         if not self.step(Input.ANSWER):
             return False
-        response = self._response(200, (*self.accept_headers(self.request), *headers), sdp)
+        response = self._response(200, (*self.accept_headers(self.request, now), *headers), sdp)
         self._provisional_at = self._expires_at = None
         assert self.dialog is not None, "a received INVITE has its dialog"
         self.dialog.step(dialogs.Input.SUCCESS)
@@ -329,7 +337,8 @@ class InviteSession:
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due."""
         calling = self.calling.next_timeout() if self.calling is not None else None
-        times = (self._provisional_at, self._expires_at, self.renegotiation.next_timeout(), calling)
+        parts = (self.renegotiation.next_timeout(), self.timer.next_timeout(), calling)
+        times = (self._provisional_at, self._expires_at, *parts)
         return min((at for at in times if at is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
@@ -346,6 +355,7 @@ class InviteSession:
                 self.core.tell(Cancelled(self, self.request))
         if self.calling is not None:
             self.calling.handle_timeout(self, now)
+        refreshing.handle_timeout(self, now)
 
     # ------------------------------------------------------------------ what the peer says
 
@@ -477,6 +487,7 @@ class InviteSession:
         self._provisional_at = self._expires_at = None
         self.inquiries.end(self, now)
         self.questions.end()
+        self.timer.end()
         self.renegotiation.end(self, now)
         if self.dialog is not None:
             self.dialog.step(dialogs.Input.END)
@@ -493,11 +504,11 @@ class InviteSession:
 
     def refresh_headers(self) -> HeaderList:
         """What re-INVITEs and UPDATEs of ours say of us."""
-        return self.core.session_headers(self.peer)
+        return (*self.core.session_headers(self.peer), *self.timer.ask())
 
-    def accept_headers(self, request: Request) -> HeaderList:
-        """What our 2xx to an INVITE, re-INVITE or UPDATE says of us."""
-        return self.core.session_headers(self.peer)
+    def accept_headers(self, request: Request, now: float) -> HeaderList:
+        """What our 2xx to an INVITE, re-INVITE or UPDATE says of us; with it the session's interval begins anew."""
+        return (*self.core.session_headers(self.peer), *refreshing.accepted(self, request, now))
 
     def step(self, step: Input) -> bool:
         """Change the state; False where the table has no such arrow."""

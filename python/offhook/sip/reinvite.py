@@ -56,11 +56,15 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is wanted: an offer (None: ask for the peer's) by INVITE or UPDATE."""
+    """What is wanted: an offer (None: ask for the peer's) by INVITE or UPDATE.
+
+    `is_refresh`: the offer is what is in force. The layer above hears of an answer to it, and of no refusal.
+    """
 
     method: str
     sdp: bytes | None
     headers: HeaderList
+    is_refresh: bool = False
 
 
 class OutboundChange:

@@ -7,7 +7,7 @@ RFC 3261 sections 13.3.1.4 and 14, RFC 3311 section 5, RFC 6141. Whether an offe
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from offhook.sip import in_dialog
+from offhook.sip import in_dialog, refreshing
 from offhook.sip.accepted import AcceptedInvite
 from offhook.sip.accepted import State as AcceptedState
 from offhook.sip.dialog import Dialog, new_target
@@ -16,6 +16,7 @@ from offhook.sip.message import Request, Response
 from offhook.sip.offer_answer import State as OfferState
 from offhook.sip.questions import Question
 from offhook.sip.reinvite import Change, OutboundChange, wait_after
+from offhook.sip.reinvite import State as ChangeState
 from offhook.sip.session_core import SDP, HeaderList
 from offhook.sip.session_state import UNANSWERED, State
 from offhook.sip.transaction.invite_server import InviteServerTransaction
@@ -82,6 +83,12 @@ class Renegotiation:
         _ = offers.answer(sdp) if sdp else offers.withdraw()
         in_dialog.send_ack(session, number, sdp, now)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no change is open, wanted or to be acknowledged, on either side."""
+        ours = self._outgoing.state is ChangeState.NONE and self.owed is None and not self._accepted
+        return ours and self._open_of_peer() is None
+
     # ------------------------------------------------------------------ the peer's change
 
     def receive_invite(self, session: "InviteSession", transaction: InviteServerTransaction, now: float) -> None:
@@ -93,7 +100,7 @@ class Renegotiation:
             in_dialog.answer(session, transaction, 481, now)
         elif self._asks_by_invite or dialog.offers.state is OfferState.OURS:
             in_dialog.answer(session, transaction, 491, now)
-        else:
+        elif not refreshing.objected(session, transaction, now):
             self._take(session, transaction, dialog)
 
     def receive_update(self, session: "InviteSession", transaction: AnyServerTransaction, now: float) -> None:
@@ -106,10 +113,12 @@ class Renegotiation:
             in_dialog.answer(session, transaction, 481, now)
         elif incoming is not None and (is_offer or incoming.method == "UPDATE"):
             self._come_again(session, transaction, now)
+        elif refreshing.objected(session, transaction, now):
+            return
         elif not is_offer:
             self._see(session, transaction)
             dialog.refresh_target(request)
-            in_dialog.answer(session, transaction, 200, now, session.accept_headers(request))
+            in_dialog.answer(session, transaction, 200, now, session.accept_headers(request, now))
         elif dialog.offers.state is OfferState.OURS or self._asks_by_invite:
             in_dialog.answer(session, transaction, 491, now)
         elif not dialog.offers.may_offer:
@@ -128,7 +137,8 @@ class Renegotiation:
         # RFC 6141 4.7: what is accepted moves the target, what is refused doesn't.
         dialog.refresh_target(request)
         carries_offer = not dialog.offers.answer(sdp) and dialog.offers.offer(sdp)
-        response = in_dialog.answer(session, transaction, 200, now, (*session.accept_headers(request), *headers), sdp)
+        headers = (*session.accept_headers(request, now), *headers)
+        response = in_dialog.answer(session, transaction, 200, now, headers, sdp)
         if isinstance(transaction, InviteServerTransaction):
             self.accepted(session, transaction, response, now, carries_offer=carries_offer)
             session.core.arm(session)
@@ -226,7 +236,7 @@ class Renegotiation:
             self._outgoing.sent(None)
             question = Question("UPDATE", headers, change.sdp or b"", update_done, dialog)
             if not session.questions.ask(session, question, now):
-                self._refused(session, dialog, None)
+                self._refused(session, dialog, None, now)
             return
 
         def done(response: Response | None, cause: FailureCause | None, at: float) -> None:
@@ -259,9 +269,11 @@ class Renegotiation:
             return
         if response is not None and response.is_success:
             self._succeeded(session, dialog, change, response, now)
-        elif response is None or response.status in (408, 481):
-            self._refused(session, dialog, response)
-            if session.state not in EARLY:
+        elif response is None or response.status in refreshing.GONE:
+            self._refused(session, dialog, response, now)
+            if change.is_refresh:
+                refreshing.lost(session, response, cause, why, now)
+            elif session.state not in EARLY:
                 # RFC 3261 12.2.1.2 and 14.1: the dialog is lost. An early one is its INVITE's to end.
                 session.lost(cause or FailureCause.DIALOG_GONE, why, now)
         elif response.status in (405, 501) and change.method == "UPDATE" and session.state is State.CONFIRMED:
@@ -269,6 +281,10 @@ class Renegotiation:
             dialog.offers.withdraw()
             self._outgoing.settled()
             self._outgoing.want(replace(change, method="INVITE"))
+        elif response.status == 422 and session.timer.raised(response):
+            dialog.offers.withdraw()
+            self._outgoing.settled()
+            self._outgoing.want(change)
         else:
             wait = wait_after(
                 response.status, response.retry_after, is_owner=session.is_caller, between=session.core.between
@@ -277,7 +293,7 @@ class Renegotiation:
                 dialog.offers.withdraw()
                 session.core.arm(session)
             else:
-                self._refused(session, dialog, response)
+                self._refused(session, dialog, response, now)
         self.try_ours(session, now)
 
     def _succeeded(
@@ -285,6 +301,7 @@ class Renegotiation:
     ) -> None:
         self._outgoing.settled()
         session.learn(response)
+        refreshing.answered(session, response, now)
         dialog.refresh_target(response)
         sdp = response.sdp
         if change.sdp:
@@ -296,13 +313,17 @@ class Renegotiation:
                 in_dialog.send_ack(session, response.cseq.number, b"", now)
             else:
                 self.owed = response.cseq.number
-        session.core.tell(ReinviteAnswered(session, response))
+        if sdp or not change.is_refresh:
+            session.core.tell(ReinviteAnswered(session, response))
 
-    def _refused(self, session: "InviteSession", dialog: Dialog, response: Response | None) -> None:
+    def _refused(self, session: "InviteSession", dialog: Dialog, response: Response | None, now: float) -> None:
         change = self._outgoing.settled()
         if change is not None and change.sdp:
             dialog.offers.withdraw()
-        session.core.tell(ReinviteRefused(session, response))
+        if change is None or not change.is_refresh:
+            session.core.tell(ReinviteRefused(session, response))
+        elif response is not None and response.status not in refreshing.GONE:
+            session.timer.refused(response, now)
 
     # ------------------------------------------------------------------ time, and the end
 

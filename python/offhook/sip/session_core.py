@@ -9,6 +9,7 @@ from offhook.sip.message import Response
 
 if TYPE_CHECKING:
     from offhook.sip.invite import InviteSession
+    from offhook.sip.session_timer import TimerPolicy
 
 HeaderList = tuple[tuple[str, str], ...]
 
@@ -32,6 +33,9 @@ class SessionCore(Core, Protocol):
 
     def judged(self, session: "InviteSession", response: Response | None, now: float) -> None:
         """Remember the verdict on an INVITE (None: a 2xx), for the peer that asks again."""
+
+    def timer_policy(self, peer: object) -> "TimerPolicy":
+        """What we want of session timers with this peer."""
 
     def session_headers(self, peer: object) -> HeaderList:
         """Allow and Supported, as INVITEs and their 2xx carry them to this peer."""

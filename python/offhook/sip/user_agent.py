@@ -30,6 +30,7 @@ from offhook.sip.out_of_dialog import Addressed, first_hop, request_outside
 from offhook.sip.parser import MessageError, validate
 from offhook.sip.screening import Admit, Challenge, Drop, Refuse, Screen, Verdict
 from offhook.sip.session_core import HeaderList
+from offhook.sip.session_timer import TimerPolicy
 from offhook.sip.stateless import reply_to
 from offhook.sip.timers import TimerQueue
 from offhook.sip.transaction.invite_server import InviteServerTransaction
@@ -359,6 +360,10 @@ class UserAgent:
         if len(request.contacts) != 1:
             self._door.object(request, source, peer, 400, reason="Bad Contact")
             return
+        too_short = self.timer_policy(peer).objection(request)
+        if too_short is not None:
+            self._door.object(request, source, peer, 422, too_short)
+            return
         transaction = self._invite_transaction(request, source, peer)
         session = InviteSession.received(self, transaction, peer, now)
         transaction.user = session
@@ -466,6 +471,11 @@ class UserAgent:
     def between(self, low: float, high: float) -> float:
         """A random number, in steps of 10 ms where it is a back-off (RFC 3261 14.1)."""
         return low + round(self._rng.random() * (high - low), 2)
+
+    def timer_policy(self, peer: object) -> TimerPolicy:
+        """What we want of session timers with this peer."""
+        setting = getattr(peer, "session_timer", self.config.session_timer)
+        return TimerPolicy(setting, self.config.min_session_interval)
 
     def session_headers(self, peer: object) -> HeaderList:
         """Allow and Supported, as this peer gets them."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from offhook.sip.session_timer import LEAST_INTERVAL, TimerSetting
 from offhook.sip.timers import DEFAULT_TIMERS, TimerValues
 
 
@@ -23,7 +24,11 @@ class UserAgentConfig:
     user_agent: str = "offhook"
     contact_user: str = "offhook"
     allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE")
-    supported: tuple[str, ...] = ()
+    supported: tuple[str, ...] = ("timer",)
+    session_timer: TimerSetting = "accept"
+    """For peers that have no `session_timer` of their own (RFC 4028)."""
+    min_session_interval: int = LEAST_INTERVAL
+    """Seconds below which no session timer is agreed to; the RFC forbids less than its default."""
     max_transactions: int = 20_000
     """Above it new INVITEs get 503 with Retry-After, without a transaction."""
     max_dialogs: int = 10_000

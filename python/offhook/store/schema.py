@@ -46,6 +46,8 @@ calls = Table(
     Column("codec", String(16)),
     Column("encryption", String(32)),
     Column("media_family", Integer),
+    Column("session_interval", BigInteger),
+    Column("session_refreshes", Integer),
     Column("user_agent", Text),
     Column("post_dial_delay_ms", Integer),
     Column("billable_seconds", Integer),
@@ -112,6 +114,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _new_columns(calls, "encryption", "media_family"),
     _new_columns(calls, "signalling_tls"),
     _new_columns(calls, "recording"),
+    _new_columns(calls, "session_interval", "session_refreshes"),
 )
 """`MIGRATIONS[n]` brings version n to n + 1. A released one never changes; a change is a new one at the end."""
 

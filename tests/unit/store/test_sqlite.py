@@ -55,7 +55,7 @@ def test_a_file_of_the_first_version_gets_the_columns_that_came_later(url: str, 
         store.finish(call("aa1", end_at=2, codec="PCMU"), None)
         store.flush()
     with sqlite3.connect(tmp_path / "data/offhook.db") as connection:
-        for name in ("encryption", "media_family"):
+        for name in ("encryption", "media_family", "session_interval", "session_refreshes"):
             connection.execute(f"ALTER TABLE calls DROP COLUMN {name}")
         connection.execute("PRAGMA user_version=1")
     connection.close()
