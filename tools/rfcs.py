@@ -116,7 +116,7 @@ RFCS: tuple[Rfc, ...] = (
             "7.1": "RSeq",
             "7.2": "RAck",
         },
-        (Gap("", "100rel", "`Require: 100rel` gets 420"),),
+        (Gap("5", "an offer of ours in a PRACK", "one of the peer's is answered; ours go by UPDATE or re-INVITE"),),
     ),
     Rfc(
         3263,
@@ -360,6 +360,8 @@ RFCS: tuple[Rfc, ...] = (
         },
     ),
     Rfc(6188, "SRTP with AES-256", rust="srtp/counter_mode.rs", about="AES-256 in counter mode"),
+    Rfc(6228, "199: an early dialog that is over", {"4": "As caller: one fork ends, the others ring on"}),
+    Rfc(6337, "Offers and answers in SIP, all of them", {"3.1.1": "Which message carries which, and what is ignored"}),
     Rfc(
         6455,
         "WebSocket",

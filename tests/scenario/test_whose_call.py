@@ -88,11 +88,11 @@ async def test_a_call_on_its_last_hop_is_483_with_a_record() -> None:
 @in_virtual_time
 async def test_an_extension_that_we_lack_is_420_with_a_record() -> None:
     async with World(ECHO) as world:
-        invite(world, "Max-Forwards: 70", "Require: 100rel")
+        invite(world, "Max-Forwards: 70", "Require: replaces")
         await world.pass_time(0.1)
         [response] = responses(world)
         assert response.status == 420
-        assert response.headers.get("Unsupported") == "100rel"
+        assert response.headers.get("Unsupported") == "replaces"
         assert [(r.end_reason, r.sip_status) for r in world.records] == [("unsupported_extension", 420)]
 
 

@@ -244,6 +244,8 @@ class PhoneCall:
         """Of every response to the INVITE but 100."""
         self.answer: bytes = b""
         """SDP of the 200."""
+        self.early: list[tuple[int, bytes]] = []
+        """Statuses and SDP of what came before it."""
         self.response: Response | None = None
         """The last one to the INVITE."""
         self.at: dict[str | int, float] = {}
@@ -255,6 +257,8 @@ class PhoneCall:
         self.reinvited: list[Response | None] = []
         self.acknowledges: bytes | None = sdp()
         """What the ACK to an offer of the gateway, or the 200 to its re-INVITE, brings; None is nothing."""
+        self.offers_in_prack = b""
+        """What a second PRACK to the first reliable response offers, in place of the plain one."""
         self.refuses_reinvites = False
         """Whether the gateway's re-INVITE gets 488."""
 
@@ -282,12 +286,20 @@ class PhoneCall:
 
     def hear(self, event: Event, now: float) -> None:
         match event:
-            case Provisional(_, response) | Refused(_, response):
+            case Provisional(_, response):
+                self._responded(response, now)
+                self.early.append((response.status, response.body))
+                if self.offers_in_prack and response.rseq is not None:
+                    self._offer_in_prack(response)
+                if response.body and not self.session.request.body and self.acknowledges is not None:
+                    answer, tag = self.acknowledges, response.to.tag or ""
+                    self.party.stack.perform(lambda now: self.session.answer_early(tag, answer, now=now))
+            case Refused(_, response):
                 self._responded(response, now)
             case Answered(_, response):
                 self._responded(response, now)
                 self.answer = response.body
-                if not self.session.request.body:
+                if self.session.owes_answer:
                     self.session.acknowledge(self.acknowledges or b"", now=now)
             case ByeReceived(_, request):
                 self.bye = request
@@ -309,6 +321,17 @@ class PhoneCall:
                 self.reinvited.append(response)
             case _:
                 pass
+
+    def _offer_in_prack(self, response: Response) -> None:
+        """Offer a change with a PRACK of its own; a test has to lose the plain one."""
+        headers = (("RAck", f"{response.rseq} {response.cseq}"), ("Content-Type", "application/sdp"))
+        offer, dialog = self.offers_in_prack, self.session.dialog
+        self.offers_in_prack = b""
+
+        def ask(now: float) -> bool:
+            return self.session.ask("PRACK", headers, offer, dialog=dialog, now=now)
+
+        asyncio.get_running_loop().call_soon(self.party.stack.perform, ask)
 
     def _responded(self, response: Response, now: float) -> None:
         self.statuses.append(response.status)

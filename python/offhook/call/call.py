@@ -259,15 +259,30 @@ class Call:
         """Answer, if that has not been done. False if the caller has given up: its CANCEL waits in the inbox."""
         if self.state is CallState.ANSWERED:
             return True
+        if self.leg.session.is_answer_held:
+            return False
         if not self._services.perform(self.leg.answer):
             return False
+        if self.leg.session.is_answer_held:
+            self._note("the 200 waits for the PRACK of what rang")
+            return False
+        self._answered()
+        return True
+
+    def _answer_left(self) -> None:
+        """The 200 that had to wait for a PRACK has left."""
+        self.leg.answered()
+        self._answered()
+        if self._agent_ready:
+            self._begin()
+
+    def _answered(self) -> None:
         self.answered_at = self._services.now()
         self.set_up.reach("answered", self.answered_at)
         self._move(CallInput.ANSWER)
         self._arm("max_duration", self.trunk.max_duration)
         self._services.answered(self)
         self.tape.answered(self.post, self.post_fault)
-        return True
 
     def _begin(self) -> None:
         """Join the destination's sound, once."""
@@ -464,6 +479,14 @@ class Call:
                 self._note(words_of(event))
             case sip.SessionExpired(_, why):
                 self._end(EndReason.SESSION_EXPIRED, printable(why))
+            case sip.Pracked(_, request):
+                self._end_if(self._services.perform(lambda now: self.leg.pracked(request.sdp or b"", now)))
+            case sip.PrackOffered(_, request):
+                self._services.perform(lambda now: self.leg.prack_offered(request, now))
+            case sip.AnswerLeft():
+                self._answer_left()
+            case sip.PrackMissing():
+                self._end(EndReason.NO_PRACK, "")
             case sip.AckMissing():
                 self._end(EndReason.NO_ACK, f"no ACK came to {self.leg.contact}")
             case sip.Cancelled():

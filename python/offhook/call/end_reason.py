@@ -158,9 +158,15 @@ class EndReason(Enum):
         "The detail says what was wrong with each key offered; keys come as `a=crypto` (SDES), not by DTLS.",
     )  # fmt: skip
     NO_OFFER_ANSWER = _Ending(
-        "no_offer_answer", None, 111, "carrier",
+        "no_offer_answer", 488, 111, "carrier",
         "The caller's side left the audio to us and then never said where to send it.",
-        "The ACK came without a usable SDP answer; let the sending side put its offer into the INVITE (early offer).",
+        "The ACK, or PRACK, came without a usable SDP answer; let the sending side put its offer into the INVITE "
+        "(early offer).",
+    )  # fmt: skip
+    NO_PRACK = _Ending(
+        "no_prack", 504, 102, "carrier",
+        "The caller's side asked for reliable ringing and never acknowledged it.",
+        "Its PRACK goes to the address in our Contact: check `sip.advertise` and the firewall for the SIP port.",
     )  # fmt: skip
     NO_ACK = _Ending(
         "no_ack", None, 102, "carrier",

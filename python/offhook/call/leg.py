@@ -140,20 +140,52 @@ class CallerLeg:
         return None
 
     def ring(self, now: float) -> bool:
-        """180 without SDP; False if the INVITE has its final response already."""
-        return self.session.ring(now=now)
+        """180, without SDP where that is possible; False if the INVITE has its final response already.
+
+        Who asked for no offer and insists on reliable responses gets ours in the first of them (RFC 3262 section 5).
+        """
+        offers = self._answer_awaited and self.session.reliability == "required"
+        return self.session.ring(sdp=self._sdp if offers else None, reliable=self._trunk.prack == "always", now=now)
 
     def answer(self, now: float) -> bool:
         """200, and RTP from this moment on; only an offerless INVITE has to wait for the ACK to know where to.
 
-        False, and nothing happens, if the INVITE has its final response already: a CANCEL was faster.
+        False, and nothing happens, if the INVITE has its final response already: a CANCEL was faster. True while
+        `session.is_answer_held`, too: `answered` comes when the 200 has left.
         """
-        assert self._description is not None, "prepare comes before answer"
-        if not self.session.answer(bytes(self._description), now=now):
+        if not self.session.answer(self._sdp, now=now):
             return False
+        if not self.session.is_answer_held:
+            self.answered()
+        return True
+
+    def answered(self) -> None:
+        """The 200 has left."""
         if not self._answer_awaited:
             self._start()
-        return True
+
+    def pracked(self, body: bytes, now: float) -> Refused | None:
+        """Take a PRACK: the answer to the offer in what rang, if there was one. Returns why the call can't go on."""
+        if not self._answer_awaited:
+            return None
+        judged = self._accept(body, now)
+        if isinstance(judged, Refused):
+            return judged
+        self._answer_awaited = False
+        try:
+            self._agree(judged, now)
+        except MediaError as error:
+            # Where to move is nothing that can be offered before the answer.
+            return _no_media(error)
+        return None
+
+    def prack_offered(self, request: Request, now: float) -> None:
+        """Answer an offer in a PRACK. RFC 3262 section 3 lets nobody refuse it: without a word, all stays as it is."""
+        judged = self._judge(request.sdp or b"", now)
+        refused = judged if isinstance(judged, Refused) else self._change(judged, now)
+        if refused is not None:
+            self._timeline.add("sdp", now, note=f"the offer in the PRACK can't be taken: {refused.detail}")
+        self.session.answer_prack(self._sdp if refused is None else None, now=now)
 
     def acknowledged(self, body: bytes, now: float) -> Refused | None:
         """Take the ACK: the answer to our offer if there was one. Returns why the call can't go on, if it can't."""
@@ -357,6 +389,11 @@ class CallerLeg:
             way = self.source.transport.upper()
             note = f"the keys came over {way}: who can read the signalling can decrypt the sound"
             self._timeline.add("sdp", now, note=note)
+
+    @property
+    def _sdp(self) -> bytes:
+        assert self._description is not None, "prepare comes before anything is promised"
+        return bytes(self._description)
 
     def _start(self) -> None:
         if not self._started:

@@ -54,6 +54,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         tls_name=config.tls_name,
         tls_only=config.tls == "required" or config.tls_name is not None,
         srtp=config.srtp,
+        prack=config.prack,
     )
 
 

@@ -319,6 +319,12 @@ class TrunkConfig(Section):
         "encrypts where the caller offers keys. `required` refuses whatever would go in the clear, at the start and "
         "later. The keys are as secret as the signalling that carries them: use it with TLS.",
     )
+    prack: Literal["auto", "always", "required"] = Field(
+        default="auto",
+        description="Which provisional responses (180, 183) are sent until the caller's PRACK acknowledges them "
+        "(RFC 3262), where the caller supports that: those with SDP (`auto`), or all (`always`). `required` leaves it "
+        "to callers who insist, who always get it.",
+    )
     session_timer: SessionTimerValue = Field(
         default="accept",
         description="Session timers (RFC 4028), which end a call whose other side is gone. `accept` keeps the timer "

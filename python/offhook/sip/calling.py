@@ -7,11 +7,14 @@ from offhook.sip import dialog as dialogs
 from offhook.sip import in_dialog, refreshing
 from offhook.sip.client_request import ClientRequest
 from offhook.sip.dialog import Dialog
+from offhook.sip.early_dialog import EarlyDialog
 from offhook.sip.effects import Target
 from offhook.sip.events import Answered, Failed, FailureCause, Provisional, Refused
+from offhook.sip.headers.rack import RAck
 from offhook.sip.message import Request, Response
+from offhook.sip.reliable import is_reliable
 from offhook.sip.sent_acks import credentials_of
-from offhook.sip.session_core import HeaderList
+from offhook.sip.session_core import SDP, HeaderList
 from offhook.sip.session_state import Input, State
 from offhook.sip.uri import SipUri
 
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
     from offhook.sip.invite import InviteSession
 
 MAX_FORKS = 24
-"""Early dialogs that one INVITE of ours may make; further forks are told without one."""
+"""Early dialogs that one INVITE of ours may make; further forks are told without one, and get no PRACK."""
+
+FORK_GONE = 199
+"""RFC 6228: this fork will not answer; others may."""
 
 
 class Calling:
@@ -41,7 +47,7 @@ class Calling:
         self._next_hop = next_hop
         self._fixed = fixed
         self._number = session.request.cseq.number
-        self._early: dict[str, Dialog] = {}
+        self._early: dict[str, EarlyDialog] = {}
         self._cancel_deadline: float | None = None
         self._invite = self._made(session, session.request)
 
@@ -61,11 +67,12 @@ class Calling:
     @property
     def early(self) -> tuple[Dialog, ...]:
         """The early dialogs that live, in the order in which they rang."""
-        return tuple(self._early.values())
+        return tuple(early.dialog for early in self._early.values() if not early.is_gone)
 
     def dialog_of(self, request: Request) -> Dialog | None:
         """The early dialog that a request of the peer is for."""
-        return self._early.get(request.from_.tag or "")
+        early = self._early.get(request.from_.tag or "")
+        return early.dialog if early is not None else None
 
     def begin(self, now: float) -> None:
         """Send the INVITE."""
@@ -92,7 +99,7 @@ class Calling:
         """The session is over: none of its early dialogs lives on."""
         self._cancel_deadline = None
         for early in self._early.values():
-            session.core.unbind(early.id)
+            session.core.unbind(early.dialog.id)
 
     def _next_number(self) -> int:
         """The CSeq number of the INVITE with credentials: the one after the challenged."""
@@ -105,12 +112,36 @@ class Calling:
         if not session.step(Input.PROVISIONAL) or response.status == 100:
             return
         self._learn_request(session)
+        early = self._ring(session, response)
+        if is_reliable(response) and (early is None or not early.take(response)):
+            return
         session.learn(response)
         session.response = response
-        early = self._ring(session, response)
+        rack = early.acknowledgement(response) if early is not None else None
+        if early is not None and rack is not None:
+            self._acknowledge(session, early, rack, b"", now)
+        if early is not None and response.status == FORK_GONE:
+            early.is_gone = True
+            session.core.unbind(early.dialog.id)
         if session.state is not State.CANCELLING:
-            session.dialog = early
+            session.dialog = early.dialog if early is not None else None
             session.core.tell(Provisional(session, response))
+
+    def answer_early(self, session: "InviteSession", tag: str, sdp: bytes, now: float) -> bool:
+        """Send the PRACK with our answer to the offer in a reliable 1xx; False if none is owed to this fork."""
+        early = self._early.get(tag)
+        if early is None or early.owed is None:
+            return False
+        rack, early.owed = early.owed, None
+        early.dialog.offers.answer(sdp)
+        self._acknowledge(session, early, rack, sdp, now)
+        return True
+
+    def _acknowledge(self, session: "InviteSession", early: EarlyDialog, rack: RAck, sdp: bytes, now: float) -> None:
+        """Send a PRACK (RFC 3262 section 4). Nobody waits for its end: without it the peer gives the call up itself."""
+        content = (("Content-Type", SDP),) if sdp else ()
+        headers = (("RAck", str(rack)), *session.core.user_agent_header(), *content)
+        in_dialog.send(session, early.dialog, early.dialog.request("PRACK", headers, sdp), now)
 
     def _on_final(
         self, session: "InviteSession", response: Response | None, cause: FailureCause | None, now: float
@@ -136,7 +167,7 @@ class Calling:
         if session.state is State.CANCELLING or not session.timer.raised(response):
             return False
         for early in self._early.values():
-            session.core.unbind(early.id)
+            session.core.unbind(early.dialog.id)
         self._early.clear()
         session.dialog = None
         request = self._invite.request
@@ -182,12 +213,12 @@ class Calling:
             refreshing.answered(session, response, now)
             session.core.tell(Answered(session, response))
 
-    def _ring(self, session: "InviteSession", response: Response) -> Dialog | None:
+    def _ring(self, session: "InviteSession", response: Response) -> EarlyDialog | None:
         """The early dialog of a 1xx, made if this is its first; None without a tag, or beyond MAX_FORKS."""
         tag = response.to.tag
         if tag is not None and tag not in self._early and len(self._early) < MAX_FORKS:
-            self._early[tag] = early = Dialog.uac(session.request, response)
-            session.core.bind(session, early.id)
+            self._early[tag] = early = EarlyDialog(Dialog.uac(session.request, response))
+            session.core.bind(session, early.dialog.id)
         return self._early.get(tag or "")
 
     def _confirm(self, session: "InviteSession", response: Response) -> Dialog:
@@ -195,13 +226,15 @@ class Calling:
         tag = response.to.tag or ""
         for early_tag, early in self._early.items():
             if early_tag != tag:
-                session.core.unbind(early.id)
-        dialog = self._early.get(tag)
-        if dialog is None:
+                session.core.unbind(early.dialog.id)
+        answers = self._early.get(tag)
+        if answers is None:
             dialog = Dialog.uac(session.request, response)
-            session.core.bind(session, dialog.id)
         else:
+            dialog = answers.dialog
             dialog.confirm(session.request, response)
+        # Again where a 199 had come before.
+        session.core.bind(session, dialog.id)
         self._early.clear()
         return dialog
 

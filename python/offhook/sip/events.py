@@ -68,6 +68,37 @@ class AckMissing:
 
 
 @dataclass(frozen=True, slots=True)
+class Pracked:
+    """A PRACK to a reliable 1xx of ours; 200 has been sent. `answers`: its SDP has to answer the offer in that."""
+
+    session: "InviteSession"
+    request: "Request"
+    answers: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PrackOffered:
+    """A PRACK to the answer in a reliable 1xx of ours offers a change; answer with `answer_prack`."""
+
+    session: "InviteSession"
+    request: "Request"
+
+
+@dataclass(frozen=True, slots=True)
+class PrackMissing:
+    """No PRACK came within 64*T1; the INVITE has been refused with 504 (RFC 3262 section 3)."""
+
+    session: "InviteSession"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLeft:
+    """The 200 that had to wait for a PRACK has left."""
+
+    session: "InviteSession"
+
+
+@dataclass(frozen=True, slots=True)
 class Cancelled:
     """The caller gave up before the answer: by CANCEL, or by an Expires that ran out. 487 has been sent."""
 
@@ -222,6 +253,10 @@ SessionEvent: TypeAlias = (
     InviteReceived
     | Acknowledged
     | AckMissing
+    | Pracked
+    | PrackOffered
+    | PrackMissing
+    | AnswerLeft
     | Cancelled
     | Reinvited
     | ReinviteAnswered

@@ -23,6 +23,7 @@ from offhook.sip.events import (
 from offhook.sip.inquiries import Inquiries
 from offhook.sip.message import Request, Response
 from offhook.sip.peer_path import PeerPath
+from offhook.sip.provisionals import NO_PRACK_REASON, Provisionals, Reliability, reliability
 from offhook.sip.questions import Question, Questions
 from offhook.sip.reinvite import Change
 from offhook.sip.renegotiation import EARLY, Renegotiation
@@ -34,9 +35,6 @@ from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.layer import AnyServerTransaction
 from offhook.sip.uri import SipUri
 from offhook.sip.within import HANDLERS
-
-PROVISIONAL_INTERVAL = 60.0
-"""RFC 3261 13.3.1.1: a 1xx is sent again every minute, lest proxies give up."""
 
 NO_ACK_REASON: HeaderList = (("Reason", 'SIP;cause=408;text="ACK never came"'),)
 """RFC 3326: what the BYE after a missing ACK says."""
@@ -52,8 +50,6 @@ class InviteSession:
         "_bye_headers",
         "_bye_request",
         "_expires_at",
-        "_last_provisional",
-        "_provisional_at",
         "acks",
         "allows",
         "calling",
@@ -66,6 +62,7 @@ class InviteSession:
         "local_tag",
         "path",
         "peer",
+        "provisionals",
         "questions",
         "renegotiation",
         "request",
@@ -100,11 +97,10 @@ class InviteSession:
         """The caller's side, None for the callee."""
         self.inquiries = Inquiries()
         self.questions = Questions()
+        self.provisionals = Provisionals()
         self.renegotiation = Renegotiation()
         self.timer = SessionTimer(core.timer_policy(peer))
         self.credentials: Credentials | None = None
-        self._last_provisional: Response | None = None
-        self._provisional_at: float | None = None
         self._expires_at: float | None = None
         self._bye_headers: HeaderList = ()
         self._bye_request: ClientRequest | None = None
@@ -194,33 +190,67 @@ class InviteSession:
         assert dialog is not None, "it was found by its dialog"
         return dialog
 
+    @property
+    def reliability(self) -> Reliability:
+        """Whether the caller takes reliable provisional responses (RFC 3262), or takes no other ones."""
+        return reliability(self.request)
+
+    @property
+    def is_answer_held(self) -> bool:
+        """Whether a 200 waits for the PRACK of SDP that was sent before it; `AnswerLeft` tells when it has left."""
+        return self.provisionals.holds_answer
+
     # ------------------------------------------------------------------ the callee's verbs
 
-    def ring(self, status: int = 180, sdp: bytes | None = None, headers: HeaderList = (), *, now: float) -> bool:
-        """Send a 101-199 response, sent again every minute until the final one (13.3.1.1)."""
+    def ring(
+        self,
+        status: int = 180,
+        sdp: bytes | None = None,
+        headers: HeaderList = (),
+        *,
+        reliable: bool = False,
+        now: float,
+    ) -> bool:
+        """Send a 101-199 response, sent again every minute until the final one (13.3.1.1).
+
+        With `reliable` it is repeated until its PRACK where the caller supports that; where the caller demands it, it
+        always is. One that is reliable waits for the PRACK of the one before.
+        """
         if not 100 < status < 200:
             raise LocalProtocolError(f"{status} is no provisional response to ring with")
-        if not self.step(Input.RING):
+        if self.is_answer_held or not self.step(Input.RING):
             return False
-        response = self._response(status, headers, sdp)
-        self._last_provisional = response
-        self._provisional_at = now + PROVISIONAL_INTERVAL
-        self._respond(response, now)
-        return True
+        return self.provisionals.ring(self, status, sdp, headers, reliable=reliable, now=now)
+
+    def answer_prack(self, sdp: bytes | None, *, now: float) -> bool:
+        """Answer the offer in a PRACK; None leaves the media as it was."""
+        return self.provisionals.answer(self, sdp, now)
 
     def answer(self, sdp: bytes, headers: HeaderList = (), *, now: float) -> bool:
-        """Send 200 with our answer, or our offer where the INVITE came without one. It is repeated until ACK."""
+        """Send 200 with our answer, or our offer where the INVITE came without one. It is repeated until ACK.
+
+        It waits for a PRACK that SDP in a provisional response still lacks (`is_answer_held`), and leaves without SDP
+        where that was answered, or changed, before.
+        """
+        if self.state not in UNANSWERED or self.is_answer_held:
+            return False
+        return self.provisionals.hold(sdp, headers) or self.accept(sdp, headers, now)
+
+    def accept(self, sdp: bytes, headers: HeaderList, now: float) -> bool:
+        """Send the 200 that nothing holds back any more."""
         if not self.step(Input.ANSWER):
             return False
-        response = self._response(200, (*self.accept_headers(self.request, now), *headers), sdp)
-        self._provisional_at = self._expires_at = None
+        self.provisionals.final()
+        said = self.provisionals.final_sdp(self, sdp)
+        response = self.response_to_invite(200, (*self.accept_headers(self.request, now), *headers), said)
+        self._expires_at = None
         assert self.dialog is not None, "a received INVITE has its dialog"
         self.dialog.step(dialogs.Input.SUCCESS)
         assert self.transaction is not None, "a received INVITE has its transaction"
         offers = self.dialog.offers
-        carries_offer = not offers.answer(sdp) and not offers.is_agreed and offers.offer(sdp)
+        carries_offer = not offers.is_agreed and not offers.answer(sdp) and offers.offer(sdp)
         self.renegotiation.accepted(self, self.transaction, response, now, carries_offer=carries_offer)
-        self._respond(response, now)
+        self.respond(response, now)
         self.core.judged(self, None, now)
         return True
 
@@ -230,7 +260,7 @@ class InviteSession:
             raise LocalProtocolError(f"{status} does not refuse an INVITE")
         if not self.step(Input.REJECT):
             return False
-        self._refuse(self._response(status, headers, reason=reason), now)
+        self._refuse(self.response_to_invite(status, headers, reason=reason), now)
         return True
 
     # ------------------------------------------------------------------ the caller's verbs
@@ -245,6 +275,12 @@ class InviteSession:
         self.renegotiation.try_ours(self, now)
         return True
 
+    def answer_early(self, tag: str, sdp: bytes, *, now: float) -> bool:
+        """Send the PRACK with our answer to the offer in a reliable 1xx of the fork with this To tag."""
+        if self.state is not State.PROCEEDING or self.calling is None:
+            return False
+        return self.calling.answer_early(self, tag, sdp, now)
+
     # ------------------------------------------------------------------ both sides' verbs
 
     def hang_up(self, headers: HeaderList = (), *, now: float) -> bool:
@@ -253,7 +289,7 @@ class InviteSession:
         if not self.step(Input.HANG_UP):
             return False
         if before in UNANSWERED:
-            self._refuse(self._response(487, headers), now)
+            self._refuse(self.response_to_invite(487, headers), now)
         elif before in (State.CALLING, State.PROCEEDING):
             assert self.calling is not None, "the caller has its INVITE"
             self._bye_headers = headers
@@ -338,20 +374,17 @@ class InviteSession:
         """When `handle_timeout` is due."""
         calling = self.calling.next_timeout() if self.calling is not None else None
         parts = (self.renegotiation.next_timeout(), self.timer.next_timeout(), calling)
-        times = (self._provisional_at, self._expires_at, *parts)
+        times = (self.provisionals.next_timeout(), self._expires_at, *parts)
         return min((at for at in times if at is not None), default=None)
 
     def handle_timeout(self, now: float) -> None:
         """Repeat what wants repeating, give up what is too late."""
         self.renegotiation.handle_timeout(self, now)
-        if self._provisional_at is not None and now >= self._provisional_at:
-            assert self._last_provisional is not None, "set together"
-            self._provisional_at = now + PROVISIONAL_INTERVAL
-            self._respond(self._last_provisional, now)
+        self.provisionals.handle_timeout(self, now)
         if self._expires_at is not None and now >= self._expires_at:
             self._expires_at = None
             if self.step(Input.CANCEL):
-                self._refuse(self._response(487), now)
+                self._refuse(self.response_to_invite(487), now)
                 self.core.tell(Cancelled(self, self.request))
         if self.calling is not None:
             self.calling.handle_timeout(self, now)
@@ -366,7 +399,11 @@ class InviteSession:
         if status:
             in_dialog.answer(self, transaction, status, now)
             return
-        if self.state is State.TERMINATED or (self.state is State.ENDING and request.method != "BYE"):
+        # RFC 3262 section 3: a PRACK that was under way when the INVITE was refused is still answered.
+        is_late = self.state is State.TERMINATED and not (
+            request.method == "PRACK" and self.provisionals.is_unacknowledged
+        )
+        if is_late or (self.state is State.ENDING and request.method != "BYE"):
             in_dialog.answer(self, transaction, 481, now)
             return
         handler = HANDLERS.get(request.method)
@@ -394,14 +431,14 @@ class InviteSession:
         if self.renegotiation.cancelled(self, transaction, now):
             return
         if transaction is self.transaction and self.step(Input.CANCEL):
-            self._refuse(self._response(487), now)
+            self._refuse(self.response_to_invite(487), now)
             self.core.tell(Cancelled(self, cancel))
 
     def fail(self, now: float) -> None:
         """End it after a fault of ours, whatever state it is in: 500, CANCEL or BYE."""
         if self.state in UNANSWERED:
             self.step(Input.REJECT)
-            self._refuse(self._response(500), now)
+            self._refuse(self.response_to_invite(500), now)
         elif self.state not in OVER:
             self.renegotiation.fail(self, now)
             self.hang_up(now=now)
@@ -410,6 +447,7 @@ class InviteSession:
         """Forget it as it stands, without a word: for a session that can't be ended in any better way."""
         self.state = State.TERMINATED
         self.inquiries.drop()
+        self.provisionals.drop()
         self.renegotiation.drop(now)
         self.end(now)
 
@@ -425,7 +463,7 @@ class InviteSession:
         self.step(Input.BYE)
         if before in UNANSWERED:
             # RFC 3261 15.1.2: the INVITE that still waits gets 487.
-            self._refuse(self._response(487), now)
+            self._refuse(self.response_to_invite(487), now)
         self.end(now)
         if before is State.ENDING:
             # Both hung up at once; our own BYE tells the end.
@@ -440,26 +478,33 @@ class InviteSession:
         self._bye(headers, now)
         self.core.tell(AckMissing(self))
 
+    def prack_missing(self, now: float) -> None:
+        """Nobody has acknowledged a reliable 1xx of ours for 64*T1: the INVITE is refused (RFC 3262 section 3)."""
+        if self.step(Input.REJECT):
+            self._refuse(self.response_to_invite(504, NO_PRACK_REASON), now)
+
     def lost(self, cause: FailureCause, why: str, now: float) -> None:
         """The peer no longer knows the dialog, or can't be reached: it is told, and BYE is tried (12.2.1.2)."""
         self.core.tell(Failed(self, cause, why))
         self.hang_up(now=now)
 
     def _refuse(self, response: Response, now: float) -> None:
-        self._respond(response, now)
+        self.respond(response, now)
         self.core.judged(self, response, now)
         self.end(now)
 
-    def _respond(self, response: Response, now: float) -> None:
+    def respond(self, response: Response, now: float) -> None:
+        """Send a response to the INVITE."""
         assert self.transaction is not None, "the callee's side has its transaction"
         self.response = response
         self.transaction.respond(response, now)
         self.core.pump(self.transaction, now)
         self.core.arm(self)
 
-    def _response(
+    def response_to_invite(
         self, status: int, headers: HeaderList = (), sdp: bytes | None = None, *, reason: str | None = None
     ) -> Response:
+        """A response to the INVITE, as it leaves."""
         return in_dialog.response(self, self.request, status, headers, sdp, reason=reason)
 
     # ------------------------------------------------------------------ both sides
@@ -484,17 +529,23 @@ class InviteSession:
 
     def end(self, now: float) -> None:
         """Forget what can no longer happen. ACKs stay: a late 2xx of a fork wants one."""
-        self._provisional_at = self._expires_at = None
+        self._expires_at = None
         self.inquiries.end(self, now)
         self.questions.end()
         self.timer.end()
         self.renegotiation.end(self, now)
         if self.dialog is not None:
             self.dialog.step(dialogs.Input.END)
-            self.core.unbind(self.dialog.id)
+        if not self.provisionals.end(self, now):
+            self.forget_dialog()
         if self.calling is not None:
             self.calling.end(self)
         self.core.arm(self)
+
+    def forget_dialog(self) -> None:
+        """No request within the dialog is for this session any more."""
+        if self.dialog is not None:
+            self.core.unbind(self.dialog.id)
 
     def learn(self, message: Request | Response) -> None:
         """Take note of what the peer says of itself: its Allow."""

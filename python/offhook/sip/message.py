@@ -25,6 +25,7 @@ from offhook.sip.headers.cseq import CSeq
 from offhook.sip.headers.media_type import MediaType
 from offhook.sip.headers.name_addr import NameAddr, check_tag
 from offhook.sip.headers.names import KEYS, LISTS, header_key
+from offhook.sip.headers.rack import RAck, parse_rseq
 from offhook.sip.headers.reason import Reason
 from offhook.sip.headers.replaces import Replaces
 from offhook.sip.headers.via import Via
@@ -301,6 +302,18 @@ class MessageBase:
         """Replaces (RFC 3891), None if absent."""
         value = self.headers.single("Replaces")
         return None if value is None else Replaces.parse(value)
+
+    @_Lazy
+    def rseq(self) -> int | None:
+        """RSeq (RFC 3262), None if absent."""
+        value = self.headers.single("RSeq")
+        return None if value is None else parse_rseq(value)
+
+    @_Lazy
+    def rack(self) -> RAck | None:
+        """RAck (RFC 3262), None if absent."""
+        value = self.headers.single("RAck")
+        return None if value is None else RAck.parse(value)
 
     @_Lazy
     def reasons(self) -> tuple[Reason, ...]:

@@ -23,7 +23,7 @@ _VERSION = re.compile(r"[Ss][Ii][Pp]/[0-9]{1,4}\.[0-9]{1,4}")
 _READ_LATER: Final = {
     "Contact": "contacts", "Route": "routes", "Record-Route": "record_routes", "Require": "require",
     "Supported": "supported", "Allow": "allow", "Accept": "accept", "Expires": "expires",
-    "Content-Type": "content_type",
+    "Content-Type": "content_type", "RSeq": "rseq", "RAck": "rack",
 }  # fmt: skip
 """Fields that the layers above read as typed ones, so that a broken one must be met here."""
 

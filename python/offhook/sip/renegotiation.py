@@ -61,6 +61,8 @@ class Renegotiation:
         carries_offer: bool,
     ) -> None:
         """A 2xx of ours leaves: it is repeated until its ACK comes."""
+        # One without SDP follows a PRACK that has answered our offer.
+        carries_offer = transaction.request.sdp is None and bool(response.body)
         self._accepted[transaction.request.cseq.number] = AcceptedInvite(
             transaction, response, session.core.timers, now, carries_offer=carries_offer
         )

@@ -23,8 +23,8 @@ class UserAgentConfig:
 
     user_agent: str = "offhook"
     contact_user: str = "offhook"
-    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE")
-    supported: tuple[str, ...] = ("timer",)
+    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "PRACK", "UPDATE")
+    supported: tuple[str, ...] = ("timer", "100rel")
     session_timer: TimerSetting = "accept"
     """For peers that have no `session_timer` of their own (RFC 4028)."""
     min_session_interval: int = LEAST_INTERVAL

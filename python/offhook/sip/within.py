@@ -25,11 +25,16 @@ def _update(session: "InviteSession", transaction: AnyServerTransaction, now: fl
     session.renegotiation.receive_update(session, transaction, now)
 
 
+def _prack(session: "InviteSession", transaction: AnyServerTransaction, now: float) -> None:
+    session.provisionals.receive(session, transaction, now)
+
+
 HANDLERS: dict[str, Handler] = {
     "BYE": lambda session, transaction, now: session.on_bye(transaction, now),
     "INFO": asks(InfoReceived),
     "INVITE": _reinvite,
     "OPTIONS": _capabilities,
+    "PRACK": _prack,
     "UPDATE": _update,
 }
 """Each answers its transaction, now or later; methods that are not here get 405 (or before, if not in Allow)."""

@@ -45,7 +45,7 @@ def test_a_tel_uri_is_served() -> None:
 @pytest.mark.rfc(3261, "8.2.2.3")
 def test_required_extensions_that_nobody_knows_are_420() -> None:
     solo = Solo()
-    answer = only(solo.receive(request("INVITE", "Require: elder, timer", "Require: novel")))
+    answer = only(solo.receive(request("INVITE", "Require: elder, timer, 100rel", "Require: novel")))
     assert answer.status == 420
     assert answer.unsupported == ("elder", "novel")
     assert [event.response.status for event in solo.told(InviteRefused)] == [420]

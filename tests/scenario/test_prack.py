@@ -1,0 +1,127 @@
+"""Calls whose ringing is acknowledged: 180 with PRACK, by the trunk and by the caller (RFC 3262)."""
+
+import pytest
+from tests.support.clock import in_virtual_time
+from tests.support.world import OFFHOOK, World, notes, sdp
+
+from offhook.sip.message import Request, Response
+
+pytestmark = pytest.mark.scenario
+
+
+def requests(world: World, method: str) -> list[Request]:
+    return [m for _, _, m in world.network.log if isinstance(m, Request) and m.method == method]
+
+
+def answers(world: World, status: int, method: str = "INVITE") -> list[Response]:
+    found = [m for _, _, m in world.network.log if isinstance(m, Response) and m.status == status]
+    return [m for m in found if m.cseq.method == method]
+
+
+@pytest.mark.parametrize(("prack", "reliable"), [("auto", False), ("always", True), ("required", False)])
+@in_virtual_time
+async def test_a_180_is_reliable_only_where_the_trunk_wants_it(prack: str, reliable: bool) -> None:
+    async with World(OFFHOOK.replace('name = "acme"\n', f'name = "acme"\nprack = "{prack}"\n', 1)) as world:
+        call = await world.place_answered()
+        assert (answers(world, 180)[0].rseq is not None) is reliable
+        assert call.statuses == [180, 200]
+
+
+@in_virtual_time
+async def test_who_requires_100rel_gets_it_whatever_the_trunk_says() -> None:
+    async with World(OFFHOOK.replace('name = "acme"\n', 'name = "acme"\nprack = "required"\n', 1)) as world:
+        call = await world.place_answered(headers=(("Require", "100rel"),))
+        assert answers(world, 180)[0].rseq is not None
+        assert len(requests(world, "PRACK")) == 1
+        assert call.statuses == [180, 200]
+
+
+@pytest.mark.rfc(3262, "5")
+@in_virtual_time
+async def test_an_invite_without_an_offer_that_requires_100rel_gets_ours_in_the_first_response() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place(offer=None, headers=(("Require", "100rel"),))
+        assert call.early[0][0] == 180
+        assert b"m=audio" in call.early[0][1]
+        # Nothing is heard of us before the answer.
+        assert world.leg.started_at is None
+        world.take_call()
+        await world.pass_time(0.05)
+        assert call.statuses == [180, 200]
+        assert call.answer == b""
+        assert world.leg.release_after_ms == 300
+
+
+REQUIRES = (("Require", "100rel"),)
+
+
+@pytest.mark.rfc(3262, "3")
+@in_virtual_time
+async def test_a_prack_that_never_comes_ends_the_call_as_no_prack() -> None:
+    async with World(OFFHOOK) as world:
+        world.network.lost = lambda sender, message: isinstance(message, Request) and message.method == "PRACK"
+        call = await world.place(headers=REQUIRES)
+        await world.pass_time(19)
+        world.take_call()
+        await world.pass_time(0.1)
+        # Without SDP it holds nothing back.
+        assert call.statuses == [180, 200]
+        late = await world.place(headers=REQUIRES, offer=None)
+        world.take_call()
+        await world.pass_time(33)
+        assert late.statuses == [180, 504]
+        [record] = world.records
+        assert (record.end_reason, record.sip_status, record.was_answered) == ("no_prack", 504, False)
+        call.hang_up()
+        await world.pass_time(70)
+        world.assert_nothing_left()
+
+
+@pytest.mark.rfc(3262, "5")
+@in_virtual_time
+async def test_the_200_waits_for_the_answer_in_the_prack() -> None:
+    async with World(OFFHOOK) as world:
+        world.network.lost = lambda sender, message: isinstance(message, Request) and message.method == "PRACK"
+        call = await world.place(headers=REQUIRES, offer=None)
+        world.take_call()
+        await world.pass_time(1)
+        assert call.statuses == [180]
+        assert world.book.answered_ == []
+        world.network.lost = lambda sender, message: False
+        await world.pass_time(2)
+        assert call.statuses == [180, 200]
+        assert len(world.book.answered_) == 1
+        assert world.wire.said_types == ["ringing", "start"]
+        call.hang_up()
+        await world.pass_time(70)
+        assert "the 200 waits for the PRACK of what rang" in notes(world.timelines[0])
+        world.assert_nothing_left()
+
+
+@pytest.mark.rfc(3262, "5")
+@pytest.mark.parametrize("answer", [b"", b"v=0\r\nnothing of use", sdp(codecs=("18 G729/8000",))])
+@in_virtual_time
+async def test_a_prack_without_the_answer_ends_the_call(answer: bytes) -> None:
+    async with World(OFFHOOK) as world:
+        call = world.caller.call(offer=None, headers=REQUIRES)
+        call.acknowledges = answer
+        await world.pass_time(1)
+        assert call.statuses == [180, 488]
+        assert [record.end_reason for record in world.records] == ["no_offer_answer"]
+        await world.pass_time(70)
+        world.assert_nothing_left()
+
+
+@in_virtual_time
+async def test_who_gives_up_while_the_200_waits_was_never_answered() -> None:
+    async with World(OFFHOOK) as world:
+        world.network.lost = lambda sender, message: isinstance(message, Request) and message.method == "PRACK"
+        call = await world.place(headers=REQUIRES, offer=None)
+        world.take_call()
+        await world.pass_time(0.5)
+        call.hang_up()
+        await world.pass_time(5)
+        assert call.statuses == [180, 487]
+        assert [(record.end_reason, record.was_answered) for record in world.records] == [("caller_cancelled", False)]
+        await world.pass_time(70)
+        world.assert_nothing_left()
