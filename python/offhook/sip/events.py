@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from offhook.sip.effects import Source
     from offhook.sip.invite import InviteSession
     from offhook.sip.message import Request, Response
+    from offhook.sip.refer import ReferOutcome
 
 
 class FailureCause(Enum):
@@ -187,6 +188,42 @@ class Replied:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferProgress:
+    """Our REFER was accepted with `status`, or (`is_report`) its target has answered with the 1xx `status` so far."""
+
+    session: "InviteSession"
+    status: int
+    reason: str
+    is_report: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReferOver:
+    """The one end of our REFER. The session goes on, unless it has ended itself."""
+
+    session: "InviteSession"
+    outcome: "ReferOutcome"
+
+
+@dataclass(frozen=True, slots=True)
+class ReferLate:
+    """The peer reports success for a REFER whose time was up: it is `status` all the same."""
+
+    session: "InviteSession"
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReferReceived:
+    """The peer asked us to transfer the call, which was refused with `status`: we don't serve REFER."""
+
+    session: "InviteSession"
+    request: "Request"
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class Provisional:
     """A 1xx to our INVITE; 100 is not told. Forks differ in the To tag."""
 
@@ -266,6 +303,10 @@ SessionEvent: TypeAlias = (
     | ByeReceived
     | InfoReceived
     | Replied
+    | ReferProgress
+    | ReferOver
+    | ReferLate
+    | ReferReceived
     | Provisional
     | Answered
     | Refused

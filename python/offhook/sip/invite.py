@@ -25,6 +25,7 @@ from offhook.sip.message import Request, Response
 from offhook.sip.peer_path import PeerPath
 from offhook.sip.provisionals import NO_PRACK_REASON, Provisionals, Reliability, reliability
 from offhook.sip.questions import Question, Questions
+from offhook.sip.referrals import Referrals
 from offhook.sip.reinvite import Change
 from offhook.sip.renegotiation import EARLY, Renegotiation
 from offhook.sip.sent_acks import SentAcks
@@ -64,6 +65,7 @@ class InviteSession:
         "peer",
         "provisionals",
         "questions",
+        "referrals",
         "renegotiation",
         "request",
         "response",
@@ -98,6 +100,7 @@ class InviteSession:
         self.inquiries = Inquiries()
         self.questions = Questions()
         self.provisionals = Provisionals()
+        self.referrals = Referrals()
         self.renegotiation = Renegotiation()
         self.timer = SessionTimer(core.timer_policy(peer))
         self.credentials: Credentials | None = None
@@ -368,12 +371,22 @@ class InviteSession:
 
         return self.questions.ask(self, Question(method, headers, body, done or tell, dialog), now)
 
+    def refer(
+        self, refer_to: str, headers: HeaderList = (), *, timeout: float, reports: bool = True, now: float
+    ) -> bool:
+        """Ask the peer to call `refer_to` (a name-addr) in our place (RFC 3515), within `timeout` seconds.
+
+        `ReferOver` tells its one end, `ReferProgress` what comes before. Without `reports` the peer is asked to send
+        none (RFC 4488). False when the session is not up, or while another is open.
+        """
+        return self.referrals.send(self, refer_to, headers, timeout=timeout, reports=reports, now=now)
+
     # ------------------------------------------------------------------ time
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due."""
         calling = self.calling.next_timeout() if self.calling is not None else None
-        parts = (self.renegotiation.next_timeout(), self.timer.next_timeout(), calling)
+        parts = (self.renegotiation.next_timeout(), self.timer.next_timeout(), self.referrals.next_timeout(), calling)
         times = (self.provisionals.next_timeout(), self._expires_at, *parts)
         return min((at for at in times if at is not None), default=None)
 
@@ -389,6 +402,7 @@ class InviteSession:
         if self.calling is not None:
             self.calling.handle_timeout(self, now)
         refreshing.handle_timeout(self, now)
+        self.referrals.handle_timeout(self, now)
 
     # ------------------------------------------------------------------ what the peer says
 
@@ -399,11 +413,7 @@ class InviteSession:
         if status:
             in_dialog.answer(self, transaction, status, now)
             return
-        # RFC 3262 section 3: a PRACK that was under way when the INVITE was refused is still answered.
-        is_late = self.state is State.TERMINATED and not (
-            request.method == "PRACK" and self.provisionals.is_unacknowledged
-        )
-        if is_late or (self.state is State.ENDING and request.method != "BYE"):
+        if self.is_over and not self._hears(request.method):
             in_dialog.answer(self, transaction, 481, now)
             return
         handler = HANDLERS.get(request.method)
@@ -411,6 +421,16 @@ class InviteSession:
             in_dialog.answer(self, transaction, 405, now, self.core.session_headers(self.peer))
         else:
             handler(self, transaction, now)
+
+    def _hears(self, method: str) -> bool:
+        """Whether a request of this method is still for a session that is over."""
+        if method == "NOTIFY":
+            # What a REFER of ours has set going is told about to the last (RFC 5057 5.5).
+            return True
+        if self.state is State.ENDING:
+            return method == "BYE"
+        # RFC 3262 section 3: a PRACK that was under way when the INVITE was refused is still answered.
+        return method == "PRACK" and self.provisionals.is_unacknowledged
 
     def on_ack(self, request: Request, now: float) -> None:
         """The ACK to a 2xx of ours; repetitions and strangers' numbers do nothing."""
@@ -448,6 +468,7 @@ class InviteSession:
         self.state = State.TERMINATED
         self.inquiries.drop()
         self.provisionals.drop()
+        self.referrals.drop()
         self.renegotiation.drop(now)
         self.end(now)
 
@@ -464,6 +485,7 @@ class InviteSession:
         if before in UNANSWERED:
             # RFC 3261 15.1.2: the INVITE that still waits gets 487.
             self._refuse(self.response_to_invite(487), now)
+        self.referrals.left(self, now)
         self.end(now)
         if before is State.ENDING:
             # Both hung up at once; our own BYE tells the end.
@@ -516,6 +538,7 @@ class InviteSession:
     def _bye(self, headers: HeaderList, now: float) -> None:
         assert self.dialog is not None, "only a dialog can be ended by BYE"
         self.renegotiation.reject(self, 487, now=now)
+        self.referrals.abandon(self)
         request = self.dialog.request("BYE", (*headers, *self.core.user_agent_header()))
         self._bye_request = in_dialog.client(self, self.dialog, request, self._on_bye_done)
         self._bye_request.begin(now)
@@ -534,9 +557,10 @@ class InviteSession:
         self.questions.end()
         self.timer.end()
         self.renegotiation.end(self, now)
+        self.referrals.session_over(self, now)
         if self.dialog is not None:
             self.dialog.step(dialogs.Input.END)
-        if not self.provisionals.end(self, now):
+        if not self.provisionals.end(self, now) and not self.referrals.lingers:
             self.forget_dialog()
         if self.calling is not None:
             self.calling.end(self)

@@ -20,7 +20,7 @@ from offhook.sip.effects import (
     Target,
     Tell,
 )
-from offhook.sip.events import Event, FailureCause, InviteReceived, OptionsAnswered, SessionFailed
+from offhook.sip.events import Event, FailureCause, InviteReceived, OptionsAnswered, ReferReceived, SessionFailed
 from offhook.sip.inspection import SDP, inspect
 from offhook.sip.invite import InviteSession
 from offhook.sip.merged import MERGED, MergedInvites
@@ -318,6 +318,7 @@ class UserAgent:
         )
         if objection is not None:
             self._door.object(request, source, peer, objection.status, objection.headers)
+            self._tell_of_refer(request, peer, objection.status)
         elif request.to.tag is not None:
             self._receive_within(request, key, source, peer, now)
         elif request.method == "INVITE":
@@ -334,6 +335,12 @@ class UserAgent:
         else:
             # BYE and INFO mean nothing outside a dialog.
             self._door.object(request, source, peer, 481)
+
+    def _tell_of_refer(self, request: Request, peer: object, status: int) -> None:
+        """The call that somebody wanted to transfer says so in its account."""
+        session = self._dialogs.find(request) if request.method == "REFER" and request.to.tag is not None else None
+        if session is not None and not session.is_over and is_peer_of(session, peer):
+            self._effects.append(Tell(ReferReceived(session, request, status)))
 
     def _receive_invite(self, request: Request, key: tuple[str, ...], source: Source, peer: object, now: float) -> None:
         verdict = self._merged.find(request, now)

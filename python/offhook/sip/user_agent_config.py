@@ -23,7 +23,7 @@ class UserAgentConfig:
 
     user_agent: str = "offhook"
     contact_user: str = "offhook"
-    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "PRACK", "UPDATE")
+    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "PRACK", "UPDATE", "NOTIFY")
     supported: tuple[str, ...] = ("timer", "100rel")
     session_timer: TimerSetting = "accept"
     """For peers that have no `session_timer` of their own (RFC 4028)."""

@@ -29,10 +29,15 @@ def _prack(session: "InviteSession", transaction: AnyServerTransaction, now: flo
     session.provisionals.receive(session, transaction, now)
 
 
+def _report(session: "InviteSession", transaction: AnyServerTransaction, now: float) -> None:
+    session.referrals.notify(session, transaction, now)
+
+
 HANDLERS: dict[str, Handler] = {
     "BYE": lambda session, transaction, now: session.on_bye(transaction, now),
     "INFO": asks(InfoReceived),
     "INVITE": _reinvite,
+    "NOTIFY": _report,
     "OPTIONS": _capabilities,
     "PRACK": _prack,
     "UPDATE": _update,
