@@ -199,7 +199,7 @@ RFCS: tuple[Rfc, ...] = (
             "2.4.7": "The end of the subscription",
             "2.5.1": "Forks of a REFER",
         },
-        (Gap("", "transfer", "405"),),
+        (Gap("2.4.2", "REFERs of the peer", "405, and not in Allow: it then transfers in a way of its own"),),
     ),
     Rfc(
         3550, "RTP and RTCP", rust="rtp.rs, rtcp.rs, order.rs", about="headers, sequence and jitter arithmetic, reports"
@@ -313,7 +313,7 @@ RFCS: tuple[Rfc, ...] = (
     Rfc(
         5057,
         "Several usages of one dialog",
-        {"4": "What they share", "5.1": "Which answer ends what", "5.2": "Ends of usages"},
+        {"4": "What they share", "5.1": "Which answer ends what", "5.2": "Time-outs", "5.5": "Ends of usages"},
     ),
     Rfc(
         5393,
@@ -321,6 +321,7 @@ RFCS: tuple[Rfc, ...] = (
         {"4.2": "Finding loops"},
         (Gap("4.2.1", "a hash in the branch", "Max-Forwards (483), and 482 where an INVITE of ours comes back"),),
     ),
+    Rfc(5589, "Call transfer", {"6.1": "Blind transfer, and who ends the call"}),
     Rfc(5626, "Keep-alive of client connections", {"4.4.1": "CRLF ping and pong"}),
     Rfc(5630, "The sips URI scheme", {"4": "No way around TLS"}),
     Rfc(5761, "RTP and RTCP on one port", {"5.1.1": "In SDP", "5.1.3": "With and without rtcp-mux"}),
@@ -374,13 +375,19 @@ RFCS: tuple[Rfc, ...] = (
         "Events: SUBSCRIBE and NOTIFY",
         {
             "4.1.2": "A subscriber's life",
+            "4.1.2.4": "The first NOTIFY, perhaps before the answer",
             "4.1.3": "Receiving NOTIFY",
             "4.1.4": "Forks",
             "4.2.1": "Receiving a subscription",
             "4.2.2": "Sending NOTIFY",
             "4.4.1": "The dialog it lives in",
+            "8.2.1": "Event",
+            "8.3.2": "489 Bad Event",
         },
-        (Gap("", "subscriptions by SUBSCRIBE", "405: the only one is that of a REFER"),),
+        (
+            Gap("3", "subscriptions by SUBSCRIBE", "405: the only one is that of a REFER"),
+            Gap("4.1.2.4", "Timer N", "a REFER has a time limit of its own: some peers send no NOTIFY and end by BYE"),
+        ),
     ),
     Rfc(
         7118, "SIP over WebSocket", gaps=(Gap("", "ws listeners", "not built: a `ws://` listener is refused by name"),)

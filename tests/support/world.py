@@ -182,11 +182,17 @@ class Party:
         self.flows: MemoryFlows
 
         def make_flows(*args: object, on_datagram: Any, on_failure: Any, admits: Any, **options: object) -> Any:
-            self.flows = MemoryFlows(network, host, on_datagram=on_datagram, on_failure=on_failure, admits=admits)
+            def heard(data: bytes, source: Source) -> None:
+                if data.startswith(b"REFER "):
+                    self._referred(data, source)
+                else:
+                    on_datagram(data, source)
+
+            self.flows = MemoryFlows(network, host, on_datagram=heard, on_failure=on_failure, admits=admits)
             return self.flows
 
         self.stack = SipStack(self.user_agent, [], resolver=NoNames(), on_event=self._hear, make_flows=make_flows)
-        self._calls: dict[int, PhoneCall] = {}
+        self._calls: dict[str, PhoneCall] = {}
 
     def call(
         self,
@@ -215,7 +221,20 @@ class Party:
                 max_forwards=max_forwards,
             )
         )
-        return PhoneCall(self, session)
+        placed = self._calls[session.sip_call_id] = PhoneCall(self, session)
+        return placed
+
+    def _referred(self, data: bytes, source: Source) -> None:
+        """A REFER: as a phone that serves it has it, by the word of its call. Our own user agent does not."""
+        request = parse_datagram(data)
+        assert isinstance(request, Request), "by its first word"
+        call = self._calls[request.call_id]
+        call.refers.append(request)
+        answer = call.answers_refer
+        if isinstance(answer, int):
+            answer = request.response(answer)
+        if answer is not None:
+            self.network.send(self.flows, bytes(answer), source.remote)
 
     def send(self, *lines: str, body: bytes = b"") -> None:
         """Send a message written by hand."""
@@ -259,6 +278,10 @@ class PhoneCall:
         """What the ACK to an offer of the gateway, or the 200 to its re-INVITE, brings; None is nothing."""
         self.offers_in_prack = b""
         """What a second PRACK to the first reliable response offers, in place of the plain one."""
+        self.refers: list[Request] = []
+        """REFERs of the gateway, repetitions too."""
+        self.answers_refer: int | Response | None = 202
+        """What they get; None is silence."""
         self.refuses_reinvites = False
         """Whether the gateway's re-INVITE gets 488."""
 
@@ -276,6 +299,11 @@ class PhoneCall:
 
     def reinvite(self, offer: bytes | None) -> None:
         self.party.stack.perform(lambda now: self.session.reinvite(offer, now=now))
+
+    def notify(self, report: str = "", state: str = "active;expires=60", event: str = "refer") -> None:
+        """Report on the REFER that came."""
+        headers = (("Event", event), ("Subscription-State", state), ("Content-Type", "message/sipfrag;version=2.0"))
+        self.party.stack.perform(lambda now: self.session.ask("NOTIFY", headers, report.encode(), now=now))
 
     def info(self, content_type: str, body: bytes) -> None:
         """An INFO within the dialog."""

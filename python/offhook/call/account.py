@@ -52,6 +52,7 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         media=leg.media_stats() if leg.is_open else {},
         wire=call.wire_stats,
         recording=call.tape.summary(),
+        transfer=call.transfers.summary(),
         node=node,
         version=version,
     )

@@ -33,6 +33,7 @@ from offhook.call.services import CallServices
 from offhook.call.session_timer import words_of
 from offhook.call.state import TRANSITIONS, CallInput, CallState
 from offhook.call.tape import ANNOUNCEMENT, Tape
+from offhook.call.transfer import Transfers
 from offhook.destination.base import (
     AgentAudio,
     AgentConnected,
@@ -44,6 +45,8 @@ from offhook.destination.base import (
     Destination,
     DestinationEvent,
     RecordingAsked,
+    TransferAsked,
+    TransferResult,
 )
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.errors import DestinationError
@@ -112,6 +115,7 @@ class Call:
         "state",
         "tape",
         "timeline",
+        "transfers",
         "trunk",
         "wire_stats",
     )
@@ -137,6 +141,7 @@ class Call:
         self.set_up = set_up
         self.leg = CallerLeg(session, source, trunk, timeline)
         self.tape = Tape(facts.call_id, services, timeline, self.leg, route.record if route else RecordPolicy.NEVER)
+        self.transfers = Transfers(self.leg, trunk, timeline, services)
         self.state = CallState.ARRIVED
         self.reason: EndReason | None = None
         self.end_detail = ""
@@ -354,7 +359,10 @@ class Call:
             case AgentHungUp(detail, drain):
                 self._agent_hung_up(detail, drain)
             case AgentLost(error):
-                self._give_up_destination(error, FallbackCause.LOST)
+                if not self.transfers.defers(lambda: self._give_up_destination(error, FallbackCause.LOST)):
+                    self._give_up_destination(error, FallbackCause.LOST)
+            case TransferAsked():
+                self._transferred(self.transfers.ask(event, is_answered=self.state is CallState.ANSWERED))
             case RecordingAsked(action):
                 if self._destination is not None:
                     self.tape.asked(action, self._destination, self.post, self.post_fault)
@@ -372,6 +380,9 @@ class Call:
             self._end(EndReason.AGENT_REJECTED, detail)
         elif not drain:
             self._end(EndReason.AGENT_HUNG_UP, detail)
+        elif self.transfers.defers(lambda: self._agent_hung_up(detail, drain)):
+            # It has handed the caller over; a BYE before that is decided would end both.
+            self.timeline.add("agent", self._services.now(), note="the agent leaves; the transfer goes on")
         elif self.state is CallState.ANSWERED:
             self._drain(detail)
             self.timeline.add("agent", self._services.now(), note="playing what the agent said last")
@@ -406,6 +417,8 @@ class Call:
                 self.timeline.add("agent", event.at, note="first agent audio sent to the caller")
             case "drained":
                 self._played_out()
+            case "hang_up_requested" if self.transfers.defers(lambda: self._take_media(event)):
+                self.timeline.add("agent", event.at, note="the agent asks to hang up; the transfer goes on")
             case "hang_up_requested" if self.state is CallState.ANSWERED:
                 self._drain("the agent asked to hang up")
                 self._played_out()
@@ -441,9 +454,16 @@ class Call:
     def _media_timed_out(self) -> None:
         if self.state not in (CallState.ANSWERED, CallState.DRAINING):
             return
+        if self.transfers.is_open:
+            self.transfers.silent_since = self._packets
+            return
         ever = self.heard_caller
         silence = f"no RTP from the caller for {self.trunk.media_timeout:g} s"
         self._end(EndReason.MEDIA_TIMEOUT, silence if ever else "the caller's RTP never arrived")
+
+    @property
+    def _packets(self) -> int:
+        return self.leg.media_stats().get("received_packets", 0)
 
     def _take_time_up(self, timer: Timer) -> None:
         self._timers.pop(timer, None)
@@ -452,6 +472,9 @@ class Call:
                 self._too_late()
             case "max_duration":
                 self._end(EndReason.MAX_DURATION, f"the call reached its {self.trunk.max_duration:g} s")
+            case "back_from_transfer":
+                if self.transfers.silent_since == self._packets:
+                    self._media_timed_out()
             case "far_end_buffer" | "drain_limit":
                 self._end(EndReason.AGENT_HUNG_UP, self._farewell)
             case _:
@@ -495,9 +518,22 @@ class Call:
                 # Before the answer a BYE does what CANCEL does (RFC 3261 section 15).
                 answered = self.answered_at is not None
                 why = printable(request.headers.get("Reason") or "")[:_LONGEST_DETAIL]
+                if self.transfers.defers(lambda: self._end(EndReason.CALLER_HUNG_UP, why), is_last=True):
+                    # What it says of the transfer is told in a moment.
+                    return
                 self._end(EndReason.CALLER_HUNG_UP if answered else EndReason.CALLER_CANCELLED, why)
             case sip.Reinvited(_, request):
                 self._services.perform(lambda now: self.leg.reinvited(request, now))
+            case sip.ReferProgress():
+                self.transfers.progress(event)
+            case sip.ReferOver(_, outcome):
+                self._transferred(self.transfers.over(outcome))
+            case sip.ReferLate(_, status, reason):
+                self.transfers.succeeded_late(status, reason)
+                self._end(EndReason.TRANSFERRED, self.transfers.account)
+            case sip.ReferReceived(_, request, status):
+                target = printable(request.headers.get("Refer-To") or "nowhere")[:_LONGEST_DETAIL]
+                self._note(f"the caller's side asks us to transfer the call to {target}: refused with {status}")
             case sip.InfoReceived(_, request):
                 self._take_info(request)
             case sip.Failed(_, cause, detail):
@@ -523,6 +559,20 @@ class Call:
         for digit, duration_ms in digits:
             self.timeline.add("media", self._services.now(), note="DTMF digit by INFO", duration_ms=duration_ms)
             self._destination.digit(digit, duration_ms)
+
+    def _transferred(self, result: TransferResult | None) -> None:
+        """A transfer is decided: the caller is gone to somebody else, or back with the agent, which is told."""
+        if result is None:
+            return
+        if self._destination is not None:
+            self._destination.transferred(result)
+        deferred = self.transfers.deferred()
+        if result.outcome == "completed":
+            self._end(EndReason.TRANSFERRED, self.transfers.account)
+        elif deferred is not None:
+            deferred()
+        elif self.transfers.silent_since is not None:
+            self._arm("back_from_transfer", self.trunk.media_timeout)
 
     # -- ends
 
@@ -583,6 +633,7 @@ class Call:
         self._move(CallInput.END)
         self.ended_at = self._services.now()
         self.reason, self.end_detail = reason, detail or self._replaced
+        self.transfers.call_ended()
         self._tell(CallEnded(reason, self.end_detail))
         for timer in tuple(self._timers):
             self._disarm(timer)

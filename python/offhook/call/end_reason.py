@@ -28,6 +28,7 @@ class EndReason(Enum):
 
     CALLER_HUNG_UP = _Ending("caller_hung_up", None, 16, "none", "The caller hung up.")
     AGENT_HUNG_UP = _Ending("agent_hung_up", None, 16, "none", "The agent ended the call.")
+    TRANSFERRED = _Ending("transferred", None, 16, "none", "The caller was transferred to somebody else.")
     CALLER_CANCELLED = _Ending(
         "caller_cancelled", 487, 16, "caller",
         "The caller hung up before the call was answered.",

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -291,6 +291,8 @@ def _facts(record: CallRecord, width: int) -> Iterable[Text]:
         yield from _fact("Codec", f"{record.codec}{secured}{where}{ours}", width)
     if record.recording:
         yield from _fact("Recording", _recording(record), width)
+    for attempt in (*record.transfer.get("earlier", ()), record.transfer) if record.transfer else ():
+        yield from _fact("Transfer", _transfer(attempt), width)
     if record.user_agent:
         yield from _fact("Device", record.user_agent, width)
 
@@ -310,6 +312,14 @@ def _recording(record: CallRecord) -> str:
     if facts.get("error"):
         said.append(f"broken off: {facts['error']}")
     return ", ".join(said)
+
+
+def _transfer(attempt: Mapping[str, Any]) -> str:
+    outcome = str(attempt.get("outcome") or "under way").replace("_", " ")
+    sure = "" if attempt.get("confirmed") or outcome != "completed" else ", unconfirmed"
+    after = f" after {_duration(int(attempt['duration_ms']))}" if attempt.get("duration_ms") else ""
+    why = f": {attempt['reason']}" if attempt.get("reason") else ""
+    return f"to {attempt.get('target')}, {outcome}{sure}{after}{why}"
 
 
 def _fact(name: str, text: str | None, width: int) -> Iterable[Text]:

@@ -55,6 +55,9 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         tls_only=config.tls == "required" or config.tls_name is not None,
         srtp=config.srtp,
         prack=config.prack,
+        transfer_to=config.transfer_to,
+        transfer_domain=config.transfer_domain,
+        transfer_timeout=config.transfer_timeout,
     )
 
 

@@ -34,6 +34,7 @@ from offhook.config.values import (
     SecretValue,
     SessionTimerValue,
     SipAdvertise,
+    TransferPatterns,
     WireUrl,
     ip_version,
     is_loopback,
@@ -338,6 +339,22 @@ class TrunkConfig(Section):
     max_calls: Calls | None = Field(default=None, description="Calls of this trunk at one time.")
     max_cps: CallsPerSecond | None = Field(default=None, description="New calls of this trunk a second.")
     max_duration: Seconds = Field(default=7200.0, description="Seconds after which a call is ended.")
+    transfer_to: TransferPatterns = Field(
+        default=(ANY,),
+        description="Where an agent may transfer its calls to: a pattern or a list of such, of numbers (`+1415*`), of "
+        "extensions (`2*`) and of URIs (`sip:*@example.com`); `[]` is nowhere. `*` means all but premium rate and "
+        "satellite numbers, which have to be named.",
+    )
+    transfer_domain: Domain | None = Field(
+        default=None,
+        description="Host for the numbers that calls are transferred to, which the trunk then gets as "
+        "`sip:NUMBER@HOST;user=phone`. Without it as `tel:NUMBER`.",
+    )
+    transfer_timeout: Annotated[float, Field(ge=1, le=600, allow_inf_nan=False)] = Field(
+        default=60.0,
+        description="Seconds that a transfer may take before the caller is back with the agent, unless the agent says "
+        "otherwise: ringing at its target included.",
+    )
     pass_headers: Annotated[tuple[HeaderNamePattern, ...], Field(max_length=64)] = Field(
         default=("X-*",),
         description="Headers of the INVITE that the agent gets, by name; `*` at the end stands for the rest of a name. "

@@ -312,6 +312,23 @@ def _number_pattern(value: object) -> Pattern:
     return Pattern(text)
 
 
+def _transfer_patterns(value: object) -> tuple[Pattern, ...]:
+    """Where calls may be transferred to; an empty list is nowhere."""
+    items = value if isinstance(value, tuple) else (value,)
+    if len(items) > MAX_ALTERNATIVES:
+        raise WrongValue(f"has more than {MAX_ALTERNATIVES} alternatives", "use a pattern such as +1415*")
+    return tuple(_transfer_pattern(item) for item in items)
+
+
+def _transfer_pattern(value: object) -> Pattern:
+    text = _pattern_text(value)
+    if text.startswith("tel:"):
+        text = text.removeprefix("tel:")
+    if text.startswith(("sip:", "sips:")):
+        return Pattern(text)
+    return _number_pattern(text)
+
+
 def _header_pattern(value: object) -> Pattern:
     return Pattern(_pattern_text(value))
 
@@ -442,6 +459,7 @@ SessionTimerValue = Annotated[Literal["off", "accept"] | int, _read(_session_tim
 Domain = Annotated[str, _read(_domain)]
 Country = Annotated[str, _read(_country)]
 NumberPatterns = Annotated[tuple[Pattern, ...], _read(_number_patterns)]
+TransferPatterns = Annotated[tuple[Pattern, ...], _read(_transfer_patterns)]
 HeaderPattern = Annotated[Pattern, _read(_header_pattern)]
 HeaderName = Annotated[str, _read(_exact_header_name)]
 HeaderNamePattern = Annotated[str, _read(_header_name_pattern)]

@@ -82,8 +82,47 @@ class AgentTranscript:
     end_ms: int | None = None
 
 
+TransferEnd = Literal["completed", "refused", "busy", "no_answer", "caller_gone", "timed_out"]
+"""How a transfer ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferAsked:
+    """The agent wants the caller transferred to `target`. `transferred` answers in any case.
+
+    `headers` are for the REFER; `timeout` is in seconds, None for the trunk's own.
+    """
+
+    target: str
+    headers: tuple[tuple[str, str], ...] = ()
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransferResult:
+    """What became of a transfer. `status` is the final SIP status, the target's or the refusal's, None if none came.
+
+    `reason` says it in words and `hint` what to change, both may be empty. `confirmed` is false of a transfer that is
+    completed by all signs, of which no report came.
+    """
+
+    outcome: TransferEnd
+    status: int | None = None
+    reason: str = ""
+    hint: str = ""
+    confirmed: bool = True
+
+
 DestinationEvent = (
-    AgentConnected | AgentAudio | CallerAudio | AgentHungUp | AgentLost | AgentNote | RecordingAsked | AgentTranscript
+    AgentConnected
+    | AgentAudio
+    | CallerAudio
+    | AgentHungUp
+    | AgentLost
+    | AgentNote
+    | RecordingAsked
+    | AgentTranscript
+    | TransferAsked
 )
 """What a destination tells the call that it serves, through the listener that it was made with."""
 
@@ -116,6 +155,9 @@ class Destination(Protocol):
 
     def recording(self, state: Literal["on", "paused", "off"], at_ms: int) -> None:
         """Tell the agent how the recording of the call stands, and since which millisecond of it."""
+
+    def transferred(self, result: TransferResult) -> None:
+        """Answer the oldest transfer that was asked for and has no answer."""
 
     def stats(self) -> Mapping[str, int]:
         """The counters of the agent's connection for the record; empty where there is none. Valid after `close` too."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from offhook.destination.base import TransferResult
 from offhook.destination.dialect import offhook, twilio, worker
 from offhook.destination.dialect.description import Description
 from offhook.destination.dialect.facts import AgentFacts
@@ -73,7 +74,16 @@ class Transcribed:
     line: offhook.Transcript
 
 
-Heard = Ready | Rejected | PassedOn | EndNow | RecordAsked | Transcribed | Invalid | Ignored | None
+@dataclass(frozen=True, slots=True)
+class TransferWanted:
+    """The agent wants the caller transferred. `timeout` is in seconds, None for the trunk's."""
+
+    target: str
+    headers: tuple[tuple[str, str], ...] = ()
+    timeout: float | None = None
+
+
+Heard = Ready | Rejected | PassedOn | EndNow | RecordAsked | Transcribed | TransferWanted | Invalid | Ignored | None
 
 
 class Conversation(Protocol):
@@ -91,6 +101,7 @@ class Conversation(Protocol):
     def begin(self) -> list[Say]: ...
     def digit(self, digit: str, duration_ms: int) -> list[Say]: ...
     def recording(self, state: str, at_ms: int) -> list[Say]: ...
+    def transferred(self, result: TransferResult) -> list[Say]: ...
     def end(self, reason: str) -> list[Say]: ...
     def hear(self, text: str) -> Heard: ...
 
@@ -120,6 +131,10 @@ class TwilioConversation:
 
     def recording(self, state: str, at_ms: int) -> list[Say]:
         # Twilio tells that by HTTP callbacks, never on the stream.
+        return []
+
+    def transferred(self, result: TransferResult) -> list[Say]:
+        # Twilio's agents transfer by its REST API; nothing on the stream can ask for it.
         return []
 
     def end(self, reason: str) -> list[Say]:
@@ -154,6 +169,9 @@ class OffhookConversation:
     def recording(self, state: str, at_ms: int) -> list[Say]:
         return [Say(offhook.recording(state, at_ms))]
 
+    def transferred(self, result: TransferResult) -> list[Say]:
+        return [Say(offhook.transferred(result))]
+
     def end(self, reason: str) -> list[Say]:
         return [Say(offhook.end(reason))]
 
@@ -166,6 +184,8 @@ class OffhookConversation:
                 return Rejected(status, reason)
             case offhook.Record(action):
                 return RecordAsked(action)
+            case offhook.Transfer(target, headers, timeout):
+                return TransferWanted(target, headers, timeout)
             case offhook.Transcript() as line:
                 return Transcribed(line)
             case offhook.HangUp(now, reason):

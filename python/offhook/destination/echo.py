@@ -4,7 +4,7 @@ import wave
 from functools import cache
 from importlib import resources
 
-from offhook.destination.base import AgentAudio, Destination, DestinationListener
+from offhook.destination.base import AgentAudio, Destination, DestinationListener, TransferResult
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.errors import DestinationError
 from offhook.media.leg import RtpLeg
@@ -49,6 +49,9 @@ class EchoDestination:
 
     def recording(self, state: str, at_ms: int) -> None:
         """An echo has nobody to tell."""
+
+    def transferred(self, result: TransferResult) -> None:
+        """An echo transfers nobody."""
 
     def stats(self) -> dict[str, int]:
         return {}

@@ -18,6 +18,8 @@ from offhook.destination.base import (
     DestinationEvent,
     DestinationListener,
     RecordingAsked,
+    TransferAsked,
+    TransferResult,
 )
 from offhook.destination.conversation import (
     Conversation,
@@ -31,8 +33,10 @@ from offhook.destination.conversation import (
     Rejected,
     Say,
     Transcribed,
+    TransferWanted,
     TwilioConversation,
 )
+from offhook.destination.dialect import offhook
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.destination.http_hints import HTTP_HINTS
 from offhook.errors import DestinationError
@@ -111,6 +115,7 @@ class WireDestination:
         self._begun = False
         self._gone = False
         self._closed = False
+        self._transferring = False
         self._notes = 0
 
     @property
@@ -168,6 +173,11 @@ class WireDestination:
     def recording(self, state: str, at_ms: int) -> None:
         if self._conversation is not None and self._begun and not self._closed:
             self._say(self._conversation.recording(state, at_ms))
+
+    def transferred(self, result: TransferResult) -> None:
+        self._transferring = False
+        if self._conversation is not None and not self._closed and not self._gone:
+            self._say(self._conversation.transferred(result))
 
     def stats(self) -> Mapping[str, int]:
         # A connection that never was is not one on which nothing was said.
@@ -278,6 +288,11 @@ class WireDestination:
                         line.who, line.id, line.text, line.final, line.interrupted, line.start_ms, line.end_ms
                     )
                 )
+            case TransferWanted() if self._transferring:
+                self._say([Say(offhook.error("transfer_open", "a transfer is being tried; one at a time"))])
+            case TransferWanted(target, headers, timeout):
+                self._transferring = True
+                self._tell(TransferAsked(target, headers, timeout))
             case EndNow(reason):
                 self._tell(AgentHungUp(reason or "the agent hung up", drain=False))
             case Invalid(what):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from offhook._media import CallConfig
-from offhook.destination.base import AgentNote, Destination, DestinationEvent, DestinationListener
+from offhook.destination.base import AgentNote, Destination, DestinationEvent, DestinationListener, TransferResult
 from offhook.destination.conversation import Conversation, WorkerConversation
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.destination.wire import AgentSpec, Seat, WireDestination, nobody
@@ -99,6 +99,10 @@ class WorkerDestination:
     def recording(self, state: str, at_ms: int) -> None:
         if self._attempt is not None:
             self._attempt.recording(state, at_ms)
+
+    def transferred(self, result: TransferResult) -> None:
+        if self._attempt is not None:
+            self._attempt.transferred(result)
 
     def stats(self) -> Mapping[str, int]:
         return self._attempt.stats() if self._attempt is not None else {}

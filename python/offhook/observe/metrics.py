@@ -7,7 +7,7 @@ closed lists, so that no caller can make new time series.
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -55,6 +55,11 @@ DIAL = MetricSpec("offhook_agent_dial_seconds", "histogram", (), "From dialling 
 GREETING = MetricSpec(
     "offhook_call_greeting_seconds", "histogram", (), "From our 200 to the first agent audio on the line.", _SET_UP
 )
+TRANSFERS = MetricSpec(
+    "offhook_transfers_total", "counter", ("trunk", "outcome"),
+    "Transfers that agents asked for, by what they came to: `completed`, `refused`, `busy`, `no_answer`, `caller_gone` "
+    "or `timed_out`.",
+)  # fmt: skip
 ONE_WAY = MetricSpec(
     "offhook_calls_one_way_total", "counter", ("silent",),
     "Answered calls without any audio from one side: `caller` or `agent`.",
@@ -126,9 +131,9 @@ LOG = MetricSpec(
 )  # fmt: skip
 
 METRICS: tuple[MetricSpec, ...] = (
-    CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, ONE_WAY, PACKETS, LOST, REFUSED, TLS_FAILURES,
-    TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, RECORDINGS, RECORDING_LOST, RECORDINGS_DELETED,
-    WORKERS, WORKER_CALLS, WORKERS_STALLED, WORKER_EVENTS, LOG,
+    CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, TRANSFERS, ONE_WAY, PACKETS, LOST, REFUSED,
+    TLS_FAILURES, TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, RECORDINGS, RECORDING_LOST,
+    RECORDINGS_DELETED, WORKERS, WORKER_CALLS, WORKERS_STALLED, WORKER_EVENTS, LOG,
 )  # fmt: skip
 
 
@@ -149,6 +154,8 @@ class FinishedCall(Protocol):
     def intervals(self) -> Mapping[str, float]: ...
     @property
     def media(self) -> Counters: ...
+    @property
+    def transfer(self) -> Mapping[str, Any]: ...
 
 
 class Metrics:
@@ -168,6 +175,7 @@ class Metrics:
             "greeting": self._histogram(GREETING),
         }
         self._talk = self._histogram(TALK)
+        self._transfers = self._counter(TRANSFERS)
         self._one_way = self._counter(ONE_WAY)
         self._packets = self._counter(PACKETS)
         self._lost = self._counter(LOST)
@@ -197,6 +205,8 @@ class Metrics:
             value = call.intervals.get(name)
             if value is not None:
                 histogram.observe(value / 1000)
+        for attempt in (*call.transfer.get("earlier", ()), call.transfer) if call.transfer else ():
+            self._transfers.labels(trunk=call.trunk or "", outcome=attempt["outcome"] or "").inc()
         received, sent = _number(call.media, "received_packets"), _number(call.media, "sent_packets")
         self._packets.labels(direction="received").inc(received)
         self._packets.labels(direction="sent").inc(sent)

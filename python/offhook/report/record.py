@@ -22,6 +22,8 @@ class CallRecord:
     how often it was refreshed.
     `recording` is empty if the call was not recorded, else the `file` in the directory of recordings, its
     `duration_ms`, `paused_ms`, `dropped_frames` (that had no room on their way to the disk), `key_id` and `error`.
+    `transfer` is empty unless the agent transferred the call: then the last one's `target`, `outcome`, `status`,
+    `reason`, whether it is `confirmed`, and its `duration_ms`; `earlier` has those before it.
     `billable_seconds` runs from answer to end, begun seconds counted whole.
     """
 
@@ -62,6 +64,7 @@ class CallRecord:
     media: Mapping[str, int | float | str | None] = field(default_factory=dict)
     wire: Mapping[str, int | float | str | None] = field(default_factory=dict)
     recording: Mapping[str, int | float | str | None] = field(default_factory=dict)
+    transfer: Mapping[str, Any] = field(default_factory=dict)
     node: str = ""
     version: str = ""
 
@@ -70,7 +73,7 @@ class CallRecord:
         """Make a record of a mapping; names that this version does not know are left out."""
         # Columns that are younger than a row are empty in it.
         known = {name: value for name, value in values.items() if name in _NAMES}
-        return cls(**{name: {} if name == "recording" and value is None else value for name, value in known.items()})
+        return cls(**{name: {} if name in _YOUNG and value is None else value for name, value in known.items()})
 
     def as_dict(self) -> dict[str, Any]:
         """All fields by name, fit for JSON."""
@@ -88,6 +91,7 @@ class CallRecord:
         return None if self.end_at is None else max(0, self.end_at - self.setup_at)
 
 
+_YOUNG = frozenset({"recording", "transfer"})
 _NAMES = tuple(item.name for item in fields(CallRecord))
 
 

@@ -8,7 +8,7 @@ What its peers do differs more than the RFCs say, so one table sorts all of it i
   way to say that it succeeded: it ends our session. So its BYE is success that nobody confirmed.
 - It reports, and its BYE comes before the final report. Who tells of ringing would have told of the answer, so the
   caller has given up. But the two may overtake each other on UDP, and the subscription outlives the session (RFC 5057
-  5.3): the report has a moment to come.
+  5.5): the report has a moment to come.
 - Nothing comes at all until the time is up: nobody knows, and the session goes on. A report of success that comes
   later is told as such.
 """

@@ -1,6 +1,6 @@
 """The REFERs of one session and the NOTIFYs about them: RFC 3515, RFC 6665, RFC 4488.
 
-The subscription that a REFER makes shares the session's dialog and outlives the session (RFC 5057 5.3): while one does,
+The subscription that a REFER makes shares the session's dialog and outlives the session (RFC 5057 5.5): while one does,
 the dialog stays known for some seconds, so that the peer's last NOTIFY is answered, and believed.
 """
 

@@ -60,6 +60,7 @@ calls = Table(
     Column("media", JSON, nullable=False),
     Column("wire", JSON, nullable=False),
     Column("recording", JSON),
+    Column("transfer", JSON),
     Column("node", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("timeline", LargeBinary),
@@ -115,6 +116,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _new_columns(calls, "signalling_tls"),
     _new_columns(calls, "recording"),
     _new_columns(calls, "session_interval", "session_refreshes"),
+    _new_columns(calls, "transfer"),
 )
 """`MIGRATIONS[n]` brings version n to n + 1. A released one never changes; a change is a new one at the end."""
 

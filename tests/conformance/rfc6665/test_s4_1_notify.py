@@ -31,7 +31,7 @@ def test_even_the_last_one_may() -> None:
     assert (peer.outcome.ending, peer.outcome.status) == (Ending.FAILED, 603)
 
 
-@pytest.mark.rfc(6665, "8.2.3")
+@pytest.mark.rfc(6665, "8.3.2")
 @pytest.mark.parametrize("event", ["presence", "dialog;id=1", "refer.winfo", "message-summary"])
 def test_other_packages_are_bad_events(event: str) -> None:
     peer = Referrer()

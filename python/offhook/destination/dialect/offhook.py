@@ -8,8 +8,9 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast, get_args
 
+from offhook.destination.base import TransferResult
 from offhook.destination.dialect.description import Description, Foreign
-from offhook.destination.dialect.facts import AgentFacts, clean
+from offhook.destination.dialect.facts import MAX_HEADERS, MAX_VALUE, AgentFacts, clean
 
 SUBPROTOCOL: Final = "offhook.v1"
 """What the agent must choose in the upgrade."""
@@ -22,6 +23,11 @@ FORMATS: Final = ("pcm16/16000", "pcm16/8000", "pcm16/24000", "pcm16/48000", "pc
 
 MAX_REASON: Final = 123
 """Characters of a reason that is kept."""
+
+MAX_TARGET: Final = 256
+"""Characters of what a call is transferred to."""
+
+MAX_TRANSFER_MS: Final = 600_000
 
 MAX_TRANSCRIPT: Final = 4096
 """Characters of one line of a transcript that are kept."""
@@ -144,6 +150,18 @@ def recording(state: str, at_ms: int) -> str:
     return _message("recording", state=state, at_ms=at_ms)
 
 
+def transferred(result: TransferResult) -> str:
+    """What became of the transfer that the agent asked for."""
+    return _message(
+        "transferred",
+        outcome=result.outcome,
+        status=result.status,
+        reason=clean(result.reason),
+        hint=result.hint,
+        confirmed=result.confirmed,
+    )
+
+
 def end(reason: str, text: str = "") -> str:
     """The call is over; `reason` is a slug of docs/reference/end-reasons.md. The close with code 1000 follows."""
     return _message("end", reason=reason, text=clean(text))
@@ -191,6 +209,15 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """The agent wants the caller transferred: the trunk's rules are not looked at here. `timeout` is in seconds."""
+
+    target: str
+    headers: tuple[tuple[str, str], ...] = ()
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """What somebody says, in words: a whole line each time, which replaces what was told before under the same `id`.
 
@@ -223,7 +250,7 @@ class Invalid:
     message: str
 
 
-AgentMessage = Ready | Reject | HangUp | Record | Transcript | Unknown | Invalid
+AgentMessage = Ready | Reject | HangUp | Record | Transfer | Transcript | Unknown | Invalid
 """What an agent may say to Python, to be matched whole."""
 
 
@@ -249,6 +276,8 @@ def parse(text: str, *, offered: str = FORMATS[0]) -> AgentMessage:
                 return HangUp(_flag(message.get("now"), "now"), _reason(message.get("reason")))
             case "record":
                 return Record(_action(message.get("action")))
+            case "transfer":
+                return _transfer(message)
             case "transcript":
                 return _transcript(message)
             case _:
@@ -308,6 +337,22 @@ def _flag(value: Any, name: str, default: bool = False) -> bool:
     if isinstance(value, bool):
         return value
     raise _BadField(f"`{name}` is true or false")
+
+
+def _transfer(message: dict[str, Any]) -> Transfer:
+    target, headers = message.get("target"), message.get("headers")
+    if not isinstance(target, str) or not 1 <= len(target) <= MAX_TARGET:
+        raise _BadField(f"`target` is a string of 1 to {MAX_TARGET} characters")
+    if headers is None:
+        headers = {}
+    if not isinstance(headers, dict) or len(headers) > MAX_HEADERS:
+        raise _BadField(f"`headers` is an object of at most {MAX_HEADERS} strings")
+    if not all(isinstance(value, str) and len(value) <= MAX_VALUE for value in headers.values()):
+        raise _BadField(f"`headers` has strings of at most {MAX_VALUE} characters")
+    timeout_ms = _milliseconds(message, "timeout_ms")
+    if timeout_ms is not None and not 1 <= timeout_ms <= MAX_TRANSFER_MS:
+        raise _BadField(f"`timeout_ms` is from 1 to {MAX_TRANSFER_MS}")
+    return Transfer(clean(target), tuple(headers.items()), None if timeout_ms is None else timeout_ms / 1000)
 
 
 def _transcript(message: dict[str, Any]) -> Transcript:

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from offhook.destination.base import TransferResult
 from offhook.destination.dialect import offhook
 from offhook.destination.dialect.facts import AgentFacts
-from offhook.destination.dialect.offhook import HangUp, Invalid, Ready, Record, Reject, Transcript, Unknown
+from offhook.destination.dialect.offhook import HangUp, Invalid, Ready, Record, Reject, Transcript, Transfer, Unknown
 from offhook.ids import CallId
 
 pytestmark = pytest.mark.unit
@@ -101,6 +102,11 @@ def test_the_schema_is_a_schema_and_strict_where_it_counts() -> None:
         assert not GATEWAY.is_valid(wrong)
     AGENT.validate({"type": "utterance", "id": "u7", "text": "One two.", "word_ends_ms": [200, 450], "barge_in": "off"})
     AGENT.validate({"type": "utterance_end"})
+    for result in (
+        TransferResult("completed", 200, "200 OK"),
+        TransferResult("timed_out", reason="60 s were over", hint="raise it"),
+    ):
+        GATEWAY.validate(json.loads(offhook.transferred(result)))
     assert not AGENT.is_valid({"type": "utterance", "id": ""})
     for wrong in ({"type": "reject", "status": 200}, {"type": "hangup", "now": "yes"}, {"type": "dtmf", "digits": ""}):
         assert not AGENT.is_valid(wrong)
@@ -138,7 +144,12 @@ def test_ringing_tells_the_call() -> None:
             '{"type":"transcript","who":"caller","id":"c1","text":"Hi","start_ms":0,"end_ms":640}',
             Transcript("caller", "c1", "Hi", start_ms=0, end_ms=640),
         ),
-        ('{"type":"transfer","to":"tel:+1"}', Unknown("transfer")),
+        ('{"type":"transfer","target":"tel:+1"}', Transfer("tel:+1")),
+        (
+            '{"type":"transfer","target":"sip:desk@example.com","headers":{"X-A":"1"},"timeout_ms":30500}',
+            Transfer("sip:desk@example.com", (("X-A", "1"),), 30.5),
+        ),
+        ('{"type":"teleport","to":"tel:+1"}', Unknown("teleport")),
     ],
 )
 def test_what_an_agent_says_is_read(text: str, meant: offhook.AgentMessage) -> None:
@@ -180,6 +191,13 @@ def test_a_ready_that_names_half_a_format_keeps_the_other_half_of_the_offer() ->
         ('{"type":"reject","status":486.0}', "bad_status"),
         ('{"type":"reject","reason":["x"]}', "bad_field"),
         ('{"type":"hangup","now":1}', "bad_field"),
+        ('{"type":"transfer"}', "bad_field"),
+        ('{"type":"transfer","target":""}', "bad_field"),
+        ('{"type":"transfer","target":7}', "bad_field"),
+        ('{"type":"transfer","target":"tel:+1","headers":["X-A"]}', "bad_field"),
+        ('{"type":"transfer","target":"tel:+1","headers":{"X-A":1}}', "bad_field"),
+        ('{"type":"transfer","target":"tel:+1","timeout_ms":0}', "bad_field"),
+        ('{"type":"transfer","target":"tel:+1","timeout_ms":700000}', "bad_field"),
         ('{"type":"transcript","who":"me","id":"c1","text":"x"}', "bad_field"),
         ('{"type":"transcript","who":"agent","id":"","text":"x"}', "bad_field"),
         ('{"type":"transcript","who":"agent","id":"u1","text":7}', "bad_field"),
