@@ -1,13 +1,13 @@
 """A telephone line of nothing but time: it plays what an agent says, and does what a test lets the caller do."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from offhook.agent import Agent, Call
-from offhook.agent.events import BargeIn, Key, Recording, SpeechEnded, SpeechStarted
+from offhook.agent.events import BargeIn, Key, Recording, SpeechEnded, SpeechStarted, TransferEnd, Transferred
 from offhook.agent.line import Answered, CallFacts, CallOver, Listener, UtteranceOver
 from offhook.agent.session import Session
 from offhook.speech.protocol import Spoken
@@ -83,6 +83,13 @@ class AgentLine:
     def record(self, action: str) -> None:
         self.said.append(("record", action))
         self._loop.call_later(0.05, self._tell, Recording("paused" if action == "pause" else "on"))
+
+    def transfer(self, target: str, headers: Mapping[str, str], timeout: float | None) -> None:
+        self.said.append(("transfer", target, dict(headers), timeout))
+
+    def transferred(self, outcome: TransferEnd, **fields: Any) -> None:
+        """The transfer that was asked for came to this."""
+        self._tell(Transferred(outcome, **fields))
 
     def hang_up(self, reason: str, *, now: bool) -> None:
         self.said.append(("hang_up", reason, now))

@@ -15,6 +15,7 @@ from offhook.agent.events import (
     Said,
     SpeechEnded,
     SpeechStarted,
+    Transferred,
     Turn,
     WantsFloor,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Said",
     "SpeechEnded",
     "SpeechStarted",
+    "Transferred",
     "Turn",
     "WantsFloor",
 ]

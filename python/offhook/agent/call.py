@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from offhook.agent.digits import DigitCollector
 from offhook.agent.errors import CallEnded
-from offhook.agent.events import BargeIn, CallEvent, Digits, RecordingAction, RecordingState, Said, Turn
+from offhook.agent.events import BargeIn, CallEvent, Digits, RecordingAction, RecordingState, Said, Transferred, Turn
 from offhook.agent.history import History
 from offhook.agent.sound import RATES, Resampler, read_wav
 from offhook.agent.waiting import first_of
@@ -234,6 +234,28 @@ class Call:
         returns when that has been heard.
         """
         return await self._session.record(action)
+
+    async def transfer(
+        self,
+        target: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  it is the gateway that counts
+    ) -> Transferred:
+        """Hand the caller over to somebody else, and return what became of it: exactly one outcome, never an exception.
+
+        `target` is `tel:+14155550100`, `sip:desk@example.com`, a number as the trunk's country writes it, or an
+        extension of the caller's phone system; where it may go is the trunk's to say (`transfer_to`). What was said
+        before is played first. `timeout` is in seconds, ringing at the target included; by default the trunk's
+        `transfer_timeout`. `headers` are for the request (`X-…`), and `User-to-User` for the target.
+
+        Completed, the call ends for the agent (`transferred`); what runs for it is cancelled. On anything else the
+        caller is back, unless gone. Meanwhile the caller's words are no `on_turn`. It can't be taken back: who stops
+        waiting does not stop it. One at a time, else ValueError.
+        """
+        if not isinstance(target, str) or not 1 <= len(target) <= 256:
+            raise ValueError("a target is a string of 1 to 256 characters")
+        return await self._session.transfer(target, headers or {}, timeout)
 
     async def hang_up(self, reason: str = "", *, now: bool = False) -> None:
         """End the call once all that was said has been played; with `now` at once. `reason` goes into its record.

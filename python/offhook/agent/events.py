@@ -105,6 +105,32 @@ class Recording:
     state: RecordingState
 
 
+TransferEnd = Literal["completed", "refused", "busy", "no_answer", "caller_gone", "timed_out"]
+"""How a transfer ends: `refused` stands for every failure that has no word of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """What became of a transfer.
+
+    `outcome` is `completed`, `refused`, `busy`, `no_answer`, `caller_gone` or `timed_out`; `status` the final SIP
+    status (the target's, or that of the refusal), None if none came. `reason` says it in words and `hint` what to
+    change; both may be empty. Of a transfer that is completed but not `confirmed`, the other side took the caller over
+    without telling how it went.
+    """
+
+    outcome: TransferEnd
+    status: int | None = None
+    reason: str = ""
+    hint: str = ""
+    confirmed: bool = True
+
+    @property
+    def completed(self) -> bool:
+        """Whether the caller is with somebody else now; if not, and unless gone, the caller is back with the agent."""
+        return self.outcome == "completed"
+
+
 @dataclass(frozen=True, slots=True)
 class Interrupted:
     """An utterance of the agent was cut off after `played_ms`; `heard` are its words until then."""
@@ -121,5 +147,5 @@ class Heard:
     final: bool
 
 
-CallEvent = Key | SpeechStarted | SpeechEnded | WantsFloor | Recording | Interrupted | Heard | Turn | Said
+CallEvent = Key | SpeechStarted | SpeechEnded | WantsFloor | Recording | Transferred | Interrupted | Heard | Turn | Said
 """What `call.events()` tells."""

@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from offhook.agent.events import BargeIn, Key, Recording, RecordingAction, SpeechEnded, SpeechStarted, WantsFloor
+from offhook.agent.events import (
+    BargeIn,
+    Key,
+    Recording,
+    RecordingAction,
+    SpeechEnded,
+    SpeechStarted,
+    Transferred,
+    WantsFloor,
+)
 from offhook.speech.protocol import Spoken
 
 
@@ -50,7 +59,9 @@ class CallOver:
     text: str = ""
 
 
-LineEvent = Answered | UtteranceOver | WantsFloor | Recording | CallOver | Key | SpeechStarted | SpeechEnded
+LineEvent = (
+    Answered | UtteranceOver | WantsFloor | Recording | Transferred | CallOver | Key | SpeechStarted | SpeechEnded
+)
 """What a line tells the call that it carries. Sound comes apart from these."""
 
 
@@ -117,6 +128,9 @@ class Line(Protocol):
 
     def record(self, action: RecordingAction) -> None:
         """Start or stop the recording, pause it or let it go on; `Recording` answers."""
+
+    def transfer(self, target: str, headers: Mapping[str, str], timeout: float | None) -> None:
+        """Have the caller transferred; `Transferred` answers. `timeout` is in seconds, None for the trunk's."""
 
     def hang_up(self, reason: str, *, now: bool) -> None:
         """End the call: when what is queued has been played, or at once."""

@@ -9,14 +9,14 @@ What is said is played at once, so a call of minutes takes moments; speech engin
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from typing import Literal, TypeVar
 
 from offhook.agent.agent import Agent
 from offhook.agent.call import Call
 from offhook.agent.engines import Speech
-from offhook.agent.events import BargeIn, Key, Recording, RecordingAction
+from offhook.agent.events import BargeIn, Key, Recording, RecordingAction, TransferEnd, Transferred
 from offhook.agent.line import Answered, CallFacts, CallOver, LineEvent, UtteranceOver
 from offhook.agent.session import Session
 from offhook.speech.protocol import Heard, SpeechStarted, SpeechStopped, Spoken, Transcript
@@ -76,6 +76,19 @@ class Caller:
     async def is_hung_up_on(self) -> None:
         """Wait until the agent ends the call."""
         await self._patiently(asyncio.wait({self._session.over}), "the agent does not hang up")
+
+    async def is_transferred(self, outcome: TransferEnd = "completed", *, status: int | None = None) -> str:
+        """Wait until the agent transfers the call, and let that come to `outcome`; gives the target.
+
+        `completed` ends the call. Fails when the agent does not transfer.
+        """
+        target = await self._patiently(self._line.transfers.get(), "the agent does not transfer the call")
+        assert target is not None, f"the agent did not transfer the call: {self.call.end_reason}"
+        self._session.receive(Transferred(outcome, status, "rehearsed"))
+        if outcome in ("completed", "caller_gone"):
+            self._line.end("transferred" if outcome == "completed" else "caller_hung_up")
+        await asyncio.sleep(0)
+        return target
 
     def hangs_up(self) -> None:
         """End the call."""
@@ -172,6 +185,7 @@ class _Line:
         self.facts = facts
         self.session: Session | None = None
         self.said: asyncio.Queue[str | None] = asyncio.Queue()
+        self.transfers: asyncio.Queue[str | None] = asyncio.Queue()
         self.digits = ""
         self.status: int | None = None
         self._open: str | None = None
@@ -231,6 +245,10 @@ class _Line:
         """A rehearsal is not recorded."""
         self._soon(Recording("off"))
 
+    def transfer(self, target: str, headers: Mapping[str, str], timeout: float | None) -> None:
+        """The test decides."""
+        self.transfers.put_nowait(target)
+
     def hang_up(self, reason: str, *, now: bool) -> None:
         """Over at once."""
         self.end("agent_hung_up")
@@ -244,6 +262,7 @@ class _Line:
         if not self._over:
             self._over = True
             self.said.put_nowait(None)
+            self.transfers.put_nowait(None)
             self._soon(CallOver(reason))
 
     def _soon(self, event: LineEvent) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from offhook.agent.events import (
     Said,
     SpeechEnded,
     SpeechStarted,
+    Transferred,
     Turn,
     WantsFloor,
 )
@@ -76,6 +77,7 @@ class Session:
         self._started = asyncio.Event()
         self.recording: RecordingState = "off"
         self._recorded = asyncio.Event()
+        self._transfer: asyncio.Future[Transferred] | None = None
         self._taken = False
         self._rejected = False
         self._caller_speaks = False
@@ -130,6 +132,8 @@ class Session:
                 self.recording = event.state
                 self._recorded.set()
                 self._tell(event)
+            case Transferred():
+                self._transferred(event)
             case CallOver():
                 self._end(event)
 
@@ -144,6 +148,7 @@ class Session:
         self._be_patient()
         self._started.set()
         self._recorded.set()
+        self._transferred(Transferred("caller_gone", reason="the call is over"))
         self.voice.call_over(event.reason)
         self.ears.end_taps()
         self.floor.release()
@@ -308,6 +313,37 @@ class Session:
                     await self._recorded.wait()
         return self.recording
 
+    async def transfer(
+        self,
+        target: str,
+        headers: Mapping[str, str],
+        timeout: float | None,  # noqa: ASYNC109  it is the gateway that counts
+    ) -> Transferred:
+        """Have the caller transferred once all that was said has been played, and wait for what becomes of it."""
+        if self.over.done():
+            return Transferred("caller_gone", reason="the call is over")
+        if self._transfer is not None:
+            raise ValueError("a transfer is being tried: one at a time")
+        # From here on, so that what the caller says while the last words are played does not cancel who waits here.
+        self._transfer = answer = self._loop.create_future()
+        try:
+            await self.voice.idle()
+        except BaseException:
+            self._transfer = None
+            raise
+        if not answer.done():
+            self.line.transfer(target, headers, timeout)
+        return await asyncio.shield(answer)
+
+    def _transferred(self, result: Transferred) -> None:
+        """A transfer is decided, or with the call's end no matter any more."""
+        answer, self._transfer = self._transfer, None
+        if answer is None:
+            return
+        if not answer.done():
+            answer.set_result(result)
+        self._tell(result)
+
     @contextmanager
     def next_turn(self) -> "Iterator[asyncio.Future[Turn]]":
         """The caller's next turn, which then is nobody else's."""
@@ -406,6 +442,12 @@ class Session:
         self.line.transcript("caller", f"c{self._turn_number}", text, final=True, at_ms=at_ms)
         self._turn_number, self._turn_words = self._turn_number + 1, ""
         if is_echo:
+            return
+        if self._transfer is not None:
+            # Said to whom it is to be handed over to, or to nobody: not to the handler that waits for the transfer.
+            self.history.caller_said(turn.text)
+            self._tell(replace(turn, dtmf=self._pressed))
+            self._pressed = ""
             return
         self._turns_heard += 1
         if self.voice.is_speaking:

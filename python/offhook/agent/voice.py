@@ -172,6 +172,11 @@ class Voice:
         """Whether nothing can be said any more."""
         return self._ended is not None
 
+    async def idle(self) -> None:
+        """Wait until what is being said and waits to be said has been played."""
+        async with self._one_at_a_time:
+            pass
+
     async def drain(self, reason: str) -> None:
         """Wait until what is being said and waits to be said has been played; nothing is said after it."""
         async with self._one_at_a_time:

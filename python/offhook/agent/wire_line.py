@@ -13,6 +13,8 @@ from offhook.agent.events import (
     RecordingState,
     SpeechEnded,
     SpeechStarted,
+    TransferEnd,
+    Transferred,
     WantsFloor,
 )
 from offhook.agent.line import Answered, CallFacts, CallOver, Listener, UtteranceOver
@@ -38,6 +40,14 @@ _AHEAD = 10.0
 # Longer gaps than this are not filled with silence: nobody was listening.
 _GAP_MS = 10_000
 _TEXT = 4_096
+_OUTCOMES: Mapping[str, TransferEnd] = {
+    "completed": "completed",
+    "refused": "refused",
+    "busy": "busy",
+    "no_answer": "no_answer",
+    "caller_gone": "caller_gone",
+    "timed_out": "timed_out",
+}
 _STATES: Mapping[str, RecordingState] = {"on": "on", "paused": "paused", "off": "off"}
 
 
@@ -134,6 +144,8 @@ class WireLine:
                 state = _STATES.get(words(message, "state"))
                 if state is not None:
                     self._tell(Recording(state))
+            case "transferred":
+                self._tell(_transferred(message))
             case "mark":
                 self._played(words(message, "name"))
             case "cleared":
@@ -283,6 +295,15 @@ class WireLine:
         """Pause the recording, or let it go on."""
         self._say({"type": "record", "action": action})
 
+    def transfer(self, target: str, headers: Mapping[str, str], timeout: float | None) -> None:
+        """Have the caller transferred."""
+        message: dict[str, Any] = {"type": "transfer", "target": target}
+        if headers:
+            message["headers"] = dict(headers)
+        if timeout is not None:
+            message["timeout_ms"] = round(timeout * 1000)
+        self._say(message)
+
     def hang_up(self, reason: str, *, now: bool) -> None:
         """End the call."""
         self._say({"type": "hangup", "now": now} | ({"reason": reason[:123]} if reason else {}))
@@ -304,6 +325,14 @@ class WireLine:
 
 def _cut(text: str) -> str:
     return text.encode()[:_TEXT].decode(errors="ignore")
+
+
+def _transferred(message: dict[str, Any]) -> Transferred:
+    """What a `transferred` says; an outcome that this version doesn't know is a refusal."""
+    outcome = _OUTCOMES.get(words(message, "outcome"), "refused")
+    status = number(message, "status") or None
+    confirmed = message.get("confirmed") is not False
+    return Transferred(outcome, status, words(message, "reason"), words(message, "hint"), confirmed)
 
 
 def facts_of(ringing: dict[str, Any]) -> CallFacts:

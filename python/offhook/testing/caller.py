@@ -12,6 +12,7 @@ from typing import TypeVar
 from offhook._media import MediaEvent
 from offhook.agent.call import Call
 from offhook.agent.sound import read_wav
+from offhook.destination.base import TransferEnd
 from offhook.speech.protocol import Spoken
 from offhook.testing.exchange import Exchange, Past
 from offhook.testing.hearing import LOUD, STEP_MS, Began, Lexicon, Listener, Stretch, levels
@@ -105,6 +106,7 @@ class Caller:
         self._quiet_since: float | None = None
         self._waited_since: float | None = None
         self._next_mark = 0
+        self._targets: deque[str] = deque()
         self._timeline = Timeline()
 
     def calls(self, exchange: Exchange) -> None:
@@ -255,6 +257,20 @@ class Caller:
         await self._until(lambda: self.digits.startswith(digits), self.patience, f"the agent does not press {digits}")
         self.digits = self.digits[len(digits) :]
 
+    async def is_transferred(self, outcome: TransferEnd = "completed", *, status: int | None = None) -> str:
+        """Wait until the agent transfers the call, and let that come to `outcome`; gives the target.
+
+        `completed` ends the call, as `transferred`; with `busy`, `no_answer`, `refused` or `timed_out` the caller is
+        back with the agent. `status` is the SIP status that the agent is told.
+        """
+        __tracebackhide__ = True
+        await self._until(lambda: bool(self._targets), self.patience, "the agent does not transfer the call")
+        target = self._targets.popleft()
+        said = outcome.replace("_", " ")
+        self._timeline.note(self.now, f"the transfer to {target}: {said}")
+        self._line.decide(outcome, status)
+        return target
+
     async def waits(self, seconds: float) -> None:
         """Let so much of the call's time pass."""
         await asyncio.sleep(seconds)
@@ -293,6 +309,12 @@ class Caller:
             waiting = self._marks.pop(event.name)
             if not waiting.done():
                 waiting.set_result(None)
+        self._changed.set()
+
+    def transferred(self, target: str) -> None:
+        """The agent transfers the call."""
+        self._timeline.note(self.now, f"the agent transfers the call to {target}")
+        self._targets.append(target)
         self._changed.set()
 
     def ended(self, reason: str, detail: str) -> None:

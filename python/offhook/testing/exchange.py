@@ -17,7 +17,16 @@ from offhook.agent.wire_line import WireLine
 from offhook.agent.worker import Gateway, Worker
 from offhook.api.upgrade import upgrade_protocol
 from offhook.api.worker_door import PATH, Tokens, WorkerDoor
-from offhook.destination.base import AgentHungUp, AgentLost, AgentNote, Destination, DestinationEvent
+from offhook.destination.base import (
+    AgentHungUp,
+    AgentLost,
+    AgentNote,
+    Destination,
+    DestinationEvent,
+    TransferAsked,
+    TransferEnd,
+    TransferResult,
+)
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.destination.wire import AgentSpec
 from offhook.destination.worker import WorkerDestination
@@ -73,6 +82,9 @@ class OnTelephone(Protocol):
 
     def note(self, what: str) -> None:
         """Something for the timeline."""
+
+    def transferred(self, target: str) -> None:
+        """The agent wants the call transferred there."""
 
 
 class _RehearsedWorker(Worker):
@@ -131,6 +143,9 @@ class Past:
 
     async def press(self, digits: str) -> None:
         """Nobody hears them."""
+
+    def decide(self, outcome: TransferEnd, status: int | None) -> None:
+        """There is nothing to decide."""
 
     def end(self, reason: str, detail: str) -> None:
         """It has ended."""
@@ -259,6 +274,13 @@ class Exchange:
             self._digit_came.clear()
             await self._digit_came.wait()
 
+    def decide(self, outcome: TransferEnd, status: int | None) -> None:
+        """What the transfer that the agent has asked for comes to."""
+        if self._destination is not None and self.reason is None:
+            self._destination.transferred(TransferResult(outcome, status, "rehearsed"))
+        if outcome in ("completed", "caller_gone"):
+            self.end("transferred" if outcome == "completed" else "caller_hung_up", "")
+
     def end(self, reason: str, detail: str) -> None:
         """End the call. May be repeated."""
         if self.reason is not None:
@@ -354,6 +376,8 @@ class Exchange:
                 self.end("agent_hung_up" if self.is_answered else "agent_rejected", detail)
             case AgentLost(error):
                 self.end(error.code, str(error))
+            case TransferAsked(target):
+                self._telephone.transferred(target)
             case AgentNote(what, fields):
                 said = ", ".join(f"{name} {value}" for name, value in fields.items())
                 self._telephone.note(f"{what}{f' ({said})' if said else ''}")

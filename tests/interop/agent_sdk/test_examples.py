@@ -56,6 +56,19 @@ async def test_the_menu_gives_up_after_silence() -> None:
         assert voice.said.count("I didn't get that.") == 3
 
 
+async def test_the_desk_puts_callers_through_and_takes_them_back() -> None:
+    async with rehearse(load_agent(EXAMPLES / "front_desk.py")) as caller:
+        await caller.hears()
+        await caller.says("Somebody in support, please.")
+        assert "support" in await caller.hears()
+        assert await caller.is_transferred("busy", status=486) == "2001"
+        assert "Nobody in support is free" in await caller.hears()
+        await caller.says("Sales then.")
+        await caller.hears()
+        assert await caller.is_transferred() == "tel:+14155550142"
+        assert caller.call.end_reason == "transferred"
+
+
 @in_virtual_time
 async def test_raw_frames_come_back_a_second_later() -> None:
     async with calling(load_agent(EXAMPLES / "raw_frames.py")) as caller:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.desk import STORY, desk
 
-from offhook import Agent, Call
+from offhook import Agent, Call, Turn
 from offhook.agent.agent import APOLOGY
 from offhook.testing import LINES, Caller, CallerFor
 from offhook.testing.stand_in_voice import speech_of
@@ -195,3 +195,25 @@ async def test_nothing_is_left_behind(caller_for: CallerFor) -> None:
     # What others have left is none of this.
     await call()
     assert await call() == await call()
+
+
+async def test_a_caller_is_handed_over_or_comes_back(caller_for: CallerFor) -> None:
+    agent = Agent("front", greeting="Hello, how can I help you today?")
+
+    @agent.on_turn
+    async def reply(call: Call, turn: Turn) -> None:
+        await call.say("A table for two, very well.")
+        if not (await call.transfer("tel:+14155550142", timeout=30)).completed:
+            await call.say("At what time would you like to come?")
+
+    async with caller_for(agent) as caller:
+        await caller.hears()
+        await caller.says("A table for two, please")
+        await caller.hears("very well")
+        assert await caller.is_transferred("no_answer", status=480) == "tel:+14155550142"
+        assert "at what time" in await caller.hears()
+        await caller.says("A table for two, please")
+        await caller.hears("very well")
+        await caller.is_transferred()
+        assert caller.end_reason == "transferred"
+        assert "the transfer to tel:+14155550142: no answer" in caller.timeline
