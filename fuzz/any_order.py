@@ -12,11 +12,16 @@ from tests.support.messages import SDP, TCP, UDP, request, response
 from tests.support.solo import Solo
 
 from offhook.sip.effects import SendRequest, SendResponse
-from offhook.sip.events import InviteReceived, Reinvited, SessionFailed
+from offhook.sip.events import InviteReceived, ReferOver, Reinvited, SessionFailed
 from offhook.sip.user_agent import UserAgentConfig
 
-METHODS = ["INVITE", "ACK", "BYE", "CANCEL", "INFO", "OPTIONS", "UPDATE"]
-ANSWERS = [100, 180, 200, 401, 481, 486, 491, 503]
+METHODS = ["INVITE", "ACK", "BYE", "CANCEL", "INFO", "OPTIONS", "UPDATE", "NOTIFY"]
+REPORTS = [
+    (), ("Event: refer",), ("Event: refer", "Subscription-State: terminated;reason=noresource"),
+    ("Event: refer", "Subscription-State: active;expires=2"), ("Event: refer;id=9", "Subscription-State: active"),
+]  # fmt: skip
+FRAGMENTS = [b"SIP/2.0 100 Trying", b"SIP/2.0 200 OK", b"SIP/2.0 486 Busy Here\r\n", b"?"]
+ANSWERS = [100, 180, 200, 202, 401, 481, 486, 491, 503]
 VERBS: dict[str, tuple[Any, ...]] = {
     "ring": (),
     "answer": (SDP,),
@@ -27,11 +32,13 @@ VERBS: dict[str, tuple[Any, ...]] = {
     "update": (SDP,),
     "reject_reinvite": (488,),
     "ask": ("INFO",),
+    "refer": ("<tel:+14155550100>",),
     "answer_info": (),
 }
 CONFIG = UserAgentConfig(max_transactions=24, max_dialogs=8)
-OF_SESSIONS = 5
-"""What a full table still takes for each session: the BYE of either side, a change, what ends it, and an INFO."""
+OPTIONS: dict[str, dict[str, Any]] = {"refer": {"timeout": 6}}
+OF_SESSIONS = 6
+"""What a full table still takes for each session: the BYE of either side, a change, what ends it, INFO and REFER."""
 
 
 def any_order(steps: Iterable[tuple[int, int]]) -> None:
@@ -47,14 +54,18 @@ def any_order(steps: Iterable[tuple[int, int]]) -> None:
             case 0 | 1 | 2 | 3 | 4:
                 tag = f";tag={session.local_tag}" if session is not None and rng.random() < 0.7 else ""
                 known = session is not None and rng.random() < 0.8
+                method = rng.choice(METHODS)
+                reports = method == "NOTIFY"
                 solo.receive(
                     request(
-                        rng.choice(METHODS),
+                        method,
+                        *(rng.choice(REPORTS) if reports else ()),
                         branch=f"z9hG4bK{rng.randrange(6)}",
                         to=f"<sip:bob@192.0.2.2>{tag}",
                         call_id=session.sip_call_id if known else f"call-{rng.randrange(12)}",
                         cseq=rng.randrange(1, 6),
-                        body=rng.choice([b"", SDP]),
+                        body=rng.choice([b"", *FRAGMENTS] if reports else [b"", SDP]),
+                        content_type="message/sipfrag" if reports else "application/sdp",
                     ),
                     rng.choice([UDP, TCP]),
                 )
@@ -66,7 +77,7 @@ def any_order(steps: Iterable[tuple[int, int]]) -> None:
                 solo.run(solo.clock.elapsed + rng.choice([0.1, 1, 5, 40]))
             case 8 if session is not None:
                 verb = rng.choice(list(VERBS))
-                solo.do(getattr(rng.choice([session, *ours]), verb), *VERBS[verb])
+                solo.do(getattr(rng.choice([session, *ours]), verb), *VERBS[verb], **OPTIONS.get(verb, {}))
             case 9:
                 for event in solo.told(Reinvited):
                     solo.do(event.session.answer_reinvite, SDP)
@@ -100,6 +111,8 @@ def _keeps_its_limits(solo: Solo, ours: int) -> None:
 
 def _says_what_it_may(solo: Solo) -> None:
     assert solo.told(SessionFailed) == [], "a session failed"
+    ended = len(solo.told(ReferOver))
+    assert ended <= len(solo.requests("REFER")), "a REFER ends once"
     finals: dict[int, set[tuple[int, str | None]]] = {}
     for _, effect in solo.sent:
         if not isinstance(effect, SendResponse):

@@ -26,22 +26,30 @@ sys.path[:0] = [str(ROOT / "python"), str(ROOT)]
 from fuzz.any_order import any_order, steps_in  # noqa: E402
 from tests.conformance.rfc4475.messages import CASES  # noqa: E402
 from tests.support.certificates import authority  # noqa: E402
+from tests.support.referrer import Referrer  # noqa: E402
 from tests.support.tls import Line, Peer, contexts, peer_context  # noqa: E402
 
 from offhook.call.dtmf import digits_of_info  # noqa: E402
+from offhook.call.transfer_target import NoTarget, read_target  # noqa: E402
 from offhook.destination.dialect import offhook  # noqa: E402
 from offhook.errors import RemoteProtocolError  # noqa: E402
+from offhook.ids import TrunkName  # noqa: E402
+from offhook.route.trunk import Trunk  # noqa: E402
 from offhook.sdp import negotiate  # noqa: E402
 from offhook.sdp.crypto import RANDOM_BYTES, SUITES, FreshKeys, Policy  # noqa: E402
 from offhook.sdp.description import SessionDescription  # noqa: E402
 from offhook.sdp.terms import LocalMedia, Terms  # noqa: E402
 from offhook.sip.digest import Challenger, Credentials, answer  # noqa: E402
+from offhook.sip.events import SessionFailed  # noqa: E402
 from offhook.sip.grammar import Params, has_bare_control  # noqa: E402
 from offhook.sip.headers import AuthValue, CSeq, MediaType, NameAddr, Reason, Replaces, Via, Warning  # noqa: E402
+from offhook.sip.headers.event import Event  # noqa: E402
+from offhook.sip.headers.subscription_state import SubscriptionState  # noqa: E402
 from offhook.sip.message import Headers, Request  # noqa: E402
 from offhook.sip.multipart import split_multipart  # noqa: E402
 from offhook.sip.parser import KeepAlive, MessageError, StreamParser, parse_datagram, validate  # noqa: E402
-from offhook.sip.uri import parse_uri  # noqa: E402
+from offhook.sip.sipfrag import MAX_REASON, read_fragment  # noqa: E402
+from offhook.sip.uri import SipUri, parse_uri  # noqa: E402
 from offhook.transport.certificate import names_in  # noqa: E402
 from offhook.transport.tls import State  # noqa: E402
 
@@ -52,7 +60,7 @@ MAX_INPUT = 65_000
 MAX_FIELD = 8_192
 """Bytes that the message parser lets into one field; the targets of single fields get no more."""
 
-WHOLE = ("datagram", "stream", "multipart", "sdp", "offer", "agent_message", "info")
+WHOLE = ("datagram", "stream", "multipart", "sdp", "offer", "agent_message", "info", "notify")
 """Targets that read whole messages and bodies."""
 
 WORDS = [
@@ -97,6 +105,17 @@ AGENT_MESSAGES = [
     b'{"type":"hangup","now":true,"reason":"\\ud800"}',
     b'{"type":"later","deep":[[[[{"x":NaN}]]]]}',
 ]
+NOTIFIES = [
+    b"Event: refer\r\nSubscription-State: active;expires=60\r\nContent-Type: message/sipfrag\r\n\r\n"
+    b"SIP/2.0 180 Ringing\r\n",
+    b"o: refer;id=2\r\nSubscription-State: terminated;reason=noresource\r\nc: message/sipfrag;version=2.0\r\n\r\n"
+    b"SIP/2.0 603 Decline\r\nTo: <sip:a@b>;tag=1\r\n\r\n",
+    b"X: 1\r\n\r\nSIP/2.0 200 OK",
+]
+TRANSFERS = [
+    b"tel:+1-415-555-0142;ext=7", b"sip:desk@example.com;transport=tls", b"sips:[2001:db8::1]:5061", b"2001",
+    b"+44 20 7946 0000", b"tel:2001;phone-context=example.com", b"sip:a@b?Replaces=x%3Bto-tag%3D1", b"0088213300000",
+]  # fmt: skip
 LOCAL = LocalMedia("192.0.2.2", 40_000)
 FRESH = FreshKeys(bytes(range(RANDOM_BYTES % 256)) + bytes(RANDOM_BYTES - RANDOM_BYTES % 256))
 
@@ -285,6 +304,45 @@ def read_info(data: bytes) -> None:
         assert all(digit in "0123456789*#ABCD" and 0 <= ms <= 5000 for digit, ms in digits), "no digit"
 
 
+def read_notify(data: bytes) -> None:
+    """Whatever a NOTIFY within the dialog holds, it is answered once, and the REFER ends once at most."""
+    head, _, body = data.partition(b"\r\n\r\n")
+    fragment = read_fragment(body)
+    assert fragment is None or (100 <= fragment.status < 700 and len(fragment.reason) <= MAX_REASON)
+    assert fragment is None or str(fragment).isprintable(), "a reason that steers a terminal"
+    peer = Referrer()
+    refer = peer.refer()
+    for cseq in (2, 3):
+        plain = bytes(peer.within("NOTIFY", cseq)).replace(b"Content-Length: 0\r\n\r\n", b"")
+        peer.receive_bytes(plain + head + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        peer.receive(refer.response(202))
+    assert peer.told(SessionFailed) == [], "a session failed"
+    assert not peer.session.is_over, "a NOTIFY ended the call"
+    assert peer.outcome is None or peer.outcome.status is None or peer.outcome.status >= 200
+
+
+TRUNKS = [
+    Trunk(TrunkName("a"), country="US"),
+    Trunk(TrunkName("b"), transfer_domain="pbx.example"),
+    Trunk(TrunkName("c"), transfer_to=()),
+]
+PEER = SipUri("192.0.2.1", 5060)
+
+
+def read_transfer(data: bytes) -> None:
+    """Whatever an agent calls a target is refused, or one URI that we may send somebody to."""
+    for trunk in TRUNKS:
+        target = read_target(text_of(data), trunk, PEER)
+        if isinstance(target, NoTarget):
+            assert target.why, "a refusal without a reason"
+            continue
+        assert trunk.transfer_to, "to nowhere"
+        written = NameAddr.parse(target.refer_to("00;encoding=hex"))
+        assert written.uri.scheme in ("sip", "sips", "tel"), "a scheme that nobody dials"
+        assert not has_bare_control(str(written)), "it breaks out of its line"
+        assert not written.params, "it brings parameters of the header"
+
+
 def take_any_order(data: bytes) -> None:
     """What bytes choose happens to a user agent: see `any_order`."""
     any_order(steps_in(data))
@@ -320,6 +378,13 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "offer": (read_offer, [SDP, SECURE_SDP]),
     "agent_message": (read_agent_message, AGENT_MESSAGES),
     "info": (read_info, [b"Signal=5\r\nDuration=160\r\n", b" signal = * \nduration=99999", b"7"]),
+    "event": (fixed_point(Event.parse), [b"refer;id=93809824", b" Presence.winfo ; x = y"]),
+    "subscription_state": (
+        fixed_point(SubscriptionState.parse),
+        [b"active;expires=60", b"terminated;reason=noresource", b"Pending ; retry-after=7;x"],
+    ),
+    "notify": (read_notify, NOTIFIES),
+    "transfer": (read_transfer, TRANSFERS),
     "certificate": (read_certificate, CERTIFICATES),
     "tls": (read_tls, [FIRST_FLIGHT, b"OPTIONS sip:x SIP/2.0", b"\x80\x2e\x01\x03\x01"]),
     "records": (read_records, RECORDS),

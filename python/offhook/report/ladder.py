@@ -1,5 +1,6 @@
 """The ladder of a call: who said what to whom and when, as text for a terminal."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +19,7 @@ SILENCE_MS = 2_000.0
 """A pause that long gets a line of its own, so that nobody reads over it."""
 
 _TIME = 10
+_REFER_TO = re.compile(r"(?im)^(?:refer-to|r)[ \t]*:([^\n]*)")
 _ASCII = str.maketrans("│─►◄┄⋮×…→←·●", "|-><.:x~><.*")
 _OWN_FIELDS = frozenset({"note", "event", "text", "state", "direction", "detail"})
 
@@ -138,11 +140,14 @@ def _note(entry: Entry, text: str, lanes: _Lanes, *, left: bool) -> Iterator[Row
 
 
 def _sip_label(fields: dict[str, Any]) -> tuple[str, Tone]:
-    """`INVITE (SDP)` or `200 OK (INVITE, SDP)`, and whether that is good or bad news."""
+    """`INVITE (SDP)`, `REFER (tel:+1…)`, `NOTIFY (180 Ringing)` or `200 OK (INVITE)`: is that good or bad news?"""
     first = printable(str(fields.get("first_line", "")))
-    has_sdp = "\nv=0" in str(fields.get("text", ""))
+    text = str(fields.get("text", ""))
+    has_sdp = "\nv=0" in text
     if not first.startswith("SIP/2.0 "):
-        return first.partition(" ")[0] + (" (SDP)" if has_sdp else ""), "plain"
+        method = first.partition(" ")[0]
+        about = _about_transfer(method, text)
+        return method + (f" ({about})" if about else " (SDP)" if has_sdp else ""), "plain"
     status, _, reason = first.removeprefix("SIP/2.0 ").partition(" ")
     method = printable(str(fields.get("cseq", ""))).rpartition(" ")[2]
     inside = ", ".join(part for part in (method if method != "INVITE" else "", "SDP" if has_sdp else "") if part)
@@ -155,6 +160,18 @@ def _sip_label(fields: dict[str, Any]) -> tuple[str, Tone]:
         case _:
             # Being asked for a password, or told that a CANCEL worked, is no bad news.
             return label, "plain" if status in ("401", "407", "487") else "bad"
+
+
+def _about_transfer(method: str, text: str) -> str:
+    """Where a REFER wants somebody, and in the body of a NOTIFY how that is going."""
+    if method == "REFER":
+        found = _REFER_TO.search(text)
+        return printable(found[1].strip("<> \t\r")[:60]) if found is not None else ""
+    if method != "NOTIFY":
+        return ""
+    _, _, body = text.replace("\r\n", "\n").partition("\n\n")
+    line = body.strip().partition("\n")[0]
+    return printable(line[8:60]) if line.startswith("SIP/2.0 ") else ""
 
 
 def _words(fields: dict[str, Any]) -> str:

@@ -71,6 +71,20 @@ def test_a_refusal_is_bad_news_and_a_challenge_is_not() -> None:
         assert ladder(timeline)[-1].tone == tone
 
 
+def test_a_transfer_says_where_to_and_how_it_is_going() -> None:
+    timeline = Timeline(CallId("a"), started=0.0)
+    sip(timeline, 0.0, "out", b"REFER sip:a SIP/2.0\r\nRefer-To: <tel:+14155550142>\r\nCSeq: 2 REFER\r\n\r\n")
+    report = b"NOTIFY sip:a SIP/2.0\r\nCSeq: 3 NOTIFY\r\n\r\nSIP/2.0 180 Ringing\x1b[2J\r\n"
+    sip(timeline, 0.1, "in", report)
+    sip(timeline, 0.2, "in", b"NOTIFY sip:a SIP/2.0\r\nCSeq: 4 NOTIFY\r\n\r\n?")
+    sip(timeline, 0.3, "out", b"REFER sip:a SIP/2.0\r\nCSeq: 3 REFER\r\n\r\n")
+    drawn = [row.text for row in ladder(timeline)[2:]]
+    assert " REFER (tel:+14155550142) " in drawn[0]
+    assert " NOTIFY (180 Ringing\\x1b[2J) " in drawn[1]
+    assert " NOTIFY ─" in drawn[2]
+    assert " REFER ─" in drawn[3]
+
+
 def test_a_call_without_an_agent_has_two_lifelines() -> None:
     timeline = Timeline(CallId("a"), started=0.0)
     sip(timeline, 0.0, "in", message("INVITE sip:100@gw SIP/2.0", "1 INVITE"))
