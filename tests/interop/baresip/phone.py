@@ -52,7 +52,8 @@ class Baresip:
     `srtp-mand` insists on RTP/SAVP, `srtp-mandf` on RTP/SAVPF.
     With `transport="tls"` it trusts `tls_ca`, and shows `tls_certificate` (a file with its key in it) if there is one.
     Without `sound`, at 8 kHz, it takes every call and says what it plays: what comes back is what a listener hears.
-    `alone` is for a machine that has no other address: it writes that of loopback into its SDP.
+    With `answers` it takes every call, too. `alone` is for a machine that has no other address: it writes that of
+    loopback into its SDP.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Baresip:
         tls_ca: Path | None = None,
         tls_certificate: Path | None = None,
         alone: bool = False,
+        answers: bool = False,
     ) -> None:
         assert shutil.which("baresip"), f"baresip is missing: {APT}"
         self.directory = directory
@@ -85,7 +87,7 @@ class Baresip:
             "rate": rate,
             "encryption": f";mediaenc={encryption}" if encryption else "",
             "control": control,
-            "answer": "auto" if sound is None else "manual",
+            "answer": "auto" if sound is None or answers else "manual",
             "device": "aubridge" if sound is None else "aufile",
             "sound": "air" if sound is None else f"{directory}/said.wav",
         }

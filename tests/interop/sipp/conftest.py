@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.interop.sipp.scenario import Player
 from tests.support.gateway import Gateway, ports, running_gateway
+from tests.support.transferring import TransferringAgent
 
 _MEDIA_PORTS = 300
 
@@ -61,6 +62,11 @@ to = "slow"
 destination = "ws://127.0.0.1:{silent}/"
 
 [[route]]
+name = "transfer"
+to = "transfer"
+destination = "ws://127.0.0.1:{transferring}/"
+
+[[route]]
 name = "refused"
 to = "refused"
 destination = "ws://127.0.0.1:{refusing}/"
@@ -104,12 +110,24 @@ def refusing_agent() -> Iterator[RefusingAgent]:
 
 
 @pytest.fixture(scope="session")
-def gateway(tmp_path_factory: pytest.TempPathFactory, refusing_agent: RefusingAgent) -> Iterator[Gateway]:
+def transferring_agent() -> Iterator[TransferringAgent]:
+    """An agent that hands every caller over."""
+    agent = TransferringAgent()
+    yield agent
+    agent.close()
+
+
+@pytest.fixture(scope="session")
+def gateway(
+    tmp_path_factory: pytest.TempPathFactory, refusing_agent: RefusingAgent, transferring_agent: TransferringAgent
+) -> Iterator[Gateway]:
     """A gateway with the trunks and routes above, heard on IPv4 and IPv6, UDP and TCP."""
     # Connections to it are taken by the kernel and never by us: an agent that does not get ready.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         listen = '["udp://127.0.0.1:0", "tcp://127.0.0.1:0", "udp://[::1]:0", "tcp://[::1]:0"]'
-        toml = _TOML.format(silent=silent.getsockname()[1], refusing=refusing_agent.port)
+        toml = _TOML.format(
+            silent=silent.getsockname()[1], refusing=refusing_agent.port, transferring=transferring_agent.port
+        )
         first = ports(_MEDIA_PORTS)
         with running_gateway(
             tmp_path_factory.mktemp("sipp-gateway"),

@@ -1,0 +1,140 @@
+"""Transfers by REFER as carriers and phone systems answer them: sipp is the caller's side and does what it is told."""
+
+import pytest
+from tests.interop.sipp.scenario import Check, Player, Scenario
+from tests.support.gateway import Gateway
+from tests.support.transferring import TARGET, TransferringAgent
+
+pytestmark = pytest.mark.interop
+
+SIPFRAG = "message/sipfrag;version=2.0"
+
+
+def flow(name: str, *headers: str) -> Scenario:
+    """A call that is answered, and the REFER that follows at once."""
+    return (
+        Scenario(f"transfer-{name}", to="transfer")
+        .set_up(headers=headers)
+        .expect_request(
+            "REFER",
+            Check(f"<{TARGET}>".replace("+", "[+]"), "Refer-To"),
+            Check("<sip:transfer@", "Referred-By"),
+            Check("<sip:offhook@", "Contact"),
+        )
+    )
+
+
+def notify(scenario: Scenario, cseq: int, report: str, state: str = "active;expires=60") -> Scenario:
+    """A report, and our answer to it."""
+    return scenario.request(
+        "NOTIFY",
+        f"SIP/2.0 {report}\n",
+        cseq=cseq,
+        branch=f"notify{cseq}",
+        headers=("Event: refer", f"Subscription-State: {state}"),
+        kind=SIPFRAG,
+    ).expect(200, routes=False)
+
+
+def test_refused(gateway: Gateway, sipp: Player, transferring_agent: TransferringAgent) -> None:
+    call = flow("refused").answer("603 Decline").pause(100).tear_down()
+    call_id = sipp.play(call).call_id
+    record = gateway.record(call_id)
+    [result] = transferring_agent.transfers(call_id)
+    assert (result["outcome"], result["status"]) == ("refused", 603)
+    assert "Twilio" in result["hint"]
+    assert record["end_reason"] == "caller_hung_up"
+    assert record["transfer"]["status"] == 603
+
+
+def test_202_then_200(gateway: Gateway, sipp: Player, transferring_agent: TransferringAgent) -> None:
+    call = flow("completed").answer("202 Accepted")
+    for cseq, report in ((2, "100 Trying"), (3, "180 Ringing")):
+        notify(call, cseq, report)
+    call = notify(call, 4, "200 OK", "terminated;reason=noresource").expect_request("BYE").answer()
+    call_id = sipp.play(call).call_id
+    shown = gateway.explained(call_id)
+    assert shown["call"]["end_reason"] == "transferred"
+    assert shown["call"]["transfer"]["outcome"] == "completed"
+    assert transferring_agent.told[call_id][-1]["reason"] == "transferred"
+    ladder = gateway.run("calls", "show", shown["call"]["call_id"])
+    assert "NOTIFY (180 Ringing)" in ladder
+    assert f"REFER ({TARGET})" in ladder
+    assert "Transfer" in ladder
+    assert gateway.metric("offhook_transfers_total", trunk="plain", outcome="completed") >= 1
+
+
+def test_202_then_503(gateway: Gateway, sipp: Player, transferring_agent: TransferringAgent) -> None:
+    call = flow("then-503").answer("202 Accepted")
+    call = notify(notify(call, 2, "100 Trying"), 3, "503 Service Unavailable", "terminated;reason=noresource")
+    call_id = sipp.play(call.pause(100).tear_down(cseq=4)).call_id
+    gateway.record(call_id)
+    [result] = transferring_agent.transfers(call_id)
+    assert (result["outcome"], result["status"]) == ("refused", 503)
+
+
+def test_no_notify(gateway: Gateway, sipp: Player, transferring_agent: TransferringAgent) -> None:
+    call = flow("no-notify", "X-Timeout-Ms: 1000").answer("202 Accepted").pause(1500).tear_down()
+    call_id = sipp.play(call).call_id
+    record = gateway.record(call_id)
+    [result] = transferring_agent.transfers(call_id)
+    assert (result["outcome"], result["status"]) == ("timed_out", None)
+    assert 900 <= record["transfer"]["duration_ms"] <= 1400
+    assert record["end_reason"] == "caller_hung_up"
+
+
+def test_bye_after_202(gateway: Gateway, sipp: Player) -> None:
+    call = flow("bye-after-202").answer("202 Accepted").pause(50).tear_down()
+    record = gateway.record(sipp.play(call).call_id)
+    assert record["end_reason"] == "transferred"
+    assert (record["transfer"]["outcome"], record["transfer"]["confirmed"]) == ("completed", False)
+
+
+def test_bye_before_the_last_notify(gateway: Gateway, sipp: Player) -> None:
+    call = notify(flow("bye-while-ringing").answer("202 Accepted"), 2, "180 Ringing")
+    record = gateway.record(sipp.play(call.tear_down(cseq=3)).call_id)
+    assert record["end_reason"] == "caller_hung_up"
+    assert record["transfer"]["outcome"] == "caller_gone"
+
+
+def test_the_last_notify_behind_the_bye(gateway: Gateway, sipp: Player) -> None:
+    call = notify(flow("notify-behind-bye").answer("202 Accepted"), 2, "180 Ringing")
+    call = notify(call.tear_down(cseq=3), 4, "200 OK", "terminated;reason=noresource")
+    record = gateway.record(sipp.play(call).call_id)
+    assert record["end_reason"] == "transferred"
+    assert record["transfer"]["confirmed"]
+
+
+def test_an_agent_that_leaves_at_once(gateway: Gateway, sipp: Player) -> None:
+    call = notify(flow("agent-leaves", "X-Leaves: 1").answer("202 Accepted"), 2, "180 Ringing")
+    call = notify(call.pause(300), 3, "200 OK", "terminated").expect_request("BYE").answer()
+    assert gateway.record(sipp.play(call).call_id)["end_reason"] == "transferred"
+
+
+@pytest.mark.parametrize(
+    ("name", "headers", "status"),
+    [
+        ("other-package", ("Event: presence", "Subscription-State: active"), 489),
+        ("other-refer", ("Event: refer;id=999999", "Subscription-State: active"), 481),
+    ],
+)
+def test_a_notify_about_something_else(
+    gateway: Gateway, sipp: Player, name: str, headers: tuple[str, ...], status: int
+) -> None:
+    call = flow(name).answer("202 Accepted")
+    call.request("NOTIFY", "SIP/2.0 200 OK\n", cseq=2, branch="notify2", headers=headers, kind=SIPFRAG)
+    call = notify(call.expect(status, routes=False), 3, "486 Busy Here", "terminated").tear_down(cseq=4)
+    assert gateway.record(sipp.play(call).call_id)["transfer"]["outcome"] == "busy"
+
+
+def test_a_refer_towards_us(gateway: Gateway, sipp: Player) -> None:
+    call = (
+        Scenario("refer-towards-us")
+        .set_up()
+        .request("REFER", cseq=2, branch="refer", headers=("Refer-To: <sip:premium@example.com>",))
+        .expect(405, Check("NOTIFY", "Allow"), Check("REFER", "Allow", absent=True), routes=False)
+        .pause(100)
+        .tear_down(cseq=3)
+    )
+    shown = gateway.explained(sipp.play(call).call_id)
+    assert "asks us to transfer the call to <sip:premium@example.com>: refused with 405" in str(shown["timeline"])

@@ -1,0 +1,63 @@
+"""An agent that transfers every call once it is answered, in a thread of its own; `websockets` alone, from the page."""
+
+import json
+import threading
+import time
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
+
+TARGET = "tel:+14155550142"
+
+
+class TransferringAgent:
+    """`told` has by Call-ID what it was told: `transferred`, and last `end`.
+
+    Headers of the INVITE change what it does: `X-Target`, `X-Timeout-Ms`, and `X-Leaves`, which makes it close at once.
+    """
+
+    def __init__(self, target: str = TARGET, after: float = 0.0) -> None:
+        self.target = target
+        self.after = after
+        """Seconds from the answer to the transfer."""
+        self.told: dict[str, list[dict[str, Any]]] = {}
+        self._server = serve(self._call, "127.0.0.1", 0, subprotocols=["offhook.v1"])  # type: ignore[list-item]
+        self.port: int = self._server.socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """No more calls."""
+        self._server.shutdown()
+        self._thread.join()
+
+    def transfers(self, sip_call_id: str) -> list[dict[str, Any]]:
+        """What became of the transfers of a call."""
+        return [message for message in self.told[sip_call_id] if message["type"] == "transferred"]
+
+    def _call(self, socket: ServerConnection) -> None:
+        told: list[dict[str, Any]] = []
+        headers: dict[str, str] = {}
+        try:
+            for text in socket:
+                if isinstance(text, bytes):
+                    continue
+                message = json.loads(text)
+                match message["type"]:
+                    case "ringing":
+                        self.told[message["sip_call_id"]] = told
+                        headers = message["headers"]
+                        socket.send(json.dumps({"type": "ready"}))
+                    case "start":
+                        transfer: dict[str, Any] = {"type": "transfer", "target": headers.get("X-Target", self.target)}
+                        if "X-Timeout-Ms" in headers:
+                            transfer["timeout_ms"] = int(headers["X-Timeout-Ms"])
+                        time.sleep(self.after)
+                        socket.send(json.dumps(transfer))
+                        if "X-Leaves" in headers:
+                            return
+                    case "transferred" | "end":
+                        told.append(message)
+        except ConnectionClosed:
+            pass
