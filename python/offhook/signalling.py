@@ -12,7 +12,7 @@ from offhook.call.news import Follower
 from offhook.call.screen import ScreenRules, TrunkScreen
 from offhook.call.services import CallServices, Perform
 from offhook.call.switchboard import Records, Rules, Switchboard
-from offhook.config.routing import build_routing, inbound_password
+from offhook.config.routing import build_routing, inbound_password, logins
 from offhook.config.schema import Config
 from offhook.destination.agents import agent_spec
 from offhook.destination.dialect.facts import AgentFacts
@@ -92,7 +92,7 @@ class Signalling:
             follower=lambda facts: self.follower(facts),
         )
         self.switchboard = Switchboard(
-            Rules(routing.routes, {TALK_TRUNK: self.choices.table}),
+            Rules(routing.routes, {TALK_TRUNK: self.choices.table}, logins(config)),
             self.admission,
             services,
             records,

@@ -122,6 +122,26 @@ async def test_livekit_sip_234_a_refused_refer_says_who_refused_and_what_to_chan
         assert world.records[0].end_reason == "caller_hung_up"
 
 
+@pytest.mark.rfc(3261, "22.3")
+@in_virtual_time
+async def test_a_challenged_refer_is_answered_with_the_trunks_password() -> None:
+    toml = OFFHOOK.replace('name = "acme"', 'name = "acme"\nusername = "us"\npassword = "opensesame"')
+    async with World(toml) as world:
+        call = await world.place_answered()
+        challenge = ("WWW-Authenticate", 'Digest realm="r", nonce="n", algorithm=SHA-256, qop="auth"')
+        call.answers_refer = lambda request: request.response(
+            202 if "Authorization" in request.headers else 401,
+            headers=[] if "Authorization" in request.headers else [challenge],
+        )
+        world.wire.says(type="transfer", target=TARGET)
+        await world.pass_time(0.2)
+        assert [("Authorization" in refer.headers) for refer in call.refers] == [False, True]
+        assert 'username="us"' in (call.refers[1].headers.get("Authorization") or "")
+        call.notify("SIP/2.0 200 OK", "terminated", f"refer;id={call.refers[1].cseq.number}")
+        await world.pass_time(0.2)
+        assert told(world)[0]["outcome"] == "completed"
+
+
 @in_virtual_time
 async def test_livekit_sip_237_headers_go_along_and_call_data_goes_to_the_target() -> None:
     """Headers on REFER, and User-to-User for whom the caller is handed to."""

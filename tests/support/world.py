@@ -231,6 +231,8 @@ class Party:
         call = self._calls[request.call_id]
         call.refers.append(request)
         answer = call.answers_refer
+        if callable(answer):
+            answer = answer(request)
         if isinstance(answer, int):
             answer = request.response(answer)
         if answer is not None:
@@ -280,7 +282,7 @@ class PhoneCall:
         """What a second PRACK to the first reliable response offers, in place of the plain one."""
         self.refers: list[Request] = []
         """REFERs of the gateway, repetitions too."""
-        self.answers_refer: int | Response | None = 202
+        self.answers_refer: int | Response | Callable[[Request], Response] | None = 202
         """What they get; None is silence."""
         self.refuses_reinvites = False
         """Whether the gateway's re-INVITE gets 488."""

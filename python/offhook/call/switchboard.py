@@ -24,6 +24,7 @@ from offhook.route.limits import Admission, Admitted, Refused
 from offhook.route.table import CallFacts, Decision, Forward, NoRoute, RouteTable
 from offhook.route.trunk import Trunk
 from offhook.sip import events as sip
+from offhook.sip.digest import Credentials
 from offhook.sip.effects import Source
 from offhook.sip.message import Request, Response
 from offhook.sip.uri import SipUri, TelUri, Uri
@@ -61,11 +62,13 @@ class CallMetrics(Protocol):
 class Rules:
     """The part of the configuration that a reload swaps whole; a call keeps what it began with.
 
-    `own` are the tables of trunks whose calls go by other routes than `routes`.
+    `own` are the tables of trunks whose calls go by other routes than `routes`; `logins` are user names and passwords
+    that we prove to trunks which ask for them within a call.
     """
 
     routes: RouteTable
     own: Mapping[TrunkName, RouteTable] = field(default_factory=dict)
+    logins: Mapping[TrunkName, tuple[str, str]] = field(default_factory=dict, repr=False)
 
     def of(self, trunk: TrunkName) -> RouteTable:
         """The routes that calls of this trunk go by."""
@@ -172,6 +175,10 @@ class Switchboard:
             raise
         session = event.session
         session.context = call
+        login = self.rules.logins.get(trunk.name)
+        if login is not None:
+            # Proven to where the call came from alone: its Contact may lead anywhere.
+            session.credentials = Credentials(*login, frozenset({event.source.remote[0]}))
         self._calls[call.id] = call
         self._by_dialog[session.sip_call_id, session.local_tag] = call
         self._trace.follow(event.request, event.source, session.local_tag, call.timeline)

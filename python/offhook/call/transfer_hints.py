@@ -6,8 +6,10 @@ _SWITCH = (
 )
 
 _REFUSALS = {
-    401: "The caller's side wants a password for REFER, and the gateway has none for it: admit our address there.",
-    407: "The caller's side wants a password for REFER, and the gateway has none for it: admit our address there.",
+    401: "The caller's side wants a password for REFER: set `username` and `password` of the [[trunk]], or have our "
+    "address admitted there.",
+    407: "The caller's side wants a password for REFER: set `username` and `password` of the [[trunk]], or have our "
+    "address admitted there.",
     403: "The caller's side does not allow this transfer: switch on REFER for the trunk there, and for telephone "
     "numbers what it calls PSTN transfer.",
     404: "The caller's side does not know the target: compare how it wants numbers (see `transfer_domain` of the "

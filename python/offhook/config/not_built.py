@@ -46,7 +46,6 @@ def _postgresql(value: object) -> bool:
 
 _LISTEN_INSTEAD = "use tls://, tcp:// or udp://"
 _CALL_INSTEAD = "leave it out; this trunk can only send calls to us"
-_PASSWORD_INSTEAD = f"{_CALL_INSTEAD}; what it proves to us is inbound"
 _DESTINATION_INSTEAD = "use agent:NAME, worker:NAME, ws://, wss://, twilio+ws://, twilio+wss:// or echo:"
 
 NOT_BUILT = (
@@ -58,8 +57,6 @@ NOT_BUILT = (
     NotBuilt(("trunk", "*", "codecs", "*"), _other_than("PCMU", "PCMA", "G722"), "Opus", "use G722, PCMU and PCMA"),
     NotBuilt(("trunk", "*", "host"), _present, "calling out through a trunk", _CALL_INSTEAD),
     NotBuilt(("trunk", "*", "transport"), _present, "calling out through a trunk", _CALL_INSTEAD),
-    NotBuilt(("trunk", "*", "username"), _present, "calling out through a trunk", _PASSWORD_INSTEAD),
-    NotBuilt(("trunk", "*", "password"), _present, "calling out through a trunk", _PASSWORD_INSTEAD),
     NotBuilt(("trunk", "*", "caller_id"), _present, "calling out through a trunk", _CALL_INSTEAD),
     NotBuilt(("trunk", "*", "number_format"), _other_than("e164"), "calling out through a trunk", _CALL_INSTEAD),
     NotBuilt(

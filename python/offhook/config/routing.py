@@ -88,6 +88,15 @@ def _record_policy(record: bool | Literal["when-asked"]) -> RecordPolicy:
     return RecordPolicy.ALWAYS if record else RecordPolicy.NEVER
 
 
+def logins(config: Config) -> dict[TrunkName, tuple[str, str]]:
+    """What we prove to the trunks that ask: user name and password by trunk."""
+    return {
+        TrunkName(trunk.name): (trunk.username, trunk.password.reveal())
+        for trunk in config.trunks
+        if trunk.username is not None and trunk.password is not None
+    }
+
+
 def inbound_password(config: Config, trunk: str, username: str) -> str | None:
     """The password that `username` must prove to call over `trunk`, for the digest verifier; None if there is none."""
     found = config.trunk(trunk)

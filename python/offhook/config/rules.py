@@ -241,6 +241,9 @@ def _trunk(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
             if network.prefixlen == 0:
                 hint = "write the peer's networks, or add inbound"
                 yield Finding((*path, "allow", index), f"{network} is everybody, and there is no password", hint)
+    if (trunk.username is None) != (trunk.password is None):
+        has, lacks = ("username", "password") if trunk.password is None else ("password", "username")
+        yield Finding((*path, has), f"a {has} without a {lacks} proves nothing", f"add {lacks}, or leave both out")
     for index, network in enumerate(trunk.media_allow):
         if network.prefixlen == 0:
             hint = "write the peer's media networks; nat = true copes with one that hides behind a router"

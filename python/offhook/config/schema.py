@@ -297,8 +297,15 @@ class TrunkConfig(Section):
     )
     host: Domain | None = Field(default=None, description="Where our calls to it go.")
     transport: Literal["udp", "tcp", "tls"] | None = Field(default=None, description="Transport of our calls to it.")
-    username: Text | None = Field(default=None, description="User name that we prove to it.")
-    password: SecretValue | None = Field(default=None, description="Password that we prove to it.")
+    username: Text | None = Field(
+        default=None,
+        description="User name that we prove to it when it challenges what we send within a call: REFER, BYE, "
+        "re-INVITE. What its callers prove to us is `inbound`.",
+    )
+    password: SecretValue | None = Field(
+        default=None,
+        description="Password that goes with it. Only its digest is sent, and only to where the call came from.",
+    )
     register_: bool = Field(default=False, alias="register", description="Register with it, so that its calls find us.")
     country: Country | None = Field(
         default=None,

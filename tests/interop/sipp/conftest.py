@@ -19,6 +19,8 @@ max_cps = 1000
 [[trunk]]
 name = "plain"
 allow = ["127.0.0.1", "::1"]
+username = "us"
+password = "open-sesame"
 
 [[trunk]]
 name = "behind-nat"

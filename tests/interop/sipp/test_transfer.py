@@ -47,6 +47,20 @@ def test_refused(gateway: Gateway, sipp: Player, transferring_agent: Transferrin
     assert record["transfer"]["status"] == 603
 
 
+def test_challenged(gateway: Gateway, sipp: Player) -> None:
+    call = flow("challenged").text(
+        "SIP/2.0 401 Unauthorized",
+        *("[last_Via:]", "[last_From:]", "[last_To:]", "[last_Call-ID:]", "[last_CSeq:]"),
+        'WWW-Authenticate: Digest realm="carrier", nonce="5f3c", algorithm=MD5, qop="auth"',
+        "Content-Length: 0",
+        "",
+    )
+    proof = Check('Digest username="us".*realm="carrier".*response="[0-9a-f]{32}"', "Authorization")
+    call = call.expect_request("REFER", proof).answer("202 Accepted")
+    call = notify(call, 2, "200 OK", "terminated").expect_request("BYE").answer()
+    assert gateway.record(sipp.play(call).call_id)["end_reason"] == "transferred"
+
+
 def test_202_then_200(gateway: Gateway, sipp: Player, transferring_agent: TransferringAgent) -> None:
     call = flow("completed").answer("202 Accepted")
     for cseq, report in ((2, "100 Trying"), (3, "180 Ringing")):
