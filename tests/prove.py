@@ -19,6 +19,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -39,6 +40,8 @@ KEPT = ROOT / "target" / "prove"
 RUST_TARGETS = len(re.findall(r"^ *name: \"", (ROOT / "fuzz/rust/src/target/mod.rs").read_text(), re.MULTILINE))
 """As many as the fuzz program lists."""
 HOST = f"{platform.machine()}-unknown-linux-gnu"
+STARTED: "set[subprocess.Popen[str]]" = set()
+"""Commands that run."""
 SHOWN_LINES = 30
 """Of the output of an item that failed, so many lines are put on the page."""
 
@@ -70,6 +73,8 @@ class Item:
     """Run so often; `{round}` in the command is the round's number."""
     missing: str = ""
     """Why it can't be run here; empty if it can."""
+    beside: bool = False
+    """It mostly waits: the items after it are run meanwhile, and it is waited for at the end."""
 
 
 @dataclass
@@ -109,6 +114,12 @@ def fuzz_count(said: str) -> str:
     lines = re.findall(r"^[\w-]+: (\d+) (?:inputs|cases), (\d+) findings$", said, re.MULTILINE)
     tried, found = (sum(int(line[at]) for line in lines) for at in (0, 1))
     return f"{tried:,} inputs of {len(lines)} targets, {found} findings"
+
+
+def long_calls_count(said: str) -> str:
+    """The last line."""
+    last = re.search(r"^long calls: (.*)$", said, re.MULTILINE)
+    return last[1] if last else ""
 
 
 def soak_count(said: str) -> str:
@@ -153,9 +164,9 @@ def fuzz_limit(targets: int, minutes: float) -> float:
 
 
 def items(options: argparse.Namespace) -> list[Item]:
-    """All of them, the quick ones first."""
+    """All of them: the quick ones and those that measure first, then those beside which calls may stay up."""
     python, cargo = sys.executable, "cargo"
-    fuzz, soak = options.fuzz_minutes, options.soak_minutes
+    fuzz, soak, long_calls = options.fuzz_minutes, options.soak_minutes, options.long_calls_minutes
     kernel = "" if platform.system() == "Linux" else "needs Linux"
     return [
         Item(
@@ -173,6 +184,15 @@ def items(options: argparse.Namespace) -> list[Item]:
             "rust-portable", "The same engine on the portable driver",
             [cargo, "test", "--release", "-p", "offhook-media", "-p", "offhook-media-sys"], 15, cargo_count,
             {"OFFHOOK_MEDIA_DRIVER": "portable"}, missing=kernel,
+        ),
+        Item(
+            "python", "Every Python test with its full counts, against real peers too",
+            [python, "-m", "pytest", "--timeout", "600"], 60, pytest_count, {"OFFHOOK_PROVE": "1"},
+        ),
+        Item(
+            "long-calls", f"Calls of {long_calls:g} min with session timers of 90 s, heard in every second",
+            [python, "tests/soak/long_calls.py", "--minutes", str(long_calls)],
+            long_calls + 5, long_calls_count, beside=True,
         ),
         Item(
             "address-sanitizer", "The crates with unsafe code and sockets under AddressSanitizer",
@@ -193,10 +213,6 @@ def items(options: argparse.Namespace) -> list[Item]:
             [cargo, "+nightly", "miri", "test", "-p", "offhook-media", "--lib", "--", "rtp::", "rtcp::",
              "telephone_event::"],
             25, cargo_count, missing=without_nightly("miri"),
-        ),
-        Item(
-            "python", "Every Python test with its full counts, against real peers too",
-            [python, "-m", "pytest", "--timeout", "600"], 60, pytest_count, {"OFFHOOK_PROVE": "1"},
         ),
         Item(
             "planted", "Bugs planted in the Rust core: a user's test of his agent notices each",
@@ -277,6 +293,7 @@ def execute(
 
     timer = Timer(max(1.0, seconds), stop)
     timer.start()
+    STARTED.add(process)
     try:
         assert process.stdout is not None, "a pipe was asked for"
         for line in process.stdout:
@@ -287,8 +304,14 @@ def execute(
         return process.wait(), late
     finally:
         timer.cancel()
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
+        STARTED.discard(process)
+        end(process)
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """Stop all that a command has started and left."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
 
 
 def versions() -> Iterator[tuple[str, str]]:
@@ -348,6 +371,7 @@ def read_options(names: list[str]) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="only what has not passed yet at this commit")
     parser.add_argument("--fuzz-minutes", type=float, default=0.5, help="for each fuzz target")
     parser.add_argument("--soak-minutes", type=float, default=10.0)
+    parser.add_argument("--long-calls-minutes", type=float, default=40.0)
     parser.add_argument("--cases", type=int, default=20_000, help="of each property test in Rust")
     parser.add_argument("--rounds", type=int, default=20, help="seeds of the property tests in Python")
     options = parser.parse_args()
@@ -362,7 +386,7 @@ def read_options(names: list[str]) -> argparse.Namespace:
 def main() -> int:
     """Run what was asked for, and write the page after each item."""
     KEPT.mkdir(parents=True, exist_ok=True)
-    defaults = argparse.Namespace(fuzz_minutes=0.5, soak_minutes=10.0, cases=20_000, rounds=20)
+    defaults = argparse.Namespace(fuzz_minutes=0.5, soak_minutes=10.0, long_calls_minutes=40.0, cases=20_000, rounds=20)
     options = read_options([item.name for item in items(defaults)])
     listed = items(options)
     machine = Machine.here()
@@ -379,18 +403,34 @@ def main() -> int:
         and not (options.resume and item.name in outcomes and outcomes[item.name].result == "passed")
     ]
     console = Console(stderr=True, highlight=False)
-    for item in chosen:
-        outcome = show(item, console)
+
+    def note(item: Item, outcome: Outcome) -> None:
+        report(item, outcome, console)
         outcomes[item.name] = outcome
         state.write_text(json.dumps({name: asdict(one) for name, one in outcomes.items()}, indent=1))
         target.write_text(page(machine, listed, outcomes))
+
+    with ThreadPoolExecutor() as beside:
+        running = {}
+        try:
+            for item in chosen:
+                if item.beside:
+                    running[beside.submit(run, item, lambda line: None)] = item
+                else:
+                    note(item, show(item, console))
+            for future, item in running.items():
+                note(item, show(item, console, future.result))
+        except KeyboardInterrupt:
+            for process in tuple(STARTED):
+                end(process)
+            raise
     failed = [item.name for item in chosen if outcomes[item.name].result == "failed"]
     console.print(f"written to {target.relative_to(ROOT)}" + (f"; failed: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0
 
 
-def show(item: Item, console: Console) -> Outcome:
-    """Run an item with a line that moves, and leave one line that stays."""
+def show(item: Item, console: Console, wait: Callable[[], Outcome] | None = None) -> Outcome:
+    """Run an item, or `wait` for one that runs already, with a line that moves."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -406,7 +446,11 @@ def show(item: Item, console: Console) -> Outcome:
             last.append(line[:width].replace("[", r"\["))
             progress.update(task, said=last[0])
 
-        outcome = run(item, tell)
+        return wait() if wait is not None else run(item, tell)
+
+
+def report(item: Item, outcome: Outcome, console: Console) -> None:
+    """Leave one line that stays, and the end of what it said if it failed."""
     colour = {"passed": "green", "failed": "red"}.get(outcome.result, "yellow")
     console.print(
         f"[{colour}]{outcome.result:8}[/] {item.name:18} {outcome.seconds / 60:6.1f} min  {outcome.count}",
@@ -414,7 +458,6 @@ def show(item: Item, console: Console) -> Outcome:
     )
     for line in outcome.end[-SHOWN_LINES:]:
         console.print(f"         {line}", markup=False, soft_wrap=True)
-    return outcome
 
 
 if __name__ == "__main__":

@@ -36,8 +36,8 @@ class Gateway:
     """A running gateway. `toml` is added to a node that listens on ports chosen by the system, on loopback.
 
     With None there is no file: it is as a newcomer starts it, on its default ports, so it wants a host of its own.
-    `sip` and `media` replace what stands in these two tables. Addresses: `udp` and `tcp` (host, port) of the first
-    listener of each kind, `http` its base URL.
+    `sip` and `media` replace what stands in these two tables, `program` is what Python runs. Addresses: `udp` and
+    `tcp` (host, port) of the first listener of each kind, `http` its base URL.
     """
 
     def __init__(
@@ -49,12 +49,14 @@ class Gateway:
         media: str | None = None,
         environ: Mapping[str, str] | None = None,
         arguments: tuple[str, ...] = (),
+        program: tuple[str, ...] = ("-m", "offhook"),
     ) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.config: Path | None = None if toml is None else directory / "offhook.toml"
         self.log = directory / "gateway.log"
         self._arguments = arguments
+        self._program = program
         inherited = {name: value for name, value in os.environ.items() if name != "OFFHOOK_CONFIG"}
         self._environ = {**inherited, **python_path(), **(environ or {})}
         self._process: subprocess.Popen[bytes] | None = None
@@ -109,7 +111,7 @@ class Gateway:
         with self.log.open("ab") as log:
             begin = log.tell()
             config = [] if self.config is None else ["--config", str(self.config)]
-            command = [sys.executable, "-m", "offhook", "run", *config, *self._arguments]
+            command = [sys.executable, *self._program, "run", *config, *self._arguments]
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environ, cwd=self.directory
             )

@@ -28,6 +28,9 @@ _LIMIT = 15.0
 class PlainPhone:
     """A phone on one UDP port. `await phone.dial(…)` for each call."""
 
+    call_type: "type[PhoneCall]"
+    """What a call of it is; another one may answer requests in another way."""
+
     def __init__(self, host: str, on: Host | None = None) -> None:
         self.host = host
         self.on: AbstractContextManager[object] = on if on is not None else nullcontext()
@@ -73,7 +76,7 @@ class PlainPhone:
         `relay` makes a relay before the address that it is given, and all RTP goes through it. `announce` is what SDP
         says instead of the truth.
         """
-        call = PhoneCall(self, gateway, to, caller, name, headers, acknowledge, talk, line, relay, announce)
+        call = self.call_type(self, gateway, to, caller, name, headers, acknowledge, talk, line, relay, announce)
         call.invite()
         return call
 
@@ -340,3 +343,6 @@ class PhoneCall:
                     await self._changed.wait()
         except TimeoutError:
             raise AssertionError(f"after {within} s only: {[heard.first_line for heard in self.heard]}") from None
+
+
+PlainPhone.call_type = PhoneCall

@@ -111,8 +111,10 @@ class Heard:
         return found[1] if found else ""
 
 
-def ok(request: Heard) -> str:
-    """The 200 to a request of the gateway, its lines ended by line feeds."""
+def ok(request: Heard, *extra: str, sdp: str = "") -> str:
+    """The 200 to a request of the gateway, its lines ended by line feeds; `extra` are header lines."""
     copied = ("via", "from", "to", "call-id", "cseq")
     lines = [f"{name.title()}: {request.headers[name]}" for name in copied]
-    return "\n".join(["SIP/2.0 200 OK", *lines, "Content-Length: 0", "", ""])
+    content = ("Content-Type: application/sdp",) if sdp else ()
+    length = len(sdp.replace("\n", "\r\n"))
+    return "\n".join(["SIP/2.0 200 OK", *lines, *extra, *content, f"Content-Length: {length}", "", sdp])
