@@ -103,6 +103,15 @@ def agent(**message: Any) -> Any:
     return lambda call: call.says(**message)
 
 
+TRANSFER = agent(type="transfer", target="tel:+14155550142", timeout_ms=20_000)
+
+
+def reports(status: str, state: str = "active;expires=60") -> Any:
+    """What the caller's side says of a transfer."""
+    fields = (("Event", "refer"), ("Subscription-State", state))
+    return sends("NOTIFY", "message/sipfrag", f"SIP/2.0 {status}\r\n".encode(), *fields)
+
+
 def agent_hangs_up(call: RoughCall) -> None:
     if call.wire is not None and call.wire.leg is not None:
         call.wire.speaks(0.3)
@@ -180,6 +189,29 @@ SCRIPTS = [
             HANG_UP,
         ),
     ),
+    Script(
+        "transferred",
+        "offhook",
+        (
+            (0.6, TRANSFER),
+            (0.2, reports("100 Trying")),
+            (0.5, reports("180 Ringing")),
+            (2.0, reports("200 OK", "terminated;reason=noresource")),
+            HANG_UP,
+        ),
+    ),
+    Script(
+        "not transferred",
+        "offhook",
+        (
+            (0.6, TRANSFER),
+            (0.5, reports("486 Busy Here", "terminated;reason=noresource")),
+            # The second one nobody reports on.
+            (0.5, TRANSFER),
+            (25.0, RoughCall.hang_up),
+        ),
+    ),
+    Script("handed over", "offhook", ((0.6, TRANSFER), (0.3, RoughCall.hang_up))),
 ]
 
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 from offhook._media import EngineConfig
 from offhook.config.load import examine_text
 from offhook.config.schema import Config
+from offhook.errors import RemoteProtocolError
 from offhook.media.plane import MediaPlane
 from offhook.observe.metrics import Metrics
 from offhook.recording.recorder import Recorder
@@ -226,9 +227,13 @@ class Party:
 
     def _referred(self, data: bytes, source: Source) -> None:
         """A REFER: as a phone that serves it has it, by the word of its call. Our own user agent does not."""
-        request = parse_datagram(data)
-        assert isinstance(request, Request), "by its first word"
-        call = self._calls[request.call_id]
+        try:
+            request = parse_datagram(data)
+            call = self._calls.get(request.call_id)
+        except RemoteProtocolError:
+            return
+        if call is None or not isinstance(request, Request):
+            return
         call.refers.append(request)
         answer = call.answers_refer
         if callable(answer):
