@@ -251,11 +251,16 @@ class Call:
 
         Completed, the call ends for the agent (`transferred`); what runs for it is cancelled. On anything else the
         caller is back, unless gone. Meanwhile the caller's words are no `on_turn`. It can't be taken back: who stops
-        waiting does not stop it. One at a time, else ValueError.
+        waiting does not stop it. One at a time, else ValueError, as for what can't be asked for.
         """
+        headers = headers or {}
         if not isinstance(target, str) or not 1 <= len(target) <= 256:
             raise ValueError("a target is a string of 1 to 256 characters")
-        return await self._session.transfer(target, headers or {}, timeout)
+        if len(headers) > 32 or not all(isinstance(value, str) and len(value) <= 1024 for value in headers.values()):
+            raise ValueError("headers are at most 32 strings of at most 1024 characters")
+        if timeout is not None and not 1 <= timeout <= 600:
+            raise ValueError("a transfer may take 1 to 600 seconds")
+        return await self._session.transfer(target, headers, timeout)
 
     async def hang_up(self, reason: str = "", *, now: bool = False) -> None:
         """End the call once all that was said has been played; with `now` at once. `reason` goes into its record.

@@ -47,6 +47,8 @@ _GOODBYE = 150.0
 _STOPPING = 5.0
 # An announcement comes before a recording, of a minute at most.
 _STARTING = 90.0
+# The longest that a trunk may give a transfer.
+_TRANSFER = 600.0
 _AFTERWARDS = 30.0
 _UNDERSTANDING = 3.0
 _KEYS_WAITING = 1_000
@@ -325,7 +327,8 @@ class Session:
         if self._transfer is not None:
             raise ValueError("a transfer is being tried: one at a time")
         # From here on, so that what the caller says while the last words are played does not cancel who waits here.
-        self._transfer = answer = self._loop.create_future()
+        answer: asyncio.Future[Transferred] = self._loop.create_future()
+        self._transfer = answer
         try:
             await self.voice.idle()
         except BaseException:
@@ -333,7 +336,12 @@ class Session:
             raise
         if not answer.done():
             self.line.transfer(target, headers, timeout)
-        return await asyncio.shield(answer)
+            await asyncio.wait({answer}, timeout=(timeout or _TRANSFER) + _STOPPING)
+        if not answer.done():
+            self._transferred(
+                Transferred("timed_out", reason="the gateway does not answer: it may be too old for that")
+            )
+        return answer.result()
 
     def _transferred(self, result: Transferred) -> None:
         """A transfer is decided, or with the call's end no matter any more."""

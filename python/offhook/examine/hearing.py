@@ -7,7 +7,17 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from offhook.destination.conversation import Conversation, Ignored, Invalid, Ready, RecordAsked, Rejected, Say
+from offhook.destination.base import TransferResult
+from offhook.destination.conversation import (
+    Conversation,
+    Ignored,
+    Invalid,
+    Ready,
+    RecordAsked,
+    Rejected,
+    Say,
+    TransferWanted,
+)
 from offhook.destination.dialect.description import Json
 from offhook.destination.dialect.facts import clean
 from offhook.examine.audio import AUDIBLE, Format
@@ -135,6 +145,10 @@ class Hearing:
             case RecordAsked():
                 # A call that is not recorded says so.
                 self._gateway.say(self._conversation.recording("off", 0))
+            case TransferWanted():
+                # Whoever examines an agent has nobody to hand a caller over to.
+                nobody = TransferResult("refused", reason="this call is an examination")
+                self._gateway.say(self._conversation.transferred(nobody))
             case Ignored(what, answer) if answer is not None:
                 self.nonsense("bad_field", what)
                 self._gateway.say([answer])

@@ -103,9 +103,17 @@ async def test_one_at_a_time_and_no_nonsense() -> None:
 
     @agent.on_call
     async def on_call(call: Call) -> None:
-        for target in ("", "x" * 300, 7):
+        for options in (
+            {"target": ""},
+            {"target": "x" * 300},
+            {"target": 7},
+            {"target": TARGET, "timeout": 0},
+            {"target": TARGET, "timeout": 601},
+            {"target": TARGET, "headers": {"X-A": 1}},
+            {"target": TARGET, "headers": {f"X-{n}": "" for n in range(33)}},
+        ):
             try:
-                await call.transfer(target)  # type: ignore[arg-type]
+                await call.transfer(**options)  # type: ignore[arg-type]
             except ValueError as error:
                 wrong.append(str(error))
         call.create_task(call.transfer(TARGET))
@@ -117,10 +125,20 @@ async def test_one_at_a_time_and_no_nonsense() -> None:
         await call.wait_until_over()
 
     async with calling(agent) as caller:
-        await caller.until(lambda: len(wrong) == 4)
+        await caller.until(lambda: len(wrong) == 8)
         assert wrong[-1] == "a transfer is being tried: one at a time"
         assert [said[0] for said in caller.line.said].count("transfer") == 1
         caller.line.end()
+
+
+@in_virtual_time
+async def test_a_gateway_that_knows_no_transfer_is_not_waited_for_without_end() -> None:
+    agent, ears, results = transferring(timeout=20)
+    async with calling(agent, ears) as caller:
+        await asyncio.sleep(0.1)
+        await caller.says("A human, please.")
+        await asyncio.sleep(40)
+        assert [result.outcome for result in results] == ["timed_out"]
 
 
 @in_virtual_time
