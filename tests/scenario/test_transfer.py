@@ -28,7 +28,8 @@ async def transferring(world: World, **message: Any) -> PhoneCall:
 @pytest.mark.rfc(3515, "2.1")
 @pytest.mark.rfc(5589, "6.1")
 @in_virtual_time
-async def test_a_transfer_that_succeeds_ends_the_call() -> None:
+async def test_livekit_sip_91_a_transfer_that_succeeds_ends_the_call() -> None:
+    """Transfer by REFER was asked for, for years."""
     async with World(OFFHOOK) as world:
         call = await transferring(world)
         [refer] = call.refers
@@ -97,6 +98,16 @@ async def test_on_anything_else_the_caller_is_back_with_the_agent(report: str, o
         assert record.end_reason == "transferred"
         assert record.transfer["target"] == "sip:desk@example.com"
         assert [attempt["outcome"] for attempt in record.transfer["earlier"]] == [outcome]
+
+
+@in_virtual_time
+async def test_siphon_sip_156_who_is_transferred_knows_whom_to_talk_to() -> None:
+    """A 200 without Contact: neither our answer to the call nor the REFER within it lacks one."""
+    async with World(OFFHOOK) as world:
+        call = await transferring(world)
+        assert call.response is not None
+        assert len(call.response.contacts) == 1
+        assert call.refers[0].contacts == call.response.contacts
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 481, 501, 503, 603])
@@ -239,7 +250,8 @@ async def test_an_agent_that_means_it_ends_the_call_at_once() -> None:
 
 @pytest.mark.rfc(3515, "2.4.4")
 @in_virtual_time
-async def test_silence_after_the_202_has_its_time_limit() -> None:
+async def test_jambonz_sbc_inbound_113_silence_after_the_202_leaves_nobody_in_dead_air() -> None:
+    """A caller who was to be transferred stayed in silence: there is a time limit, and the agent is told."""
     async with World(OFFHOOK.replace('name = "acme"', 'name = "acme"\ntransfer_timeout = 40')) as world:
         call = await transferring(world)
         await world.pass_time(39.5)
@@ -362,6 +374,18 @@ async def test_an_agent_that_transfers_for_ever_is_stopped() -> None:
             await world.pass_time(0.1)
         assert len(call.refers) == 20
         assert "has tried 20 transfers" in told(world)[-1]["reason"]
+
+
+@in_virtual_time
+async def test_who_has_said_goodbye_transfers_nobody() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered()
+        world.wire.hangs_up()
+        await world.pass_time(0.05)
+        world.wire.says(type="transfer", target=TARGET)
+        await world.pass_time(0.05)
+        assert [message["reason"] for message in told(world)] == ["the agent has ended the call"]
+        assert call.refers == []
 
 
 @in_virtual_time

@@ -362,7 +362,7 @@ class Call:
                 if not self.transfers.defers(lambda: self._give_up_destination(error, FallbackCause.LOST)):
                     self._give_up_destination(error, FallbackCause.LOST)
             case TransferAsked():
-                self._transferred(self.transfers.ask(event, is_answered=self.state is CallState.ANSWERED))
+                self._transferred(self.transfers.ask(event, self.state))
             case RecordingAsked(action):
                 if self._destination is not None:
                     self.tape.asked(action, self._destination, self.post, self.post_fault)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from offhook.call.leg import CallerLeg
 from offhook.call.services import CallServices
+from offhook.call.state import CallState
 from offhook.call.transfer_hints import hint_for_refusal, hint_for_target
 from offhook.call.transfer_target import NoTarget, Target, read_target
 from offhook.destination.base import TransferAsked, TransferEnd, TransferResult
@@ -95,10 +96,12 @@ class Transfers:
         action, self._after = self._after, None
         return action
 
-    def ask(self, asked: TransferAsked, *, is_answered: bool) -> TransferResult | None:
-        """Begin one. A result where it can't even be tried."""
+    def ask(self, asked: TransferAsked, state: CallState) -> TransferResult | None:
+        """Begin one in a call that is in this state. A result where it can't even be tried."""
         now, session = self._services.now(), self._leg.session
-        if not is_answered or session.dialog is None:
+        if state is CallState.DRAINING:
+            return self._not_tried(asked.target, "the agent has ended the call")
+        if state is not CallState.ANSWERED or session.dialog is None:
             return self._not_tried(asked.target, "the call is not answered", "transfer it once it is")
         if len(self._attempts) >= MAX_ATTEMPTS:
             return self._not_tried(asked.target, f"the call has tried {MAX_ATTEMPTS} transfers already")
