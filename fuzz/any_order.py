@@ -20,8 +20,18 @@ REPORTS = [
     (), ("Event: refer",), ("Event: refer", "Subscription-State: terminated;reason=noresource"),
     ("Event: refer", "Subscription-State: active;expires=2"), ("Event: refer;id=9", "Subscription-State: active"),
 ]  # fmt: skip
+TIMERS = [
+    (), (), ("Supported: timer", "Session-Expires: 90;refresher=uas"), ("Session-Expires: 90", "Allow: UPDATE, INVITE"),
+    ("Supported: timer", "x: 90;refresher=uac", "Min-SE: 100"), ("Require: timer", "Session-Expires: 5"),
+]  # fmt: skip
+ANSWERED_TIMERS = [
+    (),
+    ("Session-Expires", "90;refresher=uac"),
+    ("Session-Expires", "1;refresher=uas"),
+    ("Min-SE", "600"),
+]
 FRAGMENTS = [b"SIP/2.0 100 Trying", b"SIP/2.0 200 OK", b"SIP/2.0 486 Busy Here\r\n", b"?"]
-ANSWERS = [100, 180, 200, 202, 401, 481, 486, 491, 503]
+ANSWERS = [100, 180, 200, 202, 401, 422, 481, 486, 491, 503]
 VERBS: dict[str, tuple[Any, ...]] = {
     "ring": (),
     "answer": (SDP,),
@@ -59,7 +69,7 @@ def any_order(steps: Iterable[tuple[int, int]]) -> None:
                 solo.receive(
                     request(
                         method,
-                        *(rng.choice(REPORTS) if reports else ()),
+                        *rng.choice(REPORTS if reports else TIMERS),
                         branch=f"z9hG4bK{rng.randrange(6)}",
                         to=f"<sip:bob@192.0.2.2>{tag}",
                         call_id=session.sip_call_id if known else f"call-{rng.randrange(12)}",
@@ -72,9 +82,10 @@ def any_order(steps: Iterable[tuple[int, int]]) -> None:
             case 5 | 6 if asked:
                 to = rng.choice(asked)
                 if to.method != "ACK":
-                    solo.receive(response(to, rng.choice(ANSWERS), f"t{seed % 3}"))
+                    timer = rng.choice(ANSWERED_TIMERS)
+                    solo.receive(response(to, rng.choice(ANSWERS), f"t{seed % 3}", *([timer] if timer else [])))
             case 7:
-                solo.run(solo.clock.elapsed + rng.choice([0.1, 1, 5, 40]))
+                solo.run(solo.clock.elapsed + rng.choice([0.1, 1, 5, 40, 50]))
             case 8 if session is not None:
                 verb = rng.choice(list(VERBS))
                 solo.do(getattr(rng.choice([session, *ours]), verb), *VERBS[verb], **OPTIONS.get(verb, {}))

@@ -44,6 +44,7 @@ from offhook.sip.events import SessionFailed  # noqa: E402
 from offhook.sip.grammar import Params, has_bare_control  # noqa: E402
 from offhook.sip.headers import AuthValue, CSeq, MediaType, NameAddr, Reason, Replaces, Via, Warning  # noqa: E402
 from offhook.sip.headers.event import Event  # noqa: E402
+from offhook.sip.headers.session_expires import SessionExpires  # noqa: E402
 from offhook.sip.headers.subscription_state import SubscriptionState  # noqa: E402
 from offhook.sip.message import Headers, Request  # noqa: E402
 from offhook.sip.multipart import split_multipart  # noqa: E402
@@ -378,6 +379,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "offer": (read_offer, [SDP, SECURE_SDP]),
     "agent_message": (read_agent_message, AGENT_MESSAGES),
     "info": (read_info, [b"Signal=5\r\nDuration=160\r\n", b" signal = * \nduration=99999", b"7"]),
+    "session_expires": (fixed_point(SessionExpires.parse), [b"90;refresher=uas", b" 1800 ; Refresher=UAC;x"]),
     "event": (fixed_point(Event.parse), [b"refer;id=93809824", b" Presence.winfo ; x = y"]),
     "subscription_state": (
         fixed_point(SubscriptionState.parse),
