@@ -11,6 +11,7 @@ from offhook.sip import in_dialog, refreshing
 from offhook.sip.accepted import AcceptedInvite
 from offhook.sip.accepted import State as AcceptedState
 from offhook.sip.dialog import Dialog, new_target
+from offhook.sip.dialog import State as DialogState
 from offhook.sip.events import FailureCause, ReinviteAnswered, Reinvited, ReinviteRefused
 from offhook.sip.message import Request, Response
 from offhook.sip.offer_answer import State as OfferState
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 EARLY = (State.RINGING, State.PROCEEDING)
 """Where an UPDATE may change what reliable provisional responses have agreed on (RFC 3311 5.1)."""
 
+
+MAX_UNACKNOWLEDGED = 4
+"""2xx of ours in one session that may wait for their ACK; until one is here a further re-INVITE gets 500."""
 
 PATIENCE = 60.0
 """Seconds that a re-INVITE of ours may be without a final response after a 1xx: a human may be asked. Then CANCEL."""
@@ -96,11 +100,15 @@ class Renegotiation:
     def receive_invite(self, session: "InviteSession", transaction: InviteServerTransaction, now: float) -> None:
         """A re-INVITE: told, or refused at once where another change is open (RFC 3261 14.2)."""
         dialog = session.dialog_of(transaction.request)
-        if self._open_of_peer() is not None or session.state in UNANSWERED or dialog.offers.state is OfferState.THEIRS:
+        is_open = self._open_of_peer() is not None or session.state in UNANSWERED
+        if is_open or dialog.offers.state is OfferState.THEIRS or len(self._accepted) >= MAX_UNACKNOWLEDGED:
             self._come_again(session, transaction, now)
         elif session.state is State.CLOSING:
             in_dialog.answer(session, transaction, 481, now)
-        elif self._asks_by_invite or dialog.offers.state is OfferState.OURS:
+        elif (
+            self._asks_by_invite or dialog.state is not DialogState.CONFIRMED or dialog.offers.state is OfferState.OURS
+        ):
+            # An INVITE of ours is in progress, perhaps the first one; or an offer of ours is.
             in_dialog.answer(session, transaction, 491, now)
         elif not refreshing.objected(session, transaction, now):
             self._take(session, transaction, dialog)

@@ -6,6 +6,8 @@ from tests.support.pair import Pair
 from tests.support.sessions import callee, caller, within
 from tests.support.solo import Solo
 
+from offhook.sip.digest import Credentials
+from offhook.sip.effects import Source
 from offhook.sip.events import (
     AckMissing,
     Acknowledged,
@@ -451,3 +453,71 @@ def test_livekit_96_any_request_in_the_call_killed_it() -> None:
         solo.receive(within(session, "ACK", number, SDP if not body else b""))
     assert session.state is State.CONFIRMED
     assert len(solo.responses(200)) == 4
+
+
+@pytest.mark.rfc(3261, "14.2")
+def test_a_peer_that_changes_and_never_acknowledges_is_told_to_come_again() -> None:
+    """Each 2xx is repeated for half a minute: without a bound one call could ask for thousands of them."""
+    solo = Solo()
+    session = callee(solo)
+    statuses = []
+    for number in range(2, 12):
+        statuses += [answer.status for answer in solo.receive(within(session, "INVITE", number, SDP))]
+        solo.do(session.answer_reinvite, SDP)
+    assert [status for status in statuses if status != 100] == [500] * 6
+    assert len(solo.responses(200)) == 1 + 4
+    solo.receive(within(session, "ACK", 2))
+    solo.receive(within(session, "INVITE", 20, SDP))
+    assert solo.do(session.answer_reinvite, SDP)
+
+
+@pytest.mark.rfc(3261, "12.2.2")
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_livekit_582_the_carriers_refresh_of_a_call_of_ours_finds_it_by_its_tags(method: str) -> None:
+    """pains: long outbound calls were torn down after 15 minutes, since the carrier's refresh did not find them.
+
+    It comes from another port, with another Contact and without what our INVITE said: Call-ID and tags are enough.
+    """
+    solo = Solo()
+    session = caller(solo)
+    solo.run(900)
+    body = SDP if method == "INVITE" else b""
+    refresh = within(session, method, 1, body, contact="<sip:b2bua@192.0.2.1:5099>", uri="sip:somebody@192.0.2.2")
+    solo.receive(refresh, Source("udp", ("192.0.2.1", 40123), ("192.0.2.2", 5060), 1))
+    if method == "INVITE":
+        solo.do(session.answer_reinvite, SDP)
+    assert solo.responses(200)[-1].cseq.method == method
+    assert session.state is State.CONFIRMED
+
+
+@pytest.mark.rfc(3261, "22.2")
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_a_change_that_is_challenged_comes_again_with_credentials(method: str) -> None:
+    solo = Solo()
+    session = solo.invite(
+        "sip:alice@192.0.2.1", credentials=Credentials("joe", "schmo", frozenset({"192.0.2.1", "192.0.2.2"}))
+    )
+    solo.receive(response(solo.requests("INVITE")[-1], 200, "alice", body=SDP))
+    solo.do(session.reinvite if method == "INVITE" else session.update, b"v=0 ours")
+    challenge = ("Proxy-Authenticate", 'Digest realm="carrier", nonce="n", qop="auth"')
+    solo.receive(response(solo.requests(method)[-1], 407, "alice", challenge))
+    again = solo.requests(method)[-1]
+    assert (again.body, "Proxy-Authorization" in again.headers) == (b"v=0 ours", True)
+    solo.receive(response(again, 200, "alice", body=SDP))
+    assert len(solo.told(ReinviteAnswered)) == 1
+
+
+@pytest.mark.rfc(3261, "14.2")
+@pytest.mark.parametrize("offer", [SDP, None])
+@pytest.mark.parametrize("agreed", [True, False])
+def test_an_invite_that_meets_our_first_one_is_491(offer: bytes | None, agreed: bool) -> None:
+    solo = Solo()
+    session = solo.invite("sip:alice@192.0.2.1", offer)
+    solo.receive(response(solo.requests("INVITE")[0], 183, "alice"))
+    if agreed:
+        # As by reliable provisional responses.
+        session.dialog.offers.offered()
+        session.dialog.offers.answer(SDP)
+        session.dialog.offers.answered()
+    assert solo.receive(within(session, "INVITE", 1, SDP))[-1].status == 491
+    assert solo.told(Reinvited) == []

@@ -116,6 +116,19 @@ def test_an_invite_of_ours_that_comes_back_is_482() -> None:
     assert solo.user_agent.counters["looped_invites"] == 2
 
 
+@pytest.mark.rfc(3261, "8.2.2.2")
+def test_livekit_626_a_call_that_is_cancelled_and_sent_again_is_a_new_one() -> None:
+    """pains: the second INVITE of a consultation got 482. Its number is higher, so that it is no copy."""
+    solo = Solo()
+    solo.receive(request(body=SDP))
+    solo.receive(request("CANCEL"))
+    solo.receive(request(body=SDP, cseq=2, branch="z9hG4bKtwo"))
+    first, second = (event.session for event in solo.told(InviteReceived))
+    assert first.is_over
+    assert solo.do(second.answer, SDP)
+    assert solo.responses(482) == []
+
+
 @pytest.mark.rfc(3261, "16.3")
 def test_an_address_like_ours_in_a_via_is_no_loop() -> None:
     """Two containers, or two sites behind NAT, may call themselves the same."""

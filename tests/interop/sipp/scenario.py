@@ -105,7 +105,7 @@ class Scenario:
             f"To: <sip:{self.to}@[remote_ip]:[remote_port]>{to_tag if within else ''}",
             "Call-ID: [call_id]",
             f"CSeq: {cseq} {method}",
-            *((f"Contact: {self.contact}",) if method in ("INVITE", "SUBSCRIBE", "REGISTER") else ()),
+            *((f"Contact: {self.contact}",) if method in ("INVITE", "UPDATE", "SUBSCRIBE", "REGISTER") else ()),
             *headers,
             *((f"Content-Type: {kind}",) if body else ()),
             "Content-Length: [len]",
@@ -139,10 +139,24 @@ class Scenario:
         self._steps.append(f"<send><![CDATA[\n{message}\n\n]]></send>")
         return self
 
-    def answer(self, status: str = "200 OK") -> "Scenario":
-        """Answer the request that came last."""
-        copied = "[last_Via:]", "[last_From:]", "[last_To:]", "[last_Call-ID:]", "[last_CSeq:]"
-        return self.text(f"SIP/2.0 {status}", *copied, "Content-Length: 0", "")
+    def answer(
+        self, status: str = "200 OK", body: str | None = None, *, headers: tuple[str, ...] = (), tag: str = ""
+    ) -> "Scenario":
+        """Answer the request that came last; `tag` is ours where its To has none yet."""
+        return self.text(
+            f"SIP/2.0 {status}",
+            "[last_Via:]",
+            "[last_From:]",
+            f"[last_To:]{f';tag={tag}' if tag else ''}",
+            "[last_Call-ID:]",
+            "[last_CSeq:]",
+            *((f"Contact: {self.contact}",) if status.startswith("2") else ()),
+            *headers,
+            *(("Content-Type: application/sdp",) if body else ()),
+            "Content-Length: [len]",
+            "",
+            *(body or "").rstrip("\n").split("\n"),
+        )
 
     # -- what is expected
 
@@ -254,9 +268,16 @@ class Player:
         return self.judge(process.returncode, out, where)
 
     def start(
-        self, scenario: Scenario, *, transport: str = "udp", calls: int = 1, rate: int = 10, limit: float = 30.0
+        self,
+        scenario: Scenario,
+        *,
+        transport: str = "udp",
+        calls: int = 1,
+        rate: int = 10,
+        limit: float = 30.0,
+        port: int | None = None,
     ) -> tuple["subprocess.Popen[bytes]", Path]:
-        """Begin a run; `judge` tells how it went once it has ended."""
+        """Begin a run, at `port` if it is one that is called; `judge` tells how it went once it has ended."""
         where = self.directory / scenario.name
         number = 2
         while where.exists():
@@ -270,7 +291,7 @@ class Player:
         command = [
             "sipp", target, "-sf", str(file), "-t", _TRANSPORTS[transport],
             # sipp would take 5060, and get what is still on its way to an earlier run.
-            "-i", source, "-p", str(ports(1)), "-mi", source,
+            "-i", source, "-p", str(port or ports(1)), "-mi", source,
             "-m", str(calls), "-l", str(calls), "-r", str(rate), "-nostdin", "-skip_rlimit",
             "-default_behaviors", "none" if scenario.talks_over else "abortunexp",
             "-timeout", f"{limit:.0f}", "-timeout_error", "-recv_timeout", str(LIMIT_MS), "-deadcall_wait", "0",

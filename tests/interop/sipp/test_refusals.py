@@ -1,8 +1,12 @@
 """What the gateway refuses, with the status that the RFC names, and what the record says of it."""
 
+import contextlib
+import re
+import socket
+
 import pytest
 from tests.interop.sipp.scenario import OFFER, Check, Player, Scenario
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, wait_until
 
 pytestmark = pytest.mark.interop
 
@@ -67,10 +71,7 @@ def test_a_dialog_that_is_unknown(gateway: Gateway, sipp: Player) -> None:
     for method in ("BYE", "INFO", "INVITE", "UPDATE"):
         flow = Scenario(f"unknown-{method.lower()}")
         flow.request(method, cseq=7, branch="only", uri=uri, to_tag=";tag=nothing-here")
-        if method == "UPDATE":
-            flow.expect(405, routes=False)
-        else:
-            flow.expect(481, routes=False)
+        flow.expect(481, routes=False)
         if method == "INVITE":
             flow.request("ACK", cseq=7, branch="only", uri=uri, to_tag=";tag=nothing-here")
         sipp.play(flow)
@@ -113,3 +114,48 @@ def test_an_agent_that_never_gets_ready(gateway: Gateway, sipp: Player) -> None:
     record = gateway.record(sipp.play(flow).call_id)
     assert record["fault"] == "agent"
     assert record["end_reason"] in ("agent_late", "agent_unreachable")
+
+
+# -- within a call
+
+
+def test_another_tag_than_the_calls_is_481_and_the_call_goes_on(gateway: Gateway, sipp: Player) -> None:
+    flow = Scenario("wrong-tags").set_up()
+    for number, method in enumerate(("BYE", "INFO", "UPDATE"), 2):
+        flow.request(method, cseq=number, branch=method, to_tag=";tag=nobody").expect(481, routes=False)
+    flow.invite(cseq=5, branch="again", within=True).expect(100, optional=True).expect(200).ack(cseq=5)
+    record = gateway.record(sipp.play(flow.tear_down(cseq=6)).call_id)
+    assert record["end_reason"] == "caller_hung_up"
+
+
+def test_who_has_seen_the_names_of_a_call_is_not_in_it(gateway: Gateway, sipp: Player) -> None:
+    """A BYE with the right Call-ID, tags and number from another trunk's address, and from nobody's: no answer."""
+    process, where = sipp.start(Scenario("overheard").set_up().pause(900).tear_down())
+
+    def answered() -> str | None:
+        log = where / "messages.log"
+        found = log.read_text(errors="replace").split("\nACK ", 1)
+        return found[1] if len(found) == 2 else None
+
+    ack = wait_until(answered, 5)
+    names = {name: re.search(rf"^{name}: (.*)$", ack, re.M)[1].strip() for name in ("From", "To", "Call-ID")}  # type: ignore[index]
+    heard = {}
+    for host in ("127.0.0.2", "127.0.0.99"):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind((host, 0))
+            other.settimeout(0.15)
+            lines = [
+                f"BYE sip:offhook@{gateway.udp[0]}:{gateway.udp[1]} SIP/2.0",
+                f"Via: SIP/2.0/UDP {host}:{other.getsockname()[1]};branch=z9hG4bK-overheard",
+                "Max-Forwards: 70",
+                *(f"{name}: {value}" for name, value in names.items()),
+                "CSeq: 900 BYE",
+                "Content-Length: 0",
+            ]
+            other.sendto("\r\n".join([*lines, "", ""]).encode(), gateway.udp)
+            with contextlib.suppress(TimeoutError):
+                heard[host] = other.recv(4096)
+    out, _ = process.communicate(timeout=20)
+    played = sipp.judge(process.returncode, out, where)
+    assert heard == {}
+    assert gateway.record(played.call_id)["end_reason"] == "caller_hung_up"

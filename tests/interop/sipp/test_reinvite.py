@@ -95,3 +95,63 @@ def test_a_new_address_takes_the_sound_along(gateway: Gateway, sipp: Player) -> 
         .tear_down(cseq=3)
     )
     assert gateway.record(sipp.play(flow).call_id)["remote_media"] == "127.0.0.9:7000"
+
+
+SAME = "o=offhook [0-9]+ 1 IN"
+"""Our description as it was in the first 200: the version has not gone up."""
+
+
+def test_a_refresh_changes_nothing(gateway: Gateway, sipp: Player) -> None:
+    """By UPDATE without SDP, by an UPDATE and by a re-INVITE that offer the same again."""
+    flow = (
+        Scenario("refresh")
+        .set_up(Check(SAME))
+        .request("UPDATE", cseq=2, branch="empty")
+        .expect(200, Check("sip:", "Contact"), Check("m=audio", absent=True))
+        .request("UPDATE", OFFER, cseq=3, branch="same")
+        .expect(200, Check(SAME), Check("UPDATE", "Allow"))
+        .invite(cseq=4, branch="again", within=True)
+        .expect(100, optional=True)
+        .expect(200, Check(SAME))
+        .ack(cseq=4)
+        .tear_down(cseq=5)
+    )
+    record = gateway.record(sipp.play(flow).call_id)
+    assert record["end_reason"] == "caller_hung_up"
+
+
+def test_hold_and_resume_by_update(gateway: Gateway, sipp: Player) -> None:
+    flow = (
+        Scenario("hold-by-update")
+        .set_up()
+        .request("UPDATE", OFFER + "a=sendonly\n", cseq=2, branch="hold")
+        .expect(200, Check("a=recvonly"))
+        .pause(100)
+        .request("UPDATE", OFFER, cseq=3, branch="resume")
+        .expect(200, Check("a=sendrecv"))
+        .pause(100)
+        .request("UPDATE", OFFER.replace("RTP/AVP 0 8 101", "RTP/AVP 18").split("a=rtpmap:0")[0], cseq=4, branch="g729")
+        .expect(488)
+        .pause(100)
+        .tear_down(cseq=5)
+    )
+    assert gateway.record(sipp.play(flow).call_id)["end_reason"] == "caller_hung_up"
+
+
+def test_an_update_before_the_answer(gateway: Gateway, sipp: Player) -> None:
+    """Without SDP it is a refresh; what the INVITE has offered has no answer yet, so that another offer has to wait."""
+    flow = (
+        Scenario("early-update", to="slow")
+        .invite()
+        .expect(100)
+        .expect(180)
+        .request("UPDATE", cseq=2, branch="empty")
+        .expect(200)
+        .request("UPDATE", OFFER, cseq=3, branch="offer")
+        .expect(500, Check("[0-9]", "Retry-After"))
+        .cancel()
+        .expect(200, Check("CANCEL", "CSeq"))
+        .expect(487)
+        .ack_refusal()
+    )
+    assert gateway.record(sipp.play(flow).call_id)["end_reason"] == "caller_cancelled"
