@@ -312,6 +312,9 @@ class PhoneCall:
         headers = (("Event", event), ("Subscription-State", state), ("Content-Type", "message/sipfrag;version=2.0"))
         self.party.stack.perform(lambda now: self.session.ask("NOTIFY", headers, report.encode(), now=now))
 
+    def update(self, offer: bytes) -> None:
+        self.party.stack.perform(lambda now: self.session.update(offer, now=now))
+
     def info(self, content_type: str, body: bytes) -> None:
         """An INFO within the dialog."""
         dialog = self.session.dialog
