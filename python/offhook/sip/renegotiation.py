@@ -105,9 +105,7 @@ class Renegotiation:
             self._come_again(session, transaction, now)
         elif session.state is State.CLOSING:
             in_dialog.answer(session, transaction, 481, now)
-        elif (
-            self._asks_by_invite or dialog.state is not DialogState.CONFIRMED or dialog.offers.state is OfferState.OURS
-        ):
+        elif self._asks_by_invite or dialog.state is DialogState.EARLY or dialog.offers.state is OfferState.OURS:
             # An INVITE of ours is in progress, perhaps the first one; or an offer of ours is.
             in_dialog.answer(session, transaction, 491, now)
         elif not refreshing.objected(session, transaction, now):
