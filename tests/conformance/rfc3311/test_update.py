@@ -416,3 +416,33 @@ def test_t_3311_b_update_and_reinvite_cross_and_both_get_their_turn() -> None:
         pair.uac.perform(lambda now, s=ours: s.hang_up(now=now))
         pair.run(100)
         pair.assert_nothing_left()
+
+
+@pytest.mark.rfc(3311, "5.1")
+@pytest.mark.parametrize("who", ["caller", "callee", "both"])
+def test_what_a_reliable_183_has_agreed_on_is_changed_before_the_answer(who: str) -> None:
+    pair = Pair()
+    pair.netem.delay = 0.02
+    pair.uas.on[InviteReceived] = lambda event: event.session.ring(183, AGREED, reliable=True, now=pair.uas.now)
+    for node in (pair.uac, pair.uas):
+        node.on[Reinvited] = lambda event, n=node: event.session.answer_reinvite(b"v=0 changed", now=n.now)
+    ours = pair.call()
+    pair.run(1)
+    theirs = pair.uas.told(InviteReceived)[0].session
+    if who != "callee":
+        pair.uac.perform(lambda now: ours.update(b"v=0 caller's", now=now))
+    if who != "caller":
+        pair.uas.perform(lambda now: theirs.update(b"v=0 callee's", now=now))
+    pair.run(10)
+    answered = len(pair.uac.told(ReinviteAnswered)) + len(pair.uas.told(ReinviteAnswered))
+    assert answered == (2 if who == "both" else 1), pair.ladder()
+    assert {ours.state, theirs.state} == {State.PROCEEDING, State.RINGING}
+    pair.uas.perform(lambda now: theirs.answer(theirs.dialog.offers.local, now=now))
+    pair.run(1)
+    assert ours.state is theirs.state is State.CONFIRMED, pair.ladder()
+    # What stands is what the UPDATE changed; the 200 has nothing to add (RFC 6337 3.1.1).
+    assert {ours.dialog.offers.local, theirs.dialog.offers.local} >= {b"v=0 changed"}
+    assert pair.sent("uas", 200, "INVITE")[0].message.body == b""
+    pair.uac.perform(lambda now: ours.hang_up(now=now))
+    pair.run(100)
+    pair.assert_nothing_left()
