@@ -358,6 +358,8 @@ RFCS: tuple[Rfc, ...] = (
             "3.4": "What a refused re-INVITE leaves",
             "4": "Remote targets",
             "4.4": "Moved while a re-INVITE is open",
+            "4.7": "Moved by what we accept",
+            "4.8": "Moved by what the peer accepts",
         },
     ),
     Rfc(6188, "SRTP with AES-256", rust="srtp/counter_mode.rs", about="AES-256 in counter mode"),

@@ -4,6 +4,7 @@
 `play` runs it and fails with sipp's own error and the path of the XML, so that it can be run again by hand.
 """
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -28,6 +29,9 @@ a=rtpmap:8 PCMA/8000
 a=rtpmap:101 telephone-event/8000
 a=fmtp:101 0-15
 """
+
+_COPIED = "Via", "From", "To", "CSeq"
+"""What an answer copies of its request, besides the Call-ID."""
 
 _TRANSPORTS = {"udp": "u1", "tcp": "t1"}
 
@@ -65,6 +69,7 @@ class Scenario:
         self._steps: list[str] = []
         self._variables = 0
         self._tail = ""
+        self._kept: dict[str, int] = {}
         self._own = f"z9hG4bK-{name}-[pid]-[call_number]"
 
     # -- what is sent
@@ -94,6 +99,7 @@ class Scenario:
         uri: str | None = None,
         kind: str = "application/sdp",
         to_tag: str = "[peer_tag_param]",
+        from_tag: str | None = None,
     ) -> "Scenario":
         """Any request. `within` a dialog it goes to the peer's Contact by the route set and carries its tag."""
         return self.text(
@@ -101,7 +107,7 @@ class Scenario:
             f"Via: {self._via};branch={self._own}-{branch}",
             *(("[routes]",) if within else ()),
             "Max-Forwards: 70",
-            f"From: <sip:+14155550100@[local_ip]:[local_port]>;tag=[pid]-{self.name}-[call_number]",
+            f"From: <sip:+14155550100@[local_ip]:[local_port]>;tag={from_tag or f'[pid]-{self.name}-[call_number]'}",
             f"To: <sip:{self.to}@[remote_ip]:[remote_port]>{to_tag if within else ''}",
             "Call-ID: [call_id]",
             f"CSeq: {cseq} {method}",
@@ -142,14 +148,14 @@ class Scenario:
     def answer(
         self, status: str = "200 OK", body: str | None = None, *, headers: tuple[str, ...] = (), tag: str = ""
     ) -> "Scenario":
-        """Answer the request that came last; `tag` is ours where its To has none yet."""
+        """Answer the request that was kept, or else came last; `tag` is ours where its To has none yet."""
+        copied = [f"{name}:[${at}]" for name, at in self._kept.items()] or [f"[last_{name}:]" for name in _COPIED]
+        self._kept = {}
+        copied[2] += f";tag={tag}" if tag else ""
         return self.text(
             f"SIP/2.0 {status}",
-            "[last_Via:]",
-            "[last_From:]",
-            f"[last_To:]{f';tag={tag}' if tag else ''}",
-            "[last_Call-ID:]",
-            "[last_CSeq:]",
+            *copied,
+            "Call-ID: [call_id]",
             *((f"Contact: {self.contact}",) if status.startswith("2") else ()),
             *headers,
             *(("Content-Type: application/sdp",) if body else ()),
@@ -169,9 +175,22 @@ class Scenario:
         self._steps.append(f'<recv response="{status}"{flags}>{self._actions(checks)}</recv>')
         return self
 
-    def expect_request(self, method: str, *checks: Check, within_ms: int = LIMIT_MS) -> "Scenario":
-        """A request of the gateway."""
-        self._steps.append(f'<recv request="{method}" timeout="{within_ms}">{self._actions(checks)}</recv>')
+    def expect_request(self, method: str, *checks: Check, within_ms: int = LIMIT_MS, keep: bool = False) -> "Scenario":
+        """A request of the gateway; with `keep` the next `answer` is to this one, whatever comes in between."""
+        actions = self._actions(checks)
+        if keep:
+            first = self._variables + 1
+            self._kept = {name: first + number for number, name in enumerate(_COPIED)}
+            self._variables += len(_COPIED)
+            actions += (
+                "<action>"
+                + "".join(
+                    f'<ereg regexp=".*" search_in="hdr" header="{name}:" assign_to="{at}"/>'
+                    for name, at in self._kept.items()
+                )
+                + "</action>"
+            )
+        self._steps.append(f'<recv request="{method}" timeout="{within_ms}">{actions}</recv>')
         return self
 
     def pause(self, ms: int) -> "Scenario":
@@ -275,9 +294,9 @@ class Player:
         calls: int = 1,
         rate: int = 10,
         limit: float = 30.0,
-        port: int | None = None,
+        own_port: int | None = None,
     ) -> tuple["subprocess.Popen[bytes]", Path]:
-        """Begin a run, at `port` if it is one that is called; `judge` tells how it went once it has ended."""
+        """Begin a run, at `own_port` if it is one that is called; `judge` tells how it went once it has ended."""
         where = self.directory / scenario.name
         number = 2
         while where.exists():
@@ -291,7 +310,7 @@ class Player:
         command = [
             "sipp", target, "-sf", str(file), "-t", _TRANSPORTS[transport],
             # sipp would take 5060, and get what is still on its way to an earlier run.
-            "-i", source, "-p", str(port or ports(1)), "-mi", source,
+            "-i", source, "-p", str(own_port or ports(1)), "-mi", source,
             "-m", str(calls), "-l", str(calls), "-r", str(rate), "-nostdin", "-skip_rlimit",
             "-default_behaviors", "none" if scenario.talks_over else "abortunexp",
             "-timeout", f"{limit:.0f}", "-timeout_error", "-recv_timeout", str(LIMIT_MS), "-deadcall_wait", "0",
@@ -327,7 +346,7 @@ def read_messages(log: str) -> list[tuple[float, str, str]]:
     """The messages of sipp's `-trace_msg` file; times are seconds of the day."""
     found = []
     marks = list(_ENTRY.finditer(log))
-    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+    for mark, following in itertools.zip_longest(marks, marks[1:]):
         entry = log[mark.end() : following.start() if following else len(log)]
         head = _HEAD.search(entry)
         if head is None:

@@ -122,7 +122,7 @@ def test_an_agent_that_never_gets_ready(gateway: Gateway, sipp: Player) -> None:
 def test_another_tag_than_the_calls_is_481_and_the_call_goes_on(gateway: Gateway, sipp: Player) -> None:
     flow = Scenario("wrong-tags").set_up()
     for number, method in enumerate(("BYE", "INFO", "UPDATE"), 2):
-        flow.request(method, cseq=number, branch=method, to_tag=";tag=nobody").expect(481, routes=False)
+        flow.request(method, cseq=number, branch=method, from_tag="nobody").expect(481, routes=False)
     flow.invite(cseq=5, branch="again", within=True).expect(100, optional=True).expect(200).ack(cseq=5)
     record = gateway.record(sipp.play(flow.tear_down(cseq=6)).call_id)
     assert record["end_reason"] == "caller_hung_up"
@@ -134,7 +134,7 @@ def test_who_has_seen_the_names_of_a_call_is_not_in_it(gateway: Gateway, sipp: P
 
     def answered() -> str | None:
         log = where / "messages.log"
-        found = log.read_text(errors="replace").split("\nACK ", 1)
+        found = (log.read_text(errors="replace") if log.exists() else "").split("\nACK ", 1)
         return found[1] if len(found) == 2 else None
 
     ack = wait_until(answered, 5)
