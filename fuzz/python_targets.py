@@ -32,22 +32,40 @@ from tests.support.tls import Line, Peer, contexts, peer_context  # noqa: E402
 from offhook.call.dtmf import digits_of_info  # noqa: E402
 from offhook.call.transfer_target import NoTarget, read_target  # noqa: E402
 from offhook.destination.dialect import offhook  # noqa: E402
-from offhook.errors import RemoteProtocolError  # noqa: E402
+from offhook.errors import LocalProtocolError, RemoteProtocolError  # noqa: E402
 from offhook.ids import TrunkName  # noqa: E402
 from offhook.route.trunk import Trunk  # noqa: E402
 from offhook.sdp import negotiate  # noqa: E402
 from offhook.sdp.crypto import RANDOM_BYTES, SUITES, FreshKeys, Policy  # noqa: E402
 from offhook.sdp.description import SessionDescription  # noqa: E402
 from offhook.sdp.terms import LocalMedia, Terms  # noqa: E402
+from offhook.sip.calling_party import MAX_CLAIMS, calling_party  # noqa: E402
 from offhook.sip.digest import Challenger, Credentials, answer  # noqa: E402
+from offhook.sip.diverted import MAX_DIVERSIONS, diversions  # noqa: E402
 from offhook.sip.events import SessionFailed  # noqa: E402
-from offhook.sip.grammar import Params, has_bare_control  # noqa: E402
-from offhook.sip.headers import AuthValue, CSeq, MediaType, NameAddr, Reason, Replaces, Via, Warning  # noqa: E402
+from offhook.sip.grammar import Params, has_bare_control, is_token  # noqa: E402
+from offhook.sip.headers import (  # noqa: E402
+    AuthValue,
+    CSeq,
+    Diversion,
+    HistoryInfo,
+    MediaType,
+    NameAddr,
+    Privacy,
+    Reason,
+    Replaces,
+    SessionId,
+    UserToUser,
+    Via,
+    Warning,
+)
 from offhook.sip.headers.event import Event  # noqa: E402
 from offhook.sip.headers.session_expires import SessionExpires  # noqa: E402
 from offhook.sip.headers.subscription_state import SubscriptionState  # noqa: E402
+from offhook.sip.headers.user_to_user import MAX_OCTETS  # noqa: E402
 from offhook.sip.message import Headers, Request  # noqa: E402
 from offhook.sip.multipart import split_multipart  # noqa: E402
+from offhook.sip.outgoing import check_header, is_ours  # noqa: E402
 from offhook.sip.parser import KeepAlive, MessageError, StreamParser, parse_datagram, validate  # noqa: E402
 from offhook.sip.sipfrag import MAX_REASON, read_fragment  # noqa: E402
 from offhook.sip.uri import SipUri, parse_uri  # noqa: E402
@@ -61,7 +79,9 @@ MAX_INPUT = 65_000
 MAX_FIELD = 8_192
 """Bytes that the message parser lets into one field; the targets of single fields get no more."""
 
-WHOLE = ("datagram", "stream", "multipart", "sdp", "offer", "agent_message", "info", "notify")
+WHOLE = (
+    "datagram", "stream", "multipart", "sdp", "offer", "agent_message", "info", "notify", "calling_party",
+)  # fmt: skip
 """Targets that read whole messages and bodies."""
 
 WORDS = [
@@ -80,6 +100,23 @@ URIS = [
 ]  # fmt: skip
 ADDRESSES = [b'"A \\"B\\"" <sip:a@b;lr>;tag=1;x="y;z"', b"sip:a@b;tag=2", b"Ann Bee <tel:+1>", b"<urn:x:y>;q=0.5"]
 VIAS = [b"SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKx;rport;received=::1", b"SIP / 2.0 / TCP [::1]"]
+DIVERSIONS = [
+    b'"A" <sip:a@h>;reason=user-busy;counter=2;privacy=full,<tel:+14155550100>;reason="no-answer"',
+    b"<sip:+14155550142@h>;reason=unconditional;screen=yes\n<sip:b@h>;limit=3",
+]
+HISTORIES = [
+    b"<sip:a@h?Reason=SIP%3Bcause%3D302&Privacy=history>;index=1,<sip:b@h;cause=486>;index=1.1;mp=1",
+    b"<sip:a@h>;index=1\n<sip:a@1.2.3.4>;index=1.1;rc=1\n<tel:+1;cause=302>;index=1.2;mp=1",
+]
+SESSION_IDS = [b"ab30317f1a784dc48ff824d0d3715d86;remote=47755a9de7794ba387653f2099600ef2", b"0" * 32]
+USER_TO_USER = [
+    b"047469636b6574;encoding=hex;purpose=isdn-uui;content=isdn-uui", b'"say \\"hi\\"; x";encoding=ascii', b"00ff",
+]  # fmt: skip
+IDENTITY = ("P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID", "Privacy")
+CALLERS = [
+    b'P-Asserted-Identity: "B" <sip:b@h>, <tel:+14155550142>\nPrivacy: id;critical',
+    b"Remote-Party-ID: <sip:+14155550142@h>;party=calling;screen=yes;privacy=off\nP-Preferred-Identity: tel:+1",
+]
 AUTH = [
     b'Digest username="a", realm="r", nonce="n", uri="sip:h", response="00", algorithm=MD5, cnonce="c", qop=auth, '
     b"nc=00000001",
@@ -286,6 +323,66 @@ def read_offer(data: bytes) -> None:
         assert not any(secret in note for note in judgement.notes for secret in SECRETS), "a key in a note"
 
 
+def read_diversion(data: bytes) -> None:
+    """One value and a whole field: bounded, readable words, and never a reason to refuse a message."""
+    fixed_point(Diversion.parse)(data)
+    _read_diversions("Diversion", data)
+
+
+def read_history(data: bytes) -> None:
+    """The same of the other header, whose index tree may be anything."""
+    _read_diversions("History-Info", data)
+    fixed_point(HistoryInfo.parse)(data)
+
+
+def _read_diversions(name: str, data: bytes) -> None:
+    lines = [(name, line) for line in text_of(data).splitlines()]
+    found = diversions(Request("INVITE", parse_uri("sip:h"), Headers.from_wire(lines), b""))
+    assert len(found) <= MAX_DIVERSIONS, "too many"
+    assert all(is_token(one.reason) and 1 <= one.counter <= 100 for one in found), "no reason, or no counter"
+
+
+def read_session_id(data: bytes) -> None:
+    """A pair that was read and heard leaves a pair that can be written, and our own half as it was."""
+    fixed_point(SessionId.parse)(data)
+    theirs = SessionId.parse(text_of(data))
+    ours = SessionId("a" * 32).hearing(theirs)
+    assert ours.local == "a" * 32, "our own half has changed"
+    assert SessionId.parse(str(ours)) == ours
+
+
+def read_user_to_user(data: bytes) -> None:
+    """Octets are bounded, and a text of them is one that may be shown."""
+    fixed_point(UserToUser.parse)(data)
+    value = UserToUser.parse(text_of(data))
+    assert len(value.data) <= MAX_OCTETS, "too long"
+    assert value.text is None or "\x1b" not in value.text, "no text"
+
+
+def read_calling_party(data: bytes) -> None:
+    """Lines of all identity headers: never an exception, and who is withheld is, whoever is trusted."""
+    lines = [tuple(line.partition(": ")[::2]) for line in text_of(data).splitlines()]
+    fields = [("From", "<sip:a@h>;tag=x"), *((name, value) for name, value in lines if name in IDENTITY)]
+    message = Request("INVITE", parse_uri("sip:h"), Headers.from_wire(fields), b"")
+    known, stranger = (calling_party(message, trusted=trusted) for trusted in (True, False))
+    assert known.is_withheld == stranger.is_withheld, "trust changes what a caller has asked for"
+    assert stranger.claim.origin == "From", "somebody untrusted is believed"
+    assert len(known.claims) <= MAX_CLAIMS, "too many"
+
+
+def read_agent_header(data: bytes) -> None:
+    """What passes adds one line to a message, of that name and value, and nothing of the stack's own."""
+    name, _, value = text_of(data).partition("\n")
+    try:
+        passed = check_header(name, value)
+    except LocalProtocolError:
+        return
+    request = Request("OPTIONS", parse_uri("sip:h"), Headers([("Via", "SIP/2.0/UDP h;branch=z9hG4bK1"), passed]), b"")
+    lines = bytes(request).split(b"\r\n")
+    assert len(lines) == 6, "more lines than one"
+    assert not is_ours(passed[0]), "a header of ours"
+
+
 def read_agent_message(data: bytes) -> None:
     """What an agent says is one of five things, and what it chose is among what it may choose."""
     message = offhook.parse(text_of(data))
@@ -370,6 +467,13 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "params": (fixed_point(Params.parse), [b';a=b;c;d="x;y\\"z"', b"; a = b ; c"]),
     "media_type": (fixed_point(MediaType.parse), [b"application/sdp;charset=utf-8", b"*/*;q=0.5"]),
     "reason": (fixed_point(Reason.parse), [b'Q.850;cause=16;text="x"', b"SIP"]),
+    "diversion": (read_diversion, DIVERSIONS),
+    "history_info": (read_history, HISTORIES),
+    "privacy": (fixed_point(Privacy.parse), [b"id;header;critical", b"user, none"]),
+    "session_id": (read_session_id, SESSION_IDS),
+    "user_to_user": (read_user_to_user, USER_TO_USER),
+    "calling_party": (read_calling_party, CALLERS),
+    "agent_header": (read_agent_header, [b"X-Ticket\n4711", b"User-to-User\n6869;encoding=hex", b"v\nSIP/2.0/UDP h"]),
     "replaces": (fixed_point(Replaces.parse), [b"a@b;to-tag=t;from-tag=f;early-only"]),
     "warning": (fixed_point(Warning.parse), [b'370 h "t \\"x\\""']),
     "auth": (fixed_point(AuthValue.parse), AUTH),

@@ -67,7 +67,6 @@ PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
                 "Turn",
                 "Said",
                 "Digits",
-                "Transferred",
                 "Key",
                 "SpeechStarted",
                 "SpeechEnded",

@@ -160,24 +160,27 @@ RFCS: tuple[Rfc, ...] = (
     Rfc(
         3323,
         "Privacy",
-        {"4": "What a caller asks for", "4.1": "Hiding who calls", "4.2": "The Privacy header"},
-        (Gap("", "privacy services", "the headers reach the agent as the trunk's claims"),),
+        {"4.1": "Callers whose own device hides them", "4.2": "The Privacy header"},
+        (
+            Gap(
+                "5",
+                "privacy services",
+                "there are no calls out; what a caller asks for is kept from agent, routes, record",
+            ),
+        ),
     ),
     Rfc(
         3325,
         "Asserted identity in trusted networks",
         {
-            "5": "Asserting",
-            "6": "Hints",
-            "7": "Privacy: id",
-            "8": "What a user agent makes of it",
+            "8": "What of somebody untrusted is no caller",
             "9.1": "P-Asserted-Identity",
             "9.2": "P-Preferred-Identity",
             "9.3": "Privacy: id",
         },
-        (Gap("", "asserted identity", "the headers reach the agent as the trunk's claims"),),
+        (Gap("5", "assertions of ours", "there are no calls out"),),
     ),
-    Rfc(3326, "The Reason header", {"2": "Values: protocol, cause, text", "3.1": "Where it may stand"}),
+    Rfc(3326, "The Reason header", {"2": "Values, in every BYE and CANCEL of ours", "3.1": "Completed elsewhere"}),
     Rfc(3389, "Comfort noise in RTP", {"5": "Receiving it"}),
     Rfc(
         3420,
@@ -326,6 +329,7 @@ RFCS: tuple[Rfc, ...] = (
     Rfc(5630, "The sips URI scheme", {"4": "No way around TLS"}),
     Rfc(5761, "RTP and RTCP on one port", {"5.1.1": "In SDP", "5.1.3": "With and without rtcp-mux"}),
     Rfc(5763, "Keys of SRTP by DTLS, also 5764", gaps=(Gap("", "DTLS-SRTP", "not built: such an offer gets 488"),)),
+    Rfc(5806, "Diversion", {"": "Read: who, why, how often"}, (Gap("4", "writing it", "there are no calls out"),)),
     Rfc(
         5922,
         "Domain certificates in SIP",
@@ -365,6 +369,7 @@ RFCS: tuple[Rfc, ...] = (
     Rfc(6188, "SRTP with AES-256", rust="srtp/counter_mode.rs", about="AES-256 in counter mode"),
     Rfc(6228, "199: an early dialog that is over", {"4": "As caller: one fork ends, the others ring on"}),
     Rfc(6337, "Offers and answers in SIP, all of them", {"3.1.1": "Which message carries which, and what is ignored"}),
+    Rfc(6432, "Q.850 causes in responses", {"2": "Reason in refusals"}),
     Rfc(
         6455,
         "WebSocket",
@@ -392,12 +397,24 @@ RFCS: tuple[Rfc, ...] = (
         ),
     ),
     Rfc(
+        7044,
+        "History-Info",
+        {
+            "5": "Entries",
+            "10.1": "Entries that are private",
+            "10.2": "Reasons",
+            "10.3": "Indices",
+            "10.4": "rc, mp, np",
+        },
+        (Gap("6", "writing it", "there are no calls out"),),
+    ),
+    Rfc(
         7118, "SIP over WebSocket", gaps=(Gap("", "ws listeners", "not built: a `ws://` listener is refused by name"),)
     ),
     Rfc(
         7433,
         "User-to-User information",
-        {"3": "Requirements", "4": "The header", "4.1": "Its parameters", "5": "Where it may stand"},
+        {"4.1": "Values and their parameters", "4.2": "Data in hexadecimal"},
     ),
     Rfc(
         7616,
@@ -414,12 +431,11 @@ RFCS: tuple[Rfc, ...] = (
         7989,
         "Session-ID",
         {
-            "4": "How it is made",
-            "5": "The header",
-            "6": "As an endpoint",
-            "7": "As an intermediary",
-            "8": "Transfers",
-            "11": "With older forms",
+            "4.1": "UUIDs",
+            "5": "The header field",
+            "6": "In every message, early errors too",
+            "8": "A peer that changes",
+            "11": "The form of RFC 7329",
         },
     ),
     Rfc(

@@ -9,7 +9,21 @@ from hypothesis import strategies as st
 
 from offhook.errors import LocalProtocolError, RemoteProtocolError
 from offhook.sip.grammar import Params, quote, split_commas, unquote
-from offhook.sip.headers import AuthValue, CSeq, MediaType, NameAddr, Reason, Replaces, Via, Warning
+from offhook.sip.headers import (
+    AuthValue,
+    CSeq,
+    Diversion,
+    HistoryInfo,
+    MediaType,
+    NameAddr,
+    Privacy,
+    Reason,
+    Replaces,
+    SessionId,
+    UserToUser,
+    Via,
+    Warning,
+)
 from offhook.sip.message import Headers, Request, Response
 from offhook.sip.parser import KeepAlive, MessageError, StreamParser, parse_datagram, validate
 from offhook.sip.uri import OtherUri, SipUri, TelUri, UriParams, parse_uri
@@ -271,6 +285,11 @@ def test_typed_fields_raise_one_error_only(text: str) -> None:
         Replaces.parse,
         Warning.parse,
         AuthValue.parse,
+        Diversion.parse,
+        HistoryInfo.parse,
+        Privacy.parse,
+        SessionId.parse,
+        UserToUser.parse,
         parse_uri,
     ):
         try:

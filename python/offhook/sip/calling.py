@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from offhook.sip import dialog as dialogs
 from offhook.sip import in_dialog, refreshing
+from offhook.sip.causes import ELSEWHERE, GIVEN_UP
 from offhook.sip.client_request import ClientRequest
 from offhook.sip.dialog import Dialog
 from offhook.sip.early_dialog import EarlyDialog
@@ -189,7 +190,7 @@ class Calling:
             if tag == session.dialog.remote_tag:
                 # Repeated while the layer above still owes the ACK's answer.
                 return
-            _end_stray(session, response, now)
+            _end_stray(session, response, ELSEWHERE, now)
             return
         session.dialog = self._confirm(session, response)
         session.response = response
@@ -201,7 +202,7 @@ class Calling:
         _see_description(session.dialog, response)
         if not session.step(Input.SUCCESS_WITH_OFFER if owes else Input.SUCCESS):
             # Given up (CANCEL without an end in 64*T1), and answered after all.
-            _end_stray(session, response, now)
+            _end_stray(session, response, GIVEN_UP, now)
             return
         if not owes or before is State.CANCELLING:
             in_dialog.send_ack(session, number, b"", now)
@@ -254,11 +255,11 @@ def _see_description(dialog: Dialog, response: Response) -> None:
         offers.offered()
 
 
-def _end_stray(session: "InviteSession", response: Response, now: float) -> None:
+def _end_stray(session: "InviteSession", response: Response, why: HeaderList, now: float) -> None:
     """A 2xx that nobody waits for: RFC 3261 13.2.2.4 asks for ACK, then BYE."""
     if session.acks.is_full:
         return
     stray, number = Dialog.uac(session.request, response), response.cseq.number
     ack = stray.request("ACK", credentials_of(session.request), cseq=number)
     session.acks.keep(stray.remote_tag, number, in_dialog.send(session, stray, ack, now))
-    in_dialog.send(session, stray, stray.request("BYE", session.core.user_agent_header()), now)
+    in_dialog.send(session, stray, stray.request("BYE", (*why, *session.core.user_agent_header())), now)

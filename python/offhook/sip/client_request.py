@@ -224,6 +224,8 @@ class ClientRequest:
 
     def receive(self, transaction: AnyClientTransaction, response: Response, now: float) -> None:
         """A response that a transaction of this request passed on."""
+        if self.owner is not None:
+            self.owner.letterhead.hear(response)
         if transaction is not self.transaction and not 200 <= response.status < 300:
             # A target that was given up, or the round before the credentials; only its 2xx makes a dialog.
             return
@@ -382,6 +384,8 @@ class ClientRequest:
         alias = ";alias" if target.transport == "tls" else ""
         headers = [("Via", f"SIP/2.0/{target.transport.upper()} {local.sent_by};branch={branch};rport{alias}")]
         headers += self.request.headers
+        if self.owner is not None and "Session-ID" not in self.request.headers:
+            headers += self.owner.letterhead.mark
         if self.request.method in WITH_CONTACT:
             # RFC 3261 8.1.1.8: a sips Request-URI, or first hop, asks for a sips Contact.
             secure = self._next_hop.is_secure or _is_sips(self.request)
@@ -431,7 +435,8 @@ class ClientRequest:
             return
         assert self._sent is not None, "a transaction has its request"
         self._cancel = Cancel.SENT
-        cancel = cancel_of(self._sent.request, self._cancel_headers)
+        mark = self.owner.letterhead.mark if self.owner is not None else ()
+        cancel = cancel_of(self._sent.request, (*mark, *self._cancel_headers))
         send = SendRequest(cancel, self._sent.target, bytes(cancel), self._core.transactions.next_id())
         # What becomes of a CANCEL is seen at its INVITE, so nobody hears of its own response.
         branch = self._sent.request.via.branch or ""

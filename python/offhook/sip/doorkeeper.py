@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Callable
 
 from offhook.errors import RemoteProtocolError
+from offhook.sip.causes import why_refused, with_reason
 from offhook.sip.digest import Rejected, Stale, Verified
 from offhook.sip.effects import Effect, SendResponse, Source, Tell
 from offhook.sip.events import InviteRefused
+from offhook.sip.headers.session_id import SessionId, SessionUuids
 from offhook.sip.invite import InviteSession
 from offhook.sip.message import Message, Request, Response
 from offhook.sip.parser import MessageError, validate
@@ -19,7 +21,7 @@ from offhook.sip.transaction.layer import TransactionLayer
 class Doorkeeper:
     """Asks the screen, has digest verified, and writes the refusals."""
 
-    __slots__ = ("_counters", "_emit", "_screen", "_server_header", "_tags", "_transactions")
+    __slots__ = ("_counters", "_emit", "_screen", "_server_header", "_tags", "_transactions", "_uuids")
 
     def __init__(
         self,
@@ -30,6 +32,7 @@ class Doorkeeper:
         *,
         server_header: HeaderList,
         secret: bytes,
+        namespace: bytes,
     ) -> None:
         self._screen = screen
         self._transactions = transactions
@@ -37,6 +40,7 @@ class Doorkeeper:
         self._emit = emit
         self._server_header = server_header
         self._tags = StatelessTags(secret)
+        self._uuids = SessionUuids(namespace)
 
     # ------------------------------------------------------------------ who may speak
 
@@ -134,7 +138,9 @@ class Doorkeeper:
         repeated: bool = False,
         detail: str = "",
     ) -> None:
-        """Refuse a request of an admitted peer; the layer above hears of INVITEs."""
+        """Refuse a request of an admitted peer; an INVITE with its reason (RFC 6432), and the layer above hears."""
+        if request.method == "INVITE":
+            headers = with_reason(headers, why_refused(status))
         self._counters["objections"] += 1
         response = self.reply(request, source, status, headers, reason, nat=is_behind_nat(peer))
         if request.method == "INVITE":
@@ -153,10 +159,30 @@ class Doorkeeper:
         """Send a response without a transaction; every repetition of the request gets the same one."""
         request = request.received_from(source.remote[0], source.remote[1], force_rport=nat)
         response = request.response(
-            status, reason, to_tag=self.tag_of(request), headers=(*headers, *self._server_header)
+            status,
+            reason,
+            to_tag=self.tag_of(request),
+            headers=(*self.mark_of(request), *headers, *self._server_header),
         )
         self._emit(SendResponse(response, source, reply_to(request, source, nat=nat), bytes(response)))
         return response
+
+    def session_uuid(self, request: Request) -> str:
+        """Our session id towards the caller of a request: the same in what refuses it and in the session it makes."""
+        caller = request.from_.tag if request.headers.get("From") else None
+        return self._uuids.of(request.headers.get("Call-ID") or "", caller or "")
+
+    def mark_of(self, request: Request) -> HeaderList:
+        """RFC 7989: early errors have it too, if the request has, or may be the beginning of a session."""
+        theirs = request.session_id
+        if theirs is None and request.method != "INVITE":
+            return ()
+        try:
+            ours = SessionId(self.session_uuid(request))
+        except RemoteProtocolError:
+            # Its From can't be read.
+            return ()
+        return (("Session-ID", str(ours if theirs is None else ours.hearing(theirs))),)
 
     def tag_of(self, request: Request) -> str:
         """The To tag of a response without a transaction."""

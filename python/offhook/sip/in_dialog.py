@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from offhook.sip.client_request import ClientRequest, Done
 from offhook.sip.dialog import WITH_CONTACT, Dialog
 from offhook.sip.events import FailureCause
-from offhook.sip.message import Request, Response
+from offhook.sip.message import Headers, Request, Response
 from offhook.sip.peer_path import wants_sips
 from offhook.sip.sent_acks import credentials_of
 from offhook.sip.session_core import SDP, HeaderList
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 def client(session: "InviteSession", dialog: Dialog, request: Request, done: Done) -> ClientRequest:
     """A request of ours, on its way by the peer's path once `begin` is called."""
+    said = session.letterhead.of_request(request.method, tuple(request.headers))
+    if len(said) != len(request.headers):
+        request = Request(request.method, request.request_uri, Headers(said), request.body)
     path = session.path
     secure = path.over_tls and (wants_sips(session.request) or path.tls_only)
     next_hop = path.hop(dialog.next_hop)
@@ -77,7 +80,9 @@ def response(
     reason: str | None = None,
 ) -> Response:
     """The response to a request of the peer: with our tag, our name, and Contact where one belongs."""
-    extra = list(headers)
+    if request is session.request:
+        headers = session.letterhead.of_answer(status, headers)
+    extra = [*session.letterhead.mark, *headers]
     target = session.path.target
     if request.method in WITH_CONTACT and 100 < status < 300 and target is not None:
         contact = session.core.contact(session.core.local_address(target), secure=wants_sips(session.request))

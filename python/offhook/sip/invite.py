@@ -6,6 +6,7 @@ from offhook.errors import LocalProtocolError, RemoteProtocolError
 from offhook.sip import dialog as dialogs
 from offhook.sip import in_dialog, refreshing
 from offhook.sip.calling import Calling
+from offhook.sip.causes import DIALOG_LOST, GIVEN_UP, NO_ACK, OUR_FAULT, with_reason
 from offhook.sip.client_request import ClientRequest, Done
 from offhook.sip.dialog import Dialog
 from offhook.sip.digest import Credentials
@@ -21,6 +22,7 @@ from offhook.sip.events import (
     Replied,
 )
 from offhook.sip.inquiries import Inquiries
+from offhook.sip.letterhead import Letterhead
 from offhook.sip.message import Request, Response
 from offhook.sip.peer_path import PeerPath
 from offhook.sip.provisionals import NO_PRACK_REASON, Provisionals, Reliability, reliability
@@ -36,9 +38,6 @@ from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.layer import AnyServerTransaction
 from offhook.sip.uri import SipUri
 from offhook.sip.within import HANDLERS
-
-NO_ACK_REASON: HeaderList = (("Reason", 'SIP;cause=408;text="ACK never came"'),)
-"""RFC 3326: what the BYE after a missing ACK says."""
 
 
 class InviteSession:
@@ -60,6 +59,7 @@ class InviteSession:
         "dialog",
         "fault",
         "inquiries",
+        "letterhead",
         "local_tag",
         "path",
         "peer",
@@ -94,6 +94,7 @@ class InviteSession:
         self.path = PeerPath(peer)
         self.allows: frozenset[str] | None = None
         """The methods that the peer has said it takes; None while it has not said."""
+        self.letterhead = Letterhead(core.session_uuid(request, is_ours=state is State.CALLING))
         self.acks = SentAcks()
         self.calling: Calling | None = None
         """The caller's side, None for the callee."""
@@ -295,7 +296,7 @@ class InviteSession:
             self._refuse(self.response_to_invite(487, headers), now)
         elif before in (State.CALLING, State.PROCEEDING):
             assert self.calling is not None, "the caller has its INVITE"
-            self._bye_headers = headers
+            headers = self._bye_headers = with_reason((*headers, *self.letterhead.outgoing.bye), GIVEN_UP)
             self.calling.cancel(self, headers, now)
         elif before is State.ACCEPTED:
             self._bye_headers = headers
@@ -409,6 +410,7 @@ class InviteSession:
     def receive(self, transaction: AnyServerTransaction, now: float) -> None:
         """A request within the dialog, of the right peer."""
         request = transaction.request
+        self.letterhead.hear(request)
         status = self.dialog_of(request).accept(request)
         if status:
             in_dialog.answer(self, transaction, status, now)
@@ -438,6 +440,7 @@ class InviteSession:
         if not self.renegotiation.acknowledged(self.dialog_of(request), request.cseq.number, sdp):
             return
         before = self.state
+        self.letterhead.hear(request)
         self.step(Input.ACK)
         self.core.arm(self)
         if before is State.CLOSING:
@@ -461,7 +464,7 @@ class InviteSession:
             self._refuse(self.response_to_invite(500), now)
         elif self.state not in OVER:
             self.renegotiation.fail(self, now)
-            self.hang_up(now=now)
+            self.hang_up(OUR_FAULT, now=now)
 
     def drop(self, now: float) -> None:
         """Forget it as it stands, without a word: for a session that can't be ended in any better way."""
@@ -494,7 +497,7 @@ class InviteSession:
 
     def ack_missing(self, now: float) -> None:
         """Nobody has acknowledged a 2xx of ours for 64*T1: it is over (13.3.1.4)."""
-        headers = self._bye_headers if self.state is State.CLOSING else NO_ACK_REASON
+        headers = self._bye_headers if self.state is State.CLOSING else NO_ACK
         if not self.step(Input.ACK_MISSING):
             return
         self._bye(headers, now)
@@ -508,7 +511,7 @@ class InviteSession:
     def lost(self, cause: FailureCause, why: str, now: float) -> None:
         """The peer no longer knows the dialog, or can't be reached: it is told, and BYE is tried (12.2.1.2)."""
         self.core.tell(Failed(self, cause, why))
-        self.hang_up(now=now)
+        self.hang_up(DIALOG_LOST, now=now)
 
     def _refuse(self, response: Response, now: float) -> None:
         self.respond(response, now)
@@ -572,7 +575,8 @@ class InviteSession:
             self.core.unbind(self.dialog.id)
 
     def learn(self, message: Request | Response) -> None:
-        """Take note of what the peer says of itself: its Allow."""
+        """Take note of what the peer says of itself: its Allow, its half of the Session-ID."""
+        self.letterhead.hear(message)
         lines = message.headers.get_all("Allow")
         if lines:
             self.allows = frozenset(method.strip(" \t") for line in lines for method in line.split(","))

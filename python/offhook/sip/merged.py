@@ -15,7 +15,7 @@ MERGED = 482
 """What a copy gets while the INVITE itself is open, and after it was answered."""
 
 _COPIED = frozenset(
-    {"via", "from", "to", "call-id", "cseq", "record-route", "contact", "content-type", "content-length"}
+    {"via", "from", "to", "call-id", "cseq", "record-route", "contact", "content-type", "content-length", "session-id"}
 )
 
 

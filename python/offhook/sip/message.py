@@ -28,8 +28,10 @@ from offhook.sip.headers.names import KEYS, LISTS, header_key
 from offhook.sip.headers.rack import RAck, parse_rseq
 from offhook.sip.headers.reason import Reason
 from offhook.sip.headers.replaces import Replaces
+from offhook.sip.headers.session_id import SessionId
 from offhook.sip.headers.via import Via
 from offhook.sip.multipart import Part, split_multipart
+from offhook.sip.readable import readable
 from offhook.sip.status import reason_phrase
 from offhook.sip.uri import Uri
 
@@ -317,14 +319,13 @@ class MessageBase:
 
     @_Lazy
     def reasons(self) -> tuple[Reason, ...]:
-        """Every readable Reason (RFC 3326); one that can't be read is left out, it never decides anything."""
-        found = []
-        for line in self.headers.get_all("Reason"):
-            try:
-                found += [Reason.parse(value) for value in split_commas(line) if value]
-            except RemoteProtocolError:
-                continue
-        return tuple(found)
+        """Every readable Reason (RFC 3326), 8 at most. One that can't be read is left out: none decides anything."""
+        return readable(self.headers, "Reason", Reason.parse, 8)
+
+    @_Lazy
+    def session_id(self) -> SessionId | None:
+        """Session-ID (RFC 7989), None if there is none that can be read."""
+        return next(iter(readable(self.headers, "Session-ID", SessionId.parse, 1)), None)
 
     @_Lazy
     def content_type(self) -> MediaType | None:

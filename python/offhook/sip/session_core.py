@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 from offhook.sip.client_request import Core
 from offhook.sip.dialog import DialogId
 from offhook.sip.events import SessionEvent
-from offhook.sip.message import Response
+from offhook.sip.message import Request, Response
 
 if TYPE_CHECKING:
     from offhook.sip.invite import InviteSession
@@ -45,6 +45,9 @@ class SessionCore(Core, Protocol):
 
     def user_agent_header(self) -> HeaderList:
         """Who asks."""
+
+    def session_uuid(self, invite: Request, *, is_ours: bool) -> str:
+        """Our half of the Session-ID of an INVITE: a fresh one for ours, the one that its refusal has for a peer's."""
 
     def between(self, low: float, high: float) -> float:
         """A random number of seconds."""

@@ -353,3 +353,14 @@ def _split_headers(text: str) -> Iterable[tuple[str, str]]:
 def sip_uri_from_tel(uri: TelUri, host: str, port: int | None = None) -> SipUri:
     """Write a tel URI as a SIP URI of `host` with `user=phone` (RFC 3261 section 19.1.6)."""
     return SipUri(host, port, uri.number + str(uri.params), None, UriParams({"user": "phone"}))
+
+
+def user_of(uri: Uri) -> str:
+    """Who a URI names: the user of a SIP URI, the number of a `tel:` URI, nobody otherwise."""
+    match uri:
+        case SipUri():
+            return uri.user or ""
+        case TelUri():
+            return uri.number
+        case _:
+            return ""

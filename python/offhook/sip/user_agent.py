@@ -21,6 +21,7 @@ from offhook.sip.effects import (
     Tell,
 )
 from offhook.sip.events import Event, FailureCause, InviteReceived, OptionsAnswered, ReferReceived, SessionFailed
+from offhook.sip.headers.session_id import random_uuid
 from offhook.sip.inspection import SDP, inspect
 from offhook.sip.invite import InviteSession
 from offhook.sip.merged import MERGED, MergedInvites
@@ -87,6 +88,7 @@ class UserAgent:
             self.emit,
             server_header=self.server_header(),
             secret=rng.getrandbits(256).to_bytes(32, "big"),
+            namespace=rng.getrandbits(128).to_bytes(16, "big"),
         )
         self._dialogs = DialogTable()
         self._merged = MergedInvites(config.max_transactions)
@@ -327,7 +329,7 @@ class UserAgent:
             # No transaction: the same question gets the same answer (RFC 3261 8.2.7).
             answer = answer_options(
                 request,
-                capabilities=(*self._capabilities.headers(peer), *self.server_header()),
+                capabilities=(*self._door.mark_of(request), *self._capabilities.headers(peer), *self.server_header()),
                 draining=self.draining,
                 to_tag=self._door.tag_of(request),
             )
@@ -376,7 +378,7 @@ class UserAgent:
         transaction.user = session
         self.transactions.add_server(transaction, key)
         self._merged.open(request, now)
-        transaction.respond(request.response(100), now)
+        transaction.respond(request.response(100, headers=session.letterhead.mark), now)
         self.pump(transaction, now)
         self.arm(session)
         self._effects.append(Tell(InviteReceived(session, request, source, peer)))
@@ -395,7 +397,8 @@ class UserAgent:
         transaction: AnyServerTransaction
         if request.method == "INVITE":
             transaction = self._invite_transaction(request, source, peer)
-            transaction.respond(request.response(100), now)
+            session.letterhead.hear(request)
+            transaction.respond(request.response(100, headers=session.letterhead.mark), now)
         else:
             transaction = self._transaction(request, source, peer, now)
         transaction.user = session
@@ -429,7 +432,9 @@ class UserAgent:
             self._door.object(request, source, peer, 481)
             return
         # RFC 3261 9.2: the To tag is that of the INVITE's own responses.
-        answer = request.response(200, to_tag=session.local_tag, headers=self.server_header())
+        session.letterhead.hear(request)
+        headers = (*session.letterhead.mark, *self.server_header())
+        answer = request.response(200, to_tag=session.local_tag, headers=headers)
         transaction = self._transaction(request, source, peer, now)
         self.transactions.add_server(transaction)
         transaction.respond(answer, now)
@@ -474,6 +479,10 @@ class UserAgent:
     def token(self, bits: int = 64) -> str:
         """An unguessable token in hexadecimal."""
         return f"{self._rng.getrandbits(bits):0{bits // 4}x}"
+
+    def session_uuid(self, invite: Request, *, is_ours: bool) -> str:
+        """Our half of the Session-ID of an INVITE."""
+        return random_uuid(self._rng.getrandbits(128)) if is_ours else self._door.session_uuid(invite)
 
     def between(self, low: float, high: float) -> float:
         """A random number, in steps of 10 ms where it is a back-off (RFC 3261 14.1)."""
@@ -578,5 +587,7 @@ class UserAgent:
     def _answer_unanswered(self, transaction: AnyServerTransaction | None, status: int, now: float) -> None:
         if transaction is not None and transaction.state in UNANSWERED:
             # The request has a To tag, so the response needs none of ours.
-            transaction.respond(transaction.request.response(status), now)
+            user = transaction.user
+            mark = user.letterhead.mark if isinstance(user, InviteSession) else ()
+            transaction.respond(transaction.request.response(status, headers=mark), now)
             self.pump(transaction, now)

@@ -27,7 +27,7 @@ SINGLES: Final = frozenset({
     "Authentication-Info", "Call-ID", "Content-Disposition", "Content-Length", "Content-Type", "CSeq", "Date", "Event",
     "Expires", "From", "Max-Forwards", "MIME-Version", "Min-Expires", "Min-SE", "Organization", "Priority", "RAck",
     "Refer-Sub", "Refer-To", "Referred-By", "Replaces", "Reply-To", "Retry-After", "RSeq", "Server", "Session-Expires",
-    "Session-ID", "SIP-ETag", "SIP-If-Match", "Subject", "Subscription-State", "Target-Dialog", "Timestamp", "To",
+    "SIP-ETag", "SIP-If-Match", "Subject", "Subscription-State", "Target-Dialog", "Timestamp", "To",
     "User-Agent",
 })  # fmt: skip
 """Fields that may stand once only."""
@@ -35,10 +35,23 @@ SINGLES: Final = frozenset({
 _OTHERS: Final = (
     "Authorization", "Proxy-Authenticate", "Proxy-Authorization", "WWW-Authenticate", "Privacy",
     "Content-Transfer-Encoding", "Identity-Info", "Flow-Timer", "Max-Breadth",
+    # Whoever stands between may have added one; nothing depends on it.
+    "Session-ID",
     "P-Charging-Vector", "Join", "Info-Package", "Answer-Mode",
 )  # fmt: skip
 
 _CANONICAL: Final = {name.lower(): name for name in (*LISTS, *SINGLES, *_OTHERS)} | COMPACT
+
+_FREE: Final = frozenset({
+    "Alert-Info", "Call-Info", "Error-Info", "Geolocation", "In-Reply-To", "Organization", "Priority",
+    "Resource-Priority", "Subject", "User-to-User",
+})  # fmt: skip
+
+OURS: Final = frozenset(name.lower() for name in (*LISTS, *SINGLES, *_OTHERS) if name not in _FREE) | frozenset(COMPACT)
+"""Fields that the stack writes itself, or that would change what a message means, in lower case: for nobody else."""
+
+OUR_PREFIXES: Final = ("content-", "proxy-", "security-", "www-", "p-asserted-", "p-preferred-")
+"""Beginnings of further such names."""
 
 KEYS: Final = (
     _CANONICAL | {name: name for name in _CANONICAL.values()} | {name.upper(): full for name, full in COMPACT.items()}

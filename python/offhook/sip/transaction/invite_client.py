@@ -154,4 +154,7 @@ def acknowledge_refusal(invite: Request, response: Response) -> Request:
     headers += [
         (name, value) for name in ("Authorization", "Proxy-Authorization") for value in invite.headers.get_all(name)
     ]
+    if (ours := invite.session_id) is not None:
+        theirs = response.session_id
+        headers.append(("Session-ID", str(ours if theirs is None else ours.hearing(theirs))))
     return Request("ACK", invite.request_uri, Headers(headers), b"")

@@ -1,0 +1,44 @@
+"""What every message of a session carries, whoever writes it: Session-ID, and what the layer above wants said."""
+
+from offhook.sip.causes import NORMAL_CLEARING, why_refused, with_reason
+from offhook.sip.headers.session_id import SessionId
+from offhook.sip.message import Request, Response
+from offhook.sip.outgoing import NOTHING, Outgoing
+from offhook.sip.session_core import HeaderList
+
+_COMPLETING = frozenset({"ACK", "PRACK"})
+
+
+class Letterhead:
+    """The pair of session ids, learned from what the peer sends, and the header fields that go into ours."""
+
+    __slots__ = ("outgoing", "session_id")
+
+    def __init__(self, uuid: str) -> None:
+        self.session_id = SessionId(uuid)
+        """Ours first, then the peer's, as our messages have it."""
+        self.outgoing: Outgoing = NOTHING
+
+    def hear(self, message: Request | Response) -> None:
+        """Learn the peer's half (RFC 7989 section 6)."""
+        theirs = message.session_id
+        if theirs is not None:
+            self.session_id = self.session_id.hearing(theirs)
+
+    @property
+    def mark(self) -> HeaderList:
+        """Session-ID as it stands now."""
+        return (("Session-ID", str(self.session_id)),)
+
+    def of_request(self, method: str, headers: HeaderList = ()) -> HeaderList:
+        """What a request within the dialog gets, `headers` among it; every BYE says why (RFC 3326)."""
+        if method == "BYE":
+            return with_reason((*headers, *self.outgoing.bye), NORMAL_CLEARING)
+        return headers if method in _COMPLETING else (*headers, *self.outgoing.requests)
+
+    def of_answer(self, status: int, headers: HeaderList) -> HeaderList:
+        """What a response to the INVITE gets, `headers` among it; every refusal says why (RFC 6432)."""
+        if status < 200:
+            return headers
+        headers = (*headers, *self.outgoing.answer)
+        return headers if status < 300 else with_reason(headers, why_refused(status))
