@@ -104,7 +104,9 @@ class Signalling:
         )
         self.screen = self._make_screen(routing.trunks)
         self.user_agent = UserAgent(
-            UserAgentConfig(user_agent=f"offhook/{version}"), secrets.SystemRandom(), self.screen
+            UserAgentConfig(user_agent=f"offhook/{version}", supported=(*UserAgentConfig().supported, "uui")),
+            secrets.SystemRandom(),
+            self.screen,
         )
 
     def drain(self) -> None:

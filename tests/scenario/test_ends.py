@@ -177,7 +177,7 @@ async def test_what_the_caller_says_of_its_end_is_in_the_record_and_safe_to_prin
         reason = 'SIP;cause=200;text="\u202egone"'
         world.caller.stack.perform(lambda now: call.session.hang_up((("Reason", reason),), now=now))
         await world.pass_time(1)
-        assert "cause=200" in world.records[0].end_detail
+        assert "SIP 200 (" in world.records[0].end_detail
         assert "\u202e" not in world.records[0].end_detail
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from offhook.call.call import Call
+from offhook.call.facts import claims_of
 from offhook.call.trace import host_port
 from offhook.report.record import CallRecord, billable_seconds, post_dial_delay_ms
 
@@ -27,6 +28,7 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         from_number=call.facts.from_number,
         to_number=call.facts.to_number,
         sip_call_id=session.sip_call_id,
+        session_id=str(session.letterhead.session_id),
         local_tag=session.local_tag,
         remote_tag=session.remote_tag,
         transport=source.transport,
@@ -53,6 +55,7 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         wire=call.wire_stats,
         recording=call.tape.summary(),
         transfer=call.transfers.summary(),
+        claims=claims_of(call.facts, call.causes),
         node=node,
         version=version,
     )

@@ -25,6 +25,7 @@ from offhook.call.event import (
     Timer,
     TimeUp,
 )
+from offhook.call.facts import causes_of
 from offhook.call.floor import Floor
 from offhook.call.inbox import Inbox
 from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg, Refused
@@ -44,11 +45,12 @@ from offhook.destination.base import (
     CallerAudio,
     Destination,
     DestinationEvent,
+    HeadersAsked,
     RecordingAsked,
     TransferAsked,
     TransferResult,
 )
-from offhook.destination.dialect.facts import AgentFacts
+from offhook.destination.dialect.facts import AgentFacts, EndCause
 from offhook.errors import DestinationError
 from offhook.observe.printable import printable
 from offhook.report.setup import SetUp
@@ -60,6 +62,7 @@ from offhook.sip import events as sip
 from offhook.sip.effects import Source
 from offhook.sip.invite import InviteSession
 from offhook.sip.message import Request
+from offhook.sip.outgoing import NOTHING
 from offhook.sip.session_state import UNANSWERED
 from offhook.sip.session_state import State as SessionState
 
@@ -99,6 +102,7 @@ class Call:
         "_timers",
         "answered_at",
         "arrived_at",
+        "causes",
         "destination_uri",
         "end_detail",
         "ended_at",
@@ -145,6 +149,8 @@ class Call:
         self.state = CallState.ARRIVED
         self.reason: EndReason | None = None
         self.end_detail = ""
+        self.causes: tuple[EndCause, ...] = ()
+        """Why the caller's side ended the call, in its own words."""
         self.arrived_at = arrived_at
         self.rang_at: float | None = None
         self.answered_at: float | None = None
@@ -234,6 +240,8 @@ class Call:
 
     def _prepare(self, uri: DestinationUri) -> None:
         self._agent_ready = self._agent_spoke = self._begun = False
+        # What the agent before wanted said of the call is not this one's.
+        self.leg.session.letterhead.outgoing = NOTHING
         self.destination_uri = uri
         destination = self._services.make_destination(
             uri,
@@ -366,6 +374,8 @@ class Call:
             case RecordingAsked(action):
                 if self._destination is not None:
                     self.tape.asked(action, self._destination, self.post, self.post_fault)
+            case HeadersAsked(outgoing):
+                self.leg.session.letterhead.outgoing = outgoing
             case AgentTranscript():
                 self._floor.words(event, self._services.now())
             case AgentNote(what, fields):
@@ -512,12 +522,11 @@ class Call:
                 self._end(EndReason.NO_PRACK, "")
             case sip.AckMissing():
                 self._end(EndReason.NO_ACK, f"no ACK came to {self.leg.contact}")
-            case sip.Cancelled():
-                self._end(EndReason.CALLER_CANCELLED, "")
-            case sip.ByeReceived(_, request):
+            case sip.Cancelled(_, request) | sip.ByeReceived(_, request):
                 # Before the answer a BYE does what CANCEL does (RFC 3261 section 15).
                 answered = self.answered_at is not None
-                why = printable(request.headers.get("Reason") or "")[:_LONGEST_DETAIL]
+                self.causes = causes_of(request)
+                why = self._replaced or ", ".join(map(str, self.causes))
                 if self.transfers.defers(lambda: self._end(EndReason.CALLER_HUNG_UP, why), is_last=True):
                     # What it says of the transfer is told in a moment.
                     return
@@ -617,7 +626,7 @@ class Call:
         destination, self._destination = self._destination, None
         if destination is None:
             return ""
-        destination.close(reason)
+        destination.close(reason, self.causes)
         # A fallback without a connection leaves those of the agent before it.
         self.wire_stats = dict(destination.stats()) or self.wire_stats
         return destination.uri
@@ -655,11 +664,11 @@ class Call:
 
     def _tell_caller(self, reason: EndReason) -> None:
         session = self.leg.session
-        headers: tuple[tuple[str, str], ...] = (("Reason", reason.reason_header),)
         if session.state not in UNANSWERED:
-            self._services.perform(lambda now: session.hang_up(headers, now=now))
+            self._services.perform(lambda now: session.hang_up(reason.hang_up_headers, now=now))
             return
         status = self.reject_status or reason.sip_status or 500
+        headers = reason.refusal_headers
         if status == 503:
             headers = (*headers, ("Retry-After", str(self.retry_after)))
         self._services.perform(lambda now: session.reject(status, headers=headers, now=now))

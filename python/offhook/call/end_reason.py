@@ -6,7 +6,12 @@ label, the command line and docs/reference/end-reasons.md, which `make docs` wri
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
+
+from offhook.sip.causes import why, why_refused
+
+if TYPE_CHECKING:
+    from offhook.sip.session_core import HeaderList
 
 Fault = Literal["none", "caller", "carrier", "agent", "operator", "offhook"]
 """Who has to change something: nobody, the caller, the carrier or phone system that sent the call, the author of the
@@ -305,10 +310,18 @@ class EndReason(Enum):
         return self.value.hint
 
     @property
-    def reason_header(self) -> str:
-        """The value of a Reason header for BYE, CANCEL or a final response (RFC 3326)."""
-        return f'Q.850;cause={self.q850};text="{self.slug}"'
+    def hang_up_headers(self) -> "HeaderList":
+        """The Reason fields of a BYE or CANCEL (RFC 3326): by Q.850, and by the status that SIP has for it."""
+        return why(_WHEN_UP.get(self) or self.sip_status or 200, self.slug, q850=self.q850)
 
+    @property
+    def refusal_headers(self) -> "HeaderList":
+        """The Reason field of a final response: by Q.850, since the status stands in it (RFC 6432)."""
+        return why_refused(self.sip_status or 500, self.slug, q850=self.q850)
+
+
+_WHEN_UP = {EndReason.NO_ACK: 408, EndReason.MEDIA_TIMEOUT: 408, EndReason.NO_OFFER_ANSWER: 488}
+"""SIP statuses of endings that only an answered call has; without an entry it ended in good order."""
 
 _BY_SLUG = {reason.slug: reason for reason in EndReason}
 
@@ -334,7 +347,8 @@ def page() -> str:
         "",
         "Every call ends with exactly one of these. The slug is the same in the record, the metrics, the API and the",
         "command line. *SIP* is the status that answers the caller when the call had not been answered yet; *Q.850* is",
-        "the cause in the `Reason` header of our BYE or final response; *whose* names who has to change something.",
+        "the cause in the `Reason` header of our BYE or final response, with the slug as its text. A BYE has a SIP",
+        "status beside it, 200 where the call ended in good order. *Whose* names who has to change something.",
         "",
         "This page is written by `make docs`.",
         "",

@@ -11,6 +11,7 @@ from offhook.call.account import record_of
 from offhook.call.call import Call
 from offhook.call.end_reason import EndReason
 from offhook.call.event import HangUp
+from offhook.call.facts import caller_of, diversions_of, facts_of, headers_for_agent, identity_of, user_data_of
 from offhook.call.services import CallServices
 from offhook.call.trace import Direction, SipTrace, host_port
 from offhook.destination.dialect.facts import AgentFacts
@@ -21,17 +22,14 @@ from offhook.report.record import CallRecord
 from offhook.report.setup import SetUp
 from offhook.report.timeline import Timeline
 from offhook.route.limits import Admission, Admitted, Refused
-from offhook.route.table import CallFacts, Decision, Forward, NoRoute, RouteTable
+from offhook.route.table import Decision, Forward, NoRoute, RouteTable
 from offhook.route.trunk import Trunk
 from offhook.sip import events as sip
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Source
 from offhook.sip.message import Request, Response
-from offhook.sip.uri import SipUri, TelUri, Uri
 
 _log = structlog.get_logger("offhook.call")
-
-_CREDENTIALS = frozenset({"authorization", "proxy-authorization"})
 
 _REFUSED_BY_PROTOCOL = {
     420: EndReason.UNSUPPORTED_EXTENSION,
@@ -171,7 +169,7 @@ class Switchboard:
             if ticket is not None:
                 self._admission.release(ticket)
             detail = f"{type(error).__name__}: {error}"
-            self._write_down(event.request, event.source, trunk, EndReason.INTERNAL_ERROR, 500, detail)
+            self._write_down(event.request, event.source, trunk, EndReason.INTERNAL_ERROR, None, detail)
             raise
         session = event.session
         session.context = call
@@ -199,7 +197,8 @@ class Switchboard:
         timeline, arrived_at = self._trace.claim(request, event.source, call_id, now)
         set_up = SetUp(arrived_at)
         set_up.reach("trying", now)
-        facts = facts_of(request, trunk)
+        party = caller_of(request, trunk)
+        facts = facts_of(request, trunk, party)
         decision: Decision | None = None
         if isinstance(admitted, Admitted):
             decision = self.rules.of(trunk.name).decide(facts)
@@ -209,12 +208,19 @@ class Switchboard:
             call_id=call_id,
             from_number=facts.from_.canonical,
             to_number=facts.to.canonical,
-            display_name=request.from_.display_name or "",
+            display_name="" if party.is_withheld else party.display_name,
             trunk=trunk.name,
             route=route.name if route is not None else "",
             sip_call_id=session.sip_call_id,
-            headers=headers_for_agent(request, trunk),
+            headers=headers_for_agent(
+                request, trunk, passed=route.pass_headers if route is not None else None, withheld=party.is_withheld
+            ),
             barge_in=(route.barge_in if route is not None else None) or "auto",
+            identity=identity_of(party, trunk),
+            diversions=diversions_of(request, trunk),
+            user_to_user=user_data_of(request),
+            session_id=str(session.letterhead.session_id),
+            agent_headers=route.agent_headers if route is not None else (),
         )
         call = Call(told, session, event.source, trunk, route, timeline, set_up, self._services, arrived_at=arrived_at)
         return call, _refusal(admitted, decision)
@@ -244,6 +250,7 @@ class Switchboard:
         _log.info(
             "call.ended",
             call_id=call.id,
+            session_id=record.session_id,
             trunk=record.trunk,
             route=record.route,
             reason=record.end_reason,
@@ -263,15 +270,22 @@ class Switchboard:
         reason = _REFUSED_BY_PROTOCOL.get(response.status, EndReason.BAD_REQUEST)
         said = f"{response.status} {response.reason}"
         detail = f"{said}: {printable(event.detail)}" if event.detail else said
-        self._write_down(request, event.source, trunk, reason, response.status, detail)
+        self._write_down(request, event.source, trunk, reason, response, detail)
 
     def _write_down(
-        self, request: Request, source: Source, trunk: Trunk, reason: EndReason, status: int, detail: str
+        self,
+        request: Request,
+        source: Source,
+        trunk: Trunk,
+        reason: EndReason,
+        response: Response | None,
+        detail: str,
     ) -> None:
-        """The record of an INVITE that never became a call."""
+        """The record of an INVITE that never became a call; without a `response` it gets a 500."""
         now, call_id = self._services.now(), new_call_id()
         timeline, arrived_at = self._trace.claim(request, source, call_id, now)
         from_number, to_number = _numbers(request, trunk)
+        said = response.reasons if response is not None else ()
         record = CallRecord(
             call_id=call_id,
             setup_at=self._wall(arrived_at),
@@ -280,6 +294,7 @@ class Switchboard:
             from_number=from_number,
             to_number=to_number,
             sip_call_id=request.headers.get("Call-ID"),
+            session_id=str(response.session_id) if response is not None and response.session_id else None,
             remote_tag=_caller_tag(request),
             transport=source.transport,
             remote_signalling=host_port(source.remote),
@@ -288,8 +303,8 @@ class Switchboard:
             billable_seconds=0,
             end_reason=reason.slug,
             end_detail=detail,
-            sip_status=status,
-            q850=reason.q850,
+            sip_status=response.status if response is not None else 500,
+            q850=next((cause.cause for cause in said if cause.protocol == "Q.850"), reason.q850),
             fault=reason.fault,
             node=self._node,
             version=self._version,
@@ -313,41 +328,6 @@ class Switchboard:
     def record(self, call: Call) -> CallRecord:
         """The record of a call as it stands."""
         return record_of(call, self._wall, node=self._node, version=self._version)
-
-
-def user_of(uri: Uri) -> str:
-    """Who a URI names: the user of a SIP URI, the number of a `tel:` URI, nobody otherwise."""
-    match uri:
-        case SipUri():
-            return uri.user or ""
-        case TelUri():
-            return uri.number
-        case _:
-            return ""
-
-
-def facts_of(request: Request, trunk: Trunk) -> CallFacts:
-    """What the routes may look at."""
-    caller = request.from_.uri
-    return CallFacts.read(
-        trunk,
-        to_user=user_of(request.request_uri),
-        from_user=user_of(caller),
-        from_host=caller.host if isinstance(caller, SipUri) else "",
-        headers=tuple(request.headers),
-    )
-
-
-def headers_for_agent(request: Request, trunk: Trunk) -> dict[str, str]:
-    """The headers of the INVITE that the trunk passes on, by their names as received; the first of a name counts.
-
-    Credentials are never passed on, whatever the patterns say.
-    """
-    found: dict[str, str] = {}
-    for name, value in request.headers:
-        if name not in found and name.lower() not in _CREDENTIALS and trunk.passes(name):
-            found[name] = value
-    return found
 
 
 def _numbers(request: Request, trunk: Trunk) -> tuple[str | None, str | None]:

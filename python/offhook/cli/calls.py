@@ -16,6 +16,7 @@ from rich.text import Text
 
 from offhook.call.verdict import AudioLine, agent_audio, audio, verdict
 from offhook.cli.gateway_file import ConfigFile, GatewayFile
+from offhook.destination.dialect.facts import EndCause
 from offhook.observe.printable import printable
 from offhook.report.ladder import ladder
 from offhook.report.page import WIDEST, cell, console, heading, local_time, milliseconds, print_line, wrapped
@@ -51,6 +52,9 @@ def calls(
         str | None, typer.Option(help="Only calls whose caller or called number holds these digits.")
     ] = None,
     reason: Annotated[str | None, typer.Option(help="Only calls that ended so, such as media_timeout.")] = None,
+    session: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only the call with this Session-ID (RFC 7989), of either end.")
+    ] = None,
     failed: Annotated[
         bool, typer.Option("--failed", help="Only calls that somebody has to do something about.")
     ] = False,
@@ -63,7 +67,9 @@ def calls(
         # Both say where the records are; `show` and `refused` may have been given it here.
         context.obj = {"config": config, "store": store}
         return
-    where = CallFilter(since=_since(since), trunk=trunk, number=number, end_reason=reason, failed=failed)
+    where = CallFilter(
+        since=_since(since), trunk=trunk, number=number, end_reason=reason, failed=failed, session_id=session
+    )
     found = _reader(config, store).calls(limit, where)
     if as_json:
         _print_json([record.as_dict() for record in found])
@@ -272,7 +278,9 @@ def _verdict(record: CallRecord, width: int) -> Iterable[Text]:
 
 def _facts(record: CallRecord, width: int) -> Iterable[Text]:
     yield from _fact("From", record.from_number, width)
+    yield from _fact("", _identity(record), width)
     yield from _fact("To", record.to_number, width)
+    yield from _fact("Diverted by", _diversions(record), width)
     way = [f"trunk {record.trunk}" if record.trunk else "", f"route {record.route}" if record.route else ""]
     yield from _fact("Way", " → ".join(part for part in (*way, record.destination or "") if part), width)
     if record.answer_at is not None:
@@ -282,6 +290,8 @@ def _facts(record: CallRecord, width: int) -> Iterable[Text]:
     if record.signalling_tls:
         signalling += f" ({record.signalling_tls})"
     yield from _fact("SIP", signalling + (f", Call-ID {record.sip_call_id}" if record.sip_call_id else ""), width)
+    yield from _fact("Their reason", _causes(record), width)
+    yield from _fact("Session-ID", record.session_id, width)
     if record.sip_status is not None:
         yield from _fact("Our answer", f"SIP {record.sip_status}", width)
     if record.codec:
@@ -295,6 +305,35 @@ def _facts(record: CallRecord, width: int) -> Iterable[Text]:
         yield from _fact("Transfer", _transfer(attempt), width)
     if record.user_agent:
         yield from _fact("Device", record.user_agent, width)
+
+
+def _identity(record: CallRecord) -> str:
+    """What came of the caller's identity beside From."""
+    identity = record.claims.get("identity") or {}
+    if identity.get("withheld"):
+        return "the caller wants not to be known"
+    others = [claim for claim in identity.get("claims", ()) if claim.get("header") != "From"]
+    said = [f"{claim.get('header')} {claim.get('number')}" + _named_so(claim) for claim in others]
+    if not said:
+        return ""
+    return f"{', '.join(said)} ({'believed' if identity.get('trusted') else 'a claim: trust_identity is off'})"
+
+
+def _diversions(record: CallRecord) -> str:
+    return ", then ".join(
+        f"{one.get('number') or 'somebody unnamed'}{_named_so(one)} ({one.get('reason')})"
+        for one in record.claims.get("diversions") or ()
+    )
+
+
+def _causes(record: CallRecord) -> str:
+    """Why the caller's side ended it, where that is not the detail anyway."""
+    said = ", ".join(str(EndCause(**cause)) for cause in record.claims.get("causes") or ())
+    return "" if said == record.end_detail else said
+
+
+def _named_so(one: Mapping[str, Any]) -> str:
+    return f" “{one['name']}”" if one.get("name") else ""
 
 
 def _recording(record: CallRecord) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from offhook.call.facts import facts_of
 from offhook.cli.check import REFUSED, USED_WRONGLY
 from offhook.config.load import default_file, examine
 from offhook.config.routing import build_routing
@@ -14,6 +15,9 @@ from offhook.config.schema import Config
 from offhook.route.destination_uri import AgentUri, DestinationUri, WorkerUri
 from offhook.route.dry_run import DryRun, Question, try_call
 from offhook.route.trunk import parse_source
+from offhook.sip.headers import NameAddr
+from offhook.sip.message import Headers, Request
+from offhook.sip.uri import SipUri
 
 app = typer.Typer(help="Look at routes.", no_args_is_help=True)
 
@@ -57,6 +61,8 @@ def try_route(
     to_user, to_host = _user_and_host(to)
     from_user, from_host = _user_and_host(caller)
     routing = build_routing(found.config)
+    headers = [_header(text) for text in header or ()]
+    invite = _invite((to_user, domain or to_host), (from_user, from_host), headers)
     question = Question(
         source_ip=source,
         to_user=to_user,
@@ -65,7 +71,8 @@ def try_route(
         domain=domain or to_host,
         from_host=from_host,
         user=user,
-        headers=[_header(text) for text in header or ()],
+        headers=headers,
+        facts=lambda trunk: facts_of(invite, trunk),
         proven=(certificate.lower(),) if certificate else (),
     )
     run = try_call(routing.trunks, routing.routes, question)
@@ -81,6 +88,18 @@ def _user_and_host(text: str) -> tuple[str, str]:
     user, _, rest = text.rpartition("@") if "@" in text else (text, "", "")
     host = rest.partition(";")[0].partition("?")[0]
     return user, host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
+
+
+def _invite(to: tuple[str, str], from_: tuple[str, str], headers: list[tuple[str, str]]) -> Request:
+    """The INVITE that is meant, as far as a gateway reads it for its routes."""
+    (to_user, to_host), (from_user, from_host) = to, from_
+    caller = SipUri(from_host.strip("[]") or "invalid", user=from_user or None)
+    return Request(
+        "INVITE",
+        SipUri(to_host.strip("[]") or "invalid", user=to_user or None),
+        Headers([("From", str(NameAddr(caller))), *headers]),
+        b"",
+    )
 
 
 def _header(text: str) -> tuple[str, str]:

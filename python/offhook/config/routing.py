@@ -51,6 +51,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         max_calls=config.max_calls,
         max_cps=config.max_cps,
         pass_headers=config.pass_headers,
+        trust_identity=config.trust_identity,
         tls_name=config.tls_name,
         tls_only=config.tls == "required" or config.tls_name is not None,
         srtp=config.srtp,
@@ -58,7 +59,6 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         transfer_to=config.transfer_to,
         transfer_domain=config.transfer_domain,
         transfer_timeout=config.transfer_timeout,
-        transfer_reports=config.transfer_reports,
     )
 
 
@@ -75,6 +75,8 @@ def route_of(config: RouteConfig) -> Route:
         answer=AnswerPolicy(config.answer),
         ring_timeout=config.ring_timeout,
         record=_record_policy(config.record),
+        pass_headers=config.pass_headers,
+        agent_headers=config.agent_headers,
         barge_in=None if config.barge_in == "auto" else config.barge_in,
         fallback=tuple(
             Fallback(frozenset(FallbackCause(cause) for cause in fallback.on), fallback.to)

@@ -28,6 +28,7 @@ from offhook.config.values import (
     NetworkValue,
     NumberPatterns,
     Origin,
+    OutgoingHeaderPattern,
     PortRange,
     Ports,
     Refusal,
@@ -40,6 +41,7 @@ from offhook.config.values import (
     is_loopback,
 )
 from offhook.route.pattern import ANY
+from offhook.route.table import AGENT_HEADERS
 
 if TYPE_CHECKING:
     from offhook.transport.tls_files import TlsSettings
@@ -362,15 +364,16 @@ class TrunkConfig(Section):
         description="Seconds that a transfer may take before the caller is back with the agent, unless the agent says "
         "otherwise: ringing at its target included.",
     )
-    transfer_reports: bool = Field(
-        default=True,
-        description="Whether the trunk is to report how a transfer goes. `false` asks it not to (RFC 4488); that it "
-        "succeeded is then known by its BYE alone.",
-    )
     pass_headers: Annotated[tuple[HeaderNamePattern, ...], Field(max_length=64)] = Field(
         default=("X-*",),
         description="Headers of the INVITE that the agent gets, by name; `*` at the end stands for the rest of a name. "
-        "They are the peer's claims, not facts.",
+        "They are the peer's claims, not facts. A route may have its own `pass_headers`.",
+    )
+    trust_identity: bool = Field(
+        default=False,
+        description="Whether its P-Asserted-Identity, or a Remote-Party-ID that was screened, is believed: it is the "
+        "caller then, for routes, agents and records. Without it they are claims, and the caller is that of From. "
+        "For carriers that check what they assert.",
     )
 
 
@@ -401,10 +404,21 @@ class RouteConfig(Section):
         description="Caller's number, in the same form. `anonymous` fits callers who withhold it.",
     )
     headers: Annotated[dict[HeaderName, HeaderPattern], Field(max_length=32)] = Field(
-        default={}, description="Headers that the INVITE must have, name to value; `*` is allowed in values."
+        default={},
+        description="Headers that the INVITE must have, name to value; `*` is allowed in values. `Diversion`, "
+        "`History-Info` and `P-Asserted-Identity` fit by the number in them, too.",
     )
     priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = Field(
         default=0, description="Routes of higher priority are tried first."
+    )
+    pass_headers: Annotated[tuple[HeaderNamePattern, ...], Field(max_length=64)] | None = Field(
+        default=None,
+        description="Headers of the INVITE that the agent gets, in place of the trunk's `pass_headers`.",
+    )
+    agent_headers: Annotated[tuple[OutgoingHeaderPattern, ...], Field(max_length=64)] = Field(
+        default=AGENT_HEADERS,
+        description="Headers that the agent may set in our answer, our BYE and our other requests, by name; `*` at the "
+        "end stands for the rest of a name. Never those that are the gateway's own, such as Contact.",
     )
     destination: Destination = Field(
         description="Where the calls go: `agent:NAME`, `worker:NAME`, `echo:`, or another URI."

@@ -13,6 +13,7 @@ from offhook.route.destination_uri import DestinationUri, DestinationUriError, W
 from offhook.route.number import is_country
 from offhook.route.pattern import Pattern
 from offhook.route.trunk import Network
+from offhook.sip.outgoing import is_ours
 
 DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061, "ws": 80, "wss": 443}
 MAX_PATTERN_LENGTH = 128
@@ -357,6 +358,18 @@ def _header_name_pattern(value: object) -> str:
     return text
 
 
+def _outgoing_header_name(value: object) -> str:
+    text = _header_name(value)
+    plain = text.rstrip("*").lower()
+    if not plain:
+        raise WrongValue(f"'{text}' is every header", 'name headers, or a family such as "X-*"')
+    if text[-1] != "*" and is_ours(text):
+        raise WrongValue(
+            f"'{text}' is the gateway's own", "an agent may set X-* headers, User-to-User, Subject and such"
+        )
+    return text
+
+
 def _exact_header_name(value: object) -> str:
     text = _header_name(value)
     if text.endswith("*"):
@@ -463,6 +476,7 @@ TransferPatterns = Annotated[tuple[Pattern, ...], _read(_transfer_patterns)]
 HeaderPattern = Annotated[Pattern, _read(_header_pattern)]
 HeaderName = Annotated[str, _read(_exact_header_name)]
 HeaderNamePattern = Annotated[str, _read(_header_name_pattern)]
+OutgoingHeaderPattern = Annotated[str, _read(_outgoing_header_name)]
 Destination = Annotated[DestinationUri, _read(_destination)]
 WireUrl = Annotated[WireUri, _read(_wire_url)]
 Origin = Annotated[str, _read(_origin)]

@@ -30,11 +30,13 @@ from offhook.sdp.crypto import RANDOM_BYTES, FreshKeys
 from offhook.sdp.description import SessionDescription
 from offhook.sdp.terms import LocalMedia, NegotiatedAudio, Terms
 from offhook.sip import events as sip
+from offhook.sip.causes import why
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Source, Target
 from offhook.sip.invite import InviteSession
 from offhook.sip.message import Message, Request, Response
 from offhook.sip.screening import Admit, Drop, Verdict
+from offhook.sip.session_core import HeaderList
 from offhook.sip.user_agent import UserAgent, UserAgentConfig
 from offhook.transport.driver import SipStack
 from offhook.transport.listener import Listener
@@ -275,7 +277,7 @@ class Phone:
         self._account.reach("ended")
         session, loop = self._session, asyncio.get_running_loop()
         assert session is not None and self._stack is not None, "there is a call to be ended"  # noqa: PT018
-        if not self._stack.perform(lambda now: session.hang_up(now=now)):
+        if not self._stack.perform(lambda now: session.hang_up(_why(verdict), now=now)):
             self._finish(verdict)
         loop.call_later(_GOODBYE_SECONDS, self._finish, verdict)
 
@@ -472,6 +474,17 @@ class Phone:
 
     def _on_fault(self, error: Exception) -> None:
         self._finish(came.Broken(f"{type(error).__name__}: {error}"))
+
+
+def _why(verdict: Outcome) -> HeaderList:
+    """What our CANCEL or BYE gives as its reason (RFC 3326); nothing special is the session's own."""
+    match verdict:
+        case came.NoAnswer():
+            return why(487, "no answer", q850=19)
+        case came.NoCommonSound():
+            return why(488, "no common codec")
+        case _:
+            return ()
 
 
 def _fresh_keys() -> FreshKeys:

@@ -20,6 +20,8 @@ class CallRecord:
     SRTP suite of the caller's media, "none" if any of it went in the clear; `media_family` is its IP version, 4 or 6.
     `session_interval` is the session timer that was agreed on last, in seconds, None without one, `session_refreshes`
     how often it was refreshed.
+    `session_id` is the pair of RFC 7989, our half first. `claims` is what the other side said, as far as it said any of
+    it: of the caller's `identity`, of the `diversions` before, and its `causes` for the end.
     `recording` is empty if the call was not recorded, else the `file` in the directory of recordings, its
     `duration_ms`, `paused_ms`, `dropped_frames` (that had no room on their way to the disk), `key_id` and `error`.
     `transfer` is empty unless the agent transferred the call: then the last one's `target`, `outcome`, `status`,
@@ -39,6 +41,7 @@ class CallRecord:
     from_number: str | None = None
     to_number: str | None = None
     sip_call_id: str | None = None
+    session_id: str | None = None
     local_tag: str | None = None
     remote_tag: str | None = None
     transport: str | None = None
@@ -65,6 +68,7 @@ class CallRecord:
     wire: Mapping[str, int | float | str | None] = field(default_factory=dict)
     recording: Mapping[str, int | float | str | None] = field(default_factory=dict)
     transfer: Mapping[str, Any] = field(default_factory=dict)
+    claims: Mapping[str, Any] = field(default_factory=dict)
     node: str = ""
     version: str = ""
 
@@ -91,7 +95,7 @@ class CallRecord:
         return None if self.end_at is None else max(0, self.end_at - self.setup_at)
 
 
-_YOUNG = frozenset({"recording", "transfer"})
+_YOUNG = frozenset({"recording", "transfer", "claims"})
 _NAMES = tuple(item.name for item in fields(CallRecord))
 
 

@@ -1,6 +1,6 @@
 """A call that only asks the way: the same decisions as a real one, with every step and its reason."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from offhook.route.number import Number
@@ -25,6 +25,18 @@ class Question:
     user: str | None = None
     headers: Sequence[tuple[str, str]] = ()
     proven: Sequence[str] = ()
+    facts: Callable[[Trunk], CallFacts] | None = None
+    """How a gateway reads such a call of a trunk; without it, `headers` say nothing of who calls."""
+
+    def read(self, trunk: Trunk) -> CallFacts:
+        """The call as a route sees it, by its numbers alone."""
+        return CallFacts.read(
+            trunk,
+            to_user=self.to_user,
+            from_user=self.from_user,
+            from_host=self.from_host,
+            headers=self.headers,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +67,7 @@ def try_call(trunks: TrunkTable, routes: RouteTable, question: Question) -> DryR
     if trunk is None:
         return run
     run.trunk = trunk
-    facts = run.facts = CallFacts.read(
-        trunk,
-        to_user=question.to_user,
-        from_user=question.from_user,
-        from_host=question.from_host,
-        headers=question.headers,
-    )
+    facts = run.facts = (question.facts or question.read)(trunk)
     run.steps.append(DryStep("to", None, _reading(facts.to, trunk)))
     run.steps.append(DryStep("from", None, _reading(facts.from_, trunk)))
     for step in routes.explain(facts):

@@ -1,5 +1,6 @@
 """Patterns of routes and header rules: exact text, or `*` for any run of characters."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -50,6 +51,11 @@ class Pattern:
 
     def __str__(self) -> str:
         return self.text
+
+
+def names_fit(patterns: Iterable[str], name: str) -> bool:
+    """Say whether a header's name fits one of these, whatever its case."""
+    return any(Pattern(pattern.lower()).matches(name.lower()) for pattern in patterns)
 
 
 ANY = Pattern("*")

@@ -1,7 +1,7 @@
 """Where a call goes: routes in their order, and why none of them fits."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from heapq import merge
 from typing import Literal, TypeAlias
@@ -70,13 +70,18 @@ class CallFacts:
         to_user: str,
         from_user: str,
         from_host: str = "",
+        withheld: bool = False,
         headers: Sequence[tuple[str, str]] = (),
     ) -> "CallFacts":
-        """Read the facts of an INVITE that `trunk` sent: user parts become numbers by its country."""
+        """Read the facts of an INVITE that `trunk` sent: user parts become numbers by its country.
+
+        A caller who is `withheld` is anonymous, whatever number there is.
+        """
+        caller = read_caller(from_user, from_host, trunk.country)
         return cls(
             trunk=trunk.name,
             to=read_number(to_user, trunk.country),
-            from_=read_caller(from_user, from_host, trunk.country),
+            from_=replace(caller, anonymous=True) if withheld else caller,
             headers=headers,
         )
 
@@ -101,6 +106,9 @@ class Mismatch:
         return f"{self.field} is '{self.got}', not '{self.expected}'"
 
 
+AGENT_HEADERS = ("X-*", "User-to-User")
+"""Patterns of the header names that an agent may set where its route says nothing else."""
+
 BargeIn: TypeAlias = Literal["off", "clear", "duck-then-decide", "agent"]
 """What the gateway does by itself when the caller speaks over the agent."""
 
@@ -111,7 +119,8 @@ class Route:
 
     `to` and `from_` hold alternatives, of which one must fit. `ring_timeout` is the seconds that each destination, a
     fallback too, has to be ready, or to say its first word where that is what the call is answered at. `barge_in` is
-    what the caller's speech does to what the agent says; None leaves it to the agent's utterances.
+    what the caller's speech does to what the agent says; None leaves it to the agent's utterances. `pass_headers` are
+    patterns of the header names that the agent gets, None for the trunk's; `agent_headers` of those that it may set.
     """
 
     name: RouteName
@@ -125,6 +134,8 @@ class Route:
     ring_timeout: float = 20.0
     barge_in: BargeIn | None = None
     record: RecordPolicy = RecordPolicy.NEVER
+    pass_headers: tuple[str, ...] | None = None
+    agent_headers: tuple[str, ...] = AGENT_HEADERS
     fallback: tuple[Fallback, ...] = field(default=())
 
     def failed(self, facts: CallFacts) -> Iterator[str]:

@@ -47,7 +47,7 @@ class Trunk:
 
     `media_timeout` and `max_duration` are seconds; `codecs` is our order of preference; `srtp` says whether media may
     or must be encrypted; `max_calls` and `max_cps` of None leave only the node's limits. `pass_headers` are patterns of
-    header names that the agent gets.
+    header names that the agent gets. `trust_identity` says whether it is believed who it says that calls.
     """
 
     name: TrunkName
@@ -66,6 +66,7 @@ class Trunk:
     pass_headers: tuple[str, ...] = ("X-*",)
     session_timer: Literal["off", "accept"] | int = "accept"
     """Session timers (RFC 4028): none, those that it asks for, or our own of so many seconds."""
+    trust_identity: bool = False
     tls_name: str | None = None
     """The SIP domain that its certificate has to prove (RFC 5922)."""
     tls_only: bool = False
@@ -78,8 +79,6 @@ class Trunk:
     """The host of the SIP URIs in which it wants numbers to transfer to; None for `tel:` URIs."""
     transfer_timeout: float = 60.0
     """Seconds that a transfer may take, unless the agent says otherwise."""
-    transfer_reports: bool = True
-    """Whether it is to report how a transfer goes; without that, its BYE is success."""
 
     @property
     def sources(self) -> tuple[Network, ...]:
@@ -96,10 +95,6 @@ class Trunk:
         if (self.tls_only or self.tls_name) and transport != "tls":
             return False
         return self.tls_name is None or self.tls_name in proven
-
-    def passes(self, header: str) -> bool:
-        """Say whether the agent gets a header of that name, whatever its case."""
-        return any(Pattern(name.lower()).matches(header.lower()) for name in self.pass_headers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,10 @@ class Encodable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallFilter:
-    """Which calls to list; None asks for any. Times are UTC milliseconds, numbers match as a part of the text."""
+    """Which calls to list; None asks for any. Times are UTC milliseconds, numbers match as a part of the text.
+
+    `session_id` is either half of the pair, or a part of one.
+    """
 
     since: int | None = None
     trunk: str | None = None
@@ -33,6 +36,7 @@ class CallFilter:
     number: str | None = None
     end_reason: str | None = None
     failed: bool = False
+    session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

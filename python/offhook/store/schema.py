@@ -35,6 +35,7 @@ calls = Table(
     Column("from_number", Text),
     Column("to_number", Text),
     Column("sip_call_id", Text),
+    Column("session_id", Text),
     Column("local_tag", Text),
     Column("remote_tag", Text),
     Column("transport", String(8)),
@@ -61,6 +62,7 @@ calls = Table(
     Column("wire", JSON, nullable=False),
     Column("recording", JSON),
     Column("transfer", JSON),
+    Column("claims", JSON),
     Column("node", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("timeline", LargeBinary),
@@ -117,6 +119,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _new_columns(calls, "recording"),
     _new_columns(calls, "session_interval", "session_refreshes"),
     _new_columns(calls, "transfer"),
+    _new_columns(calls, "session_id", "claims"),
 )
 """`MIGRATIONS[n]` brings version n to n + 1. A released one never changes; a change is a new one at the end."""
 

@@ -43,6 +43,8 @@ class SqliteReader:
                         calls.c.to_number.contains(where.number, autoescape=True),
                     )
                 )
+            if where.session_id is not None:
+                statement = statement.where(calls.c.session_id.contains(where.session_id.lower(), autoescape=True))
             if where.failed:
                 statement = statement.where(calls.c.fault.is_not(None), calls.c.fault != "none")
         return [CallRecord.of(row) for row in self._rows(statement)]

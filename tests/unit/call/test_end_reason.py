@@ -45,5 +45,16 @@ def test_an_unknown_slug_is_an_error_of_ours() -> None:
         EndReason.of("nobody_knows")
 
 
-def test_the_reason_header() -> None:
-    assert EndReason.MEDIA_TIMEOUT.reason_header == 'Q.850;cause=31;text="media_timeout"'
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        (EndReason.MEDIA_TIMEOUT, 408),
+        (EndReason.AGENT_HUNG_UP, 200),
+        (EndReason.AGENT_LOST, 480),
+        (EndReason.NO_ACK, 408),
+    ],
+)
+def test_the_reasons_of_a_bye_and_of_a_refusal(reason: EndReason, status: int) -> None:
+    by_q850 = ("Reason", f'Q.850;cause={reason.q850};text="{reason.slug}"')
+    assert reason.hang_up_headers == (by_q850, ("Reason", f'SIP;cause={status};text="{reason.slug}"'))
+    assert reason.refusal_headers == (by_q850,)

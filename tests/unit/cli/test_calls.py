@@ -187,3 +187,44 @@ def test_a_terminal_without_unicode_gets_ascii(store: CallStore, url: str, monke
     assert result.exit_code == 0, result.exception
     assert result.stdout.isascii()
     assert "|-- INVITE ---" in result.stdout
+
+
+CLAIMS = {
+    "identity": {
+        "source": "from",
+        "trusted": False,
+        "withheld": False,
+        "privacy": [],
+        "claims": [
+            {"header": "From", "number": "+14155550100", "name": ""},
+            {"header": "P-Asserted-Identity", "number": "+14155550142", "name": NASTY},
+        ],
+    },
+    "diversions": [
+        {"number": "+14155550143", "name": "Shop", "reason": "user-busy", "counter": 1, "header": "Diversion"},
+        {"number": "", "name": "", "reason": "no-answer", "counter": 1, "header": "Diversion"},
+    ],
+}
+PAIR = "ab30317f1a784dc48ff824d0d3715d86;remote=47755a9de7794ba387653f2099600ef2"
+
+
+def test_what_the_other_side_said_of_itself_is_shown_and_its_session_id_finds_the_call(
+    store: CallStore, url: str
+) -> None:
+    ended = {"end_at": BEGAN + 1, "end_reason": "caller_hung_up", "session_id": PAIR}
+    store.finish(call("01aaaaaaaaaaaaaaaaaabbbbbb", claims=CLAIMS, **ended), None)
+    withheld = {"identity": {"withheld": True, "claims": []}}
+    store.finish(call("01aaaaaaaaaaaaaaaaaacccccc", claims=withheld, end_at=BEGAN + 1, end_reason="no_route"), None)
+    assert store.flush()
+    shown = offhook(url, "show", "bbbbbb", width=140).output
+    assert "P-Asserted-Identity +14155550142" in shown
+    assert "(a claim: trust_identity is off)" in shown
+    assert "+14155550143 “Shop” (user-busy), then somebody unnamed (no-answer)" in shown
+    assert PAIR in shown
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "the caller wants not to be known" in offhook(url, "show", "cccccc").output
+    for half in (PAIR[:32].upper(), PAIR[-32:], PAIR[-8:]):
+        found = json.loads(offhook(url, "--session", half, "--json").output)
+        assert [record["session_id"] for record in found] == [PAIR]
+    assert offhook(url, "--session", "%").output == "No such calls.\n"

@@ -124,3 +124,14 @@ def test_without_a_file_the_built_in_configuration_is_asked(here: Path) -> None:
 )
 def test_wrong_questions(here: Path, arguments: list[str]) -> None:
     assert ask(*arguments)[0] == 2
+
+
+def test_an_asserted_identity_counts_where_its_trunk_is_trusted_with_it(here: Path) -> None:
+    question = (
+        "--to", "sip:4155550100@acme.sip.example.net", "--from", "sip:4155550199@h", "--source", "198.51.100.2",
+        "--header", "P-Asserted-Identity: <tel:+12125550142>", "--header", "X-Queue: sales",
+    )  # fmt: skip
+    assert ask(*question)[1][2] == "from         '4155550199' is +14155550199 by country US"
+    (here / "offhook.toml").write_text(FILE.replace("[[trunk]]", "[[trunk]]\ntrust_identity = true", 1))
+    assert ask(*question)[1][2] == "from         '+12125550142' is +12125550142"
+    assert ask(*question, "--header", "Privacy: id")[1][2] == "from         '+12125550142' is a withheld number"
