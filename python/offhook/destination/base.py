@@ -1,12 +1,13 @@
 """What a call asks of the place where it goes on, whatever kind that is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from offhook.destination.dialect.facts import AgentFacts
+from offhook.destination.dialect.facts import AgentFacts, EndCause
 from offhook.errors import DestinationError
 from offhook.media.leg import RtpLeg
+from offhook.sip.outgoing import Outgoing
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,13 @@ class TransferResult:
     confirmed: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class HeadersAsked:
+    """What the agent wants in our SIP messages from now on; each header was checked, and the route allows it."""
+
+    outgoing: Outgoing
+
+
 DestinationEvent = (
     AgentConnected
     | AgentAudio
@@ -123,6 +131,7 @@ DestinationEvent = (
     | RecordingAsked
     | AgentTranscript
     | TransferAsked
+    | HeadersAsked
 )
 """What a destination tells the call that it serves, through the listener that it was made with."""
 
@@ -162,5 +171,8 @@ class Destination(Protocol):
     def stats(self) -> Mapping[str, int]:
         """The counters of the agent's connection for the record; empty where there is none. Valid after `close` too."""
 
-    def close(self, reason: str) -> None:
-        """Tell the agent that the call is over and let go. `reason` is the slug of the end reason. May be repeated."""
+    def close(self, reason: str, causes: Sequence[EndCause] = ()) -> None:
+        """Tell the agent that the call is over and let go. May be repeated.
+
+        `reason` is the slug of the end reason, `causes` are what the other side gave as its own.
+        """

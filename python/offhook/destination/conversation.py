@@ -1,13 +1,16 @@
 """What is said to an agent, and heard from it, beside audio: one class per dialect, all with the same words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from offhook.destination.agent_headers import AgentHeaders
 from offhook.destination.base import TransferResult
 from offhook.destination.dialect import offhook, twilio, worker
 from offhook.destination.dialect.description import Description
-from offhook.destination.dialect.facts import AgentFacts
+from offhook.destination.dialect.facts import AgentFacts, EndCause
+from offhook.errors import LocalProtocolError
+from offhook.sip.outgoing import Outgoing
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,13 @@ class RecordAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class HeadersWanted:
+    """What the agent wants in our SIP messages from now on, all of it allowed."""
+
+    outgoing: Outgoing
+
+
+@dataclass(frozen=True, slots=True)
 class Invalid:
     """A message without which the call can't go on, such as a `ready` with audio that nobody speaks."""
 
@@ -83,7 +93,19 @@ class TransferWanted:
     timeout: float | None = None
 
 
-Heard = Ready | Rejected | PassedOn | EndNow | RecordAsked | Transcribed | TransferWanted | Invalid | Ignored | None
+Heard = (
+    Ready
+    | Rejected
+    | PassedOn
+    | EndNow
+    | RecordAsked
+    | HeadersWanted
+    | Transcribed
+    | TransferWanted
+    | Invalid
+    | Ignored
+    | None
+)
 
 
 class Conversation(Protocol):
@@ -102,7 +124,7 @@ class Conversation(Protocol):
     def digit(self, digit: str, duration_ms: int) -> list[Say]: ...
     def recording(self, state: str, at_ms: int) -> list[Say]: ...
     def transferred(self, result: TransferResult) -> list[Say]: ...
-    def end(self, reason: str) -> list[Say]: ...
+    def end(self, reason: str, causes: Sequence[EndCause] = ()) -> list[Say]: ...
     def hear(self, text: str) -> Heard: ...
 
 
@@ -137,7 +159,7 @@ class TwilioConversation:
         # Twilio's agents transfer by its REST API; nothing on the stream can ask for it.
         return []
 
-    def end(self, reason: str) -> list[Say]:
+    def end(self, reason: str, causes: Sequence[EndCause] = ()) -> list[Say]:
         # A stream that never started does not stop: bots take the second message for `start`.
         return [Say(twilio.stop(self._ids), numbered=True)] if self._started else []
 
@@ -155,6 +177,7 @@ class OffhookConversation:
     def __init__(self, facts: AgentFacts, format: str, ready_within_ms: int) -> None:
         self._facts = facts
         self._ready_within_ms = ready_within_ms
+        self._headers = AgentHeaders(facts.agent_headers)
         self.format = format
 
     def connected(self) -> list[Say]:
@@ -172,8 +195,8 @@ class OffhookConversation:
     def transferred(self, result: TransferResult) -> list[Say]:
         return [Say(offhook.transferred(result))]
 
-    def end(self, reason: str) -> list[Say]:
-        return [Say(offhook.end(reason))]
+    def end(self, reason: str, causes: Sequence[EndCause] = ()) -> list[Say]:
+        return [Say(offhook.end(reason, causes=causes))]
 
     def hear(self, text: str) -> Heard:
         match offhook.parse(text, offered=self.format):
@@ -188,6 +211,12 @@ class OffhookConversation:
                 return TransferWanted(target, headers, timeout)
             case offhook.Transcript() as line:
                 return Transcribed(line)
+            case offhook.Headers() as asked:
+                try:
+                    self._headers.set(asked.headers, asked.place)
+                except LocalProtocolError as error:
+                    return Ignored(str(error), Say(offhook.error("bad_header", f"headers: {error}")))
+                return HeadersWanted(self._headers.outgoing)
             case offhook.HangUp(now, reason):
                 return EndNow(reason) if now else None
             case offhook.Unknown(kind):

@@ -1,11 +1,12 @@
 """`echo:`, the test that carriers have: what the caller says comes back. `echo:NAME` plays a recorded prompt first."""
 
 import wave
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
 from offhook.destination.base import AgentAudio, Destination, DestinationListener, TransferResult
-from offhook.destination.dialect.facts import AgentFacts
+from offhook.destination.dialect.facts import AgentFacts, EndCause
 from offhook.errors import DestinationError
 from offhook.media.leg import RtpLeg
 
@@ -56,7 +57,7 @@ class EchoDestination:
     def stats(self) -> dict[str, int]:
         return {}
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, causes: Sequence[EndCause] = ()) -> None:
         if self._leg is not None:
             self._leg.echo(False)
             self._leg = None

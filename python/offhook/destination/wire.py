@@ -1,7 +1,7 @@
 """An agent behind a WebSocket. Audio, marks, clear and digits run in Rust; here is the rest of its life."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from offhook.destination.base import (
     Destination,
     DestinationEvent,
     DestinationListener,
+    HeadersAsked,
     RecordingAsked,
     TransferAsked,
     TransferResult,
@@ -24,6 +25,7 @@ from offhook.destination.base import (
 from offhook.destination.conversation import (
     Conversation,
     EndNow,
+    HeadersWanted,
     Ignored,
     Invalid,
     OffhookConversation,
@@ -37,7 +39,7 @@ from offhook.destination.conversation import (
     TwilioConversation,
 )
 from offhook.destination.dialect import offhook
-from offhook.destination.dialect.facts import AgentFacts
+from offhook.destination.dialect.facts import AgentFacts, EndCause
 from offhook.destination.http_hints import HTTP_HINTS
 from offhook.errors import DestinationError
 from offhook.media.leg import RtpLeg
@@ -184,12 +186,12 @@ class WireDestination:
         wire = self._wire
         return wire.stats().as_dict() if wire is not None and isinstance(wire.outcome, Connected) else {}
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, causes: Sequence[EndCause] = ()) -> None:
         if self._closed:
             return
         self._closed = True
         if self._wire is not None and self._conversation is not None and not self._gone:
-            self._say(self._conversation.end(reason))
+            self._say(self._conversation.end(reason, causes))
             self._wire.close(1001 if reason == "gateway_shutdown" else 1000, reason)
         if self._seat is not None:
             self._seat.give_back()
@@ -282,6 +284,8 @@ class WireDestination:
                 self._note("the agent declined a call that it has taken; that was ignored")
             case RecordAsked(action):
                 self._tell(RecordingAsked(action))
+            case HeadersWanted(outgoing):
+                self._tell(HeadersAsked(outgoing))
             case Transcribed(line):
                 self._tell(
                     AgentTranscript(

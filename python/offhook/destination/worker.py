@@ -1,11 +1,11 @@
 """An agent whose workers dialled us: one of them is asked, and if it does not take the call, the next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from offhook._media import CallConfig
 from offhook.destination.base import AgentNote, Destination, DestinationEvent, DestinationListener, TransferResult
 from offhook.destination.conversation import Conversation, WorkerConversation
-from offhook.destination.dialect.facts import AgentFacts
+from offhook.destination.dialect.facts import AgentFacts, EndCause
 from offhook.destination.wire import AgentSpec, Seat, WireDestination, nobody
 from offhook.destination.workers import Place, Workers
 from offhook.errors import DestinationError
@@ -107,12 +107,12 @@ class WorkerDestination:
     def stats(self) -> Mapping[str, int]:
         return self._attempt.stats() if self._attempt is not None else {}
 
-    def close(self, reason: str) -> None:
+    def close(self, reason: str, causes: Sequence[EndCause] = ()) -> None:
         if self._closed:
             return
         self._closed = True
         if self._attempt is not None:
-            self._attempt.close(reason)
+            self._attempt.close(reason, causes)
             self._workers.events["dropped_audio_ms"] += self.stats().get("sent_dropped_us", 0) // 1000
         self._seat.give_back()
         self._listener = nobody

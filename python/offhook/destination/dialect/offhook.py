@@ -5,12 +5,14 @@ agent says are read here.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast, get_args
 
+from offhook.destination.agent_headers import PLACES, Place
 from offhook.destination.base import TransferResult
 from offhook.destination.dialect.description import Description, Foreign
-from offhook.destination.dialect.facts import MAX_HEADERS, MAX_VALUE, AgentFacts, clean
+from offhook.destination.dialect.facts import MAX_HEADERS, MAX_VALUE, AgentFacts, EndCause, clean, plain
 
 SUBPROTOCOL: Final = "offhook.v1"
 """What the agent must choose in the upgrade."""
@@ -132,6 +134,11 @@ def ringing(facts: AgentFacts, audio: str, *, ready_within_ms: int) -> str:
         formats=[_format(name) for name in FORMATS],
         ready_within_ms=ready_within_ms,
         barge_in=facts.barge_in,
+        identity=plain(facts.identity),
+        diversions=plain(facts.diversions),
+        user_to_user=plain(facts.user_to_user),
+        session_id=facts.session_id,
+        agent_headers=list(facts.agent_headers),
     )
 
 
@@ -162,9 +169,13 @@ def transferred(result: TransferResult) -> str:
     )
 
 
-def end(reason: str, text: str = "") -> str:
-    """The call is over; `reason` is a slug of docs/reference/end-reasons.md. The close with code 1000 follows."""
-    return _message("end", reason=reason, text=clean(text))
+def end(reason: str, text: str = "", causes: Sequence[EndCause] = ()) -> str:
+    """The call is over; `reason` is a slug of docs/reference/end-reasons.md. The close with code 1000 follows.
+
+    `causes` are those that the other side gave, if any.
+    """
+    said = {"causes": plain(tuple(causes))} if causes else {}
+    return _message("end", reason=reason, text=clean(text), **said)
 
 
 def error(code: str, message: str) -> str:
@@ -218,6 +229,14 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
+class Headers:
+    """The agent wants headers in our SIP messages, or no longer (None): in all, in the `answer` or in the `bye`."""
+
+    headers: Mapping[str, str | None]
+    place: Place = "all"
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """What somebody says, in words: a whole line each time, which replaces what was told before under the same `id`.
 
@@ -250,7 +269,7 @@ class Invalid:
     message: str
 
 
-AgentMessage = Ready | Reject | HangUp | Record | Transfer | Transcript | Unknown | Invalid
+AgentMessage = Ready | Reject | HangUp | Record | Headers | Transfer | Transcript | Unknown | Invalid
 """What an agent may say to Python, to be matched whole."""
 
 
@@ -278,6 +297,8 @@ def parse(text: str, *, offered: str = FORMATS[0]) -> AgentMessage:
                 return Record(_action(message.get("action")))
             case "transfer":
                 return _transfer(message)
+            case "headers":
+                return _headers(message)
             case "transcript":
                 return _transcript(message)
             case _:
@@ -375,6 +396,16 @@ def _transcript(message: dict[str, Any]) -> Transcript:
         start_ms,
         end_ms,
     )
+
+
+def _headers(message: dict[str, Any]) -> Headers:
+    headers, place = message.get("headers"), message.get("on", "all")
+    if not isinstance(headers, dict) or not all(value is None or isinstance(value, str) for value in headers.values()):
+        raise _BadField("`headers` is an object of strings, or null for what is taken back")
+    for known in PLACES:
+        if place == known:
+            return Headers({clean(name): value for name, value in headers.items()}, known)
+    raise _BadField("`on` is `all`, `answer` or `bye`")
 
 
 def _milliseconds(message: dict[str, Any], name: str) -> int | None:

@@ -12,8 +12,25 @@ from jsonschema import Draft202012Validator
 
 from offhook.destination.base import TransferResult
 from offhook.destination.dialect import offhook
-from offhook.destination.dialect.facts import AgentFacts
-from offhook.destination.dialect.offhook import HangUp, Invalid, Ready, Record, Reject, Transcript, Transfer, Unknown
+from offhook.destination.dialect.facts import (
+    AgentFacts,
+    CallerIdentity,
+    Diversion,
+    EndCause,
+    IdentityClaim,
+    UserData,
+)
+from offhook.destination.dialect.offhook import (
+    HangUp,
+    Headers,
+    Invalid,
+    Ready,
+    Record,
+    Reject,
+    Transcript,
+    Transfer,
+    Unknown,
+)
 from offhook.ids import CallId
 
 pytestmark = pytest.mark.unit
@@ -39,6 +56,11 @@ FACTS = AgentFacts(
     display_name='Ann "A." Caller',
     sip_call_id="a84b4c76e66710@pc33.example",
     headers={"X-Queue": "sales", "X-Raw": b"\xff\xfe".decode("utf-8", "surrogateescape")},
+    identity=CallerIdentity("asserted", True, False, ("none",), (IdentityClaim("From", "+1", "\udcff"),)),
+    diversions=(Diversion("", "", "user-busy", 2, "Diversion"),),
+    user_to_user=(UserData("00ff", None), UserData("6869", "hi", "isdn-uui", "isdn-uui")),
+    session_id="0" * 32,
+    agent_headers=("X-*",),
 )
 
 
@@ -80,6 +102,7 @@ FILLING = {
         offhook.ringing(AgentFacts(CallId("x"), "", ""), "pcmu/8000", ready_within_ms=0),
         *(offhook.start(name) for name in offhook.FORMATS),
         offhook.end("caller_hung_up", "The caller hung up."),
+        offhook.end("caller_hung_up", causes=(EndCause("Q.850", 16, "x\udcff"), EndCause("SIP", None))),
         offhook.error("bad_status", "no"),
         *(offhook.recording(state, 1250) for state in ("on", "paused", "off")),
         *(json.dumps(rendered(template, FILLING)) for template in offhook.OFFHOOK.send.values()),
@@ -150,6 +173,9 @@ def test_ringing_tells_the_call() -> None:
             Transfer("sip:desk@example.com", (("X-A", "1"),), 30.5),
         ),
         ('{"type":"teleport","to":"tel:+1"}', Unknown("teleport")),
+        ('{"type":"headers","headers":{"X-A":"b"}}', Headers({"X-A": "b"})),
+        ('{"type":"headers","headers":{},"on":"bye","later":1}', Headers({}, "bye")),
+        ('{"type":"headers","headers":{"X-A":null},"on":"answer"}', Headers({"X-A": None}, "answer")),
     ],
 )
 def test_what_an_agent_says_is_read(text: str, meant: offhook.AgentMessage) -> None:
@@ -185,6 +211,9 @@ def test_a_ready_that_names_half_a_format_keeps_the_other_half_of_the_offer() ->
         ('{"type":"ready","audio":{"rate":44100}}', "bad_format"),
         ('{"type":"ready","audio":{"encoding":"opus","rate":48000}}', "bad_format"),
         ('{"type":"reject","status":200}', "bad_status"),
+        ('{"type":"headers"}', "bad_field"),
+        ('{"type":"headers","headers":{"X-A":7}}', "bad_field"),
+        ('{"type":"headers","headers":{},"on":["bye"]}', "bad_field"),
         ('{"type":"record"}', "bad_field"),
         ('{"type":"record","action":"erase"}', "bad_field"),
         ('{"type":"reject","status":"486"}', "bad_status"),
