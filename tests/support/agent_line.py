@@ -91,6 +91,9 @@ class AgentLine:
         """The transfer that was asked for came to this."""
         self._tell(Transferred(outcome, **fields))
 
+    def set_headers(self, headers: Mapping[str, str | None], place: str) -> None:
+        self.said.append(("headers", dict(headers), place))
+
     def hang_up(self, reason: str, *, now: bool) -> None:
         self.said.append(("hang_up", reason, now))
         self._loop.call_later(0 if now else max(0.0, self._played_until - self._loop.time()), self.end, "agent_hung_up")

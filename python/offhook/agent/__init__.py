@@ -2,6 +2,7 @@
 
 from offhook.agent.agent import Agent
 from offhook.agent.call import Call
+from offhook.agent.caller import Claim, Diversion, EndCause, Identity, UserToUser
 from offhook.agent.errors import AgentError, CallEnded
 from offhook.agent.events import (
     BargeIn,
@@ -28,9 +29,13 @@ __all__ = [
     "Call",
     "CallEnded",
     "CallEvent",
+    "Claim",
     "Digits",
+    "Diversion",
+    "EndCause",
     "Heard",
     "History",
+    "Identity",
     "Interrupted",
     "Key",
     "Recording",
@@ -40,5 +45,6 @@ __all__ = [
     "SpeechStarted",
     "Transferred",
     "Turn",
+    "UserToUser",
     "WantsFloor",
 ]

@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from offhook.agent.caller import Diversion, EndCause, Identity, UserToUser
 from offhook.agent.digits import DigitCollector
 from offhook.agent.errors import CallEnded
 from offhook.agent.events import BargeIn, CallEvent, Digits, RecordingAction, RecordingState, Said, Transferred, Turn
+from offhook.agent.headers import CallHeaders, Place, user_to_user
 from offhook.agent.history import History
 from offhook.agent.sound import RATES, Resampler, read_wav
 from offhook.agent.waiting import first_of
@@ -27,6 +29,13 @@ class Call:
         self._session = session
         self.data: dict[str, Any] = {}
         """Whatever the agent wants to keep with this call."""
+        self.headers_out = self._headers_for("all")
+        """Headers in what we send from now on: answer or refusal, BYE, and requests between. A dictionary; what is
+        set leaves with the next message that carries it, so set it before `hang_up`."""
+        self.answer_headers = self._headers_for("answer")
+        """Headers for the answer (or refusal) alone, so of use until `on_ringing` returns."""
+        self.bye_headers = self._headers_for("bye")
+        """Headers for our BYE alone: what came of the call, say."""
 
     # -- what is known of it
 
@@ -71,6 +80,31 @@ class Call:
         return self._session.line.facts.headers
 
     @property
+    def identity(self) -> Identity:
+        """What caller and networks say of who calls, and whether the caller wants not to be known."""
+        return self._session.line.facts.caller.identity
+
+    @property
+    def diversions(self) -> tuple[Diversion, ...]:
+        """Who was called before and did not take the call, the number first dialled first. Claims of the carrier."""
+        return self._session.line.facts.caller.diversions
+
+    @property
+    def first_dialled(self) -> str:
+        """The number that the caller dialled, before anybody sent the call on; `to_number` where nobody did."""
+        return next((one.number for one in self.diversions if one.number), self.to_number)
+
+    @property
+    def user_to_user(self) -> tuple[UserToUser, ...]:
+        """Data that the caller's application sent along (RFC 7433)."""
+        return self._session.line.facts.caller.user_to_user
+
+    @property
+    def session_id(self) -> str:
+        """The Session-ID (RFC 7989) when the call came: the gateway's half, then `;remote=` and the caller's."""
+        return self._session.line.facts.caller.session_id
+
+    @property
     def rate(self) -> int:
         """Samples a second of its sound, as the agent chose."""
         return self._session.line.rate
@@ -84,6 +118,11 @@ class Call:
     def end_reason(self) -> str | None:
         """Why it ended, such as `caller_hung_up`; None while it goes on."""
         return self._session.over.result().reason if self._session.over.done() else None
+
+    @property
+    def end_causes(self) -> tuple[EndCause, ...]:
+        """Why the other side ended the call, in the words of its network; empty before the end, and if it gave none."""
+        return self._session.over.result().causes if self._session.over.done() else ()
 
     # -- while it rings
 
@@ -221,6 +260,14 @@ class Call:
         self._check()
         self._session.line.send_dtmf(digits)
 
+    def send_user_to_user(self, data: str | bytes, *, purpose: str = "", content: str = "", on: Place = "all") -> None:
+        """Give the caller's application data along (RFC 7433), with what we send from now on; of 1,000 bytes at most.
+
+        With `on` in the answer or the BYE alone. It takes the place of what was given before; ISDN has room for 128.
+        """
+        headers = {"all": self.headers_out, "answer": self.answer_headers, "bye": self.bye_headers}
+        headers[on]["User-to-User"] = user_to_user(data, purpose, content)
+
     @property
     def recording(self) -> RecordingState:
         """How the recording of the call stands: `on`, `paused`, or `off` where its route doesn't record."""
@@ -279,6 +326,10 @@ class Call:
 
     def __repr__(self) -> str:
         return f"<Call {self.id} from {self.from_number or 'nobody'} to {self.to_number}>"
+
+    def _headers_for(self, place: Place) -> CallHeaders:
+        line = self._session.line
+        return CallHeaders(place, line.facts.caller.agent_headers, line.set_headers)
 
     def _check(self) -> None:
         reason = self.end_reason

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from offhook.agent.caller import CallerFacts, EndCause
 from offhook.agent.events import (
     BargeIn,
     Key,
@@ -14,6 +15,7 @@ from offhook.agent.events import (
     Transferred,
     WantsFloor,
 )
+from offhook.agent.headers import Place
 from offhook.speech.protocol import Spoken
 
 
@@ -35,6 +37,7 @@ class CallFacts:
     headers: Mapping[str, str] = field(default_factory=dict)
     answer_within: float = 20.0
     barge_in: str = ""
+    caller: CallerFacts = field(default_factory=CallerFacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,11 @@ class UtteranceOver:
 
 @dataclass(frozen=True, slots=True)
 class CallOver:
-    """The call has ended."""
+    """The call has ended. `causes` are those that the other side gave, if it ended the call."""
 
     reason: str
     text: str = ""
+    causes: tuple[EndCause, ...] = ()
 
 
 LineEvent = (
@@ -131,6 +135,9 @@ class Line(Protocol):
 
     def transfer(self, target: str, headers: Mapping[str, str], timeout: float | None) -> None:
         """Have the caller transferred; `Transferred` answers. `timeout` is in seconds, None for the trunk's."""
+
+    def set_headers(self, headers: Mapping[str, str | None], place: Place) -> None:
+        """Have headers in the gateway's SIP messages, or no longer (None)."""
 
     def hang_up(self, reason: str, *, now: bool) -> None:
         """End the call: when what is queued has been played, or at once."""

@@ -9,14 +9,16 @@ What is said is played at once, so a call of minutes takes moments; speech engin
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal, TypeVar
 
 from offhook.agent.agent import Agent
 from offhook.agent.call import Call
+from offhook.agent.caller import CallerFacts, Diversion, EndCause, Identity, UserToUser
 from offhook.agent.engines import Speech
 from offhook.agent.events import BargeIn, Key, Recording, RecordingAction, TransferEnd, Transferred
+from offhook.agent.headers import Place
 from offhook.agent.line import Answered, CallFacts, CallOver, LineEvent, UtteranceOver
 from offhook.agent.session import Session
 from offhook.speech.protocol import Heard, SpeechStarted, SpeechStopped, Spoken, Transcript
@@ -55,6 +57,16 @@ class Caller:
         """The SIP status of a call that the agent rejected, None of any other."""
         return self._line.status
 
+    @property
+    def answer_headers(self) -> dict[str, str]:
+        """The headers that the agent has set for the answer."""
+        return self._line.headers_of("answer")
+
+    @property
+    def bye_headers(self) -> dict[str, str]:
+        """The headers that the agent has set for the BYE."""
+        return self._line.headers_of("bye")
+
     async def hears(self) -> str:
         """The next thing that the agent says, whole. Fails when it says nothing, or hangs up."""
         said = await self._patiently(self._line.said.get(), "the agent says nothing")
@@ -90,9 +102,9 @@ class Caller:
         await asyncio.sleep(0)
         return target
 
-    def hangs_up(self) -> None:
-        """End the call."""
-        self._line.end("caller_hung_up")
+    def hangs_up(self, *causes: EndCause) -> None:
+        """End the call, for these causes."""
+        self._line.end("caller_hung_up", causes)
 
     async def _patiently(self, waiting: Awaitable[_T], what: str) -> _T:
         try:
@@ -108,10 +120,14 @@ async def rehearse(
     from_number: str = "+14155550100",
     to_number: str = "+14155550123",
     headers: dict[str, str] | None = None,
+    identity: Identity | None = None,
+    diversions: Sequence[Diversion] = (),
+    user_to_user: Sequence[UserToUser] = (),
     patience: float = 5.0,
 ) -> AsyncIterator[Caller]:
     """Call the agent. At the end the caller hangs up, if nobody has, and `on_hangup` has run."""
-    facts = CallFacts("rehearsal", from_number, to_number, headers=headers or {})
+    about = CallerFacts(identity or Identity(), tuple(diversions), tuple(user_to_user))
+    facts = CallFacts("rehearsal", from_number, to_number, headers=headers or {}, caller=about)
     caller = Caller(agent, facts, patience)
     running = asyncio.create_task(caller._session.run())
     try:
@@ -192,6 +208,7 @@ class _Line:
         self._text = ""
         self._sent_ms = 0.0
         self._over = False
+        self._headers: dict[Place, dict[str, str | None]] = {"all": {}, "answer": {}, "bye": {}}
 
     def answer(self) -> None:
         """Answered at once."""
@@ -249,6 +266,16 @@ class _Line:
         """The test decides."""
         self.transfers.put_nowait(target)
 
+    def set_headers(self, headers: Mapping[str, str | None], place: Place) -> None:
+        """Kept for the test."""
+        self._headers[place].update(headers)
+
+    def headers_of(self, place: Place) -> dict[str, str]:
+        """What our messages of that kind would have."""
+        return {
+            name: value for name, value in (self._headers["all"] | self._headers[place]).items() if value is not None
+        }
+
     def hang_up(self, reason: str, *, now: bool) -> None:
         """Over at once."""
         self.end("agent_hung_up")
@@ -257,13 +284,13 @@ class _Line:
         """Over at once."""
         self.end("agent_lost")
 
-    def end(self, reason: str) -> None:
+    def end(self, reason: str, causes: tuple[EndCause, ...] = ()) -> None:
         """The call is over."""
         if not self._over:
             self._over = True
             self.said.put_nowait(None)
             self.transfers.put_nowait(None)
-            self._soon(CallOver(reason))
+            self._soon(CallOver(reason, causes=causes))
 
     def _soon(self, event: LineEvent) -> None:
         assert self.session is not None, "connected before it says anything"

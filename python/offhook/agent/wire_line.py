@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from offhook.agent.caller import CallerFacts, EndCause, causes_of
 from offhook.agent.events import (
     BargeIn,
     Key,
@@ -17,6 +18,7 @@ from offhook.agent.events import (
     Transferred,
     WantsFloor,
 )
+from offhook.agent.headers import Place
 from offhook.agent.line import Answered, CallFacts, CallOver, Listener, UtteranceOver
 from offhook.agent.protocol import (
     Kind,
@@ -153,7 +155,7 @@ class WireLine:
                 if not self.judges_barge_in:
                     self._settle()
             case "end":
-                self._end(words(message, "reason"), words(message, "text"))
+                self._end(words(message, "reason"), words(message, "text"), causes_of(message))
 
     def _played(self, utterance: str) -> None:
         if utterance == self._utterance:
@@ -194,10 +196,10 @@ class WireLine:
         self._sent_ms = 0.0
         self._tell(UtteranceOver(name, played_ms, interrupted))
 
-    def _end(self, reason: str, text: str) -> None:
+    def _end(self, reason: str, text: str, causes: tuple[EndCause, ...] = ()) -> None:
         if not self._over:
             self._over = True
-            self._tell(CallOver(reason, text))
+            self._tell(CallOver(reason, text, causes))
 
     def _tell(self, event: Any) -> None:
         if self.listener is not None:
@@ -304,6 +306,10 @@ class WireLine:
             message["timeout_ms"] = round(timeout * 1000)
         self._say(message)
 
+    def set_headers(self, headers: Mapping[str, str | None], place: Place) -> None:
+        """Have headers in the gateway's SIP messages, or no longer (None)."""
+        self._say({"type": "headers", "headers": dict(headers)} | ({} if place == "all" else {"on": place}))
+
     def hang_up(self, reason: str, *, now: bool) -> None:
         """End the call."""
         self._say({"type": "hangup", "now": now} | ({"reason": reason[:123]} if reason else {}))
@@ -349,4 +355,5 @@ def facts_of(ringing: dict[str, Any]) -> CallFacts:
         headers={str(name): str(value) for name, value in headers.items()} if isinstance(headers, dict) else {},
         answer_within=number(ringing, "ready_within_ms") / 1000 or 20.0,
         barge_in=words(ringing, "barge_in"),
+        caller=CallerFacts.of(ringing),
     )

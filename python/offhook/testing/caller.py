@@ -145,6 +145,16 @@ class Caller:
         return self._line.status
 
     @property
+    def answer_headers(self) -> dict[str, str]:
+        """The SIP headers that the agent has set for the answer, or the refusal."""
+        return dict(self._line.outgoing.answer)
+
+    @property
+    def bye_headers(self) -> dict[str, str]:
+        """The SIP headers that the agent has set for the BYE."""
+        return dict(self._line.outgoing.bye)
+
+    @property
     def is_agent_speaking(self) -> bool:
         """Whether the agent is heard just now."""
         return self._listener.is_speech

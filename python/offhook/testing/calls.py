@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal
 
 import structlog
 
 from offhook.agent.agent import Agent
+from offhook.agent.caller import Diversion, Identity, UserToUser
 from offhook.agent.engines import Speech
 from offhook.testing.caller import Caller
 from offhook.testing.exchange import CallPlan, Codec, Exchange, RouteBargeIn
@@ -33,6 +34,9 @@ async def call(
     from_number: str = "+14155550100",
     to_number: str = "+14155550123",
     headers: Mapping[str, str] | None = None,
+    identity: Identity | None = None,
+    diversions: Sequence[Diversion] = (),
+    user_to_user: Sequence[UserToUser] = (),
     barge_in: RouteBargeIn = "auto",
     patience: float = 10.0,
     made: Callable[[Caller], None] = lambda _: None,
@@ -42,13 +46,25 @@ async def call(
     `line` is a name of `LINES`, `N%-loss`, or a `LineProfile`; `seed` is for its chances. `speech` "stand-in" replaces
     the engines of agent and caller by a voice of recorded words and ears that know it: fast, and what was said is known
     to the word if its sound comes through. "real" uses the agent's own engines, and the offline ones of this machine
-    for the caller. `barge_in` is as that of a route. `patience` is in seconds of the call's time. At the end the caller
+    for the caller. `headers`, `identity`, `diversions` and `user_to_user` are as the gateway would have read them of an
+    INVITE. `barge_in` is as that of a route. `patience` is in seconds of the call's time. At the end the caller
     hangs up, if nobody has, and `on_hangup` has run. Raises `RuntimeError` outside of the plugin's event loop.
     """
     # On the second, so that a call is the same whatever came before it.
     loop = asyncio.get_running_loop()
     await asyncio.sleep(math.ceil(loop.time()) - loop.time())
-    plan = CallPlan(line_of(line), codec, seed, from_number, to_number, headers or {}, barge_in)
+    plan = CallPlan(
+        line_of(line),
+        codec,
+        seed,
+        from_number,
+        to_number,
+        headers or {},
+        barge_in,
+        identity or Identity(),
+        tuple(diversions),
+        tuple(user_to_user),
+    )
     spoken, said = Lexicon(), Lexicon()
     real = speech == "real"
     caller = Caller(

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 
 from offhook._media import EngineConfig, LegConfig, Line, MediaEvent, RemoteMedia
 from offhook.agent.agent import Agent
+from offhook.agent.caller import Diversion, Identity, UserToUser
 from offhook.agent.engines import Speech
 from offhook.agent.session import Session
 from offhook.agent.wire_line import WireLine
@@ -23,10 +24,12 @@ from offhook.destination.base import (
     AgentNote,
     Destination,
     DestinationEvent,
+    HeadersAsked,
     TransferAsked,
     TransferEnd,
     TransferResult,
 )
+from offhook.destination.dialect import facts
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.destination.wire import AgentSpec
 from offhook.destination.worker import WorkerDestination
@@ -36,6 +39,8 @@ from offhook.ids import CallId
 from offhook.media import speech_network
 from offhook.media.leg import RtpLeg
 from offhook.media.plane import MediaPlane
+from offhook.route.table import AGENT_HEADERS
+from offhook.sip.outgoing import NOTHING, Outgoing
 from offhook.testing.lines import LineProfile
 from offhook.testing.virtual_loop import VirtualLoop
 
@@ -66,6 +71,9 @@ class CallPlan:
     to_number: str = "+14155550123"
     headers: Mapping[str, str] = field(default_factory=dict)
     barge_in: RouteBargeIn = "auto"
+    identity: Identity = field(default_factory=Identity)
+    diversions: tuple[Diversion, ...] = ()
+    user_to_user: tuple[UserToUser, ...] = ()
 
 
 class OnTelephone(Protocol):
@@ -136,6 +144,7 @@ class Past:
     status: int | None
     lost_packets: tuple[int, int]
     rate: int
+    outgoing: Outgoing
     is_over: bool = True
 
     def play(self, pcm: bytes, mark: str) -> None:
@@ -191,6 +200,8 @@ class Exchange:
         """Whether the telephone knows of the end."""
         self.reason: str | None = None
         self.status: int | None = None
+        self.outgoing = NOTHING
+        """The headers that the agent has set."""
         self._detail = ""
 
     # -- its life
@@ -252,7 +263,7 @@ class Exchange:
     @property
     def past(self) -> Past:
         """What may be asked after its end."""
-        return Past(self.session, self.reason, self.status, self.lost_packets, self.rate)
+        return Past(self.session, self.reason, self.status, self.lost_packets, self.rate, self.outgoing)
 
     # -- what the caller does
 
@@ -334,12 +345,12 @@ class Exchange:
             ready_within=_READY_WITHIN,
             seat=_OneSeat(),
         )
-        facts = AgentFacts(
+        about = AgentFacts(
             CallId("rehearsal"), plan.from_number, plan.to_number, trunk="rehearsal", route="rehearsal",
-            headers=plan.headers, barge_in=plan.barge_in,
+            headers=plan.headers, barge_in=plan.barge_in, **_of_the_caller(plan),
         )  # fmt: skip
         async with asyncio.timeout(_READY_WITHIN):
-            await destination.prepare(leg, facts)
+            await destination.prepare(leg, about)
         if self.reason is not None:
             return
         self.is_answered = True
@@ -378,6 +389,8 @@ class Exchange:
                 self.end(error.code, str(error))
             case TransferAsked(target):
                 self._telephone.transferred(target)
+            case HeadersAsked(outgoing):
+                self.outgoing = outgoing
             case AgentNote(what, fields):
                 said = ", ".join(f"{name} {value}" for name, value in fields.items())
                 self._telephone.note(f"{what}{f' ({said})' if said else ''}")
@@ -401,6 +414,19 @@ class Exchange:
 
     def _failed(self, error: Exception) -> None:
         self.end("internal_error", f"{type(error).__name__}: {error}")
+
+
+def _of_the_caller(plan: CallPlan) -> dict[str, Any]:
+    """What the gateway would have read of the caller's INVITE."""
+    identity = plan.identity
+    claims = tuple(facts.IdentityClaim(claim.header, claim.number, claim.name) for claim in identity.claims)
+    source = identity.source if identity.source in ("asserted", "remote_party") else "from"
+    return {
+        "identity": facts.CallerIdentity(source, identity.trusted, identity.withheld, identity.privacy, claims),  # type: ignore[arg-type]
+        "diversions": tuple(facts.Diversion(d.number, d.name, d.reason, d.counter, d.header) for d in plan.diversions),
+        "user_to_user": tuple(facts.UserData(u.data.hex(), u.text, u.purpose, u.content) for u in plan.user_to_user),
+        "agent_headers": AGENT_HEADERS,
+    }
 
 
 def _engine(address: str, port: int, speech_weights: bytes | None) -> EngineConfig:

@@ -113,17 +113,6 @@ def test_without_a_password_a_challenge_is_a_refusal() -> None:
     assert (peer.outcome.ending, peer.outcome.status) == (Ending.REFUSED, 401)
 
 
-@pytest.mark.rfc(3261, "22.3")
-@pytest.mark.parametrize(("status", "name"), [(401, "WWW-Authenticate"), (407, "Proxy-Authenticate")])
-def test_a_challenge_of_somebody_who_is_not_meant_gets_no_proof(status: int, name: str) -> None:
-    peer = Referrer()
-    peer.session.credentials = Credentials("acme", "opensesame", frozenset({"198.51.100.7"}))
-    peer.answered(peer.refer(), status, (name, 'Digest realm="acme", nonce="n", algorithm=SHA-256, qop="auth"'))
-    assert len(peer.requests("REFER")) == 1
-    assert peer.outcome is not None
-    assert (peer.outcome.ending, peer.outcome.status) == (Ending.REFUSED, status)
-
-
 @pytest.mark.rfc(5057, "5.2")
 def test_nobody_answers_the_refer() -> None:
     peer = Referrer()

@@ -1,6 +1,5 @@
 """baresip is transferred by REFER to another baresip: it hears whoever it is handed to, and we are out of it."""
 
-import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +7,8 @@ from pathlib import Path
 import pytest
 from tests.interop.baresip.phone import RATE, Baresip, tone
 from tests.support.gateway import Gateway, running_gateway, wait_until
-from tests.support.sdk_worker import agent_table, working
-from tests.support.speech_engines import ToneVoice
 from tests.support.tone import share
 from tests.support.transferring import TransferringAgent
-
-from offhook.agent import Agent, Call, Transferred
 
 pytestmark = pytest.mark.interop
 
@@ -26,11 +21,6 @@ allow = ["127.0.0.1"]
 name = "desk"
 to = "desk"
 destination = "ws://127.0.0.1:{port}/"
-
-[[route]]
-name = "front"
-to = "front"
-destination = "worker:front"
 """
 
 
@@ -43,9 +33,7 @@ def agent() -> Iterator[TransferringAgent]:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, agent: TransferringAgent) -> Iterator[Gateway]:
-    with running_gateway(
-        tmp_path_factory.mktemp("gateway"), _TOML.format(port=agent.port) + agent_table("front")
-    ) as gateway:
+    with running_gateway(tmp_path_factory.mktemp("gateway"), _TOML.format(port=agent.port)) as gateway:
         yield gateway
 
 
@@ -85,28 +73,3 @@ def test_it_comes_back_where_nobody_is_known_by_that_name(
         assert call["end_reason"] is None, "the caller is back"
         caller.command("hangup")
         assert gateway.record(call_id)["end_reason"] == "caller_hung_up"
-
-
-async def test_an_agent_of_the_sdk_has_it_back_first_and_then_hands_it_over(gateway: Gateway, tmp_path: Path) -> None:
-    agent = Agent("front", greeting="One two three.", tts=ToneVoice())
-    results: list[Transferred] = []
-    with (
-        Baresip(tmp_path / "other", tone(660, 30), answers=True) as other,
-        Baresip(tmp_path / "caller", tone(440, 30)) as caller,
-    ):
-
-        @agent.on_call
-        async def on_call(call: Call) -> None:
-            for target in (f"sip:nobody@127.0.0.1:{gateway.udp[1]}", f"sip:phone@127.0.0.1:{other.port}"):
-                results.append(await call.transfer(target, timeout=10))
-                await call.say("Four five.")
-
-        async with working(agent, gateway):
-            call_id = await asyncio.to_thread(caller.dial, "front", gateway.udp)
-            record = await asyncio.to_thread(gateway.record, call_id)
-            await asyncio.to_thread(other.wait_for, "CALL_ESTABLISHED")
-        caller.command("hangup")
-        caller.wait_for("CALL_CLOSED")
-    assert [(result.outcome, result.status) for result in results] == [("refused", 404), ("completed", 200)]
-    assert record["end_reason"] == "transferred"
-    assert [attempt["outcome"] for attempt in record["transfer"]["earlier"]] == ["refused"]
