@@ -145,7 +145,7 @@ class Call:
         self.set_up = set_up
         self.leg = CallerLeg(session, source, trunk, timeline)
         self.tape = Tape(facts.call_id, services, timeline, self.leg, route.record if route else RecordPolicy.NEVER)
-        self.transfers = Transfers(self.leg, trunk, timeline, services)
+        self.transfers = Transfers(self.leg, trunk, timeline, services, facts.agent_headers)
         self.state = CallState.ARRIVED
         self.reason: EndReason | None = None
         self.end_detail = ""
