@@ -283,6 +283,18 @@ async def test_jambonz_sbc_inbound_113_silence_after_the_202_leaves_nobody_in_de
 
 
 @in_virtual_time
+async def test_a_caller_who_hangs_up_after_the_agent_has_left_is_who_ended_it() -> None:
+    async with World(OFFHOOK) as world:
+        call = await transferring(world)
+        call.notify("SIP/2.0 180 Ringing")
+        world.wire.ends(1000)
+        await world.pass_time(3)
+        call.hang_up()
+        await world.pass_time(3)
+        assert world.records[0].end_reason == "caller_hung_up"
+
+
+@in_virtual_time
 async def test_the_agent_may_set_the_time() -> None:
     async with World(OFFHOOK) as world:
         call = await transferring(world, timeout_ms=5000)
