@@ -3,6 +3,7 @@
 import shutil
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -34,6 +35,8 @@ loadmodule "maxfwd.so"
 loadmodule "siputils.so"
 loadmodule "textops.so"
 loadmodule "xlog.so"
+loadmodule "sdpops.so"
+loadmodule "corex.so"
 modparam("rr", "enable_full_lr", 1)
 
 request_route {{
@@ -44,7 +47,7 @@ request_route {{
     if (has_totag()) {{
         if (loose_route()) {{
             xlog("L_NOTICE", "within: $rm from $si by $proto to $du\\n");
-            t_relay();
+            {within}t_relay();
             exit;
         }}
         if (is_method("ACK")) {{
@@ -63,16 +66,28 @@ request_route {{
         exit;
     }}
     record_route();
-    $du = "sip:{gateway[0]}:{gateway[1]};transport={transport}";
+    {forks}$du = "sip:{gateway[0]}:{gateway[1]};transport={transport}";
     t_relay();
 }}
 """
 
 
 class Kamailio:
-    """A Kamailio at `HOST`, UDP and TCP, whose way to the gateway is `transport`."""
+    """A Kamailio at `HOST`, UDP and TCP, whose way to the gateway is `transport`.
 
-    def __init__(self, directory: Path, gateway: tuple[str, int], transport: str) -> None:
+    `also` are others that it sends each call to at the same time (RFC 3261 section 16.6, parallel forking).
+    `removed` is a codec that it takes out of every offer within a call, as a border controller does.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        gateway: tuple[str, int],
+        transport: str,
+        *,
+        also: Sequence[tuple[str, int]] = (),
+        removed: str = "",
+    ) -> None:
         assert shutil.which("kamailio"), f"kamailio is missing: {APT}"
         modules = Path(_MODULES)
         if not modules.exists():
@@ -80,9 +95,12 @@ class Kamailio:
         directory.mkdir(parents=True)
         self.address = (HOST, ports(1))
         config = directory / "kamailio.cfg"
-        config.write_text(
-            _CONFIG.format(host=HOST, port=self.address[1], modules=f"{modules}/", gateway=gateway, transport=transport)
+        fields = {"host": HOST, "port": self.address[1], "modules": f"{modules}/", "transport": transport}
+        forks = "".join(f'$du = "sip:{host}:{port}"; append_branch();\n    ' for host, port in also)
+        within = (
+            f'if (is_method("INVITE")) {{ sdp_remove_codecs_by_name("{removed}"); }}\n            ' if removed else ""
         )
+        config.write_text(_CONFIG.format(**fields, gateway=gateway, forks=forks, within=within))
         self._log = directory / "kamailio.log"
         command = ["kamailio", "-DD", "-E", "-f", str(config), "-Y", str(directory), "-m", "16", "-M", "4"]
         with self._log.open("wb") as log:

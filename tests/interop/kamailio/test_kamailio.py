@@ -77,6 +77,26 @@ def test_a_call_through_it(gateway: Gateway, tmp_path: Path, there: str, here: s
     assert record["remote_signalling"].startswith(f"{HOST}:")
 
 
+def test_updates_through_it(gateway: Gateway, tmp_path: Path) -> None:
+    contact = "Contact: <sip:sipp@[local_ip]:[local_port];transport=[transport]>"
+    with in_front_of(gateway, tmp_path, "udp") as proxy:
+        flow = (
+            Scenario("update-through")
+            .set_up()
+            .request("UPDATE", OFFER + "a=sendonly\n", cseq=2, branch="hold", headers=(contact,))
+            .expect(200, Check("a=recvonly"), Check("sip:offhook@127.0.0.1", "Contact"), routes=False)
+            .request("UPDATE", OFFER, cseq=3, branch="resume", headers=(contact,))
+            .expect(200, Check("a=sendrecv"), routes=False)
+            .request("UPDATE", cseq=4, branch="refresh", headers=(contact,))
+            .expect(200, Check("a=", absent=True), routes=False)
+            .bye(cseq=5)
+            .expect(200)
+        )
+        record = gateway.record(Player(tmp_path, proxy.address).play(flow).call_id)
+        assert len(proxy.relayed("UPDATE")) == 3
+    assert record["end_reason"] == "caller_hung_up"
+
+
 @pytest.mark.parametrize(("there", "here"), [("udp", "udp"), ("tcp", "udp"), ("udp", "tcp"), ("tcp", "tcp")])
 def test_our_bye_follows_the_route_set(short_gateway: Gateway, tmp_path: Path, there: str, here: str) -> None:
     with in_front_of(short_gateway, tmp_path, here) as proxy:
