@@ -53,6 +53,7 @@ PEERS = {
     "sipsak": ["sipsak", "-V"],
     "tshark": ["tshark", "--version"],
     "linphone": ["linphonec", "-v"],
+    "twinkle": ["dpkg-query", "--show", "twinkle-console"],
 }
 """What says the version of a foreign program: the first line with a digit."""
 

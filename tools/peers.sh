@@ -3,7 +3,7 @@
 set -euo pipefail
 declare -A package=(
   [sipp]=sip-tester [baresip]=baresip-core [kamailio]=kamailio [sipsak]=sipsak [openssl]=openssl [tshark]=tshark [sox]=sox [ip]=iproute2
-  [nft]=nftables [conntrack]=conntrack [linphonec]=linphone-cli [chromium]=chromium
+  [nft]=nftables [conntrack]=conntrack [linphonec]=linphone-cli [twinkle-console]=twinkle-console [chromium]=chromium
 )
 missing=()
 for program in "${!package[@]}"; do

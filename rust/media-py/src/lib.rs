@@ -241,10 +241,9 @@ impl RtpLeg {
         self.leg.release().map_err(|error| raise(py, &error))
     }
 
-    #[pyo3(signature = (wire, *, deaf = false))]
-    fn connect(&self, py: Python<'_>, wire: Option<&Wire>, deaf: bool) -> PyResult<()> {
+    fn connect(&self, py: Python<'_>, wire: Option<&Wire>) -> PyResult<()> {
         self.leg
-            .connect(wire.map(|wire| &wire.wire), deaf)
+            .connect(wire.map(|wire| &wire.wire))
             .map_err(|error| raise(py, &error))
     }
 

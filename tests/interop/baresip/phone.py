@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.support.gateway import ports, wait_until
+from tests.support.sound_card import SoundCard
 
 RATE = 8000
 APT = "sudo apt-get install baresip-core"
@@ -19,8 +20,8 @@ _MODULES = Path("/usr/lib/baresip/modules")
 
 _CONFIG = """\
 sip_listen {name}:{port}
-audio_player {device},{sound}
-audio_source {device},{sound}
+audio_player {device},{ears}
+audio_source {device},{mouth}
 audio_alert aufile,/dev/null
 audio_channels 1
 module_path {modules}
@@ -54,6 +55,7 @@ class Baresip:
     Without `sound`, at 8 kHz, it takes every call and says what it plays: what comes back is what a listener hears.
     With `answers` it takes every call, too. `alone` is for a machine that has no other address: it writes that of
     loopback into its SDP.
+    With a `card`, at 8 kHz, it says and hears by that: what it records ends with the first hold.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Baresip:
         tls_certificate: Path | None = None,
         alone: bool = False,
         answers: bool = False,
+        card: SoundCard | None = None,
     ) -> None:
         assert shutil.which("baresip"), f"baresip is missing: {APT}"
         self.directory = directory
@@ -89,9 +92,13 @@ class Baresip:
             "control": control,
             "answer": "auto" if sound is None or answers else "manual",
             "device": "aubridge" if sound is None else "aufile",
-            "sound": "air" if sound is None else f"{directory}/said.wav",
         }
+        fields |= dict.fromkeys(("ears", "mouth"), "air" if sound is None else f"{directory}/said.wav")
+        if card is not None:
+            fields |= {"device": "alsa", "ears": "ears", "mouth": "mouth", "answer": "auto" if answers else "manual"}
         config = _CONFIG.format(directory=directory, modules=_MODULES, **fields)
+        # A pipe takes what is played page by page, a quarter of a second at once.
+        config += "audio_buffer 20-1000\n" if card is not None else ""
         config += f"sip_cafile {tls_ca}\n" if tls_ca is not None else ""
         config += f"sip_certificate {tls_certificate}\n" if tls_certificate is not None else ""
         (directory / "config").write_text(config)
@@ -101,8 +108,9 @@ class Baresip:
         # Left to itself it writes the address of some interface into its SDP, and IPv4 for a call over IPv6.
         where = ["-6" if ":" in host else "-4", *(["-n", host] if alone or host != "127.0.0.1" else [])]
         self._process = subprocess.Popen(
-            ["baresip", *where, "-f", str(directory)], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
-        )
+            ["baresip", *where, "-f", str(directory)], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
+            env=card.environ if card is not None else None,
+        )  # fmt: skip
         self._control: socket.socket | None = None
         self._buffer = b""
         self.events: list[dict[str, object]] = []

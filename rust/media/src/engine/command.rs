@@ -89,11 +89,7 @@ pub(super) enum LegCommand {
         release_after: Option<Duration>,
     },
     Release,
-    /// `deaf`: the wire's agent is heard, and hears nothing before it is connected again without.
-    Connect {
-        wire: Option<u64>,
-        deaf: bool,
-    },
+    Connect(Option<u64>),
     Echo(bool),
     BargeIn(Option<barge_in::Policy>),
     Play(Box<Prompt>),

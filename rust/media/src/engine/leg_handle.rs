@@ -181,7 +181,7 @@ impl LegHandle {
         Ok(())
     }
 
-    /// Let RTP flow; once more when the call is answered after early media.
+    /// Let RTP flow.
     ///
     /// # Errors
     /// `Overloaded`, as all commands below.
@@ -195,16 +195,15 @@ impl LegHandle {
         self.send(LegCommand::Release)
     }
 
-    /// Join with a wire, or part. `deaf`: its agent is heard, and hears nothing before it is joined again without.
+    /// Join with a wire, or part.
     ///
     /// # Errors
     /// `WrongThread`, `Overloaded`.
-    pub fn connect(&self, wire: Option<&WireHandle>, deaf: bool) -> Result<(), MediaError> {
+    pub fn connect(&self, wire: Option<&WireHandle>) -> Result<(), MediaError> {
         if wire.is_some_and(|wire| wire.thread.number != self.thread.number) {
             return Err(MediaError::WrongThread);
         }
-        let wire = wire.map(|wire| wire.id);
-        self.send(LegCommand::Connect { wire, deaf })
+        self.send(LegCommand::Connect(wire.map(|wire| wire.id)))
     }
 
     /// Play what the caller says back.
