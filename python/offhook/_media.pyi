@@ -1044,15 +1044,21 @@ class RtpLeg:
 
     def start(self, *, release_after_ms: int | None = 300) -> None:
         """Let RTP flow, silence first. Agent audio is held back until the first RTP of the peer, `release()`, or
-        `release_after_ms` from now (`None`: only the other two)."""
+        `release_after_ms` from now (`None`: only the other two).
+
+        Once more when the call is answered after early media: the media timeout begins anew, the next agent audio is
+        told as the first, and it is held back again, but not with `release_after_ms=0`.
+        """
 
     def release(self) -> None:
         """Let agent audio leave (the ACK came)."""
 
-    def connect(self, wire: Wire | None) -> None:
+    def connect(self, wire: Wire | None, *, deaf: bool = False) -> None:
         """Join the leg and a wire both ways from now on, in place of what was joined before; `None` parts them.
 
-        Agent audio that the wire received before is played first. Raises `MediaError` (`wrong_thread`).
+        `deaf`, for a call that is not answered: the agent is heard, and gets neither sound nor digits of the caller
+        before the two are joined again without. Agent audio that the wire received before is played first. Raises
+        `MediaError` (`wrong_thread`).
         """
 
     def echo(self, on: bool) -> None:

@@ -8,12 +8,14 @@ from typing import Any, Literal
 
 import structlog
 
+from offhook.call.early_sounds import EarlySounds
 from offhook.call.news import Follower
 from offhook.call.screen import ScreenRules, TrunkScreen
 from offhook.call.services import CallServices, Perform
 from offhook.call.switchboard import Records, Rules, Switchboard
 from offhook.config.routing import build_routing, inbound_password, logins
 from offhook.config.schema import Config
+from offhook.config.sounds import early_sounds
 from offhook.destination.agents import agent_spec
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.destination.directory import Directory
@@ -90,6 +92,7 @@ class Signalling:
             ended=lambda call: self.switchboard.ended(call),
             recorder=recorder,
             follower=lambda facts: self.follower(facts),
+            early_sounds=EarlySounds(early_sounds(config)),
         )
         self.switchboard = Switchboard(
             Rules(routing.routes, {TALK_TRUNK: self.choices.table}, logins(config)),

@@ -200,3 +200,27 @@ async def test_a_refresh_in_a_hold_leaves_the_hold() -> None:
         assert len(offers) == 1
         assert b"a=recvonly" in offers.pop()
         assert not call.is_over
+
+
+@pytest.mark.rfc(4028, "7.4")
+@in_virtual_time
+async def test_an_answer_to_a_refresh_may_move_the_sound() -> None:
+    """A carrier that has moved the call meanwhile says so in its answer, and a plain one changes nothing."""
+    async with World(ACCEPTS) as world:
+        call = await carrier(world, "90;refresher=uas", update=False)
+        await world.pass_time(50)
+        assert (world.leg.remote.port, len(world.engine.legs)) == (4000, 1)
+        call.acknowledges = sdp(port=4444, version=2)
+        await world.pass_time(45)
+        assert (world.leg.remote.port, len(world.engine.legs)) == (4444, 1)
+        assert not call.is_over
+
+
+@pytest.mark.rfc(4028, "7.4")
+@in_virtual_time
+async def test_an_answer_to_a_refresh_without_sdp_leaves_the_sound_as_it_is() -> None:
+    async with World(ACCEPTS) as world:
+        call = await carrier(world, "90;refresher=uas", update=False)
+        call.acknowledges = None
+        await world.pass_time(200)
+        assert (world.leg.remote.port, call.is_over) == (4000, False)

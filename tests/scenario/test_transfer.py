@@ -176,9 +176,28 @@ async def test_a_tel_target_has_no_room_for_call_data_which_stays_on_the_refer()
         assert call.refers[0].headers.get("User-to-User") == "56a390f3d2b7;encoding=hex"
 
 
+@in_virtual_time
+async def test_headers_of_the_transfer_go_before_those_of_all_requests() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered()
+        world.wire.says(type="headers", headers={"X-Ticket": "1", "X-Queue": "sales"})
+        world.wire.says(type="transfer", target=TARGET, headers={"X-Ticket": "2"})
+        await world.pass_time(0.1)
+        assert call.refers[0].headers.get_all("X-Ticket") == ("2",)
+        assert call.refers[0].headers.get_all("X-Queue") == ("sales",)
+
+
 @pytest.mark.parametrize(
     "headers",
-    [{"Refer-To": "<sip:x@y>"}, {"Via": "x"}, {"X-A": "1\r\nVia: x"}, {"a b": "1"}, {"r": "<sip:x@y>"}, {"": "1"}],
+    [
+        {"Refer-To": "<sip:x@y>"},
+        {"Via": "x"},
+        {"X-A": "1\r\nVia: x"},
+        {"a b": "1"},
+        {"r": "<sip:x@y>"},
+        {"": "1"},
+        {"Subject": "hello"},
+    ],
 )
 @in_virtual_time
 async def test_headers_that_are_not_the_agents_are_not_sent(headers: dict[str, str]) -> None:
@@ -261,6 +280,18 @@ async def test_jambonz_sbc_inbound_113_silence_after_the_202_leaves_nobody_in_de
         assert (result["outcome"], result["status"]) == ("timed_out", None)
         assert "40 s were over; there was no report" in result["reason"]
         assert not call.is_over
+
+
+@in_virtual_time
+async def test_a_caller_who_hangs_up_after_the_agent_has_left_is_who_ended_it() -> None:
+    async with World(OFFHOOK) as world:
+        call = await transferring(world)
+        call.notify("SIP/2.0 180 Ringing")
+        world.wire.ends(1000)
+        await world.pass_time(3)
+        call.hang_up()
+        await world.pass_time(3)
+        assert world.records[0].end_reason == "caller_hung_up"
 
 
 @in_virtual_time

@@ -176,9 +176,13 @@ class FakeLeg:
         self.collides = False
         """Whether another call of this port has the caller's address; `place` finds another port."""
         self.started_at: float | None = None
+        self.starts: list[tuple[float, int | None]] = []
+        """When `start` was called, and the milliseconds that it was given."""
         self.release_after_ms: int | None = None
         self.released_at: float | None = None
         self.wire: FakeWire | None = None
+        self.deaf = False
+        """Whether the wire's agent is heard and hears nothing."""
         self.recording: FakeRecording | None = None
         self.echoing = False
         self.policy: str | None = None
@@ -196,6 +200,7 @@ class FakeLeg:
         self._drain_asked = False
         self._silence: asyncio.TimerHandle | None = None
         self._heard = False
+        self._first_told = False
 
     def place(self, remote: tuple[str, int]) -> tuple[str, int]:
         if self.misplaced is not None:
@@ -213,7 +218,14 @@ class FakeLeg:
 
     def start(self, *, release_after_ms: int | None = 300) -> None:
         assert self.remotes, "RTP starts when it is known where to"
-        self.started_at, self.release_after_ms = _now(), release_after_ms
+        self.starts.append((_now(), release_after_ms))
+        if self.started_at is None:
+            self.started_at = _now()
+        else:
+            self._first_told = False
+            if release_after_ms != 0:
+                self.released_at = None
+        self.release_after_ms = release_after_ms
         if release_after_ms is not None:
             asyncio.get_running_loop().call_later(release_after_ms / 1000, self._release)
         self._watch_silence()
@@ -221,14 +233,15 @@ class FakeLeg:
     def release(self) -> None:
         self._release()
 
-    def connect(self, wire: "FakeWire | None") -> None:
+    def connect(self, wire: "FakeWire | None", *, deaf: bool = False) -> None:
         self.wire = wire
+        self.deaf = deaf
         if wire is not None:
             wire.leg = self
             for seconds in wire.waiting:
                 self._queue(seconds, None)
             wire.waiting.clear()
-            if self._heard:
+            if self._heard and not deaf:
                 wire.hears()
 
     def barge_in(self, policy: str | None) -> None:
@@ -296,7 +309,7 @@ class FakeLeg:
             self._tell("first_packet", address=address)
         self._release()
         self._watch_silence()
-        if self.wire is not None:
+        if self.wire is not None and not self.deaf:
             self.wire.hears()
 
     def press(self, digit: str, duration_ms: int = 120) -> None:
@@ -312,7 +325,8 @@ class FakeLeg:
             self._held.append((seconds, mark))
             return
         loop, begins = asyncio.get_running_loop(), max(_now(), self._free_at)
-        if not self.played:
+        if not self._first_told:
+            self._first_told = True
             loop.call_at(begins, self._tell, "first_agent_audio_sent")
         self.played.append((begins, seconds, mark))
         self._free_at = begins + seconds

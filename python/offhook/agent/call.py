@@ -105,8 +105,13 @@ class Call:
         return self._session.line.facts.caller.session_id
 
     @property
+    def early_media(self) -> bool:
+        """Whether the caller hears what is said in `on_ringing`: the route's `early_media` is `agent`."""
+        return self._session.line.facts.early_media
+
+    @property
     def rate(self) -> int:
-        """Samples a second of its sound, as the agent chose."""
+        """Samples a second of its sound, as the agent chose; with `early_media` as its gateway did."""
         return self._session.line.rate
 
     @property

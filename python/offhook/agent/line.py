@@ -24,7 +24,8 @@ class CallFacts:
     """What is known of a call while it rings. All text may have been written by a stranger.
 
     `barge_in` is what its route does when the caller speaks over an utterance that says nothing else: a policy, `auto`,
-    or empty where an older gateway doesn't say.
+    or empty where an older gateway doesn't say. `early_media` says whether what is said before the call is taken is
+    heard at once.
     """
 
     call_id: str
@@ -38,6 +39,7 @@ class CallFacts:
     answer_within: float = 20.0
     barge_in: str = ""
     caller: CallerFacts = field(default_factory=CallerFacts)
+    early_media: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,11 +123,15 @@ async def rehearse(
     identity: Identity | None = None,
     diversions: Sequence[Diversion] = (),
     user_to_user: Sequence[UserToUser] = (),
+    early_media: bool = False,
     patience: float = 5.0,
 ) -> AsyncIterator[Caller]:
-    """Call the agent. At the end the caller hangs up, if nobody has, and `on_hangup` has run."""
+    """Call the agent. At the end the caller hangs up, if nobody has, and `on_hangup` has run.
+
+    `early_media` is that of a route which lets the agent be heard before it takes the call.
+    """
     about = CallerFacts(identity or Identity(), tuple(diversions), tuple(user_to_user))
-    facts = CallFacts("rehearsal", from_number, to_number, headers=headers or {}, caller=about)
+    facts = CallFacts("rehearsal", from_number, to_number, headers=headers or {}, caller=about, early_media=early_media)
     caller = Caller(agent, facts, patience)
     running = asyncio.create_task(caller._session.run())
     try:

@@ -58,7 +58,8 @@ class WireLine:
 
     def __init__(self, call: int, ringing: dict[str, Any], rate: int, write: Callable[[bytes], None]) -> None:
         self.facts = facts_of(ringing)
-        self.rate = rate
+        # What is heard before `ready` is in the audio that was offered: there is no other yet.
+        self.rate = (self.facts.early_media and _offered_rate(ringing)) or rate
         self.judges_barge_in = bool(self.facts.barge_in)
         self.listener: Listener | None = None
         self.dropped_ms = 0
@@ -341,6 +342,12 @@ def _transferred(message: dict[str, Any]) -> Transferred:
     return Transferred(outcome, status, words(message, "reason"), words(message, "hint"), confirmed)
 
 
+def _offered_rate(ringing: dict[str, Any]) -> int:
+    """Samples a second of what a `ringing` offers, 0 if that is not linear."""
+    audio = ringing.get("audio")
+    return int(number(audio, "rate")) if isinstance(audio, dict) and audio.get("encoding") == "pcm16" else 0
+
+
 def facts_of(ringing: dict[str, Any]) -> CallFacts:
     """What a `ringing` says."""
     headers = ringing.get("headers")
@@ -356,4 +363,5 @@ def facts_of(ringing: dict[str, Any]) -> CallFacts:
         answer_within=number(ringing, "ready_within_ms") / 1000 or 20.0,
         barge_in=words(ringing, "barge_in"),
         caller=CallerFacts.of(ringing),
+        early_media=ringing.get("early_media") is True,
     )

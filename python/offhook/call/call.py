@@ -30,6 +30,7 @@ from offhook.call.floor import Floor
 from offhook.call.inbox import Inbox
 from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg, Refused
 from offhook.call.news import AgentChosen, CallEnded, CallNews
+from offhook.call.ringing import Ringing
 from offhook.call.services import CallServices
 from offhook.call.session_timer import words_of
 from offhook.call.state import TRANSITIONS, CallInput, CallState
@@ -56,6 +57,7 @@ from offhook.observe.printable import printable
 from offhook.report.setup import SetUp
 from offhook.report.timeline import Timeline
 from offhook.route.destination_uri import DestinationUri
+from offhook.route.early_media import NO_EARLY_MEDIA
 from offhook.route.table import AnswerPolicy, FallbackCause, RecordPolicy, Route
 from offhook.route.trunk import Trunk
 from offhook.sip import events as sip
@@ -98,6 +100,7 @@ class Call:
         "_inbox",
         "_preparing",
         "_replaced",
+        "_ringing",
         "_services",
         "_timers",
         "answered_at",
@@ -145,7 +148,9 @@ class Call:
         self.set_up = set_up
         self.leg = CallerLeg(session, source, trunk, timeline)
         self.tape = Tape(facts.call_id, services, timeline, self.leg, route.record if route else RecordPolicy.NEVER)
-        self.transfers = Transfers(self.leg, trunk, timeline, services)
+        self.transfers = Transfers(self.leg, trunk, timeline, services, facts.agent_headers)
+        early = route.early_media if route is not None else NO_EARLY_MEDIA
+        self._ringing = Ringing(self.leg, trunk, early, timeline, services)
         self.state = CallState.ARRIVED
         self.reason: EndReason | None = None
         self.end_detail = ""
@@ -229,7 +234,7 @@ class Call:
         self._prepare(self._route.destination)
         # The dial is on its way while we write the 180.
         await asyncio.sleep(0)
-        if not self._services.perform(self.leg.ring):
+        if not self._ringing.ring():
             return
         self.rang_at = self._services.now()
         self.set_up.reach("ringing", self.rang_at)
@@ -274,7 +279,8 @@ class Call:
             return True
         if self.leg.session.is_answer_held:
             return False
-        if not self._services.perform(self.leg.answer):
+        is_speaking = self._ringing.agent_is_heard
+        if not self._services.perform(lambda now: self.leg.answer(now, is_speaking=is_speaking)):
             return False
         if self.leg.session.is_answer_held:
             self._note("the 200 waits for the PRACK of what rang")
@@ -284,12 +290,13 @@ class Call:
 
     def _answer_left(self) -> None:
         """The 200 that had to wait for a PRACK has left."""
-        self.leg.answered()
+        self.leg.answered(is_speaking=self._ringing.agent_is_heard)
         self._answered()
         if self._agent_ready:
             self._begin()
 
     def _answered(self) -> None:
+        self._ringing.over()
         self.answered_at = self._services.now()
         self.set_up.reach("answered", self.answered_at)
         self._move(CallInput.ANSWER)
@@ -341,7 +348,10 @@ class Call:
             # The agent's time goes on: what is waited for now is its first word.
             self.set_up.await_agent(self._services.now())
             self._move(CallInput.AWAIT_AUDIO)
-            self._begin()
+            if self._ringing.is_playing:
+                event.destination.await_audio()
+            else:
+                self._begin()
             return
         self._disarm("ring_timeout")
         if self._answer():
@@ -357,10 +367,13 @@ class Call:
                 at = self._services.now() if at is None else at
                 self.set_up.reach("agent_audio_received", at)
                 self.timeline.add("agent", at, note="first agent audio received")
+                if self.state is CallState.PREPARING and self._destination is not None:
+                    self._ringing.agent_spoke(self._destination)
                 if self.state is CallState.WAITING:
                     self._disarm("ring_timeout")
                     self.set_up.agent_came(self._services.now())
-                    self._answer()
+                    if self._answer():
+                        self._begin()
             case CallerAudio(at):
                 self.set_up.reach("caller_audio_sent", at)
                 self.timeline.add("agent", at, note="first caller audio sent to the agent")
@@ -417,11 +430,15 @@ class Call:
                 self._floor.speech(event)
             case "interrupted" | "barge_in" | "backchannel":
                 self._floor.overlap(event)
+            case "mark" if self._ringing.left(event.name or "", played=bool(event.played)):
+                pass
             case "mark" if event.name == ANNOUNCEMENT:
                 self._announced(bool(event.played))
             case "mark":
                 if self._destination is not None and event.name is not None and event.played:
                     self._destination.played(event.name)
+            case "first_agent_audio_sent" if self._ringing.is_playing:
+                self.timeline.add("media", event.at, note="the first sound before the answer has left")
             case "first_agent_audio_sent":
                 self.set_up.reach("agent_audio_sent", event.at)
                 self.timeline.add("agent", event.at, note="first agent audio sent to the caller")
@@ -514,6 +531,8 @@ class Call:
                 self._end(EndReason.SESSION_EXPIRED, printable(why))
             case sip.Pracked(_, request):
                 self._end_if(self._services.perform(lambda now: self.leg.pracked(request.sdp or b"", now)))
+                if self.state is not CallState.ENDED:
+                    self._ringing.agreed()
             case sip.PrackOffered(_, request):
                 self._services.perform(lambda now: self.leg.prack_offered(request, now))
             case sip.AnswerLeft():
@@ -595,6 +614,7 @@ class Call:
         self.reject_status = error.sip_status
         detail = f"{error}. {error.hint}" if error.hint else str(error)
         self.set_up.agent_gone(self._services.now())
+        self._ringing.agent_gone()
         failed = self._drop_destination(reason.slug)
         self.timeline.add("agent", self._services.now(), note=f"{failed} failed ({cause.value}): {detail}")
         following = self._next_fallback(cause) if error.retryable else None

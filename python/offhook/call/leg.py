@@ -66,6 +66,7 @@ class CallerLeg:
         self._description: SessionDescription | None = None
         self._answer_awaited = False
         self._started = False
+        self._early = False
 
     @property
     def rtp(self) -> RtpLeg:
@@ -139,6 +140,16 @@ class CallerLeg:
             )
         return None
 
+    @property
+    def can_be_heard_early(self) -> bool:
+        """Whether sound can flow before the answer: it is known where to, or our offer in a 183 can be answered."""
+        return not self._answer_awaited or self.session.reliability != "none"
+
+    @property
+    def is_heard_early(self) -> bool:
+        """Whether sound flows, and the call is not answered."""
+        return self._early
+
     def ring(self, now: float) -> bool:
         """180, without SDP where that is possible; False if the INVITE has its final response already.
 
@@ -147,25 +158,41 @@ class CallerLeg:
         offers = self._answer_awaited and self.session.reliability == "required"
         return self.session.ring(sdp=self._sdp if offers else None, reliable=self._trunk.prack == "always", now=now)
 
-    def answer(self, now: float) -> bool:
-        """200, and RTP from this moment on; only an offerless INVITE has to wait for the ACK to know where to.
+    def ring_early(self, now: float) -> bool:
+        """183 with our SDP, and RTP from this moment on, silence first; `can_be_heard_early` comes before.
 
-        False, and nothing happens, if the INVITE has its final response already: a CANCEL was faster. True while
-        `session.is_answer_held`, too: `answered` comes when the 200 has left.
+        Where it carries our offer, RTP waits for the answer in the PRACK. False if the INVITE has its final response.
+        """
+        reliable = self._answer_awaited or self._trunk.prack != "required"
+        if not self.session.ring(183, self._sdp, reliable=reliable, now=now):
+            return False
+        if not self._answer_awaited:
+            self._start_early()
+        return True
+
+    def answer(self, now: float, *, is_speaking: bool = False) -> bool:
+        """200 with the SDP of the 183, if there was one, and RTP from this moment on.
+
+        Only an offerless INVITE has to wait for the ACK to know where to. What the agent says is held back for a
+        moment, unless it `is_speaking` already. False, and nothing happens, if the INVITE has its final response: a
+        CANCEL was faster. True while `session.is_answer_held`, too: `answered` comes when the 200 has left.
         """
         if not self.session.answer(self._sdp, now=now):
             return False
         if not self.session.is_answer_held:
-            self.answered()
+            self.answered(is_speaking=is_speaking)
         return True
 
-    def answered(self) -> None:
+    def answered(self, *, is_speaking: bool = False) -> None:
         """The 200 has left."""
-        if not self._answer_awaited:
+        if self._early:
+            self._early = False
+            self.rtp.start(release_after=0.0 if is_speaking else _RELEASE_AFTER)
+        elif not self._answer_awaited:
             self._start()
 
     def pracked(self, body: bytes, now: float) -> Refused | None:
-        """Take a PRACK: the answer to the offer in what rang, if there was one. Returns why the call can't go on."""
+        """Take a PRACK: the answer to the offer in our 183, if there was one. Returns why the call can't go on."""
         if not self._answer_awaited:
             return None
         judged = self._accept(body, now)
@@ -177,6 +204,8 @@ class CallerLeg:
         except MediaError as error:
             # Where to move is nothing that can be offered before the answer.
             return _no_media(error)
+        if self.session.response is not None and self.session.response.status == 183:
+            self._start_early()
         return None
 
     def prack_offered(self, request: Request, now: float) -> None:
@@ -394,6 +423,12 @@ class CallerLeg:
     def _sdp(self) -> bytes:
         assert self._description is not None, "prepare comes before anything is promised"
         return bytes(self._description)
+
+    def _start_early(self) -> None:
+        if not self._started:
+            self._started = self._early = True
+            self.rtp.start(release_after=None)
+            self.rtp.release()
 
     def _start(self) -> None:
         if not self._started:

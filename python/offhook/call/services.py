@@ -1,9 +1,10 @@
 """What a call needs of the gateway around it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
+from offhook.call.early_sounds import EarlySounds
 from offhook.call.news import Follower
 from offhook.destination.base import Destination, DestinationListener
 from offhook.destination.dialect.facts import AgentFacts
@@ -60,3 +61,4 @@ class CallServices:
     ended: Callable[["Call"], None]
     recorder: Recorder | None = None
     follower: Callable[[AgentFacts], Follower | None] = nobody_follows
+    early_sounds: EarlySounds = field(default_factory=EarlySounds)

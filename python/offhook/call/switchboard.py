@@ -221,6 +221,7 @@ class Switchboard:
             user_to_user=user_data_of(request),
             session_id=str(session.letterhead.session_id),
             agent_headers=route.agent_headers if route is not None else (),
+            early_media=route is not None and route.early_media.source == "agent",
         )
         call = Call(told, session, event.source, trunk, route, timeline, set_up, self._services, arrived_at=arrived_at)
         return call, _refusal(admitted, decision)

@@ -12,13 +12,13 @@ from offhook.call.services import CallServices
 from offhook.call.state import CallState
 from offhook.call.transfer_hints import hint_for_refusal, hint_for_target
 from offhook.call.transfer_target import NoTarget, Target, read_target
+from offhook.destination.agent_headers import AgentHeaders
 from offhook.destination.base import TransferAsked, TransferEnd, TransferResult
+from offhook.errors import LocalProtocolError
 from offhook.observe.printable import printable
 from offhook.report.timeline import Timeline
 from offhook.route.trunk import Trunk
 from offhook.sip.events import ReferProgress
-from offhook.sip.grammar import has_bare_control, is_token
-from offhook.sip.headers.names import header_key
 from offhook.sip.refer import Ending, ReferOutcome
 
 MAX_ATTEMPTS = 20
@@ -52,12 +52,28 @@ class _Attempt:
 
 
 class Transfers:
-    """The transfers of one call. What it is told comes from the call, in order."""
+    """The transfers of one call. What it is told comes from the call, in order.
 
-    __slots__ = ("_after", "_attempts", "_leg", "_services", "_timeline", "_timeout", "_trunk", "silent_since")
+    `allowed` are patterns of the header names that the agent may set.
+    """
 
-    def __init__(self, leg: CallerLeg, trunk: Trunk, timeline: Timeline, services: CallServices) -> None:
+    __slots__ = (
+        "_after",
+        "_allowed",
+        "_attempts",
+        "_leg",
+        "_services",
+        "_timeline",
+        "_timeout",
+        "_trunk",
+        "silent_since",
+    )
+
+    def __init__(
+        self, leg: CallerLeg, trunk: Trunk, timeline: Timeline, services: CallServices, allowed: tuple[str, ...]
+    ) -> None:
         self._leg, self._trunk, self._timeline, self._services = leg, trunk, timeline, services
+        self._allowed = allowed
         self._attempts: list[_Attempt] = []
         self._timeout = 0.0
         self._after: Callable[[], None] | None = None
@@ -105,17 +121,21 @@ class Transfers:
             return self._not_tried(asked.target, "the call is not answered", "transfer it once it is")
         if len(self._attempts) >= MAX_ATTEMPTS:
             return self._not_tried(asked.target, f"the call has tried {MAX_ATTEMPTS} transfers already")
-        wrong = _wrong_header(asked.headers)
-        if wrong:
-            return self._not_tried(asked.target, wrong, "headers of a transfer are X-… ones and User-to-User")
+        headers = AgentHeaders(self._allowed)
+        try:
+            headers.set(dict(asked.headers), "all")
+        except LocalProtocolError as error:
+            return self._not_tried(
+                asked.target, str(error), "`agent_headers` of the [[route]] says what an agent may set"
+            )
         target = read_target(asked.target, self._trunk, session.dialog.remote_target)
         if isinstance(target, NoTarget):
             return self._not_tried(asked.target, target.why, target.hint)
         self._timeout = min(max(1.0, asked.timeout or self._trunk.transfer_timeout), LONGEST)
         self._attempts.append(_Attempt(target.name, now))
         self._note(f"the agent transfers the caller to {target.name}: REFER")
-        refer_to, headers = _addressed(target, asked.headers)
-        sent = self._services.perform(lambda at: session.refer(refer_to, headers, timeout=self._timeout, now=at))
+        refer_to, wished = _addressed(target, headers.outgoing.requests)
+        sent = self._services.perform(lambda at: session.refer(refer_to, wished, timeout=self._timeout, now=at))
         if sent or not self.is_open:
             return None
         return self._over(TransferResult("caller_gone", reason="the call is over"))
@@ -202,19 +222,6 @@ def _end_of(status: int) -> TransferEnd:
     if status in _BUSY:
         return "busy"
     return "no_answer" if status in _NO_ANSWER else "refused"
-
-
-def _wrong_header(headers: tuple[tuple[str, str], ...]) -> str:
-    """Why these headers can't be sent, empty if they can: what SIP itself needs is not the agent's to write."""
-    for name, value in headers:
-        shown = printable(name[:40])
-        if not is_token(name):
-            return f"'{shown}' is no header name"
-        if header_key(name) not in ("User-to-User", name.lower()):
-            return f"the header {shown} is not the agent's to set"
-        if has_bare_control(value):
-            return f"the value of header {shown} has control characters"
-    return ""
 
 
 def _addressed(target: Target, headers: tuple[tuple[str, str], ...]) -> tuple[str, tuple[tuple[str, str], ...]]:

@@ -79,8 +79,10 @@ def _read(text: str, trunk: Trunk, peer: SipUri) -> Target | NoTarget:
         return _number(text, trunk, peer)
     uri = parse_uri(text)
     if isinstance(uri, TelUri):
+        if uri.params and (uri.is_global or uri.phone_context):
+            return Target(uri, uri.number)
         if uri.is_global:
-            return _e164(uri.number, trunk) if not uri.params else Target(uri, uri.number)
+            return _e164(uri.number, trunk)
         return _number(uri.number, trunk, peer)
     assert isinstance(uri, SipUri), "by its scheme"
     if uri.headers or "method" in uri.params or uri.password is not None:

@@ -299,6 +299,9 @@ def _facts(record: CallRecord, width: int) -> Iterable[Text]:
         ours = f", offhook {record.local_media}" if record.local_media else ""
         secured = f", {record.encryption}" if record.encryption not in (None, "none") else ", not encrypted"
         yield from _fact("Codec", f"{record.codec}{secured}{where}{ours}", width)
+    if record.session_interval is not None:
+        times = {1: "once"}.get(record.session_refreshes or 0, f"{record.session_refreshes or 0} times")
+        yield from _fact("Kept alive", f"every {record.session_interval} s at least, refreshed {times}", width)
     if record.recording:
         yield from _fact("Recording", _recording(record), width)
     for attempt in (*record.transfer.get("earlier", ()), record.transfer) if record.transfer else ():

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from offhook.config import certificates, not_built, recordings, rules
+from offhook.config import certificates, not_built, recordings, rules, sounds
 from offhook.config.lines import Path as TomlPath
 from offhook.config.lines import line_of, locate
 from offhook.config.problems import Finding, from_validation, in_words, unknown_key
@@ -197,6 +197,7 @@ def examine_text(
     config = _built(draft, node, store, base=base, source=source, host_name=host_name)
     wrong_files, doubtful_files = certificates.findings(config)
     wrong_files += recordings.findings(config)
+    wrong_files += sounds.findings(config)
     warned = sorted([*warned, *map(problem, doubtful_files)], key=lambda found: found.line or 0)
     if wrong_files:
         return Examined(errors=[problem(finding) for finding in wrong_files], warnings=warned)
@@ -259,7 +260,7 @@ def _built(
         recording=_recording_at(base, data_dir, recording),
         limits=limits,
         trunks=tuple(draft.trunks.values()),
-        routes=tuple(draft.routes.values()),
+        routes=tuple(_route_at(base, route) for route in draft.routes.values()),
         agents=tuple(_agent_at(base, agent) for agent in draft.agents.values()),
         data_dir=data_dir,
         store_url=f"sqlite:///{base / store.url.removeprefix('sqlite:///') if store.url else data_dir / 'offhook.db'}",
@@ -280,6 +281,11 @@ def _recording_at(base: Path, data_dir: Path, recording: RecordingConfig) -> Rec
     if recording.key is not None and recording.key.file is not None:
         paths["key"] = replace(recording.key, file=str(base / recording.key.file))
     return recording.model_copy(update=paths)
+
+
+def _route_at(base: Path, route: RouteConfig) -> RouteConfig:
+    early = sounds.seen_from(base, route.early_media)
+    return route if early == route.early_media else route.model_copy(update={"early_media": early})
 
 
 def _agent_at(base: Path, agent: AgentConfig) -> AgentConfig:

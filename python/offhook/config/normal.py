@@ -7,6 +7,7 @@ from offhook.config.schema import Config, Section
 from offhook.config.secret import Secret
 from offhook.config.values import HostPort, KeySource, Listen, PortRange
 from offhook.route.destination_uri import AgentUri, EchoUri, OtherUri, WireUri, WorkerUri
+from offhook.route.early_media import EarlyMedia
 from offhook.route.pattern import Pattern
 
 
@@ -53,7 +54,7 @@ def shown(value: object) -> object:
         case HostPort(port=0):
             # An advertised address without a port of its own.
             return value.host
-        case HostPort() | PortRange() | Pattern() | IPv4Network() | IPv6Network():
+        case HostPort() | EarlyMedia() | PortRange() | Pattern() | IPv4Network() | IPv6Network():
             return str(value)
         case EchoUri() | AgentUri() | WorkerUri() | WireUri() | OtherUri():
             return value.redacted

@@ -77,12 +77,6 @@ NOT_BUILT = (
         "destinations that are no agent, worker, WebSocket or echo",
         _DESTINATION_INSTEAD,
     ),
-    NotBuilt(
-        ("route", "*", "early_media"),
-        _other_than("off"),
-        "sound before the answer",
-        'use answer = "at-once" to be heard early',
-    ),
     NotBuilt(("recording", "format"), _other_than("wav", "flac"), "recordings in Opus", "use flac or wav"),
     NotBuilt(
         ("agent", "*", "kind"),

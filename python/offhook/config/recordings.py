@@ -1,19 +1,17 @@
 """What the files of `[recording]` have to say: its key and its announcement."""
 
 import binascii
-import wave
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 
 from offhook.config.problems import Finding
 from offhook.config.schema import Config, RecordingConfig
+from offhook.config.sounds import HINT, UNUSABLE, sound_in, why_unusable
 from offhook.config.values import KeySource
 
 KEY_BYTES = 32
 _LONGEST_KEY_FILE = 4096
-_RATES = (8000, 16000, 24000, 48000)
-_LONGEST_ANNOUNCEMENT = 60.0
 _MAKE_KEY = "make one with: openssl rand -hex 32"
 
 
@@ -27,19 +25,12 @@ def _findings(recording: RecordingConfig) -> Iterator[Finding]:
         try:
             key_of(recording.key)
         except (OSError, ValueError) as error:
-            yield Finding(("recording", "key"), _said(error, recording.key.file), _MAKE_KEY)
+            yield Finding(("recording", "key"), why_unusable(error, recording.key.file), _MAKE_KEY)
     if recording.announcement != "off":
         try:
             announcement_of(recording)
-        except (OSError, ValueError, EOFError, wave.Error) as error:
-            message = _said(error, recording.announcement)
-            yield Finding(("recording", "announcement"), message, "a WAV file of 16 bits, mono, 8, 16, 24 or 48 kHz")
-
-
-def _said(error: Exception, file: str | None) -> str:
-    if isinstance(error, OSError):
-        return f"{file} can't be read: {error.strerror}"
-    return f"{file} can't be used: {error}" if file is not None else str(error)
+        except UNUSABLE as error:
+            yield Finding(("recording", "announcement"), why_unusable(error, recording.announcement), HINT)
 
 
 def key_of(source: KeySource) -> bytes:
@@ -75,15 +66,4 @@ def announcement_of(recording: RecordingConfig) -> tuple[bytes, int] | None:
     """
     if recording.announcement == "off":
         return None
-    with wave.open(recording.announcement, "rb") as sound:
-        channels, width, rate, count = (
-            sound.getnchannels(),
-            sound.getsampwidth(),
-            sound.getframerate(),
-            sound.getnframes(),
-        )
-        if (channels, width) != (1, 2) or rate not in _RATES:
-            raise ValueError(f"it has {channels} channels of {8 * width} bits at {rate} Hz")
-        if not 0 < count <= _LONGEST_ANNOUNCEMENT * rate:
-            raise ValueError(f"it lasts {count / rate:.0f} s, and {_LONGEST_ANNOUNCEMENT:.0f} s at most are played")
-        return sound.readframes(count), rate
+    return sound_in(recording.announcement)

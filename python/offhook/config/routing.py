@@ -73,6 +73,7 @@ def route_of(config: RouteConfig) -> Route:
         headers=tuple(config.headers.items()),
         priority=config.priority,
         answer=AnswerPolicy(config.answer),
+        early_media=config.early_media,
         ring_timeout=config.ring_timeout,
         record=_record_policy(config.record),
         pass_headers=config.pass_headers,

@@ -19,6 +19,7 @@ from offhook.config.schema import (
     media_listen,
 )
 from offhook.config.values import HostPort, Listen, ip_version, is_loopback
+from offhook.route.destination_uri import AgentUri, EchoUri, WireUri
 from offhook.route.trunk import conflicts
 
 _HANDSHAKE_HEADERS = frozenset({
@@ -71,6 +72,7 @@ def errors(draft: Draft) -> Iterator[Finding]:
     yield from _colliding_trunks(draft.trunks)
     for index, route in draft.routes.items():
         yield from _fallbacks(("route", index), route)
+        yield from _early_media(("route", index), route, draft)
         if draft.recording is not None:
             yield from _recorded(("route", index), route, draft.recording)
     for index, agent in draft.agents.items():
@@ -300,6 +302,29 @@ def _fallbacks(path: Path, route: RouteConfig) -> Iterator[Finding]:
             message = f"'{fallback.to.redacted}' was tried before it"
             yield Finding((*path, "fallback", index, "to"), message, "name another destination")
         tried.append(fallback.to)
+
+
+def _early_media(path: Path, route: RouteConfig, draft: Draft) -> Iterator[Finding]:
+    early, where = route.early_media, (*path, "early_media")
+    if early.source == "off":
+        return
+    if route.answer == "at-once":
+        yield Finding(where, 'nothing can be heard before the answer with answer = "at-once"', "leave one of them out")
+    if early.source != "agent":
+        return
+    if route.answer == "first-audio":
+        message = 'the agent\'s first sound is the answer with answer = "first-audio"'
+        yield Finding(where, message, 'use answer = "when-ready": its `ready` answers the call')
+    if route.record is True and draft.recording is not None and draft.recording.announcement != "off":
+        message = "the agent would speak before recording.announcement does"
+        yield Finding(where, message, "use ringback, or a WAV file")
+    twilio = {agent.name for agent in draft.agents.values() if agent.kind == "twilio"}
+    to = route.destination
+    if isinstance(to, EchoUri):
+        yield Finding(where, "an echo says nothing before the answer", "use ringback, or a WAV file")
+    elif (isinstance(to, WireUri) and to.dialect == "twilio") or (isinstance(to, AgentUri) and to.name in twilio):
+        message = "bots for Twilio Media Streams say nothing before the answer"
+        yield Finding(where, message, "use ringback, or a WAV file")
 
 
 def _recorded(path: Path, route: RouteConfig, recording: RecordingConfig) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from offhook.config.values import (
     Country,
     Destination,
     Domain,
+    EarlyMediaValue,
     HeaderName,
     HeaderNamePattern,
     HeaderPattern,
@@ -40,6 +41,7 @@ from offhook.config.values import (
     ip_version,
     is_loopback,
 )
+from offhook.route.early_media import NO_EARLY_MEDIA
 from offhook.route.pattern import ANY
 from offhook.route.table import AGENT_HEADERS
 
@@ -427,8 +429,13 @@ class RouteConfig(Section):
         default="when-ready",
         description="When the caller is answered: when the agent is ready, at once, or with the agent's first audio.",
     )
-    early_media: Literal["off", "ringback"] = Field(
-        default="off", description="`off` rings with 180; the other sends sound before the answer with 183."
+    early_media: EarlyMediaValue = Field(
+        default=NO_EARLY_MEDIA,
+        description="What the caller hears before the answer. `off`: 180 goes out, and the caller's own side makes the "
+        "ringing tone. The others send 183 and the sound itself: `ringback` (the ringing tone of the trunk's country, "
+        "or of another, as in `ringback:GB`), the path of a WAV file (16-bit, mono, 8, 16, 24 or 48 kHz, a minute at "
+        "most, over and over; a relative path starts at this file's directory), or `agent`: what the agent says before "
+        "it takes the call, from its first sound on (180 until then).",
     )
     ring_timeout: Annotated[float, Field(gt=0, le=180, allow_inf_nan=False)] = Field(
         default=20.0,

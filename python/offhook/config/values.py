@@ -10,6 +10,7 @@ from pydantic import PlainValidator, ValidationInfo
 
 from offhook.config.secret import Secret
 from offhook.route.destination_uri import DestinationUri, DestinationUriError, WireUri, parse_destination
+from offhook.route.early_media import EarlyMedia
 from offhook.route.number import is_country
 from offhook.route.pattern import Pattern
 from offhook.route.trunk import Network
@@ -291,6 +292,19 @@ def _country(value: object) -> str:
     return text
 
 
+def _early_media(value: object) -> EarlyMedia:
+    text = text_of(value)
+    if text in ("off", "agent"):
+        return EarlyMedia("agent" if text == "agent" else "off")
+    source, colon, country = text.partition(":")
+    if source == "ringback":
+        return EarlyMedia("ringback", _country(country) if colon else "")
+    if not text.lower().endswith(".wav"):
+        hint = "off, ringback, ringback:COUNTRY, agent, or the path of a .wav file"
+        raise WrongValue(f"unknown sound '{text}'", hint)
+    return EarlyMedia("file", text)
+
+
 def _number_patterns(value: object) -> tuple[Pattern, ...]:
     if isinstance(value, tuple):
         if not value:
@@ -471,6 +485,7 @@ Refusal = Annotated[int | str, _read(_refuse)]
 SessionTimerValue = Annotated[Literal["off", "accept"] | int, _read(_session_timer)]
 Domain = Annotated[str, _read(_domain)]
 Country = Annotated[str, _read(_country)]
+EarlyMediaValue = Annotated[EarlyMedia, _read(_early_media)]
 NumberPatterns = Annotated[tuple[Pattern, ...], _read(_number_patterns)]
 TransferPatterns = Annotated[tuple[Pattern, ...], _read(_transfer_patterns)]
 HeaderPattern = Annotated[Pattern, _read(_header_pattern)]

@@ -156,6 +156,12 @@ class Destination(Protocol):
     def begin(self) -> None:
         """Join the agent's sound to the leg: once, with the 200 or, when the agent's audio decides, before it."""
 
+    def await_audio(self) -> None:
+        """Let the agent speak, unheard for now: its first sound answers the call, and `begin` plays it from there."""
+
+    def speak_early(self) -> None:
+        """Let the agent be heard before the answer; it hears nothing yet. `begin` follows, or `close`."""
+
     def played(self, mark: str) -> None:
         """The sound that this destination queued with `leg.play(…, mark=mark)` has left."""
 

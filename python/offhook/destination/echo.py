@@ -40,6 +40,12 @@ class EchoDestination:
         # A route that answers at the first audio has it here and now.
         self._listener(self, AgentAudio())
 
+    def await_audio(self) -> None:
+        self._listener(self, AgentAudio())
+
+    def speak_early(self) -> None:
+        """An echo has nothing to say by itself."""
+
     def played(self, mark: str) -> None:
         # Not before: the echo would queue up behind the prompt and stay late by its length for the whole call.
         if mark == _PROMPT_MARK and self._leg is not None:

@@ -161,9 +161,17 @@ class WireDestination:
         assert self._wire is not None, "begin follows prepare"
         assert self._leg is not None, "begin follows prepare"
         assert self._conversation is not None, "begin follows prepare"
-        self._begun = True
-        self._say(self._conversation.begin())
+        self.await_audio()
         self._leg.connect(self._wire)
+
+    def await_audio(self) -> None:
+        if not self._begun and self._conversation is not None:
+            self._begun = True
+            self._say(self._conversation.begin())
+
+    def speak_early(self) -> None:
+        if self._wire is not None and self._leg is not None and not self._begun:
+            self._leg.connect(self._wire, deaf=True)
 
     def played(self, mark: str) -> None:
         """Marks of the agent are answered in Rust."""

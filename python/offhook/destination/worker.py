@@ -89,6 +89,14 @@ class WorkerDestination:
         assert self._attempt is not None, "begin follows prepare"
         self._attempt.begin()
 
+    def await_audio(self) -> None:
+        if self._attempt is not None:
+            self._attempt.await_audio()
+
+    def speak_early(self) -> None:
+        if self._attempt is not None:
+            self._attempt.speak_early()
+
     def played(self, mark: str) -> None:
         """Marks of the agent are answered in Rust."""
 

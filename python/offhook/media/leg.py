@@ -61,16 +61,22 @@ class RtpLeg(Owned):
         self.native.set_remote(remote)
 
     def start(self, *, release_after: float | None = 0.3) -> None:
-        """Let RTP flow, silence first; agent audio leaves at the first RTP, `release()` or after these seconds."""
+        """Let RTP flow, silence first; agent audio leaves at the first RTP, `release()` or after these seconds.
+
+        Once more at the answer after early media: agent audio is held back again, but not with 0 seconds.
+        """
         self.native.start(release_after_ms=None if release_after is None else round(release_after * 1000))
 
     def release(self) -> None:
         """Let agent audio leave (the ACK came)."""
         self.native.release()
 
-    def connect(self, wire: Wire | None) -> None:
-        """Join leg and wire both ways in place of what was joined before; `None` parts them."""
-        self.native.connect(None if wire is None else wire.native)
+    def connect(self, wire: Wire | None, *, deaf: bool = False) -> None:
+        """Join leg and wire both ways in place of what was joined before; `None` parts them.
+
+        `deaf`: the agent is heard, and hears nothing before it is joined again without.
+        """
+        self.native.connect(None if wire is None else wire.native, deaf=deaf)
 
     def echo(self, on: bool) -> None:
         """Play what the caller says back to the caller."""

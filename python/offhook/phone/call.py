@@ -17,6 +17,7 @@ from offhook.phone.account import Account, host_port
 from offhook.phone.address import read_from
 from offhook.phone.echo import Echo, find_echo
 from offhook.phone.finding import Finding, Step
+from offhook.phone.forks import Forks
 from offhook.phone.outcome import Outcome
 from offhook.phone.plan import Plan, rate_of
 from offhook.phone.player import Player
@@ -85,6 +86,7 @@ class Phone:
         self._description: SessionDescription | None = None
         self._player = Player(plan.sound, endless=plan.repeat == "on_and_on", rate=plan.rate)
         self._turns = Turns()
+        self._forks = Forks()
         self._said = asyncio.Event()
         self._playing = False
 
@@ -162,7 +164,11 @@ class Phone:
         host, port = (f"[{local}]" if ":" in local else local), self.plan.listen[1]
         self._stack = SipStack(
             UserAgent(
-                UserAgentConfig(user_agent=f"offhook-phone/{self._version}", contact_user="phone"),
+                UserAgentConfig(
+                    user_agent=f"offhook-phone/{self._version}",
+                    contact_user="phone",
+                    supported=("timer", "100rel", "199"),
+                ),
                 secrets.SystemRandom(),
                 _screen,
             ),
@@ -330,19 +336,24 @@ class Phone:
     def _on_provisional(self, response: Response, now: float) -> None:
         if response.status in (180, 181, 182, 183) and self.stage == "calling":
             self.stage = "ringing"
-        if response.sdp and self.finding.audio is None and self._agree(response.sdp, now) is None:
-            # Early media: an announcement, or a ringing tone of the far end's own.
+        before = self._forks.count
+        sdp = self._forks.rang(response)
+        if self._forks.count > max(1, before):
+            self._account.step(f"the call forks: {self._forks.count} far ends ring")
+        if sdp is not None and self._agree(sdp, now) is None:
+            # An announcement, or a ringing tone of the far end's own.
+            self._account.reach("early_media", now, f"sound before the answer ({response.status} with SDP)")
             self._start(now)
 
     def _on_answer(self, response: Response, now: float) -> None:
         if self._picked_up.is_set():
             return
         self.finding.device = response.headers.get("Server") or response.headers.get("User-Agent") or ""
-        problem = None
-        if response.sdp:
-            problem = self._agree(response.sdp, now)
-        elif self.finding.audio is None:
-            problem = "the 200 has no SDP, so nobody knows where to send sound"
+        heard_early = self._forks.heard
+        sdp = self._forks.answered(response)
+        problem = self._agree(sdp, now) if sdp else "the 200 has no SDP, so nobody knows where to send sound"
+        if heard_early is not None and heard_early != self._forks.heard:
+            self._account.step("another fork answers than the one that was heard")
         if problem is not None:
             self._end(came.NoCommonSound(problem))
             return

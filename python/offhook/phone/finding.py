@@ -10,7 +10,7 @@ from offhook.phone.recording import Recording
 from offhook.report.timeline import Timeline
 from offhook.sdp.terms import NegotiatedAudio
 
-Milestone = Literal["invite", "trying", "ringing", "answered", "first_packet", "first_sound", "ended"]
+Milestone = Literal["invite", "trying", "ringing", "early_media", "answered", "first_packet", "first_sound", "ended"]
 Tone = Literal["plain", "good", "bad"]
 
 

@@ -15,6 +15,7 @@ from offhook.report.page import heading, milliseconds, wrapped
 _INTERVALS: dict[str, tuple[Milestone, Milestone, str]] = {
     "trying": ("invite", "trying", "INVITE sent → 100 Trying"),
     "ringing": ("invite", "ringing", "INVITE sent → ringing"),
+    "early_media": ("invite", "early_media", "INVITE sent → sound before the answer"),
     "answer": ("invite", "answered", "INVITE sent → 200 OK"),
     "first_packet": ("answered", "first_packet", "200 OK → first audio packet"),
     "first_sound": ("answered", "first_sound", "200 OK → first sound heard"),

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from offhook.ids import RouteName, TrunkName
 from offhook.route.destination_uri import DestinationUri, OtherUri
+from offhook.route.early_media import NO_EARLY_MEDIA, EarlyMedia
 from offhook.route.number import Number, read_caller, read_number
 from offhook.route.pattern import ANY, Pattern
 from offhook.route.quoting import printable
@@ -131,6 +132,7 @@ class Route:
     headers: tuple[tuple[str, Pattern], ...] = ()
     priority: int = 0
     answer: AnswerPolicy = AnswerPolicy.WHEN_READY
+    early_media: EarlyMedia = NO_EARLY_MEDIA
     ring_timeout: float = 20.0
     barge_in: BargeIn | None = None
     record: RecordPolicy = RecordPolicy.NEVER

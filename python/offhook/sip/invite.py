@@ -10,7 +10,7 @@ from offhook.sip.causes import DIALOG_LOST, GIVEN_UP, NO_ACK, OUR_FAULT, with_re
 from offhook.sip.client_request import ClientRequest, Done
 from offhook.sip.dialog import Dialog
 from offhook.sip.digest import Credentials
-from offhook.sip.effects import Address, Target
+from offhook.sip.effects import Target
 from offhook.sip.events import (
     AckMissing,
     Acknowledged,
@@ -21,90 +21,30 @@ from offhook.sip.events import (
     HungUp,
     Replied,
 )
-from offhook.sip.inquiries import Inquiries
-from offhook.sip.letterhead import Letterhead
 from offhook.sip.message import Request, Response
-from offhook.sip.peer_path import PeerPath
-from offhook.sip.provisionals import NO_PRACK_REASON, Provisionals, Reliability, reliability
-from offhook.sip.questions import Question, Questions
-from offhook.sip.referrals import Referrals
+from offhook.sip.provisionals import NO_PRACK_REASON
+from offhook.sip.questions import Question
 from offhook.sip.reinvite import Change
-from offhook.sip.renegotiation import EARLY, Renegotiation
-from offhook.sip.sent_acks import SentAcks
+from offhook.sip.renegotiation import EARLY
 from offhook.sip.session_core import HeaderList, SessionCore
-from offhook.sip.session_state import ESTABLISHED, OVER, TRANSITIONS, UNANSWERED, Input, State
-from offhook.sip.session_timer import SessionTimer
+from offhook.sip.session_parts import SessionParts
+from offhook.sip.session_state import ESTABLISHED, OVER, UNANSWERED, Input, State
 from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.layer import AnyServerTransaction
 from offhook.sip.uri import SipUri
 from offhook.sip.within import HANDLERS
 
 
-class InviteSession:
+class InviteSession(SessionParts):
     """One INVITE and the session it sets up. A verb that comes too late returns False and does nothing.
 
     Made by `UserAgent` for an INVITE received and by `UserAgent.invite`. Every event about it is told through `Tell`.
     """
 
-    __slots__ = (
-        "_bye_headers",
-        "_bye_request",
-        "_expires_at",
-        "acks",
-        "allows",
-        "calling",
-        "context",
-        "core",
-        "credentials",
-        "dialog",
-        "fault",
-        "inquiries",
-        "letterhead",
-        "local_tag",
-        "path",
-        "peer",
-        "provisionals",
-        "questions",
-        "referrals",
-        "renegotiation",
-        "request",
-        "response",
-        "state",
-        "timer",
-        "transaction",
-    )
+    __slots__ = ("_bye_headers", "_bye_request", "_expires_at")
 
     def __init__(self, core: SessionCore, request: Request, *, local_tag: str, peer: object, state: State) -> None:
-        self.core = core
-        """The user agent; this and the parts below are for the modules of this package."""
-        self.request = request
-        """The INVITE: the peer's as received, or ours as it was last sent."""
-        self.response: Response | None = None
-        """Caller: the last response told. Callee: the last one sent."""
-        self.local_tag = local_tag
-        self.peer = peer
-        """What the screen admitted the peer as; None for a call of ours unless given."""
-        self.state = state
-        self.context: object = None
-        """Free for the layer above."""
-        self.fault: Exception | None = None
-        """The fault of ours that ended it, if one did."""
-        self.transaction: InviteServerTransaction | None = None
-        self.dialog: Dialog | None = None
-        self.path = PeerPath(peer)
-        self.allows: frozenset[str] | None = None
-        """The methods that the peer has said it takes; None while it has not said."""
-        self.letterhead = Letterhead(core.session_uuid(request, is_ours=state is State.CALLING))
-        self.acks = SentAcks()
-        self.calling: Calling | None = None
-        """The caller's side, None for the callee."""
-        self.inquiries = Inquiries()
-        self.questions = Questions()
-        self.provisionals = Provisionals()
-        self.referrals = Referrals()
-        self.renegotiation = Renegotiation()
-        self.timer = SessionTimer(core.timer_policy(peer))
-        self.credentials: Credentials | None = None
+        super().__init__(core, request, local_tag=local_tag, peer=peer, state=state)
         self._expires_at: float | None = None
         self._bye_headers: HeaderList = ()
         self._bye_request: ClientRequest | None = None
@@ -149,60 +89,6 @@ class InviteSession:
         self.calling = Calling(self, next_hop, fixed=fixed)
         self.calling.begin(now)
         return self
-
-    # ------------------------------------------------------------------ what is known of it
-
-    @property
-    def sip_call_id(self) -> str:
-        """The Call-ID."""
-        return self.request.call_id
-
-    @property
-    def remote_tag(self) -> str | None:
-        """The peer's tag, None while an INVITE of ours has no answer."""
-        return (self.dialog.remote_tag or None) if self.dialog is not None else None
-
-    @property
-    def is_caller(self) -> bool:
-        """Whether the INVITE was ours."""
-        return self.calling is not None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has ended, or its BYE is on its way."""
-        return self.state in OVER
-
-    @property
-    def remote_address(self) -> Address | None:
-        """Where the peer's signalling was last seen: it is the address that may send media, too."""
-        return self.path.target.remote if self.path.target is not None else None
-
-    @property
-    def flow(self) -> int | None:
-        """The connection or listener by which the peer was last seen."""
-        return self.path.target.flow if self.path.target is not None else None
-
-    @property
-    def owes_answer(self) -> bool:
-        """Whether the peer's 2xx brought an offer, which `acknowledge` has to answer."""
-        return self.renegotiation.owed is not None
-
-    def dialog_of(self, request: Request) -> Dialog:
-        """The dialog that a request of the peer is for: that of a fork while an INVITE of ours has no answer."""
-        early = self.calling.dialog_of(request) if self.calling is not None else None
-        dialog = early or self.dialog
-        assert dialog is not None, "it was found by its dialog"
-        return dialog
-
-    @property
-    def reliability(self) -> Reliability:
-        """Whether the caller takes reliable provisional responses (RFC 3262), or takes no other ones."""
-        return reliability(self.request)
-
-    @property
-    def is_answer_held(self) -> bool:
-        """Whether a 200 waits for the PRACK of SDP that was sent before it; `AnswerLeft` tells when it has left."""
-        return self.provisionals.holds_answer
 
     # ------------------------------------------------------------------ the callee's verbs
 
@@ -574,28 +460,9 @@ class InviteSession:
         if self.dialog is not None:
             self.core.unbind(self.dialog.id)
 
-    def learn(self, message: Request | Response) -> None:
-        """Take note of what the peer says of itself: its Allow, its half of the Session-ID."""
-        self.letterhead.hear(message)
-        lines = message.headers.get_all("Allow")
-        if lines:
-            self.allows = frozenset(method.strip(" \t") for line in lines for method in line.split(","))
-
-    def refresh_headers(self) -> HeaderList:
-        """What re-INVITEs and UPDATEs of ours say of us."""
-        return (*self.core.session_headers(self.peer), *self.timer.ask())
-
     def accept_headers(self, request: Request, now: float) -> HeaderList:
         """What our 2xx to an INVITE, re-INVITE or UPDATE says of us; with it the session's interval begins anew."""
         return (*self.core.session_headers(self.peer), *refreshing.accepted(self, request, now))
-
-    def step(self, step: Input) -> bool:
-        """Change the state; False where the table has no such arrow."""
-        after = TRANSITIONS.get((self.state, step))
-        if after is None:
-            return False
-        self.state = after
-        return True
 
 
 def _sdp_of(ack: Request) -> bytes:

@@ -34,7 +34,11 @@ class Letterhead:
         """What a request within the dialog gets, `headers` among it; every BYE says why (RFC 3326)."""
         if method == "BYE":
             return with_reason((*headers, *self.outgoing.bye), NORMAL_CLEARING)
-        return headers if method in _COMPLETING else (*headers, *self.outgoing.requests)
+        if method in _COMPLETING or not self.outgoing.requests:
+            return headers
+        # What a request says itself, such as a REFER for its target, is not said a second time.
+        said = {name.lower() for name, _ in headers}
+        return (*headers, *(field for field in self.outgoing.requests if field[0].lower() not in said))
 
     def of_answer(self, status: int, headers: HeaderList) -> HeaderList:
         """What a response to the INVITE gets, `headers` among it; every refusal says why (RFC 6432)."""

@@ -173,6 +173,7 @@ class Provisionals:
             self._held = None
             session.accept(sdp, headers, now)
             session.core.tell(AnswerLeft(session))
+        session.renegotiation.try_ours(session, now)
 
     # ------------------------------------------------------------------ time, and the end
 

@@ -38,6 +38,7 @@ async def call(
     diversions: Sequence[Diversion] = (),
     user_to_user: Sequence[UserToUser] = (),
     barge_in: RouteBargeIn = "auto",
+    early_media: bool = False,
     patience: float = 10.0,
     made: Callable[[Caller], None] = lambda _: None,
 ) -> AsyncIterator[Caller]:
@@ -47,8 +48,10 @@ async def call(
     the engines of agent and caller by a voice of recorded words and ears that know it: fast, and what was said is known
     to the word if its sound comes through. "real" uses the agent's own engines, and the offline ones of this machine
     for the caller. `headers`, `identity`, `diversions` and `user_to_user` are as the gateway would have read them of an
-    INVITE. `barge_in` is as that of a route. `patience` is in seconds of the call's time. At the end the caller
-    hangs up, if nobody has, and `on_hangup` has run. Raises `RuntimeError` outside of the plugin's event loop.
+    INVITE. `barge_in` is as that of a route; with `early_media` the route lets the agent be heard before it
+    takes the call, and what it says then is the first that the block hears. `patience` is in seconds of the call's
+    time. At the end the caller hangs up, if nobody has, and `on_hangup` has run. Raises `RuntimeError` outside of the
+    plugin's event loop.
     """
     # On the second, so that a call is the same whatever came before it.
     loop = asyncio.get_running_loop()
@@ -64,6 +67,7 @@ async def call(
         identity or Identity(),
         tuple(diversions),
         tuple(user_to_user),
+        early_media,
     )
     spoken, said = Lexicon(), Lexicon()
     real = speech == "real"

@@ -19,6 +19,7 @@ from offhook.agent.worker import Gateway, Worker
 from offhook.api.upgrade import upgrade_protocol
 from offhook.api.worker_door import PATH, Tokens, WorkerDoor
 from offhook.destination.base import (
+    AgentAudio,
     AgentHungUp,
     AgentLost,
     AgentNote,
@@ -74,6 +75,7 @@ class CallPlan:
     identity: Identity = field(default_factory=Identity)
     diversions: tuple[Diversion, ...] = ()
     user_to_user: tuple[UserToUser, ...] = ()
+    early_media: bool = False
 
 
 class OnTelephone(Protocol):
@@ -196,6 +198,7 @@ class Exchange:
         self._digits = 0
         self._digit_came = asyncio.Event()
         self.is_answered = False
+        self._is_heard_early = False
         self.is_over = False
         """Whether the telephone knows of the end."""
         self.reason: str | None = None
@@ -347,20 +350,31 @@ class Exchange:
         )
         about = AgentFacts(
             CallId("rehearsal"), plan.from_number, plan.to_number, trunk="rehearsal", route="rehearsal",
-            headers=plan.headers, barge_in=plan.barge_in, **_of_the_caller(plan),
+            headers=plan.headers, barge_in=plan.barge_in, early_media=plan.early_media, **_of_the_caller(plan),
         )  # fmt: skip
         async with asyncio.timeout(_READY_WITHIN):
             await destination.prepare(leg, about)
         if self.reason is not None:
             return
         self.is_answered = True
-        phone.tap(True)
-        phone.start(release_after=0)
-        leg.start(release_after=_RELEASE_AFTER)
+        if not self._is_heard_early:
+            phone.tap(True)
+            phone.start(release_after=0)
+        leg.start(release_after=0 if self._is_heard_early else _RELEASE_AFTER)
         # The ACK takes its way there and back.
         self._later(2 * plan.line.delay_ms / 1_000, leg.release)
         destination.begin()
         self._telephone.answered()
+
+    def _hear_early(self, destination: Destination) -> None:
+        """The agent speaks before it has taken the call, and is heard."""
+        leg, phone = self._legs
+        self._is_heard_early = True
+        phone.tap(True)
+        phone.start(release_after=0)
+        leg.start(release_after=None)
+        leg.release()
+        destination.speak_early()
 
     def _agreed(self, peer: RtpLeg) -> RemoteMedia:
         address, port = peer.local_address
@@ -377,8 +391,10 @@ class Exchange:
             signalling_address=address,
         )
 
-    def _take_destination(self, _: Destination, event: DestinationEvent) -> None:
+    def _take_destination(self, destination: Destination, event: DestinationEvent) -> None:
         match event:
+            case AgentAudio() if self._plan.early_media and not self.is_answered and not self._is_heard_early:
+                self._hear_early(destination)
             case AgentHungUp(detail, drain) if self.is_answered and drain:
                 if not self._draining and self.reason is None:
                     self._draining = True

@@ -241,9 +241,10 @@ impl RtpLeg {
         self.leg.release().map_err(|error| raise(py, &error))
     }
 
-    fn connect(&self, py: Python<'_>, wire: Option<&Wire>) -> PyResult<()> {
+    #[pyo3(signature = (wire, *, deaf = false))]
+    fn connect(&self, py: Python<'_>, wire: Option<&Wire>, deaf: bool) -> PyResult<()> {
         self.leg
-            .connect(wire.map(|wire| &wire.wire))
+            .connect(wire.map(|wire| &wire.wire), deaf)
             .map_err(|error| raise(py, &error))
     }
 

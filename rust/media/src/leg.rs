@@ -418,15 +418,24 @@ impl Leg {
     /// RTP flows from here, silence first; the agent's timeline begins.
     ///
     /// The agent's sound waits for [`Leg::release`]; with `release_after` also for the first packet of the peer or that much time, whichever is first.
+    ///
+    /// A second time, the call is answered after early media: the peer's media is missed from here, and the agent's sound waits again,
+    /// but not with a `release_after` of zero: then it goes on without a pause.
     pub fn start(&mut self, now: Time, release_after: Option<Duration>) {
-        if self.started {
-            return;
-        }
-        self.started = true;
-        self.playout.start(now);
-        self.uplink.start(now);
         self.timeout_from = Some(now);
-        self.next_rtcp = Some(now + self.rtcp_interval() / 2);
+        if self.started {
+            self.first_audio_told = false;
+            if release_after == Some(Duration::ZERO) {
+                return;
+            }
+            self.released = false;
+            self.playout.set_open(false);
+        } else {
+            self.started = true;
+            self.playout.start(now);
+            self.uplink.start(now);
+            self.next_rtcp = Some(now + self.rtcp_interval() / 2);
+        }
         self.release_by_packet = release_after.is_some();
         self.release_at = release_after.map(|after| now + after);
         if self.release_by_packet && self.last_packet.is_some() {

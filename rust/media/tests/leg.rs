@@ -322,6 +322,72 @@ fn without_a_deadline_only_release_lets_the_greeting_out() {
 }
 
 #[test]
+fn early_media_ends_in_the_answer_without_a_jump_and_the_first_words_wait_for_release_again() {
+    let mut call = Call::started();
+    call.push(at(0), &[1; 16_000]);
+    call.run(at(990));
+    call.leg.playout().clear(at(990), |_| ());
+    call.leg.start(at(990), Some(ms(300)));
+    call.push(at(1_000), &[2; 1_600]);
+    call.run(at(1_500));
+    let first = call
+        .sink
+        .rtp
+        .iter()
+        .find(|sent| sent.packet().payload[0] == 2)
+        .expect("the agent's first words");
+    assert_eq!(first.at, at(1_290));
+    assert!(first.packet().marker);
+    let told = call.sink.events.iter();
+    let first_audio: Vec<Time> = told
+        .filter(|(_, event)| *event == LegEvent::FirstAudioSent)
+        .map(|(at, _)| *at)
+        .collect();
+    assert_eq!(first_audio, [at(0), at(1_290)]);
+    let ssrc = call.sink.rtp[0].packet().ssrc;
+    for pair in call.sink.rtp.windows(2) {
+        let (before, after) = (pair[0].packet(), pair[1].packet());
+        assert_eq!(after.ssrc, ssrc);
+        assert_eq!(after.sequence, before.sequence.wrapping_add(1));
+        let step = after.timestamp.wrapping_sub(before.timestamp);
+        assert!((160..=320).contains(&step), "{step}");
+    }
+}
+
+#[test]
+fn an_agent_that_speaks_early_speaks_on_at_the_answer() {
+    let mut call = Call::started();
+    call.push(at(0), &[1; 8_000]);
+    call.run(at(500));
+    call.leg.start(at(500), Some(Duration::ZERO));
+    call.run(at(980));
+    let stats = call.leg.stats();
+    assert_eq!(
+        (stats.sent_audio_packets, stats.sent_silence_packets),
+        (50, 1),
+        "one of silence before the first word"
+    );
+}
+
+#[test]
+fn silence_of_the_peer_counts_from_the_answer() {
+    let mut call = Call::started();
+    let told = |call: &Call| {
+        let events = call.events();
+        events
+            .iter()
+            .filter(|event| **event == LegEvent::MediaTimeout)
+            .count()
+    };
+    call.run(at(50_000));
+    call.leg.start(at(50_000), None);
+    call.run(at(109_900));
+    assert_eq!(told(&call), 0);
+    call.run(at(110_100));
+    assert_eq!(told(&call), 1);
+}
+
+#[test]
 fn the_caller_is_heard_and_counted() {
     let mut call = Call::started();
     for n in (0..100u16).filter(|n| n % 10 != 9) {

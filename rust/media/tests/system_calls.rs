@@ -358,7 +358,7 @@ fn thirty_calls_with_a_connection_each_cost_less_than_three_calls_a_packet() {
         thread::sleep(Duration::from_millis(5));
     }
     for (leg, wire) in legs.iter().zip(&wires) {
-        leg.connect(Some(wire)).expect("taken");
+        leg.connect(Some(wire), false).expect("taken");
         leg.start(None).expect("taken");
         leg.release().expect("taken");
     }

@@ -2,10 +2,11 @@
 
 import pytest
 from tests.support.messages import SDP, request, response
-from tests.support.pair import Pair
+from tests.support.pair import Pair, Peer
 from tests.support.sessions import callee, caller, within
 from tests.support.solo import Solo
 
+from offhook.sip.effects import Source
 from offhook.sip.events import (
     Cancelled,
     Failed,
@@ -17,6 +18,7 @@ from offhook.sip.events import (
     ReinviteRefused,
 )
 from offhook.sip.invite import InviteSession
+from offhook.sip.screening import Admit
 from offhook.sip.session_state import State
 
 pytestmark = pytest.mark.conformance
@@ -446,3 +448,15 @@ def test_what_a_reliable_183_has_agreed_on_is_changed_before_the_answer(who: str
     pair.uac.perform(lambda now: ours.hang_up(now=now))
     pair.run(100)
     pair.assert_nothing_left()
+
+
+@pytest.mark.rfc(3581, "4")
+def test_a_refresh_from_another_port_is_where_a_peer_behind_nat_is_reached_from_then_on() -> None:
+    """Its router has forgotten the way: what it sends opens another one, and UPDATE is all that it sends."""
+    solo = Solo()
+    solo.screen = lambda request, source, user: Admit(Peer("behind nat", nat=True))
+    session = callee(solo)
+    solo.receive(within(session, "UPDATE", 2), Source("udp", ("192.0.2.1", 41000), ("192.0.2.2", 5060), 1))
+    solo.do(session.hang_up)
+    sent = solo.last()
+    assert (sent.request.method, sent.target.remote) == ("BYE", ("192.0.2.1", 41000))

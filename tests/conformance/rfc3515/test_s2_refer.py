@@ -272,6 +272,7 @@ def test_the_last_report_is_believed_behind_the_bye(report: str, ending: Ending)
     peer.answered(peer.refer(), 202)
     peer.notified("SIP/2.0 180 Ringing")
     peer.bye()
+    peer.pass_time(REPORT_AFTER_BYE - 0.1)
     assert peer.notified(report, "terminated;reason=noresource") == 200
     assert peer.outcome is not None
     assert peer.outcome.ending is ending

@@ -29,6 +29,18 @@ SIP/2.0 {status}
 ]]></send>
 """
 
+TO_INVITE = """\
+<send{attributes}><![CDATA[
+SIP/2.0 {status}
+Via: [$via]
+From: [$from]
+To: [$to];tag={tag}
+[last_Call-ID:]
+CSeq: [$cseq]
+{headers}
+]]></send>
+"""
+
 BYE_AND_ACK = """\
 <recv request="ACK"/>
 <recv request="BYE"/>
@@ -76,6 +88,45 @@ m=audio {port} RTP/AVP {formats}
 def invite() -> str:
     """sipp takes the INVITE."""
     return '<recv request="INVITE"/>\n'
+
+
+def invite_of_forks() -> str:
+    """sipp takes the INVITE and keeps what `fork` answers it with, whatever comes meanwhile."""
+    kept = {"via": "Via", "from": "From", "to": "To", "cseq": "CSeq"}
+    actions = [
+        f'<ereg regexp="[^ ].*" search_in="hdr" header="{header}:" check_it="true" assign_to="{name}"/>'
+        for name, header in kept.items()
+    ]
+    return f'<recv request="INVITE"><action>{"".join(actions)}</action></recv>\n'
+
+
+def fork(tag: str, status: str, *headers: str, sdp: str = "", retrans: bool = False) -> str:
+    """sipp responds to the INVITE as one of several far ends."""
+    lines = ["Contact: <sip:callee@[local_ip]:[local_port];transport=[transport]>", *headers]
+    lines += ["Content-Type: application/sdp", "Content-Length: [len]", "", sdp] if sdp else ["Content-Length: 0", ""]
+    repeated = ' retrans="500"' if retrans else ""
+    return TO_INVITE.format(attributes=repeated, status=status, tag=tag, headers="\n".join(lines))
+
+
+def takes(method: str, *checks: tuple[str, str]) -> str:
+    """sipp takes a request with these headers (name, POSIX expression), and answers all but ACK."""
+    actions = [
+        f'<ereg regexp="{pattern}" search_in="hdr" header="{name}:" check_it="true" assign_to="checked"/>'
+        for name, pattern in checks
+    ]
+    taken = f'<recv request="{method}"><action>{"".join(actions)}</action></recv>\n'
+    return (
+        taken
+        if method == "ACK"
+        else taken
+        + RESPONSE.format(attributes="", status="200 OK", headers="Content-Length: 0\n", body="").replace(
+            ";tag=callee[call_number]", ""
+        )
+    )
+
+
+CHECKED = '<Reference variables="checked"/>\n'
+"""sipp wants a use of what it has checked."""
 
 
 def respond(status: str, *headers: str, sdp: str = "", retrans: bool = False) -> str:

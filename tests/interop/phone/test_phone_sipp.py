@@ -9,15 +9,19 @@ import pytest
 from tests.interop.phone.callee import (
     BYE_AND_ACK,
     CALLEE_HANGS_UP,
+    CHECKED,
     audio,
     end_of,
+    fork,
     interrupt,
     invite,
+    invite_of_forks,
     pause,
     phone,
     respond,
     running_phone,
     sipp,
+    takes,
     touch,
 )
 from tests.support.gateway import ports, wait_until
@@ -98,6 +102,63 @@ def test_early_media_is_heard_before_the_answer(tmp_path: Path) -> None:
     assert told.code == 0
     assert told.found["intervals_ms"]["ringing"] < 200
     assert told.found["media"]["received_packets"] > 110
+
+
+RELIABLE = "Require: 100rel"
+
+
+def test_reliable_responses_are_acknowledged_in_their_order(tmp_path: Path) -> None:
+    steps = (
+        invite_of_forks(),
+        fork("one", "180 Ringing", RELIABLE, "RSeq: 17"),
+        takes("PRACK", ("RAck", "17 1 INVITE")),
+        # 19 comes before 18, so it is left alone until it comes again.
+        fork("one", "183 Session Progress", RELIABLE, "RSeq: 19", sdp=audio()),
+        pause(100),
+        fork("one", "182 Queued", RELIABLE, "RSeq: 18"),
+        takes("PRACK", ("RAck", "18 1 INVITE")),
+        fork("one", "183 Session Progress", RELIABLE, "RSeq: 19", sdp=audio()),
+        takes("PRACK", ("RAck", "19 1 INVITE"), ("CSeq", "4 PRACK")),
+        pause(300),
+        fork("one", "200 OK", retrans=True),
+        takes("ACK"),
+        takes("BYE"),
+        CHECKED,
+    )
+    with sipp(tmp_path, *steps) as callee:
+        told = phone(uri(callee.port), "--seconds", "1")
+        callee.ended_well()
+    # The answer was in the 183: that the 200 has none is right.
+    assert told.code == 0, told.out
+    times = told.found["intervals_ms"]
+    assert times["early_media"] < times["answer"]
+    assert told.found["media"]["received_packets"] > 45
+
+
+def test_the_sound_of_one_fork_and_the_answer_of_another(tmp_path: Path) -> None:
+    steps = (
+        invite_of_forks(),
+        fork("one", "183 Session Progress", sdp=audio()),
+        fork("two", "183 Session Progress", RELIABLE, "RSeq: 5", sdp=audio("8 101")),
+        takes("PRACK", ("To", "tag=two")),
+        pause(300),
+        fork("two", "200 OK", sdp=audio("8 101"), retrans=True),
+        takes("ACK", ("To", "tag=two")),
+        # One that answers late is none that is wanted: ACK, then BYE.
+        fork("one", "200 OK", sdp=audio()),
+        takes("ACK", ("To", "tag=one")),
+        takes("BYE", ("To", "tag=one")),
+        takes("BYE", ("To", "tag=two")),
+        CHECKED,
+    )
+    with sipp(tmp_path, *steps) as callee:
+        told = phone(uri(callee.port), "--seconds", "1")
+        callee.ended_well()
+    assert told.code == 0, told.out
+    assert told.found["codec"] == "PCMA"
+    notes = [str(entry.get("note")) for entry in told.found["timeline"]["entries"]]
+    assert "the call forks: 2 far ends ring" in notes
+    assert "another fork answers than the one that was heard" in notes
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,14 @@ to = "transfer"
 destination = "ws://127.0.0.1:{transferring}/"
 
 [[route]]
+name = "ringing"
+to = "ringing"
+early_media = "ringback:GB"
+ring_timeout = 1
+destination = "ws://127.0.0.1:{silent}/"
+fallback = [{{ on = ["late"], to = "echo:" }}]
+
+[[route]]
 name = "refused"
 to = "refused"
 destination = "ws://127.0.0.1:{refusing}/"

@@ -175,6 +175,17 @@ class Scenario:
         self._steps.append(f'<recv response="{status}"{flags}>{self._actions(checks)}</recv>')
         return self
 
+    def expect_reliable(self, status: int, *checks: Check, within_ms: int = LIMIT_MS) -> "Scenario":
+        """A provisional response that asks for a PRACK; its RSeq is kept for `prack`."""
+        keep = '<ereg regexp="[0-9]+" search_in="hdr" header="RSeq:" check_it="true" assign_to="rseq"/>'
+        actions = self._actions((Check("100rel", "Require"), *checks)).removesuffix("</action>") + keep + "</action>"
+        self._steps.append(f'<recv response="{status}" timeout="{within_ms}" rrs="true">{actions}</recv>')
+        return self
+
+    def prack(self, body: str | None = None, *, cseq: int = 2, rack: str = "[$rseq] 1 INVITE") -> "Scenario":
+        """PRACK to the reliable response that came last."""
+        return self.request("PRACK", body, cseq=cseq, branch=f"prack{cseq}", headers=(f"RAck: {rack}",))
+
     def expect_request(self, method: str, *checks: Check, within_ms: int = LIMIT_MS, keep: bool = False) -> "Scenario":
         """A request of the gateway; with `keep` the next `answer` is to this one, whatever comes in between."""
         actions = self._actions(checks)
@@ -223,7 +234,8 @@ class Scenario:
 
     def xml(self) -> str:
         """The file that sipp reads."""
-        names = ",".join(str(number + 1) for number in range(self._variables))
+        kept = ["rseq"] if any('assign_to="rseq"' in step for step in self._steps) else []
+        names = ",".join([*(str(number + 1) for number in range(self._variables)), *kept])
         tail = f'<Reference variables="{names}"/>' if names else ""
         return (
             '<?xml version="1.0" encoding="ISO-8859-1" ?>\n<!DOCTYPE scenario SYSTEM "sipp.dtd">\n'

@@ -45,6 +45,27 @@ async def test_a_conversation_from_the_greeting_to_the_goodbye(caller_for: Calle
         ]
 
 
+async def test_what_is_said_while_it_rings_is_heard_where_the_route_lets_it(caller_for: CallerFor) -> None:
+    agent = Agent("early")
+
+    @agent.on_ringing
+    async def ringing(call: Call) -> None:
+        if call.early_media:
+            said = await call.say("One moment, please")
+            assert said.heard == "One moment, please"
+        await call.ring(1)
+
+    @agent.on_call
+    async def answered(call: Call) -> None:
+        await call.say("Hello, how can I help you today?")
+
+    async with caller_for(agent, early_media=True) as caller:
+        assert (await caller.hears()).text == "One moment, please"
+        assert (await caller.hears()).text == GREETING
+    async with caller_for(agent) as caller:
+        assert (await caller.hears()).text == GREETING
+
+
 async def test_who_is_interrupted_falls_silent_and_knows_what_was_heard(caller_for: CallerFor) -> None:
     async with caller_for(desk()) as caller:
         await caller.hears()

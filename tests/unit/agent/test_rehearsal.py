@@ -66,3 +66,18 @@ async def test_an_agent_that_does_not_listen() -> None:
     async with rehearse(Agent("front", greeting="Hello."), patience=0.1) as caller:
         with pytest.raises(AssertionError, match="nobody listens"):
             await caller.says("hello")
+
+
+async def test_what_is_said_before_the_answer_is_heard() -> None:
+    agent = Agent("early", stt=None, tts=None)
+
+    @agent.on_ringing
+    async def ringing(call: Call) -> None:
+        if call.early_media:
+            await call.say("One moment, please.")
+            await call.reject(486)
+
+    async with rehearse(agent, early_media=True) as caller:
+        assert await caller.hears() == "One moment, please."
+        await caller.is_hung_up_on()
+        assert caller.status == 486

@@ -170,3 +170,17 @@ async def test_facts_are_read_whatever_they_are() -> None:
     facts = Told(headers=["x"], ready_within_ms="soon", from_number=5).line.facts
     assert (facts.call_id, facts.from_number, facts.headers, facts.answer_within) == ("c", "", {}, 20.0)
     assert Told().line.facts.headers == {"X-A": "1"}
+
+
+@pytest.mark.parametrize(
+    ("ringing", "rate"),
+    [
+        ({"early_media": True, "audio": {"encoding": "pcm16", "rate": 24_000, "frame_ms": 20}}, 24_000),
+        ({"early_media": True, "audio": {"encoding": "pcmu", "rate": 8_000, "frame_ms": 20}}, RATE),
+        ({"early_media": True}, RATE),
+        ({"early_media": False, "audio": {"encoding": "pcm16", "rate": 24_000, "frame_ms": 20}}, RATE),
+    ],
+)
+def test_what_is_heard_before_the_answer_is_in_the_audio_that_was_offered(ringing: dict[str, Any], rate: int) -> None:
+    told = Told(**ringing)
+    assert (told.line.rate, told.line.facts.early_media) == (rate, ringing["early_media"])

@@ -228,3 +228,13 @@ def test_what_the_other_side_said_of_itself_is_shown_and_its_session_id_finds_th
         found = json.loads(offhook(url, "--session", half, "--json").output)
         assert [record["session_id"] for record in found] == [PAIR]
     assert offhook(url, "--session", "%").output == "No such calls.\n"
+
+
+@pytest.mark.parametrize(("times", "words"), [(0, "0 times"), (1, "once"), (53, "53 times")])
+def test_a_session_timer_is_told_with_its_refreshes(store: CallStore, url: str, times: int, words: str) -> None:
+    timed = {"session_interval": 90, "session_refreshes": times}
+    store.finish(call("01aaaaaaaaaaaaaaaaaabbbbbb", end_at=BEGAN + 1, end_reason="caller_hung_up", **timed), None)
+    store.finish(call("01aaaaaaaaaaaaaaaaaacccccc", end_at=BEGAN + 1, end_reason="caller_hung_up"), None)
+    assert store.flush()
+    assert f"every 90 s at least, refreshed {words}\n" in offhook(url, "show", "bbbbbb").output
+    assert "Kept alive" not in offhook(url, "show", "cccccc").output

@@ -85,7 +85,7 @@ class AgentFacts:
     SIP headers that the route hands on, by the name under which the agent gets them; `agent_headers` patterns of those
     that the agent may set. `diversions` are those that the call went through, the first number dialled first.
     `session_id` is the pair of RFC 7989 as our messages have it. `barge_in` is the route's, `auto` if it leaves that to
-    the agent's utterances.
+    the agent's utterances. `early_media` says whether the route lets the agent be heard before the answer.
     """
 
     call_id: CallId
@@ -102,6 +102,7 @@ class AgentFacts:
     user_to_user: tuple[UserData, ...] = ()
     session_id: str = ""
     agent_headers: tuple[str, ...] = ()
+    early_media: bool = False
 
     def clean_headers(self) -> dict[str, str]:
         """The first headers, cut and made safe for JSON."""

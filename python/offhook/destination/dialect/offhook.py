@@ -139,6 +139,7 @@ def ringing(facts: AgentFacts, audio: str, *, ready_within_ms: int) -> str:
         user_to_user=plain(facts.user_to_user),
         session_id=facts.session_id,
         agent_headers=list(facts.agent_headers),
+        early_media=facts.early_media,
     )
 
 

@@ -89,7 +89,11 @@ pub(super) enum LegCommand {
         release_after: Option<Duration>,
     },
     Release,
-    Connect(Option<u64>),
+    /// `deaf`: the wire's agent is heard, and hears nothing before it is connected again without.
+    Connect {
+        wire: Option<u64>,
+        deaf: bool,
+    },
     Echo(bool),
     BargeIn(Option<barge_in::Policy>),
     Play(Box<Prompt>),

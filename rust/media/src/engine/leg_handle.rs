@@ -181,7 +181,7 @@ impl LegHandle {
         Ok(())
     }
 
-    /// Let RTP flow.
+    /// Let RTP flow; once more when the call is answered after early media.
     ///
     /// # Errors
     /// `Overloaded`, as all commands below.
@@ -195,15 +195,16 @@ impl LegHandle {
         self.send(LegCommand::Release)
     }
 
-    /// Join with a wire, or part.
+    /// Join with a wire, or part. `deaf`: its agent is heard, and hears nothing before it is joined again without.
     ///
     /// # Errors
     /// `WrongThread`, `Overloaded`.
-    pub fn connect(&self, wire: Option<&WireHandle>) -> Result<(), MediaError> {
+    pub fn connect(&self, wire: Option<&WireHandle>, deaf: bool) -> Result<(), MediaError> {
         if wire.is_some_and(|wire| wire.thread.number != self.thread.number) {
             return Err(MediaError::WrongThread);
         }
-        self.send(LegCommand::Connect(wire.map(|wire| wire.id)))
+        let wire = wire.map(|wire| wire.id);
+        self.send(LegCommand::Connect { wire, deaf })
     }
 
     /// Play what the caller says back.

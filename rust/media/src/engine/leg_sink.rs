@@ -37,7 +37,7 @@ impl LegSink for LegGlue<'_> {
         if let Some((_, tap)) = &mut self.side.recording {
             tap.heard(self.now, &frame);
         }
-        if let Some(wire) = &mut self.wire {
+        if let Some(wire) = self.wire.as_mut().filter(|wire| !wire.deaf) {
             let to = wire.wire.formats().send;
             let scratch = &mut self.out.scratch;
             let audio = match frame.coded {
@@ -95,7 +95,7 @@ impl LegSink for LegGlue<'_> {
             LegEvent::SourceChanged { source } => What::SourceChanged { source },
             LegEvent::Digit { digit, duration } => {
                 let (digit, duration_ms) = (digit.as_char(), duration.as_millis() as u32);
-                if let Some(wire) = &mut self.wire {
+                if let Some(wire) = self.wire.as_mut().filter(|wire| !wire.deaf) {
                     wire.wire.send_digit(digit, u64::from(duration_ms));
                 }
                 What::Digit { digit, duration_ms }
@@ -167,6 +167,7 @@ impl LegGlue<'_> {
         };
         if let Some(wire) = &mut self.wire
             && wire.told_speech != speaks
+            && !wire.deaf
         {
             wire.told_speech = speaks;
             wire.wire.send_speech(speaks, duration_of(ago, TIMELINE));

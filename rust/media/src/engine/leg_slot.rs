@@ -293,7 +293,7 @@ impl LegSlot {
                 self.leg.drain();
             }
             // The thread itself does these, since they change its tables.
-            LegCommand::Connect(_)
+            LegCommand::Connect { .. }
             | LegCommand::Place(_)
             | LegCommand::Unplace
             | LegCommand::Close => {}
@@ -550,10 +550,7 @@ impl LegSlot {
         self.side.downlink.reset();
         // What an agent before this one was saying is not what this one says.
         self.end_agent_utterance();
-        if self.leg.voice().is_speech() && !wire.told_speech {
-            wire.told_speech = true;
-            wire.wire.send_speech(true, Duration::ZERO);
-        }
+        self.tell_speech(wire);
         let format = wire.wire.formats().receive;
         let early = mem::take(&mut wire.early);
         for item in early.items {
@@ -575,6 +572,21 @@ impl LegSlot {
         }
         if early.hang_up {
             self.hang_up_after_playout();
+        }
+    }
+
+    /// The wire's agent hears the caller from here on.
+    pub fn open_ears(&mut self, wire: &mut WireSlot) {
+        wire.deaf = false;
+        self.side.uplink.reset();
+        self.tell_speech(wire);
+    }
+
+    /// The caller may have begun to speak before there was anybody to tell.
+    fn tell_speech(&mut self, wire: &mut WireSlot) {
+        if self.leg.voice().is_speech() && !wire.told_speech && !wire.deaf {
+            wire.told_speech = true;
+            wire.wire.send_speech(true, Duration::ZERO);
         }
     }
 

@@ -661,6 +661,56 @@ fn records_of(worker: &mut TcpStream, decoder: &mut Decoder) -> Vec<(Option<Kind
 }
 
 #[test]
+fn an_agent_that_may_only_speak_hears_the_caller_from_the_answer_on() {
+    let engine = engine(23_310, 23_313);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let mut worker = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+    worker
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .expect("set");
+    let (ours, _) = listener.accept().expect("accepted");
+    let mux = engine
+        .open_mux(ours.as_raw_fd(), b"101", 0)
+        .expect("taken over");
+    drop(ours);
+    worker.read_exact(&mut [0; 3]).expect("the answer");
+    let mut peer = Peer::new(7);
+    let leg = echo(&engine, &peer, policy());
+    let settings = CallSettings {
+        dialect: include_str!("../wire/dialects/offhook.json").to_owned(),
+        format: "pcmu/8000".to_owned(),
+        credit_ms: None,
+        send_limit: 32_768,
+        text_limit: 1 << 20,
+    };
+    let wire = engine.open_call(&settings, &mux, &leg).expect("a call");
+    wait_for(&engine, "connected");
+    leg.connect(Some(&wire), true).expect("of one thread");
+    peer.say(leg.local_address());
+    // What the leg sends back proves that it has heard.
+    peer.hear();
+    wire.send_text("{}", false).expect("taken");
+    leg.connect(Some(&wire), false).expect("of one thread");
+    let (mut decoder, mut records) = (Decoder::new(1 << 20), Vec::new());
+    until("the agent hears the caller", || {
+        peer.say(leg.local_address());
+        records.extend(records_of(&mut worker, &mut decoder));
+        records.last().map(|(kind, _, _)| *kind) == Some(Some(Kind::Audio))
+    });
+    let first = records
+        .iter()
+        .position(|(kind, _, _)| *kind == Some(Kind::Audio));
+    let text = records
+        .iter()
+        .position(|record| *record == (Some(Kind::Control), 1, b"{}".to_vec()));
+    assert!(
+        text < first,
+        "no sound came before the answer: {:?}",
+        records.len()
+    );
+}
+
+#[test]
 fn a_panic_in_one_call_of_a_worker_ends_that_call_only_and_the_worker_is_told() {
     let engine = engine(23_300, 23_303);
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
@@ -694,7 +744,7 @@ fn a_panic_in_one_call_of_a_worker_ends_that_call_only_and_the_worker_is_told() 
         .map(|leg| {
             let wire = engine.open_call(&settings, &mux, leg).expect("a call");
             wait_for(&engine, "connected");
-            leg.connect(Some(&wire)).expect("of one thread");
+            leg.connect(Some(&wire), false).expect("of one thread");
             wire
         })
         .collect();

@@ -55,6 +55,8 @@ pub(super) struct WireSlot {
     pub backlog: Backlog,
     text_limit: usize,
     pub told_caller_audio: bool,
+    /// The call is not answered: what the caller says and keys is kept from the agent, who may be heard.
+    pub deaf: bool,
     /// The agent knows that the caller speaks.
     pub told_speech: bool,
     told_agent_audio: bool,
@@ -113,6 +115,7 @@ impl WireSlot {
             backlog: new.backlog,
             text_limit: new.text_limit,
             told_caller_audio: false,
+            deaf: false,
             told_speech: false,
             told_agent_audio: false,
             flooded: false,

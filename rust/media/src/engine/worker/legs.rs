@@ -70,8 +70,8 @@ impl Worker {
         };
         match command {
             LegCommand::Close => self.close_leg(id, now),
-            LegCommand::Connect(wire) => {
-                self.connect(index, wire, now);
+            LegCommand::Connect { wire, deaf } => {
+                self.connect(index, wire, deaf, now);
                 self.drive_leg(index, LegInput::Timeout, now);
             }
             LegCommand::Place(placement) => self.place_leg(index, placement, now),
@@ -81,13 +81,17 @@ impl Worker {
         }
     }
 
-    pub(super) fn connect(&mut self, index: u32, wire: Option<u64>, now: Time) {
+    pub(super) fn connect(&mut self, index: u32, wire: Option<u64>, deaf: bool, now: Time) {
         let wire_index = wire.and_then(|wire| self.wires.find(wire));
         let Some(leg) = self.legs.get_mut(index) else {
             return;
         };
         let before = std::mem::replace(&mut leg.wire, wire_index);
         if before == wire_index {
+            let wire = wire_index.and_then(|wire| self.wires.get_mut(wire));
+            if let Some(wire) = wire.filter(|wire| wire.deaf && !deaf) {
+                leg.open_ears(wire);
+            }
             return;
         }
         if let Some(before) = before.and_then(|before| self.wires.get_mut(before)) {
@@ -109,6 +113,7 @@ impl Worker {
         let Some(leg) = self.legs.get_mut(index) else {
             return;
         };
+        wire.deaf = deaf;
         leg.connect(now, wire, &mut self.out);
     }
 

@@ -1,0 +1,104 @@
+"""What a caller hears before the answer: nothing of ours (180), or a sound (183), on the leg of the whole call."""
+
+from offhook.call.leg import CallerLeg
+from offhook.call.services import CallServices
+from offhook.destination.base import Destination
+from offhook.report.timeline import Timeline
+from offhook.route.early_media import EarlyMedia
+from offhook.route.trunk import Trunk
+
+_HALVES = ("offhook:early:1", "offhook:early:2")
+"""The marks behind the halves of a sound that goes on: when one has left, it is queued again behind the other."""
+
+
+class Ringing:
+    """The time of one call between its arrival and its answer, as its caller hears it."""
+
+    def __init__(
+        self, leg: CallerLeg, trunk: Trunk, early: EarlyMedia, timeline: Timeline, services: CallServices
+    ) -> None:
+        self._leg = leg
+        self._early = early
+        self._sound = services.early_sounds.of(early, trunk.country)
+        self._timeline = timeline
+        self._services = services
+        self._halves: tuple[bytes, bytes] | None = None
+        self._playing = False
+        self._wants_sound = False
+        self._agent_is_heard = False
+
+    @property
+    def is_playing(self) -> bool:
+        """Whether a sound of ours is being played."""
+        return self._playing
+
+    @property
+    def agent_is_heard(self) -> bool:
+        """Whether the agent speaks already, before the answer."""
+        return self._agent_is_heard
+
+    def ring(self) -> bool:
+        """180, or 183 and the sound that begins with the call. False if the caller has given up."""
+        if not (self._early.is_at_once and self._leg.can_be_heard_early):
+            if self._early.is_at_once:
+                self._note("no sound before the answer: the INVITE has no SDP, and its sender takes no PRACK")
+            return self._services.perform(self._leg.ring)
+        if not self._services.perform(self._leg.ring_early):
+            return False
+        self._note(f"sound before the answer: {self._early.source} {self._early.detail}".rstrip())
+        self._wants_sound = True
+        self._play()
+        return True
+
+    def agreed(self) -> None:
+        """Our offer in the 183 has its answer: only now is it known where the sound goes."""
+        if self._wants_sound:
+            self._play()
+
+    def agent_spoke(self, destination: Destination) -> None:
+        """The agent's first sound is here: the caller hears it, if the route lets it speak before the answer."""
+        if self._early.source != "agent" or self._agent_is_heard or not self._leg.can_be_heard_early:
+            return
+        if not self._leg.is_heard_early and not self._services.perform(self._leg.ring_early):
+            return
+        self._agent_is_heard = True
+        self._note("the agent is heard before the answer")
+        destination.speak_early()
+
+    def agent_gone(self) -> None:
+        """The agent is given up; the one that follows must not be heard behind it, and may be heard early, too."""
+        if self._agent_is_heard:
+            self._agent_is_heard = False
+            self._leg.rtp.clear()
+
+    def left(self, mark: str, *, played: bool) -> bool:
+        """The end of a part of the sound was reached; False if the mark is somebody else's."""
+        if mark not in _HALVES:
+            return False
+        if played and self._playing:
+            self._queue(_HALVES.index(mark))
+        return True
+
+    def over(self) -> None:
+        """The call is answered, or has ended: the sound stops where it is."""
+        self._wants_sound = False
+        if self._playing:
+            self._playing = False
+            self._leg.rtp.clear()
+
+    def _play(self) -> None:
+        if self._playing or self._sound is None or not self._leg.is_heard_early:
+            return
+        pcm16, _ = self._sound
+        middle = len(pcm16) // 4 * 2
+        self._halves = pcm16[:middle], pcm16[middle:]
+        self._playing = True
+        self._queue(0)
+        self._queue(1)
+
+    def _queue(self, half: int) -> None:
+        assert self._halves is not None and self._sound is not None, "it is playing"  # noqa: PT018
+        self._leg.rtp.play(self._halves[half], self._sound[1], _HALVES[half])
+
+    def _note(self, what: str) -> None:
+        self._timeline.add("media", self._services.now(), note=what)

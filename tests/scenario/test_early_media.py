@@ -1,0 +1,376 @@
+"""Sound before the answer: 183 with SDP, by itself and with PRACK, and what becomes of it (RFC 3960)."""
+
+import wave
+from pathlib import Path
+
+import pytest
+from tests.support.clock import in_virtual_time
+from tests.support.world import ECHO, OFFHOOK, World, notes, sdp
+
+from offhook.sip.message import Message, Request, Response
+
+pytestmark = pytest.mark.scenario
+
+
+def early(setting: str, *, base: str = OFFHOOK, trunk: str = "", route: str = "") -> str:
+    """A gateway whose route has sound before the answer."""
+    base = base.replace('name = "acme"\n', f'name = "acme"\n{trunk}\n', 1)
+    return f'{base}early_media = "{setting}"\n{route}'
+
+
+def requests(world: World, method: str) -> list[Request]:
+    return [m for _, _, m in world.network.log if isinstance(m, Request) and m.method == method]
+
+
+def answers(world: World, status: int, method: str = "INVITE") -> list[Response]:
+    found = [m for _, _, m in world.network.log if isinstance(m, Response) and m.status == status]
+    return [m for m in found if m.cseq.method == method]
+
+
+def is_plain_prack(message: Message) -> bool:
+    return isinstance(message, Request) and message.method == "PRACK" and not message.body
+
+
+@pytest.mark.rfc(3960, "2")
+@in_virtual_time
+async def test_180_without_sdp_is_the_default() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered()
+        assert call.early == [(180, b"")]
+        assert [after for _, after in world.leg.starts] == [300]
+
+
+@pytest.mark.rfc(3960, "3.2")
+@in_virtual_time
+async def test_ringback_flows_from_the_183_on_and_the_200_repeats_its_sdp() -> None:
+    """livekit/sip#549: wants to choose the tone heard while waiting."""
+    async with World(early("ringback")) as world:
+        call = await world.place()
+        (status, described), *others = call.early
+        assert (status, others) == (183, [])
+        assert b"m=audio" in described
+        assert [after for _, after in world.leg.starts] == [None]
+        await world.pass_time(12)
+        # Five seconds a ring, for ever, in halves that follow each other without a gap.
+        begins = [begin for begin, _, _ in world.leg.played]
+        ends = [begin + seconds for begin, seconds, _ in world.leg.played]
+        assert begins[1:] == pytest.approx(ends[:-1])
+        assert sum(seconds for _, seconds, _ in world.leg.played) >= 12
+        world.take_call()
+        await world.pass_time(0.05)
+        assert call.statuses == [183, 200]
+        assert call.answer == described
+        # What is left of the ringing is dropped, and the agent waits for the ACK as ever.
+        assert world.leg.clears == 1
+        assert [after for _, after in world.leg.starts] == [None, 300]
+        assert not world.leg.deaf
+        heard = len(world.leg.played)
+        await world.pass_time(20)
+        assert len(world.leg.played) == heard
+        call.hang_up()
+        await world.pass_time(5)
+        assert "sound before the answer: ringback" in notes(world.timelines[0])
+
+
+@in_virtual_time
+async def test_the_agents_first_sound_ends_the_ringback_and_none_of_it_is_lost() -> None:
+    async with World(early("ringback", route='answer = "first-audio"\n')) as world:
+        call = await world.place()
+        world.take_call()
+        await world.pass_time(3)
+        assert call.statuses == [183]
+        assert world.wire.said_types == ["ringing", "start"]
+        assert world.leg.wire is None
+        world.wire.speaks(4.0)
+        await world.pass_time(0.5)
+        assert call.statuses == [183, 200]
+        assert world.wire.said_types == ["ringing", "start"]
+        assert world.leg.played[-1][1] == 4.0
+        call.hang_up()
+        await world.pass_time(70)
+        assert world.records[0].intervals["greeting"] < 400
+        world.assert_nothing_left()
+
+
+@in_virtual_time
+async def test_an_echo_that_answers_with_its_first_sound_rings_for_no_time() -> None:
+    async with World(early("ringback", base=ECHO, route='answer = "first-audio"\n')) as world:
+        call = await world.place_answered()
+        assert call.statuses == [183, 200]
+        assert world.leg.echoing
+
+
+@pytest.mark.rfc(3262, "5")
+@in_virtual_time
+async def test_with_prack_the_200_waits_for_it_and_the_record_says_so() -> None:
+    async with World(early("ringback")) as world:
+        world.network.lost = lambda sender, message: isinstance(message, Request) and message.method == "PRACK"
+        call = await world.place()
+        assert answers(world, 183)[0].rseq is not None
+        world.take_call()
+        await world.pass_time(1)
+        assert call.statuses == [183]
+        assert world.book.answered_ == []
+        world.network.lost = lambda sender, message: False
+        await world.pass_time(2)
+        assert call.statuses == [183, 200]
+        assert len(world.book.answered_) == 1
+        assert len(requests(world, "ACK")) == 1
+        assert world.wire.said_types == ["ringing", "start"]
+        call.hang_up()
+        await world.pass_time(70)
+        assert "the 200 waits for the PRACK of what rang" in notes(world.timelines[0])
+        world.assert_nothing_left()
+
+
+@pytest.mark.rfc(3262, "3")
+@in_virtual_time
+async def test_a_prack_that_never_comes_ends_the_call_as_no_prack() -> None:
+    async with World(early("ringback")) as world:
+        world.network.lost = lambda sender, message: isinstance(message, Request) and message.method == "PRACK"
+        call = await world.place()
+        world.take_call()
+        await world.pass_time(33)
+        assert call.statuses == [183, 504]
+        assert [record.end_reason for record in world.records] == ["no_prack"]
+        assert not world.records[0].was_answered
+        await world.pass_time(70)
+        world.assert_nothing_left()
+
+
+@in_virtual_time
+async def test_who_gives_up_while_the_200_waits_was_never_answered() -> None:
+    async with World(early("ringback")) as world:
+        world.network.lost = lambda sender, message: isinstance(message, Request) and message.method == "PRACK"
+        call = await world.place()
+        world.take_call()
+        await world.pass_time(0.5)
+        call.hang_up()
+        await world.pass_time(5)
+        assert call.statuses == [183, 487]
+        assert [(record.end_reason, record.was_answered) for record in world.records] == [("caller_cancelled", False)]
+        await world.pass_time(70)
+        world.assert_nothing_left()
+
+
+@pytest.mark.parametrize(
+    ("prack", "statuses"),
+    [("auto", {183: True}), ("always", {183: True}), ("required", {183: False})],
+)
+@in_virtual_time
+async def test_the_trunk_says_what_is_reliable(prack: str, statuses: dict[int, bool]) -> None:
+    async with World(early("ringback", trunk=f'prack = "{prack}"')) as world:
+        call = await world.place_answered()
+        assert {a.status: a.rseq is not None for s in statuses for a in answers(world, s)} == statuses
+        assert call.is_answered
+
+
+@pytest.mark.parametrize(("prack", "reliable"), [("auto", False), ("always", True), ("required", False)])
+@in_virtual_time
+async def test_a_180_is_reliable_only_where_the_trunk_wants_it(prack: str, reliable: bool) -> None:
+    async with World(OFFHOOK.replace('name = "acme"\n', f'name = "acme"\nprack = "{prack}"\n', 1)) as world:
+        call = await world.place_answered()
+        assert (answers(world, 180)[0].rseq is not None) is reliable
+        assert call.statuses == [180, 200]
+
+
+@in_virtual_time
+async def test_who_requires_100rel_gets_it_whatever_the_trunk_says() -> None:
+    async with World(OFFHOOK.replace('name = "acme"\n', 'name = "acme"\nprack = "required"\n', 1)) as world:
+        call = await world.place_answered(headers=(("Require", "100rel"),))
+        assert answers(world, 180)[0].rseq is not None
+        assert len(requests(world, "PRACK")) == 1
+        assert call.statuses == [180, 200]
+
+
+@pytest.mark.rfc(3262, "5")
+@in_virtual_time
+async def test_an_invite_without_an_offer_is_heard_once_the_prack_has_answered() -> None:
+    async with World(early("ringback")) as world:
+        call = await world.place(offer=None)
+        assert call.early[0][0] == 183
+        assert [len(prack.body) > 0 for prack in requests(world, "PRACK")] == [True]
+        assert [after for _, after in world.leg.starts] == [None]
+        assert len(world.leg.played) == 2
+        world.take_call()
+        await world.pass_time(0.05)
+        assert call.statuses == [183, 200]
+        assert call.answer == b""
+        assert requests(world, "ACK")[0].body == b""
+        assert [after for _, after in world.leg.starts] == [None, 300]
+
+
+@pytest.mark.rfc(3262, "5")
+@in_virtual_time
+async def test_an_invite_without_an_offer_that_requires_100rel_gets_ours_in_the_first_response() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place(offer=None, headers=(("Require", "100rel"),))
+        assert call.early[0][0] == 180
+        assert b"m=audio" in call.early[0][1]
+        # Nothing is heard of us before the answer.
+        assert world.leg.started_at is None
+        world.take_call()
+        await world.pass_time(0.05)
+        assert call.statuses == [180, 200]
+        assert call.answer == b""
+        assert [after for _, after in world.leg.starts] == [300]
+
+
+@pytest.mark.rfc(3262, "5")
+@pytest.mark.parametrize("answer", [b"", b"v=0\r\nnothing of use", sdp(codecs=("18 G729/8000",))])
+@in_virtual_time
+async def test_a_prack_without_the_answer_ends_the_call(answer: bytes) -> None:
+    async with World(early("ringback")) as world:
+        call = world.caller.call(offer=None)
+        call.acknowledges = answer
+        await world.pass_time(1)
+        assert call.statuses == [183, 488]
+        assert [record.end_reason for record in world.records] == ["no_offer_answer"]
+        await world.pass_time(70)
+        world.assert_nothing_left()
+
+
+@in_virtual_time
+async def test_without_an_offer_and_without_prack_there_is_no_sound_and_the_timeline_says_why() -> None:
+    async with World(early("ringback")) as world:
+        world.caller.user_agent._capabilities._supported = ()
+        call = await world.place_answered(offer=None)
+        assert call.early == [(180, b"")]
+        call.hang_up()
+        await world.pass_time(5)
+        assert any("takes no PRACK" in note for note in notes(world.timelines[0]))
+
+
+@in_virtual_time
+async def test_a_wav_file_is_played_over_and_over(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "wait.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(bytes(2 * 8000 * 3))
+    async with World(early(str(tmp_path / "wait.wav"))) as world:
+        call = await world.place()
+        await world.pass_time(8)
+        assert {seconds for _, seconds, _ in world.leg.played} == {1.5}
+        assert 8 <= sum(seconds for _, seconds, _ in world.leg.played) <= 12
+        call.hang_up()
+        await world.pass_time(70)
+        assert call.statuses == [183, 487]
+        world.assert_nothing_left()
+
+
+@in_virtual_time
+async def test_the_agent_speaks_before_it_takes_the_call() -> None:
+    """livekit/sip#102: callers hang up while nothing is heard."""
+    async with World(early("agent")) as world:
+        call = await world.place()
+        assert call.early == [(180, b"")]
+        world.wire.accept()
+        world.wire.speaks(2.0)
+        await world.pass_time(0.05)
+        assert [status for status, _ in call.early] == [180, 183]
+        assert world.leg.deaf
+        assert [seconds for _, seconds, _ in world.leg.played] == [2.0]
+        # What the caller says is nothing to the agent before the answer.
+        world.leg.hears()
+        assert not world.wire._heard
+        world.wire.says(type="ready")
+        await world.pass_time(0.05)
+        assert call.statuses == [180, 183, 200]
+        assert call.answer == call.early[1][1]
+        assert world.leg.clears == 0
+        assert [after for _, after in world.leg.starts] == [None, 0]
+        assert not world.leg.deaf
+        assert world.wire._heard
+        assert world.wire.said_types == ["ringing", "start"]
+        assert world.wire.said[0]["early_media"] is True
+
+
+@in_virtual_time
+async def test_an_agent_whose_route_keeps_it_quiet_is_heard_after_the_answer() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place()
+        world.wire.accept()
+        world.wire.speaks(2.0)
+        await world.pass_time(0.05)
+        assert world.leg.played == []
+        assert world.wire.said[0]["early_media"] is False
+        world.wire.says(type="ready")
+        await world.pass_time(0.5)
+        assert [seconds for _, seconds, _ in world.leg.played] == [2.0]
+        assert call.statuses == [180, 200]
+
+
+@in_virtual_time
+async def test_an_agent_that_spoke_early_and_is_lost_is_not_heard_behind_the_next() -> None:
+    fallback = '[[route.fallback]]\nto = "echo:"\n'
+    async with World(early("agent", route=fallback)) as world:
+        call = await world.place()
+        world.wire.accept()
+        world.wire.speaks(5.0)
+        await world.pass_time(0.05)
+        world.wire.breaks()
+        await world.pass_time(0.1)
+        assert call.statuses == [180, 183, 200]
+        assert world.leg.clears == 1
+        assert world.leg.echoing
+
+
+@in_virtual_time
+async def test_an_agent_that_spoke_early_and_rejects_the_call_has_said_why() -> None:
+    async with World(early("agent")) as world:
+        call = await world.place()
+        world.wire.accept()
+        world.wire.speaks(1.0)
+        await world.pass_time(1.5)
+        world.wire.says(type="reject", status=486)
+        await world.pass_time(0.1)
+        assert call.statuses == [180, 183, 486]
+        await world.pass_time(70)
+        world.assert_nothing_left()
+
+
+@pytest.mark.rfc(3262, "5")
+@in_virtual_time
+async def test_an_offer_in_a_prack_moves_the_sound() -> None:
+    async with World(early("ringback")) as world:
+        call = world.caller.call()
+        world.network.lost = lambda sender, message: is_plain_prack(message)
+        call.offers_in_prack = sdp(port=4100, version=2)
+        await world.pass_time(1)
+        (answer,) = [a for a in answers(world, 200, "PRACK") if a.body]
+        assert b"m=audio" in answer.body
+        assert world.leg.remote.port == 4100
+        world.take_call()
+        await world.pass_time(0.1)
+        assert call.statuses == [183, 200]
+        assert call.answer == b""
+
+
+@in_virtual_time
+async def test_an_offer_in_a_prack_that_can_not_be_taken_changes_nothing() -> None:
+    async with World(early("ringback")) as world:
+        call = world.caller.call()
+        world.network.lost = lambda sender, message: is_plain_prack(message)
+        call.offers_in_prack = sdp(codecs=("18 G729/8000",), version=2)
+        await world.pass_time(1)
+        assert [a.body for a in answers(world, 200, "PRACK")][-1] == b""
+        assert world.leg.remote.port == 4000
+        world.take_call()
+        await world.pass_time(0.1)
+        assert call.statuses == [183, 200]
+        assert call.answer == call.early[0][1]
+
+
+@in_virtual_time
+async def test_the_media_timeout_of_the_ringing_is_none_of_the_calls() -> None:
+    trunk = "media_timeout = 5\n"
+    async with World(early("ringback", trunk=trunk, route="ring_timeout = 30\n")) as world:
+        call = await world.place()
+        await world.pass_time(12)
+        world.take_call()
+        await world.pass_time(4)
+        assert call.statuses == [183, 200]
+        assert world.records == []
+        await world.pass_time(2)
+        assert [record.end_reason for record in world.records] == ["media_timeout"]
