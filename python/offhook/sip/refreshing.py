@@ -66,7 +66,8 @@ def handle_timeout(session: "InviteSession", now: float) -> None:
 
 def lost(session: "InviteSession", response: Response | None, cause: FailureCause | None, why: str, now: float) -> None:
     """To our refresh the peer said that it no longer knows the session, or nothing at all: it is over (10)."""
-    if response is None and session.timer.unanswered(now):
+    was_sent = cause not in (FailureCause.TRANSPORT, FailureCause.UNRESOLVED)
+    if response is None and session.timer.unanswered(now, was_sent=was_sent):
         return
     if response is not None:
         said = f"the peer answered our refresh with {response.status} {response.reason}"

@@ -222,14 +222,15 @@ class SessionTimer:
         self._min_se = least
         return True
 
-    def unanswered(self, now: float) -> bool:
+    def unanswered(self, now: float, *, was_sent: bool) -> bool:
         """Our refresh got no answer at all (10). False if that is the end of the session.
 
-        It is where it was ours to send. Where it only helped the peer out, the peer's own may come until the deadline.
+        It is where it was ours to send, and left. Where it only helped the peer out, the peer's own may come until the
+        deadline; where the network did not take it, one of ours may.
         """
-        if self.by_us or not self._step(Input.REFUSAL):
+        if (self.by_us and was_sent) or not self._step(Input.REFUSAL):
             return False
-        self._again("no answer", now)
+        self._again("got no answer" if was_sent else "found no way to the peer", now)
         return True
 
     def refused(self, response: Response, now: float) -> None:
@@ -244,7 +245,7 @@ class SessionTimer:
             at_once = True
         else:
             after = response.retry_after
-        self._again(f"{response.status} {response.reason}"[:_LONGEST_WHY], now, at_once=at_once, after=after)
+        self._again(f"got {response.status} {response.reason}"[:_LONGEST_WHY], now, at_once=at_once, after=after)
 
     # ------------------------------------------------------------------ time
 
@@ -312,7 +313,7 @@ class SessionTimer:
     def _missed(self) -> str:
         missed = f"no refresh within the {self.interval} s agreed"
         if self.state is State.REFUSED and self._refusal:
-            return f"{missed}: ours got {self._refusal}"
+            return f"{missed}: ours {self._refusal}"
         if self.state is State.ASKING:
             return f"{missed}: {'' if self.by_us else 'none of the peer came, and '}ours was not answered"
         return f"{missed}: none of the peer came" if self.state is State.THEIRS else f"{missed}: ours could not leave"

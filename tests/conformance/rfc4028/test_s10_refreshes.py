@@ -104,6 +104,38 @@ def test_a_refresh_that_nobody_answers_in_a_long_interval_ends_it_with_the_trans
 
 
 @pytest.mark.rfc(4028, "10")
+@pytest.mark.parametrize("update", [True, False])
+def test_a_refresh_that_the_network_does_not_take_is_tried_again(update: bool) -> None:
+    """A connection that is gone for a moment is no time-out, and the sound may well go on."""
+    solo = Solo()
+    session = callee(solo, KNOWS, *[TAKES_UPDATE] * update, OURS_TO_REFRESH)
+    for at in (45, 52.5, 56.25):
+        solo.run(at)
+        solo.user_agent.transport_failed(solo.last().transaction, solo.now)
+        solo.drain()
+        assert session.state is State.CONFIRMED
+    solo.run(58.2)
+    refresh = asked(solo, "UPDATE" if update else "INVITE")[-1]
+    solo.receive(response(refresh, 200, "alice", ("Session-Expires", "90;refresher=uac"), body=b"" if update else SDP))
+    solo.run(100)
+    assert session.state is State.CONFIRMED
+    assert solo.told(Failed) == solo.told(SessionExpired) == []
+
+
+@pytest.mark.rfc(4028, "10")
+def test_a_refresh_that_the_network_never_takes_ends_it_in_time() -> None:
+    solo = Solo()
+    callee(solo, KNOWS, TAKES_UPDATE, OURS_TO_REFRESH)
+    while not solo.told(SessionExpired):
+        solo.run(solo.clock.elapsed + 0.01)
+        if solo.last().transaction is not None and asked(solo, "UPDATE"):
+            solo.user_agent.transport_failed(solo.last().transaction, solo.now)
+            solo.drain()
+    assert solo.clock.elapsed == pytest.approx(60, abs=0.02)
+    assert why(solo) == "no refresh within the 90 s agreed: ours found no way to the peer"
+
+
+@pytest.mark.rfc(4028, "10")
 def test_a_refused_update_is_followed_by_a_reinvite_and_remembered() -> None:
     solo = Solo()
     session = callee(solo, KNOWS, TAKES_UPDATE, OURS_TO_REFRESH)
