@@ -9,6 +9,7 @@ from tests.support.pair import Node, Pair
 from tests.support.timed import OURS
 
 from offhook.sip.events import (
+    AckMissing,
     Answered,
     ByeReceived,
     InviteReceived,
@@ -84,6 +85,7 @@ def test_no_call_is_lost_for_its_timer(
     pair.filters.append(lambda sender, message: False)
     pair.run(2000)
     for node, on in zip((pair.uac, pair.uas), was_on, strict=True):
-        assert bool(node.told(SessionExpired)) is on, pair.ladder()
+        # It may have begun in the middle of a refresh.
+        assert bool(node.told(SessionExpired) or node.told(AckMissing)) is on, pair.ladder()
     if all(was_on):
         pair.assert_nothing_left()
