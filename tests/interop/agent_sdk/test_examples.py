@@ -147,4 +147,4 @@ def test_a_language_model_is_asked_with_the_history_and_its_stream_is_spoken() -
 
 def test_every_agent_among_the_examples_is_here() -> None:
     agents = {path.name for path in EXAMPLES.glob("*.py") if "from offhook import" in path.read_text()}
-    assert agents == {"parrot.py", "digits_menu.py", "llm_agent.py", "raw_frames.py"}
+    assert agents == {"parrot.py", "digits_menu.py", "llm_agent.py", "raw_frames.py", "front_desk.py"}
