@@ -188,9 +188,9 @@ class Gateway:
         assert done.returncode == code, f"{arguments}: exit {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def calls(self) -> list[dict[str, Any]]:
-        """The records of its calls, newest first."""
-        found: list[dict[str, Any]] = json.loads(self.run("calls", "--json", "--limit", "1000"))
+    def calls(self, *asked: str) -> list[dict[str, Any]]:
+        """The records of its calls, newest first; of those that are asked for by options."""
+        found: list[dict[str, Any]] = json.loads(self.run("calls", "--json", "--limit", "1000", *asked))
         return found
 
     def show(self, call_id: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.interop.sipp.scenario import Player
 from tests.support.gateway import Gateway, ports, running_gateway
+from tests.support.telling import TellingAgent
 from tests.support.transferring import TransferringAgent
 
 _MEDIA_PORTS = 300
@@ -53,6 +54,12 @@ name = "encrypted"
 allow = ["127.0.0.7"]
 srtp = "required"
 
+[[trunk]]
+name = "carrier"
+allow = ["127.0.0.8"]
+country = "US"
+trust_identity = true
+
 [[route]]
 name = "echo"
 to = "echo"
@@ -75,6 +82,11 @@ early_media = "ringback:GB"
 ring_timeout = 1
 destination = "ws://127.0.0.1:{silent}/"
 fallback = [{{ on = ["late"], to = "echo:" }}]
+
+[[route]]
+name = "headers"
+to = "headers"
+destination = "ws://127.0.0.1:{telling}/"
 
 [[route]]
 name = "refused"
@@ -128,15 +140,29 @@ def transferring_agent() -> Iterator[TransferringAgent]:
 
 
 @pytest.fixture(scope="session")
+def telling_agent() -> Iterator[TellingAgent]:
+    """An agent that has headers sent."""
+    agent = TellingAgent()
+    yield agent
+    agent.close()
+
+
+@pytest.fixture(scope="session")
 def gateway(
-    tmp_path_factory: pytest.TempPathFactory, refusing_agent: RefusingAgent, transferring_agent: TransferringAgent
+    tmp_path_factory: pytest.TempPathFactory,
+    refusing_agent: RefusingAgent,
+    transferring_agent: TransferringAgent,
+    telling_agent: TellingAgent,
 ) -> Iterator[Gateway]:
     """A gateway with the trunks and routes above, heard on IPv4 and IPv6, UDP and TCP."""
     # Connections to it are taken by the kernel and never by us: an agent that does not get ready.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         listen = '["udp://127.0.0.1:0", "tcp://127.0.0.1:0", "udp://[::1]:0", "tcp://[::1]:0"]'
         toml = _TOML.format(
-            silent=silent.getsockname()[1], refusing=refusing_agent.port, transferring=transferring_agent.port
+            silent=silent.getsockname()[1],
+            refusing=refusing_agent.port,
+            transferring=transferring_agent.port,
+            telling=telling_agent.port,
         )
         first = ports(_MEDIA_PORTS)
         with running_gateway(

@@ -1,0 +1,53 @@
+"""An agent that has headers sent with every call, in a thread of its own; `websockets` alone, from the page."""
+
+import json
+import threading
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
+
+
+class TellingAgent:
+    """Takes each call with headers and ends it at once with others. `told` has by Call-ID all that it was told."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[dict[str, Any]]] = {}
+        self._server = serve(self._call, "127.0.0.1", 0, subprotocols=["offhook.v1"])  # type: ignore[list-item]
+        self.port: int = self._server.socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """No more calls."""
+        self._server.shutdown()
+        self._thread.join()
+
+    def _call(self, socket: ServerConnection) -> None:
+        told: list[dict[str, Any]] = []
+
+        def say(**message: Any) -> None:
+            socket.send(json.dumps(message))
+
+        try:
+            for text in socket:
+                if isinstance(text, bytes):
+                    continue
+                message = json.loads(text)
+                told.append(message)
+                match message["type"]:
+                    case "ringing":
+                        self.told[message["sip_call_id"]] = told
+                        say(type="headers", headers={"X-Agent": "front-desk", "Via": "SIP/2.0/UDP evil"})
+                        say(type="headers", headers={"X-Agent": "front-desk"})
+                        say(type="headers", headers={"X-Ticket": "4711"}, on="answer")
+                        say(type="ready")
+                    case "start":
+                        say(
+                            type="headers",
+                            headers={"X-Result": "Zürich", "User-to-User": "6f6b;encoding=hex"},
+                            on="bye",
+                        )
+                        say(type="hangup", now=True)
+        except ConnectionClosed:
+            pass
