@@ -26,6 +26,7 @@ from offhook.examine.speech import Speech
 from offhook.examine.template import fill, is_numbered
 from offhook.examine.utterances import SURE_MS, Utterances
 from offhook.ids import new_call_id
+from offhook.route.table import AGENT_HEADERS
 
 FRAME_MS = 20
 CALLER = "+14155550100"
@@ -49,7 +50,9 @@ class ExaminedCall:
     def __init__(self, plan: Plan, speech: Speech, scene: SceneName, label: str) -> None:
         self._plan = plan
         self._speech = speech
-        facts = AgentFacts(new_call_id(), CALLER, CALLED, trunk="examination", route="examination")
+        facts = AgentFacts(
+            new_call_id(), CALLER, CALLED, trunk="examination", route="examination", agent_headers=AGENT_HEADERS
+        )
         self._conversation: Conversation = (
             TwilioConversation(facts, "examination")
             if plan.uri.dialect == "twilio"

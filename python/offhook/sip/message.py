@@ -289,11 +289,6 @@ class MessageBase:
         return self._addresses("Record-Route")
 
     @_Lazy
-    def asserted_identities(self) -> tuple[NameAddr, ...]:
-        """P-Asserted-Identity (RFC 3325): a claim, to be believed from trusted trunks only."""
-        return self._addresses("P-Asserted-Identity")
-
-    @_Lazy
     def refer_to(self) -> NameAddr | None:
         """Refer-To (RFC 3515), None if absent."""
         value = self.headers.single("Refer-To")

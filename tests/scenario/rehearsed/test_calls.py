@@ -10,6 +10,7 @@ import pytest
 from tests.support.desk import STORY, desk
 
 from offhook import Agent, Call, Turn
+from offhook.agent import Claim, Diversion, Identity, UserToUser
 from offhook.agent.agent import APOLOGY
 from offhook.testing import LINES, Caller, CallerFor
 from offhook.testing.stand_in_voice import speech_of
@@ -238,3 +239,33 @@ async def test_a_caller_is_handed_over_or_comes_back(caller_for: CallerFor) -> N
         await caller.is_transferred()
         assert caller.end_reason == "transferred"
         assert "the transfer to tel:+14155550142: no answer" in caller.timeline
+
+
+async def test_a_caller_brings_headers_and_sees_what_the_agent_sets(caller_for: CallerFor) -> None:
+    """Over the worker protocol both ways, checked by the gateway's own code."""
+    agent = Agent("desk", greeting=GREETING)
+
+    @agent.on_ringing
+    async def ringing(call: Call) -> None:
+        assert call.identity == Identity("asserted", True, claims=(Claim("P-Asserted-Identity", "+14155550142"),))
+        assert (call.first_dialled, call.user_to_user[0].text) == ("+14155550143", "ticket")
+        call.answer_headers["X-Agent"] = call.headers["X-Queue"]
+        with pytest.raises(ValueError, match="agent_headers"):
+            call.headers_out["Subject"] = "not among X-* and User-to-User"
+
+    @agent.on_call
+    async def talk(call: Call) -> None:
+        call.bye_headers["X-Result"] = "booked"
+        call.send_user_to_user("done")
+
+    async with caller_for(
+        agent,
+        headers={"X-Queue": "sales"},
+        identity=Identity("asserted", True, claims=(Claim("P-Asserted-Identity", "+14155550142"),)),
+        diversions=[Diversion("+14155550143", reason="user-busy", header="Diversion")],
+        user_to_user=[UserToUser.of_text("ticket")],
+    ) as caller:
+        assert caller.answer_headers == {"X-Agent": "sales"}
+        await caller.hears("how can I help")
+        await caller.is_hung_up_on()
+    assert caller.bye_headers == {"X-Result": "booked", "User-to-User": "646f6e65;encoding=hex"}
