@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.support.messages import SDP, request
+from tests.support.referrer import Referrer
 from tests.support.solo import Solo
 
 from offhook.sip.events import InviteReceived
@@ -41,4 +42,18 @@ def test_a_call_that_came_in(before: int) -> None:
     del session
     solo.events.clear()
     solo.sent.clear()
+    assert sessions() == before
+
+
+def test_a_call_that_was_transferred(before: int) -> None:
+    peer = Referrer()
+    peer.answered(peer.refer(), 202)
+    peer.notified("SIP/2.0 200 OK", "active;expires=60")
+    peer.do(peer.session.hang_up)
+    peer.receive(peer.requests("BYE")[-1].response(200))
+    peer.run(100)
+    peer.assert_empty()
+    del peer.session
+    peer.events.clear()
+    peer.sent.clear()
     assert sessions() == before
