@@ -67,6 +67,7 @@ PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
                 "Turn",
                 "Said",
                 "Digits",
+                "Transferred",
                 "Key",
                 "SpeechStarted",
                 "SpeechEnded",
