@@ -432,6 +432,22 @@ async def test_before_the_answer_there_is_nobody_to_transfer() -> None:
         assert [(m["outcome"], m["reason"]) for m in told(world)] == [("refused", "the call is not answered")]
 
 
+@pytest.mark.rfc(4488, "4")
+@in_virtual_time
+async def test_a_trunk_that_reports_nothing_says_by_its_bye_that_it_is_done() -> None:
+    async with World(OFFHOOK.replace('name = "acme"', 'name = "acme"\ntransfer_reports = false')) as world:
+        call = await world.place_answered()
+        call.answers_refer = lambda request: request.response(202, headers=[("Refer-Sub", "false")])
+        world.wire.says(type="transfer", target=TARGET)
+        await world.pass_time(0.1)
+        assert call.refers[0].headers.get("Refer-Sub") == "false"
+        await world.pass_time(25)
+        call.hang_up()
+        await world.pass_time(3)
+        assert (told(world)[0]["outcome"], told(world)[0]["confirmed"]) == ("completed", False)
+        assert world.records[0].end_reason == "transferred"
+
+
 # -- where a call may go (the trunk says)
 
 

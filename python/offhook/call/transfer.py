@@ -135,7 +135,10 @@ class Transfers:
         self._attempts.append(_Attempt(target.name, now))
         self._note(f"the agent transfers the caller to {target.name}: REFER")
         refer_to, wished = _addressed(target, headers.outgoing.requests)
-        sent = self._services.perform(lambda at: session.refer(refer_to, wished, timeout=self._timeout, now=at))
+        reports = self._trunk.transfer_reports
+        sent = self._services.perform(
+            lambda at: session.refer(refer_to, wished, timeout=self._timeout, reports=reports, now=at)
+        )
         if sent or not self.is_open:
             return None
         return self._over(TransferResult("caller_gone", reason="the call is over"))

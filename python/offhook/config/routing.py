@@ -59,6 +59,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         transfer_to=config.transfer_to,
         transfer_domain=config.transfer_domain,
         transfer_timeout=config.transfer_timeout,
+        transfer_reports=config.transfer_reports,
     )
 
 

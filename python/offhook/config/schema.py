@@ -366,6 +366,11 @@ class TrunkConfig(Section):
         description="Seconds that a transfer may take before the caller is back with the agent, unless the agent says "
         "otherwise: ringing at its target included.",
     )
+    transfer_reports: bool = Field(
+        default=True,
+        description="Whether the trunk is to report how a transfer goes. `false` asks it not to (RFC 4488); that it "
+        "succeeded is then known by its BYE alone.",
+    )
     pass_headers: Annotated[tuple[HeaderNamePattern, ...], Field(max_length=64)] = Field(
         default=("X-*",),
         description="Headers of the INVITE that the agent gets, by name; `*` at the end stands for the rest of a name. "

@@ -79,6 +79,8 @@ class Trunk:
     """The host of the SIP URIs in which it wants numbers to transfer to; None for `tel:` URIs."""
     transfer_timeout: float = 60.0
     """Seconds that a transfer may take, unless the agent says otherwise."""
+    transfer_reports: bool = True
+    """Whether it is to report how a transfer goes; without that, its BYE is success."""
 
     @property
     def sources(self) -> tuple[Network, ...]:
