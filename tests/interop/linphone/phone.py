@@ -21,6 +21,7 @@ use_ipv6=0
 bind_address=127.0.0.1
 contact="Lin" <sip:lin@127.0.0.1>
 auto_net_state_mon=0
+{lines}
 [rtp]
 audio_rtp_port={rtp}
 prefer_ipv6=0
@@ -30,13 +31,16 @@ echocancellation=0
 
 
 class Linphone:
-    """A phone at 127.0.0.1 that says what is in a WAV file (`uses_files`), and keeps what it hears in another."""
+    """A phone at 127.0.0.1 that says what is in a WAV file (`uses_files`), and keeps what it hears in another.
 
-    def __init__(self, directory: Path) -> None:
+    `lines` are further settings of its section `[sip]`.
+    """
+
+    def __init__(self, directory: Path, lines: str = "") -> None:
         assert shutil.which("linphonec"), f"linphonec is missing: {APT}"
         (directory / ".local/share/linphone").mkdir(parents=True)
         self.port = ports(2)
-        (directory / "config").write_text(CONFIG.format(sip=self.port, rtp=ports(2)))
+        (directory / "config").write_text(CONFIG.format(sip=self.port, rtp=ports(2), lines=lines))
         self.heard = directory / "heard.wav"
         self._said = directory / "said"
         with self._said.open("wb") as output:
@@ -90,6 +94,11 @@ class Linphone:
         sound = data[44:]
         samples = array.array("h", sound[: len(sound) // 2 * 2]).tolist()
         return samples, int.from_bytes(data[24:28], "little") or 8_000
+
+    def kill(self) -> None:
+        """End it as a phone ends whose battery is empty."""
+        self._process.kill()
+        self._process.wait()
 
     def close(self) -> None:
         """End it."""
