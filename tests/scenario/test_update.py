@@ -84,3 +84,25 @@ async def test_a_refresh_of_a_caller_that_has_moved_takes_our_bye_along() -> Non
         await world.pass_time(2)
         byes = [m for _, sender, m in world.network.log if sender == GATEWAY and isinstance(m, Request)]
         assert str(byes[-1].request_uri) == f"sip:elsewhere@{CALLER}:5070"
+
+
+@pytest.mark.rfc(3311, "5.1")
+@in_virtual_time
+async def test_t_3311_a_a_caller_that_hears_ringing_moves_before_the_answer() -> None:
+    """The 183 has been acknowledged by PRACK, so there is something to change; the 200 has nothing to add to it."""
+    async with World(TWILIO + 'early_media = "ringback"\n') as world:
+        call = await world.place(
+            headers=[("Supported", "100rel"), ("Allow", "INVITE, ACK, PRACK, UPDATE, BYE, CANCEL")]
+        )
+        assert [status for status, _ in call.early] == [183]
+        call.update(sdp(codecs=["8 PCMA/8000"], port=4100, version=2))
+        await world.pass_time(0.1)
+        assert statuses(world, "UPDATE") == [200]
+        assert (world.leg.remote.codec, world.leg.remote.port) == ("PCMA", 4100)
+        world.take_call()
+        await world.pass_time(0.1)
+        assert (call.statuses, call.answer) == ([183, 200], b"")
+        assert (world.leg.remote.codec, world.leg.remote.port) == ("PCMA", 4100)
+        call.hang_up()
+        await world.pass_time(1)
+        assert [record.end_reason for record in world.records] == ["caller_hung_up"]
