@@ -2,6 +2,7 @@
 
 import math
 import re
+import socket
 import statistics
 import time
 from collections.abc import Iterator
@@ -29,6 +30,14 @@ to = "welcome"
 destination = "echo:welcome"
 
 [[route]]
+name = "late"
+to = "late"
+destination = "ws://127.0.0.1:{silent}/"
+ring_timeout = 1.5
+early_media = "ringback:FR"
+fallback = [{{ to = "echo:" }}]
+
+[[route]]
 name = "echo"
 destination = "echo:"
 """
@@ -36,8 +45,11 @@ destination = "echo:"
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with running_gateway(tmp_path_factory.mktemp("gateway"), _TOML) as gateway:
-        yield gateway
+    # Connections to it are taken by the kernel and never by us: an agent that does not get ready.
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        toml = _TOML.format(silent=silent.getsockname()[1])
+        with running_gateway(tmp_path_factory.mktemp("gateway"), toml) as gateway:
+            yield gateway
 
 
 def door(gateway: Gateway, transport: str) -> tuple[str, int]:
@@ -86,6 +98,22 @@ def test_the_prompt_is_heard_and_then_the_echo(gateway: Gateway, tmp_path: Path)
     )
     assert likeness > 0.9, "what is heard rises and falls as the prompt does"
     assert share(heard[-RATE // 2 :], 700) > 0.97
+
+
+@pytest.mark.rfc(3960, "3.1")
+def test_a_ringing_tone_of_ours_is_heard_before_the_answer(gateway: Gateway, tmp_path: Path) -> None:
+    with Baresip(tmp_path / "phone", tone(1000, 20)) as phone:
+        call_id = phone.dial("late", gateway.udp)
+        talk(1.5)
+        phone.command("hangup")
+        phone.wait_for("CALL_CLOSED")
+        heard = phone.heard()
+    # A French ring lasts 1.5 s; what follows is what the phone itself says, from the echo.
+    assert share(heard[RATE // 4 : RATE], 440) > 0.97
+    assert share(heard[-RATE // 2 :], 1000) > 0.97
+    shown = gateway.explained(call_id)
+    assert shown["call"]["end_reason"] == "caller_hung_up"
+    assert "183 Session Progress" in str(shown["timeline"])
 
 
 def envelope(samples: list[int]) -> list[float]:
