@@ -62,7 +62,7 @@ async def test_a_ringing_tone_until_the_answer_and_then_the_agent(gateway: Gatew
         bot = await agent.call()
         await bot.text("ringing")
         await call.hears(FRENCH_HZ, frames=20)
-        assert call.statuses == [100, 183]
+        assert call.statuses() == [100, 183]
         await bot.say(type="ready", audio={"encoding": "pcmu", "rate": 8000})
         await bot.play(tone(GREETING_HZ, 0.4))
         await call.answered()
@@ -86,7 +86,7 @@ async def test_an_agent_speaks_before_it_takes_the_call_and_hears_nothing_until_
         rate = ringing["audio"]["rate"]
         await bot.play([_pcm16(EARLY_HZ, 0.4, rate)])
         await call.hears(EARLY_HZ, frames=15)
-        assert call.statuses == [100, 180, 183]
+        assert call.statuses() == [100, 180, 183]
         call.start_talking()
         await asyncio.sleep(0.2)
         assert not bot.audio
