@@ -15,7 +15,7 @@ from offhook.sip.effects import SendRequest, SendResponse
 from offhook.sip.events import InviteReceived, ReferOver, Reinvited, SessionFailed
 from offhook.sip.user_agent import UserAgentConfig
 
-METHODS = ["INVITE", "ACK", "BYE", "CANCEL", "INFO", "OPTIONS", "UPDATE", "NOTIFY"]
+METHODS = ["INVITE", "ACK", "BYE", "CANCEL", "INFO", "OPTIONS", "UPDATE", "NOTIFY", "PRACK"]
 REPORTS = [
     (), ("Event: refer",), ("Event: refer", "Subscription-State: terminated;reason=noresource"),
     ("Event: refer", "Subscription-State: active;expires=2"), ("Event: refer;id=9", "Subscription-State: active"),
@@ -23,7 +23,9 @@ REPORTS = [
 TIMERS = [
     (), (), ("Supported: timer", "Session-Expires: 90;refresher=uas"), ("Session-Expires: 90", "Allow: UPDATE, INVITE"),
     ("Supported: timer", "x: 90;refresher=uac", "Min-SE: 100"), ("Require: timer", "Session-Expires: 5"),
+    ("Supported: 100rel",), ("Require: 100rel",),
 ]  # fmt: skip
+RELIABLE = [(), (("Require", "100rel"), ("RSeq", "7")), (("Require", "100rel"), ("RSeq", "8"))]
 ANSWERED_TIMERS = [
     (),
     ("Session-Expires", "90;refresher=uac"),
@@ -31,7 +33,7 @@ ANSWERED_TIMERS = [
     ("Min-SE", "600"),
 ]
 FRAGMENTS = [b"SIP/2.0 100 Trying", b"SIP/2.0 200 OK", b"SIP/2.0 486 Busy Here\r\n", b"?"]
-ANSWERS = [100, 180, 200, 202, 401, 422, 481, 486, 491, 503]
+ANSWERS = [100, 180, 183, 199, 200, 202, 401, 422, 481, 486, 491, 503]
 VERBS: dict[str, tuple[Any, ...]] = {
     "ring": (),
     "answer": (SDP,),
@@ -44,9 +46,11 @@ VERBS: dict[str, tuple[Any, ...]] = {
     "ask": ("INFO",),
     "refer": ("<tel:+14155550100>",),
     "answer_info": (),
+    "answer_prack": (SDP,),
+    "answer_early": ("t1", SDP),
 }
 CONFIG = UserAgentConfig(max_transactions=24, max_dialogs=8)
-OPTIONS: dict[str, dict[str, Any]] = {"refer": {"timeout": 6}}
+OPTIONS: dict[str, dict[str, Any]] = {"refer": {"timeout": 6}, "ring": {"sdp": SDP, "reliable": True}}
 OF_SESSIONS = 6
 """What a full table still takes for each session: the BYE of either side, a change, what ends it, INFO and REFER."""
 
@@ -66,10 +70,11 @@ def any_order(steps: Iterable[tuple[int, int]]) -> None:
                 known = session is not None and rng.random() < 0.8
                 method = rng.choice(METHODS)
                 reports = method == "NOTIFY"
+                about = REPORTS if reports else [_rack(solo, rng)] if method == "PRACK" else TIMERS
                 solo.receive(
                     request(
                         method,
-                        *rng.choice(REPORTS if reports else TIMERS),
+                        *rng.choice(about),
                         branch=f"z9hG4bK{rng.randrange(6)}",
                         to=f"<sip:bob@192.0.2.2>{tag}",
                         call_id=session.sip_call_id if known else f"call-{rng.randrange(12)}",
@@ -83,7 +88,11 @@ def any_order(steps: Iterable[tuple[int, int]]) -> None:
                 to = rng.choice(asked)
                 if to.method != "ACK":
                     timer = rng.choice(ANSWERED_TIMERS)
-                    solo.receive(response(to, rng.choice(ANSWERS), f"t{seed % 3}", *([timer] if timer else [])))
+                    status = rng.choice(ANSWERS)
+                    reliable = rng.choice(RELIABLE) if status in (180, 183) else ()
+                    body = rng.choice([b"", SDP]) if status < 300 else b""
+                    extra = (*([timer] if timer else []), *reliable)
+                    solo.receive(response(to, status, f"t{seed % 3}", *extra, body=body))
             case 7:
                 solo.run(solo.clock.elapsed + rng.choice([0.1, 1, 5, 40, 50]))
             case 8 if session is not None:
@@ -109,6 +118,15 @@ def any_order(steps: Iterable[tuple[int, int]]) -> None:
         solo.run(solo.clock.elapsed + 500)
     _says_what_it_may(solo)
     solo.assert_empty()
+
+
+def _rack(solo: Solo, rng: random.Random) -> tuple[str, ...]:
+    """What a PRACK says: mostly of a response that was sent."""
+    sent = [e.response for _, e in solo.sent if isinstance(e, SendResponse) and e.response.rseq is not None]
+    if not sent or rng.random() < 0.2:
+        return rng.choice([(), ("RAck: 1 1 INVITE",)])
+    said = rng.choice(sent)
+    return (f"RAck: {said.rseq} {said.cseq.number} INVITE",)
 
 
 def _keeps_its_limits(solo: Solo, ours: int) -> None:

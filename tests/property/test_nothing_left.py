@@ -64,6 +64,21 @@ destination = "twilio+ws://bot.example/media"
 answer = "first-audio"
 
 [[route]]
+name = "ringback"
+to = "ringback"
+destination = "ws://agent.example/voice"
+early_media = "ringback"
+ring_timeout = 8
+fallback = [{{ on = ["refused", "lost", "late"], to = "twilio+ws://bot.example/media" }}]
+
+[[route]]
+name = "speaks-early"
+to = "speaks-early"
+destination = "ws://agent.example/voice"
+early_media = "agent"
+fallback = [{{ on = ["lost"], to = "echo:" }}]
+
+[[route]]
 name = "early"
 to = "early"
 destination = "ws://agent.example/voice"
@@ -124,6 +139,13 @@ def nobody_takes_it(call: RoughCall) -> None:
         call.wire.accept()
 
 
+def speaks_early(call: RoughCall) -> None:
+    """The agent says something while it rings, and takes the call later."""
+    if call.wire is not None:
+        call.wire.accept()
+        call.wire.speaks(2.0)
+
+
 def refuses(call: RoughCall) -> None:
     if call.wire is not None:
         call.wire.refuse(486, "busy")
@@ -133,6 +155,8 @@ Rough: TypeAlias = tuple[Script, tuple[Mishap, ...]]
 
 HANG_UP = (1.0, RoughCall.hang_up)
 DIGIT = ("INFO", "application/dtmf-relay", b"Signal=5\r\nDuration=160\r\n")
+
+READY = agent(type="ready")
 
 SCRIPTS = [
     Script("plain", "echo", (HANG_UP,)),
@@ -148,6 +172,17 @@ SCRIPTS = [
     Script("refused", "offhook", (HANG_UP,), agent=refuses),
     Script("agent hangs up", "offhook", ((0.8, agent_hangs_up), (3.0, RoughCall.hang_up))),
     Script("too long", "echo", ((LONGEST_CALL + 5.0, RoughCall.hang_up),)),
+    Script("ringback", "ringback", ((1.0, READY), HANG_UP), agent=nobody_takes_it),
+    Script("ringback, never ready", "ringback", ((12.0, RoughCall.hang_up),), agent=nobody_takes_it),
+    Script("ringback, no offer", "ringback", ((1.0, READY), HANG_UP), agent=nobody_takes_it, offers=False),
+    Script("ringback, gives up", "ringback", ((0.5, RoughCall.hang_up),), agent=nobody_takes_it),
+    Script(
+        "ringback, update",
+        "ringback",
+        ((0.5, updates(port=4900)), (0.5, READY), (0.5, updates()), HANG_UP),
+        agent=nobody_takes_it,
+    ),
+    Script("speaks early", "speaks-early", ((1.0, READY), HANG_UP), agent=speaks_early),
     Script(
         "hold",
         "offhook",
