@@ -322,6 +322,9 @@ class Phone:
             case sip.ByeReceived():
                 self._account.step("the far end hung up")
                 self._finish(came.Answered("far end") if self._picked_up.is_set() else came.GaveUp())
+            case sip.SessionExpired(_, why):
+                self._account.step(f"the session timer ran out: {why}")
+                self._finish(came.Answered("lost"))
             case sip.HungUp():
                 self._finish(came.GaveUp())
             case sip.Reinvited(session, request):

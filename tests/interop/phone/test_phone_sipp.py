@@ -275,6 +275,25 @@ def test_the_callee_hangs_up(tmp_path: Path) -> None:
     assert told.found["verdict"]["ended_by"] == "far end"
 
 
+def test_a_callee_that_has_forgotten_the_call_says_so_at_the_refresh(tmp_path: Path) -> None:
+    """A session timer far below what RFC 4028 allows is kept, but refreshed no more often than every five seconds."""
+    timer = ("Allow: INVITE, ACK, BYE, UPDATE", "Require: timer", "Session-Expires: 1;refresher=uac")
+    forgotten = respond("481 Call/Transaction Does Not Exist").replace(";tag=callee[call_number]", "")
+    steps = (
+        invite(),
+        respond("200 OK", *timer, sdp=audio(), retrans=True),
+        '<recv request="ACK"/>\n<recv request="UPDATE"/>\n',
+        forgotten,
+        '<recv request="BYE"/>\n',
+        forgotten,
+    )
+    with sipp(tmp_path, *steps) as callee:
+        told = phone(uri(callee.port), "--seconds", "30")
+        callee.ended_well()
+    assert told.found["verdict"]["ended_by"] == "lost"
+    assert "the peer answered our refresh with 481" in str(told.found["timeline"])
+
+
 @pytest.mark.parametrize(
     ("sdp", "why"),
     [
