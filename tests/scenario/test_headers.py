@@ -381,3 +381,29 @@ async def test_the_session_id_is_in_record_and_facts() -> None:
         refused = await world.place(headers=[("Require", "nothing")])
         assert world.records[-1].session_id == str(refused.session.letterhead.session_id.reversed)
         assert world.records[-1].q850 == 29
+
+
+@pytest.mark.rfc(7989, "6")
+@in_virtual_time
+async def test_whatever_the_gateway_says_in_a_call_has_the_one_session_id() -> None:
+    """Reliable 1xx and their PRACKs, refreshes, INFO, re-INVITEs both ways, a transfer and its end."""
+    config = OFFHOOK.replace("allow =", "session_timer = 90\nmedia_timeout = 600\nallow =")
+    async with World(config) as world:
+        call, _ = await ringing(world, headers=[("Require", "100rel")])
+        world.wire.says(type="ready")
+        await world.pass_time(1)
+        assert call.is_answered
+        call.reinvite(sdp(version=2))
+        await world.pass_time(1)
+        call.info("application/dtmf", b"5")
+        await world.pass_time(60)
+        world.wire.says(type="transfer", target="tel:+14155550142")
+        await world.pass_time(5)
+        world.wire.says(type="hangup", now=True)
+        await world.pass_time(40)
+        said = [message for _, host, message in world.network.log if host != CALLER]
+        kinds = {m.method if isinstance(m, Request) else f"{m.status} {m.cseq.method}" for m in said}
+        assert {"100 INVITE", "180 INVITE", "200 PRACK", "200 INVITE", "200 INFO", "REFER", "BYE"} <= kinds
+        assert kinds & {"UPDATE", "INVITE"}, "a refresh"
+        [record] = world.records
+        assert {tuple(m.headers.get_all("Session-ID")) for m in said} == {(record.session_id,)}
