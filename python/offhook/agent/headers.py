@@ -20,7 +20,7 @@ class CallHeaders(MutableMapping[str, str]):
 
     Raises `ValueError` for a name that the route's `agent_headers` doesn't allow, for a value that is empty, holds a
     line end or control character or is longer than 2048 bytes, and for more than 16 headers. The gateway has the last
-    word: what is its own (`Contact`, `Via` and such) it refuses, which is in the call's timeline.
+    word: what is its own (`Contact`, `Via` and such) it refuses, which is logged and in the call's timeline.
     """
 
     def __init__(

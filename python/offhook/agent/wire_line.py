@@ -1,6 +1,7 @@
 """A line over a worker's connection: one call's records, both ways."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -32,6 +33,8 @@ from offhook.agent.protocol import (
     words,
 )
 from offhook.speech.protocol import Spoken
+
+_log = logging.getLogger("offhook.agent")
 
 CREDIT_MS = 1_000
 """Milliseconds of caller audio that may be on their way to us."""
@@ -155,6 +158,10 @@ class WireLine:
                 self._cleared = message
                 if not self.judges_barge_in:
                     self._settle()
+            case "error":
+                # Such as a header that is the gateway's own: whoever wrote the agent has to see it.
+                said, code = words(message, "message")[:_TEXT], words(message, "code")
+                _log.warning("the gateway did not take what the agent said (%s): %s", code, said)
             case "end":
                 self._end(words(message, "reason"), words(message, "text"), causes_of(message))
 

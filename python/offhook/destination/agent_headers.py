@@ -13,10 +13,10 @@ Place: TypeAlias = Literal["all", "answer", "bye"]
 PLACES: tuple[Place, ...] = ("all", "answer", "bye")
 
 MAX_HEADERS = 16
-"""Headers of one place."""
+"""Headers of an agent in one message."""
 
 MAX_TOTAL = 4096
-"""Bytes of names and values of one place: a message still has to go into a few datagrams."""
+"""Bytes of their names and values: a message still has to go into a few datagrams."""
 
 
 class AgentHeaders:
@@ -36,17 +36,20 @@ class AgentHeaders:
 
     def set(self, headers: Mapping[str, str | None], place: Place) -> None:
         """Set headers, or take back those of None; all of them or, with LocalProtocolError, none."""
-        placed = dict(self._placed[place])
+        before = self._placed[place]
+        placed = dict(before)
         for name, value in headers.items():
             if value is None:
                 placed.pop(name.lower(), None)
             else:
                 placed[name.lower()] = self.check(name, value)
-        if len(placed) > MAX_HEADERS:
-            raise LocalProtocolError(f"more than {MAX_HEADERS} headers")
-        if sum(len(name) + len(value.encode()) for name, value in placed.values()) > MAX_TOTAL:
-            raise LocalProtocolError(f"more than {MAX_TOTAL} bytes of headers")
         self._placed[place] = placed
+        for sent in (self.outgoing.answer, self.outgoing.bye):
+            size = sum(len(name) + len(value.encode()) for name, value in sent)
+            if len(sent) > MAX_HEADERS or size > MAX_TOTAL:
+                self._placed[place] = before
+                much = f"{MAX_HEADERS} headers" if len(sent) > MAX_HEADERS else f"{MAX_TOTAL} bytes of headers"
+                raise LocalProtocolError(f"more than {much}")
 
     @property
     def outgoing(self) -> Outgoing:

@@ -184,3 +184,24 @@ async def test_facts_are_read_whatever_they_are() -> None:
 def test_what_is_heard_before_the_answer_is_in_the_audio_that_was_offered(ringing: dict[str, Any], rate: int) -> None:
     told = Told(**ringing)
     assert (told.line.rate, told.line.facts.early_media) == (rate, ringing["early_media"])
+
+
+def test_what_the_gateway_does_not_take_is_logged_and_the_call_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    line = Told()
+    line.told(type="error", code="bad_header", message="headers: Via is the gateway's own header")
+    line.told(type="error")
+    assert [record.getMessage() for record in caplog.records] == [
+        "the gateway did not take what the agent said (bad_header): headers: Via is the gateway's own header",
+        "the gateway did not take what the agent said (): ",
+    ]
+    assert line.events == []
+
+
+def test_headers_leave_as_the_protocol_has_them() -> None:
+    line = Told()
+    line.line.set_headers({"X-A": "1", "X-B": None}, "all")
+    line.line.set_headers({"X-A": "2"}, "bye")
+    assert line.said() == [
+        {"type": "headers", "headers": {"X-A": "1", "X-B": None}},
+        {"type": "headers", "headers": {"X-A": "2"}, "on": "bye"},
+    ]
