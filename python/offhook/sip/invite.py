@@ -29,6 +29,7 @@ from offhook.sip.renegotiation import EARLY
 from offhook.sip.session_core import HeaderList, SessionCore
 from offhook.sip.session_parts import SessionParts
 from offhook.sip.session_state import ESTABLISHED, OVER, UNANSWERED, Input, State
+from offhook.sip.timers import earliest
 from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.layer import AnyServerTransaction
 from offhook.sip.uri import SipUri
@@ -272,10 +273,14 @@ class InviteSession(SessionParts):
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due."""
-        calling = self.calling.next_timeout() if self.calling is not None else None
-        parts = (self.renegotiation.next_timeout(), self.timer.next_timeout(), self.referrals.next_timeout(), calling)
-        times = (self.provisionals.next_timeout(), self._expires_at, *parts)
-        return min((at for at in times if at is not None), default=None)
+        return earliest(
+            self._expires_at,
+            self.renegotiation.next_timeout(),
+            self.provisionals.next_timeout(),
+            self.timer.next_timeout(),
+            self.referrals.next_timeout(),
+            self.calling.next_timeout() if self.calling is not None else None,
+        )
 
     def handle_timeout(self, now: float) -> None:
         """Repeat what wants repeating, give up what is too late."""

@@ -10,6 +10,7 @@ from offhook.sip.reliable import HIGHEST_FIRST_RSEQ, OPTION_TAG, ReliableProvisi
 from offhook.sip.reliable import State as ReliableState
 from offhook.sip.session_core import HeaderList
 from offhook.sip.session_state import UNANSWERED
+from offhook.sip.timers import earliest
 from offhook.sip.transaction.layer import AnyServerTransaction
 from offhook.sip.transaction.server import ServerTransaction
 
@@ -180,7 +181,7 @@ class Provisionals:
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due."""
         line = self._line.next_timeout() if self._line is not None else None
-        return min((at for at in (line, self._again_at, self._lingers_until) if at is not None), default=None)
+        return earliest(line, self._again_at, self._lingers_until)
 
     def handle_timeout(self, session: "InviteSession", now: float) -> None:
         """Repeat what wants repeating, give up what is too late."""

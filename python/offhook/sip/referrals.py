@@ -17,6 +17,7 @@ from offhook.sip.refer import OutboundRefer
 from offhook.sip.session_core import HeaderList
 from offhook.sip.session_state import ESTABLISHED
 from offhook.sip.sipfrag import SIPFRAG, is_readable_type, read_fragment
+from offhook.sip.timers import earliest
 from offhook.sip.transaction.layer import AnyServerTransaction
 
 if TYPE_CHECKING:
@@ -161,10 +162,9 @@ class Referrals:
 
     def next_timeout(self) -> float | None:
         """When to call `handle_timeout`."""
-        times = [at for refer in self._kept if (at := refer.next_timeout()) is not None]
-        if self._until is not None:
-            times.append(self._until)
-        return min(times, default=None)
+        if not self._kept:
+            return self._until
+        return earliest(self._until, *(refer.next_timeout() for refer in self._kept))
 
     def handle_timeout(self, session: "InviteSession", now: float) -> None:
         """Give up what is too late; the dialog of a session that is over is forgotten when nothing is awaited."""

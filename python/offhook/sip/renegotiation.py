@@ -20,6 +20,7 @@ from offhook.sip.reinvite import Change, OutboundChange, wait_after
 from offhook.sip.reinvite import State as ChangeState
 from offhook.sip.session_core import SDP, HeaderList
 from offhook.sip.session_state import UNANSWERED, State
+from offhook.sip.timers import earliest
 from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.layer import AnyServerTransaction
 
@@ -337,10 +338,8 @@ class Renegotiation:
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due."""
-        times = [accepted.next_timeout() for accepted in self._accepted.values()]
-        return min(
-            (at for at in (*times, self._outgoing.next_timeout(), self._give_up_at) if at is not None), default=None
-        )
+        times = [accepted.next_timeout() for accepted in self._accepted.values()] if self._accepted else ()
+        return earliest(self._outgoing.next_timeout(), self._give_up_at, *times)
 
     def handle_timeout(self, session: "InviteSession", now: float) -> None:
         """Repeat what nobody has acknowledged, send ours again after a collision."""

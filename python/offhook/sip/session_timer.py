@@ -8,6 +8,7 @@ from offhook.errors import RemoteProtocolError
 from offhook.sip.headers.session_expires import SessionExpires, parse_min_se
 from offhook.sip.message import Request, Response
 from offhook.sip.session_core import HeaderList
+from offhook.sip.timers import earliest
 
 LEAST_INTERVAL: Final = 90
 """RFC 4028 5: no interval may be shorter, in seconds."""
@@ -251,7 +252,7 @@ class SessionTimer:
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due."""
-        return min((at for at in (self._due_at, self._ends_at) if at is not None), default=None)
+        return earliest(self._due_at, self._ends_at)
 
     def handle_timeout(self, now: float, *, ready: bool) -> Action | None:
         """What is to be done, if anything. `ready`: whether the session could send a refresh now."""

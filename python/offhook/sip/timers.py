@@ -61,6 +61,15 @@ class Timed(Protocol):
         ...
 
 
+def earliest(*times: float | None) -> float | None:
+    """The first of these; None if there is none. A session is asked for it after every message."""
+    first = None
+    for at in times:
+        if at is not None and (first is None or at < first):
+            first = at
+    return first
+
+
 Owner = TypeVar("Owner", bound=Timed)
 
 
