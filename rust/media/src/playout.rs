@@ -97,6 +97,9 @@ pub struct Playout {
     frame: usize,
     frame_ticks: u32,
     frame_time: Duration,
+    /// The same of the frame that left last: another packet time may have been agreed on since.
+    last_ticks: u32,
+    last_time: Duration,
     capacity: Duration,
     queue: Queue,
     marks: VecDeque<(u64, MarkId)>,
@@ -150,6 +153,8 @@ impl Playout {
             frame: 0,
             frame_ticks: 0,
             frame_time: Duration::ZERO,
+            last_ticks: 0,
+            last_time: Duration::ZERO,
             capacity: config.capacity,
             queue: Queue::new(AudioFormat::of_line(config.codec)),
             marks: VecDeque::with_capacity(16),
@@ -205,6 +210,15 @@ impl Playout {
         self.frame_ticks = ptime_ms * codec.rtp_clock() / 1_000;
         self.frame = codec.samples_of_ticks(self.frame_ticks);
         self.frame_time = Duration::from_millis(u64::from(ptime_ms));
+        if !self.started {
+            self.frame_left();
+        }
+    }
+
+    /// The next frame follows one of the length that is agreed on now.
+    fn frame_left(&mut self) {
+        self.last_ticks = self.frame_ticks;
+        self.last_time = self.frame_time;
     }
 
     /// The line's codec.
@@ -251,7 +265,7 @@ impl Playout {
     pub fn start(&mut self, now: Time) {
         if !self.started {
             self.started = true;
-            self.nominal = now.saturating_sub(self.frame_time);
+            self.nominal = now.saturating_sub(self.last_time);
         }
     }
 

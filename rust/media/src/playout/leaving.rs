@@ -26,7 +26,7 @@ impl Playout {
 
     /// When the next frame leaves if it is there.
     pub(super) fn tick(&self) -> Time {
-        let even = self.nominal + self.frame_time;
+        let even = self.nominal + self.last_time;
         match self.phase {
             Phase::Silence => even + REPAY.min(self.ahead()),
             Phase::Speech if self.stretch > Duration::ZERO => even + STRETCH.min(self.stretch),
@@ -58,7 +58,7 @@ impl Playout {
                     return Some(self.silence(step, now - tick, out));
                 }
                 self.slide(tick);
-                Some(self.silence(self.frame_ticks, now - tick, out))
+                Some(self.silence(self.last_ticks, now - tick, out))
             }
             Phase::Speech if now < tick => None,
             Phase::Speech if self.queue.len() >= self.frame => {
@@ -69,12 +69,12 @@ impl Playout {
                 } else {
                     tick.max(self.ready_at)
                 };
-                let even = self.nominal + self.frame_time;
+                let even = self.nominal + self.last_time;
                 self.stretch = self.stretch.saturating_sub(leaves - even);
                 self.shrink = self.shrink.saturating_sub(even - leaves);
                 self.delayed += leaves - tick;
                 self.slide(leaves);
-                Some(self.sound(false, self.frame_ticks, now - leaves, out))
+                Some(self.sound(false, self.last_ticks, now - leaves, out))
             }
             Phase::Speech => {
                 let until = self.patient_until();
@@ -88,12 +88,12 @@ impl Playout {
                 self.slide(now);
                 self.dry_at = (!self.draining).then_some(tick);
                 if !self.queue.is_empty() {
-                    let frame = self.sound(false, self.frame_ticks, Duration::ZERO, out);
+                    let frame = self.sound(false, self.last_ticks, Duration::ZERO, out);
                     self.phase = Phase::Silence;
                     return Some(frame);
                 }
                 self.break_off();
-                Some(self.silence(self.frame_ticks, Duration::ZERO, out))
+                Some(self.silence(self.last_ticks, Duration::ZERO, out))
             }
         }
     }
@@ -120,7 +120,7 @@ impl Playout {
             self.last_push + FLUSH
         };
         let room = MAX_AHEAD.saturating_sub(self.ahead());
-        Some(from.max(self.nominal + self.frame_time.saturating_sub(room)))
+        Some(from.max(self.nominal + self.last_time.saturating_sub(room)))
     }
 
     /// Whether more than a frame and the cushion waits: an agent that sends ahead needs none.
@@ -135,7 +135,7 @@ impl Playout {
 
     /// Until when the next frame is waited for before silence takes its place.
     fn patient_until(&self) -> Time {
-        let tick = self.nominal + self.frame_time;
+        let tick = self.nominal + self.last_time;
         if !self.is_live_at(tick) {
             return self.tick();
         }
@@ -166,7 +166,7 @@ impl Playout {
         self.drift = Drift::NEW;
         // Timestamps tell the time that passed, but never overlap.
         let passed = self.lag + i64::from(self.advance(now));
-        let step = passed.max(i64::from(self.frame_ticks));
+        let step = passed.max(i64::from(self.last_ticks));
         self.lag = passed - step;
         self.sound(true, step as u32, Duration::ZERO, out)
     }
@@ -182,7 +182,7 @@ impl Playout {
     /// The next frame leaves at `at`, a frame's time after the last, more or less: the clock moves there, timestamps by a frame.
     fn slide(&mut self, at: Time) {
         let rate = self.codec.rtp_clock();
-        let even = self.nominal + self.frame_time;
+        let even = self.nominal + self.last_time;
         let (late, early) = (samples_in(at - even, rate), samples_in(even - at, rate));
         self.lag += late as i64 - early as i64;
         self.nominal = (even + duration_of(late, rate)).saturating_sub(duration_of(early, rate));
@@ -209,6 +209,7 @@ impl Playout {
         let format = self.format();
         out[..len].fill(format.encoding.silence());
         self.fade.write(format, &mut out[..len]);
+        self.frame_left();
         Frame {
             kind: FrameKind::Silence,
             marker: false,
@@ -244,6 +245,7 @@ impl Playout {
         self.played += self.units(taken);
         self.sound_ends = self.nominal + self.frame_time;
         self.grace = None;
+        self.frame_left();
         Frame {
             kind: FrameKind::Audio,
             marker,
