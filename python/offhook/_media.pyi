@@ -26,6 +26,7 @@ __all__ = [
     "MediaError",
     "MediaEvent",
     "MediaStats",
+    "Melody",
     "Mux",
     "NetworkConfig",
     "Recording",
@@ -224,7 +225,9 @@ class RemoteMedia:
         8 are received.
         `comfort_noise`: its payload type (RFC 3389); 13 is static, and some peers send it though nobody agreed on it.
         `ptime_ms`: 10 to 60, length of the packets we send. `send`, `receive`: the direction from our side (RFC 3264);
-        without `receive`, or on `hold` by the peer, no media timeout runs.
+        without `receive`, or on `hold`, no media timeout runs.
+        `hold`: the call is on hold, by either side. What the peer sends is not heard, agent audio is cut off and told
+        as `interrupted` by `hold`, and where we `send`, it is `RtpLeg.hold_music`.
         `address` `0.0.0.0` or `::` is the old way to hold: nothing is sent. Neither is anything to addresses that are
         nobody's or not for the peer to name: multicast, broadcast, a port of our own, and loopback or link-local ones
         unless the signalling comes from such.
@@ -421,7 +424,8 @@ class MediaEvent:
         `speech_ended`         the caller has stopped at sample `position`; the speech lasted `duration_ms`
         `mark`                 the frame before mark `name` has left; `played` is False if it was dropped by a clear
         `cleared`              the playout queue was dropped: `played_ms` of it were heard, `dropped_ms` not
-        `interrupted`          what the agent was saying was cut off, `by` the `caller`, the `agent` or the `gateway`:
+        `interrupted`          what the agent was saying was cut off, `by` the `caller`, the `agent`, the `gateway` or
+                               the `hold` of the call:
                                of `utterance` (empty if it had no name) `played_ms` were heard, `dropped_ms` of all
                                that waited not; `text` is what was heard in words, as far as the agent told them
         `barge_in`             the caller speaks over `utterance`, whose policy is only to be told
@@ -591,7 +595,7 @@ class MediaStats:
         """Leaps of the timestamps that no gap explains, and gaps too long to be filled."""
     @property
     def received_while_held(self) -> int:
-        """Packets dropped because we asked the peer not to send (hold)."""
+        """Packets whose sound was dropped because the call was on hold, or the peer had been asked not to send."""
     @property
     def received_comfort_noise(self) -> int:
         """Comfort-noise packets (RFC 3389)."""
@@ -671,6 +675,9 @@ class MediaStats:
     def sent_silence_packets(self) -> int:
         """Sent packets that held silence."""
     @property
+    def sent_music_packets(self) -> int:
+        """Sent packets that held music, while we held the peer."""
+    @property
     def sent_event_packets(self) -> int:
         """Sent packets of telephone events."""
     @property
@@ -681,7 +688,7 @@ class MediaStats:
         """Digits refused because too many were waiting."""
     @property
     def unsent_packets(self) -> int:
-        """Packets not sent because no address is known, the leg is held, or its key is used up."""
+        """Packets not sent because no address is known, the peer holds the call, or the key is used up."""
     @property
     def sent_unreachable(self) -> int:
         """RTP packets that the peer's host or a router answered with an ICMP error."""
@@ -1015,6 +1022,22 @@ class Line:
         """Datagrams sent and lost so far: to the gateway, to the phone."""
 
 @final
+class Melody:
+    """Music for those who are on hold: kept once, heard by all of them, each from its beginning, round and round."""
+
+    def __new__(cls, pcm16: bytes, rate: int) -> Self:
+        """PCM16 little-endian mono of 8000, 16000, 24000 or 48000 Hz, 20 ms to 10 minutes.
+
+        Raises `MediaError` (`bad_config`). It is converted to the rates of the line here, which takes a moment.
+        """
+
+    @staticmethod
+    def composed() -> Melody:
+        """Music of our own: soft broken chords, 32 s until they come around."""
+    @property
+    def duration_ms(self) -> int: ...
+
+@final
 class RtpLeg:
     """One RTP stream each way with one peer. Commands after `close` are ignored."""
 
@@ -1069,6 +1092,9 @@ class RtpLeg:
         `duck-then-decide` or `agent`. `None` is the default: `duck-then-decide` for utterances, and nothing for sound
         that belongs to none. Raises `MediaError` (`bad_config`).
         """
+
+    def hold_music(self, melody: Melody | None) -> None:
+        """What the peer hears while `RemoteMedia.hold` and we send: this, or silence."""
 
     def play(self, pcm16: bytes, rate: int, mark: str | None = None) -> None:
         """Append PCM16 little-endian mono of 8000, 16000, 24000 or 48000 Hz to the playout queue.

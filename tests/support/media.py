@@ -187,6 +187,8 @@ class FakeLeg:
         self.echoing = False
         self.policy: str | None = None
         """What `barge_in` said last."""
+        self.music: object = None
+        """What `hold_music` said last."""
         self.closed = False
         self.clears = 0
         self.played: list[tuple[float, float, str | None]] = []
@@ -246,6 +248,9 @@ class FakeLeg:
 
     def barge_in(self, policy: str | None) -> None:
         self.policy = policy
+
+    def hold_music(self, melody: Any) -> None:
+        self.music = melody
 
     def echo(self, on: bool) -> None:
         self.echoing = on

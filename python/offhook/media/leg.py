@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from offhook import _media
-from offhook._media import MediaEvent, MediaStats, RemoteMedia
+from offhook._media import MediaEvent, MediaStats, Melody, RemoteMedia
 from offhook.ids import LegId
 from offhook.media.owned import Owned
 from offhook.media.wire import Wire
@@ -89,6 +89,10 @@ class RtpLeg(Owned):
         for sound that belongs to none. Raises `MediaError` (`bad_config`).
         """
         self.native.barge_in(policy)
+
+    def hold_music(self, melody: Melody | None) -> None:
+        """What the peer hears while we hold it; None for silence."""
+        self.native.hold_music(melody)
 
     def play(self, pcm16: bytes, rate: int, mark: str | None = None) -> None:
         """Append PCM16 mono to the playout queue; `mark` is told when the last of it has left."""

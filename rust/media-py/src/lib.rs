@@ -16,6 +16,7 @@ use std::time::Duration;
 use offhook_media::barge_in::Policy;
 use offhook_media::clock::Time;
 use offhook_media::engine::{self, LegHandle, MediaError, MuxHandle, RecordingHandle, WireHandle};
+use offhook_media::melody;
 use offhook_media::rehearsal;
 use pyo3::prelude::*;
 
@@ -188,6 +189,41 @@ impl Line {
     }
 }
 
+/// Music for those who are on hold.
+#[pyclass(frozen, module = "offhook._media")]
+struct Melody {
+    melody: Arc<melody::Melody>,
+}
+
+#[pymethods]
+impl Melody {
+    #[new]
+    fn new(py: Python<'_>, pcm16: &[u8], rate: u32) -> PyResult<Self> {
+        let samples: Vec<i16> = pcm16
+            .chunks_exact(2)
+            .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+            .collect();
+        let melody = py.detach(|| melody::Melody::new(&samples, rate));
+        let what = "music: 20 ms to 10 minutes at 8000, 16000, 24000 or 48000 Hz";
+        let melody = melody.ok_or_else(|| raise(py, &MediaError::BadConfig(what.to_owned())))?;
+        Ok(Self {
+            melody: Arc::new(melody),
+        })
+    }
+
+    #[staticmethod]
+    fn composed(py: Python<'_>) -> Self {
+        Self {
+            melody: Arc::new(py.detach(melody::Melody::composed)),
+        }
+    }
+
+    #[getter]
+    fn duration_ms(&self) -> usize {
+        self.melody.len() / 8
+    }
+}
+
 /// One RTP stream each way with one peer.
 #[pyclass(frozen, module = "offhook._media")]
 struct RtpLeg {
@@ -262,6 +298,12 @@ impl RtpLeg {
             .transpose()
             .and_then(|policy| self.leg.barge_in(policy));
         done.map_err(|error| raise(py, &error))
+    }
+
+    fn hold_music(&self, py: Python<'_>, melody: Option<&Melody>) -> PyResult<()> {
+        self.leg
+            .hold_music(melody.map(|melody| Arc::clone(&melody.melody)))
+            .map_err(|error| raise(py, &error))
     }
 
     #[pyo3(signature = (pcm16, rate, mark = None))]
@@ -411,6 +453,7 @@ fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<NetworkConfig>()?;
     module.add_class::<Engine>()?;
     module.add_class::<Line>()?;
+    module.add_class::<Melody>()?;
     module.add_class::<RtpLeg>()?;
     module.add_class::<Wire>()?;
     module.add_class::<Recording>()?;

@@ -94,6 +94,7 @@ leg_counters! {
     sent_bytes
     sent_audio_packets
     sent_silence_packets
+    sent_music_packets
     sent_event_packets
     sent_digits
     dropped_digits

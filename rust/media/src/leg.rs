@@ -5,16 +5,19 @@
 //! called, the engine asks [`Leg::next_timeout`] again and calls [`Leg::handle_timeout`] if it lies in the past: that is how the first frame of a
 //! talkspurt leaves at once.
 mod echo;
+mod hold;
 mod receive;
 mod secure;
 mod send;
 
 use self::echo::Echo;
+use self::hold::Music;
 use crate::barge_in::{self, BargeIn};
 use crate::claim::{Policy, send_to};
 use crate::clock::{Time, duration_of, earliest};
 use crate::codec::{Codec, Encoder};
 use crate::convert::AudioFormat;
+use crate::melody::Melody;
 use crate::playout::{LINE_RATE, MarkId, Playout, PlayoutConfig};
 use crate::regularity::Regularity;
 use crate::rtp::Reception;
@@ -184,7 +187,8 @@ pub struct RemoteMedia {
     pub send: bool,
     /// Whether the peer may send to us.
     pub receive: bool,
-    /// Whether the peer holds the call: no time-out of media.
+    /// Whether the call is on hold, by either side: no time-out of media, no sound of the peer is heard, the agent's waits, and if we send,
+    /// it is music.
     pub hold: bool,
     /// The keys of both directions; `None` where media goes in the clear.
     pub srtp: Option<SrtpKeys>,
@@ -276,8 +280,11 @@ pub struct Leg {
     contender: Option<Contender>,
     /// Losses of the SSRCs before this one.
     lost_before: i64,
+    /// The address that SDP named last, through a hold by 0.0.0.0 too.
+    named: Option<SocketAddr>,
     source: Option<SocketAddr>,
     rtcp_source: Option<SocketAddr>,
+    music: Music,
     started: bool,
     released: bool,
     release_at: Option<Time>,
@@ -321,8 +328,10 @@ impl Leg {
             reception: None,
             contender: None,
             lost_before: 0,
+            named: None,
             source: None,
             rtcp_source: None,
+            music: Music::default(),
             started: false,
             released: false,
             release_at: None,
@@ -403,16 +412,15 @@ impl Leg {
         if expected(remote) && !was_expected && self.started {
             self.timeout_from = Some(now);
         }
-        if self
-            .remote
-            .as_ref()
-            .is_some_and(|old| old.rtp != remote.rtp)
-        {
+        let moves = |rtp: &SocketAddr| self.named.is_some_and(|named| named != *rtp);
+        if remote.rtp.as_ref().is_some_and(moves) {
             // The learned source belonged to the old address; the claim finds the new one.
-            self.source = self.source.filter(|_| remote.rtp.is_none());
+            self.source = None;
             self.rtcp_source = None;
         }
+        self.named = remote.rtp.or(self.named);
         self.remote = Some(remote.clone());
+        self.settle_playout();
     }
 
     /// RTP flows from here, silence first; the agent's timeline begins.
@@ -447,7 +455,30 @@ impl Leg {
     pub fn release(&mut self, _now: Time) {
         self.released = true;
         self.release_at = None;
-        self.playout.set_open(!self.keying.is_busy());
+        self.settle_playout();
+    }
+
+    /// The agent's sound may leave, unless digits are being keyed or nobody would hear it.
+    fn settle_playout(&mut self) {
+        let open = self.released && !self.keying.is_busy() && !self.is_held();
+        self.playout.set_open(open);
+    }
+
+    /// Whether the call is on hold, by either side.
+    pub fn is_held(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| remote.hold)
+    }
+
+    /// What the peer hears while we hold it; `None` for silence.
+    pub fn set_music(&mut self, melody: Option<Arc<Melody>>) {
+        self.music.set(melody);
+    }
+
+    /// Whether any sound of the agent's waits or is being played.
+    pub fn has_sound(&self) -> bool {
+        self.playout.is_speaking()
+            || self.playout.waiting_samples() > 0
+            || !self.utterances.names(self.playout.left()).is_empty()
     }
 
     /// Whether the agent's sound may leave.

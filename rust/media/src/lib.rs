@@ -14,6 +14,7 @@ pub mod extrapolation;
 pub mod jitter;
 pub mod leg;
 pub mod likeness;
+pub mod melody;
 pub mod order;
 pub mod playout;
 pub mod plc;

@@ -88,7 +88,7 @@ counters! {
         received_jumps,
         /// Leaps of the timestamps that no gap explains, and gaps too long to be filled.
         received_leaps,
-        /// Packets dropped because we asked the peer not to send (hold).
+        /// Packets whose sound was dropped because the call was on hold, or the peer had been asked not to send.
         received_while_held,
         /// Comfort-noise packets (RFC 3389).
         received_comfort_noise,
@@ -142,13 +142,15 @@ counters! {
         sent_audio_packets,
         /// Sent packets that held silence.
         sent_silence_packets,
+        /// Sent packets that held music, while we held the peer.
+        sent_music_packets,
         /// Sent packets of telephone events.
         sent_event_packets,
         /// Digits sent.
         sent_digits,
         /// Digits refused because too many were waiting.
         dropped_digits,
-        /// Packets not sent because no address is known, the leg is held, or its key is used up.
+        /// Packets not sent because no address is known, the peer holds the call, or the key is used up.
         unsent_packets,
         /// RTP packets that the peer's host or a router answered with an ICMP error.
         sent_unreachable,

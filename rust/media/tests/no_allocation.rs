@@ -6,6 +6,7 @@ use offhook_media::clock::Time;
 use offhook_media::codec::{Codec, Encoder};
 use offhook_media::convert::{AudioFormat, Converter};
 use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, SentFrame, UplinkFrame};
+use offhook_media::melody::Melody;
 use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::recorder::{Format, Recording, RecordingConfig, Tap, Target};
 use offhook_media::rtp::Header;
@@ -335,6 +336,53 @@ fn a_minute_of_a_call(codec: Codec, suite: Option<Suite>, mut tap: Option<Tap>) 
         codec != Codec::Pcmu || stats.speech_ms > 10_000,
         "{stats:?}"
     );
+}
+
+/// Music for a caller whom we hold, in every codec.
+#[test]
+fn a_minute_on_hold_allocates_nothing() {
+    let melody = Arc::new(Melody::new(&[1_000; 8_000], 8_000).expect("music"));
+    for codec in Codec::ALL {
+        let peer = address("192.0.2.9:4000");
+        let policy = Policy {
+            signalling: peer.ip(),
+            media_allow: Vec::new(),
+            nat: false,
+            loopback: false,
+        };
+        let config = LegConfig {
+            ssrc: 1,
+            first_sequence: 1,
+            first_timestamp: 1,
+            seed: 9,
+            cname: "leg@offhook".into(),
+            ntp_at_zero: 0,
+            media_timeout: None,
+            drain_linger: Duration::ZERO,
+            policy,
+            playout: PlayoutConfig::default(),
+        };
+        let mut leg = Leg::new(config, Time::ZERO);
+        leg.set_music(Some(Arc::clone(&melody)));
+        let held = RemoteMedia {
+            hold: true,
+            receive: false,
+            ..RemoteMedia::plain(peer, 0, codec)
+        };
+        leg.set_remote(Time::ZERO, &held);
+        leg.start(Time::ZERO, None);
+        let mut sink = Sink::default();
+        let mut before = 0;
+        for n in 0..3_100 {
+            if n == 100 {
+                before = ALLOCATIONS.with(Cell::get);
+            }
+            sink.now = Time::from_millis(20 * n);
+            leg.handle_timeout(sink.now, &mut sink);
+        }
+        assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{codec:?}");
+        assert!(leg.stats().sent_music_packets > 3_000);
+    }
 }
 
 /// A leg with echo whose peer changes its codec, pauses with described noise, loses packets, and whose network stands still now and then.

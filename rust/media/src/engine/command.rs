@@ -11,6 +11,7 @@ use super::ports::{Placement, Port, PortId};
 use crate::barge_in;
 use crate::claim::Policy;
 use crate::leg::{Leg, RemoteMedia};
+use crate::melody::Melody;
 use crate::recorder::Tap;
 use crate::wire::Wire;
 use crate::wire::mux::Mux;
@@ -96,6 +97,7 @@ pub(super) enum LegCommand {
     },
     Echo(bool),
     BargeIn(Option<barge_in::Policy>),
+    Music(Option<Arc<Melody>>),
     Play(Box<Prompt>),
     Clear,
     Tap(bool),

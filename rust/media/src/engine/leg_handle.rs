@@ -13,6 +13,7 @@ use super::{Shared, Thread};
 use crate::barge_in;
 use crate::claim::Policy;
 use crate::leg::RemoteMedia;
+use crate::melody::Melody;
 use crate::stats::LegStats;
 use crate::telephone_event::Digit;
 
@@ -217,6 +218,12 @@ impl LegHandle {
     #[allow(clippy::missing_errors_doc)]
     pub fn barge_in(&self, policy: Option<barge_in::Policy>) -> Result<(), MediaError> {
         self.send(LegCommand::BargeIn(policy))
+    }
+
+    /// What the caller hears while we hold it; `None` for silence.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn hold_music(&self, melody: Option<Arc<Melody>>) -> Result<(), MediaError> {
+        self.send(LegCommand::Music(melody))
     }
 
     /// Append linear audio to the playout queue.

@@ -81,6 +81,8 @@ pub(super) struct Side {
     pub interrupted: Option<Overlap>,
     pub barge_in: Option<Overlap>,
     pub backchannel: Option<Overlap>,
+    /// The agent has said something since the leg was looked at last.
+    pub spoke: bool,
     /// What the last clear has cut off, until the agent is told.
     pub cut: Option<Cut>,
     /// What still comes of it.
@@ -237,6 +239,9 @@ impl LegSlot {
             }
             LegInput::Command(command) => self.obey(now, command, wire.as_deref_mut(), out),
         }
+        if mem::take(&mut self.side.spoke) {
+            self.cut_unheard(now, speakable(&mut wire), out);
+        }
         for _ in 0..FRAMES_PER_INPUT {
             if self.leg.next_timeout().is_none_or(|at| at > now) {
                 break;
@@ -264,8 +269,16 @@ impl LegSlot {
             LegCommand::SetRemote(agreed) => {
                 self.rtcp_mux = agreed.remote.rtcp_mux;
                 self.leg.set_policy(agreed.policy);
+                let was_held = self.leg.is_held();
                 self.leg.set_remote(now, &agreed.remote);
+                if !was_held {
+                    self.cut_unheard(now, wire, out);
+                } else if !self.leg.is_held() {
+                    // Who names no utterances speaks on, and is heard again.
+                    self.side.stale = self.side.stale.take().filter(Stale::is_named);
+                }
             }
+            LegCommand::Music(melody) => self.leg.set_music(melody),
             LegCommand::Start { release_after } => self.leg.start(now, release_after),
             LegCommand::Release => self.leg.release(now),
             LegCommand::Echo(on) => self.leg.set_echo(on),
@@ -374,6 +387,32 @@ impl LegSlot {
         }
     }
 
+    /// On hold nobody hears what the agent says: it is dropped as if the caller had interrupted it, and the agent is told. What came
+    /// before anybody could hear it, a greeting, waits.
+    fn cut_unheard(&mut self, now: Time, wire: Option<&mut WireSlot>, out: &mut Outbox) {
+        if self.leg.is_held() && self.leg.is_released() && self.leg.has_sound() {
+            self.cut(now, By::Hold, Duration::ZERO, wire, out);
+        }
+    }
+
+    /// Drop what the agent says now, and what still comes of it.
+    fn cut(
+        &mut self,
+        now: Time,
+        by: By,
+        ago: Duration,
+        wire: Option<&mut WireSlot>,
+        out: &mut Outbox,
+    ) {
+        let names = self.leg.utterance_names();
+        let more_may_come = names.is_empty() || self.leg.open_utterance().is_some();
+        let format = wire.as_ref().map(|wire| wire.wire.formats().receive);
+        self.clear_and_tell(now, by, ago, wire, out);
+        if let Some(format) = format.filter(|_| more_may_come) {
+            self.side.stale = Some(Stale::new(now, format, names));
+        }
+    }
+
     /// Tell what the caller has done to the agent's voice, and do it.
     fn settle(&mut self, now: Time, mut wire: Option<&mut WireSlot>, out: &mut Outbox) {
         let ago = |overlap: Overlap| duration_of(overlap.told - overlap.since, LINE_RATE);
@@ -394,13 +433,7 @@ impl LegSlot {
             out.tell(now, Subject::Leg(self.id), what);
         }
         if let Some(overlap) = self.side.interrupted.take() {
-            let names = self.leg.utterance_names();
-            let more_may_come = names.is_empty() || self.leg.open_utterance().is_some();
-            let format = wire.as_ref().map(|wire| wire.wire.formats().receive);
-            self.clear_and_tell(now, By::Caller, ago(overlap), wire, out);
-            if let Some(format) = format.filter(|_| more_may_come) {
-                self.side.stale = Some(Stale::new(now, format, names));
-            }
+            self.cut(now, By::Caller, ago(overlap), wire, out);
         }
     }
 
@@ -437,7 +470,7 @@ impl LegSlot {
                 dropped_ms: cleared.dropped_ms,
             },
         );
-        if by == By::Caller {
+        if matches!(by, By::Caller | By::Hold) {
             // The sound belongs to no utterance, and its agent is told all the same.
             let spurt = || Cut {
                 played_ms: cleared.spurt_played_ms,
@@ -500,6 +533,7 @@ impl LegSlot {
             .downlink
             .convert(from, playout.format(), audio, scratch);
         playout.push(now, audio);
+        self.side.spoke = true;
     }
 
     /// What the agent says from here on belongs to this utterance. `false` if too many wait.

@@ -43,6 +43,11 @@ impl Stale {
         true
     }
 
+    /// Whether only the agent's word ends it.
+    pub fn is_named(&self) -> bool {
+        self.named
+    }
+
     /// Whether an utterance is one that was interrupted, or waited behind that.
     pub fn is_of(&self, id: &str) -> bool {
         self.ids.iter().any(|own| own == id)

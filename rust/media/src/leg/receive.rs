@@ -2,7 +2,8 @@
 use std::net::SocketAddr;
 
 use super::{
-    Contender, Kind, LastReport, Leg, LegEvent, LegSink, Overlap, SSRC_PROBATION, SSRC_SILENCE,
+    Contender, Kind, LastReport, Leg, LegEvent, LegSink, Overlap, RemoteMedia, SSRC_PROBATION,
+    SSRC_SILENCE,
 };
 use crate::barge_in::{Action, Policy};
 use crate::clock::Time;
@@ -70,7 +71,9 @@ impl Leg {
         if kind != Kind::Unknown {
             self.count_accepted(now, source, packet.payload.len(), sink);
         }
-        if !self.remote.as_ref().is_some_and(|remote| remote.receive) {
+        let hears = |remote: &RemoteMedia| remote.receive && !remote.hold;
+        if !self.remote.as_ref().is_some_and(hears) {
+            // What comes on hold is the music of the peer's exchange, or somebody who doesn't know of it.
             self.stats.received_while_held.add(1);
             return;
         }

@@ -1,7 +1,9 @@
 //! The send half of a leg: the frame that is due, silence or a digit in its place, and our RTCP reports.
 use std::time::Duration;
 
-use super::{LATE, Leg, LegEvent, LegSink, MAX_FRAMES_A_CALL, RTCP_INTERVAL, SentFrame};
+use super::{
+    LATE, Leg, LegEvent, LegSink, MAX_FRAMES_A_CALL, RTCP_INTERVAL, RemoteMedia, SentFrame,
+};
 use crate::clock::{Time, duration_of, samples_in};
 use crate::codec::Encoder;
 use crate::playout::{Frame, FrameKind, LINE_RATE, MAX_FRAME};
@@ -19,7 +21,7 @@ impl Leg {
         for _ in 0..MAX_FRAMES_A_CALL {
             let frame = self.playout.poll(now, &mut sound);
             if let Some(frame) = frame {
-                self.send_frame(now, frame, &sound, sink);
+                self.send_frame(now, frame, &mut sound, sink);
             }
             while let Some(mark) = self.playout.fired_mark() {
                 sink.mark(mark);
@@ -34,7 +36,7 @@ impl Leg {
         &mut self,
         now: Time,
         frame: Frame,
-        sound: &[u8; MAX_FRAME],
+        sound: &mut [u8; MAX_FRAME],
         sink: &mut impl LegSink,
     ) {
         self.timestamp = self.timestamp.wrapping_add(frame.step);
@@ -46,6 +48,16 @@ impl Leg {
             timestamp: self.timestamp,
             ssrc: self.config.ssrc,
         };
+        let target = self.rtp_target();
+        let sends = |remote: &RemoteMedia| remote.send;
+        let Some(target) = target.filter(|_| self.remote.as_ref().is_some_and(sends)) else {
+            // Digits wait, too: nobody would hear them.
+            self.stats.unsent_packets.add(1);
+            self.paused = true;
+            self.music.stop();
+            self.regularity.pause();
+            return;
+        };
         let mut event = None;
         if frame.kind == FrameKind::Silence && self.keying.is_busy() {
             if let Tick::Packet(keyed) = self.keying.tick(self.timestamp, frame.ticks) {
@@ -53,21 +65,16 @@ impl Leg {
                 header.marker = keyed.marker;
                 header.timestamp = keyed.timestamp;
             }
-            self.playout
-                .set_open(self.released && !self.keying.is_busy());
+            self.settle_playout();
         }
-        let target = self.rtp_target();
-        let Some((remote, target)) = self
-            .remote
-            .as_ref()
-            .filter(|remote| remote.send)
-            .zip(target)
-        else {
-            self.stats.unsent_packets.add(1);
-            self.paused = true;
-            self.regularity.pause();
-            return;
+        let is_music = if frame.kind == FrameKind::Silence && event.is_none() {
+            let (wanted, format) = (self.is_held(), self.playout.format());
+            self.music.play(wanted, format, &mut sound[..frame.len])
+        } else {
+            self.music.stop();
+            false
         };
+        let remote = self.remote.as_ref().expect("it says that we send");
         let payload_type = if event.is_some() {
             remote.dtmf_send
         } else {
@@ -122,6 +129,7 @@ impl Leg {
                 self.stats.sent_event_packets.add(1);
                 self.stats.sent_digits.add(u64::from(event.marker));
             }
+            (None, FrameKind::Silence) if is_music => self.stats.sent_music_packets.add(1),
             (None, FrameKind::Silence) => self.stats.sent_silence_packets.add(1),
             (None, FrameKind::Audio) => {
                 self.stats.sent_audio_packets.add(1);

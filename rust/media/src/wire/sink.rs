@@ -53,6 +53,8 @@ pub enum By {
     Agent,
     /// The gateway had something else to play.
     Gateway,
+    /// The call is on hold: nobody would hear it.
+    Hold,
 }
 
 impl By {
@@ -62,6 +64,7 @@ impl By {
             Self::Caller => "caller",
             Self::Agent => "agent",
             Self::Gateway => "gateway",
+            Self::Hold => "hold",
         }
     }
 }
