@@ -156,14 +156,20 @@ def judge(
     return Plain(f"the media is plain: {found.complaint}")
 
 
-def offered(policy: Policy, fresh: FreshKeys, protocol: str | None = None) -> tuple[str, tuple[Attribute, ...]]:
+def offered(
+    policy: Policy, fresh: FreshKeys, protocol: str | None = None, standing: CryptoKeys | None = None
+) -> tuple[str, tuple[Attribute, ...]]:
     """The protocol and the `a=crypto` lines of an audio line that we offer, one for each suite.
+
+    Or the one of the keys that are `standing`, which then go on (RFC 4568 section 7.1.4).
 
     `protocol` is that of the line on the running dialog, which stays. Without one, `required` says RTP/SAVP, and
     `optional` says RTP/AVP with keys, which a peer without encryption reads past (RFC 8643).
     """
     if policy == "off":
         return protocol or "RTP/AVP", ()
+    if standing is not None:
+        return protocol or "RTP/SAVP", (CryptoLine("1", standing.suite, standing.send).attribute,)
     lines = tuple(CryptoLine(str(tag), suite, fresh.of(suite)).attribute for tag, suite in enumerate(SUITES, start=1))
     return protocol or ("RTP/SAVP" if policy == "required" else "RTP/AVP"), lines
 

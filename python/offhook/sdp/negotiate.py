@@ -70,8 +70,10 @@ def judge(
     """Judge an offer (RFC 3264 section 6): one audio line becomes the call's, all others are refused.
 
     It is the first that can be used; where media may be encrypted, lines with keys go before those without. `hold` asks
-    that the peer be held. `was` is what was agreed on before; its packets may still be under way, and its keys go on if
-    the offer repeats the peer's and our port has not `moved`. `fresh` are new keys, which terms with SRTP need.
+    that the peer be held. `was` is what was agreed on before; its packets may still be under way, its codec goes on if
+    it is offered and the order is ours, and its keys do if the offer repeats the peer's and our port has not `moved`.
+    An offer that switches all of its lines off takes the media out of the session (RFC 3264 section 8.2): that is a
+    hold. `fresh` are new keys, which terms with SRTP need.
     """
     judge_line = _LineJudge(offer, terms, hold, was, _keys(terms, fresh), moved)
     order = list(range(len(offer.media)))
@@ -80,6 +82,8 @@ def judge(
     for index in order:
         judge_line.take(index)
     notes = judge_line.notes if offer.media else ["the offer has no media line"]
+    if was is not None and offer.media and all(line.is_refused for line in offer.media):
+        return Judgement(offer, _switched_off(was), _told([*notes, "the peer holds the call (port 0)"]))
     if judge_line.audio is not None:
         return Judgement(offer, judge_line.audio, _told(notes), attributes=tuple(judge_line.attributes))
     return Judgement(offer, None, _told(notes), judge_line.refusal or "no_audio_offered")
@@ -96,7 +100,7 @@ def answer(
     audio, offer = judgement.audio, judgement.description
     lines = [
         _answered(line, audio, local, judgement.attributes)
-        if audio is not None and index == audio.line
+        if audio is not None and index == audio.line and not line.is_refused
         else MediaDescription(line.kind, 0, line.protocol, line.formats)
         for index, line in enumerate(offer.media)
     ]
@@ -109,17 +113,20 @@ def offer(
     *,
     hold: bool = False,
     previous: SessionDescription | None = None,
+    was: NegotiatedAudio | None = None,
     fresh: FreshKeys | None = None,
 ) -> SessionDescription:
     """Offer audio (RFC 3264 section 5). With `previous`, a new offer on a running dialog.
 
-    That one keeps the number and order of lines and the payload types of what stood before (RFC 3264 section 8).
-    `fresh` are new keys, which terms with SRTP need.
+    That one keeps the number and order of lines and the payload types of what stood before (RFC 3264 section 8). With
+    `was`, what is agreed on goes on: its codec is the first, its keys and its packet time are kept. `hold` asks the
+    peer to be silent and listen (section 8.4). `fresh` are new keys, which terms with SRTP need.
     """
     standing = _live_audio(previous) if previous is not None else None
+    codecs = terms.codecs if was is None else (was.codec, *(name for name in terms.codecs if name != was.codec))
     known = {encoding: number for number, encoding in standing.encodings.items()} if standing else {}
     payload_types: dict[int, Encoding] = {}
-    for name in terms.codecs:
+    for name in codecs:
         static = next(number for number, encoding in STATIC_PAYLOAD_TYPES.items() if encoding == CODECS[name])
         payload_types[known.get(CODECS[name], static)] = CODECS[name]
     if terms.telephone_event:
@@ -128,13 +135,19 @@ def offer(
         while number in payload_types:
             number -= 1
         payload_types[number] = event
-    protocol, keys = crypto.offered(terms.srtp, _keys(terms, fresh), standing.protocol if standing else None)
+    kept = was.crypto if was is not None else None
+    protocol, extra = crypto.offered(terms.srtp, _keys(terms, fresh), standing.protocol if standing else None, kept)
+    if was is not None and was.rtcp_mux:
+        extra = (Attribute("rtcp-mux"), *extra)
     direction = Direction.SENDONLY if hold else Direction.SENDRECV
-    line = _audio_line(local, protocol, payload_types, terms.ptime, direction, keys)
+    ptime = terms.ptime if was is None else was.ptime
+    line = _audio_line(local, protocol, payload_types, ptime, direction, extra)
     if previous is None:
         return _describe(local, [line])
-    lines = [line if standing is old else replace(old, port=0, attributes=()) for old in previous.media]
-    if standing is None:
+    # A line that was switched off may come back in its place (RFC 3264 section 8.1).
+    slot = standing or next((old for old in previous.media if old.kind == "audio"), None)
+    lines = [line if slot is old else replace(old, port=0, attributes=()) for old in previous.media]
+    if slot is None:
         lines.append(line)
     return _revise(_describe(local, lines), previous)
 
@@ -145,12 +158,15 @@ def accept(
     """Read the peer's answer to our offer, which was made on the same terms.
 
     We send the first codec of the answer that we offered. We take every codec that stands in the answer, under our
-    number and under the peer's, since either is seen on the wire.
+    number and under the peer's, since either is seen on the wire. A peer that refuses the line of a running call, as
+    `was` has it, has taken its media out of the session: that is a hold.
     """
     ours = _live_audio(offer)
     assert ours is not None, "every offer of ours has an audio line"
     index = offer.media.index(ours)
     theirs = answer.media[index] if index < len(answer.media) else None
+    if theirs is not None and theirs.kind == "audio" and theirs.is_refused and was is not None:
+        return Judgement(answer, _switched_off(was), ("the peer holds the call (port 0)",))
     if theirs is None or theirs.kind != "audio" or theirs.is_refused:
         return Judgement(answer, None, ("the peer refused our audio line",), "no_offer_answer")
     if theirs.protocol not in PLAIN + SECURE:
@@ -237,7 +253,7 @@ class _LineJudge:
         if isinstance(security, crypto.Refused):
             self._refuse(where, security.note, security.refusal)
             return
-        payload_type = _codec(line, where, terms, notes)
+        payload_type = _codec(line, where, terms, notes, self._was)
         if payload_type is None:
             self.refusal = self.refusal or "no_common_codec"
             return
@@ -294,7 +310,9 @@ def _told(notes: list[str]) -> tuple[str, ...]:
     return tuple(_LIKE_A_KEY.sub("***", note) for note in notes)
 
 
-def _codec(line: MediaDescription, where: str, terms: Terms, notes: list[str]) -> int | None:
+def _codec(
+    line: MediaDescription, where: str, terms: Terms, notes: list[str], was: NegotiatedAudio | None
+) -> int | None:
     """The payload type of the codec to speak, and in `notes` why it is that one; None if there is none in common."""
     encodings = line.encodings
     spoken = {CODECS[name]: name for name in terms.codecs}
@@ -308,7 +326,10 @@ def _codec(line: MediaDescription, where: str, terms: Terms, notes: list[str]) -
     first = next(spoken[encoding] for encoding in encodings.values() if encoding in spoken)
     codec = next(name for name in terms.codecs if name in usable) if terms.prefer_local else first
     why = "the only one in common"
-    if len(usable) > 1:
+    if terms.prefer_local and was is not None and was.codec in usable and len(usable) > 1:
+        # A hold, a refresh or a transfer that lists all its codecs again asks for no other.
+        codec, why = was.codec, "the one in use"
+    elif len(usable) > 1:
         why = "our order" if terms.prefer_local else "the peer’s order"
         why += f" of {', '.join(name for name in terms.codecs if name in usable)}" if terms.prefer_local else ""
     notes.append(f"{where}: {codec} chosen, {why}" + (f"; not spoken here: {unspoken}" if unspoken else ""))
@@ -385,6 +406,11 @@ def _with_old_types(audio: NegotiatedAudio, was: NegotiatedAudio | None) -> Nego
     taken = {*audio.receive_types, *audio.dtmf_receive, audio.comfort_noise}
     old = {number: codec for number, codec in was.receive_types.items() if codec == was.codec and number not in taken}
     return replace(audio, receive_types={**audio.receive_types, **old}) if old else audio
+
+
+def _switched_off(was: NegotiatedAudio) -> NegotiatedAudio:
+    """What is left of an agreement whose media the peer has taken out of the session, until it brings it back."""
+    return replace(was, remote=None, remote_rtcp=None, send=False, receive=False, remote_hold=True)
 
 
 def _sendable(connection: Connection | None, port: int) -> tuple[str, int] | None:

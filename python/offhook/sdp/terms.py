@@ -1,19 +1,12 @@
 """What two sides can agree on for the sound of a call: what we would take, where we are, and what came of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from offhook.errors import LocalProtocolError
 from offhook.sdp.crypto import CryptoKeys, Policy
-from offhook.sdp.description import (
-    HIGHEST_PORT,
-    LONGEST_PTIME_MS,
-    SHORTEST_PTIME_MS,
-    Connection,
-    Direction,
-    Encoding,
-)
+from offhook.sdp.description import HIGHEST_PORT, LONGEST_PTIME_MS, SHORTEST_PTIME_MS, Connection, Direction, Encoding
 
 Refusal = Literal[
     "no_audio_offered", "no_common_codec", "srtp_not_supported", "srtp_required", "no_common_crypto", "no_offer_answer"
@@ -120,6 +113,10 @@ class NegotiatedAudio:
     rtcp_mux: bool = False
     family: Literal[4, 6] | None = None
     crypto: CryptoKeys | None = None
+
+    def is_same_as(self, other: "NegotiatedAudio | None") -> bool:
+        """Whether `other` comes to the same; what is still under way of a codec before it doesn't count."""
+        return other is not None and replace(other, receive_types=self.receive_types) == self
 
     def __str__(self) -> str:
         said = [
