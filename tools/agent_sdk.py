@@ -53,6 +53,11 @@ awaited: code that blocks the event loop stops every call of the process, and is
 * A noise without words changes nothing: what was held back goes on, and what it cut off is said after all, a second
   later (unless the agent has `resumes=False`, or its handler is saying something else by then). The agent's own voice
   that the line returns is no turn.
+* While the caller has put the agent on hold (`call.is_held`, events `Held` and `Resumed`), nobody hears the agent. What
+  it was saying is cut off (`Said.held`), what it begins to say waits until the caller is back, and so do the times of
+  `ask` and `collect_digits`. A second after the return the rest of what was cut off is said, unless the agent has
+  `resumes=False` or is saying something else by then. What the agent says while it holds the caller itself
+  (`call.hold()`) is not heard.
 * `call.history` has what was heard, not what was meant to be said.
 """
 
@@ -73,13 +78,15 @@ PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
                 "SpeechEnded",
                 "WantsFloor",
                 "Recording",
+                "Held",
+                "Resumed",
                 "Interrupted",
             ),
             *("Heard", "CallEvent", "BargeIn", "RecordingState"),
         ),
     ),
     ("History", "history.py", ("History", "Line")),
-    ("Errors", "errors.py", ("AgentError", "CallEnded")),
+    ("Errors", "errors.py", ("AgentError", "CallEnded", "HoldFailed")),
     ("Testing an agent", "rehearsal.py", ("", "rehearse", "Caller")),
 )
 

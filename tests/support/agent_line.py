@@ -7,8 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from offhook.agent import Agent, Call
-from offhook.agent.events import BargeIn, Key, Recording, SpeechEnded, SpeechStarted, TransferEnd, Transferred
-from offhook.agent.line import Answered, CallFacts, CallOver, Listener, UtteranceOver
+from offhook.agent.events import (
+    BargeIn,
+    Held,
+    Key,
+    Recording,
+    Resumed,
+    SpeechEnded,
+    SpeechStarted,
+    TransferEnd,
+    Transferred,
+)
+from offhook.agent.line import Answered, CallFacts, CallOver, HoldRefused, Listener, UtteranceOver
 from offhook.agent.session import Session
 from offhook.speech.protocol import Spoken
 
@@ -23,6 +33,7 @@ class AgentLine:
     rate: int = 8_000
     judges_barge_in: bool = False
     rings_for: float = 0.0
+    hold_status: int | None = None
     listener: Listener | None = None
     said: list[tuple[object, ...]] = field(default_factory=list)
     sound: bytearray = field(default_factory=bytearray)
@@ -94,6 +105,12 @@ class AgentLine:
     def set_headers(self, headers: Mapping[str, str | None], place: str) -> None:
         self.said.append(("headers", dict(headers), place))
 
+    def hold(self, action: Literal["hold", "resume"]) -> None:
+        self.said.append((action,))
+        refused = HoldRefused(action, "refused", self.hold_status, "no")
+        done = Held("agent") if action == "hold" else Resumed("agent", 0)
+        self._loop.call_later(0.05, self._tell, done if self.hold_status is None else refused)
+
     def hang_up(self, reason: str, *, now: bool) -> None:
         self.said.append(("hang_up", reason, now))
         self._loop.call_later(0 if now else max(0.0, self._played_until - self._loop.time()), self.end, "agent_hung_up")
@@ -104,14 +121,23 @@ class AgentLine:
 
     # -- the other side
 
-    def cut(self) -> None:
+    def holds(self) -> None:
+        """The caller puts the agent on hold."""
+        self.cut(held=True)
+        self._tell(Held("caller"))
+
+    def resumes(self) -> None:
+        """It is back."""
+        self._tell(Resumed("caller", 0))
+
+    def cut(self, held: bool = False) -> None:
         """What is played falls silent."""
         if self.utterance is not None:
             if self._timer is not None:
                 self._timer.cancel()
             played = 1000 * (min(self._loop.time(), self._played_until) - self._begun_at)
             name, self.utterance = self.utterance, None
-            self._tell(UtteranceOver(name, played, True))
+            self._tell(UtteranceOver(name, played, True, held))
 
     def end(self, reason: str = "caller_hung_up") -> None:
         """The call ends."""

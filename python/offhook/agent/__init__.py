@@ -3,16 +3,18 @@
 from offhook.agent.agent import Agent
 from offhook.agent.call import Call
 from offhook.agent.caller import Claim, Diversion, EndCause, Identity, UserToUser
-from offhook.agent.errors import AgentError, CallEnded
+from offhook.agent.errors import AgentError, CallEnded, HoldFailed
 from offhook.agent.events import (
     BargeIn,
     CallEvent,
     Digits,
     Heard,
+    Held,
     Interrupted,
     Key,
     Recording,
     RecordingState,
+    Resumed,
     Said,
     SpeechEnded,
     SpeechStarted,
@@ -34,12 +36,15 @@ __all__ = [
     "Diversion",
     "EndCause",
     "Heard",
+    "Held",
     "History",
+    "HoldFailed",
     "Identity",
     "Interrupted",
     "Key",
     "Recording",
     "RecordingState",
+    "Resumed",
     "Said",
     "SpeechEnded",
     "SpeechStarted",

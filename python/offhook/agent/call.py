@@ -199,6 +199,10 @@ class Call:
                 await first_of(turn, session.over, timeout=max(0.0, until - loop.time()))
                 if turn.done() or session.over.done():
                     continue
+                if session.hold.is_by_caller:
+                    await session.floor.free()
+                    until = loop.time() + timeout
+                    continue
                 if not session.floor.is_taken:
                     return None
                 # An answer has begun in time: it may take as long as it takes.
@@ -272,6 +276,23 @@ class Call:
         """
         headers = {"all": self.headers_out, "answer": self.answer_headers, "bye": self.bye_headers}
         headers[on]["User-to-User"] = user_to_user(data, purpose, content)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the call is on hold, by the caller or by the agent: nobody hears the agent, and it hears silence."""
+        return self._session.hold.is_on
+
+    async def hold(self) -> None:
+        """Put the caller on hold, and return when it is: it hears music or silence, as its route or trunk has it.
+
+        What is being said is cut off, and what is said before `resume` is not heard; both `say` so (`Said.held`).
+        Raises `HoldFailed` where the caller's side does not want that: then the call is as it was.
+        """
+        await self._session.hold.ask("hold")
+
+    async def resume(self) -> None:
+        """Have the caller back from `hold`. Raises `HoldFailed`: then it is still on hold."""
+        await self._session.hold.ask("resume")
 
     @property
     def recording(self) -> RecordingState:

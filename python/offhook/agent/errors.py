@@ -12,6 +12,21 @@ class AgentError(OffhookError):
     code = "agent_settings"
 
 
+class HoldFailed(AgentError):
+    """The caller could not be held, or not be had back: the call is as it was.
+
+    `reason` is `refused` (its side said no: `status` is the SIP status, where there was one), `no_answer` (it said
+    nothing), `not_answered` (the call itself has not been answered) or `busy` (the agent asks for two things at once).
+    """
+
+    code = "hold_failed"
+
+    def __init__(self, message: str, *, reason: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.status = status
+
+
 class CallEnded(AgentError):
     """The call is over, so there is nobody to speak to. `reason` is its end reason, such as `caller_hung_up`.
 

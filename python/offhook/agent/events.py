@@ -15,13 +15,14 @@ silent if the caller goes on. `agent`: it is told (`WantsFloor`), and decides.
 class Said:
     """What became of an utterance.
 
-    `heard` are the words that were played before it ended, `interrupted` whether it was cut off (by the caller, or by
-    `call.clear()`), and `played_ms` how long it sounded.
+    `heard` are the words that were played before it ended, `interrupted` whether it was cut off (by the caller, by
+    `call.clear()`, or as the call is on hold: then it is `held`, too), and `played_ms` how long it sounded.
     """
 
     heard: str
     interrupted: bool
     played_ms: int
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,21 @@ class Transferred:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The call is on hold: the `caller` has put the agent on hold, or the `agent` the caller."""
+
+    by: Literal["caller", "agent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Who held the call does so no longer, after `held_ms`."""
+
+    by: Literal["caller", "agent"]
+    held_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
     """An utterance of the agent was cut off after `played_ms`; `heard` are its words until then."""
 
@@ -147,5 +163,18 @@ class Heard:
     final: bool
 
 
-CallEvent = Key | SpeechStarted | SpeechEnded | WantsFloor | Recording | Transferred | Interrupted | Heard | Turn | Said
+CallEvent = (
+    Key
+    | SpeechStarted
+    | SpeechEnded
+    | WantsFloor
+    | Recording
+    | Transferred
+    | Interrupted
+    | Heard
+    | Turn
+    | Said
+    | Held
+    | Resumed
+)
 """What `call.events()` tells."""

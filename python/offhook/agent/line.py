@@ -7,9 +7,11 @@ from typing import Literal, Protocol
 from offhook.agent.caller import CallerFacts, EndCause
 from offhook.agent.events import (
     BargeIn,
+    Held,
     Key,
     Recording,
     RecordingAction,
+    Resumed,
     SpeechEnded,
     SpeechStarted,
     Transferred,
@@ -49,11 +51,22 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceOver:
-    """An utterance was played to its end, or cut off (`interrupted`) after `played_ms`."""
+    """An utterance was played to its end, or cut off (`interrupted`) after `played_ms`, by a hold where `held`."""
 
     utterance: str
     played_ms: float
     interrupted: bool
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRefused:
+    """What was asked for can't be had; `code` is `refused`, `no_answer` or `not_answered`."""
+
+    action: Literal["hold", "resume"]
+    code: str
+    status: int | None
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +79,18 @@ class CallOver:
 
 
 LineEvent = (
-    Answered | UtteranceOver | WantsFloor | Recording | Transferred | CallOver | Key | SpeechStarted | SpeechEnded
+    Answered
+    | UtteranceOver
+    | WantsFloor
+    | Recording
+    | Transferred
+    | CallOver
+    | Key
+    | SpeechStarted
+    | SpeechEnded
+    | Held
+    | Resumed
+    | HoldRefused
 )
 """What a line tells the call that it carries. Sound comes apart from these."""
 
@@ -140,6 +164,9 @@ class Line(Protocol):
 
     def set_headers(self, headers: Mapping[str, str | None], place: Place) -> None:
         """Have headers in the gateway's SIP messages, or no longer (None)."""
+
+    def hold(self, action: Literal["hold", "resume"]) -> None:
+        """Hold the caller, or have it back: `Held`, `Resumed` or `HoldRefused` answers."""
 
     def hang_up(self, reason: str, *, now: bool) -> None:
         """End the call: when what is queued has been played, or at once."""

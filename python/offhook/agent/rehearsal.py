@@ -17,9 +17,9 @@ from offhook.agent.agent import Agent
 from offhook.agent.call import Call
 from offhook.agent.caller import CallerFacts, Diversion, EndCause, Identity, UserToUser
 from offhook.agent.engines import Speech
-from offhook.agent.events import BargeIn, Key, Recording, RecordingAction, TransferEnd, Transferred
+from offhook.agent.events import BargeIn, Held, Key, Recording, RecordingAction, Resumed, TransferEnd, Transferred
 from offhook.agent.headers import Place
-from offhook.agent.line import Answered, CallFacts, CallOver, LineEvent, UtteranceOver
+from offhook.agent.line import Answered, CallFacts, CallOver, HoldRefused, LineEvent, UtteranceOver
 from offhook.agent.session import Session
 from offhook.speech.protocol import Heard, SpeechStarted, SpeechStopped, Spoken, Transcript
 
@@ -84,6 +84,25 @@ class Caller:
         for digit in digits:
             self._session.receive(Key(digit, 100, 0))
         await asyncio.sleep(0)
+
+    async def holds(self) -> None:
+        """Put the agent on hold: what it is saying is cut off, and what it begins to say waits for `resumes`."""
+        self._line.hold_by_caller()
+        await asyncio.sleep(0)
+
+    async def resumes(self) -> None:
+        """Have the agent back from hold."""
+        self._session.receive(Resumed("caller", 0))
+        await asyncio.sleep(0)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the agent has put the caller on hold."""
+        return self._line.holds
+
+    def refuses_hold(self, status: int = 488) -> None:
+        """Let every hold and resumption that the agent asks for from now on fail with this SIP status."""
+        self._line.hold_status = status
 
     async def is_hung_up_on(self) -> None:
         """Wait until the agent ends the call."""
@@ -213,6 +232,8 @@ class _Line:
         self._sent_ms = 0.0
         self._over = False
         self._headers: dict[Place, dict[str, str | None]] = {"all": {}, "answer": {}, "bye": {}}
+        self.holds = False
+        self.hold_status: int | None = None
 
     def answer(self) -> None:
         """Answered at once."""
@@ -234,7 +255,10 @@ class _Line:
         self._sent_ms += len(pcm) / 2 * 1000 / _RATE
 
     def finish(self, utterance: str) -> None:
-        """Played."""
+        """Played, unless the caller is on hold."""
+        if self.holds:
+            self._cut_off()
+            return
         if self._text:
             self.said.put_nowait(self._text)
         self._open = None
@@ -279,6 +303,26 @@ class _Line:
         return {
             name: value for name, value in (self._headers["all"] | self._headers[place]).items() if value is not None
         }
+
+    def hold(self, action: Literal["hold", "resume"]) -> None:
+        """At once, unless the test has it refused."""
+        if self.hold_status is not None:
+            self._soon(HoldRefused(action, "refused", self.hold_status, "the caller's side does not want that"))
+            return
+        self.holds = action == "hold"
+        if self.holds:
+            self._cut_off()
+        self._soon(Held("agent") if self.holds else Resumed("agent", 0))
+
+    def hold_by_caller(self) -> None:
+        """The caller does not hear what is still being said."""
+        self._cut_off()
+        self._soon(Held("caller"))
+
+    def _cut_off(self) -> None:
+        if self._open is not None:
+            utterance, self._open = self._open, None
+            self._soon(UtteranceOver(utterance, 0.0, interrupted=True, held=True))
 
     def hang_up(self, reason: str, *, now: bool) -> None:
         """Over at once."""

@@ -18,11 +18,13 @@ from offhook.agent.events import (
     CallEvent,
     Digits,
     Heard,
+    Held,
     Interrupted,
     Key,
     Recording,
     RecordingAction,
     RecordingState,
+    Resumed,
     Said,
     SpeechEnded,
     SpeechStarted,
@@ -31,7 +33,8 @@ from offhook.agent.events import (
     WantsFloor,
 )
 from offhook.agent.history import History
-from offhook.agent.line import Answered, CallOver, Line, LineEvent, UtteranceOver
+from offhook.agent.hold import Hold
+from offhook.agent.line import Answered, CallOver, HoldRefused, Line, LineEvent, UtteranceOver
 from offhook.agent.reader import EventReader
 from offhook.agent.voice import Floor, Unsaid, Voice
 from offhook.agent.waiting import first_of
@@ -73,6 +76,7 @@ class Session:
         self.ears = Ears(line.rate, on_turn=self._turn_over, on_heard=self._heard, on_changed=self._settle_floor)
         self.voice = Voice(line, self.speech.tts, self.floor, self._said, self.ears.answered)
         self.over: asyncio.Future[CallOver] = loop.create_future()
+        self.hold = Hold(line, self.floor, self.over)
         self.call = Call(self)
         self._loop = loop
         self._broken: asyncio.Future[None] = loop.create_future()
@@ -136,6 +140,15 @@ class Session:
                 self._tell(event)
             case Transferred():
                 self._transferred(event)
+            case Held():
+                self.hold.receive(event)
+                self._tell(event)
+            case Resumed():
+                self.hold.receive(event)
+                self._tell(event)
+                self._say_the_rest(event)
+            case HoldRefused():
+                self.hold.receive(event)
             case CallOver():
                 self._end(event)
 
@@ -154,6 +167,7 @@ class Session:
         self.voice.call_over(event.reason)
         self.ears.end_taps()
         self.floor.release()
+        self.floor.keep(False)
         for collector in list(self._collectors):
             collector(None)
         for reader in self._readers:
@@ -410,8 +424,8 @@ class Session:
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(at):
                         await changed.wait()
-                if self.floor.is_taken and collector.takes_voice:
-                    # Somebody speaks: how long that takes is no pause.
+                if self.hold.is_by_caller or (self.floor.is_taken and collector.takes_voice):
+                    # Somebody speaks, or is not there: how long that takes is no pause.
                     await self.floor.free()
                     collector.spoke(self._loop.time())
                 collector.handle_timeout(self._loop.time())
@@ -529,6 +543,8 @@ class Session:
         if is_speech:
             self.history.agent_said(said.heard, interrupted=said.interrupted)
         self._was_heard = self._was_heard or said.played_ms > 0
+        if said.held:
+            self.hold.unsaid = unsaid or self.hold.unsaid
         if by_caller:
             self._cut = said
             self._tell(Interrupted(said.heard, said.played_ms))
@@ -536,8 +552,14 @@ class Session:
                 self.start(self._go_on(unsaid), "what was cut off")
         self._tell(said)
 
+    def _say_the_rest(self, event: Resumed) -> None:
+        """The caller is back, and has not heard the end of what was said when it left."""
+        unsaid, self.hold.unsaid = self.hold.unsaid, None
+        if unsaid is not None and event.by == "caller" and self.agent.resumes and not self.over.done():
+            self.start(self._go_on(unsaid), "what a hold cut off")
+
     async def _go_on(self, unsaid: Unsaid) -> None:
-        """Say what the caller cut off, if it was by nothing: a cough, a door, a crowd."""
+        """Say what the caller cut off, if it was by nothing: a cough, a door, a crowd, or by a hold."""
         turns = self._turns_heard
         await asyncio.sleep(_HESITATION)
         await self.floor.free()

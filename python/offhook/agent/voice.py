@@ -27,11 +27,20 @@ class Floor:
     def __init__(self) -> None:
         self._free = asyncio.Event()
         self._free.set()
+        self._there = asyncio.Event()
+        self._there.set()
 
     @property
     def is_taken(self) -> bool:
-        """Whether the caller speaks, or has spoken and it is not yet known what."""
-        return not self._free.is_set()
+        """Whether the caller speaks, or has spoken and it is not yet known what, or holds the call."""
+        return not (self._free.is_set() and self._there.is_set())
+
+    def keep(self, kept: bool) -> None:
+        """The caller holds the call: nobody would hear the agent, however long that takes."""
+        if kept:
+            self._there.clear()
+        else:
+            self._there.set()
 
     def take(self) -> None:
         """The caller speaks."""
@@ -42,7 +51,8 @@ class Floor:
         self._free.set()
 
     async def free(self, limit: float = LONGEST) -> None:
-        """Wait until the caller has finished: at most `limit` seconds, since music and crowds never do."""
+        """Wait until the caller is there and has finished: `limit` seconds at most, since music and crowds never do."""
+        await self._there.wait()
         with suppress(TimeoutError):
             async with asyncio.timeout(limit):
                 await self._free.wait()
@@ -71,9 +81,9 @@ class _Utterance:
         self.cut_by_agent = False
         self.over: asyncio.Future[UtteranceOver] = asyncio.get_running_loop().create_future()
 
-    def end(self, played_ms: float, *, interrupted: bool) -> None:
+    def end(self, played_ms: float, *, interrupted: bool, held: bool = False) -> None:
         if not self.over.done():
-            self.over.set_result(UtteranceOver(self.name, played_ms, interrupted))
+            self.over.set_result(UtteranceOver(self.name, played_ms, interrupted, held))
 
     def estimate(self, now: float) -> float:
         """How many milliseconds of it were played by now, where nobody says so."""
@@ -157,7 +167,7 @@ class Voice:
     def utterance_over(self, event: UtteranceOver) -> None:
         """The gateway says what became of an utterance."""
         if self._current is not None and self._current.name == event.utterance:
-            self._current.end(event.played_ms, interrupted=event.interrupted)
+            self._current.end(event.played_ms, interrupted=event.interrupted, held=event.held)
 
     def call_over(self, reason: str) -> None:
         """The call is over, and with it what was being said."""
@@ -229,7 +239,7 @@ class Voice:
                         self._line.transcript(
                             "agent", utterance.name, said.heard, final=True, interrupted=said.interrupted
                         )
-                    by_caller = said.interrupted and not utterance.cut_by_agent
+                    by_caller = said.interrupted and not said.held and not utterance.cut_by_agent
                     # The words of a text are those of its pieces, which are told apart by blanks, too.
                     rest = (utterance.text or "").split()[len(said.heard.split()) :] if is_speech else []
                     unsaid = Unsaid(" ".join(rest), utterance.barge_in) if rest else None
@@ -258,12 +268,12 @@ class Voice:
     def _result(self, utterance: _Utterance) -> Said:
         if utterance.over.done():
             over = utterance.over.result()
-            played, interrupted = over.played_ms, over.interrupted
+            played, interrupted, held = over.played_ms, over.interrupted, over.held
         else:
             # Cancelled, and the gateway has not answered in time.
-            played, interrupted = utterance.estimate(asyncio.get_running_loop().time()), True
+            played, interrupted, held = utterance.estimate(asyncio.get_running_loop().time()), True, False
         heard = utterance.script.heard(played) if interrupted else utterance.script.text
-        return Said(heard, interrupted, round(played))
+        return Said(heard, interrupted, round(played), held)
 
 
 async def _spoken(text: str | AsyncIterable[str | None], tts: TextToSpeech, rate: int) -> AsyncGenerator[Spoken, None]:

@@ -9,10 +9,12 @@ from typing import Any, Literal
 from offhook.agent.caller import CallerFacts, EndCause, causes_of
 from offhook.agent.events import (
     BargeIn,
+    Held,
     Key,
     Recording,
     RecordingAction,
     RecordingState,
+    Resumed,
     SpeechEnded,
     SpeechStarted,
     TransferEnd,
@@ -20,18 +22,8 @@ from offhook.agent.events import (
     WantsFloor,
 )
 from offhook.agent.headers import Place
-from offhook.agent.line import Answered, CallFacts, CallOver, Listener, UtteranceOver
-from offhook.agent.protocol import (
-    Kind,
-    Record,
-    close_code,
-    number,
-    pack,
-    pack_close,
-    pack_control,
-    parse,
-    words,
-)
+from offhook.agent.line import Answered, CallFacts, CallOver, HoldRefused, Listener, UtteranceOver
+from offhook.agent.protocol import Kind, Record, close_code, number, pack, pack_close, pack_control, parse, words
 from offhook.speech.protocol import Spoken
 
 _log = logging.getLogger("offhook.agent")
@@ -152,6 +144,8 @@ class WireLine:
                     self._tell(Recording(state))
             case "transferred":
                 self._tell(_transferred(message))
+            case "held" | "resumed" | "hold_failed":
+                self._hold(kind, message)
             case "mark":
                 self._played(words(message, "name"))
             case "cleared":
@@ -165,6 +159,18 @@ class WireLine:
             case "end":
                 self._end(words(message, "reason"), words(message, "text"), causes_of(message))
 
+    def _hold(self, kind: str, message: dict[str, Any]) -> None:
+        by, action = words(message, "by"), words(message, "action")
+        who: Literal["caller", "agent"] = "agent" if by == "agent" else "caller"
+        if kind == "held":
+            self._tell(Held(who))
+        elif kind == "resumed":
+            self._tell(Resumed(who, number(message, "held_ms")))
+        elif action in ("hold", "resume"):
+            code, status = words(message, "code"), number(message, "status") or None
+            wish: Literal["hold", "resume"] = "hold" if action == "hold" else "resume"
+            self._tell(HoldRefused(wish, code, status, words(message, "message")))
+
     def _played(self, utterance: str) -> None:
         if utterance == self._utterance:
             self._base_ms += self._sent_ms
@@ -175,15 +181,16 @@ class WireLine:
         self._base_ms = 0.0
         self._played_at = 0.0
         utterance, by = words(message, "utterance"), words(message, "by")
-        if by != "caller" and self._clearing:
+        of_its_own = by in ("caller", "hold")
+        if not of_its_own and self._clearing:
             self._clearing.popleft()
         if self._utterance is None:
             return
         played = number(message, "played_ms") if utterance == self._utterance else 0
-        if by == "caller":
+        if of_its_own:
             # What is still on its way is dropped there until this.
             self._say({"type": "utterance_end"})
-        self._over_with(min(float(played), self._sent_ms), interrupted=True)
+        self._over_with(min(float(played), self._sent_ms), interrupted=True, held=by == "hold")
 
     def _settle(self) -> None:
         """A `cleared` that no `interrupted` followed: it answers a clear with nothing to cut, or is all there is."""
@@ -197,12 +204,12 @@ class WireLine:
             self._played_at = 0.0
             self._over_with(min(played, self._sent_ms), interrupted=True)
 
-    def _over_with(self, played_ms: float, *, interrupted: bool) -> None:
+    def _over_with(self, played_ms: float, *, interrupted: bool, held: bool = False) -> None:
         assert self._utterance is not None, "there is one"
         name, self._utterance = self._utterance, None
         self._ended = name
         self._sent_ms = 0.0
-        self._tell(UtteranceOver(name, played_ms, interrupted))
+        self._tell(UtteranceOver(name, played_ms, interrupted, held))
 
     def _end(self, reason: str, text: str, causes: tuple[EndCause, ...] = ()) -> None:
         if not self._over:
@@ -317,6 +324,10 @@ class WireLine:
     def set_headers(self, headers: Mapping[str, str | None], place: Place) -> None:
         """Have headers in the gateway's SIP messages, or no longer (None)."""
         self._say({"type": "headers", "headers": dict(headers)} | ({} if place == "all" else {"on": place}))
+
+    def hold(self, action: Literal["hold", "resume"]) -> None:
+        """Hold the caller, or have it back."""
+        self._say({"type": action})
 
     def hang_up(self, reason: str, *, now: bool) -> None:
         """End the call."""

@@ -261,6 +261,28 @@ class Caller:
         self._timeline.note(self.now, f"the caller presses {digits}")
         await self._patiently(self._line.press(digits), f"the keys {digits} did not all arrive")
 
+    async def holds(self) -> None:
+        """Put the agent on hold: what it is saying is cut off, and what it begins to say waits for `resumes`."""
+        __tracebackhide__ = True
+        self._line.hold(True)
+        await self._until(lambda: self.call.is_held, self.patience, "the agent was not told of the hold")
+
+    async def resumes(self) -> None:
+        """Have the agent back from hold."""
+        __tracebackhide__ = True
+        self._line.hold(False)
+        hold = self.call._session.hold
+        await self._until(lambda: not hold.is_by_caller, self.patience, "the agent was not told that the hold is over")
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the agent has put the caller on hold, who then hears silence here."""
+        return "agent" in self._line.held_by
+
+    def refuses_hold(self, status: int | None = 488) -> None:
+        """Let the telephone answer every hold and resumption of the agent's with this SIP status from now on."""
+        self._line.refuse_hold(status)
+
     async def is_sent(self, digits: str) -> None:
         """Wait until the agent has pressed these keys, after those that it was waited for before."""
         __tracebackhide__ = True

@@ -26,6 +26,9 @@ from offhook.destination.base import (
     Destination,
     DestinationEvent,
     HeadersAsked,
+    HoldAction,
+    HoldAsked,
+    Holder,
     TransferAsked,
     TransferEnd,
     TransferResult,
@@ -148,6 +151,7 @@ class Past:
     rate: int
     outgoing: Outgoing
     is_over: bool = True
+    held_by: Mapping[Holder, float] = field(default_factory=dict)
 
     def play(self, pcm: bytes, mark: str) -> None:
         """Nobody hears it."""
@@ -157,6 +161,12 @@ class Past:
 
     def decide(self, outcome: TransferEnd, status: int | None) -> None:
         """There is nothing to decide."""
+
+    def hold(self, on: bool) -> None:
+        """There is nothing to hold."""
+
+    def refuse_hold(self, status: int | None) -> None:
+        """Nor to refuse."""
 
     def end(self, reason: str, detail: str) -> None:
         """It has ended."""
@@ -195,6 +205,9 @@ class Exchange:
         self._legs: list[RtpLeg] = []
         self._timers: list[asyncio.TimerHandle] = []
         self._draining = False
+        self.held_by: dict[Holder, float] = {}
+        """Who holds the call, and since when."""
+        self._hold_status: int | None = None
         self._digits = 0
         self._digit_came = asyncio.Event()
         self.is_answered = False
@@ -295,6 +308,14 @@ class Exchange:
         if outcome in ("completed", "caller_gone"):
             self.end("transferred" if outcome == "completed" else "caller_hung_up", "")
 
+    def hold(self, on: bool) -> None:
+        """Put the agent on hold, or have it back: the gateway knows it a way later."""
+        self._later(self._plan.line.delay_ms / 1_000, self._hold, "caller", on)
+
+    def refuse_hold(self, status: int | None) -> None:
+        """Refuse to be held, or to be had back, with this SIP status from now on; None for no more."""
+        self._hold_status = status
+
     def end(self, reason: str, detail: str) -> None:
         """End the call. May be repeated."""
         if self.reason is not None:
@@ -376,7 +397,36 @@ class Exchange:
         leg.release()
         destination.speak_early()
 
-    def _agreed(self, peer: RtpLeg) -> RemoteMedia:
+    def _hold(self, who: Holder, on: bool) -> None:
+        """Somebody holds the call, or does so no longer: both ends send and listen as an answer to that offer says."""
+        if self.reason is not None or self._destination is None or on == (who in self.held_by):
+            return
+        since = self._loop.time()
+        if on:
+            self.held_by[who] = since
+        else:
+            since = self.held_by.pop(who)
+        leg, phone = self._legs
+        by_caller, by_agent = "caller" in self.held_by, "agent" in self.held_by
+        leg.set_remote(self._agreed(phone, send=not by_caller, receive=not by_agent, hold=bool(self.held_by)))
+        phone.set_remote(self._agreed(leg, send=not by_agent, receive=not by_caller))
+        self._telephone.note(f"the {who} holds the call" if on else f"the {who} holds the call no longer")
+        if on:
+            self._destination.held(who)
+        else:
+            self._destination.resumed(who, round((self._loop.time() - since) * 1_000))
+
+    def _asked_to_hold(self, action: HoldAction) -> None:
+        """The agent wants to hold the caller: a re-INVITE, and its answer, take their way there and back."""
+        there_and_back = 2 * self._plan.line.delay_ms / 1_000
+        if self._destination is not None and self._hold_status is not None:
+            said = f"the caller's side said {self._hold_status}"
+            refuse = self._destination.hold_failed
+            self._later(there_and_back, refuse, action, "refused", self._hold_status, said)
+        else:
+            self._later(there_and_back, self._hold, "agent", action == "hold")
+
+    def _agreed(self, peer: RtpLeg, *, send: bool = True, receive: bool = True, hold: bool = False) -> RemoteMedia:
         address, port = peer.local_address
         codec = self._plan.codec
         payload_type = _PAYLOAD_TYPES[codec]
@@ -389,6 +439,9 @@ class Exchange:
             dtmf_send=_EVENTS,
             dtmf_receive=[_EVENTS],
             signalling_address=address,
+            send=send,
+            receive=receive,
+            hold=hold,
         )
 
     def _take_destination(self, destination: Destination, event: DestinationEvent) -> None:
@@ -407,6 +460,8 @@ class Exchange:
                 self._telephone.transferred(target)
             case HeadersAsked(outgoing):
                 self.outgoing = outgoing
+            case HoldAsked(action):
+                self._asked_to_hold(action)
             case AgentNote(what, fields):
                 said = ", ".join(f"{name} {value}" for name, value in fields.items())
                 self._telephone.note(f"{what}{f' ({said})' if said else ''}")
