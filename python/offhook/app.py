@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 import structlog
 from starlette.applications import Starlette
 
-from offhook._media import EngineConfig, EngineStats
+from offhook._media import EngineConfig, EngineStats, Melody
 from offhook.api.guard import Guard
 from offhook.api.health import Readiness, health_routes
 from offhook.api.local_key import LocalKey, own_url
@@ -24,6 +24,7 @@ from offhook.api.worker_door import PATH as WORKER_PATH
 from offhook.api.worker_door import Tokens, WorkerDoor
 from offhook.api.workers import worker_routes
 from offhook.call.end_reason import EndReason
+from offhook.config import hold_music
 from offhook.config.recordings import announcement_of, key_of
 from offhook.config.schema import Config
 from offhook.config.values import KeySource
@@ -74,6 +75,7 @@ class Gateway:
         self._end_now = asyncio.Event()
         self._tls: TlsKeeper | None = None
         self._recorder: Recorder | None = None
+        self._hold_music: Mapping[str, Melody] = {}
         self._talk_token = ""
         self._resources = contextlib.AsyncExitStack()
         self._version = _version()
@@ -169,6 +171,7 @@ class Gateway:
         self._metrics = Metrics(node=self.config.node.name, version=self._version)
         # Closed behind the media plane, whose end is the end of the last recordings.
         self._recorder = await self._open_recorder()
+        self._hold_music = await asyncio.to_thread(hold_music.melodies, self.config)
         await self._open_media()
         self._resources.push_async_callback(self._flush_refusals)
         self._signalling = signalling = self._make_signalling()
@@ -217,6 +220,7 @@ class Gateway:
             loop_lag=lambda: self._lag.worst,
             version=self._version,
             recorder=self._recorder,
+            hold_music=self._hold_music,
         )
 
     async def _open_sip(self, signalling: Signalling) -> None:

@@ -1,13 +1,15 @@
 """The signalling plane without its sockets: who may speak, which calls there are, and where they go."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import Any, Literal
 
 import structlog
 
+from offhook._media import Melody
 from offhook.call.early_sounds import EarlySounds
 from offhook.call.news import Follower
 from offhook.call.screen import ScreenRules, TrunkScreen
@@ -44,8 +46,9 @@ class Signalling:
 
     `now` is monotonic seconds, `wall` turns them into UTC milliseconds, `loop_lag` is seconds. What its calls want to
     say leaves by `perform`, which is the stack's once there is one. `route` gives the address of ours by which the
-    system reaches a peer. Without a `recorder` no call is recorded. `follower`, which its user may set, says who is
-    told of a call while it goes on.
+    system reaches a peer. Without a `recorder` no call is recorded. `hold_music` is the music that callers on hold may
+    hear, by its names in trunks and routes. `follower`, which its user may set, says who is told of a call while it
+    goes on.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Signalling:
         version: str,
         route: Callable[[tuple[str, int]], str | None] = routed_address,
         recorder: Recorder | None = None,
+        hold_music: Mapping[str, Melody] = MappingProxyType({}),
     ) -> None:
         self.config = config
         self._route = route
@@ -93,6 +97,7 @@ class Signalling:
             recorder=recorder,
             follower=lambda facts: self.follower(facts),
             early_sounds=EarlySounds(early_sounds(config)),
+            hold_music=hold_music,
         )
         self.switchboard = Switchboard(
             Rules(routing.routes, {TALK_TRUNK: self.choices.table}, logins(config)),

@@ -196,6 +196,18 @@ SCRIPTS = [
         ),
     ),
     Script(
+        "the agent holds",
+        "offhook",
+        (
+            (0.6, agent(type="hold")),
+            (0.4, offers(way="recvonly")),
+            (0.4, agent(type="resume")),
+            (0.4, offers()),
+            HANG_UP,
+        ),
+    ),
+    Script("on hold to the end", "offhook", ((0.6, agent(type="hold")), (0.5, offers(way="inactive")), HANG_UP)),
+    Script(
         "changes",
         "offhook",
         ((0.6, offers(codecs=["8 PCMA/8000"])), (0.4, offers(port=4900)), (0.4, RoughCall.asks_for_offer), HANG_UP),

@@ -322,7 +322,7 @@ class Crowd:
         fields["to"] = answer.headers["to"]
         if answer.status < 300:
             fields["uri"] = answer.contact
-        self._send(LATER.format(**fields, method=method, cseq=cseq, branch=branch or _branch()))
+        self._send(LATER.format(**fields, method=method, cseq=cseq, branch=branch or _branch(), extra="", length=0))
 
     def _fields(self, caller: Caller) -> dict[str, object]:
         uri = f"sip:{self.to}@{self.gateway[0]}:{self.gateway[1]}"

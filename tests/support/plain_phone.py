@@ -92,6 +92,10 @@ class PlainPhone:
             call.take(heard)
 
 
+def _is_final(heard: Heard, cseq: int) -> bool:
+    return heard.status >= 200 and heard.headers["cseq"] == f"{cseq} INVITE"
+
+
 class _Socket(asyncio.DatagramProtocol):
     def __init__(self, take: Callable[[bytes], None]) -> None:
         self._give = take
@@ -127,6 +131,8 @@ class PhoneCall:
         self._cseq = itertools.count(2)
         self._changed = asyncio.Event()
         self._line: asyncio.Task[None] | None = None
+        self.answers: Callable[[Heard], str] = lambda invite: ""
+        """The SDP that a re-INVITE of the gateway's is answered with."""
         self.late = 0.0
         """How late a packet of ours left at worst, in seconds: what the machine did to this call's sound."""
         self._queue: deque[tuple[bytes, int, bool, int]] = deque()
@@ -147,13 +153,23 @@ class PhoneCall:
         invite = INVITE.format(**self._fields(), cseq=1, branch=self._branch, extra=extra, length=length)
         self.phone.send(invite + offer, self.gateway)
 
-    def ack(self) -> None:
-        """Acknowledge the 200 (or repeat that)."""
-        answer = self._final()
+    def ack(self, answer: Heard | None = None) -> None:
+        """Acknowledge the 200 (or repeat that), by default that of the INVITE."""
+        answer = answer or self._final()
         assert answer is not None, "there is something to acknowledge"
+        cseq = int(answer.headers["cseq"].split()[0])
         branch = self._branch if answer.status >= 300 else "z9hG4bK" + secrets.token_hex(8)
-        self._later("ACK", answer, cseq=1, branch=branch)
+        self._later("ACK", answer, cseq=cseq, branch=branch)
         self.acknowledged_at = self.acknowledged_at or time.monotonic()
+
+    async def offer(self, sdp: str) -> Heard:
+        """Offer a change by re-INVITE; gives its final response, acknowledged."""
+        first, count = self._final(), len(self.heard)
+        assert first is not None, "answered"
+        cseq, self._branch = next(self._cseq), "z9hG4bK" + secrets.token_hex(8)
+        self._later("INVITE", first, cseq=cseq, branch=self._branch, body=sdp)
+        await self._until(lambda: any(_is_final(heard, cseq) for heard in self.heard[count:]), _LIMIT)
+        return next(heard for heard in self.heard[count:] if _is_final(heard, cseq))
 
     def hang_up(self) -> None:
         """Send BYE."""
@@ -172,7 +188,7 @@ class PhoneCall:
             self._answer(heard)
         elif heard.method == "INVITE" and heard.status >= 200:
             if heard.status >= 300 or self.acknowledge:
-                self.ack()
+                self.ack(heard)
             if heard.status < 300 and self._line is None:
                 self._pick_up(heard)
             if heard.status == 503 and "limit_loop_lag" in heard.headers.get("reason", "") and self._attempts < 5:
@@ -291,18 +307,23 @@ class PhoneCall:
             "call_id": self.call_id,
         }
 
-    def _later(self, method: str, answer: Heard | None, cseq: int, branch: str) -> None:
+    def _later(self, method: str, answer: Heard | None, cseq: int, branch: str, body: str = "") -> None:
         fields = self._fields()
         if answer is not None:
             fields["to"] = answer.headers["to"]
         if answer is not None and answer.status < 300:
             fields["uri"] = answer.contact or fields["uri"]
-        self.phone.send(LATER.format(**fields, method=method, cseq=cseq, branch=branch), self.gateway)
+        extra = "Content-Type: application/sdp\nContact: <sip:phone@{host}:{port}>\n".format(**fields) if body else ""
+        length = len(body.replace("\n", "\r\n"))
+        head = LATER.format(**fields, method=method, cseq=cseq, branch=branch, extra=extra, length=length)
+        self.phone.send(head + body, self.gateway)
 
     def _answer(self, request: Heard) -> None:
         if request.method == "ACK":
             return
-        self.phone.send(ok(request), self.gateway)
+        answer = self.answers(request) if request.method == "INVITE" else ""
+        contact = (f"Contact: <sip:phone@{self.phone.host}:{self.phone.port}>",) if answer else ()
+        self.phone.send(ok(request, *contact, sdp=answer), self.gateway)
 
     def _pick_up(self, answer: Heard) -> None:
         self.rtp.target = answer.media

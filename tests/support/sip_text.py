@@ -29,7 +29,7 @@ From: "{name}" <sip:{caller}@{host}>;tag={tag}
 To: {to}
 Call-ID: {call_id}
 CSeq: {cseq} {method}
-Content-Length: 0
+{extra}Content-Length: {length}
 
 """
 

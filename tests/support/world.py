@@ -6,9 +6,9 @@ The signalling is the one that `offhook run` puts together (`Signalling`, `SipSt
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from offhook._media import EngineConfig
@@ -406,6 +406,7 @@ class World:
         ports: int = 64,
         environ: dict[str, str] | None = None,
         recorder: Recorder | None = None,
+        hold_music: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         examined = examine_text(config, environ or {}, file="test", base=Path("/"), host_name="edge")
         assert examined.config is not None, examined.errors
@@ -416,6 +417,7 @@ class World:
         self.metrics = Metrics(node="edge", version="1")
         self.loop_lag = 0.0
         self._recorder = recorder
+        self._hold_music = hold_music
         self.wall_offset = float(UTC_START)
 
     async def __aenter__(self) -> Self:
@@ -434,6 +436,7 @@ class World:
             version="1",
             route=lambda towards: GATEWAY_6 if ":" in towards[0] else GATEWAY,
             recorder=self._recorder,
+            hold_music=self._hold_music,
         )
 
         def make_flows(*args: object, on_datagram: Any, on_failure: Any, admits: Any, **options: object) -> Any:

@@ -51,7 +51,7 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         q850=reason.q850 if reason is not None else None,
         fault=reason.fault if reason is not None else None,
         intervals=call.set_up.intervals(),
-        media=leg.media_stats() if leg.is_open else {},
+        media=leg.media_stats() | call.hold.counters() if leg.is_open else {},
         wire=call.wire_stats,
         recording=call.tape.summary(),
         transfer=call.transfers.summary(),

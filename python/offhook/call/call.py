@@ -27,9 +27,11 @@ from offhook.call.event import (
 )
 from offhook.call.facts import causes_of
 from offhook.call.floor import Floor
+from offhook.call.hold import Hold
 from offhook.call.inbox import Inbox
-from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg, Refused
+from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg
 from offhook.call.news import AgentChosen, CallEnded, CallNews
+from offhook.call.refused import Refused
 from offhook.call.ringing import Ringing
 from offhook.call.services import CallServices
 from offhook.call.session_timer import words_of
@@ -47,6 +49,7 @@ from offhook.destination.base import (
     Destination,
     DestinationEvent,
     HeadersAsked,
+    HoldAsked,
     RecordingAsked,
     TransferAsked,
     TransferResult,
@@ -63,7 +66,7 @@ from offhook.route.trunk import Trunk
 from offhook.sip import events as sip
 from offhook.sip.effects import Source
 from offhook.sip.invite import InviteSession
-from offhook.sip.message import Request
+from offhook.sip.message import Request, Response
 from offhook.sip.outgoing import NOTHING
 from offhook.sip.session_state import UNANSWERED
 from offhook.sip.session_state import State as SessionState
@@ -111,6 +114,7 @@ class Call:
         "ended_at",
         "facts",
         "heard_caller",
+        "hold",
         "id",
         "leg",
         "rang_at",
@@ -151,6 +155,7 @@ class Call:
         self.transfers = Transfers(self.leg, trunk, timeline, services, facts.agent_headers)
         early = route.early_media if route is not None else NO_EARLY_MEDIA
         self._ringing = Ringing(self.leg, trunk, early, timeline, services)
+        self.hold = Hold(self.leg, services, timeline)
         self.state = CallState.ARRIVED
         self.reason: EndReason | None = None
         self.end_detail = ""
@@ -240,6 +245,8 @@ class Call:
         self.set_up.reach("ringing", self.rang_at)
         self._move(CallInput.RING)
         self.leg.rtp.barge_in(self._route.barge_in)
+        music = self._route.hold_music or self.trunk.hold_music
+        self.leg.rtp.hold_music(self._services.hold_music.get(music))
         if self._route.answer is AnswerPolicy.AT_ONCE:
             self._answer()
 
@@ -311,6 +318,7 @@ class Call:
             self._begun = True
             self._destination.begin()
             self.tape.joined(self._destination)
+            self.hold.joined(self._destination)
 
     # -- events
 
@@ -389,6 +397,8 @@ class Call:
                     self.tape.asked(action, self._destination, self.post, self.post_fault)
             case HeadersAsked(outgoing):
                 self.leg.session.letterhead.outgoing = outgoing
+            case HoldAsked(wish):
+                self.hold.asked(wish, self._destination)
             case AgentTranscript():
                 self._floor.words(event, self._services.now())
             case AgentNote(what, fields):
@@ -518,13 +528,14 @@ class Call:
             case sip.Acknowledged(_, body):
                 self.set_up.reach("acknowledged", self._services.now())
                 self._end_if(self._services.perform(lambda now: self.leg.acknowledged(body, now)))
+                self._settle_hold()
                 if self.state is CallState.ANSWERED:
                     self.tape.acknowledged(self.post, self.post_fault)
             case sip.ReinviteAnswered(_, response):
                 self._end_if(self.leg.reinvite_answered(response.sdp or b"", self._services.now()))
+                self._settle_hold()
             case sip.ReinviteRefused(_, response):
-                said = f"{response.status} {response.reason}" if response is not None else "nothing"
-                self._end(EndReason.COLLISION, f"to the other port that we offered the caller said {printable(said)}")
+                self._reinvite_refused(response)
             case sip.SessionTimed():
                 self._note(words_of(event))
             case sip.SessionExpired(_, why):
@@ -535,6 +546,7 @@ class Call:
                     self._ringing.agreed()
             case sip.PrackOffered(_, request):
                 self._services.perform(lambda now: self.leg.prack_offered(request, now))
+                self._settle_hold()
             case sip.AnswerLeft():
                 self._answer_left()
             case sip.PrackMissing():
@@ -552,6 +564,7 @@ class Call:
                 self._end(EndReason.CALLER_HUNG_UP if answered else EndReason.CALLER_CANCELLED, why)
             case sip.Reinvited(_, request):
                 self._services.perform(lambda now: self.leg.reinvited(request, now))
+                self._settle_hold()
             case sip.ReferProgress():
                 self.transfers.progress(event)
             case sip.ReferOver(_, outcome):
@@ -570,6 +583,17 @@ class Call:
                 self._fail(exception)
             case _:
                 self._note(f"{type(event).__name__} in {self.state.value}")
+
+    def _reinvite_refused(self, response: Response | None) -> None:
+        if self.leg.reinvite_refused():
+            said = f"{response.status} {response.reason}" if response is not None else "nothing"
+            self._end(EndReason.COLLISION, f"to the other port that we offered the caller said {printable(said)}")
+        else:
+            self.hold.refused(response, self._destination)
+
+    def _settle_hold(self) -> None:
+        if self.state is not CallState.ENDED:
+            self.hold.settle(self._destination if self._begun else None)
 
     def _end_if(self, refused: Refused | None) -> None:
         if refused is not None:
@@ -628,6 +652,7 @@ class Call:
             self._move(CallInput.REPLACE)
             # The one that follows must not be heard behind what the lost one had still to say.
             self.leg.rtp.clear()
+        self.hold.agent_gone()
         self._prepare(following)
 
     def _next_fallback(self, cause: FallbackCause) -> DestinationUri | None:
@@ -663,6 +688,7 @@ class Call:
         self.ended_at = self._services.now()
         self.reason, self.end_detail = reason, detail or self._replaced
         self.transfers.call_ended()
+        self.hold.over()
         self._tell(CallEnded(reason, self.end_detail))
         for timer in tuple(self._timers):
             self._disarm(timer)

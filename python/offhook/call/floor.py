@@ -55,7 +55,11 @@ class Floor:
         fields: dict[str, object] = {"utterance": event.utterance} if event.utterance else {}
         match event.kind:
             case "interrupted":
-                who = {"caller": "the caller has interrupted the agent", "agent": "the agent has stopped speaking"}
+                who = {
+                    "caller": "the caller has interrupted the agent",
+                    "agent": "the agent has stopped speaking",
+                    "hold": "the call is on hold: nobody hears what the agent says",
+                }
                 note = who.get(event.by or "", "what the agent was saying was cut off")
                 fields |= {"played_ms": event.played_ms, "dropped_ms": event.dropped_ms}
             case "barge_in":

@@ -7,6 +7,7 @@ from typing import Literal
 
 from offhook._media import LegConfig, MediaError, MediaEvent
 from offhook.call.end_reason import EndReason
+from offhook.call.refused import Refused, no_media
 from offhook.call.services import MediaAddress
 from offhook.call.trace import host_port
 from offhook.errors import RemoteProtocolError
@@ -37,12 +38,12 @@ PLAYOUT_LIMIT = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """Why the leg can't be had, in words too; `status` stands in for the SIP status of the reason."""
+class Proposal:
+    """What a re-INVITE of ours offers: to `hold` the caller or not, and whether it only `moves` our end elsewhere."""
 
-    reason: EndReason
-    detail: str = ""
-    status: int | None = None
+    description: SessionDescription
+    hold: bool
+    moves: bool
 
 
 class CallerLeg:
@@ -55,6 +56,8 @@ class CallerLeg:
         self.session = session
         self.source = source
         self.audio: NegotiatedAudio | None = None
+        self.holds = False
+        """Whether we hold the caller, by what was agreed on last."""
         self.encryption: str | None = None
         """The SRTP suite of the media, "none" if any of it was agreed on in the clear; None before there is any."""
         self._trunk = trunk
@@ -63,10 +66,12 @@ class CallerLeg:
         self._media_address: MediaAddress = lambda source, family, towards: None
         self._rtp: RtpLeg | None = None
         self._local: LocalMedia | None = None
+        # Our SDP by what was agreed on last, and the offer in a 2xx or re-INVITE of ours that is not answered yet.
         self._description: SessionDescription | None = None
-        self._answer_awaited = False
-        self._started = False
-        self._early = False
+        self._offered: SessionDescription | None = None
+        self._their_description: SessionDescription | None = None
+        self._proposed: Proposal | None = None
+        self._started = self._acknowledged = self._early = False
 
     @property
     def rtp(self) -> RtpLeg:
@@ -128,13 +133,11 @@ class CallerLeg:
             if refused is None and judged is not None:
                 self._answer_offer(judged, now)
         except MediaError as error:
-            return _no_media(error)
+            return no_media(error)
         if refused is not None:
             return refused
         if judged is None:
-            assert self._local is not None, "opened just now"
-            self._answer_awaited = True
-            self._description = self._offer()
+            self._offered = self._offer()
             self._timeline.add(
                 "sdp", now, note="the INVITE has no SDP: our 200 carries the offer, the ACK must answer it"
             )
@@ -143,7 +146,7 @@ class CallerLeg:
     @property
     def can_be_heard_early(self) -> bool:
         """Whether sound can flow before the answer: it is known where to, or our offer in a 183 can be answered."""
-        return not self._answer_awaited or self.session.reliability != "none"
+        return self._description is not None or self.session.reliability != "none"
 
     @property
     def is_heard_early(self) -> bool:
@@ -155,7 +158,7 @@ class CallerLeg:
 
         Who asked for no offer and insists on reliable responses gets ours in the first of them (RFC 3262 section 5).
         """
-        offers = self._answer_awaited and self.session.reliability == "required"
+        offers = self._description is None and self.session.reliability == "required"
         return self.session.ring(sdp=self._sdp if offers else None, reliable=self._trunk.prack == "always", now=now)
 
     def ring_early(self, now: float) -> bool:
@@ -163,10 +166,10 @@ class CallerLeg:
 
         Where it carries our offer, RTP waits for the answer in the PRACK. False if the INVITE has its final response.
         """
-        reliable = self._answer_awaited or self._trunk.prack != "required"
+        reliable = self._description is None or self._trunk.prack != "required"
         if not self.session.ring(183, self._sdp, reliable=reliable, now=now):
             return False
-        if not self._answer_awaited:
+        if self._description is not None:
             self._start_early()
         return True
 
@@ -187,23 +190,25 @@ class CallerLeg:
         """The 200 has left."""
         if self._early:
             self._early = False
-            self.rtp.start(release_after=0.0 if is_speaking else _RELEASE_AFTER)
-        elif not self._answer_awaited:
+            after = 0.0 if is_speaking else _RELEASE_AFTER
+            self.rtp.start(release_after=None if self._is_quiet else after)
+        elif self._description is not None:
             self._start()
 
     def pracked(self, body: bytes, now: float) -> Refused | None:
         """Take a PRACK: the answer to the offer in our 183, if there was one. Returns why the call can't go on."""
-        if not self._answer_awaited:
+        offered, self._offered = self._offered, None
+        if offered is None:
             return None
-        judged = self._accept(body, now)
+        judged = self._accept(offered, body, now)
         if isinstance(judged, Refused):
             return judged
-        self._answer_awaited = False
+        self._description = offered
         try:
             self._agree(judged, now)
         except MediaError as error:
             # Where to move is nothing that can be offered before the answer.
-            return _no_media(error)
+            return no_media(error)
         if self.session.response is not None and self.session.response.status == 183:
             self._start_early()
         return None
@@ -218,28 +223,46 @@ class CallerLeg:
 
     def acknowledged(self, body: bytes, now: float) -> Refused | None:
         """Take the ACK: the answer to our offer if there was one. Returns why the call can't go on, if it can't."""
-        if not self._answer_awaited:
-            self.rtp.release()
+        self._acknowledged = True
+        offered, self._offered = self._offered, None
+        if offered is None:
+            self._let_speak()
             return None
-        judged = self._accept(body, now)
-        if isinstance(judged, Refused):
-            return judged
-        self._answer_awaited = False
-        return self._follow(judged, now)
+        if not body and self.audio is not None:
+            self._unanswered(now)
+            return None
+        judged = self._accept(offered, body, now)
+        return judged if isinstance(judged, Refused) else self._follow(offered, judged, now)
 
     def reinvite_answered(self, body: bytes, now: float) -> Refused | None:
-        """Take the answer to the port that we have moved to. Returns why the call can't go on, if it can't."""
-        judged = self._accept(body, now)
-        return judged if isinstance(judged, Refused) else self._follow(judged, now, moved=True)
+        """Take the answer to a re-INVITE of ours. Returns why the call can't go on, if it can't."""
+        proposed, self._proposed = self._proposed, None
+        # Without a proposal it was a refresh, which offers what stands.
+        offered = proposed.description if proposed is not None else self._description
+        assert offered is not None, "we have made an offer"
+        if not body and not (proposed is not None and proposed.moves):
+            self._unanswered(now)
+            return None
+        judged = self._accept(offered, body, now)
+        if isinstance(judged, Refused):
+            return judged
+        if proposed is None:
+            return self._follow(offered, judged, now)
+        self.holds = proposed.hold
+        return self._follow(offered, judged, now, moved=proposed.moves)
+
+    def reinvite_refused(self) -> bool:
+        """Our re-INVITE was refused. True if the call can't go on for that: the caller's sound has no other way."""
+        proposed, self._proposed = self._proposed, None
+        return proposed is not None and proposed.moves
 
     def reinvited(self, request: Request, now: float) -> None:
-        """Answer a re-INVITE; on failure the media session stays as it was (RFC 3261 section 14.2)."""
+        """Answer an offer of the caller's; on failure the media session stays as it was (RFC 3261 section 14.2)."""
         assert self._local is not None, "a re-INVITE comes within a session"
         if request.sdp is None:
             # RFC 3261 section 14.2: an offer that is no less than what is in use.
-            self._description = self._offer()
-            self._answer_awaited = True
-            self.session.answer_reinvite(bytes(self._description), now=now)
+            self._offered = self._offer()
+            self.session.answer_reinvite(bytes(self._offered), now=now)
             return
         judged = self._judge(request.sdp, now)
         refused = judged if isinstance(judged, Refused) else self._change(judged, now)
@@ -249,6 +272,30 @@ class CallerLeg:
             return
         assert self._description is not None, "an accepted offer has an answer"
         self.session.answer_reinvite(bytes(self._description), now=now)
+        if self._proposed is not None:
+            # Ours has not left yet, and what it was made for is no more: the version of our SDP, for one.
+            self._propose(hold=self._proposed.hold, moves=self._proposed.moves, now=now)
+
+    def ask_hold(self, hold: bool, now: float) -> bool:
+        """Offer to hold the caller, or to have it back: `reinvite_answered` or `reinvite_refused` takes what comes.
+
+        One at a time; False if the session is not up.
+        """
+        assert self._proposed is None, "one offer at a time"
+        if self.audio is None or not self._propose(hold=hold, moves=False, now=now):
+            self._proposed = None
+            return False
+        return True
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether an offer of ours waits for its answer."""
+        return self._proposed is not None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the caller holds the call."""
+        return self.audio is not None and self.audio.remote_hold
 
     def close(self) -> None:
         """Stop the sound and free the ports. May be repeated."""
@@ -295,16 +342,21 @@ class CallerLeg:
         # A zone is nothing that another host could use; only link-local addresses have one.
         return ours.partition("%")[0]
 
-    def _follow(self, audio: NegotiatedAudio, now: float, *, moved: bool = False) -> Refused | None:
+    def _follow(
+        self, offered: SessionDescription, audio: NegotiatedAudio, now: float, *, moved: bool = False
+    ) -> Refused | None:
         """Let media flow as the answer to our offer says; the offer named a port before anybody knew the caller's."""
+        self._description = offered
+        if self.audio is not None and self.audio.is_same_as(audio):
+            return None
         try:
             self._agree(audio, now)
         except MediaError as error:
             if error.code != "collision" or audio.remote is None or moved:
-                return _no_media(error)
+                return no_media(error)
             return self._offer_another_port(audio.remote, now)
         self._start()
-        self.rtp.release()
+        self._let_speak()
         return None
 
     def _offer_another_port(self, remote: tuple[str, int], now: float) -> Refused | None:
@@ -313,22 +365,46 @@ class CallerLeg:
         try:
             _, port = self.rtp.place(remote)
         except MediaError as error:
-            return _no_media(error)
+            return no_media(error)
         self._local = replace(self._local, port=port)
         note = f"another call on our port has the caller's {host_port(remote)}: our end moves to {self.local_media}"
         self._timeline.add("sdp", now, note=note)
-        self._description = self._offer()
-        self.session.reinvite(bytes(self._description), now=now)
+        self._propose(hold=self.holds, moves=True, now=now)
         return None
 
-    def _offer(self) -> SessionDescription:
+    def _propose(self, *, hold: bool, moves: bool, now: float) -> bool:
+        """Offer a change by re-INVITE; it replaces one that has not left yet."""
+        self._proposed = Proposal(self._offer(hold=hold, moves=moves), hold, moves)
+        return self.session.reinvite(bytes(self._proposed.description), now=now)
+
+    def _offer(self, *, hold: bool | None = None, moves: bool = False) -> SessionDescription:
         assert self._local is not None, "a port comes before an offer"
-        return negotiate.offer(self._local, self._terms, previous=self._description, fresh=self._fresh_keys())
+        was, terms = self.audio, self._terms
+        if was is not None and (moves or hold is None):
+            # RFC 4568 section 7.1.4: who moves brings new keys. And who asks for an offer may hand it to somebody else.
+            was = replace(was, crypto=None)
+        elif was is not None:
+            # A hold is no occasion to speak another codec.
+            terms = replace(terms, codecs=(was.codec,))
+        return negotiate.offer(
+            self._local,
+            terms,
+            hold=self.holds if hold is None else hold,
+            previous=self._description,
+            was=was,
+            fresh=self._fresh_keys(),
+        )
+
+    def _unanswered(self, now: float) -> None:
+        self._timeline.add("sdp", now, note="nothing came that answers our offer: the call stays as it was")
 
     def _change(self, judgement: Judgement, now: float) -> Refused | None:
         """Answer an offer within the call; or why not, and then all is as it was."""
         assert self._local is not None, "a change comes within a session"
         before = self._local
+        if self.audio is not None and self.audio.is_same_as(judgement.audio):
+            self._description = negotiate.answer(judgement, before, previous=self._description)
+            return None
         try:
             refused = self._relocate(judgement.audio, now)
             if refused is None:
@@ -337,7 +413,7 @@ class CallerLeg:
                     judgement = self._weigh(judgement.description, moved=True)
                 self._answer_offer(judgement, now)
         except MediaError as error:
-            self._local, refused = before, _no_media(error)
+            self._local, refused = before, no_media(error)
         return refused
 
     def _relocate(self, audio: NegotiatedAudio | None, now: float) -> Refused | None:
@@ -361,10 +437,20 @@ class CallerLeg:
             offer = SessionDescription.parse(body)
         except RemoteProtocolError as error:
             return Refused(EndReason.BAD_SDP, printable(f"the offer can't be read: {error}"), error.status_hint)
-        return self._heard(self._weigh(offer), now)
+        judged, before = self._weigh(offer), self._their_description
+        self._their_description = offer
+        if self.audio is not None and self.audio.is_same_as(judged.audio):
+            # Many do so every few minutes, to show that they are alive.
+            self._timeline.add("sdp", now, note="the caller offers what is agreed already: nothing changes")
+            return judged
+        if before is not None and offer.origin == before.origin:
+            self._timeline.add("sdp", now, note="the caller offers a change without counting up its version (o=)")
+        return self._heard(judged, now)
 
     def _weigh(self, offer: SessionDescription, *, moved: bool = False) -> Judgement:
-        return negotiate.judge(offer, self._terms, was=self.audio, fresh=self._fresh_keys(), moved=moved)
+        return negotiate.judge(
+            offer, self._terms, hold=self.holds, was=self.audio, fresh=self._fresh_keys(), moved=moved
+        )
 
     def _answer_offer(self, judgement: Judgement, now: float) -> None:
         assert self._local is not None, "a port comes before an answer"
@@ -372,17 +458,18 @@ class CallerLeg:
         answer = negotiate.answer(judgement, self._local, previous=self._description)
         self._agree(judgement.audio, now)
         self._description = answer
+        self._let_speak()
 
-    def _accept(self, body: bytes, now: float) -> NegotiatedAudio | Refused:
+    def _accept(self, offered: SessionDescription, body: bytes, now: float) -> NegotiatedAudio | Refused:
         """What the answer to our offer comes to."""
-        assert self._description is not None, "we have made an offer"
         if not body:
             return Refused(EndReason.NO_OFFER_ANSWER, "nothing came that answers our offer")
         try:
             answer = SessionDescription.parse(body)
         except RemoteProtocolError as error:
             return Refused(EndReason.NO_OFFER_ANSWER, printable(f"the answer to our offer can't be read: {error}"))
-        judged = self._heard(negotiate.accept(self._description, answer, self._terms, was=self.audio), now)
+        self._their_description = answer
+        judged = self._heard(negotiate.accept(offered, answer, self._terms, was=self.audio), now)
         if isinstance(judged, Refused):
             return judged
         assert judged.audio is not None, "what is not refused has audio"
@@ -405,6 +492,7 @@ class CallerLeg:
                 self.source.remote[0].partition("%")[0],
                 media_allow=tuple(map(str, self._trunk.media_allow)),
                 nat=self._trunk.nat,
+                hold=self.holds,
             )
         )
         if self.audio is None and audio.family not in (None, self._signalling_family):
@@ -421,8 +509,14 @@ class CallerLeg:
 
     @property
     def _sdp(self) -> bytes:
-        assert self._description is not None, "prepare comes before anything is promised"
-        return bytes(self._description)
+        description = self._description or self._offered
+        assert description is not None, "prepare comes before anything is promised"
+        return bytes(description)
+
+    @property
+    def _is_quiet(self) -> bool:
+        """Whether the call is on hold: a greeting waits for somebody to hear it."""
+        return self.holds or self.is_held
 
     def _start_early(self) -> None:
         if not self._started:
@@ -433,19 +527,12 @@ class CallerLeg:
     def _start(self) -> None:
         if not self._started:
             self._started = True
-            self.rtp.start(release_after=_RELEASE_AFTER)
+            self.rtp.start(release_after=None if self._is_quiet else _RELEASE_AFTER)
+
+    def _let_speak(self) -> None:
+        """Let the agent be heard from now on, if there is anybody."""
+        if self._acknowledged and not self._is_quiet:
+            self.rtp.release()
 
     def _fresh_keys(self) -> FreshKeys | None:
         return FreshKeys(secrets.token_bytes(RANDOM_BYTES)) if self._terms.srtp != "off" else None
-
-
-_MEDIA_REFUSALS = {
-    "no_port": EndReason.NO_PORT,
-    "too_many": EndReason.NO_PORT,
-    "collision": EndReason.COLLISION,
-    "no_family": EndReason.NO_FAMILY,
-}
-
-
-def _no_media(error: MediaError) -> Refused:
-    return Refused(_MEDIA_REFUSALS.get(error.code, EndReason.INTERNAL_ERROR), str(error))

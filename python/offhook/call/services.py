@@ -1,9 +1,10 @@
 """What a call needs of the gateway around it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
+from offhook._media import Melody
 from offhook.call.early_sounds import EarlySounds
 from offhook.call.news import Follower
 from offhook.destination.base import Destination, DestinationListener
@@ -50,6 +51,7 @@ class CallServices:
     """What a call needs of the gateway. `now` is monotonic seconds. Without a `recorder` no call is recorded.
 
     `follower` says who is told of a call while it goes on, if anybody is; asked once, when the call arrives.
+    `hold_music` is the music by the names that trunks and routes have for it; what it lacks is silence.
     """
 
     perform: Perform
@@ -62,3 +64,4 @@ class CallServices:
     recorder: Recorder | None = None
     follower: Callable[[AgentFacts], Follower | None] = nobody_follows
     early_sounds: EarlySounds = field(default_factory=EarlySounds)
+    hold_music: Mapping[str, Melody] = field(default_factory=dict)

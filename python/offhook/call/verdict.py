@@ -58,6 +58,9 @@ def audio(record: CallRecord) -> list[AudioLine]:
     if not record.media or not _was_counted(record):
         return []
     lines = [*_from_caller(record.media, record.was_answered), *_to_caller(record.media, record.was_answered)]
+    if holds := _number(record.media, "holds"):
+        times = "once" if holds == 1 else f"{holds:,} times"
+        lines.append(AudioLine("on hold", f"{times}, {_number(record.media, 'held_ms') / 1000:.1f} s in all"))
     underruns = _number(record.media, "playout_underruns")
     if underruns and (record.destination or "").startswith("echo:"):
         # There is no agent: what comes late into an echo came late from the caller.
@@ -154,6 +157,8 @@ def _to_caller(media: Counters, answered: bool) -> Iterator[AudioLine]:
             yield AudioLine(way, "nothing was sent to the caller", warning=True, hint=hint)
         return
     text = f"{_count(sent, 'packet')}: {speech:,} with sound, {_number(media, 'sent_silence_packets'):,} silent"
+    if music := _number(media, "sent_music_packets"):
+        text += f", {music:,} of music on hold"
     if not speech and answered:
         hint = "The agent sent no audio, or the call ended before it spoke."
         yield AudioLine(way, f"{_count(sent, 'packet')}, all silent", warning=True, hint=hint)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from offhook.config import certificates, not_built, recordings, rules, sounds
+from offhook.config import certificates, hold_music, not_built, recordings, rules, sounds
 from offhook.config.lines import Path as TomlPath
 from offhook.config.lines import line_of, locate
 from offhook.config.problems import Finding, from_validation, in_words, unknown_key
@@ -198,6 +198,7 @@ def examine_text(
     wrong_files, doubtful_files = certificates.findings(config)
     wrong_files += recordings.findings(config)
     wrong_files += sounds.findings(config)
+    wrong_files += hold_music.findings(config)
     warned = sorted([*warned, *map(problem, doubtful_files)], key=lambda found: found.line or 0)
     if wrong_files:
         return Examined(errors=[problem(finding) for finding in wrong_files], warnings=warned)
@@ -259,8 +260,8 @@ def _built(
         store=store,
         recording=_recording_at(base, data_dir, recording),
         limits=limits,
-        trunks=tuple(draft.trunks.values()),
-        routes=tuple(_route_at(base, route) for route in draft.routes.values()),
+        trunks=tuple(hold_music.at(base, trunk) for trunk in draft.trunks.values()),
+        routes=tuple(hold_music.at(base, _route_at(base, route)) for route in draft.routes.values()),
         agents=tuple(_agent_at(base, agent) for agent in draft.agents.values()),
         data_dir=data_dir,
         store_url=f"sqlite:///{base / store.url.removeprefix('sqlite:///') if store.url else data_dir / 'offhook.db'}",

@@ -46,6 +46,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         country=config.country,
         codecs=config.codecs,
         media_timeout=config.media_timeout,
+        hold_music=config.hold_music,
         max_duration=config.max_duration,
         session_timer=config.session_timer,
         max_calls=config.max_calls,
@@ -80,6 +81,7 @@ def route_of(config: RouteConfig) -> Route:
         pass_headers=config.pass_headers,
         agent_headers=config.agent_headers,
         barge_in=None if config.barge_in == "auto" else config.barge_in,
+        hold_music=config.hold_music,
         fallback=tuple(
             Fallback(frozenset(FallbackCause(cause) for cause in fallback.on), fallback.to)
             for fallback in config.fallback

@@ -347,6 +347,11 @@ class TrunkConfig(Section):
         default=60.0,
         description="Seconds without any media from the caller, hold apart, after which the call is ended.",
     )
+    hold_music: Text = Field(
+        default="melody",
+        description="What a caller hears while the agent holds it: `melody` (the gateway's own), `silence`, or a WAV "
+        "file of 16 bits, mono or stereo, 8, 16, 24 or 48 kHz, ten minutes at most, which goes round and round.",
+    )
     max_calls: Calls | None = Field(default=None, description="Calls of this trunk at one time.")
     max_cps: CallsPerSecond | None = Field(default=None, description="New calls of this trunk a second.")
     max_duration: Seconds = Field(default=7200.0, description="Seconds after which a call is ended.")
@@ -457,6 +462,9 @@ class RouteConfig(Section):
         default=False,
         description="Record the call, from the answer or the end of `recording.announcement` on. `when-asked` leaves "
         "it to the agent: its `record` starts and stops the recording, the announcement first.",
+    )
+    hold_music: Text | None = Field(
+        default=None, description="What its callers hear on hold; without it what their trunk says."
     )
     fallback: Annotated[tuple[FallbackConfig, ...], Field(max_length=8)] = Field(
         default=(), description="Destinations to try in turn, each once, when this one fails."

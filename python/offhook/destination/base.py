@@ -66,6 +66,21 @@ class RecordingAsked:
     action: RecordingAction
 
 
+HoldAction = Literal["hold", "resume"]
+
+Holder = Literal["caller", "agent"]
+
+HoldFailure = Literal["refused", "no_answer", "not_answered"]
+"""Why the caller could not be held: its side said no, said nothing, or the call has not been answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldAsked:
+    """The agent wants to hold the caller, or to have it back: `held`, `resumed` or `hold_failed` answers it."""
+
+    action: HoldAction
+
+
 @dataclass(frozen=True, slots=True)
 class AgentTranscript:
     """What caller or agent says, as the agent knows it. A line replaces what was told before under the same `id`.
@@ -132,6 +147,7 @@ DestinationEvent = (
     | AgentTranscript
     | TransferAsked
     | HeadersAsked
+    | HoldAsked
 )
 """What a destination tells the call that it serves, through the listener that it was made with."""
 
@@ -173,6 +189,15 @@ class Destination(Protocol):
 
     def transferred(self, result: TransferResult) -> None:
         """Answer the oldest transfer that was asked for and has no answer."""
+
+    def held(self, by: Holder) -> None:
+        """Tell the agent that the call is on hold: nobody hears it, and it hears silence."""
+
+    def resumed(self, by: Holder, held_ms: int) -> None:
+        """Tell the agent that who held the call does so no longer, and how long that was."""
+
+    def hold_failed(self, action: HoldAction, code: HoldFailure, status: int | None, message: str) -> None:
+        """Tell the agent that what it asked for could not be done; `status` is what the caller's side said."""
 
     def stats(self) -> Mapping[str, int]:
         """The counters of the agent's connection for the record; empty where there is none. Valid after `close` too."""

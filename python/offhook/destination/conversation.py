@@ -63,6 +63,13 @@ class HeadersWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedToHold:
+    """The agent wants to hold the caller, or to have it back."""
+
+    action: offhook.HoldAction
+
+
+@dataclass(frozen=True, slots=True)
 class Invalid:
     """A message without which the call can't go on, such as a `ready` with audio that nobody speaks."""
 
@@ -105,6 +112,7 @@ Heard = (
     | Invalid
     | Ignored
     | None
+    | AskedToHold
 )
 
 
@@ -124,6 +132,9 @@ class Conversation(Protocol):
     def digit(self, digit: str, duration_ms: int) -> list[Say]: ...
     def recording(self, state: str, at_ms: int) -> list[Say]: ...
     def transferred(self, result: TransferResult) -> list[Say]: ...
+    def held(self, by: str) -> list[Say]: ...
+    def resumed(self, by: str, held_ms: int) -> list[Say]: ...
+    def hold_failed(self, action: str, code: str, status: int | None, message: str) -> list[Say]: ...
     def end(self, reason: str, causes: Sequence[EndCause] = ()) -> list[Say]: ...
     def hear(self, text: str) -> Heard: ...
 
@@ -157,6 +168,16 @@ class TwilioConversation:
 
     def transferred(self, result: TransferResult) -> list[Say]:
         # Twilio's agents transfer by its REST API; nothing on the stream can ask for it.
+        return []
+
+    def held(self, by: str) -> list[Say]:
+        # A stream of Twilio's knows no hold: it goes on in silence.
+        return []
+
+    def resumed(self, by: str, held_ms: int) -> list[Say]:
+        return []
+
+    def hold_failed(self, action: str, code: str, status: int | None, message: str) -> list[Say]:
         return []
 
     def end(self, reason: str, causes: Sequence[EndCause] = ()) -> list[Say]:
@@ -195,6 +216,15 @@ class OffhookConversation:
     def transferred(self, result: TransferResult) -> list[Say]:
         return [Say(offhook.transferred(result))]
 
+    def held(self, by: str) -> list[Say]:
+        return [Say(offhook.held(by))]
+
+    def resumed(self, by: str, held_ms: int) -> list[Say]:
+        return [Say(offhook.resumed(by, held_ms))]
+
+    def hold_failed(self, action: str, code: str, status: int | None, message: str) -> list[Say]:
+        return [Say(offhook.hold_failed(action, code, status, message))]
+
     def end(self, reason: str, causes: Sequence[EndCause] = ()) -> list[Say]:
         return [Say(offhook.end(reason, causes=causes))]
 
@@ -209,6 +239,8 @@ class OffhookConversation:
                 return RecordAsked(action)
             case offhook.Transfer(target, headers, timeout):
                 return TransferWanted(target, headers, timeout)
+            case offhook.Hold(wish):
+                return AskedToHold(wish)
             case offhook.Transcript() as line:
                 return Transcribed(line)
             case offhook.Headers() as asked:

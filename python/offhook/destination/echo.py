@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
-from offhook.destination.base import AgentAudio, Destination, DestinationListener, TransferResult
+from offhook.destination.base import (
+    AgentAudio,
+    Destination,
+    DestinationListener,
+    HoldAction,
+    Holder,
+    HoldFailure,
+    TransferResult,
+)
 from offhook.destination.dialect.facts import AgentFacts, EndCause
 from offhook.errors import DestinationError
 from offhook.media.leg import RtpLeg
@@ -59,6 +67,15 @@ class EchoDestination:
 
     def transferred(self, result: TransferResult) -> None:
         """An echo transfers nobody."""
+
+    def held(self, by: Holder) -> None:
+        """An echo has nobody to tell."""
+
+    def resumed(self, by: Holder, held_ms: int) -> None:
+        """An echo has nobody to tell."""
+
+    def hold_failed(self, action: HoldAction, code: HoldFailure, status: int | None, message: str) -> None:
+        """An echo asks for nothing."""
 
     def stats(self) -> dict[str, int]:
         return {}

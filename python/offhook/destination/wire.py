@@ -18,11 +18,16 @@ from offhook.destination.base import (
     DestinationEvent,
     DestinationListener,
     HeadersAsked,
+    HoldAction,
+    HoldAsked,
+    Holder,
+    HoldFailure,
     RecordingAsked,
     TransferAsked,
     TransferResult,
 )
 from offhook.destination.conversation import (
+    AskedToHold,
     Conversation,
     EndNow,
     HeadersWanted,
@@ -189,6 +194,18 @@ class WireDestination:
         if self._conversation is not None and not self._closed and not self._gone:
             self._say(self._conversation.transferred(result))
 
+    def held(self, by: Holder) -> None:
+        if self._conversation is not None and self._begun and not self._closed:
+            self._say(self._conversation.held(by))
+
+    def resumed(self, by: Holder, held_ms: int) -> None:
+        if self._conversation is not None and self._begun and not self._closed:
+            self._say(self._conversation.resumed(by, held_ms))
+
+    def hold_failed(self, action: HoldAction, code: HoldFailure, status: int | None, message: str) -> None:
+        if self._conversation is not None and not self._closed:
+            self._say(self._conversation.hold_failed(action, code, status, message))
+
     def stats(self) -> Mapping[str, int]:
         # A connection that never was is not one on which nothing was said.
         wire = self._wire
@@ -294,6 +311,8 @@ class WireDestination:
                 self._tell(RecordingAsked(action))
             case HeadersWanted(outgoing):
                 self._tell(HeadersAsked(outgoing))
+            case AskedToHold(wish):
+                self._tell(HoldAsked(wish))
             case Transcribed(line):
                 self._tell(
                     AgentTranscript(

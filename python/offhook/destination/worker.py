@@ -3,7 +3,16 @@
 from collections.abc import Mapping, Sequence
 
 from offhook._media import CallConfig
-from offhook.destination.base import AgentNote, Destination, DestinationEvent, DestinationListener, TransferResult
+from offhook.destination.base import (
+    AgentNote,
+    Destination,
+    DestinationEvent,
+    DestinationListener,
+    HoldAction,
+    Holder,
+    HoldFailure,
+    TransferResult,
+)
 from offhook.destination.conversation import Conversation, WorkerConversation
 from offhook.destination.dialect.facts import AgentFacts, EndCause
 from offhook.destination.wire import AgentSpec, Seat, WireDestination, nobody
@@ -111,6 +120,18 @@ class WorkerDestination:
     def transferred(self, result: TransferResult) -> None:
         if self._attempt is not None:
             self._attempt.transferred(result)
+
+    def held(self, by: Holder) -> None:
+        if self._attempt is not None:
+            self._attempt.held(by)
+
+    def resumed(self, by: Holder, held_ms: int) -> None:
+        if self._attempt is not None:
+            self._attempt.resumed(by, held_ms)
+
+    def hold_failed(self, action: HoldAction, code: HoldFailure, status: int | None, message: str) -> None:
+        if self._attempt is not None:
+            self._attempt.hold_failed(action, code, status, message)
 
     def stats(self) -> Mapping[str, int]:
         return self._attempt.stats() if self._attempt is not None else {}

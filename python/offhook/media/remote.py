@@ -11,9 +11,17 @@ _MOST_EVENT_TYPES = 8
 
 
 def remote_media(
-    audio: NegotiatedAudio, signalling: str, *, media_allow: Sequence[str] = (), nat: bool = False
+    audio: NegotiatedAudio,
+    signalling: str,
+    *,
+    media_allow: Sequence[str] = (),
+    nat: bool = False,
+    hold: bool = False,
 ) -> RemoteMedia:
-    """The far side of a leg. `signalling` is the address of its SIP, which may be the source of its RTP, too."""
+    """The far side of a leg. `signalling` is the address of its SIP, which may be the source of its RTP, too.
+
+    `hold`: we hold it. That it holds us is a part of `audio`.
+    """
     # Nowhere to send yet: the core learns the address from the peer's packets.
     family = audio.family or (6 if ":" in signalling else 4)
     unknown = ("::" if family == 6 else "0.0.0.0", 9)  # noqa: S104
@@ -36,7 +44,7 @@ def remote_media(
         ptime_ms=audio.ptime,
         send=audio.send,
         receive=audio.receive,
-        hold=audio.remote_hold,
+        hold=hold or audio.remote_hold,
         signalling_address=signalling,
         media_allow=media_allow,
         nat=nat,

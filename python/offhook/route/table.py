@@ -122,6 +122,7 @@ class Route:
     fallback too, has to be ready, or to say its first word where that is what the call is answered at. `barge_in` is
     what the caller's speech does to what the agent says; None leaves it to the agent's utterances. `pass_headers` are
     patterns of the header names that the agent gets, None for the trunk's; `agent_headers` of those that it may set.
+    `hold_music` is what a caller hears whom the agent holds; None is what its trunk says.
     """
 
     name: RouteName
@@ -135,6 +136,7 @@ class Route:
     early_media: EarlyMedia = NO_EARLY_MEDIA
     ring_timeout: float = 20.0
     barge_in: BargeIn | None = None
+    hold_music: str | None = None
     record: RecordPolicy = RecordPolicy.NEVER
     pass_headers: tuple[str, ...] | None = None
     agent_headers: tuple[str, ...] = AGENT_HEADERS

@@ -46,8 +46,9 @@ class Trunk:
     """A peer that may send us calls, with what its calls keep until they end.
 
     `media_timeout` and `max_duration` are seconds; `codecs` is our order of preference; `srtp` says whether media may
-    or must be encrypted; `max_calls` and `max_cps` of None leave only the node's limits. `pass_headers` are patterns of
-    header names that the agent gets. `trust_identity` says whether it is believed who it says that calls.
+    or must be encrypted; `hold_music` is what a caller hears whom the agent holds: `melody`, `silence` or a file.
+    `max_calls` and `max_cps` of None leave only the node's limits. `pass_headers` are patterns of header names that the
+    agent gets. `trust_identity` says whether it is believed who it says that calls.
     """
 
     name: TrunkName
@@ -60,6 +61,7 @@ class Trunk:
     codecs: tuple[str, ...] = ("PCMU", "PCMA")
     srtp: Literal["off", "optional", "required"] = "off"
     media_timeout: float = 60.0
+    hold_music: str = "melody"
     max_duration: float = 7200.0
     max_calls: int | None = None
     max_cps: float | None = None

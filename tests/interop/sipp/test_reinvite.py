@@ -9,7 +9,8 @@ pytestmark = pytest.mark.interop
 HELD = {
     "sendonly": (OFFER + "a=sendonly\n", "a=recvonly"),
     "inactive": (OFFER + "a=inactive\n", "a=inactive"),
-    "zero-address": (OFFER.replace("c=IN IP[media_ip_type] [media_ip]", "c=IN IP4 0.0.0.0"), "a=(recvonly|inactive)"),
+    "zero-address": (OFFER.replace("c=IN IP[media_ip_type] [media_ip]", "c=IN IP4 0.0.0.0"), "a=recvonly"),
+    "port-zero": (OFFER.replace("m=audio [media_port]", "m=audio 0"), "m=audio 0 RTP"),
 }
 
 

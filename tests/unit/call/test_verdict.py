@@ -46,6 +46,23 @@ def test_a_good_call() -> None:
 
 
 @pytest.mark.parametrize(
+    ("counters", "texts"),
+    [
+        ({"holds": 1, "held_ms": 12_340}, ["once, 12.3 s in all"]),
+        ({"holds": 3, "held_ms": 60_000}, ["3 times, 60.0 s in all"]),
+        (
+            {"holds": 1, "held_ms": 9_000, "sent_music_packets": 450},
+            ["1,240 packets: 800 with sound, 440 silent, 450 of music on hold", "once, 9.0 s in all"],
+        ),
+    ],
+)
+def test_how_long_a_call_was_on_hold(counters: dict[str, int], texts: list[str]) -> None:
+    lines = [line.text for line in audio(call(media={**GOOD, **counters}))]
+    assert set(texts) <= set(lines)
+    assert not any("in all" in line.text for line in audio(call(media=GOOD)))
+
+
+@pytest.mark.parametrize(
     ("speech_ms", "noise_level", "text"),
     [
         (12_340, 52, "the caller spoke for 12.3 s, noise of the line -52 dBov"),

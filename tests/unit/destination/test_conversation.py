@@ -5,6 +5,7 @@ import json
 import pytest
 
 from offhook.destination.conversation import (
+    AskedToHold,
     EndNow,
     Ignored,
     Invalid,
@@ -39,6 +40,8 @@ def offhook() -> OffhookConversation:
             {"type": "transcript", "who": "agent", "id": "u1", "text": "Hello.", "final": False},
             Transcribed(Transcript("agent", "u1", "Hello.", final=False)),
         ),
+        ({"type": "hold"}, AskedToHold("hold")),
+        ({"type": "resume"}, AskedToHold("resume")),
         ({"type": "sing"}, Ignored("a message of the unknown type 'sing'")),
     ],
 )

@@ -170,6 +170,21 @@ def transferred(result: TransferResult) -> str:
     )
 
 
+def held(by: str) -> str:
+    """The call is on hold, by the `caller` or the `agent`."""
+    return _message("held", by=by)
+
+
+def resumed(by: str, held_ms: int) -> str:
+    """Who held the call does so no longer; it was for `held_ms`."""
+    return _message("resumed", by=by, held_ms=held_ms)
+
+
+def hold_failed(action: str, code: str, status: int | None, message: str) -> str:
+    """What the agent asked for, `hold` or `resume`, could not be done; `status` is what the caller's side said."""
+    return _message("hold_failed", action=action, code=code, status=status, message=clean(message))
+
+
 def end(reason: str, text: str = "", causes: Sequence[EndCause] = ()) -> str:
     """The call is over; `reason` is a slug of docs/reference/end-reasons.md. The close with code 1000 follows.
 
@@ -218,6 +233,16 @@ class Record:
     """The agent wants the recording of the call to start, stop, pause or go on."""
 
     action: RecordingAction
+
+
+HoldAction = Literal["hold", "resume"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The agent wants to hold the caller, or to have it back."""
+
+    action: HoldAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +295,7 @@ class Invalid:
     message: str
 
 
-AgentMessage = Ready | Reject | HangUp | Record | Headers | Transfer | Transcript | Unknown | Invalid
+AgentMessage = Ready | Reject | HangUp | Record | Headers | Transfer | Transcript | Unknown | Invalid | Hold
 """What an agent may say to Python, to be matched whole."""
 
 
@@ -300,6 +325,8 @@ def parse(text: str, *, offered: str = FORMATS[0]) -> AgentMessage:
                 return _transfer(message)
             case "headers":
                 return _headers(message)
+            case "hold" | "resume":
+                return Hold(kind)
             case "transcript":
                 return _transcript(message)
             case _:

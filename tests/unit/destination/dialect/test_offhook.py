@@ -12,17 +12,11 @@ from jsonschema import Draft202012Validator
 
 from offhook.destination.base import TransferResult
 from offhook.destination.dialect import offhook
-from offhook.destination.dialect.facts import (
-    AgentFacts,
-    CallerIdentity,
-    Diversion,
-    EndCause,
-    IdentityClaim,
-    UserData,
-)
+from offhook.destination.dialect.facts import AgentFacts, CallerIdentity, Diversion, EndCause, IdentityClaim, UserData
 from offhook.destination.dialect.offhook import (
     HangUp,
     Headers,
+    Hold,
     Invalid,
     Ready,
     Record,
@@ -105,6 +99,10 @@ FILLING = {
         offhook.end("caller_hung_up", causes=(EndCause("Q.850", 16, "x\udcff"), EndCause("SIP", None))),
         offhook.error("bad_status", "no"),
         *(offhook.recording(state, 1250) for state in ("on", "paused", "off")),
+        *(offhook.held(by) for by in ("caller", "agent")),
+        *(offhook.resumed(by, 30_000) for by in ("caller", "agent")),
+        offhook.hold_failed("hold", "refused", 488, "the caller's side said 488 Not Acceptable Here"),
+        offhook.hold_failed("resume", "no_answer", None, "the caller's side said nothing"),
         *(json.dumps(rendered(template, FILLING)) for template in offhook.OFFHOOK.send.values()),
     ],
 )
@@ -121,6 +119,8 @@ def test_the_schema_is_a_schema_and_strict_where_it_counts() -> None:
         {"type": "speech_ended", "since_ms": -20, "at_ms": 0},
         {"type": "cleared", "played_ms": -1, "dropped_ms": 0, "marks": []},
         {"type": "recording", "state": "stopped", "at_ms": 0},
+        {"type": "held", "by": "nobody"},
+        {"type": "resumed", "by": "caller"},
     ):
         assert not GATEWAY.is_valid(wrong)
     AGENT.validate({"type": "utterance", "id": "u7", "text": "One two.", "word_ends_ms": [200, 450], "barge_in": "off"})
@@ -157,6 +157,8 @@ def test_ringing_tells_the_call() -> None:
         ('{"type":"hangup"}', HangUp(False, "")),
         ('{"type":"hangup","now":true,"reason":"done"}', HangUp(True, "done")),
         ('{"type":"record","action":"pause"}', Record("pause")),
+        ('{"type":"hold","music":"of a later version"}', Hold("hold")),
+        ('{"type":"resume"}', Hold("resume")),
         ('{"type":"record","action":"resume","why":"paid"}', Record("resume")),
         ('{"type":"transcript","who":"caller","id":"c1","text":"Hello?"}', Transcript("caller", "c1", "Hello?")),
         (
