@@ -6,7 +6,7 @@ from offhook.sip.digest import Credentials
 from offhook.sip.effects import Address
 from offhook.sip.inquiries import Inquiries
 from offhook.sip.letterhead import Letterhead
-from offhook.sip.message import Request, Response
+from offhook.sip.message import METHODS, Request, Response
 from offhook.sip.peer_path import PeerPath
 from offhook.sip.provisionals import Provisionals, Reliability, reliability
 from offhook.sip.questions import Questions
@@ -140,7 +140,8 @@ class SessionParts:
         self.letterhead.hear(message)
         lines = message.headers.get_all("Allow")
         if lines:
-            self.allows = frozenset(method.strip(" \t") for line in lines for method in line.split(","))
+            # Only those that we know: what is kept of a peer's word has a bound.
+            self.allows = METHODS & {method.strip(" \t") for line in lines for method in line.split(",")}
 
     def refresh_headers(self) -> HeaderList:
         """What re-INVITEs and UPDATEs of ours say of us."""
