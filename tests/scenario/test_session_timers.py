@@ -203,6 +203,30 @@ async def test_a_refresh_in_a_hold_leaves_the_hold() -> None:
 
 
 @pytest.mark.rfc(4028, "7.4")
+@pytest.mark.parametrize("takes_it", [True, False])
+@in_virtual_time
+async def test_a_hold_of_the_agent_that_meets_a_refresh_is_asked_for_after_it(takes_it: bool) -> None:
+    """The answer to the refresh is none to the hold, so the agent is told what became of that, and nothing before."""
+    async with World(with_trunk("", OFFHOOK)) as world:
+        call = await carrier(world, "90;refresher=uas", update=False)
+        world.network.delay = 0.5
+        while not refreshes(world, "192.0.2.2"):
+            await world.pass_time(0.1)
+        world.wire.says(type="hold")
+        await world.pass_time(0.2)
+        holds = [said["type"] for said in world.wire.said if said["type"] in ("held", "hold_failed")]
+        assert holds == []
+        await world.pass_time(0.6)
+        call.refuses_reinvites = not takes_it
+        call.acknowledges = sdp(way="recvonly", version=2)
+        await world.pass_time(3)
+        holds = [said["type"] for said in world.wire.said if said["type"] in ("held", "hold_failed")]
+        assert holds == ["held" if takes_it else "hold_failed"]
+        assert world.leg.remote.hold is takes_it
+        assert [request.body.count(b"a=sendonly") for request in refreshes(world, "192.0.2.2")] == [0, 1]
+
+
+@pytest.mark.rfc(4028, "7.4")
 @in_virtual_time
 async def test_an_answer_to_a_refresh_may_move_the_sound() -> None:
     """A carrier that has moved the call meanwhile says so in its answer, and a plain one changes nothing."""

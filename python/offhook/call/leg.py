@@ -237,19 +237,23 @@ class CallerLeg:
     def reinvite_answered(self, body: bytes, now: float) -> Refused | None:
         """Take the answer to a re-INVITE of ours. Returns why the call can't go on, if it can't."""
         proposed, self._proposed = self._proposed, None
-        # Without a proposal it was a refresh, which offers what stands.
-        offered = proposed.description if proposed is not None else self._description
-        assert offered is not None, "we have made an offer"
-        if not body and not (proposed is not None and proposed.moves):
+        if proposed is None:
+            # Nothing of ours waits any more.
+            return None
+        if not body and not proposed.moves:
             self._unanswered(now)
             return None
-        judged = self._accept(offered, body, now)
+        judged = self._accept(proposed.description, body, now)
         if isinstance(judged, Refused):
             return judged
-        if proposed is None:
-            return self._follow(offered, judged, now)
         self.holds = proposed.hold
-        return self._follow(offered, judged, now, moved=proposed.moves)
+        return self._follow(proposed.description, judged, now, moved=proposed.moves)
+
+    def refresh_answered(self, body: bytes, now: float) -> Refused | None:
+        """Take the answer to what stands, offered again. Returns why the call can't go on, if it can't."""
+        assert self._description is not None, "something is in force"
+        judged = self._accept(self._description, body, now)
+        return judged if isinstance(judged, Refused) else self._follow(self._description, judged, now)
 
     def reinvite_refused(self) -> bool:
         """Our re-INVITE was refused. True if the call can't go on for that: the caller's sound has no other way."""

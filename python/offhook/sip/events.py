@@ -121,10 +121,14 @@ class Reinvited:
 
 @dataclass(frozen=True, slots=True)
 class ReinviteAnswered:
-    """Our re-INVITE or UPDATE was accepted; ACK has been sent unless the 2xx carries an offer (then `acknowledge`)."""
+    """Our re-INVITE or UPDATE was accepted; ACK has been sent unless the 2xx carries an offer (then `acknowledge`).
+
+    `is_refresh`: it was one of the session itself (RFC 4028), which offered what was in force anyway.
+    """
 
     session: "InviteSession"
     response: "Response"
+    is_refresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,6 +232,9 @@ class Renegotiation:
         self._send(session, dialog, change, now)
 
     def _send(self, session: "InviteSession", dialog: Dialog, change: Change, now: float) -> None:
+        if change.is_refresh:
+            # While it waited, an offer of the peer may have been answered.
+            change = replace(change, sdp=dialog.offers.local)
         content = (("Content-Type", SDP),) if change.sdp else ()
         headers = (*session.refresh_headers(), *change.headers, *content)
         if change.sdp:
@@ -323,7 +326,7 @@ class Renegotiation:
             else:
                 self.owed = response.cseq.number
         if sdp or not change.is_refresh:
-            session.core.tell(ReinviteAnswered(session, response))
+            session.core.tell(ReinviteAnswered(session, response, change.is_refresh))
 
     def _refused(self, session: "InviteSession", dialog: Dialog, response: Response | None, now: float) -> None:
         change = self._outgoing.settled()

@@ -183,6 +183,20 @@ def test_a_reinvite_that_meets_another_comes_again() -> None:
 THEIRS = "90;refresher=uas"
 
 
+@pytest.mark.rfc(4028, "7.4")
+def test_a_reinvite_that_comes_again_offers_what_is_in_force_by_then() -> None:
+    """Between the collision and the second try the peer's own change was answered, with another version of ours."""
+    solo = Solo()
+    session = callee(solo, KNOWS, OURS_TO_REFRESH)
+    solo.run(45.1)
+    solo.receive(response(asked(solo, "INVITE")[-1], 491, "alice"))
+    solo.receive(within(session, "INVITE", 2, body=SDP))
+    solo.do(session.answer_reinvite, b"v=0 by now")
+    solo.receive(within(session, "ACK", 2))
+    solo.run(48)
+    assert [refresh.body for refresh in asked(solo, "INVITE")] == [OURS, b"v=0 by now"]
+
+
 @pytest.mark.rfc(4028, "10")
 def test_any_change_of_either_side_is_a_refresh() -> None:
     solo = Solo()
