@@ -85,6 +85,8 @@ PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             *("Heard", "CallEvent", "BargeIn", "RecordingState"),
         ),
     ),
+    ("Who calls", "caller.py", ("Identity", "Claim", "Diversion", "UserToUser", "EndCause")),
+    ("Headers of ours", "headers.py", ("CallHeaders",)),
     ("History", "history.py", ("History", "Line")),
     ("Errors", "errors.py", ("AgentError", "CallEnded", "HoldFailed")),
     ("Testing an agent", "rehearsal.py", ("", "rehearse", "Caller")),

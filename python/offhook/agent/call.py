@@ -10,7 +10,7 @@ from offhook.agent.caller import Diversion, EndCause, Identity, UserToUser
 from offhook.agent.digits import DigitCollector
 from offhook.agent.errors import CallEnded
 from offhook.agent.events import BargeIn, CallEvent, Digits, RecordingAction, RecordingState, Said, Transferred, Turn
-from offhook.agent.headers import CallHeaders, Place, user_to_user
+from offhook.agent.headers import PLACES, CallHeaders, Place, user_to_user
 from offhook.agent.history import History
 from offhook.agent.sound import RATES, Resampler, read_wav
 from offhook.agent.waiting import first_of
@@ -29,13 +29,10 @@ class Call:
         self._session = session
         self.data: dict[str, Any] = {}
         """Whatever the agent wants to keep with this call."""
-        self.headers_out = self._headers_for("all")
-        """Headers in what we send from now on: answer or refusal, BYE, and requests between. A dictionary; what is
-        set leaves with the next message that carries it, so set it before `hang_up`."""
-        self.answer_headers = self._headers_for("answer")
-        """Headers for the answer (or refusal) alone, so of use until `on_ringing` returns."""
-        self.bye_headers = self._headers_for("bye")
-        """Headers for our BYE alone: what came of the call, say."""
+        line = session.line
+        self._headers = {
+            place: CallHeaders(place, line.facts.caller.agent_headers, line.set_headers) for place in PLACES
+        }
 
     # -- what is known of it
 
@@ -269,13 +266,30 @@ class Call:
         self._check()
         self._session.line.send_dtmf(digits)
 
+    @property
+    def headers_out(self) -> CallHeaders:
+        """SIP headers in all that we send from now on: the answer or refusal, the BYE, and the requests between.
+
+        A dictionary. What is set leaves with the next message that carries it, so set it before `hang_up`.
+        """
+        return self._headers["all"]
+
+    @property
+    def answer_headers(self) -> CallHeaders:
+        """SIP headers in the answer or the refusal alone, so of use until `on_ringing` returns. A dictionary."""
+        return self._headers["answer"]
+
+    @property
+    def bye_headers(self) -> CallHeaders:
+        """SIP headers in our BYE alone: what came of the call, say. A dictionary."""
+        return self._headers["bye"]
+
     def send_user_to_user(self, data: str | bytes, *, purpose: str = "", content: str = "", on: Place = "all") -> None:
         """Give the caller's application data along (RFC 7433), with what we send from now on; of 1,000 bytes at most.
 
         With `on` in the answer or the BYE alone. It takes the place of what was given before; ISDN has room for 128.
         """
-        headers = {"all": self.headers_out, "answer": self.answer_headers, "bye": self.bye_headers}
-        headers[on]["User-to-User"] = user_to_user(data, purpose, content)
+        self._headers[on]["User-to-User"] = user_to_user(data, purpose, content)
 
     @property
     def is_held(self) -> bool:
@@ -352,10 +366,6 @@ class Call:
 
     def __repr__(self) -> str:
         return f"<Call {self.id} from {self.from_number or 'nobody'} to {self.to_number}>"
-
-    def _headers_for(self, place: Place) -> CallHeaders:
-        line = self._session.line
-        return CallHeaders(place, line.facts.caller.agent_headers, line.set_headers)
 
     def _check(self) -> None:
         reason = self.end_reason

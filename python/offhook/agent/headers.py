@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Literal
 
 Place = Literal["all", "answer", "bye"]
+"""Which of our messages a header goes into."""
+
+PLACES: tuple[Place, ...] = ("all", "answer", "bye")
 
 MAX_HEADERS = 16
 """Headers of one dictionary."""
