@@ -532,8 +532,8 @@ class Call:
                 if self.state is CallState.ANSWERED:
                     self.tape.acknowledged(self.post, self.post_fault)
             case sip.ReinviteAnswered(_, response, is_refresh):
-                answered = self.leg.refresh_answered if is_refresh else self.leg.reinvite_answered
-                self._end_if(answered(response.sdp or b"", self._services.now()))
+                take = self.leg.refresh_answered if is_refresh else self.leg.reinvite_answered
+                self._end_if(take(response.sdp or b"", self._services.now()))
                 self._settle_hold()
             case sip.ReinviteRefused(_, response):
                 self._reinvite_refused(response)
