@@ -362,6 +362,24 @@ async def test_an_offer_in_a_prack_that_can_not_be_taken_changes_nothing() -> No
         assert call.answer == call.early[0][1]
 
 
+@pytest.mark.rfc(3311, "5.2")
+@in_virtual_time
+async def test_an_update_before_the_answer_moves_the_sound() -> None:
+    async with World(early("ringback")) as world:
+        call = await world.place()
+        offer = sdp(port=4300, version=2)
+        call.party.stack.perform(lambda now: call.session.update(offer, now=now))
+        await world.pass_time(0.5)
+        assert [len(a.body) > 0 for a in answers(world, 200, "UPDATE")] == [True]
+        assert world.leg.remote.port == 4300
+        world.take_call()
+        await world.pass_time(0.1)
+        assert call.statuses == [183, 200]
+        # What was agreed on last stands; in the 200 it would look like the first answer.
+        assert call.answer == b""
+        assert world.leg.remote.port == 4300
+
+
 @in_virtual_time
 async def test_the_media_timeout_of_the_ringing_is_none_of_the_calls() -> None:
     trunk = "media_timeout = 5\n"

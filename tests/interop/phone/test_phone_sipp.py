@@ -89,6 +89,7 @@ def test_a_callee_that_takes_no_digits_is_named(tmp_path: Path) -> None:
 
 
 def test_early_media_is_heard_before_the_answer(tmp_path: Path) -> None:
+    """livekit/sip#813: no early media on calls out."""
     steps = (
         invite(),
         respond("183 Session Progress", sdp=audio()),
@@ -101,6 +102,7 @@ def test_early_media_is_heard_before_the_answer(tmp_path: Path) -> None:
         callee.ended_well()
     assert told.code == 0
     assert told.found["intervals_ms"]["ringing"] < 200
+    assert told.found["intervals_ms"]["early_media"] < 200
     assert told.found["media"]["received_packets"] > 110
 
 
