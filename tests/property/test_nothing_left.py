@@ -213,6 +213,17 @@ SCRIPTS = [
         ((0.6, offers(codecs=["8 PCMA/8000"])), (0.4, offers(port=4900)), (0.4, RoughCall.asks_for_offer), HANG_UP),
     ),
     Script(
+        "held from both sides",
+        "offhook",
+        (
+            (0.6, agent(type="hold")),
+            (0.0, offers(way="sendonly")),
+            (3.0, agent(type="resume")),
+            (0.0, offers()),
+            (3.0, RoughCall.hang_up),
+        ),
+    ),
+    Script(
         "updates",
         "offhook",
         (
@@ -264,7 +275,8 @@ SCRIPTS = [
 
 async def lengths() -> dict[str, int]:
     """How many messages each script has when nothing goes wrong, and some that are repeated when something does."""
-    return {script.name: (await play([(script, ())]))[0].messages + REPETITIONS for script in SCRIPTS}
+    calls = await play([(script, ()) for script in SCRIPTS])
+    return {call.script.name: call.messages + REPETITIONS for call in calls}
 
 
 def all_of_them(lengths: Mapping[str, int]) -> Iterator[Rough]:
