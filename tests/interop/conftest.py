@@ -6,6 +6,7 @@ LONGEST = (
     "install/test_install.py",
     "builtin/test_conversation.py",
     "speech/test_offline.py",
+    "sipp/test_nothing_left.py",
     "sipp/test_life.py",
     "phone/test_phone_sipp.py",
     "sipp/test_repetitions.py",

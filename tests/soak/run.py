@@ -8,10 +8,8 @@ must be as before: memory, descriptors, ports, transactions, dialogs; one record
 import argparse
 import asyncio
 import json
-import os
 import random
 import signal
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -27,6 +25,7 @@ sys.path[:0] = [str(ROOT / "python"), str(ROOT)]
 
 from tests.soak.callers import Book, keep_calling  # noqa: E402
 from tests.support.gateway import Gateway, ports, wait_until  # noqa: E402
+from tests.support.level import SETTLE, Level, rows  # noqa: E402
 
 TOOL = ROOT / "target" / "release" / "offhook-bench"
 GROWTH = 1.05
@@ -35,8 +34,6 @@ SLACK_KIB = 2_048
 """Less than this is no growth: one page more in SQLite's and the allocator's caches."""
 TURNED_AWAY = 0.1
 """Of the calls; with more of them a soak proves little."""
-SETTLE = 64 * 0.5 + 10
-"""Seconds that transactions, ports and the rest have to be over, once the last call is."""
 MEDIA_TIMEOUT = 10
 
 TOML = """
@@ -51,36 +48,6 @@ media_timeout = {media_timeout}
 
 {routes}
 """
-
-
-@dataclass
-class Level:
-    """What the gateway holds at one time."""
-
-    rss_kib: int
-    descriptors: int
-    threads: int
-    held: dict[str, float]
-
-    @classmethod
-    def of(cls, gateway: Gateway) -> "Level":
-        """Read it."""
-        status = Path(f"/proc/{gateway.pid}/status").read_text()
-        fields = dict(line.split(":", 1) for line in status.splitlines())
-        held = {
-            kind: gateway.metric("offhook_sip_open", kind=kind) for kind in ("transactions", "dialogs", "connections")
-        }
-        held |= {
-            name: gateway.metric("offhook_media_engine", counter=name)
-            for name in ("legs", "wires", "ports_quarantined")
-        }
-        held["calls"] = gateway.metric("offhook_calls_active")
-        return cls(
-            int(fields["VmRSS"].split()[0]),
-            len(os.listdir(f"/proc/{gateway.pid}/fd")),
-            int(fields["Threads"]),
-            held,
-        )
 
 
 @dataclass
@@ -221,16 +188,10 @@ class Soak:
 
     def _records(self, gateway: Gateway, book: Book) -> None:
         """One record for each call that was placed, and all of them ended with a reason that may be."""
-        database = self.directory / "data" / "offhook.db"
-
-        def rows() -> list[tuple[str, str | None, str | None]]:
-            with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-                return connection.execute("select sip_call_id, end_reason, end_detail from calls").fetchall()
-
         expected = len(book.placed) + self.tool_calls
         with suppress(AssertionError):
-            wait_until(lambda: len(rows()) >= expected and all(row[1] for row in rows()), 10)
-        found = rows()
+            wait_until(lambda: len(rows(gateway)) >= expected and all(row[1] for row in rows(gateway)), 10)
+        found = rows(gateway)
         ids = [row[0] for row in found]
         missing = book.placed.keys() - set(ids)
         self.figures["records"] = len(found)
