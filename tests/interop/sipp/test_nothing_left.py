@@ -29,7 +29,14 @@ MEDIA_TIMEOUT = 2
 # 200 without ACK for 64*T1, then a BYE without answer for as long.
 UNANSWERED = 64 * 0.5
 # Nobody acknowledges the 200, and then nobody answers the BYE: more than a minute, for which `make test` has no time.
-LONG = ("rings-and-gone", "answered-without-ack", "no-offer-and-gone", "asks-for-an-offer-and-gone", "hold-and-gone")
+LONG = (
+    "rings-and-gone",
+    "hold-without-ack",
+    "answered-without-ack",
+    "no-offer-and-gone",
+    "asks-for-an-offer-and-gone",
+    "hold-and-gone",
+)
 AGENTS = ("echo", "late", "leave", "die", "refuse", "deaf")
 
 TOML = f"""
