@@ -62,7 +62,7 @@ BUGS = (
     ),
     Bug(
         "a key is told when it has been pressed twice",
-        "rust/media/src/telephone_event.rs",
+        "rust/media/src/telephone_event/receiver.rs",
         "[ended, if event.end { self.end() } else { None }]",
         "[ended, None]",
     ),

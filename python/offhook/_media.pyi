@@ -204,6 +204,8 @@ class RemoteMedia:
         rtcp_mux: bool = False,
         dtmf_send: int | None = None,
         dtmf_receive: Sequence[int] = (),
+        dtmf_by: Literal["rfc4733", "inband", "info"] = "rfc4733",
+        dtmf_tones: Literal["ignored", "heard", "removed"] = "ignored",
         comfort_noise: int | None = 13,
         ptime_ms: int = 20,
         send: bool = True,
@@ -223,6 +225,9 @@ class RemoteMedia:
         where RTP goes, both ways (RFC 5761).
         `dtmf_send`, `dtmf_receive`: telephone-event payload types, which may differ per direction (RFC 4733); at most
         8 are received.
+        `dtmf_by`: how keys that we press leave: as events, if there is a type for them, as tones, or as `key_by_info`
+        events for signalling. `dtmf_tones`: tones in the peer's sound are sound, or keys that are told as `digit`; with
+        `removed` the wire has silence in place of them, but for the first 30 ms.
         `comfort_noise`: its payload type (RFC 3389); 13 is static, and some peers send it though nobody agreed on it.
         `ptime_ms`: 10 to 60, length of the packets we send. `send`, `receive`: the direction from our side (RFC 3264);
         without `receive`, or on `hold`, no media timeout runs.
@@ -260,6 +265,10 @@ class RemoteMedia:
     def dtmf_send(self) -> int | None: ...
     @property
     def dtmf_receive(self) -> list[int]: ...
+    @property
+    def dtmf_by(self) -> str: ...
+    @property
+    def dtmf_tones(self) -> str: ...
     @property
     def comfort_noise(self) -> int | None: ...
     @property
@@ -419,7 +428,9 @@ class MediaEvent:
     Of a leg (`leg` is set):
         `first_packet`         the first RTP was accepted (`address`)
         `source_changed`       RTP is now accepted from `address`
-        `digit`                the caller pressed `digit` for `duration_ms`
+        `digit`                the caller pressed `digit` (`None` unless keys are `shown`, see `RtpLeg.mask_digits`)
+                               for `duration_ms`; `by` is the way that it came first: `rfc4733`, `info`, `inband`
+        `key_by_info`          a key of ours begins that signalling has to send: `digit`, for `duration_ms`
         `speech_started`       the caller speaks, and has since sample `position`, 8 kHz, of the caller's audio
         `speech_ended`         the caller has stopped at sample `position`; the speech lasted `duration_ms`
         `mark`                 the frame before mark `name` has left; `played` is False if it was dropped by a clear
@@ -658,7 +669,10 @@ class MediaStats:
         """Milliseconds by which such sound was lengthened."""
     @property
     def received_digits(self) -> int:
-        """Telephone-event digits heard."""
+        """Digits that the peer's user has pressed, each once, whichever way it came."""
+    @property
+    def received_double_digits(self) -> int:
+        """Presses that came another way, too, and were told once."""
     @property
     def received_bad_events(self) -> int:
         """Telephone-event packets that name no digit (event above 15 but flash, short payload)."""
@@ -681,11 +695,14 @@ class MediaStats:
     def sent_event_packets(self) -> int:
         """Sent packets of telephone events."""
     @property
+    def sent_tone_packets(self) -> int:
+        """RTP packets with the tones of a key of ours."""
+    @property
     def sent_digits(self) -> int:
         """Digits sent."""
     @property
     def dropped_digits(self) -> int:
-        """Digits refused because too many were waiting."""
+        """Digits refused: too many were waiting, or there is no way to tell the peer."""
     @property
     def unsent_packets(self) -> int:
         """Packets not sent because no address is known, the peer holds the call, or the key is used up."""
@@ -1108,8 +1125,26 @@ class RtpLeg:
     def tap(self, on: bool) -> None:
         """Tell what the caller says as `audio` events. They may be dropped when Python is slow."""
 
-    def send_dtmf(self, digits: str) -> None:
-        """Send `0-9 * # A-D` as RFC 4733 events after what is queued already. Raises `MediaError` (`bad_config`)."""
+    def send_dtmf(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
+        """Press `0-9 * # A-D` after what is queued already, as `RemoteMedia.dtmf_by` says.
+
+        Further sound waits for them. Each is pressed for `duration_ms`, and silence of `gap_ms` follows it, both 40 to
+        8000. Raises `MediaError` (`bad_config`).
+        """
+
+    def press(self, digit: str, duration_ms: int) -> None:
+        """The peer's user has pressed a key, as signalling tells. `digit` follows, unless it came another way, too.
+
+        Raises `MediaError` (`bad_config`).
+        """
+
+    def mask_digits(self, mask: Literal["shown", "masked", "withheld"]) -> None:
+        """Who may know from now on which keys the peer's user presses.
+
+        `shown`, the default: the wire, `digit` events, recordings. `masked`: the wire alone; recordings are silent
+        where tones of keys were, and the 80 ms before. `withheld`: nobody; the wire is told `?`, and has silence for
+        all that is a little like such tones. Raises `MediaError` (`bad_config`).
+        """
 
     def drain(self) -> None:
         """Tell `drained` once all that is queued now has left."""

@@ -1,4 +1,4 @@
-"""Within a call: re-INVITE, hold, digits, and who may speak in it."""
+"""Within a call: re-INVITE, hold, and who may speak in it."""
 
 import pytest
 from tests.support.clock import in_virtual_time
@@ -171,67 +171,6 @@ async def test_a_reinvite_after_the_end_is_481() -> None:
         statuses = [m.status for _, sender, m in world.network.log if sender == GATEWAY and hasattr(m, "status")]
         assert statuses[-1] == 481
         assert len(world.records) == 1
-
-
-# -- digits
-
-
-@pytest.mark.rfc(6086, "4.2")
-@in_virtual_time
-async def test_a_digit_by_info_reaches_the_agent() -> None:
-    async with World(OFFHOOK) as world:
-        call = await world.place_answered(offer=sdp(dtmf=None))
-        call.info("application/dtmf-relay", b"Signal=5\r\nDuration=250\r\n")
-        await world.pass_time(0.05)
-        assert world.wire.said[-1] == {"type": "dtmf", "digit": "5", "duration_ms": 250, "at_ms": None}
-        call.info("application/dtmf", b"#")
-        await world.pass_time(0.05)
-        assert world.wire.said[-1]["digit"] == "#"
-
-
-@in_virtual_time
-async def test_one_press_told_both_ways_is_one_digit() -> None:
-    async with World(OFFHOOK) as world:
-        call = await world.place_answered()
-        assert world.leg.remote.dtmf_receive == [101]
-        world.leg.press("5")
-        call.info("application/dtmf-relay", b"Signal=5\r\nDuration=250\r\n")
-        await world.pass_time(0.05)
-        assert "dtmf" not in world.wire.said_types, "Rust tells of the RFC 4733 digit, and of that alone"
-
-
-@in_virtual_time
-async def test_an_info_of_another_kind_is_415_and_an_unreadable_digit_is_none() -> None:
-    async with World(OFFHOOK) as world:
-        call = await world.place_answered(offer=sdp(dtmf=None))
-        call.info("application/media_control+xml", b"<x/>")
-        await world.pass_time(0.05)
-        call.info("application/dtmf-relay", b"Signal=flash\r\n")
-        await world.pass_time(0.05)
-        answers = [m for _, s, m in world.network.log if s == GATEWAY and m.cseq.method == "INFO"]
-        assert [answer.status for answer in answers] == [415, 200]  # type: ignore[union-attr]
-        assert "dtmf" not in world.wire.said_types
-        assert call.bye is None
-
-
-@in_virtual_time
-async def test_digits_are_in_no_timeline_and_no_record() -> None:
-    async with World(OFFHOOK) as world:
-        call = await world.place_answered(offer=sdp(dtmf=None))
-        for digit in b"4929":
-            world.leg.press(chr(digit))
-            call.info("application/dtmf-relay", b"Signal=%c\r\nDuration=160\r\n" % digit)
-            await world.pass_time(0.2)
-        call.info("application/dtmf", b"7")
-        await world.pass_time(0.2)
-        call.hang_up()
-        await world.pass_time(1)
-        text = str(world.timelines[0].as_dict()) + str(world.records[0])
-        assert "Signal" not in text
-        assert notes(world.timelines[0], "media").count("DTMF digit by INFO") == 5
-        assert not any("digit" in entry.fields for entry in world.timelines[0].entries)
-        bodies = [e.fields["text"].partition("\r\n\r\n")[2] for e in world.timelines[0].entries if e.kind == "sip"]
-        assert set(bodies) & {"7"} == set()
 
 
 @in_virtual_time

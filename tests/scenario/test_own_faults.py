@@ -149,7 +149,7 @@ async def test_more_events_than_a_call_can_take_end_it() -> None:
         second = await world.place_answered()
         first = await world.place_answered()
         for _ in range(3000):
-            world.leg.press("1")
+            world.leg.keys("1")
         # The plane hands out events in turns; a call that is not scheduled in between would overflow.
         call = next(call for call in world.switchboard._calls.values() if call.leg.rtp.native is world.leg)
         from offhook.call.event import FromLeg

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from offhook.agent import Agent, Call
 from offhook.agent.events import (
     BargeIn,
+    DigitsMasked,
+    DigitsState,
     Held,
     Key,
     Recording,
@@ -34,6 +36,7 @@ class AgentLine:
     judges_barge_in: bool = False
     rings_for: float = 0.0
     hold_status: int | None = None
+    knows_masks: bool = True
     listener: Listener | None = None
     said: list[tuple[object, ...]] = field(default_factory=list)
     sound: bytearray = field(default_factory=bytearray)
@@ -88,8 +91,14 @@ class AgentLine:
     ) -> None:
         self.transcripts.append((who, line, text, final, interrupted))
 
-    def send_dtmf(self, digits: str) -> None:
+    def send_dtmf(self, digits: str, duration_ms: int, gap_ms: int) -> None:
         self.said.append(("dtmf", digits))
+
+    def mask_digits(self, on: bool, *, withhold: bool) -> None:
+        self.said.append(("mask_digits", on, withhold))
+        if self.knows_masks:
+            state: DigitsState = ("withheld" if withhold else "masked") if on else "shown"
+            self._loop.call_later(0.05, self._tell, DigitsMasked(state))
 
     def record(self, action: str) -> None:
         self.said.append(("record", action))

@@ -29,6 +29,7 @@ from offhook.sip.events import (
     ByeReceived,
     Event,
     HungUp,
+    InfoReceived,
     Provisional,
     Refused,
     ReinviteAnswered,
@@ -289,6 +290,9 @@ class PhoneCall:
         """REFERs of the gateway, repetitions too."""
         self.answers_refer: int | Response | Callable[[Request], Response] | None = 202
         """What they get; None is silence."""
+        self.infos: list[Request] = []
+        """The gateway's INFOs."""
+        self.answers_infos = 200
         self.refuses_reinvites = False
         """Whether the gateway's re-INVITE gets 488."""
 
@@ -315,11 +319,11 @@ class PhoneCall:
     def update(self, offer: bytes) -> None:
         self.party.stack.perform(lambda now: self.session.update(offer, now=now))
 
-    def info(self, content_type: str, body: bytes) -> None:
+    def info(self, content_type: str, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> None:
         """An INFO within the dialog."""
         dialog = self.session.dialog
         assert dialog is not None
-        request = dialog.request("INFO", (("Content-Type", content_type),), body)
+        request = dialog.request("INFO", (("Content-Type", content_type), *headers), body)
         self.party.stack.perform(lambda now: in_dialog.send(self.session, dialog, request, now))
 
     def hear(self, event: Event, now: float) -> None:
@@ -357,6 +361,9 @@ class PhoneCall:
                     self.party.stack.perform(lambda now: self.session.answer_reinvite(answer, now=now))
             case ReinviteRefused(_, response):
                 self.reinvited.append(response)
+            case InfoReceived(_, request):
+                self.infos.append(request)
+                self.party.stack.perform(lambda now: self.session.answer_info(self.answers_infos, now=now))
             case _:
                 pass
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -258,13 +259,32 @@ class Call:
 
     # -- the rest
 
-    async def send_dtmf(self, digits: str) -> None:
-        """Press keys towards the caller's side: 1 to 64 of `0-9 * # A-D`, after what was said before."""
+    async def send_dtmf(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
+        """Press keys towards the caller's side: 1 to 64 of `0-9 * # A-D`, after what was said before.
+
+        Each is pressed for `duration_ms`, and `gap_ms` lie between two, both 40 to 8000. What is said afterwards waits
+        for them. They leave as the call's trunk has it (its `dtmf`). Raises `CallEnded` after the call.
+        """
         digits = digits.upper()
         if not 1 <= len(digits) <= 64 or set(digits) - set("0123456789*#ABCD"):
-            raise ValueError(f"{digits!r} are not 1 to 64 of 0-9 * # A-D")
+            raise ValueError("those are not 1 to 64 of 0-9 * # A-D")
+        if not (40 <= duration_ms <= 8000 and 40 <= gap_ms <= 8000):
+            raise ValueError("keys are pressed for 40 to 8000 ms, and so long are the gaps between them")
         self._check()
-        self._session.line.send_dtmf(digits)
+        self._session.line.send_dtmf(digits, duration_ms, gap_ms)
+
+    @asynccontextmanager
+    async def masked_digits(self, *, withhold: bool = False) -> AsyncGenerator[None, None]:
+        """While this is open, nobody but the agent knows which keys are pressed: for a card's number, say.
+
+        They are in no timeline and no SIP trace of the gateway, and recordings are silent where their tones were. With
+        `withhold` the agent doesn't know either: keys are `?`, and their tones are silence. It begins when the gateway
+        has confirmed it, and raises `AgentError` if it doesn't (an older gateway). What the call's route masks is
+        masked anyway.
+        """
+        self._check()
+        async with self._session.masks.masked(withhold=withhold):
+            yield
 
     @property
     def headers_out(self) -> CallHeaders:

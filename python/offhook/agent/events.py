@@ -61,7 +61,7 @@ class Digits:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The caller pressed a key: one of `0-9 * # A-D`, held for `duration_ms`."""
+    """The caller pressed a key: one of `0-9 * # A-D`, held for `duration_ms`; `?` where it is withheld."""
 
     digit: str
     duration_ms: int
@@ -130,6 +130,17 @@ class Transferred:
     def completed(self) -> bool:
         """Whether the caller is with somebody else now; if not, and unless gone, the caller is back with the agent."""
         return self.outcome == "completed"
+
+
+DigitsState = Literal["shown", "masked", "withheld"]
+"""Who may know which keys are pressed: whoever reads of the call, the agent alone, nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsMasked:
+    """Who may know from now on which keys are pressed."""
+
+    state: DigitsState
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from offhook.agent.caller import CallerFacts, EndCause
 from offhook.agent.events import (
     BargeIn,
+    DigitsMasked,
     Held,
     Key,
     Recording,
@@ -83,6 +84,7 @@ LineEvent = (
     | UtteranceOver
     | WantsFloor
     | Recording
+    | DigitsMasked
     | Transferred
     | CallOver
     | Key
@@ -153,8 +155,11 @@ class Line(Protocol):
     def clear(self) -> None:
         """Drop what has not been played; every open utterance is over, interrupted."""
 
-    def send_dtmf(self, digits: str) -> None:
+    def send_dtmf(self, digits: str, duration_ms: int, gap_ms: int) -> None:
         """Press keys towards the caller, after the sound before them."""
+
+    def mask_digits(self, on: bool, *, withhold: bool) -> None:
+        """Mask keys, or no longer; `DigitsMasked` answers."""
 
     def record(self, action: RecordingAction) -> None:
         """Start or stop the recording, pause it or let it go on; `Recording` answers."""

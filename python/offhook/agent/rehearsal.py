@@ -17,7 +17,18 @@ from offhook.agent.agent import Agent
 from offhook.agent.call import Call
 from offhook.agent.caller import CallerFacts, Diversion, EndCause, Identity, UserToUser
 from offhook.agent.engines import Speech
-from offhook.agent.events import BargeIn, Held, Key, Recording, RecordingAction, Resumed, TransferEnd, Transferred
+from offhook.agent.events import (
+    BargeIn,
+    DigitsMasked,
+    DigitsState,
+    Held,
+    Key,
+    Recording,
+    RecordingAction,
+    Resumed,
+    TransferEnd,
+    Transferred,
+)
 from offhook.agent.headers import Place
 from offhook.agent.line import Answered, CallFacts, CallOver, HoldRefused, LineEvent, UtteranceOver
 from offhook.agent.session import Session
@@ -53,6 +64,11 @@ class Caller:
         return self._line.digits
 
     @property
+    def masked_digits(self) -> DigitsState:
+        """Whether the agent has keys masked now: `shown`, `masked`, or `withheld` from itself, too."""
+        return self._line.masked
+
+    @property
     def status(self) -> int | None:
         """The SIP status of a call that the agent rejected, None of any other."""
         return self._line.status
@@ -82,7 +98,8 @@ class Caller:
     async def presses(self, digits: str) -> None:
         """Press keys."""
         for digit in digits:
-            self._session.receive(Key(digit, 100, 0))
+            told = "?" if self._line.masked == "withheld" else digit
+            self._session.receive(Key(told, 100, 0))
         await asyncio.sleep(0)
 
     async def holds(self) -> None:
@@ -226,6 +243,7 @@ class _Line:
         self.said: asyncio.Queue[str | None] = asyncio.Queue()
         self.transfers: asyncio.Queue[str | None] = asyncio.Queue()
         self.digits = ""
+        self.masked: DigitsState = "shown"
         self.status: int | None = None
         self._open: str | None = None
         self._text = ""
@@ -282,9 +300,14 @@ class _Line:
             utterance, self._open = self._open, None
             self._soon(UtteranceOver(utterance, 0.0, interrupted=True))
 
-    def send_dtmf(self, digits: str) -> None:
+    def send_dtmf(self, digits: str, duration_ms: int, gap_ms: int) -> None:
         """Keys towards the caller."""
         self.digits += digits
+
+    def mask_digits(self, on: bool, *, withhold: bool) -> None:
+        """A rehearsal keeps nothing; the test may ask what would be kept."""
+        self.masked = ("withheld" if withhold else "masked") if on else "shown"
+        self._soon(DigitsMasked(self.masked))
 
     def record(self, action: RecordingAction) -> None:
         """A rehearsal is not recorded."""

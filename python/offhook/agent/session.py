@@ -17,6 +17,7 @@ from offhook.agent.errors import CallEnded
 from offhook.agent.events import (
     CallEvent,
     Digits,
+    DigitsMasked,
     Heard,
     Held,
     Interrupted,
@@ -35,6 +36,7 @@ from offhook.agent.events import (
 from offhook.agent.history import History
 from offhook.agent.hold import Hold
 from offhook.agent.line import Answered, CallOver, HoldRefused, Line, LineEvent, UtteranceOver
+from offhook.agent.masks import Masks
 from offhook.agent.reader import EventReader
 from offhook.agent.voice import Floor, Unsaid, Voice
 from offhook.agent.waiting import first_of
@@ -77,6 +79,7 @@ class Session:
         self.voice = Voice(line, self.speech.tts, self.floor, self._said, self.ears.answered)
         self.over: asyncio.Future[CallOver] = loop.create_future()
         self.hold = Hold(line, self.floor, self.over)
+        self.masks = Masks(line, self.over)
         self.call = Call(self)
         self._loop = loop
         self._broken: asyncio.Future[None] = loop.create_future()
@@ -149,6 +152,8 @@ class Session:
                 self._say_the_rest(event)
             case HoldRefused():
                 self.hold.receive(event)
+            case DigitsMasked():
+                self.masks.receive(event)
             case CallOver():
                 self._end(event)
 
@@ -164,6 +169,7 @@ class Session:
         self._started.set()
         self._recorded.set()
         self._transferred(Transferred("caller_gone", reason="the call is over"))
+        self.masks.call_over()
         self.voice.call_over(event.reason)
         self.ears.end_taps()
         self.floor.release()

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from offhook.agent.caller import CallerFacts, EndCause, causes_of
 from offhook.agent.events import (
     BargeIn,
+    DigitsMasked,
+    DigitsState,
     Held,
     Key,
     Recording,
@@ -45,6 +47,9 @@ _OUTCOMES: Mapping[str, TransferEnd] = {
     "caller_gone": "caller_gone",
     "timed_out": "timed_out",
 }
+# How long keys are pressed, and the gap behind each, where nothing else is said (milliseconds).
+_USUAL_KEYS = (160, 80)
+_DIGITS: Mapping[str, DigitsState] = {"shown": "shown", "masked": "masked", "withheld": "withheld"}
 _STATES: Mapping[str, RecordingState] = {"on": "on", "paused": "paused", "off": "off"}
 
 
@@ -146,6 +151,10 @@ class WireLine:
                 self._tell(_transferred(message))
             case "held" | "resumed" | "hold_failed":
                 self._hold(kind, message)
+            case "digits_masked":
+                masked = _DIGITS.get(words(message, "state"))
+                if masked is not None:
+                    self._tell(DigitsMasked(masked))
             case "mark":
                 self._played(words(message, "name"))
             case "cleared":
@@ -304,9 +313,14 @@ class WireLine:
         self._cut = True
         self._say({"type": "clear"})
 
-    def send_dtmf(self, digits: str) -> None:
+    def send_dtmf(self, digits: str, duration_ms: int, gap_ms: int) -> None:
         """Press keys."""
-        self._say({"type": "dtmf", "digits": digits})
+        timing = {"duration_ms": duration_ms, "gap_ms": gap_ms} if (duration_ms, gap_ms) != _USUAL_KEYS else {}
+        self._say({"type": "dtmf", "digits": digits} | timing)
+
+    def mask_digits(self, on: bool, *, withhold: bool) -> None:
+        """Mask keys, or no longer."""
+        self._say({"type": "mask_digits", "on": on, "withhold": withhold})
 
     def record(self, action: RecordingAction) -> None:
         """Pause the recording, or let it go on."""

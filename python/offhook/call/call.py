@@ -12,7 +12,6 @@ from typing import TypeVar, assert_never
 import structlog
 
 from offhook._media import MediaEvent
-from offhook.call.dtmf import digits_of_info
 from offhook.call.end_reason import EndReason
 from offhook.call.event import (
     CallEvent,
@@ -29,6 +28,7 @@ from offhook.call.facts import causes_of
 from offhook.call.floor import Floor
 from offhook.call.hold import Hold
 from offhook.call.inbox import Inbox
+from offhook.call.keys import Keys
 from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg
 from offhook.call.news import AgentChosen, CallEnded, CallNews
 from offhook.call.refused import Refused
@@ -50,6 +50,7 @@ from offhook.destination.base import (
     DestinationEvent,
     HeadersAsked,
     HoldAsked,
+    MaskAsked,
     RecordingAsked,
     TransferAsked,
     TransferResult,
@@ -101,6 +102,7 @@ class Call:
         "_floor",
         "_follower",
         "_inbox",
+        "_keys",
         "_preparing",
         "_replaced",
         "_ringing",
@@ -180,6 +182,8 @@ class Call:
         self._timers: dict[Timer, asyncio.TimerHandle] = {}
         self._fallbacks = list(route.fallback) if route is not None else []
         self._agent_ready = self._agent_spoke = self._begun = False
+        digits = route.digits if route is not None else "mask"
+        self._keys = Keys(self.leg, timeline, services, way=trunk.dtmf, policy=digits)
         self._floor = Floor(timeline, self.tape, self._tell)
         self._follower = services.follower(facts)
         self._farewell = self._replaced = ""
@@ -247,6 +251,7 @@ class Call:
         self.leg.rtp.barge_in(self._route.barge_in)
         music = self._route.hold_music or self.trunk.hold_music
         self.leg.rtp.hold_music(self._services.hold_music.get(music))
+        self._keys.begin()
         if self._route.answer is AnswerPolicy.AT_ONCE:
             self._answer()
 
@@ -319,6 +324,7 @@ class Call:
             self._destination.begin()
             self.tape.joined(self._destination)
             self.hold.joined(self._destination)
+            self._keys.joined(self._destination)
 
     # -- events
 
@@ -399,6 +405,9 @@ class Call:
                 self.leg.session.letterhead.outgoing = outgoing
             case HoldAsked(wish):
                 self.hold.asked(wish, self._destination)
+            case MaskAsked():
+                if self._destination is not None:
+                    self._keys.asked(event, self._destination)
             case AgentTranscript():
                 self._floor.words(event, self._services.now())
             case AgentNote(what, fields):
@@ -435,7 +444,9 @@ class Call:
             case "source_changed":
                 self.timeline.add("media", event.at, note=f"RTP now comes from {_address(event.address)}")
             case "digit":
-                self.timeline.add("media", event.at, note="DTMF digit", duration_ms=event.duration_ms)
+                self._keys.pressed(event)
+            case "key_by_info":
+                self._keys.send(event)
             case "speech_started" | "speech_ended":
                 self._floor.speech(event)
             case "interrupted" | "barge_in" | "backchannel":
@@ -577,7 +588,9 @@ class Call:
                 target = printable(request.headers.get("Refer-To") or "nowhere")[:_LONGEST_DETAIL]
                 self._note(f"the caller's side asks us to transfer the call to {target}: refused with {status}")
             case sip.InfoReceived(_, request):
-                self._take_info(request)
+                self._keys.info(request)
+            case sip.Replied(_, "INFO"):
+                self._keys.answered(event)
             case sip.Failed(_, cause, detail):
                 self._end(EndReason.TRANSPORT_FAILED, f"{cause.value}: {detail}" if detail else cause.value)
             case sip.SessionFailed(_, exception):
@@ -599,19 +612,6 @@ class Call:
     def _end_if(self, refused: Refused | None) -> None:
         if refused is not None:
             self._end(refused.reason, refused.detail)
-
-    def _take_info(self, request: Request) -> None:
-        digits = digits_of_info(request)
-        self._services.perform(lambda now: self.leg.session.answer_info(415 if digits is None else 200, now=now))
-        if not digits or self._destination is None or not self._begun:
-            return
-        # One press may be told both ways; what RFC 4733 was agreed for is taken from there alone.
-        if self.leg.audio is not None and self.leg.audio.dtmf_receive:
-            self.timeline.add("media", self._services.now(), note="DTMF by INFO ignored: telephone-event was agreed")
-            return
-        for digit, duration_ms in digits:
-            self.timeline.add("media", self._services.now(), note="DTMF digit by INFO", duration_ms=duration_ms)
-            self._destination.digit(digit, duration_ms)
 
     def _transferred(self, result: TransferResult | None) -> None:
         """A transfer is decided: the caller is gone to somebody else, or back with the agent, which is told."""

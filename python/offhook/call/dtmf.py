@@ -1,29 +1,52 @@
-"""Digits that come by SIP INFO (RFC 6086; the bodies are a convention of Cisco and its followers)."""
+"""Keys by SIP INFO, in and out (RFC 6086; the bodies are a convention of Cisco and its followers, not a package)."""
 
+from offhook.errors import RemoteProtocolError
+from offhook.sip.inspection import DTMF, DTMF_RELAY
 from offhook.sip.message import Request
 
 _DIGITS = "0123456789*#ABCD"
+_EVENT_CODES = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
 _DEFAULT_DURATION_MS = 160
-_LONGEST_MS = 5000
+_LONGEST_MS = 8000
+_MOST_BYTES = 256
 
 
-def digits_of_info(request: Request) -> list[tuple[str, int]] | None:
-    """The digits of an INFO with their durations in milliseconds; None if its body is of another type.
+def digits_of_info(request: Request) -> list[tuple[str, int]]:
+    """The keys of an INFO with their durations in milliseconds: one, or none.
 
-    `application/dtmf-relay` says `Signal=5` and `Duration=160`, with or without spaces; `application/dtmf` says `5`. An
-    unreadable body of these types has no digits. Flash (16) and other events are not digits.
+    `application/dtmf-relay` says `Signal=5` and `Duration=160`, with or without spaces, the star and the hash also as
+    the event codes 10 and 11; `application/dtmf` says `5`. The first such part of a multipart counts. Without a body,
+    and where there is no key to be read, there is none; flash (16) and other events are no keys either.
     """
-    kind = (request.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
-    text = request.body[:256].decode("ascii", "replace")
-    if kind == "application/dtmf":
-        return [(digit, _DEFAULT_DURATION_MS) for digit in text.strip().upper()[:1] if digit in _DIGITS]
-    if kind != "application/dtmf-relay":
-        return None
-    fields = {}
+    try:
+        parts = request.parts
+    except RemoteProtocolError:
+        return []
+    for part in parts:
+        kind = part.media_type.name if part.media_type is not None else ""
+        if kind in (DTMF, DTMF_RELAY):
+            return _read(kind, part.body[:_MOST_BYTES].decode("ascii", "replace"))
+    return []
+
+
+def _read(kind: str, text: str) -> list[tuple[str, int]]:
+    if kind == DTMF and "=" not in text:
+        return _key(text, _DEFAULT_DURATION_MS)
+    fields: dict[str, str] = {}
     for line in text.splitlines():
         name, _, value = line.partition("=")
-        fields[name.strip().lower()] = value.strip()
-    digit = fields.get("signal", "").upper()
+        fields.setdefault(name.strip().lower(), value.strip())
     duration = fields.get("duration", "")
-    duration_ms = int(duration) if duration.isascii() and duration.isdigit() else _DEFAULT_DURATION_MS
-    return [(digit, min(duration_ms, _LONGEST_MS))] if len(digit) == 1 and digit in _DIGITS else []
+    lasts = duration.isascii() and duration.isdigit() and int(duration)
+    return _key(fields.get("signal", ""), min(lasts or _DEFAULT_DURATION_MS, _LONGEST_MS))
+
+
+def _key(text: str, duration_ms: int) -> list[tuple[str, int]]:
+    key = text.strip().strip('"').upper()
+    key = _EVENT_CODES.get(key, key)
+    return [(key, duration_ms)] if len(key) == 1 and key in _DIGITS else []
+
+
+def info_of_digit(digit: str, duration_ms: int) -> tuple[str, bytes]:
+    """The content type and the body of an INFO that says a key."""
+    return DTMF_RELAY, f"Signal={digit}\r\nDuration={duration_ms}\r\n".encode("ascii")

@@ -62,7 +62,12 @@ class CallerLeg:
         """The SRTP suite of the media, "none" if any of it was agreed on in the clear; None before there is any."""
         self._trunk = trunk
         self._timeline = timeline
-        self._terms = Terms(codecs=trunk.codecs, prefer_local=True, srtp=trunk.srtp)
+        self._terms = Terms(
+            codecs=trunk.codecs,
+            telephone_event=trunk.dtmf in ("auto", "rfc4733"),
+            prefer_local=True,
+            srtp=trunk.srtp,
+        )
         self._media_address: MediaAddress = lambda source, family, towards: None
         self._rtp: RtpLeg | None = None
         self._local: LocalMedia | None = None
@@ -497,6 +502,8 @@ class CallerLeg:
                 media_allow=tuple(map(str, self._trunk.media_allow)),
                 nat=self._trunk.nat,
                 hold=self.holds,
+                dtmf=self._trunk.dtmf,
+                remove_tones=self._trunk.dtmf_tones == "remove",
             )
         )
         if self.audio is None and audio.family not in (None, self._signalling_family):

@@ -65,7 +65,7 @@ class SipTrace:
         key = (call_id, caller_tag, source.remote[0])
         timeline = (self._dialogs.get((call_id, our_tag)) if our_tag else None) or self._callers.get(key)
         if timeline is not None:
-            _write(timeline, direction, _kept(message), source, at)
+            _write(timeline, direction, _kept(message, shows_digits=timeline.shows_digits), source, at)
             return
         begins = direction == "in" and isinstance(message, Request) and message.method == "INVITE" and not to_tag
         found = self._open.get(key)
@@ -130,10 +130,10 @@ def _caller_key(request: Request, source: Source) -> _CallerKey:
     return (request.call_id, request.from_.tag or "", source.remote[0])
 
 
-def _kept(message: Request | Response) -> bytes:
-    """What is kept of a message. The body of an INFO holds the digits that a caller presses: a card number, a PIN."""
+def _kept(message: Request | Response, *, shows_digits: bool = False) -> bytes:
+    """What is kept of a message. The body of an INFO holds the keys that are pressed: a card number, a PIN."""
     wire = bytes(message)
-    if message.body and _may_hold_digits(message):
+    if message.body and not shows_digits and _may_hold_digits(message):
         wire = wire[: -len(message.body)] + b"(not kept: it may hold digits)"
     return wire[: 4 * MAX_TEXT]
 

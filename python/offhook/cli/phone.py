@@ -24,6 +24,10 @@ Play = Annotated[str, typer.Option(help="A WAV file, `sentence` (spoken), `tone`
 Once = Annotated[bool, typer.Option("--once", help="Say it once, not again whenever the far end has answered.")]
 Record = Annotated[Path | None, typer.Option(help="Write a stereo WAV: left what was sent, right what was heard.")]
 Dtmf = Annotated[str, typer.Option(help="Digits to send after the answer; a comma waits a second.")]
+DtmfBy = Annotated[
+    Literal["auto", "rfc4733", "info", "inband"],
+    typer.Option(help="How digits leave. With 'info' and 'inband' no telephone-event is offered."),
+]
 Seconds = Annotated[float, typer.Option(min=0.1, max=86_400, help="How long to talk.")]
 RingSeconds = Annotated[float, typer.Option(min=1, max=600, help="How long to let it ring.")]
 Caller = Annotated[str, typer.Option("--from", help="Who calls: a number, a name, or a whole SIP address.")]
@@ -50,6 +54,7 @@ def phone(
     once: Once = False,
     record: Record = None,
     dtmf: Dtmf = "",
+    dtmf_by: DtmfBy = "auto",
     seconds: Seconds = 20.0,
     ring_seconds: RingSeconds = 60.0,
     caller: Caller = "",
@@ -82,6 +87,7 @@ def phone(
         sound=load(play, rate_of(codecs)),
         repeat="once" if once else "on_and_on" if play.startswith("tone") else "in_turn",
         dtmf=_digits(dtmf),
+        dtmf_by=dtmf_by,
         seconds=seconds,
         ring_seconds=ring_seconds,
         headers=tuple(map(read_header, header or ())),

@@ -61,6 +61,8 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         transfer_domain=config.transfer_domain,
         transfer_timeout=config.transfer_timeout,
         transfer_reports=config.transfer_reports,
+        dtmf=config.dtmf,
+        dtmf_tones=config.dtmf_tones,
     )
 
 
@@ -82,6 +84,7 @@ def route_of(config: RouteConfig) -> Route:
         agent_headers=config.agent_headers,
         barge_in=None if config.barge_in == "auto" else config.barge_in,
         hold_music=config.hold_music,
+        digits=config.digits,
         fallback=tuple(
             Fallback(frozenset(FallbackCause(cause) for cause in fallback.on), fallback.to)
             for fallback in config.fallback

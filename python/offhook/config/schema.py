@@ -331,6 +331,17 @@ class TrunkConfig(Section):
         "encrypts where the caller offers keys. `required` refuses whatever would go in the clear, at the start and "
         "later. The keys are as secret as the signalling that carries them: use it with TLS.",
     )
+    dtmf: Literal["auto", "rfc4733", "info", "inband"] = Field(
+        default="auto",
+        description="How keys come and go. `auto`: telephone events (RFC 4733) where they are agreed on, and SIP INFO; "
+        "without them tones in the sound, too, and ours leave as tones. The others take keys in that way alone; with "
+        "`info` and `inband` no telephone events are agreed on.",
+    )
+    dtmf_tones: Literal["remove", "keep"] = Field(
+        default="remove",
+        description="What the agent hears of a key that was found by its tones: silence in their place, but for the "
+        "first 30 ms, or the tones.",
+    )
     prack: Literal["auto", "always", "required"] = Field(
         default="auto",
         description="Which provisional responses (180, 183) are sent until the caller's PRACK acknowledges them "
@@ -465,6 +476,13 @@ class RouteConfig(Section):
     )
     hold_music: Text | None = Field(
         default=None, description="What its callers hear on hold; without it what their trunk says."
+    )
+    digits: Literal["show", "mask", "withhold"] = Field(
+        default="mask",
+        description="Who may know which keys are pressed. `show`: they are in the call's timeline, and so in what "
+        "`offhook calls` shows. `mask`: the agent alone; SIP INFO is kept without its body, and recordings are silent "
+        "where a key's tones were. `withhold`: nobody; the agent is told `?` for each key, and hears nothing that is "
+        "like their tones. Agents can mask and withhold for a while where this does not.",
     )
     fallback: Annotated[tuple[FallbackConfig, ...], Field(max_length=8)] = Field(
         default=(), description="Destinations to try in turn, each once, when this one fails."

@@ -81,6 +81,21 @@ class HoldAsked:
     action: HoldAction
 
 
+DigitsState = Literal["shown", "masked", "withheld"]
+"""Who may know which keys are pressed: whoever reads of the call, the agent alone, nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskAsked:
+    """The agent wants keys to be masked from now on (or withheld from itself, too), or no longer.
+
+    `digits_masked` answers in any case.
+    """
+
+    on: bool
+    withhold: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class AgentTranscript:
     """What caller or agent says, as the agent knows it. A line replaces what was told before under the same `id`.
@@ -144,6 +159,7 @@ DestinationEvent = (
     | AgentLost
     | AgentNote
     | RecordingAsked
+    | MaskAsked
     | AgentTranscript
     | TransferAsked
     | HeadersAsked
@@ -181,8 +197,8 @@ class Destination(Protocol):
     def played(self, mark: str) -> None:
         """The sound that this destination queued with `leg.play(…, mark=mark)` has left."""
 
-    def digit(self, digit: str, duration_ms: int) -> None:
-        """Tell the agent of a digit that came by SIP INFO. RFC 4733 digits never pass here."""
+    def digits_masked(self, state: DigitsState) -> None:
+        """Tell the agent who may know from now on which keys are pressed. The keys themselves never pass here."""
 
     def recording(self, state: Literal["on", "paused", "off"], at_ms: int) -> None:
         """Tell the agent how the recording of the call stands, and since which millisecond of it."""

@@ -70,6 +70,14 @@ class AskedToHold:
 
 
 @dataclass(frozen=True, slots=True)
+class DigitsAsked:
+    """The agent wants keys to be masked (or withheld from itself, too), or no longer."""
+
+    on: bool
+    withhold: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Invalid:
     """A message without which the call can't go on, such as a `ready` with audio that nobody speaks."""
 
@@ -106,6 +114,7 @@ Heard = (
     | PassedOn
     | EndNow
     | RecordAsked
+    | DigitsAsked
     | HeadersWanted
     | Transcribed
     | TransferWanted
@@ -129,7 +138,7 @@ class Conversation(Protocol):
     def is_ready_when_connected(self) -> bool: ...
     def connected(self) -> list[Say]: ...
     def begin(self) -> list[Say]: ...
-    def digit(self, digit: str, duration_ms: int) -> list[Say]: ...
+    def digits_masked(self, state: str) -> list[Say]: ...
     def recording(self, state: str, at_ms: int) -> list[Say]: ...
     def transferred(self, result: TransferResult) -> list[Say]: ...
     def held(self, by: str) -> list[Say]: ...
@@ -159,8 +168,9 @@ class TwilioConversation:
         self._started = True
         return [Say(twilio.connected()), Say(twilio.start(self._ids, self._facts), numbered=True)]
 
-    def digit(self, digit: str, duration_ms: int) -> list[Say]:
-        return [Say(twilio.dtmf(self._ids, digit), numbered=True)]
+    def digits_masked(self, state: str) -> list[Say]:
+        # Twilio has no word for it; of a digit that is withheld its bots are told `?`.
+        return []
 
     def recording(self, state: str, at_ms: int) -> list[Say]:
         # Twilio tells that by HTTP callbacks, never on the stream.
@@ -207,8 +217,8 @@ class OffhookConversation:
     def begin(self) -> list[Say]:
         return [Say(offhook.start(self.format))]
 
-    def digit(self, digit: str, duration_ms: int) -> list[Say]:
-        return [Say(offhook.dtmf(digit, duration_ms))]
+    def digits_masked(self, state: str) -> list[Say]:
+        return [Say(offhook.digits_masked(state))]
 
     def recording(self, state: str, at_ms: int) -> list[Say]:
         return [Say(offhook.recording(state, at_ms))]
@@ -241,6 +251,8 @@ class OffhookConversation:
                 return TransferWanted(target, headers, timeout)
             case offhook.Hold(wish):
                 return AskedToHold(wish)
+            case offhook.MaskDigits(on, withhold):
+                return DigitsAsked(on, withhold)
             case offhook.Transcript() as line:
                 return Transcribed(line)
             case offhook.Headers() as asked:

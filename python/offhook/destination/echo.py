@@ -9,6 +9,7 @@ from offhook.destination.base import (
     AgentAudio,
     Destination,
     DestinationListener,
+    DigitsState,
     HoldAction,
     Holder,
     HoldFailure,
@@ -59,7 +60,7 @@ class EchoDestination:
         if mark == _PROMPT_MARK and self._leg is not None:
             self._leg.echo(True)
 
-    def digit(self, digit: str, duration_ms: int) -> None:
+    def digits_masked(self, state: DigitsState) -> None:
         """An echo has nobody to tell."""
 
     def recording(self, state: str, at_ms: int) -> None:

@@ -17,11 +17,13 @@ from offhook.destination.base import (
     Destination,
     DestinationEvent,
     DestinationListener,
+    DigitsState,
     HeadersAsked,
     HoldAction,
     HoldAsked,
     Holder,
     HoldFailure,
+    MaskAsked,
     RecordingAsked,
     TransferAsked,
     TransferResult,
@@ -29,6 +31,7 @@ from offhook.destination.base import (
 from offhook.destination.conversation import (
     AskedToHold,
     Conversation,
+    DigitsAsked,
     EndNow,
     HeadersWanted,
     Ignored,
@@ -181,9 +184,9 @@ class WireDestination:
     def played(self, mark: str) -> None:
         """Marks of the agent are answered in Rust."""
 
-    def digit(self, digit: str, duration_ms: int) -> None:
-        if self._conversation is not None and self._begun:
-            self._say(self._conversation.digit(digit, duration_ms))
+    def digits_masked(self, state: DigitsState) -> None:
+        if self._conversation is not None and self._wire is not None and not (self._gone or self._closed):
+            self._say(self._conversation.digits_masked(state))
 
     def recording(self, state: str, at_ms: int) -> None:
         if self._conversation is not None and self._begun and not self._closed:
@@ -313,6 +316,8 @@ class WireDestination:
                 self._tell(HeadersAsked(outgoing))
             case AskedToHold(wish):
                 self._tell(HoldAsked(wish))
+            case DigitsAsked(on, withhold):
+                self._tell(MaskAsked(on, withhold))
             case Transcribed(line):
                 self._tell(
                     AgentTranscript(

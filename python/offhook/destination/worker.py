@@ -8,6 +8,7 @@ from offhook.destination.base import (
     Destination,
     DestinationEvent,
     DestinationListener,
+    DigitsState,
     HoldAction,
     Holder,
     HoldFailure,
@@ -109,9 +110,9 @@ class WorkerDestination:
     def played(self, mark: str) -> None:
         """Marks of the agent are answered in Rust."""
 
-    def digit(self, digit: str, duration_ms: int) -> None:
+    def digits_masked(self, state: DigitsState) -> None:
         if self._attempt is not None:
-            self._attempt.digit(digit, duration_ms)
+            self._attempt.digits_masked(state)
 
     def recording(self, state: str, at_ms: int) -> None:
         if self._attempt is not None:

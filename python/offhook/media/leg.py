@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from offhook import _media
 from offhook._media import MediaEvent, MediaStats, Melody, RemoteMedia
@@ -106,9 +106,20 @@ class RtpLeg(Owned):
         """Tell what the caller says as `audio` events (PCM16, 8 kHz)."""
         self.native.tap(on)
 
-    def send_dtmf(self, digits: str) -> None:
-        """Send digits as RFC 4733 events. Raises `MediaError` (`bad_config`)."""
-        self.native.send_dtmf(digits)
+    def send_dtmf(self, digits: str, *, duration_ms: int = 160, gap_ms: int = 80) -> None:
+        """Press keys behind the sound that waits now, by events, tones or `key_by_info` events.
+
+        Each lasts, and is followed by silence, for 40 to 8000 ms. Raises `MediaError` (`bad_config`).
+        """
+        self.native.send_dtmf(digits, duration_ms=duration_ms, gap_ms=gap_ms)
+
+    def press(self, digit: str, duration_ms: int) -> None:
+        """The caller has pressed a key, as SIP INFO tells: told as any other, and once. Raises `MediaError`."""
+        self.native.press(digit, duration_ms)
+
+    def mask_digits(self, mask: Literal["shown", "masked", "withheld"]) -> None:
+        """Who may know from now on which keys the caller presses: `shown`, `masked`, `withheld`."""
+        self.native.mask_digits(mask)
 
     def drain(self) -> None:
         """Tell `drained` once all that is queued now has left."""

@@ -2,12 +2,15 @@
 
 import ipaddress
 from collections.abc import Sequence
+from typing import Literal
 
 from offhook._media import RemoteMedia, SrtpKeys
 from offhook.sdp.terms import NegotiatedAudio
 
 _STATIC_COMFORT_NOISE = 13
 _MOST_EVENT_TYPES = 8
+
+DtmfWay = Literal["auto", "rfc4733", "info", "inband"]
 
 
 def remote_media(
@@ -17,10 +20,13 @@ def remote_media(
     media_allow: Sequence[str] = (),
     nat: bool = False,
     hold: bool = False,
+    dtmf: DtmfWay = "auto",
+    remove_tones: bool = True,
 ) -> RemoteMedia:
     """The far side of a leg. `signalling` is the address of its SIP, which may be the source of its RTP, too.
 
-    `hold`: we hold it. That it holds us is a part of `audio`.
+    `hold`: we hold it. That it holds us is a part of `audio`. `dtmf` is how keys come and go; `remove_tones` takes
+    those that are keys out of what the other side hears.
     """
     # Nowhere to send yet: the core learns the address from the peer's packets.
     family = audio.family or (6 if ":" in signalling else 4)
@@ -39,6 +45,8 @@ def remote_media(
         rtcp_mux=audio.rtcp_mux,
         dtmf_send=audio.dtmf_send,
         dtmf_receive=audio.dtmf_receive[:_MOST_EVENT_TYPES],
+        dtmf_by=dtmf_by(audio, dtmf),
+        dtmf_tones=("removed" if remove_tones else "heard") if _tones_are_keys(audio, dtmf) else "ignored",
         # Some peers send it though nobody agreed on it; its own number means nothing else.
         comfort_noise=_STATIC_COMFORT_NOISE if audio.comfort_noise is None else audio.comfort_noise,
         ptime_ms=audio.ptime,
@@ -51,3 +59,14 @@ def remote_media(
         allow_loopback=ipaddress.ip_address(signalling.partition("%")[0]).is_loopback,
         srtp=None if keys is None else SrtpKeys(keys.suite, send=keys.send, receive=keys.receive),
     )
+
+
+def dtmf_by(audio: NegotiatedAudio, dtmf: DtmfWay) -> Literal["rfc4733", "info", "inband"]:
+    """How our keys leave: in tones, which anybody can hear, where nothing better was agreed on."""
+    if dtmf == "auto":
+        return "inband" if audio.dtmf_send is None else "rfc4733"
+    return dtmf
+
+
+def _tones_are_keys(audio: NegotiatedAudio, dtmf: DtmfWay) -> bool:
+    return dtmf == "inband" or (dtmf == "auto" and not audio.dtmf_receive)

@@ -18,6 +18,7 @@ from offhook.phone.address import read_from
 from offhook.phone.echo import Echo, find_echo
 from offhook.phone.finding import Finding, Step
 from offhook.phone.forks import Forks
+from offhook.phone.keys import Keys
 from offhook.phone.outcome import Outcome
 from offhook.phone.plan import Plan, rate_of
 from offhook.phone.player import Player
@@ -55,8 +56,6 @@ MEDIA_PORTS = (49_152, 65_533)
 _PROBED_AFTER = 1.0
 _NO_REPLY_AFTER = 10.0
 _GOODBYE_SECONDS = 3.0
-_DTMF_AFTER = 1.0
-_COMMA_SECONDS = 1.0
 _EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 
@@ -73,7 +72,12 @@ class Phone:
         self.stage: Literal["finding", "calling", "ringing", "talking", "ending"] = "finding"
         self.sent_db = self.heard_db = -100.0
         self._version = version
-        self._terms = Terms(codecs=plan.codecs, srtp="required" if plan.srtp else "off")
+        self._keys = Keys(plan, self.finding, self._account)
+        self._terms = Terms(
+            codecs=plan.codecs,
+            telephone_event=plan.dtmf_by in ("auto", "rfc4733"),
+            srtp="required" if plan.srtp else "off",
+        )
         self._over: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._verdict: Outcome | None = None
         self._replied = asyncio.Event()
@@ -259,20 +263,13 @@ class Phone:
 
     async def _press_keys(self) -> None:
         await self._picked_up.wait()
-        if not self.plan.dtmf or self._leg is None:
-            return
-        await asyncio.sleep(_DTMF_AFTER)
-        for number, digits in enumerate(self.plan.dtmf.split(",")):
-            if number:
-                await asyncio.sleep(_COMMA_SECONDS)
-            if not digits:
-                continue
-            if self.finding.audio is None or self.finding.audio.dtmf_send is None:
-                self._account.step("digits not sent: the far end takes no telephone-event", "bad")
-                return
-            self._leg.send_dtmf(digits)
-            self.finding.digits_sent += digits
-            self._account.step(f"sent DTMF {digits}")
+        assert self._leg is not None, "opened before"
+        await self._keys.press(self._leg)
+
+    def _ask_by_info(self, headers: tuple[tuple[str, str], ...], body: bytes) -> bool:
+        stack, session = self._stack, self._session
+        assert stack is not None and session is not None, "opened before"  # noqa: PT018
+        return stack.perform(lambda now: session.ask("INFO", headers, body, now=now))
 
     def _end(self, verdict: Outcome) -> None:
         """Hang up and wait a little for the far end to agree."""
@@ -329,8 +326,12 @@ class Phone:
                 self._finish(came.GaveUp())
             case sip.Reinvited(session, request):
                 self._on_reinvite(session, request, now)
-            case sip.InfoReceived(session, _):
+            case sip.InfoReceived(session, request):
                 session.answer_info(now=now)
+                if self._leg is not None:
+                    self._keys.told(request, self._leg)
+            case sip.Replied(_, "INFO"):
+                self._keys.answered(event)
             case sip.SessionFailed(_, error):
                 self._finish(came.Broken(f"{type(error).__name__}: {error}"))
             case _:
@@ -430,7 +431,7 @@ class Phone:
         assert self._leg is not None and self._session is not None and self._target is not None, "opened before"  # noqa: PT018
         # A phone listens to whoever sends in the right form; the report says where that was.
         peer = self._session.remote_address or self._target.remote
-        self._leg.set_remote(remote_media(audio, peer[0], media_allow=_EVERYWHERE))
+        self._leg.set_remote(remote_media(audio, peer[0], media_allow=_EVERYWHERE, dtmf=self.plan.dtmf_by))
         self.finding.audio = audio
         self.finding.timeline.add("sdp", now, note=str(audio))
 
@@ -476,8 +477,9 @@ class Phone:
                 self.finding.heard_from = host_port(event.address or ("", 0))
                 self._account.step(f"audio packets now come from {self.finding.heard_from}")
             case "digit":
-                self.finding.digits_heard += event.digit or ""
-                self._account.step(f"heard DTMF {event.digit}")
+                self._keys.heard(event)
+            case "key_by_info":
+                self._keys.send(event, self._ask_by_info)
             case "unreachable":
                 self.finding.unreachable_media = True
                 self._account.step("the far end's host refuses our audio packets", "bad")

@@ -3,6 +3,7 @@
 from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from offhook.phone.sound import RATE, WIDE_RATE, Samples
 from offhook.phone.turns import Repeat
@@ -15,9 +16,9 @@ class Plan:
 
     `caller` is a number, a user name or a whole address; by default the `user`, or "phone". `sound` is played when the
     far end has answered, and again as `repeat` says. `dtmf` are the digits to send a second after the answer; a comma
-    waits another second. `srtp` insists on encrypted sound. `listen` is the local address and port; by
-    default the one from which the target is reached, and any port. Over TLS the far end is judged by `tls_ca` (else the
-    system's CAs), and shown `tls_certificate` (a file with its key in it) if it asks.
+    waits another second; `dtmf_by` is how they leave. `srtp` insists on encrypted sound. `listen` is the local address
+    and port; by default the one from which the target is reached, and any port. Over TLS the far end is judged by
+    `tls_ca` (else the system's CAs), and shown `tls_certificate` (a file with its key in it) if it asks.
     """
 
     uri: SipUri
@@ -25,6 +26,7 @@ class Plan:
     sound: Samples = field(default_factory=lambda: array("h"))
     repeat: Repeat = "in_turn"
     dtmf: str = ""
+    dtmf_by: Literal["auto", "rfc4733", "info", "inband"] = "auto"
     seconds: float = 20.0
     ring_seconds: float = 60.0
     headers: tuple[tuple[str, str], ...] = ()

@@ -61,6 +61,8 @@ class Timeline:
         assert limit >= 4, "a timeline keeps a beginning and an end"
         self.call_id = call_id
         self.started = started
+        self.shows_digits = False
+        """Whether it may say which keys are pressed."""
         self.dropped = 0
         self._first: list[Entry] = []
         self._first_limit = limit - limit // 4

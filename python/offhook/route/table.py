@@ -114,6 +114,10 @@ BargeIn: TypeAlias = Literal["off", "clear", "duck-then-decide", "agent"]
 """What the gateway does by itself when the caller speaks over the agent."""
 
 
+DigitPolicy: TypeAlias = Literal["show", "mask", "withhold"]
+"""Who may know which keys are pressed: whoever reads of the call, the agent alone, nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One rule: its conditions, its destination, and how the call is treated on the way there.
@@ -123,6 +127,7 @@ class Route:
     what the caller's speech does to what the agent says; None leaves it to the agent's utterances. `pass_headers` are
     patterns of the header names that the agent gets, None for the trunk's; `agent_headers` of those that it may set.
     `hold_music` is what a caller hears whom the agent holds; None is what its trunk says.
+    `digits` is what the agent can only tighten.
     """
 
     name: RouteName
@@ -137,6 +142,7 @@ class Route:
     ring_timeout: float = 20.0
     barge_in: BargeIn | None = None
     hold_music: str | None = None
+    digits: DigitPolicy = "mask"
     record: RecordPolicy = RecordPolicy.NEVER
     pass_headers: tuple[str, ...] | None = None
     agent_headers: tuple[str, ...] = AGENT_HEADERS

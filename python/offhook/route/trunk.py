@@ -33,6 +33,10 @@ Address = IPv4Address | IPv6Address
 ANYWHERE: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 
 
+DtmfWay = Literal["auto", "rfc4733", "info", "inband"]
+"""How keys come and go: by what was agreed on, or in one way alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class InboundDigest:
     """Callers must prove this user name by digest. The password stays with the configuration."""
@@ -46,7 +50,8 @@ class Trunk:
     """A peer that may send us calls, with what its calls keep until they end.
 
     `media_timeout` and `max_duration` are seconds; `codecs` is our order of preference; `srtp` says whether media may
-    or must be encrypted; `hold_music` is what a caller hears whom the agent holds: `melody`, `silence` or a file.
+    or must be encrypted; `hold_music` is what a caller hears whom the agent holds: `melody`, `silence` or a file;
+    `dtmf` is how keys come and go, `dtmf_tones` whether tones that were taken for keys stay in what the agent hears.
     `max_calls` and `max_cps` of None leave only the node's limits. `pass_headers` are patterns of header names that the
     agent gets. `trust_identity` says whether it is believed who it says that calls.
     """
@@ -69,6 +74,8 @@ class Trunk:
     session_timer: Literal["off", "accept"] | int = "accept"
     """Session timers (RFC 4028): none, those that it asks for, or our own of so many seconds."""
     trust_identity: bool = False
+    dtmf: DtmfWay = "auto"
+    dtmf_tones: Literal["remove", "keep"] = "remove"
     tls_name: str | None = None
     """The SIP domain that its certificate has to prove (RFC 5922)."""
     tls_only: bool = False

@@ -11,7 +11,9 @@ SDP = "application/sdp"
 OFFER_METHODS = frozenset({"INVITE", "UPDATE"})
 """Requests whose body is an offer: what can't be used must not be passed over."""
 
-INFO_BODIES = frozenset({"application/dtmf-relay", "application/dtmf"})
+DTMF_RELAY = "application/dtmf-relay"
+DTMF = "application/dtmf"
+INFO_BODIES = frozenset({DTMF_RELAY, DTMF})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ def inspect(
     unsupported = [tag for tag in request.require if tag not in supported]
     if unsupported:
         return Objection(420, (("Unsupported", ", ".join(unsupported)),))
+    if method == "INFO" and request.headers.get("Info-Package") is not None:
+        # RFC 6086 4.2.2: we take part in no package, and say so. The two old bodies of keys have none.
+        return Objection(469, (("Recv-Info", ""),))
     objection = _inspect_body(request)
     if objection is not None:
         return objection
@@ -60,11 +65,21 @@ def _inspect_body(request: Request) -> Objection | None:
         except RemoteProtocolError as error:
             return Objection(error.status_hint)
         return None if usable else Objection(415, (("Accept", SDP),))
-    if request.method == "INFO" and name not in INFO_BODIES:
-        # RFC 6086 4.2.2 would say 469 for packages; the two old DTMF bodies have none.
-        return Objection(415, (("Accept", ", ".join(sorted(INFO_BODIES))),))
+    if request.method == "INFO":
+        return _inspect_info(request, name)
     # What BYE or OPTIONS carry is of no use to us and does no harm.
     return None
+
+
+def _inspect_info(request: Request, name: str) -> Objection | None:
+    try:
+        known = name in INFO_BODIES or (
+            name.startswith("multipart/")
+            and any(part.media_type is not None and part.media_type.name in INFO_BODIES for part in request.parts)
+        )
+    except RemoteProtocolError as error:
+        return Objection(error.status_hint)
+    return None if known else Objection(415, (("Accept", ", ".join(sorted(INFO_BODIES))),))
 
 
 def _optional(request: Request) -> bool:

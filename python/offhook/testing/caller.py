@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from offhook._media import MediaEvent
 from offhook.agent.call import Call
+from offhook.agent.events import DigitsState
 from offhook.agent.sound import read_wav
 from offhook.destination.base import TransferEnd
 from offhook.speech.protocol import Spoken
@@ -282,6 +283,11 @@ class Caller:
     def refuses_hold(self, status: int | None = 488) -> None:
         """Let the telephone answer every hold and resumption of the agent's with this SIP status from now on."""
         self._line.refuse_hold(status)
+
+    @property
+    def masked_digits(self) -> DigitsState:
+        """Whether the agent has keys masked now: `shown`, `masked`, or `withheld` from itself, too."""
+        return self._line.masked_digits
 
     async def is_sent(self, digits: str) -> None:
         """Wait until the agent has pressed these keys, after those that it was waited for before."""

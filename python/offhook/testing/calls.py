@@ -13,7 +13,7 @@ from offhook.agent.agent import Agent
 from offhook.agent.caller import Diversion, Identity, UserToUser
 from offhook.agent.engines import Speech
 from offhook.testing.caller import Caller
-from offhook.testing.exchange import CallPlan, Codec, Exchange, RouteBargeIn
+from offhook.testing.exchange import CallPlan, Codec, Exchange, KeyWay, RouteBargeIn
 from offhook.testing.hearing import Lexicon
 from offhook.testing.lines import LineProfile, line_of
 from offhook.testing.real_speech import real_ears, real_voice
@@ -39,6 +39,7 @@ async def call(
     user_to_user: Sequence[UserToUser] = (),
     barge_in: RouteBargeIn = "auto",
     early_media: bool = False,
+    keys: KeyWay = "rfc4733",
     patience: float = 10.0,
     made: Callable[[Caller], None] = lambda _: None,
 ) -> AsyncIterator[Caller]:
@@ -49,9 +50,9 @@ async def call(
     to the word if its sound comes through. "real" uses the agent's own engines, and the offline ones of this machine
     for the caller. `headers`, `identity`, `diversions` and `user_to_user` are as the gateway would have read them of an
     INVITE. `barge_in` is as that of a route; with `early_media` the route lets the agent be heard before it
-    takes the call, and what it says then is the first that the block hears. `patience` is in seconds of the call's
-    time. At the end the caller hangs up, if nobody has, and `on_hangup` has run. Raises `RuntimeError` outside of the
-    plugin's event loop.
+    takes the call, and what it says then is the first that the block hears. `keys` is how keys come and go: as
+    telephone events, as INFO would tell them, or as tones. `patience` is in seconds of the call's time. At the end the
+    caller hangs up, if nobody has, and `on_hangup` has run. Raises `RuntimeError` outside of the plugin's event loop.
     """
     # On the second, so that a call is the same whatever came before it.
     loop = asyncio.get_running_loop()
@@ -68,6 +69,7 @@ async def call(
         tuple(diversions),
         tuple(user_to_user),
         early_media,
+        keys,
     )
     spoken, said = Lexicon(), Lexicon()
     real = speech == "real"

@@ -25,10 +25,12 @@ from offhook.destination.base import (
     AgentNote,
     Destination,
     DestinationEvent,
+    DigitsState,
     HeadersAsked,
     HoldAction,
     HoldAsked,
     Holder,
+    MaskAsked,
     TransferAsked,
     TransferEnd,
     TransferResult,
@@ -49,6 +51,8 @@ from offhook.testing.lines import LineProfile
 from offhook.testing.virtual_loop import VirtualLoop
 
 Codec = Literal["PCMU", "PCMA", "G722"]
+KeyWay = Literal["rfc4733", "info", "inband"]
+"""How the telephone says which keys are pressed, and is told of the agent's."""
 RouteBargeIn = Literal["auto", "off", "clear", "duck-then-decide", "agent"]
 
 _PAYLOAD_TYPES: Mapping[Codec, int] = {"PCMU": 0, "PCMA": 8, "G722": 9}
@@ -79,6 +83,7 @@ class CallPlan:
     diversions: tuple[Diversion, ...] = ()
     user_to_user: tuple[UserToUser, ...] = ()
     early_media: bool = False
+    keys: KeyWay = "rfc4733"
 
 
 class OnTelephone(Protocol):
@@ -150,6 +155,7 @@ class Past:
     lost_packets: tuple[int, int]
     rate: int
     outgoing: Outgoing
+    masked_digits: DigitsState
     is_over: bool = True
     held_by: Mapping[Holder, float] = field(default_factory=dict)
 
@@ -208,6 +214,8 @@ class Exchange:
         self.held_by: dict[Holder, float] = {}
         """Who holds the call, and since when."""
         self._hold_status: int | None = None
+        self.masked_digits: DigitsState = "shown"
+        """What the agent has asked for."""
         self._digits = 0
         self._digit_came = asyncio.Event()
         self.is_answered = False
@@ -279,7 +287,15 @@ class Exchange:
     @property
     def past(self) -> Past:
         """What may be asked after its end."""
-        return Past(self.session, self.reason, self.status, self.lost_packets, self.rate, self.outgoing)
+        return Past(
+            self.session,
+            self.reason,
+            self.status,
+            self.lost_packets,
+            self.rate,
+            self.outgoing,
+            self.masked_digits,
+        )
 
     # -- what the caller does
 
@@ -346,7 +362,7 @@ class Exchange:
         plan = self._plan
         phone = self._phone_media.open_leg(
             LegConfig(signalling_address=_GATEWAY, media_timeout_ms=None),
-            on_event=self._telephone.heard,
+            on_event=self._hear_phone,
             on_error=self._failed,
         )
         self._legs.append(phone)
@@ -438,6 +454,8 @@ class Exchange:
             receive_payload_types={payload_type: codec},
             dtmf_send=_EVENTS,
             dtmf_receive=[_EVENTS],
+            dtmf_by=self._plan.keys,
+            dtmf_tones="removed" if self._plan.keys == "inband" else "ignored",
             signalling_address=address,
             send=send,
             receive=receive,
@@ -462,6 +480,13 @@ class Exchange:
                 self.outgoing = outgoing
             case HoldAsked(action):
                 self._asked_to_hold(action)
+            case MaskAsked(on, withhold):
+                state: DigitsState = ("withheld" if withhold else "masked") if on else "shown"
+                self._legs[0].mask_digits(state)
+                self._telephone.note(f"keys are {state}")
+                self.masked_digits = state
+                assert self._destination is not None, "it asks"
+                self._destination.digits_masked(state)
             case AgentNote(what, fields):
                 said = ", ".join(f"{name} {value}" for name, value in fields.items())
                 self._telephone.note(f"{what}{f' ({said})' if said else ''}")
@@ -473,12 +498,25 @@ class Exchange:
             case "digit":
                 self._digits += 1
                 self._digit_came.set()
+            case "key_by_info":
+                self._press_by_info(self._legs[1], event)
             case "drained" | "hang_up_requested":
                 self._later(_FAR_END_BUFFER, self.end, "agent_hung_up", "")
             case "internal_error":
                 self.end("internal_error", event.text or "")
             case _:
                 pass
+
+    def _hear_phone(self, event: MediaEvent) -> None:
+        if event.kind == "key_by_info":
+            self._press_by_info(self._legs[0], event)
+        else:
+            self._telephone.heard(event)
+
+    def _press_by_info(self, leg: RtpLeg, event: MediaEvent) -> None:
+        """What an INFO would say."""
+        assert event.digit is not None, "a key that leaves is known"
+        self._later(self._plan.line.delay_ms / 1_000, leg.press, event.digit, event.duration_ms or 0)
 
     def _later(self, seconds: float, action: Any, *arguments: Any) -> None:
         self._timers.append(self._loop.call_later(seconds, action, *arguments))

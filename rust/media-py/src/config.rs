@@ -11,7 +11,7 @@ use offhook_media::engine::{
     CallSettings, EngineSettings, Family, LegSettings, MediaError, PortRange, RecordingSettings,
     WireSettings,
 };
-use offhook_media::leg::RemoteMedia as Negotiated;
+use offhook_media::leg::{DtmfBy, DtmfTones, RemoteMedia as Negotiated};
 use offhook_media::recorder::{Format, SealKey};
 use offhook_media::rehearsal::NetworkProfile;
 use offhook_media::srtp;
@@ -299,6 +299,8 @@ pub(crate) struct RemoteMedia {
     dtmf_send: Option<u8>,
     // Not `u8`: Python would see bytes.
     dtmf_receive: Vec<u16>,
+    dtmf_by: String,
+    dtmf_tones: String,
     comfort_noise: Option<u8>,
     ptime_ms: u32,
     send: bool,
@@ -315,12 +317,12 @@ pub(crate) struct RemoteMedia {
 impl RemoteMedia {
     #[new]
     #[pyo3(signature = (*, address, port, codec, payload_type, receive_payload_types, rtcp_address = None,
-        rtcp_port = None, rtcp_mux = false, dtmf_send = None, dtmf_receive = Vec::new(), comfort_noise = Some(COMFORT_NOISE),
-        ptime_ms = 20, send = true, receive = true, hold = false, signalling_address = None,
+        rtcp_port = None, rtcp_mux = false, dtmf_send = None, dtmf_receive = Vec::new(),
+        dtmf_by = "rfc4733".to_owned(), dtmf_tones = "ignored".to_owned(), comfort_noise = Some(COMFORT_NOISE), ptime_ms = 20, send = true, receive = true, hold = false, signalling_address = None,
         media_allow = Vec::new(), nat = false, allow_loopback = false, srtp = None))]
     #[pyo3(
         text_signature = "(*, address, port, codec, payload_type, receive_payload_types, rtcp_address=None, \
-        rtcp_port=None, rtcp_mux=False, dtmf_send=None, dtmf_receive=(), comfort_noise=13, ptime_ms=20, send=True, receive=True, \
+        rtcp_port=None, rtcp_mux=False, dtmf_send=None, dtmf_receive=(), dtmf_by='rfc4733', dtmf_tones='ignored', comfort_noise=13, ptime_ms=20, send=True, receive=True, \
         hold=False, signalling_address=None, media_allow=(), nat=False, allow_loopback=False, srtp=None)"
     )]
     #[allow(clippy::too_many_arguments)]
@@ -335,6 +337,8 @@ impl RemoteMedia {
         rtcp_mux: bool,
         dtmf_send: Option<u8>,
         dtmf_receive: Vec<u8>,
+        dtmf_by: String,
+        dtmf_tones: String,
         comfort_noise: Option<u8>,
         ptime_ms: u32,
         send: bool,
@@ -357,6 +361,8 @@ impl RemoteMedia {
             rtcp_mux,
             dtmf_send,
             dtmf_receive: dtmf_receive.into_iter().map(u16::from).collect(),
+            dtmf_by,
+            dtmf_tones,
             comfort_noise,
             ptime_ms,
             send,
@@ -415,6 +421,20 @@ impl RemoteMedia {
                 .iter()
                 .map(|&number| number as u8)
                 .collect(),
+            dtmf_by: match self.dtmf_by.as_str() {
+                "rfc4733" => DtmfBy::Event,
+                "inband" => DtmfBy::Tone,
+                "info" => DtmfBy::Info,
+                other => return Err(MediaError::BadConfig(format!("dtmf_by: no way `{other}`"))),
+            },
+            dtmf_tones: match self.dtmf_tones.as_str() {
+                "ignored" => DtmfTones::Ignored,
+                "heard" => DtmfTones::Heard,
+                "removed" => DtmfTones::Removed,
+                other => {
+                    return Err(MediaError::BadConfig(format!("dtmf_tones: no `{other}`")));
+                }
+            },
             comfort_noise,
             ptime_ms: self.ptime_ms,
             send: self.send,

@@ -140,7 +140,8 @@ impl MediaEvent {
     #[getter]
     fn digit(&self) -> Option<char> {
         match &self.what {
-            What::Digit { digit, .. } => Some(*digit),
+            What::Digit { digit, .. } => *digit,
+            What::KeyByInfo { digit, .. } => Some(*digit),
             _ => None,
         }
     }
@@ -148,9 +149,9 @@ impl MediaEvent {
     #[getter]
     fn duration_ms(&self) -> Option<u32> {
         match &self.what {
-            What::Digit { duration_ms, .. } | What::SpeechEnded { duration_ms, .. } => {
-                Some(*duration_ms)
-            }
+            What::Digit { duration_ms, .. }
+            | What::KeyByInfo { duration_ms, .. }
+            | What::SpeechEnded { duration_ms, .. } => Some(*duration_ms),
             _ => None,
         }
     }
@@ -188,7 +189,7 @@ impl MediaEvent {
     #[getter]
     fn by(&self) -> Option<&'static str> {
         match &self.what {
-            What::Interrupted { by, .. } => Some(by),
+            What::Interrupted { by, .. } | What::Digit { by, .. } => Some(by),
             _ => None,
         }
     }

@@ -15,9 +15,12 @@ use std::time::Duration;
 
 use offhook_media::barge_in::Policy;
 use offhook_media::clock::Time;
-use offhook_media::engine::{self, LegHandle, MediaError, MuxHandle, RecordingHandle, WireHandle};
+use offhook_media::engine::{
+    self, DigitMask, LegHandle, MediaError, MuxHandle, RecordingHandle, WireHandle,
+};
 use offhook_media::melody;
 use offhook_media::rehearsal;
+use offhook_media::telephone_event::KeyTiming;
 use pyo3::prelude::*;
 
 use config::{
@@ -327,10 +330,37 @@ impl RtpLeg {
         self.leg.tap(on).map_err(|error| raise(py, &error))
     }
 
-    fn send_dtmf(&self, py: Python<'_>, digits: &str) -> PyResult<()> {
+    #[pyo3(signature = (digits, *, duration_ms = 160, gap_ms = 80))]
+    #[pyo3(text_signature = "($self, digits, *, duration_ms=160, gap_ms=80)")]
+    fn send_dtmf(
+        &self,
+        py: Python<'_>,
+        digits: &str,
+        duration_ms: u32,
+        gap_ms: u32,
+    ) -> PyResult<()> {
+        let millis = |millis: u32| Duration::from_millis(u64::from(millis));
+        let timing = KeyTiming {
+            lasts: millis(duration_ms),
+            gap: millis(gap_ms),
+        };
         self.leg
-            .send_dtmf(digits)
+            .send_dtmf_timed(digits, timing)
             .map_err(|error| raise(py, &error))
+    }
+
+    fn press(&self, py: Python<'_>, digit: char, duration_ms: u32) -> PyResult<()> {
+        let lasted = Duration::from_millis(u64::from(duration_ms));
+        self.leg
+            .press(digit, lasted)
+            .map_err(|error| raise(py, &error))
+    }
+
+    fn mask_digits(&self, py: Python<'_>, mask: &str) -> PyResult<()> {
+        let done = DigitMask::parse(mask)
+            .ok_or_else(|| MediaError::BadConfig(format!("mask_digits: no `{mask}`")))
+            .and_then(|mask| self.leg.mask_digits(mask));
+        done.map_err(|error| raise(py, &error))
     }
 
     fn drain(&self, py: Python<'_>) -> PyResult<()> {

@@ -89,6 +89,7 @@ leg_counters! {
     jitter_shortened_ms
     jitter_lengthened_ms
     received_digits
+    received_double_digits
     received_bad_events
     sent_packets
     sent_bytes
@@ -96,6 +97,7 @@ leg_counters! {
     sent_silence_packets
     sent_music_packets
     sent_event_packets
+    sent_tone_packets
     sent_digits
     dropped_digits
     unsent_packets

@@ -50,6 +50,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use offhook_media_sys::{Driver, UdpOptions, Wake};
 use rustls::crypto::SecureRandom;
 
+pub use command::DigitMask;
 pub use error::MediaError;
 pub use event::{Event, Subject, Timings, What};
 pub use leg_handle::LegHandle;

@@ -6,12 +6,14 @@
 //! talkspurt leaves at once.
 mod echo;
 mod hold;
+mod keys;
 mod receive;
 mod secure;
 mod send;
 
 use self::echo::Echo;
 use self::hold::Music;
+use self::keys::Keys;
 use crate::barge_in::{self, BargeIn};
 use crate::claim::{Policy, send_to};
 use crate::clock::{Time, duration_of, earliest};
@@ -19,11 +21,13 @@ use crate::codec::{Codec, Encoder};
 use crate::convert::AudioFormat;
 use crate::melody::Melody;
 use crate::playout::{LINE_RATE, MarkId, Playout, PlayoutConfig};
+use crate::presses::PressedBy;
 use crate::regularity::Regularity;
 use crate::rtp::Reception;
 use crate::srtp::{Protection, SrtpKeys};
 use crate::stats::{LegSnapshot, LegStats};
-use crate::telephone_event::{Digit, EventReceiver, EventSender};
+use crate::telephone_event::Digit;
+use crate::tones::Likeness;
 use crate::uplink::Uplink;
 use crate::utterance::{Cut, Utterance, Utterances};
 use crate::vad::listeners::Listeners;
@@ -52,6 +56,10 @@ pub const MAX_PAYLOAD_TYPES: usize = 8;
 pub trait LegSink {
     /// The caller's sound, in order.
     fn audio(&mut self, frame: UplinkFrame<'_>);
+    /// The frame that follows is so much like a key's tones, and the 60 ms before it may have been; see [`Leg::watch_tones`].
+    fn tone(&mut self, likeness: Likeness) {
+        let _ = likeness;
+    }
     /// An RTP packet to send.
     fn send_rtp(&mut self, to: SocketAddr, packet: &[u8]);
     /// An RTCP packet to send.
@@ -81,6 +89,8 @@ pub struct SentFrame<'a> {
     pub format: AudioFormat,
     /// The samples, before a codec with a memory encoded them.
     pub sound: &'a [u8],
+    /// They are the tones of a key.
+    pub tone: bool,
 }
 
 /// What a leg tells.
@@ -98,8 +108,17 @@ pub enum LegEvent {
     },
     /// The first frame of the agent's sound has been sent.
     FirstAudioSent,
-    /// The peer has keyed a digit.
+    /// The peer has keyed a digit. Told once, however many ways it came.
     Digit {
+        /// Which.
+        digit: Digit,
+        /// For how long.
+        duration: Duration,
+        /// The way that it came first.
+        by: PressedBy,
+    },
+    /// A key of ours begins that the peer is to be told of by SIP INFO.
+    KeyByInfo {
         /// Which.
         digit: Digit,
         /// For how long.
@@ -177,6 +196,10 @@ pub struct RemoteMedia {
     pub receive_types: Vec<(u8, Codec)>,
     /// Payload type of telephone events that we send.
     pub dtmf_send: Option<u8>,
+    /// How the peer is told of keys that we press.
+    pub dtmf_by: DtmfBy,
+    /// What tones in the peer's sound are.
+    pub dtmf_tones: DtmfTones,
     /// Payload types of telephone events that we receive, at most [`MAX_PAYLOAD_TYPES`]; more are ignored.
     pub dtmf_receive: Vec<u8>,
     /// Payload type of comfort noise that we may receive, 13 by RFC 3389.
@@ -205,6 +228,8 @@ impl RemoteMedia {
             payload_type,
             receive_types: vec![(payload_type, codec)],
             dtmf_send: None,
+            dtmf_by: DtmfBy::Event,
+            dtmf_tones: DtmfTones::Ignored,
             dtmf_receive: Vec::new(),
             comfort_noise: None,
             ptime_ms: 20,
@@ -232,6 +257,28 @@ impl RemoteMedia {
             .chain(self.comfort_noise)
             .fold(0, |bits, kind| bits | 1 << (kind & 0x7f))
     }
+}
+
+/// How the peer is told of keys that we press.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DtmfBy {
+    /// By telephone events (RFC 4733), if there is a payload type for them.
+    Event,
+    /// By their tones in the sound.
+    Tone,
+    /// By SIP INFO, of which signalling takes care: [`LegEvent::KeyByInfo`].
+    Info,
+}
+
+/// What the tones of keys in the peer's sound are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DtmfTones {
+    /// Sound as any other.
+    Ignored,
+    /// Keys that its user presses.
+    Heard,
+    /// The same, and the agent is given silence in their place.
+    Removed,
 }
 
 /// What a payload type stands for.
@@ -274,8 +321,8 @@ pub struct Leg {
     /// Where in all that was ever pushed the sound lies that nobody may interrupt, in units of the playout.
     prompts: Range<u64>,
     playout: Playout,
-    keyed: EventReceiver,
-    keying: EventSender,
+    keys: Keys,
+    watches_tones: bool,
     reception: Option<Reception>,
     contender: Option<Contender>,
     /// Losses of the SSRCs before this one.
@@ -323,8 +370,8 @@ impl Leg {
             barge_in_policy: None,
             utterances: Utterances::default(),
             prompts: 0..0,
-            keyed: EventReceiver::new(LINE_RATE),
-            keying: EventSender::new(LINE_RATE),
+            keys: Keys::new(),
+            watches_tones: false,
             reception: None,
             contender: None,
             lost_before: 0,
@@ -421,6 +468,7 @@ impl Leg {
         self.named = remote.rtp.or(self.named);
         self.remote = Some(remote.clone());
         self.settle_playout();
+        self.listen_for_keys();
     }
 
     /// RTP flows from here, silence first; the agent's timeline begins.
@@ -460,7 +508,8 @@ impl Leg {
 
     /// The agent's sound may leave, unless digits are being keyed or nobody would hear it.
     fn settle_playout(&mut self) {
-        let open = self.released && !self.keying.is_busy() && !self.is_held();
+        let due = self.keys.are_due(self.playout.left());
+        let open = self.released && !due && !self.is_held();
         self.playout.set_open(open);
     }
 
@@ -571,27 +620,6 @@ impl Leg {
         self.playout.drain();
     }
 
-    /// Keys digits, one after the other; the agent's sound waits meanwhile. Returns how many were taken: none if the peer knows no telephone
-    /// events, not those that are no keys, and at most [`crate::telephone_event::MAX_DIGITS`] wait.
-    pub fn send_dtmf(&mut self, digits: &str) -> usize {
-        let known = self
-            .remote
-            .as_ref()
-            .is_some_and(|remote| remote.dtmf_send.is_some());
-        let mut taken = 0;
-        for key in digits.chars() {
-            if known && Digit::from_char(key).is_some_and(|digit| self.keying.push(digit)) {
-                taken += 1;
-            } else {
-                self.stats.dropped_digits.add(1);
-            }
-        }
-        if taken > 0 {
-            self.playout.set_open(false);
-        }
-        taken
-    }
-
     /// The claim has latched to another source: we may have to send there.
     pub fn follow(&mut self, _now: Time, source: SocketAddr, sink: &mut impl LegSink) {
         if self.source.is_some_and(|old| old != source) {
@@ -661,7 +689,7 @@ impl Leg {
             self.playout.next_timeout(),
             self.uplink.next_timeout(),
             self.echo.as_ref().and_then(|echo| echo.next_timeout()),
-            self.keyed.next_timeout(),
+            self.keys.next_timeout(),
             self.release_at,
             self.next_rtcp,
             self.media_timeout_at(),
@@ -675,7 +703,7 @@ impl Leg {
         let drained = self
             .playout
             .drained_at()
-            .filter(|_| !self.keying.is_busy())?;
+            .filter(|_| !self.keys.are_pressed())?;
         Some(drained + self.config.drain_linger)
     }
 
@@ -696,8 +724,7 @@ impl Leg {
         if let Some(echo) = &mut self.echo {
             echo.handle_timeout(now, &mut self.playout);
         }
-        let ended = self.keyed.handle_timeout(now);
-        self.tell_digit(ended, sink);
+        self.end_lost_events(now, sink);
         if self.drained_at().is_some_and(|at| at <= now) {
             self.playout.drained();
             sink.event(LegEvent::Drained);

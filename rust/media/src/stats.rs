@@ -130,8 +130,10 @@ counters! {
         jitter_shortened_ms,
         /// Milliseconds by which such sound was lengthened.
         jitter_lengthened_ms,
-        /// Telephone-event digits heard.
+        /// Digits that the peer's user has pressed, each once, whichever way it came.
         received_digits,
+        /// Presses that came another way, too, and were told once.
+        received_double_digits,
         /// Telephone-event packets that name no digit (event above 15 but flash, short payload).
         received_bad_events,
         /// RTP packets sent.
@@ -146,6 +148,8 @@ counters! {
         sent_music_packets,
         /// Sent packets of telephone events.
         sent_event_packets,
+        /// RTP packets with the tones of a key of ours.
+        sent_tone_packets,
         /// Digits sent.
         sent_digits,
         /// Digits refused because too many were waiting.

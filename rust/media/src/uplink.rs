@@ -50,6 +50,17 @@ impl UplinkFrame<'_> {
     pub fn ticks(&self) -> u32 {
         (self.pcm.len() as u64 * u64::from(RATE) / u64::from(self.rate)) as u32
     }
+
+    /// The same stretch of the timeline with nothing in it.
+    pub fn silent(self) -> Self {
+        static SILENCE: [i16; MAX_SAMPLES] = [0; MAX_SAMPLES];
+        UplinkFrame {
+            coded: None,
+            pcm: &SILENCE[..self.pcm.len().min(MAX_SAMPLES)],
+            fill: Fill::Silence,
+            ..self
+        }
+    }
 }
 
 /// Ticks of the timeline, in Hz.

@@ -11,7 +11,9 @@ use offhook_media::barge_in::Policy;
 use offhook_media::claim;
 use offhook_media::clock::Time;
 use offhook_media::codec::{Codec, Decoder, Encoder};
-use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
+use offhook_media::leg::{
+    DtmfBy, DtmfTones, Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame,
+};
 use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::rtp::Header;
 use offhook_media::utterance::Utterance;
@@ -142,6 +144,8 @@ fn run(scene: &Scene) -> Told {
             receive_types: vec![(0, Codec::Pcmu)],
             dtmf_send: None,
             dtmf_receive: vec![],
+            dtmf_by: DtmfBy::Event,
+            dtmf_tones: DtmfTones::Ignored,
             comfort_noise: None,
             ptime_ms: 20,
             send: true,

@@ -5,7 +5,9 @@ use offhook_media::claim::{Intake, Judged, LegKey, Policy, Remote, Verdict};
 use offhook_media::clock::Time;
 use offhook_media::codec::{Codec, Encoder};
 use offhook_media::convert::{AudioFormat, Converter};
-use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, SentFrame, UplinkFrame};
+use offhook_media::leg::{
+    DtmfBy, DtmfTones, Leg, LegConfig, LegEvent, LegSink, RemoteMedia, SentFrame, UplinkFrame,
+};
 use offhook_media::melody::Melody;
 use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::recorder::{Format, Recording, RecordingConfig, Tap, Target};
@@ -211,6 +213,12 @@ fn a_minute_of_a_call(codec: Codec, suite: Option<Suite>, mut tap: Option<Tap>) 
     let remote = RemoteMedia {
         dtmf_send: Some(101),
         dtmf_receive: vec![96],
+        dtmf_by: if tap.is_some() {
+            DtmfBy::Tone
+        } else {
+            DtmfBy::Event
+        },
+        dtmf_tones: DtmfTones::Removed,
         comfort_noise: Some(13),
         srtp: suite.map(|suite| keys(suite, 1, 2)),
         ..RemoteMedia::plain(peer, 0, codec)

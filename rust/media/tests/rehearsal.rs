@@ -7,7 +7,7 @@ use offhook_media::codec::Codec;
 use offhook_media::engine::{
     Engine, EngineSettings, Event, LegHandle, LegSettings, PortRange, What,
 };
-use offhook_media::leg::RemoteMedia;
+use offhook_media::leg::{DtmfBy, DtmfTones, RemoteMedia};
 use offhook_media::rehearsal::{Line, NetworkProfile};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -44,6 +44,8 @@ fn agreed(peer: SocketAddr) -> (RemoteMedia, Policy) {
         receive_types: vec![(0, Codec::Pcmu)],
         dtmf_send: Some(101),
         dtmf_receive: vec![101],
+        dtmf_by: DtmfBy::Event,
+        dtmf_tones: DtmfTones::Ignored,
         comfort_noise: None,
         ptime_ms: 20,
         send: true,
@@ -172,7 +174,7 @@ fn digits_and_sound_go_both_ways() {
             What::Digit { digit, .. } => Some(digit),
             _ => None,
         });
-        digits.collect()
+        digits.flatten().collect()
     };
     let (of_gateway, of_phone) = call.run(Duration::from_secs(2));
     assert_eq!((&*digits(&of_gateway), &*digits(&of_phone)), ("9", "12"));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use offhook_media::clock::Time;
+use offhook_media::telephone_event::KeyTiming;
 use offhook_media::wire::mux::{Calls, Mux, MuxLimits, MuxSink};
 use offhook_media::wire::record::{self, Kind, Record};
 use offhook_media::wire::websocket::{self, Opcode};
@@ -64,7 +65,9 @@ impl WireSink for Ear {
             dropped_ms: 20,
         }
     }
-    fn dtmf(&mut self, _: &str) {}
+    fn dtmf(&mut self, _: &str, _: KeyTiming) -> usize {
+        0
+    }
     fn hang_up(&mut self, _: bool) {}
     fn text(&mut self, _: &str) {}
     fn garbage(&mut self, garbage: Garbage) {

@@ -137,6 +137,8 @@ def test_digits_are_counted_once_each(gateway: Gateway, tmp_path: Path) -> None:
         phone.wait_for("CALL_CLOSED")
     shown = gateway.explained(call_id)
     assert shown["call"]["media"]["received_digits"] == 4
+    pressed = [entry["note"] for entry in shown["timeline"]["entries"] if "DTMF" in entry.get("note", "")]
+    assert pressed.count("DTMF digit as telephone event") == 4
     assert shown["call"]["media"]["received_bad_events"] == 0
 
 

@@ -64,6 +64,7 @@ trust_identity = true
 name = "echo"
 to = "echo"
 destination = "echo:"
+digits = "show"
 
 [[route]]
 name = "slow"

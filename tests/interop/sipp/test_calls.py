@@ -133,4 +133,5 @@ def test_digits_by_info(gateway: Gateway, sipp: Player, kind: str, body: str, di
     )
     shown = gateway.explained(sipp.play(flow).call_id)
     assert shown["call"]["end_reason"] == "caller_hung_up"
-    assert "DTMF" in str(shown["timeline"]), digit
+    pressed = [entry for entry in shown["timeline"]["entries"] if entry.get("note") == "DTMF digit by INFO"]
+    assert [entry["digit"] for entry in pressed] == [digit]

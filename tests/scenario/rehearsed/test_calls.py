@@ -1,5 +1,6 @@
 """Calls at an agent by the pytest plugin: the real media core and protocol, in virtual time."""
 
+import asyncio
 import gc
 import os
 import time
@@ -13,6 +14,7 @@ from offhook import Agent, Call, Turn
 from offhook.agent import Claim, Diversion, Identity, UserToUser
 from offhook.agent.agent import APOLOGY
 from offhook.testing import LINES, Caller, CallerFor
+from offhook.testing.exchange import KeyWay
 from offhook.testing.stand_in_voice import speech_of
 
 pytestmark = pytest.mark.scenario
@@ -82,14 +84,40 @@ async def test_who_is_interrupted_falls_silent_and_knows_what_was_heard(caller_f
         assert abs(len(told[0].split()) - len(cut.heard.split())) <= 1
 
 
-async def test_keys_go_both_ways(caller_for: CallerFor) -> None:
-    async with caller_for(desk()) as caller:
+@pytest.mark.parametrize("keys", ["rfc4733", "info", "inband"])
+async def test_keys_go_both_ways(caller_for: CallerFor, keys: KeyWay) -> None:
+    async with caller_for(desk(), keys=keys, codec="G722" if keys == "inband" else "PCMU") as caller:
         await caller.hears()
         await caller.says("The menu, please")
         await caller.hears("enter your number")
         await caller.presses("4711#")
         await caller.hears("You entered")
         await caller.is_sent("4711")
+
+
+async def test_a_test_sees_what_an_agent_masks_and_a_withheld_key_is_none(caller_for: CallerFor) -> None:
+    agent, keys = Agent("secretive"), list[str]()
+
+    @agent.on_dtmf
+    async def on_dtmf(call: Call, digit: str) -> None:
+        keys.append(digit)
+
+    @agent.on_call
+    async def on_call(call: Call) -> None:
+        async with call.masked_digits(withhold=True):
+            await asyncio.sleep(3)
+        async with call.masked_digits():
+            await asyncio.sleep(3)
+        await call.wait_until_over()
+
+    async with caller_for(agent, keys="inband") as caller:
+        seen = []
+        await caller.waits(0.5)
+        for digit in "159":
+            await caller.presses(digit)
+            seen.append(caller.masked_digits)
+            await caller.waits(3)
+        assert (seen, keys) == (["withheld", "masked", "shown"], ["?", "5", "9"])
 
 
 async def test_an_agent_may_reject_the_call(caller_for: CallerFor) -> None:

@@ -661,3 +661,76 @@ async def test_a_recording_is_paused_when_that_is_said_to_be_so() -> None:
     async with calling(agent) as caller:
         await caller.until(lambda: caller.task.done())
         assert states == ["off", "paused", "on", "on"]
+
+
+@in_virtual_time
+async def test_keys_are_masked_when_the_gateway_says_so_and_the_strictest_wish_counts() -> None:
+    agent, _ = speaking()
+    done: list[str] = []
+
+    @agent.on_call
+    async def on_call(call: Call) -> None:
+        async with call.masked_digits():
+            done.append("masked")
+            async with call.masked_digits(withhold=True):
+                done.append("withheld")
+            async with call.masked_digits():
+                done.append("masked again")
+
+    async with calling(agent) as caller:
+        await caller.until(lambda: caller.task.done())
+        wishes = [said for said in caller.line.said if said[0] == "mask_digits"]
+        assert done == ["masked", "withheld", "masked again"]
+        assert [wish[1:] for wish in wishes] == [
+            (True, False),
+            (True, True),
+            (True, False),
+            (True, False),
+            (True, False),
+            (False, False),
+        ]
+
+
+@in_virtual_time
+async def test_a_gateway_that_knows_no_masks_is_an_error_before_anything_is_asked() -> None:
+    agent, _ = speaking()
+    asked: list[object] = []
+
+    @agent.on_call
+    async def on_call(call: Call) -> None:
+        try:
+            async with call.masked_digits():
+                asked.append("the card's number")
+        except AgentError as error:
+            asked.append(error.code)
+
+    async with calling(agent) as caller:
+        caller.line.knows_masks = False
+        await caller.until(lambda: caller.task.done())
+        assert asked == ["agent_settings"]
+        assert caller.line.said[-1] != ("mask_digits", True, False), "and the wish is taken back"
+
+
+@in_virtual_time
+async def test_keys_that_cannot_be_pressed_are_refused_without_being_repeated() -> None:
+    agent, _ = speaking()
+    refused: list[str] = []
+
+    @agent.on_call
+    async def on_call(call: Call) -> None:
+        for digits, options in (
+            ("49x9", {}),
+            ("", {}),
+            ("1" * 65, {}),
+            ("1", {"duration_ms": 39}),
+            ("1", {"gap_ms": 8001}),
+        ):
+            with pytest.raises(ValueError, match="are"):
+                await call.send_dtmf(digits, **options)
+            refused.append(digits)
+        await call.send_dtmf("1a#", duration_ms=40, gap_ms=8000)
+
+    async with calling(agent) as caller:
+        await caller.until(lambda: caller.task.done())
+        assert len(refused) == 5
+        assert ("dtmf", "1A#") in caller.line.said

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.support.clock import in_virtual_time
 
-from offhook.agent.events import Key, WantsFloor
+from offhook.agent.events import DigitsMasked, Key, WantsFloor
 from offhook.agent.line import Answered, CallOver, UtteranceOver
 from offhook.agent.protocol import Kind, Record, unpack
 from offhook.agent.wire_line import WireLine
@@ -156,10 +156,18 @@ async def test_what_happens_is_told_and_the_end_once() -> None:
     told.told(type="start", audio={})
     told.told(type="dtmf", digit="5", duration_ms=80, at_ms=10)
     told.told(type="barge_in", utterance="u1", since_ms=1, at_ms=2)
+    told.told(type="digits_masked", state="withheld")
+    told.told(type="digits_masked", state="unheard of")
     told.told(type="end", reason="caller_hung_up", text="bye")
     told.line.hang_up("", now=True)
     told.line.receive(Record(Kind.CLOSE, 5, 0, struct.pack(">H", 1000)))
-    assert told.events == [Answered(), Key("5", 80, 10), WantsFloor(1, 2), CallOver("caller_hung_up", "bye")]
+    assert told.events == [
+        Answered(),
+        Key("5", 80, 10),
+        WantsFloor(1, 2),
+        DigitsMasked("withheld"),
+        CallOver("caller_hung_up", "bye"),
+    ]
     assert told.said() == [], "nothing is said after the end"
     assert [record.payload for record in told.of(Kind.CLOSE)] == [struct.pack(">H", 1000)]
     assert not told.line.is_open

@@ -4,10 +4,13 @@ use crate::random::Random;
 use offhook_media::claim::{Policy, is_sendable};
 use offhook_media::clock::Time;
 use offhook_media::codec::Codec;
-use offhook_media::leg::{Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
+use offhook_media::leg::{
+    DtmfBy, DtmfTones, Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame,
+};
 use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::rtcp::Compound;
 use offhook_media::rtp::{Header, Packet};
+use offhook_media::telephone_event::Digit;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -89,6 +92,8 @@ fn remote(random: &mut Random) -> RemoteMedia {
         ],
         dtmf_send: random.once_in(2).then(|| random.next() as u8 & 0x7f),
         dtmf_receive: (0..random.below(12)).map(|_| random.next() as u8).collect(),
+        dtmf_by: *random.pick(&[DtmfBy::Event, DtmfBy::Tone, DtmfBy::Info]),
+        dtmf_tones: *random.pick(&[DtmfTones::Ignored, DtmfTones::Heard, DtmfTones::Removed]),
         comfort_noise: random.once_in(2).then_some(13),
         ptime_ms: *random.pick(&[0, 10, 20, 20, 30, 60, 4_000]),
         send: !random.once_in(5),
@@ -150,6 +155,12 @@ pub fn run(random: &mut Random) {
             4 if random.once_in(4) => leg.drain(),
             5 => {
                 _ = leg.send_dtmf(random.pick::<&str>(&["1", "0123456789ABCD*#", "x\u{663}", ""]));
+            }
+            6 if random.once_in(3) => leg.watch_tones(random.once_in(2)),
+            6 if random.once_in(2) => {
+                let digit = Digit::from_event(random.below(17) as u8).expect("a key");
+                let lasted = Duration::from_millis(random.below(9_000) as u64);
+                leg.press(now, digit, lasted, &mut watch);
             }
             6 => leg.follow(now, source, &mut watch),
             7 => leg.follow_rtcp(source),

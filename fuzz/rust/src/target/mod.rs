@@ -14,6 +14,7 @@ mod playout;
 mod srtp;
 
 mod telephone_event;
+mod tones;
 mod upgrade;
 mod uplink;
 mod vad;
@@ -55,6 +56,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "telephone-event",
         run: telephone_event::run,
+    },
+    Target {
+        name: "tones",
+        run: tones::run,
     },
     Target {
         name: "websocket",

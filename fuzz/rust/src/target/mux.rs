@@ -3,6 +3,7 @@ use super::dialect::OURS;
 use crate::mutate::{mutate, pieces};
 use crate::random::Random;
 use offhook_media::clock::Time;
+use offhook_media::telephone_event::KeyTiming;
 use offhook_media::wire::mux::{Calls, Mux, MuxLimits, MuxSink};
 use offhook_media::wire::record::{self, HEADER, Kind, Record};
 use offhook_media::wire::websocket::{self, Decoder, Message, Opcode};
@@ -66,8 +67,9 @@ impl WireSink for Ear {
         self.note("clear");
         Heard::default()
     }
-    fn dtmf(&mut self, digits: &str) {
+    fn dtmf(&mut self, digits: &str, _: KeyTiming) -> usize {
         self.note(&format!("dtmf {digits}"));
+        0
     }
     fn hang_up(&mut self, after_playout: bool) {
         self.note(&format!("hang up {after_playout}"));

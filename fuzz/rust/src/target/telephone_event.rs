@@ -1,7 +1,7 @@
 //! Key presses: packets lost, doubled and late, and events that no telephone sends.
 use crate::random::Random;
 use offhook_media::clock::Time;
-use offhook_media::telephone_event::{Digit, Event, EventReceiver, EventSender, Tick};
+use offhook_media::telephone_event::{Digit, Event, EventReceiver, EventSender, Key, Tick};
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ fn noise(random: &mut Random) {
         if let Some(event) = Event::decode(&payload) {
             assert_eq!(event.encode()[2..], payload[2..4]);
             let timestamp = around.wrapping_add((random.below(5) * 0xffff) as u32);
-            timestamps.insert((timestamp, now));
+            timestamps.insert((timestamp, event.code, now));
             told += receiver
                 .receive(now, timestamp, event)
                 .into_iter()
@@ -118,7 +118,7 @@ fn sent(random: &mut Random) {
         .map(|_| Digit::from_event(random.below(16) as u8).expect("a key"))
         .collect();
     for &digit in &digits {
-        assert!(sender.push(digit), "few digits find room");
+        assert!(sender.push(Key::of(digit)), "few digits find room");
     }
     let (mut now, mut timestamp, mut told) = (Time::ZERO, random.next() as u32, Vec::new());
     let step = *random.pick(&[80, 160, 240, 480]);

@@ -4,6 +4,7 @@ use super::websocket::server_message;
 use crate::mutate::{mutate, pieces};
 use crate::random::Random;
 use offhook_media::clock::Time;
+use offhook_media::telephone_event::KeyTiming;
 use offhook_media::wire::{
     Dialect, DroppedMarks, Formats, Garbage, Heard, Wire, WireClose, WireConfig, WireLimits,
     WireSink,
@@ -20,7 +21,7 @@ const MESSAGES: [&str; 16] = [
     r#"{"type":"ready"}"#,
     r#"{"type":"mark","name":"after the greeting"}"#,
     r#"{"type":"clear"}"#,
-    r#"{"type":"dtmf","digits":"12#a"}"#,
+    r#"{"type":"dtmf","digits":"12#a","duration_ms":100,"gap_ms":8001}"#,
     r#"{"type":"hangup","now":false}"#,
     r#"{"type":"reject","status":486}"#,
     r#"{"event":"media","streamSid":"MZ1","media":{"payload":"//9/f4CA/////w=="}}"#,
@@ -76,14 +77,16 @@ impl WireSink for Told {
             dropped_ms: 5,
         }
     }
-    fn dtmf(&mut self, digits: &str) {
+    fn dtmf(&mut self, digits: &str, timing: KeyTiming) -> usize {
         assert!(
             digits
                 .chars()
                 .all(|digit| "0123456789*#ABCD".contains(digit)),
             "{digits:?}"
         );
-        self.note(format_args!("dtmf {digits}"));
+        assert!(timing.lasts.as_millis() <= 8_000 && timing.gap.as_millis() <= 8_000);
+        self.note(format_args!("dtmf {digits} {timing:?}"));
+        digits.len() % 2
     }
     fn hang_up(&mut self, after_playout: bool) {
         self.note(format_args!("hang up {after_playout}"));

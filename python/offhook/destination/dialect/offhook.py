@@ -101,7 +101,7 @@ OFFHOOK = Description(
             "word_ends_ms": "word_ends_ms",
         },
         "utterance_end": {"do": "utterance_end"},
-        "dtmf": {"do": "dtmf", "digits": "digits"},
+        "dtmf": {"do": "dtmf", "digits": "digits", "duration_ms": "duration_ms", "gap_ms": "gap_ms"},
         "hangup": {"do": "hang_up", "now": "now", "tell": True},
     },
     foreign=(
@@ -148,9 +148,9 @@ def start(audio: str) -> str:
     return _message("start", audio=_audio(audio))
 
 
-def dtmf(digit: str, duration_ms: int, at_ms: int | None = None) -> str:
-    """A digit that did not come as RFC 4733 (those are Rust's, and know their place `at_ms` in the audio)."""
-    return _message("dtmf", digit=digit, duration_ms=duration_ms, at_ms=at_ms)
+def digits_masked(state: str) -> str:
+    """Who may know which keys are pressed: `shown` to all, `masked`, or `withheld` from the agent, too."""
+    return _message("digits_masked", state=state)
 
 
 def recording(state: str, at_ms: int) -> str:
@@ -263,6 +263,14 @@ class Headers:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskDigits:
+    """The agent wants keys to be masked from now on (and withheld from itself, too), or no longer."""
+
+    on: bool
+    withhold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """What somebody says, in words: a whole line each time, which replaces what was told before under the same `id`.
 
@@ -295,7 +303,9 @@ class Invalid:
     message: str
 
 
-AgentMessage = Ready | Reject | HangUp | Record | Headers | Transfer | Transcript | Unknown | Invalid | Hold
+AgentMessage = (
+    Ready | Reject | HangUp | Record | MaskDigits | Headers | Transfer | Transcript | Unknown | Invalid | Hold
+)
 """What an agent may say to Python, to be matched whole."""
 
 
@@ -327,6 +337,10 @@ def parse(text: str, *, offered: str = FORMATS[0]) -> AgentMessage:
                 return _headers(message)
             case "hold" | "resume":
                 return Hold(kind)
+            case "mask_digits":
+                return MaskDigits(
+                    _flag(message.get("on"), "on", default=True), _flag(message.get("withhold"), "withhold")
+                )
             case "transcript":
                 return _transcript(message)
             case _:

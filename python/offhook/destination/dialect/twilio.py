@@ -120,11 +120,6 @@ def start(ids: StreamIds, facts: AgentFacts) -> str:
     )
 
 
-def dtmf(ids: StreamIds, digit: str) -> str:
-    """A digit that did not come as RFC 4733 (those are Rust's), to be sent with `numbered=True`."""
-    return _numbered("dtmf", {"streamSid": ids.stream_sid, "dtmf": {"track": "inbound_track", "digit": digit}})
-
-
 def stop(ids: StreamIds) -> str:
     """The last message before we close, to be sent with `numbered=True`."""
     fields = {"streamSid": ids.stream_sid, "stop": {"accountSid": ids.account_sid, "callSid": ids.call_sid}}

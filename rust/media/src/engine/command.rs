@@ -13,6 +13,7 @@ use crate::claim::Policy;
 use crate::leg::{Leg, RemoteMedia};
 use crate::melody::Melody;
 use crate::recorder::Tap;
+use crate::telephone_event::{Digit, KeyTiming};
 use crate::wire::Wire;
 use crate::wire::mux::Mux;
 
@@ -101,7 +102,10 @@ pub(super) enum LegCommand {
     Play(Box<Prompt>),
     Clear,
     Tap(bool),
-    SendDtmf(Box<str>),
+    SendDtmf(Box<str>, KeyTiming),
+    /// Signalling has told of a press.
+    Press(Digit, Duration),
+    MaskDigits(DigitMask),
     Record(u64, Box<Tap>),
     PauseRecording(u64, bool),
     StopRecording(u64),
@@ -110,6 +114,30 @@ pub(super) enum LegCommand {
     /// What a bug of ours would do, to prove that it ends one call only.
     #[cfg(test)]
     Panic,
+}
+
+/// Who may know which keys the caller presses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DigitMask {
+    /// The agent, Python, and recordings.
+    #[default]
+    Off,
+    /// The agent.
+    Masked,
+    /// Nobody: the agent is told of a press, not of which key.
+    Withheld,
+}
+
+impl DigitMask {
+    /// By its name in Python.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "shown" => Some(Self::Off),
+            "masked" => Some(Self::Masked),
+            "withheld" => Some(Self::Withheld),
+            _ => None,
+        }
+    }
 }
 
 /// What offer and answer came to.

@@ -51,6 +51,11 @@ pub enum What {
         source: SocketAddr,
     },
     Digit {
+        digit: Option<char>,
+        duration_ms: u32,
+        by: &'static str,
+    },
+    KeyByInfo {
         digit: char,
         duration_ms: u32,
     },
@@ -166,6 +171,7 @@ impl What {
             Self::FirstPacket { .. } => "first_packet",
             Self::SourceChanged { .. } => "source_changed",
             Self::Digit { .. } => "digit",
+            Self::KeyByInfo { .. } => "key_by_info",
             Self::SpeechStarted { .. } => "speech_started",
             Self::SpeechEnded { .. } => "speech_ended",
             Self::Mark { .. } => "mark",

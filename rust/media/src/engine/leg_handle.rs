@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::command::{Agreed, Command, LegCommand, Prompt};
+use super::command::{Agreed, Command, DigitMask, LegCommand, Prompt};
 use super::error::MediaError;
 use super::ports::{Expected, Family, Port, PortId, PortRequest};
 use super::wire_handle::WireHandle;
@@ -15,7 +15,7 @@ use crate::claim::Policy;
 use crate::leg::RemoteMedia;
 use crate::melody::Melody;
 use crate::stats::LegStats;
-use crate::telephone_event::Digit;
+use crate::telephone_event::{Digit, KeyTiming};
 
 /// One RTP leg, seen from Python. Dropping it closes the leg.
 pub struct LegHandle {
@@ -256,18 +256,47 @@ impl LegHandle {
         self.send(LegCommand::Tap(on))
     }
 
-    /// Send digits.
+    /// A press that signalling has told of: told as others are, once.
     ///
     /// # Errors
     /// `BadConfig` for what is no digit, `Overloaded`.
+    pub fn press(&self, digit: char, duration: Duration) -> Result<(), MediaError> {
+        let digit = Digit::from_char(digit)
+            .ok_or_else(|| MediaError::BadConfig(format!("{digit:?} is no digit")))?;
+        self.send(LegCommand::Press(digit, duration))
+    }
+
+    /// Who may know from now on which keys the caller presses.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn mask_digits(&self, mask: DigitMask) -> Result<(), MediaError> {
+        self.send(LegCommand::MaskDigits(mask))
+    }
+
+    /// [`LegHandle::send_dtmf_timed`] with the usual timing.
+    #[allow(clippy::missing_errors_doc)]
     pub fn send_dtmf(&self, digits: &str) -> Result<(), MediaError> {
+        self.send_dtmf_timed(digits, KeyTiming::default())
+    }
+
+    /// Send digits.
+    ///
+    /// # Errors
+    /// `BadConfig` for what is no digit or beyond [`KeyTiming::POSSIBLE`], `Overloaded`.
+    pub fn send_dtmf_timed(&self, digits: &str, timing: KeyTiming) -> Result<(), MediaError> {
+        if !(KeyTiming::POSSIBLE.contains(&timing.lasts)
+            && KeyTiming::POSSIBLE.contains(&timing.gap))
+        {
+            return Err(MediaError::BadConfig(
+                "digits and gaps last 40 to 8000 ms".to_owned(),
+            ));
+        }
         if let Some(other) = digits
             .chars()
             .find(|digit| Digit::from_char(*digit).is_none())
         {
             return Err(MediaError::BadConfig(format!("{other:?} is no digit")));
         }
-        self.send(LegCommand::SendDtmf(digits.into()))
+        self.send(LegCommand::SendDtmf(digits.into(), timing))
     }
 
     /// Tell when all that is queued has left.

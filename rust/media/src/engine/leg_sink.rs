@@ -4,6 +4,7 @@ use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::command::DigitMask;
 use super::event::{Event, Subject, Weight, What};
 use super::leg_slot::Side;
 use super::outbox::Outbox;
@@ -13,9 +14,13 @@ use crate::clock::{Time, duration_of};
 use crate::convert::AudioFormat;
 use crate::leg::{Fill, LegEvent, LegSink, SentFrame, UplinkFrame};
 use crate::playout::MarkId;
+use crate::tones::Likeness;
 use crate::vad::Speech;
 use crate::vad::listeners::Listeners;
 
+/// What an agent is told of a key that it may not know.
+const WITHHELD: char = '?';
+const FLASH: char = '!';
 /// What positions in the timeline of a leg count, in Hz.
 const TIMELINE: u32 = 8_000;
 
@@ -34,10 +39,17 @@ pub(super) struct LegGlue<'a> {
 
 impl LegSink for LegGlue<'_> {
     fn audio(&mut self, frame: UplinkFrame<'_>) {
+        let tone = mem::take(&mut self.side.tone);
+        let is_tone = tone == Likeness::Tone;
         if let Some((_, tap)) = &mut self.side.recording {
+            let hush = is_tone && self.side.mask != DigitMask::Off;
+            let frame = if hush { frame.silent() } else { frame };
             tap.heard(self.now, &frame);
         }
         if let Some(wire) = self.wire.as_mut().filter(|wire| !wire.deaf) {
+            let withheld = self.side.mask == DigitMask::Withheld && tone > Likeness::None;
+            let hush = withheld || is_tone && self.side.removes_tones;
+            let frame = if hush { frame.silent() } else { frame };
             let to = wire.wire.formats().send;
             let scratch = &mut self.out.scratch;
             let audio = match frame.coded {
@@ -69,13 +81,25 @@ impl LegSink for LegGlue<'_> {
         }
     }
 
+    fn tone(&mut self, likeness: Likeness) {
+        self.side.tone = self.side.tone.max(likeness);
+        if likeness == Likeness::Tone
+            && self.side.mask != DigitMask::Off
+            && let Some((_, tap)) = &mut self.side.recording
+        {
+            tap.hush();
+        }
+    }
+
     fn send_rtp(&mut self, to: SocketAddr, packet: &[u8]) {
         self.out.send.push(&self.port.rtp, self.source, to, packet);
     }
 
     fn sent(&mut self, frame: SentFrame<'_>) {
         if let Some((_, tap)) = &mut self.side.recording {
-            tap.sent(self.now, &frame);
+            let hush = frame.tone && self.side.mask != DigitMask::Off;
+            let sound = if hush { &[] } else { frame.sound };
+            tap.sent(self.now, &SentFrame { sound, ..frame });
         }
     }
 
@@ -93,13 +117,36 @@ impl LegSink for LegGlue<'_> {
         let what = match event {
             LegEvent::FirstPacket { source } => What::FirstPacket { source },
             LegEvent::SourceChanged { source } => What::SourceChanged { source },
-            LegEvent::Digit { digit, duration } => {
+            LegEvent::Digit {
+                digit,
+                duration,
+                by,
+            } => {
                 let (digit, duration_ms) = (digit.as_char(), duration.as_millis() as u32);
-                if let Some(wire) = self.wire.as_mut().filter(|wire| !wire.deaf) {
-                    wire.wire.send_digit(digit, u64::from(duration_ms));
+                let mask = self.side.mask;
+                // A flash is no digit to an agent.
+                if let Some(wire) = self
+                    .wire
+                    .as_mut()
+                    .filter(|wire| !wire.deaf && digit != FLASH)
+                {
+                    let told = if mask == DigitMask::Withheld {
+                        WITHHELD
+                    } else {
+                        digit
+                    };
+                    wire.wire.send_digit(told, u64::from(duration_ms));
                 }
-                What::Digit { digit, duration_ms }
+                What::Digit {
+                    digit: (mask == DigitMask::Off).then_some(digit),
+                    duration_ms,
+                    by: by.name(),
+                }
             }
+            LegEvent::KeyByInfo { digit, duration } => What::KeyByInfo {
+                digit: digit.as_char(),
+                duration_ms: duration.as_millis() as u32,
+            },
             LegEvent::Speech(speech) => self.speech(speech),
             LegEvent::Interrupted(overlap) => {
                 self.side.interrupted = Some(overlap);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::command::{LegCommand, Prompt};
+use super::command::{DigitMask, LegCommand, Prompt};
 use super::event::{Subject, What};
 use super::leg_sink::LegGlue;
 use super::marks::{Mark, Marks};
@@ -16,13 +16,14 @@ use super::wire_slot::{EarlyItem, WireSlot};
 use crate::claim::{LegKey, Waited};
 use crate::clock::{Time, duration_of};
 use crate::convert::AudioFormat;
-use crate::leg::{Leg, Overlap};
+use crate::leg::{DtmfTones, Leg, Overlap};
 use crate::playout::LINE_RATE;
 use crate::recorder::Tap;
 use crate::srtp::{Protocol, SrtpError};
+use crate::tones::Likeness;
 use crate::utterance::{Cut, Utterance};
 use crate::way::Way;
-use crate::wire::{By, Heard, Interruption, SpokenOver};
+use crate::wire::{By, DTMF_NOT_SENT, DTMF_NOT_SENT_WHY, Heard, Interruption, SpokenOver};
 
 /// Frames that one input may make due; more wait for the next millisecond.
 const FRAMES_PER_INPUT: usize = 8;
@@ -75,6 +76,11 @@ pub(super) struct Side {
     pub drain_asked: bool,
     pub hang_up: bool,
     pub unreachable: Option<SocketAddr>,
+    pub mask: DigitMask,
+    /// The agent is given silence in place of the tones of keys.
+    pub removes_tones: bool,
+    /// How much the next frame of the caller is like the tones of a key.
+    pub tone: Likeness,
     /// The recording and its tap.
     pub recording: Option<(u64, Box<Tap>)>,
     /// What the caller has just done to the agent's voice, to be told once the leg is at rest.
@@ -262,12 +268,13 @@ impl LegSlot {
         &mut self,
         now: Time,
         command: LegCommand,
-        wire: Option<&mut WireSlot>,
+        mut wire: Option<&mut WireSlot>,
         out: &mut Outbox,
     ) {
         match command {
             LegCommand::SetRemote(agreed) => {
                 self.rtcp_mux = agreed.remote.rtcp_mux;
+                self.side.removes_tones = agreed.remote.dtmf_tones == DtmfTones::Removed;
                 self.leg.set_policy(agreed.policy);
                 let was_held = self.leg.is_held();
                 self.leg.set_remote(now, &agreed.remote);
@@ -296,8 +303,17 @@ impl LegSlot {
                     self.end_recording(now);
                 }
             }
-            LegCommand::SendDtmf(digits) => {
-                self.leg.send_dtmf(&digits);
+            LegCommand::SendDtmf(digits, timing) => {
+                self.leg.send_dtmf_timed(&digits, timing);
+            }
+            LegCommand::Press(digit, duration) => {
+                self.with_sink(now, &mut wire, out, |leg, sink| {
+                    leg.press(now, digit, duration, sink);
+                });
+            }
+            LegCommand::MaskDigits(mask) => {
+                self.side.mask = mask;
+                self.watch_tones();
             }
             LegCommand::Play(prompt) => self.play(now, &prompt),
             LegCommand::Clear => self.clear_and_tell(now, By::Gateway, Duration::ZERO, wire, out),
@@ -319,6 +335,7 @@ impl LegSlot {
         self.end_recording(now);
         tap.begin(now);
         self.side.recording = Some((id, tap));
+        self.watch_tones();
         out.tell(now, Subject::Recording(id), What::RecordingStarted);
     }
 
@@ -338,7 +355,22 @@ impl LegSlot {
     fn end_recording(&mut self, now: Time) {
         if let Some((_, tap)) = self.side.recording.take() {
             tap.end(now);
+            self.watch_tones();
         }
+    }
+
+    /// Tones matter to a recording and to the agent as long as digits are masked.
+    fn watch_tones(&mut self) {
+        let mask = self.side.mask;
+        if let Some((_, tap)) = &mut self.side.recording {
+            tap.hold(mask != DigitMask::Off);
+        }
+        let matters = match mask {
+            DigitMask::Off => false,
+            DigitMask::Masked => self.side.recording.is_some(),
+            DigitMask::Withheld => true,
+        };
+        self.leg.watch_tones(matters);
     }
 
     fn play(&mut self, now: Time, prompt: &Prompt) {
@@ -599,8 +631,10 @@ impl LegSlot {
                     self.push_agent_utterance(*utterance);
                 }
                 EarlyItem::UtteranceEnd => self.end_agent_utterance(),
-                EarlyItem::Dtmf(digits) => {
-                    self.leg.send_dtmf(&digits);
+                EarlyItem::Dtmf(digits, timing) => {
+                    if self.leg.send_dtmf_timed(&digits, timing) < digits.len() {
+                        wire.wire.send_error(DTMF_NOT_SENT, DTMF_NOT_SENT_WHY);
+                    }
                 }
             }
         }

@@ -6,8 +6,11 @@ use super::outbox::Outbox;
 use super::wire_slot::{EVENT_WEIGHT, Early, EarlyItem, Ending};
 use crate::clock::Time;
 use crate::convert::AudioFormat;
+use crate::telephone_event::KeyTiming;
 use crate::utterance::{Cut, MAX_PIECES, Utterance};
-use crate::wire::{By, CloseCause, DroppedMarks, Formats, Garbage, Heard, WireClose, WireSink};
+use crate::wire::{
+    By, CloseCause, DTMF_NOT_SENT, DroppedMarks, Formats, Garbage, Heard, WireClose, WireSink,
+};
 
 /// Agent audio that came before its wire was connected to a leg, in milliseconds; later audio is dropped.
 const EARLY_MS: u32 = 30_000;
@@ -185,19 +188,30 @@ impl WireSink for WireGlue<'_> {
         }
     }
 
-    fn dtmf(&mut self, digits: &str) {
+    fn dtmf(&mut self, digits: &str, timing: KeyTiming) -> usize {
         if self.has_hung_up() {
-            return;
+            return 0;
         }
-        match &mut self.leg {
-            Some(leg) => {
-                leg.leg.send_dtmf(digits);
-            }
+        let unsent = match &mut self.leg {
+            Some(leg) => digits.len() - leg.leg.send_dtmf_timed(digits, timing),
             None if self.early.items.len() < EARLY_ITEMS => {
-                self.early.items.push(EarlyItem::Dtmf(digits.to_owned()))
+                let item = EarlyItem::Dtmf(digits.to_owned(), timing);
+                self.early.items.push(item);
+                0
             }
-            None => {}
+            None => digits.len(),
+        };
+        if unsent > 0 {
+            let detail = format!("{unsent} of {} digits can't be sent", digits.len());
+            self.tell_weighed(
+                0,
+                What::ProtocolError {
+                    code: DTMF_NOT_SENT,
+                    detail,
+                },
+            );
         }
+        unsent
     }
 
     fn hang_up(&mut self, after_playout: bool) {

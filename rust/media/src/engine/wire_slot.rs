@@ -15,6 +15,7 @@ use super::slots::Slots;
 use super::transport::Transport;
 use super::wire_sink::WireGlue;
 use crate::clock::Time;
+use crate::telephone_event::KeyTiming;
 use crate::utterance::{Cut, Utterance};
 use crate::wire::Wire;
 use crate::wire::mux::Calls;
@@ -91,7 +92,7 @@ pub(super) enum EarlyItem {
     Mark(String),
     Utterance(Box<Utterance>),
     UtteranceEnd,
-    Dtmf(String),
+    Dtmf(String, KeyTiming),
 }
 
 impl WireSlot {

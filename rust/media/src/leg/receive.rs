@@ -9,9 +9,10 @@ use crate::barge_in::{Action, Policy};
 use crate::clock::Time;
 use crate::order::{Content, Queued};
 use crate::playout::LINE_RATE;
+use crate::presses::PressedBy;
 use crate::rtcp::{self, Compound, Report};
 use crate::rtp::{Arrival, Packet, Reception};
-use crate::telephone_event::{Digit, Event, Keyed};
+use crate::tones::Likeness;
 use crate::uplink::{Uplink, UplinkFrame};
 
 impl Leg {
@@ -76,6 +77,9 @@ impl Leg {
             // What comes on hold is the music of the peer's exchange, or somebody who doesn't know of it.
             self.stats.received_while_held.add(1);
             return;
+        }
+        if arrival == Arrival::Restarted {
+            self.restart_events(now, sink);
         }
         let content = match kind {
             Kind::Sound(codec) => Content::Sound(codec),
@@ -167,8 +171,7 @@ impl Leg {
                 self.stats.received_ssrc_changes.add(1);
                 self.contender = None;
                 self.last_report = None;
-                let ended = self.keyed.restart();
-                self.tell_digit(ended, sink);
+                self.restart_events(now, sink);
                 if let Some(echo) = &mut self.echo {
                     echo.restart();
                 }
@@ -177,25 +180,6 @@ impl Leg {
         }
         self.reception = Some(Reception::new(packet.ssrc, packet.sequence, LINE_RATE));
         true
-    }
-
-    fn take_event(&mut self, now: Time, packet: &Packet<'_>, sink: &mut impl LegSink) {
-        let event =
-            Event::decode(packet.payload).filter(|event| Digit::from_event(event.code).is_some());
-        let Some(event) = event else {
-            self.stats.received_bad_events.add(1);
-            return;
-        };
-        for keyed in self.keyed.receive(now, packet.timestamp, event) {
-            self.tell_digit(keyed, sink);
-        }
-    }
-
-    pub(super) fn tell_digit(&mut self, keyed: Option<Keyed>, sink: &mut impl LegSink) {
-        if let Some(Keyed { digit, duration }) = keyed {
-            self.stats.received_digits.add(1);
-            sink.event(LegEvent::Digit { digit, duration });
-        }
     }
 
     /// Takes an RTCP packet that the claim has accepted. It ends nothing, BYE neither: anybody can forge it.
@@ -274,13 +258,36 @@ impl Leg {
             barge_in_policy,
             utterances,
             prompts,
+            keys,
             echo,
             playout,
             stats,
             ..
         } = self;
         work(uplink, &mut |frame| {
+            let heard = keys.hear(now, &frame);
+            if heard.likeness > Likeness::None {
+                sink.tone(heard.likeness);
+            }
             sink.audio(frame);
+            if let Some(keyed) = heard.ended {
+                if keys.is_new(now, PressedBy::Tone, keyed) {
+                    stats.received_digits.add(1);
+                    sink.event(LegEvent::Digit {
+                        digit: keyed.digit,
+                        duration: keyed.duration,
+                        by: PressedBy::Tone,
+                    });
+                } else {
+                    stats.received_double_digits.add(1);
+                }
+            }
+            // A key is nobody's voice.
+            let frame = if heard.likeness == Likeness::Tone {
+                frame.silent()
+            } else {
+                frame
+            };
             voice.hear_beside_own(now, &frame, own_voice, |speech| {
                 sink.event(LegEvent::Speech(speech));
             });

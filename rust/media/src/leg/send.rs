@@ -1,6 +1,7 @@
 //! The send half of a leg: the frame that is due, silence or a digit in its place, and our RTCP reports.
 use std::time::Duration;
 
+use super::keys::Pressing;
 use super::{
     LATE, Leg, LegEvent, LegSink, MAX_FRAMES_A_CALL, RTCP_INTERVAL, RemoteMedia, SentFrame,
 };
@@ -10,7 +11,6 @@ use crate::playout::{Frame, FrameKind, LINE_RATE, MAX_FRAME};
 use crate::rtcp::{self, Outgoing, ReportBlock, SenderInfo};
 use crate::rtp::{HEADER_LEN, Header};
 use crate::srtp::MAX_TRAILER;
-use crate::telephone_event::Tick;
 
 /// The longest payload: 60 ms of any codec.
 const MAX_PAYLOAD: usize = 480;
@@ -19,9 +19,12 @@ impl Leg {
     pub(super) fn send_frames(&mut self, now: Time, sink: &mut impl LegSink) {
         let mut sound = [0; MAX_FRAME];
         for _ in 0..MAX_FRAMES_A_CALL {
+            self.settle_playout();
             let frame = self.playout.poll(now, &mut sound);
             if let Some(frame) = frame {
                 self.send_frame(now, frame, &mut sound, sink);
+                // A mark behind keys waits for them.
+                self.settle_playout();
             }
             while let Some(mark) = self.playout.fired_mark() {
                 sink.mark(mark);
@@ -58,16 +61,20 @@ impl Leg {
             self.regularity.pause();
             return;
         };
-        let mut event = None;
-        if frame.kind == FrameKind::Silence && self.keying.is_busy() {
-            if let Tick::Packet(keyed) = self.keying.tick(self.timestamp, frame.ticks) {
-                event = Some(keyed);
-                header.marker = keyed.marker;
-                header.timestamp = keyed.timestamp;
-            }
+        let mut pressing = Pressing::Silence;
+        if frame.kind == FrameKind::Silence && self.keys.are_due(self.playout.left()) {
+            pressing = self.press_key(now, &frame, sound, sink);
             self.settle_playout();
         }
-        let is_music = if frame.kind == FrameKind::Silence && event.is_none() {
+        let event = match pressing {
+            Pressing::Event(keyed) => {
+                header.marker = keyed.marker;
+                header.timestamp = keyed.timestamp;
+                Some(keyed)
+            }
+            Pressing::Tones | Pressing::Silence => None,
+        };
+        let is_music = if frame.kind == FrameKind::Silence && pressing == Pressing::Silence {
             let (wanted, format) = (self.is_held(), self.playout.format());
             self.music.play(wanted, format, &mut sound[..frame.len])
         } else {
@@ -106,6 +113,7 @@ impl Leg {
                 begins: frame.marker,
                 format: self.playout.format(),
                 sound: &sound[..frame.len],
+                tone: pressing == Pressing::Tones,
             });
         }
         self.sequence = self.sequence.wrapping_add(1);
@@ -130,6 +138,9 @@ impl Leg {
                 self.stats.sent_digits.add(u64::from(event.marker));
             }
             (None, FrameKind::Silence) if is_music => self.stats.sent_music_packets.add(1),
+            (None, FrameKind::Silence) if pressing == Pressing::Tones => {
+                self.stats.sent_tone_packets.add(1);
+            }
             (None, FrameKind::Silence) => self.stats.sent_silence_packets.add(1),
             (None, FrameKind::Audio) => {
                 self.stats.sent_audio_packets.add(1);

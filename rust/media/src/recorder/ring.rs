@@ -1,4 +1,5 @@
 //! Frames on their way from a media thread to the writer: one end each, no lock, no allocation once it is made.
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicU64, AtomicUsize,
@@ -11,6 +12,10 @@ use crate::codec::Encoding;
 
 /// Words of an entry before its sound.
 const HEAD: usize = 3;
+/// How much of the caller's sound is held back where that is asked for: 80 ms, in ticks of 8 kHz.
+const HELD_TICKS: u64 = 640;
+/// Entries held back at most: twice what packets of 10 ms both ways need.
+const MAX_HELD: usize = 32;
 
 /// The sound of a frame, as it is at hand.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +59,19 @@ pub(super) struct Sender {
     ring: Arc<Ring>,
     written: usize,
     read: usize,
+    holds: bool,
+    /// What the writer may not read yet, oldest first.
+    held: VecDeque<Held>,
+}
+
+/// An entry that is held back.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    begin: usize,
+    end: usize,
+    side: Side,
+    position: u64,
+    silence: u64,
 }
 
 /// The end that the writer has.
@@ -80,6 +98,8 @@ pub(super) fn ring(bytes: usize) -> (Sender, Receiver) {
         ring: Arc::clone(&ring),
         written: 0,
         read: 0,
+        holds: false,
+        held: VecDeque::with_capacity(MAX_HELD),
     };
     (sender, Receiver { ring, read: 0 })
 }
@@ -98,18 +118,58 @@ impl Sender {
 
     /// The recording's time ends here; nothing follows.
     pub fn close(&mut self, end: Time) {
+        self.hold(false);
         self.ring.end.fetch_max(end.as_nanos(), Relaxed);
         self.ring.closed.store(true, Release);
+    }
+
+    /// Whether entries are held back until 80 ms more of the caller's sound have come.
+    pub fn hold(&mut self, on: bool) {
+        self.holds = on;
+        if !on {
+            self.held.clear();
+            self.ring.written.store(self.written, Release);
+        }
+    }
+
+    /// The caller's sound that is held back becomes silence.
+    pub fn hush(&mut self) {
+        for held in self.held.iter().filter(|held| held.side == Side::Caller) {
+            for at in held.begin + HEAD..held.end {
+                self.ring.word(at).store(held.silence, Relaxed);
+            }
+        }
+    }
+
+    /// Gives the writer what need not be held back any longer.
+    fn publish(&mut self, head: Head) {
+        while let Some(&held) = self.held.front() {
+            let is_old = match held.side {
+                Side::Caller if head.side == Side::Caller => {
+                    head.position >= held.position + HELD_TICKS
+                }
+                Side::Caller => false,
+                Side::Agent => true,
+            };
+            if !is_old && self.held.len() < MAX_HELD {
+                return;
+            }
+            self.held.pop_front();
+            self.ring.written.store(held.end, Release);
+        }
     }
 
     /// Puts a frame in; one without room is dropped and counted.
     pub fn push(&mut self, head: Head, sound: Sound<'_>) {
         let ring = &*self.ring;
-        let (code, len) = match sound {
-            Sound::Coded(Encoding::Pcmu, bytes) => (0, bytes.len()),
-            Sound::Coded(Encoding::Pcma, bytes) => (1, bytes.len()),
-            Sound::Coded(Encoding::Pcm16Le, bytes) => (2, bytes.len()),
-            Sound::Linear(samples) => (2, 2 * samples.len()),
+        let (encoding, len) = match sound {
+            Sound::Coded(encoding, bytes) => (encoding, bytes.len()),
+            Sound::Linear(samples) => (Encoding::Pcm16Le, 2 * samples.len()),
+        };
+        let code = match encoding {
+            Encoding::Pcmu => 0,
+            Encoding::Pcma => 1,
+            Encoding::Pcm16Le => 2,
         };
         let words = HEAD + len.div_ceil(8);
         if self.written - self.read + words > ring.words.len() {
@@ -157,13 +217,25 @@ impl Sender {
                 }
             }
         }
-        self.written = at;
-        ring.written.store(at, Release);
+        let begin = std::mem::replace(&mut self.written, at);
+        if self.holds {
+            self.publish(head);
+            self.held.push_back(Held {
+                begin,
+                end: at,
+                side: head.side,
+                position: head.position,
+                silence: u64::from_le_bytes([encoding.silence(); 8]),
+            });
+        } else {
+            ring.written.store(at, Release);
+        }
     }
 }
 
 impl Drop for Sender {
     fn drop(&mut self) {
+        self.hold(false);
         self.ring.closed.store(true, Release);
     }
 }
@@ -269,6 +341,45 @@ mod tests {
             assert_eq!(receiver.next(&mut samples), None);
         }
         assert_eq!(receiver.dropped(), 0);
+    }
+
+    #[test]
+    fn what_is_held_back_can_still_be_hushed_and_then_goes_on_in_order() {
+        let (mut sender, mut receiver) = ring(16_384);
+        let caller = |n: u64| Head {
+            side: Side::Caller,
+            ..head(160 * n)
+        };
+        sender.push(caller(0), Sound::Linear(&[1; 160]));
+        sender.hold(true);
+        for n in 1..8 {
+            sender.push(caller(n), Sound::Coded(Encoding::Pcmu, &[0x10; 160]));
+            sender.push(head(160 * n), Sound::Linear(&[2; 160]));
+        }
+        sender.hush();
+        let mut seen = Vec::new();
+        let mut take = |receiver: &mut Receiver| {
+            let mut samples = Vec::new();
+            while let Some(head) = receiver.next(&mut samples) {
+                seen.push((head.side, head.position / 160, samples[0]));
+                samples.clear();
+            }
+            seen.len()
+        };
+        assert_eq!(
+            take(&mut receiver),
+            7,
+            "the last four of the caller are held"
+        );
+        sender.hold(false);
+        assert_eq!(take(&mut receiver), 15);
+        let loud = |&&(side, _, sample): &&(Side, u64, i16)| side == Side::Caller && sample != 0;
+        let heard: Vec<u64> = seen.iter().filter(loud).map(|&(_, n, _)| n).collect();
+        assert_eq!(heard, [0, 1, 2, 3]);
+        assert!(
+            seen.iter()
+                .all(|&(side, _, sample)| side == Side::Caller || sample == 2)
+        );
     }
 
     #[test]

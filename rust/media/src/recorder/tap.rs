@@ -54,6 +54,16 @@ impl Tap {
         std::mem::replace(&mut self.paused, false)
     }
 
+    /// Holds the last 80 ms of the caller back, so that [`Tap::hush`] can still take them out; `false` lets them go.
+    pub fn hold(&mut self, on: bool) {
+        self.sender.hold(on);
+    }
+
+    /// What is held back of the caller becomes silence.
+    pub fn hush(&mut self) {
+        self.sender.hush();
+    }
+
     /// A frame of the caller's timeline.
     pub fn heard(&mut self, now: Time, frame: &UplinkFrame<'_>) {
         let sound = match (frame.coded, frame.codec.encoding()) {

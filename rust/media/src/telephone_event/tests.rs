@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::Time;
 use proptest::prelude::*;
 
 /// Plays (milliseconds, timestamp, code, end, duration) to a receiver and returns what was keyed.
@@ -144,7 +145,8 @@ fn timestamps_may_wrap_between_digits() {
 fn sent(digits: &str, step: u32) -> Vec<(u32, EventPacket)> {
     let mut sender = EventSender::new(8_000);
     for key in digits.chars() {
-        assert!(sender.push(Digit::from_char(key).expect("a key")));
+        let digit = Digit::from_char(key).expect("a key");
+        assert!(sender.push(Key::of(digit)));
     }
     let mut timestamp = u32::MAX - 1_000;
     let mut out = Vec::new();
@@ -227,9 +229,65 @@ fn what_we_send_is_what_we_hear() {
 #[test]
 fn too_many_digits_are_refused() {
     let mut sender = EventSender::new(8_000);
-    let digit = Digit::from_char('1').expect("a key");
-    assert!((0..MAX_DIGITS).all(|_| sender.push(digit)));
-    assert!(!sender.push(digit));
+    let key = Key::of(Digit::from_char('1').expect("a key"));
+    assert!((0..MAX_DIGITS).all(|_| sender.push(key)));
+    assert!(!sender.push(key));
+}
+
+#[test]
+fn segments_that_are_cut_at_whole_packets_are_one_event() {
+    let packets = [
+        (0, 0, 9, false, 160),
+        (8_180, 0, 9, false, 65_440),
+        (8_200, 65_440, 9, false, 160),
+        (8_350, 65_440, 9, true, 8_000),
+    ];
+    assert_eq!(
+        keyed(&packets[1..]),
+        [('9', (65_440 + 8_000) / 8)],
+        "without the start, too"
+    );
+}
+
+#[test]
+fn a_sender_whose_clock_stands_still_loses_no_digit() {
+    let mut packets = Vec::new();
+    for (n, key) in [(0, 4), (1, 2), (2, 2)] {
+        packets.push((n * 500, 7_000, key, false, 160));
+        packets.extend([(n * 500 + 100, 7_000, key, true, 800); 3]);
+    }
+    assert_eq!(keyed(&packets), [('4', 100), ('2', 100), ('2', 100)]);
+}
+
+#[test]
+fn late_updates_of_a_digit_that_was_given_up_are_that_digit() {
+    let packets = [
+        (0, 0, 6, false, 160),
+        (400, 0, 6, false, 3_200),
+        (401, 0, 6, true, 3_200),
+        (800, 0, 6, true, 3_200),
+    ];
+    assert_eq!(keyed(&packets), [('6', 20)]);
+}
+
+#[test]
+fn a_digit_waits_for_its_place_and_lasts_as_asked() {
+    let mut sender = EventSender::new(8_000);
+    let key = Key {
+        timing: KeyTiming {
+            lasts: Duration::from_millis(400),
+            gap: Duration::from_millis(200),
+        },
+        after: 7,
+        ..Key::of(Digit::from_char('8').expect("a key"))
+    };
+    assert!(sender.push(key) && sender.push(key));
+    assert!(!sender.is_due(6) && sender.is_due(7));
+    let ticks: Vec<Tick> = (0..30).map(|n| sender.tick(n * 160, 160)).collect();
+    let ends = |tick: &Tick| matches!(tick, Tick::Packet(packet) if packet.event.end);
+    assert_eq!(ticks.iter().position(ends), Some(19));
+    assert!(ticks[22..].iter().all(|tick| *tick == Tick::Gap));
+    assert!(matches!(sender.tick(30 * 160, 160), Tick::Packet(packet) if packet.marker));
 }
 
 proptest! {

@@ -104,6 +104,8 @@ pub(super) enum Action {
     UtteranceEnd,
     Dtmf {
         digits: FieldId,
+        duration_ms: Option<FieldId>,
+        gap_ms: Option<FieldId>,
     },
     HangUp {
         now: Now,
@@ -546,6 +548,10 @@ impl<'a> Part<'a> {
             .ok_or_else(|| self.wrong(key, "is one field too many"))
     }
 
+    fn optional_path(&self, key: &str, paths: &mut Paths) -> Result<Option<FieldId>, DialectError> {
+        self.has(key).then(|| self.path(key, paths)).transpose()
+    }
+
     fn rules(&self, framing: Framing, paths: &mut Paths) -> Result<Vec<Rule>, DialectError> {
         let messages = self.part("messages")?;
         let mut rules = Vec::new();
@@ -581,8 +587,10 @@ impl<'a> Part<'a> {
                 "dtmf" => (
                     Action::Dtmf {
                         digits: rule.path("digits", paths)?,
+                        duration_ms: rule.optional_path("duration_ms", paths)?,
+                        gap_ms: rule.optional_path("gap_ms", paths)?,
                     },
-                    &["digits"],
+                    &["digits", "duration_ms", "gap_ms"],
                 ),
                 "hang_up" => {
                     let now = match rule.get("now") {

@@ -35,6 +35,7 @@ pub use dialect::{
     ByteOrder, Dialect, DialectError, Formats, Framing, RATES, parse_format, write_format,
 };
 pub use garbage::Garbage;
+pub(crate) use receive::{DTMF_NOT_SENT, DTMF_NOT_SENT_WHY};
 pub use sink::{By, DroppedMarks, Heard, Interruption, SpokenOver, WireSink};
 pub use stats::{Counter, WireStats};
 pub use url::{AgentUrl, UrlError};
@@ -395,6 +396,11 @@ impl Wire {
                 ..Filling::default()
             },
         );
+    }
+
+    /// Something that the agent asked for was not done.
+    pub fn send_error(&mut self, code: &str, message: &str) {
+        self.core.send_error(code, message);
     }
 
     /// The caller has begun to speak (`speaks`) or has stopped, so long before the end of the audio sent so far.

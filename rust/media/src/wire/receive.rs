@@ -8,7 +8,6 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use super::dialect::{self, Action, Now, Rule};
 use super::json::{Field, FieldId, Fields, RawStr};
 use super::outgoing::Kind;
-use super::template::Filling;
 use super::websocket::{self, Message, Opcode};
 use super::{
     By, ByteOrder, CloseCause, Core, Framing, Garbage, Interruption, State, WireClose, WireSink,
@@ -17,8 +16,18 @@ use super::{
 use crate::barge_in::Policy;
 use crate::clock::{Time, duration_of};
 use crate::convert::AudioFormat;
+use crate::telephone_event::KeyTiming;
 use crate::utterance::{MAX_ID, MAX_TEXT, MAX_WORDS, Utterance};
 use std::time::Duration;
+
+/// The code of the error that an agent gets whose digits can't be sent.
+pub(crate) const DTMF_NOT_SENT: &str = "dtmf_not_sent";
+/// What it means.
+pub(crate) const DTMF_NOT_SENT_WHY: &str = "not all digits can be sent: more than 128 wait, or the caller's side has agreed to no \
+     telephone-event and the trunk's dtmf allows no other way";
+
+const DURATION: &str = "duration_ms as a number from 40 to 8000";
+const GAP: &str = "gap_ms as a number from 40 to 8000";
 
 /// Some encoders leave the padding out, and some leave bits in the last character.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -201,7 +210,18 @@ impl Core {
                 sink.utterance_end();
                 Ok(())
             }
-            Action::Dtmf { digits } => {
+            Action::Dtmf {
+                digits,
+                duration_ms,
+                gap_ms,
+            } => {
+                let usual = KeyTiming::default();
+                let optional =
+                    |field: Option<FieldId>| field.map_or(Field::Missing, |field| fields[field]);
+                let timing = KeyTiming {
+                    lasts: millis(optional(duration_ms), DURATION)?.unwrap_or(usual.lasts),
+                    gap: millis(optional(gap_ms), GAP)?.unwrap_or(usual.gap),
+                };
                 let digits = string(fields, digits, "the digits")?.text(&mut self.text);
                 if !(1..=64).contains(&digits.len())
                     || !digits
@@ -210,10 +230,13 @@ impl Core {
                 {
                     return Err(Garbage::NotDigits);
                 }
-                if digits.bytes().any(|digit| digit.is_ascii_lowercase()) {
-                    sink.dtmf(&digits.to_ascii_uppercase());
+                let unsent = if digits.bytes().any(|digit| digit.is_ascii_lowercase()) {
+                    sink.dtmf(&digits.to_ascii_uppercase(), timing)
                 } else {
-                    sink.dtmf(digits);
+                    sink.dtmf(digits, timing)
+                };
+                if unsent > 0 {
+                    self.send_error(DTMF_NOT_SENT, DTMF_NOT_SENT_WHY);
                 }
                 Ok(())
             }
@@ -404,13 +427,7 @@ impl Core {
         }
         sink.garbage(garbage);
         if self.dialect.error.is_some() {
-            let message = garbage.to_string();
-            let filling = Filling {
-                code: garbage.code(),
-                message: &message,
-                ..Filling::default()
-            };
-            self.send_template(|dialect| dialect.error.as_ref(), filling);
+            self.send_error(garbage.code(), &garbage.to_string());
         }
     }
 
@@ -509,6 +526,17 @@ fn word_ends(field: Field<'_>) -> Result<Vec<u32>, Garbage> {
         ends.push(end);
     }
     Ok(ends)
+}
+
+/// A time that may be left out.
+fn millis(field: Field<'_>, what: &'static str) -> Result<Option<Duration>, Garbage> {
+    let millis = match field {
+        Field::Missing | Field::Null => return Ok(None),
+        Field::Number(number) => number.parse().ok().map(Duration::from_millis),
+        _ => None,
+    };
+    let possible = millis.filter(|millis| KeyTiming::POSSIBLE.contains(millis));
+    possible.map(Some).ok_or(Garbage::BadField(what))
 }
 
 fn policy(field: Field<'_>, scratch: &mut String) -> Result<Option<Policy>, Garbage> {

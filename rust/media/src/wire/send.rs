@@ -162,6 +162,15 @@ impl Core {
         self.scratch = scratch;
     }
 
+    pub(super) fn send_error(&mut self, code: &str, message: &str) {
+        let filling = Filling {
+            code,
+            message,
+            ..Filling::default()
+        };
+        self.send_template(|dialect| dialect.error.as_ref(), filling);
+    }
+
     pub(super) fn report_cleared(&mut self, heard: Heard) {
         let mut dropped = std::mem::take(&mut self.dropped);
         let mut marks = std::mem::take(&mut self.marks);

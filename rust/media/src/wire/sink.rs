@@ -1,5 +1,6 @@
 //! What a wire tells of its agent, and how much of the agent was heard.
 use super::{Formats, Garbage, WireClose};
+use crate::telephone_event::KeyTiming;
 use crate::utterance::{Cut, Utterance};
 use std::time::Duration;
 
@@ -21,8 +22,8 @@ pub trait WireSink {
     fn utterance(&mut self, _utterance: Utterance) {}
     /// The last utterance is complete.
     fn utterance_end(&mut self) {}
-    /// Send these digits (`0-9 * # A-D`, capitals) to the caller.
-    fn dtmf(&mut self, digits: &str);
+    /// Send these digits (`0-9 * # A-D`, capitals) to the caller. Returns how many can't be.
+    fn dtmf(&mut self, digits: &str, timing: KeyTiming) -> usize;
     /// End the call, once what is queued has left if `after_playout`.
     fn hang_up(&mut self, after_playout: bool);
     /// A message for Python. It comes after what it asks for has been done, if it is one that Rust handles.

@@ -8,6 +8,7 @@ mod pace;
 mod talk;
 
 use crate::barge_in::Policy;
+use crate::telephone_event::KeyTiming;
 use crate::utterance::{Cut, Utterance};
 use base64::Engine as _;
 use proptest::prelude::*;
@@ -26,7 +27,7 @@ enum Said {
     Formats(Formats),
     Mark(String),
     Clear,
-    Dtmf(String),
+    Dtmf(String, KeyTiming),
     HangUp {
         after_playout: bool,
     },
@@ -78,8 +79,9 @@ impl WireSink for Sink {
     fn utterance_end(&mut self) {
         self.said.push(Said::UtteranceEnd);
     }
-    fn dtmf(&mut self, digits: &str) {
-        self.said.push(Said::Dtmf(digits.into()));
+    fn dtmf(&mut self, digits: &str, timing: KeyTiming) -> usize {
+        self.said.push(Said::Dtmf(digits.into(), timing));
+        digits.matches('D').count()
     }
     fn hang_up(&mut self, after_playout: bool) {
         self.said.push(Said::HangUp { after_playout });

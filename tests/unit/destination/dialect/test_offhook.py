@@ -18,6 +18,7 @@ from offhook.destination.dialect.offhook import (
     Headers,
     Hold,
     Invalid,
+    MaskDigits,
     Ready,
     Record,
     Reject,
@@ -98,6 +99,7 @@ FILLING = {
         offhook.end("caller_hung_up", "The caller hung up."),
         offhook.end("caller_hung_up", causes=(EndCause("Q.850", 16, "x\udcff"), EndCause("SIP", None))),
         offhook.error("bad_status", "no"),
+        *(offhook.digits_masked(state) for state in ("shown", "masked", "withheld")),
         *(offhook.recording(state, 1250) for state in ("on", "paused", "off")),
         *(offhook.held(by) for by in ("caller", "agent")),
         *(offhook.resumed(by, 30_000) for by in ("caller", "agent")),
@@ -121,6 +123,7 @@ def test_the_schema_is_a_schema_and_strict_where_it_counts() -> None:
         {"type": "recording", "state": "stopped", "at_ms": 0},
         {"type": "held", "by": "nobody"},
         {"type": "resumed", "by": "caller"},
+        {"type": "digits_masked", "state": "on"},
     ):
         assert not GATEWAY.is_valid(wrong)
     AGENT.validate({"type": "utterance", "id": "u7", "text": "One two.", "word_ends_ms": [200, 450], "barge_in": "off"})
@@ -159,6 +162,9 @@ def test_ringing_tells_the_call() -> None:
         ('{"type":"record","action":"pause"}', Record("pause")),
         ('{"type":"hold","music":"of a later version"}', Hold("hold")),
         ('{"type":"resume"}', Hold("resume")),
+        ('{"type":"mask_digits"}', MaskDigits(on=True, withhold=False)),
+        ('{"type":"mask_digits","on":true,"withhold":true}', MaskDigits(on=True, withhold=True)),
+        ('{"type":"mask_digits","on":false}', MaskDigits(on=False, withhold=False)),
         ('{"type":"record","action":"resume","why":"paid"}', Record("resume")),
         ('{"type":"transcript","who":"caller","id":"c1","text":"Hello?"}', Transcript("caller", "c1", "Hello?")),
         (
@@ -217,6 +223,8 @@ def test_a_ready_that_names_half_a_format_keeps_the_other_half_of_the_offer() ->
         ('{"type":"headers","headers":{"X-A":7}}', "bad_field"),
         ('{"type":"headers","headers":{},"on":["bye"]}', "bad_field"),
         ('{"type":"record"}', "bad_field"),
+        ('{"type":"mask_digits","on":1}', "bad_field"),
+        ('{"type":"mask_digits","withhold":"yes"}', "bad_field"),
         ('{"type":"record","action":"erase"}', "bad_field"),
         ('{"type":"reject","status":"486"}', "bad_status"),
         ('{"type":"reject","status":486.0}', "bad_status"),

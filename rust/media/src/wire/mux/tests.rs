@@ -10,6 +10,7 @@ use super::super::{
     Dialect, DroppedMarks, Formats, Garbage, Heard, WireConfig, WireLimits, WireSink,
 };
 use super::*;
+use crate::telephone_event::KeyTiming;
 
 const OFFHOOK: &str = include_str!("../dialects/offhook.json");
 /// One frame of caller audio in `pcmu/8000`.
@@ -34,8 +35,9 @@ impl WireSink for Ear {
         self.said.push("clear".into());
         Heard::default()
     }
-    fn dtmf(&mut self, digits: &str) {
+    fn dtmf(&mut self, digits: &str, _: KeyTiming) -> usize {
         self.said.push(format!("dtmf {digits}"));
+        0
     }
     fn hang_up(&mut self, _: bool) {
         self.said.push("hang up".into());

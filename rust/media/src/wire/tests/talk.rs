@@ -378,12 +378,41 @@ fn an_agent_hangs_up_after_its_last_word_unless_it_says_now() {
 }
 
 #[test]
+fn an_agent_is_told_of_digits_that_cannot_be_sent() {
+    let mut pair = Pair::offhook();
+    pair.json(json!({"type": "dtmf", "digits": "D1"}));
+    let told = pair.read_json();
+    assert_eq!(told[0]["code"], "dtmf_not_sent");
+}
+
+#[test]
 fn digits_of_the_agent_are_checked() {
     let mut pair = Pair::offhook();
     assert_eq!(
-        pair.json(json!({"type": "dtmf", "digits": "12*#ad"})),
-        [Said::Dtmf("12*#AD".into())]
+        pair.json(json!({"type": "dtmf", "digits": "12*#a"})),
+        [Said::Dtmf("12*#A".into(), KeyTiming::default())]
     );
+    let timing = KeyTiming {
+        lasts: Duration::from_millis(400),
+        gap: Duration::from_millis(40),
+    };
+    assert_eq!(
+        pair.json(json!({"type": "dtmf", "digits": "1", "duration_ms": 400, "gap_ms": 40})),
+        [Said::Dtmf("1".into(), timing)]
+    );
+    for wrong in [
+        json!(39),
+        json!(8_001),
+        json!(-100),
+        json!(50.5),
+        json!("100"),
+    ] {
+        assert!(matches!(
+            pair.json(json!({"type": "dtmf", "digits": "1", "duration_ms": wrong}))[..],
+            [Said::Garbage(Garbage::BadField(_))]
+        ));
+        pair.read_json();
+    }
     for digits in ["", "1,2", "１", &"1".repeat(65)] {
         assert_eq!(
             pair.json(json!({"type": "dtmf", "digits": digits})),
