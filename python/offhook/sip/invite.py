@@ -303,7 +303,7 @@ class InviteSession(SessionParts):
         request = transaction.request
         self.letterhead.hear(request)
         status = self.dialog_of(request).accept(request)
-        if status:
+        if status and not self.referrals.is_overtaken(request):
             in_dialog.answer(self, transaction, status, now)
             return
         if self.is_over and not self._hears(request.method):

@@ -38,11 +38,12 @@ class Referrals:
     The session is handed in and not kept: what is over has to be freed at once, not when the collector looks.
     """
 
-    __slots__ = ("_clients", "_kept", "_until")
+    __slots__ = ("_clients", "_kept", "_newest", "_until")
 
     def __init__(self) -> None:
         self._kept: list[OutboundRefer] = []
         self._clients: dict[int, ClientRequest] = {}
+        self._newest = 0
         self._until: float | None = None
 
     @property
@@ -98,9 +99,17 @@ class Referrals:
 
     # ------------------------------------------------------------------ the peer's reports
 
+    def is_overtaken(self, request: Request) -> bool:
+        """Whether the peer's BYE has overtaken this NOTIFY: it is numbered before that, and after every other NOTIFY.
+
+        RFC 3261 12.2.2 refuses it. But some phones number the last report first and send it last, and UDP does the same.
+        """
+        return self.lingers and request.method == "NOTIFY" and request.cseq.number > self._newest
+
     def notify(self, session: "InviteSession", transaction: AnyServerTransaction, now: float) -> None:
         """A NOTIFY within the dialog."""
         request = transaction.request
+        self._newest = max(self._newest, request.cseq.number)
         value = request.headers.get("Event")
         event = Event.parse(value) if value else None
         if event is not None and event.package != "refer":

@@ -280,6 +280,28 @@ def test_the_last_report_is_believed_behind_the_bye(report: str, ending: Ending)
     peer.assert_empty()
 
 
+@pytest.mark.rfc(5057, "5.5")
+def test_the_last_report_may_be_numbered_before_the_bye_that_has_overtaken_it() -> None:
+    peer = Referrer()
+    peer.answered(peer.refer(), 202)
+    assert peer.notified("SIP/2.0 180 Ringing", cseq=3) == 200
+    peer.receive(peer.within("BYE", 5))
+    assert peer.notified("SIP/2.0 486 Busy Here", cseq=2) == 500, "older than what has been reported"
+    assert peer.notified("SIP/2.0 200 OK", "terminated;reason=noresource", cseq=4) == 200
+    assert peer.outcome is not None
+    assert peer.outcome.ending is Ending.SUCCEEDED
+    peer.pass_time(40)
+    peer.assert_empty()
+
+
+@pytest.mark.rfc(3261, "12.2.2")
+def test_within_a_session_a_report_out_of_order_is_refused() -> None:
+    peer = Referrer()
+    peer.answered(peer.refer(), 202)
+    peer.receive(peer.within("OPTIONS", 5))
+    assert peer.notified("SIP/2.0 200 OK", cseq=4) == 500
+
+
 def test_a_bye_that_crosses_the_refer_is_the_callers() -> None:
     peer = Referrer()
     refer = peer.refer()
