@@ -29,6 +29,8 @@ _HTTP = re.compile(r"http://([^\s/]+):(\d+)/health/ready")
 # Below the system's own range (32768 and up), so that nobody's outgoing socket takes one of them meanwhile.
 _PORTS = range(20_000, 32_000)
 _PORTS_PER_WORKER = 1_500
+_FEW = 8
+_FEW_PORTS = 500
 _PORTS_PER_GATEWAY = 40
 
 
@@ -276,25 +278,27 @@ def python_path() -> dict[str, str]:
 
 
 # Several runs on one machine begin at several places.
-_next_port = os.getpid() * 2 % _PORTS_PER_WORKER
+_next_port = {few: os.getpid() * 2 % _FEW_PORTS for few in (True, False)}
 
 
 def ports(count: int) -> int:
     """The first of so many ports in a row that are free for TCP and UDP, the first of them even.
 
-    Each worker of pytest has its own part of the range.
+    Each worker of pytest has its own part of the range, and in it those that ask for a few have a part of their own: a
+    module may take a port long before it listens there, and gateways go through theirs by the hundred meanwhile.
     """
-    global _next_port
     worker = int((os.environ.get("PYTEST_XDIST_WORKER") or "gw0").removeprefix("gw"))
-    begin = _PORTS.start + worker % (len(_PORTS) // _PORTS_PER_WORKER) * _PORTS_PER_WORKER
-    first, tried = begin + _next_port, 0
-    while tried < 2 * _PORTS_PER_WORKER:
-        if first + count > begin + _PORTS_PER_WORKER:
-            tried += begin + _PORTS_PER_WORKER - first
+    few = count <= _FEW
+    begin = _PORTS.start + worker % (len(_PORTS) // _PORTS_PER_WORKER) * _PORTS_PER_WORKER + (0 if few else _FEW_PORTS)
+    size = _FEW_PORTS if few else _PORTS_PER_WORKER - _FEW_PORTS
+    first, tried = begin + _next_port[few], 0
+    while tried < 2 * size:
+        if first + count > begin + size:
+            tried += begin + size - first
             first = begin
         taken = next((port for port in range(first, first + count) if not _is_free(port)), None)
         if taken is None:
-            _next_port = first + count + count % 2 - begin
+            _next_port[few] = first + count + count % 2 - begin
             return first
         tried += taken + 1 - first
         first = taken + 1 + (taken + 1) % 2
