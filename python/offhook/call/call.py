@@ -29,7 +29,9 @@ from offhook.call.floor import Floor
 from offhook.call.hold import Hold
 from offhook.call.inbox import Inbox
 from offhook.call.keys import Keys
+from offhook.call.last_words import hear_last_words
 from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg
+from offhook.call.media_note import media_note
 from offhook.call.news import AgentChosen, CallEnded, CallNews
 from offhook.call.refused import Refused
 from offhook.call.ringing import Ringing
@@ -37,6 +39,7 @@ from offhook.call.services import CallServices
 from offhook.call.session_timer import words_of
 from offhook.call.state import TRANSITIONS, CallInput, CallState
 from offhook.call.tape import ANNOUNCEMENT, Tape
+from offhook.call.timers import Timers
 from offhook.call.transfer import Transfers
 from offhook.destination.base import (
     AgentAudio,
@@ -70,7 +73,6 @@ from offhook.sip.invite import InviteSession
 from offhook.sip.message import Request, Response
 from offhook.sip.outgoing import NOTHING
 from offhook.sip.session_state import UNANSWERED
-from offhook.sip.session_state import State as SessionState
 
 _log = structlog.get_logger("offhook.call")
 T = TypeVar("T")
@@ -80,9 +82,6 @@ _INBOX_LIMIT = 1024
 _FAR_END_BUFFER = 0.2
 # What may have to be played after the agent's end, should the media plane never say that it has been.
 _DRAIN_LIMIT = PLAYOUT_LIMIT + 5.0
-# How long the record waits for the answer to our BYE, or for what may follow a refusal or the peer's own BYE.
-_BYE_ANSWER_LIMIT = 4.0
-_ACK_LIMIT = 0.5
 _BUSY_RETRY_AFTER = 5
 # Of what a peer says in its own words; it goes into the record and onto terminals.
 _LONGEST_DETAIL = 300
@@ -179,7 +178,7 @@ class Call:
         self._inbox = Inbox(_INBOX_LIMIT)
         self._destination: Destination | None = None
         self._preparing: asyncio.Task[None] | None = None
-        self._timers: dict[Timer, asyncio.TimerHandle] = {}
+        self._timers = Timers(self.post)
         self._fallbacks = list(route.fallback) if route is not None else []
         self._agent_ready = self._agent_spoke = self._begun = False
         digits = route.digits if route is not None else "mask"
@@ -202,7 +201,7 @@ class Call:
     async def refuse(self, reason: EndReason, detail: str) -> None:
         """Refuse the call without any of the rest. Returns when signalling has had its last word."""
         self._end(reason, detail)
-        await self._hear_last_words()
+        await hear_last_words(self.leg.session, self._inbox, self._note)
 
     async def run(self, request: Request) -> None:
         """Live the call. Returns when its reason is known, its media is free and signalling has had its last word."""
@@ -216,7 +215,7 @@ class Call:
                 raise
             except Exception as error:
                 self._fail(error)
-            await self._hear_last_words()
+            await hear_last_words(self.leg.session, self._inbox, self._note)
             await self.tape.over()
         finally:
             self._release()
@@ -270,7 +269,7 @@ class Call:
         self.set_up.reach("agent_dialled", self._services.now())
         self.timeline.add("agent", self._services.now(), note=f"preparing {destination.uri}")
         self._tell(AgentChosen(destination.uri))
-        self._arm("ring_timeout", self._route.ring_timeout)
+        self._timers.arm("ring_timeout", self._route.ring_timeout)
         self._preparing = asyncio.get_running_loop().create_task(
             self._prepare_destination(destination), name=f"prepare {self.id}"
         )
@@ -312,7 +311,7 @@ class Call:
         self.answered_at = self._services.now()
         self.set_up.reach("answered", self.answered_at)
         self._move(CallInput.ANSWER)
-        self._arm("max_duration", self.trunk.max_duration)
+        self._timers.arm("max_duration", self.trunk.max_duration)
         self._services.answered(self)
         self.tape.answered(self.post, self.post_fault)
 
@@ -367,7 +366,7 @@ class Call:
             else:
                 self._begin()
             return
-        self._disarm("ring_timeout")
+        self._timers.disarm("ring_timeout")
         if self._answer():
             self._begin()
 
@@ -384,7 +383,7 @@ class Call:
                 if self.state is CallState.PREPARING and self._destination is not None:
                     self._ringing.agent_spoke(self._destination)
                 if self.state is CallState.WAITING:
-                    self._disarm("ring_timeout")
+                    self._timers.disarm("ring_timeout")
                     self.set_up.agent_came(self._services.now())
                     if self._answer():
                         self._begin()
@@ -433,16 +432,14 @@ class Call:
     def _drain(self, farewell: str) -> None:
         self._farewell = farewell
         self._move(CallInput.DRAIN)
-        self._arm("drain_limit", _DRAIN_LIMIT)
+        self._timers.arm("drain_limit", _DRAIN_LIMIT)
 
     def _take_media(self, event: MediaEvent) -> None:
         match event.kind:
             case "first_packet":
                 self.heard_caller = True
                 self._floor.heard(event.at)
-                self.timeline.add("media", event.at, note=f"first RTP from {_address(event.address)}")
-            case "source_changed":
-                self.timeline.add("media", event.at, note=f"RTP now comes from {_address(event.address)}")
+                self._note_media(event)
             case "digit":
                 self._keys.pressed(event)
             case "key_by_info":
@@ -472,20 +469,12 @@ class Call:
                 self._played_out()
             case "hang_up_requested":
                 self._agent_hung_up("the agent asked to hang up", drain=True)
-            case "unreachable":
-                where = _address(event.address)
-                self.timeline.add("media", event.at, note=f"our RTP to {where} came back as unreachable (ICMP)")
-            case "unauthentic":
-                note = "packets from the caller's address are not authentic (SRTP) and are dropped"
-                self.timeline.add("media", event.at, note=note, packets=event.packets)
-            case "key_used_up":
-                self.timeline.add("media", event.at, note="our SRTP key is used up: nothing is sent before a new one")
             case "media_timeout":
                 self._media_timed_out()
             case "internal_error":
                 self._end(EndReason.INTERNAL_ERROR, event.text or "the media core failed")
             case _:
-                self.timeline.add("media", event.at, note=event.kind)
+                self._note_media(event)
 
     def _announced(self, played: bool) -> None:
         """The caller knows that the call is recorded: now the agent may be heard."""
@@ -497,7 +486,7 @@ class Call:
     def _played_out(self) -> None:
         """What the agent said last has left; it has yet to come out of the caller's own buffer."""
         if self.state is CallState.DRAINING and "far_end_buffer" not in self._timers:
-            self._arm("far_end_buffer", _FAR_END_BUFFER)
+            self._timers.arm("far_end_buffer", _FAR_END_BUFFER)
 
     def _media_timed_out(self) -> None:
         if self.state not in (CallState.ANSWERED, CallState.DRAINING):
@@ -514,7 +503,7 @@ class Call:
         return self.leg.media_stats().get("received_packets", 0)
 
     def _take_time_up(self, timer: Timer) -> None:
-        self._timers.pop(timer, None)
+        self._timers.ran_out(timer)
         match timer:
             case "ring_timeout":
                 self._too_late()
@@ -625,7 +614,7 @@ class Call:
         elif deferred is not None:
             deferred()
         elif self.transfers.silent_since is not None:
-            self._arm("back_from_transfer", self.trunk.media_timeout)
+            self._timers.arm("back_from_transfer", self.trunk.media_timeout)
 
     # -- ends
 
@@ -665,7 +654,7 @@ class Call:
         return None
 
     def _drop_destination(self, reason: str) -> str:
-        self._disarm("ring_timeout")
+        self._timers.disarm("ring_timeout")
         if self._preparing is not None:
             self._preparing.cancel()
             self._preparing = None
@@ -691,8 +680,7 @@ class Call:
         self.transfers.call_ended()
         self.hold.over()
         self._tell(CallEnded(reason, self.end_detail))
-        for timer in tuple(self._timers):
-            self._disarm(timer)
+        self._timers.clear()
         with self._on_its_own():
             self._drop_destination(reason.slug)
         with self._on_its_own():
@@ -720,24 +708,6 @@ class Call:
             headers = (*headers, ("Retry-After", str(self.retry_after)))
         self._services.perform(lambda now: session.reject(status, headers=headers, now=now))
 
-    async def _hear_last_words(self) -> None:
-        """Let signalling finish, so that the record shows whether our BYE was answered, or our refusal acknowledged."""
-        session = self.leg.session
-        hung_up_by_us = session.state is not SessionState.TERMINATED
-        try:
-            async with asyncio.timeout(_BYE_ANSWER_LIMIT if hung_up_by_us else _ACK_LIMIT):
-                while True:
-                    event = await self._inbox.get()
-                    if isinstance(event, sip.HungUp):
-                        if event.detail:
-                            self._note(f"our BYE could not be delivered: {event.detail}")
-                        return
-        except TimeoutError:
-            if session.state is SessionState.CLOSING:
-                self._note("our 200 has not been acknowledged so far; the BYE waits for that")
-            elif hung_up_by_us:
-                self._note("our BYE has not been answered so far")
-
     def _tell(self, news: CallNews) -> None:
         """Whoever follows the call must not harm it."""
         if self._follower is None:
@@ -745,12 +715,15 @@ class Call:
         with self._on_its_own():
             self._follower(news)
 
+    def _note_media(self, event: MediaEvent) -> None:
+        what, figures = media_note(event)
+        self.timeline.add("media", event.at, note=what, **figures)
+
     def _note(self, what: str) -> None:
         self.timeline.add("note", self._services.now(), note=what)
 
     def _release(self) -> None:
-        for timer in tuple(self._timers):
-            self._disarm(timer)
+        self._timers.clear()
         if self._preparing is not None:
             self._preparing.cancel()
         self.leg.close()
@@ -767,16 +740,3 @@ class Call:
         assert following is not None, f"a call that is {self.state.value} can't {what.value}"
         self.state = following
         self.timeline.add("state", self._services.now(), note=following.value)
-
-    def _arm(self, timer: Timer, delay: float) -> None:
-        self._disarm(timer)
-        self._timers[timer] = asyncio.get_running_loop().call_later(delay, self.post, TimeUp(timer))
-
-    def _disarm(self, timer: Timer) -> None:
-        handle = self._timers.pop(timer, None)
-        if handle is not None:
-            handle.cancel()
-
-
-def _address(address: tuple[str, int] | None) -> str:
-    return f"{address[0]} port {address[1]}" if address else "an unknown address"
