@@ -5,11 +5,13 @@ import wave
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from offhook._media import Melody
 from offhook.config.problems import Finding
 from offhook.config.schema import Config
+
+if TYPE_CHECKING:
+    from offhook._media import Melody
 
 OURS = "melody"
 NONE = "silence"
@@ -44,11 +46,14 @@ def at(base: Path, section: Any) -> Any:
     return section.model_copy(update={"hold_music": str(base / file)})
 
 
-def melodies(config: Config) -> dict[str, Melody]:
+def melodies(config: Config) -> "dict[str, Melody]":
     """The music by the names that trunks and routes have for it; `silence` is none. It takes a moment for each file.
 
     Raises ValueError, EOFError, OSError and wave.Error for a file that has changed since it was looked at.
     """
+    # A file is checked where the media core was not built, too.
+    from offhook._media import Melody
+
     named = {trunk.hold_music for trunk in config.trunks} | {route.hold_music for route in config.routes}
     files = {name for name in named if name is not None and name not in (OURS, NONE)}
     return {OURS: Melody.composed()} | {file: Melody(*_read(file)) for file in files}
