@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 from offhook.destination.conversation import (
     Conversation,
@@ -14,7 +15,7 @@ from offhook.destination.conversation import (
     TwilioConversation,
 )
 from offhook.destination.dialect.description import Json
-from offhook.destination.dialect.facts import AgentFacts
+from offhook.destination.dialect.facts import AgentFacts, CallerIdentity, IdentityClaim
 from offhook.examine.audio import Format
 from offhook.examine.call_log import AgentEnd, CallLog, SceneName
 from offhook.examine.hearing import Hearing
@@ -27,6 +28,7 @@ from offhook.examine.template import fill, is_numbered
 from offhook.examine.utterances import SURE_MS, Utterances
 from offhook.ids import new_call_id
 from offhook.route.table import AGENT_HEADERS
+from offhook.sip.headers.session_id import SessionId
 
 FRAME_MS = 20
 CALLER = "+14155550100"
@@ -51,7 +53,14 @@ class ExaminedCall:
         self._plan = plan
         self._speech = speech
         facts = AgentFacts(
-            new_call_id(), CALLER, CALLED, trunk="examination", route="examination", agent_headers=AGENT_HEADERS
+            new_call_id(),
+            CALLER,
+            CALLED,
+            trunk="examination",
+            route="examination",
+            agent_headers=AGENT_HEADERS,
+            identity=CallerIdentity(claims=(IdentityClaim("From", CALLER),)),
+            session_id=str(SessionId(uuid4().hex)),
         )
         self._conversation: Conversation = (
             TwilioConversation(facts, "examination")

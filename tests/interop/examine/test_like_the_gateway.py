@@ -47,7 +47,7 @@ _LIKE = (
     (re.compile(r"\+141555501\d\d"), "number"),
     (re.compile(r"\d+"), "digits"),
 )
-_OF_THE_CALL = {"trunk", "route", "sip_call_id", "display_name"}
+_OF_THE_CALL = {"session_id", "trunk", "route", "sip_call_id", "display_name"}
 
 
 @pytest.fixture(scope="module")
