@@ -102,7 +102,7 @@ class Referrals:
     def is_overtaken(self, request: Request) -> bool:
         """Whether the peer's BYE has overtaken this NOTIFY: it is numbered before that, and after every other NOTIFY.
 
-        RFC 3261 12.2.2 refuses it. But some phones number the last report first and send it last, and UDP does the same.
+        RFC 3261 12.2.2 refuses it. But some phones number the last report first and send it last, and UDP may do so.
         """
         return self.lingers and request.method == "NOTIFY" and request.cseq.number > self._newest
 
