@@ -176,7 +176,7 @@ def decisions(shown: dict[str, Any]) -> str:
 @pytest.fixture(scope="module")
 def strict_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """One that lets nobody talk longer than a second and a half."""
-    toml = _TOML.replace('allow = ["127.0.0.1"]', 'allow = ["127.0.0.1"]\nmax_duration = 1.5')
+    toml = _TOML.format(silent=9).replace('allow = ["127.0.0.1"]', 'allow = ["127.0.0.1"]\nmax_duration = 1.5')
     with running_gateway(tmp_path_factory.mktemp("strict"), toml) as gateway:
         yield gateway
 

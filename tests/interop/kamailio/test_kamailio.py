@@ -78,16 +78,15 @@ def test_a_call_through_it(gateway: Gateway, tmp_path: Path, there: str, here: s
 
 
 def test_updates_through_it(gateway: Gateway, tmp_path: Path) -> None:
-    contact = "Contact: <sip:sipp@[local_ip]:[local_port];transport=[transport]>"
     with in_front_of(gateway, tmp_path, "udp") as proxy:
         flow = (
             Scenario("update-through")
             .set_up()
-            .request("UPDATE", OFFER + "a=sendonly\n", cseq=2, branch="hold", headers=(contact,))
+            .request("UPDATE", OFFER + "a=sendonly\n", cseq=2, branch="hold")
             .expect(200, Check("a=recvonly"), Check("sip:offhook@127.0.0.1", "Contact"), routes=False)
-            .request("UPDATE", OFFER, cseq=3, branch="resume", headers=(contact,))
+            .request("UPDATE", OFFER, cseq=3, branch="resume")
             .expect(200, Check("a=sendrecv"), routes=False)
-            .request("UPDATE", cseq=4, branch="refresh", headers=(contact,))
+            .request("UPDATE", cseq=4, branch="refresh")
             .expect(200, Check("a=", absent=True), routes=False)
             .bye(cseq=5)
             .expect(200)

@@ -272,7 +272,7 @@ async def test_a_fault_of_ours_never_stops_a_reader(where: str, monkeypatch: pyt
         elif where == "on_message":
             monkeypatch.setattr(node.stack, "_on_message", fault)
         elif where == "screen":
-            monkeypatch.setattr(node.user_agent, "_screen", fault)
+            monkeypatch.setattr(node.user_agent._door, "_screen", fault)
         elif where == "dispatch":
             monkeypatch.setattr(node.user_agent, "_receive_request", fault)
         to = ("127.0.0.1", node.port("udp"))

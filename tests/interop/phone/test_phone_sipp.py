@@ -83,7 +83,7 @@ def test_a_callee_that_takes_alaw_and_other_numbers_for_digits(tmp_path: Path) -
 
 def test_a_callee_that_takes_no_digits_is_named(tmp_path: Path) -> None:
     with sipp(tmp_path, invite(), respond("200 OK", sdp=audio("0"), retrans=True), BYE_AND_ACK) as callee:
-        found = phone(uri(callee.port), "--seconds", "2", "--dtmf", "5").found
+        found = phone(uri(callee.port), "--seconds", "2", "--dtmf", "5", "--dtmf-by", "rfc4733").found
     assert found["sent"]["digits"] == ""
     assert any("takes no telephone-event" in str(entry.get("note")) for entry in found["timeline"]["entries"])
 
