@@ -279,13 +279,14 @@ def python_path() -> dict[str, str]:
 
 # Several runs on one machine begin at several places.
 _next_port = {few: os.getpid() * 2 % _FEW_PORTS for few in (True, False)}
+_kept: set[int] = set()
 
 
 def ports(count: int) -> int:
     """The first of so many ports in a row that are free for TCP and UDP, the first of them even.
 
-    Each worker of pytest has its own part of the range, and in it those that ask for a few have a part of their own: a
-    module may take a port long before it listens there, and gateways go through theirs by the hundred meanwhile.
+    Each worker of pytest has its own part of the range, and in it those that ask for a few have a part of their own.
+    What a module takes while it is loaded, long before it listens there, is nobody else's as long as the tests run.
     """
     worker = int((os.environ.get("PYTEST_XDIST_WORKER") or "gw0").removeprefix("gw"))
     few = count <= _FEW
@@ -296,9 +297,11 @@ def ports(count: int) -> int:
         if first + count > begin + size:
             tried += begin + size - first
             first = begin
-        taken = next((port for port in range(first, first + count) if not _is_free(port)), None)
+        taken = next((port for port in range(first, first + count) if port in _kept or not _is_free(port)), None)
         if taken is None:
             _next_port[few] = first + count + count % 2 - begin
+            if "PYTEST_CURRENT_TEST" not in os.environ:
+                _kept.update(range(first, first + count))
             return first
         tried += taken + 1 - first
         first = taken + 1 + (taken + 1) % 2
