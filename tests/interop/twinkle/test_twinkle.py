@@ -1,4 +1,4 @@
-"""Twinkle calls the gateway: its tone comes back in both codecs, its keys count once each, however it sends them."""
+"""Twinkle calls the gateway: its tone comes back in both codecs."""
 
 import re
 from collections.abc import Iterator
