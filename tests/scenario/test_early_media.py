@@ -7,7 +7,7 @@ import pytest
 from tests.support.clock import in_virtual_time
 from tests.support.world import ECHO, OFFHOOK, World, notes, sdp
 
-from offhook.sip.message import Message, Request, Response
+from offhook.sip.message import Message, Request
 
 pytestmark = pytest.mark.scenario
 
@@ -16,15 +16,6 @@ def early(setting: str, *, base: str = OFFHOOK, trunk: str = "", route: str = ""
     """A gateway whose route has sound before the answer."""
     base = base.replace('name = "acme"\n', f'name = "acme"\n{trunk}\n', 1)
     return f'{base}early_media = "{setting}"\n{route}'
-
-
-def requests(world: World, method: str) -> list[Request]:
-    return [m for _, _, m in world.network.log if isinstance(m, Request) and m.method == method]
-
-
-def answers(world: World, status: int, method: str = "INVITE") -> list[Response]:
-    found = [m for _, _, m in world.network.log if isinstance(m, Response) and m.status == status]
-    return [m for m in found if m.cseq.method == method]
 
 
 def is_plain_prack(message: Message) -> bool:
@@ -106,7 +97,7 @@ async def test_with_prack_the_200_waits_for_it_and_the_record_says_so() -> None:
     async with World(early("ringback")) as world:
         world.network.lost = lambda sender, message: isinstance(message, Request) and message.method == "PRACK"
         call = await world.place()
-        assert answers(world, 183)[0].rseq is not None
+        assert world.network.responses(183)[0].rseq is not None
         world.take_call()
         await world.pass_time(1)
         assert call.statuses == [183]
@@ -115,7 +106,7 @@ async def test_with_prack_the_200_waits_for_it_and_the_record_says_so() -> None:
         await world.pass_time(2)
         assert call.statuses == [183, 200]
         assert len(world.book.answered_) == 1
-        assert len(requests(world, "ACK")) == 1
+        assert len(world.network.requests("ACK")) == 1
         assert world.wire.said_types == ["ringing", "start"]
         call.hang_up()
         await world.pass_time(70)
@@ -125,7 +116,7 @@ async def test_with_prack_the_200_waits_for_it_and_the_record_says_so() -> None:
 
 @pytest.mark.rfc(3262, "3")
 @in_virtual_time
-async def test_a_prack_that_never_comes_ends_the_call_as_no_prack() -> None:
+async def test_a_183_whose_prack_never_comes_ends_the_call_as_no_prack() -> None:
     async with World(early("ringback")) as world:
         world.network.lost = lambda sender, message: isinstance(message, Request) and message.method == "PRACK"
         call = await world.place()
@@ -139,7 +130,7 @@ async def test_a_prack_that_never_comes_ends_the_call_as_no_prack() -> None:
 
 
 @in_virtual_time
-async def test_who_gives_up_while_the_200_waits_was_never_answered() -> None:
+async def test_who_gives_up_while_sound_waits_for_its_prack_was_never_answered() -> None:
     async with World(early("ringback")) as world:
         world.network.lost = lambda sender, message: isinstance(message, Request) and message.method == "PRACK"
         call = await world.place()
@@ -161,26 +152,8 @@ async def test_who_gives_up_while_the_200_waits_was_never_answered() -> None:
 async def test_the_trunk_says_what_is_reliable(prack: str, statuses: dict[int, bool]) -> None:
     async with World(early("ringback", trunk=f'prack = "{prack}"')) as world:
         call = await world.place_answered()
-        assert {a.status: a.rseq is not None for s in statuses for a in answers(world, s)} == statuses
+        assert {a.status: a.rseq is not None for s in statuses for a in world.network.responses(s)} == statuses
         assert call.is_answered
-
-
-@pytest.mark.parametrize(("prack", "reliable"), [("auto", False), ("always", True), ("required", False)])
-@in_virtual_time
-async def test_a_180_is_reliable_only_where_the_trunk_wants_it(prack: str, reliable: bool) -> None:
-    async with World(OFFHOOK.replace('name = "acme"\n', f'name = "acme"\nprack = "{prack}"\n', 1)) as world:
-        call = await world.place_answered()
-        assert (answers(world, 180)[0].rseq is not None) is reliable
-        assert call.statuses == [180, 200]
-
-
-@in_virtual_time
-async def test_who_requires_100rel_gets_it_whatever_the_trunk_says() -> None:
-    async with World(OFFHOOK.replace('name = "acme"\n', 'name = "acme"\nprack = "required"\n', 1)) as world:
-        call = await world.place_answered(headers=(("Require", "100rel"),))
-        assert answers(world, 180)[0].rseq is not None
-        assert len(requests(world, "PRACK")) == 1
-        assert call.statuses == [180, 200]
 
 
 @pytest.mark.rfc(3262, "5")
@@ -189,37 +162,21 @@ async def test_an_invite_without_an_offer_is_heard_once_the_prack_has_answered()
     async with World(early("ringback")) as world:
         call = await world.place(offer=None)
         assert call.early[0][0] == 183
-        assert [len(prack.body) > 0 for prack in requests(world, "PRACK")] == [True]
+        assert [len(prack.body) > 0 for prack in world.network.requests("PRACK")] == [True]
         assert [after for _, after in world.leg.starts] == [None]
         assert len(world.leg.played) == 2
         world.take_call()
         await world.pass_time(0.05)
         assert call.statuses == [183, 200]
         assert call.answer == b""
-        assert requests(world, "ACK")[0].body == b""
+        assert world.network.requests("ACK")[0].body == b""
         assert [after for _, after in world.leg.starts] == [None, 300]
-
-
-@pytest.mark.rfc(3262, "5")
-@in_virtual_time
-async def test_an_invite_without_an_offer_that_requires_100rel_gets_ours_in_the_first_response() -> None:
-    async with World(OFFHOOK) as world:
-        call = await world.place(offer=None, headers=(("Require", "100rel"),))
-        assert call.early[0][0] == 180
-        assert b"m=audio" in call.early[0][1]
-        # Nothing is heard of us before the answer.
-        assert world.leg.started_at is None
-        world.take_call()
-        await world.pass_time(0.05)
-        assert call.statuses == [180, 200]
-        assert call.answer == b""
-        assert [after for _, after in world.leg.starts] == [300]
 
 
 @pytest.mark.rfc(3262, "5")
 @pytest.mark.parametrize("answer", [b"", b"v=0\r\nnothing of use", sdp(codecs=("18 G729/8000",))])
 @in_virtual_time
-async def test_a_prack_without_the_answer_ends_the_call(answer: bytes) -> None:
+async def test_a_183_whose_prack_does_not_answer_its_offer_ends_the_call(answer: bytes) -> None:
     async with World(early("ringback")) as world:
         call = world.caller.call(offer=None)
         call.acknowledges = answer
@@ -338,7 +295,7 @@ async def test_an_offer_in_a_prack_moves_the_sound() -> None:
         world.network.lost = lambda sender, message: is_plain_prack(message)
         call.offers_in_prack = sdp(port=4100, version=2)
         await world.pass_time(1)
-        (answer,) = [a for a in answers(world, 200, "PRACK") if a.body]
+        (answer,) = [a for a in world.network.responses(200, "PRACK") if a.body]
         assert b"m=audio" in answer.body
         assert world.leg.remote.port == 4100
         world.take_call()
@@ -354,7 +311,7 @@ async def test_an_offer_in_a_prack_that_can_not_be_taken_changes_nothing() -> No
         world.network.lost = lambda sender, message: is_plain_prack(message)
         call.offers_in_prack = sdp(codecs=("18 G729/8000",), version=2)
         await world.pass_time(1)
-        assert [a.body for a in answers(world, 200, "PRACK")][-1] == b""
+        assert [a.body for a in world.network.responses(200, "PRACK")][-1] == b""
         assert world.leg.remote.port == 4000
         world.take_call()
         await world.pass_time(0.1)
@@ -370,7 +327,7 @@ async def test_an_update_before_the_answer_moves_the_sound() -> None:
         offer = sdp(port=4300, version=2)
         call.party.stack.perform(lambda now: call.session.update(offer, now=now))
         await world.pass_time(0.5)
-        assert [len(a.body) > 0 for a in answers(world, 200, "UPDATE")] == [True]
+        assert [len(a.body) > 0 for a in world.network.responses(200, "UPDATE")] == [True]
         assert world.leg.remote.port == 4300
         world.take_call()
         await world.pass_time(0.1)

@@ -4,18 +4,9 @@ import pytest
 from tests.support.clock import in_virtual_time
 from tests.support.world import OFFHOOK, World, notes, sdp
 
-from offhook.sip.message import Request, Response
+from offhook.sip.message import Request
 
 pytestmark = pytest.mark.scenario
-
-
-def requests(world: World, method: str) -> list[Request]:
-    return [m for _, _, m in world.network.log if isinstance(m, Request) and m.method == method]
-
-
-def answers(world: World, status: int, method: str = "INVITE") -> list[Response]:
-    found = [m for _, _, m in world.network.log if isinstance(m, Response) and m.status == status]
-    return [m for m in found if m.cseq.method == method]
 
 
 @pytest.mark.parametrize(("prack", "reliable"), [("auto", False), ("always", True), ("required", False)])
@@ -23,7 +14,7 @@ def answers(world: World, status: int, method: str = "INVITE") -> list[Response]
 async def test_a_180_is_reliable_only_where_the_trunk_wants_it(prack: str, reliable: bool) -> None:
     async with World(OFFHOOK.replace('name = "acme"\n', f'name = "acme"\nprack = "{prack}"\n', 1)) as world:
         call = await world.place_answered()
-        assert (answers(world, 180)[0].rseq is not None) is reliable
+        assert (world.network.responses(180)[0].rseq is not None) is reliable
         assert call.statuses == [180, 200]
 
 
@@ -31,8 +22,8 @@ async def test_a_180_is_reliable_only_where_the_trunk_wants_it(prack: str, relia
 async def test_who_requires_100rel_gets_it_whatever_the_trunk_says() -> None:
     async with World(OFFHOOK.replace('name = "acme"\n', 'name = "acme"\nprack = "required"\n', 1)) as world:
         call = await world.place_answered(headers=(("Require", "100rel"),))
-        assert answers(world, 180)[0].rseq is not None
-        assert len(requests(world, "PRACK")) == 1
+        assert world.network.responses(180)[0].rseq is not None
+        assert len(world.network.requests("PRACK")) == 1
         assert call.statuses == [180, 200]
 
 
@@ -49,7 +40,7 @@ async def test_an_invite_without_an_offer_that_requires_100rel_gets_ours_in_the_
         await world.pass_time(0.05)
         assert call.statuses == [180, 200]
         assert call.answer == b""
-        assert world.leg.release_after_ms == 300
+        assert [after for _, after in world.leg.starts] == [300]
 
 
 REQUIRES = (("Require", "100rel"),)

@@ -111,6 +111,15 @@ class Network:
             loop.call_later(self.delay, receiver.deliver, data, source)
         return True
 
+    def requests(self, method: str) -> list[Request]:
+        """Those of a method that anybody sent, repetitions too."""
+        return [m for _, _, m in self.log if isinstance(m, Request) and m.method == method]
+
+    def responses(self, status: int, method: str = "INVITE") -> list[Response]:
+        """Those of a status that anybody sent, repetitions too."""
+        sent = [m for _, _, m in self.log if isinstance(m, Response) and m.cseq.method == method]
+        return [m for m in sent if m.status == status]
+
 
 class MemoryFlows:
     """`Flows` over a `Network`."""
