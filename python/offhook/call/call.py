@@ -7,11 +7,12 @@ taken one by one, so nothing in here races. An exception in here ends this call 
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from typing import TypeVar, assert_never
+from typing import assert_never
 
 import structlog
 
 from offhook._media import MediaEvent
+from offhook.call.agent_side import AgentSide, described
 from offhook.call.end_reason import EndReason
 from offhook.call.event import (
     CallEvent,
@@ -33,7 +34,7 @@ from offhook.call.last_words import hear_last_words
 from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg
 from offhook.call.media_note import media_note
 from offhook.call.news import AgentChosen, CallEnded, CallNews
-from offhook.call.refused import Refused
+from offhook.call.offer_answer import OfferOrAnswer, exchange
 from offhook.call.ringing import Ringing
 from offhook.call.services import CallServices
 from offhook.call.session_timer import words_of
@@ -63,19 +64,16 @@ from offhook.errors import DestinationError
 from offhook.observe.printable import printable
 from offhook.report.setup import SetUp
 from offhook.report.timeline import Timeline
-from offhook.route.destination_uri import DestinationUri
 from offhook.route.early_media import NO_EARLY_MEDIA
 from offhook.route.table import AnswerPolicy, FallbackCause, RecordPolicy, Route
 from offhook.route.trunk import Trunk
 from offhook.sip import events as sip
 from offhook.sip.effects import Source
 from offhook.sip.invite import InviteSession
-from offhook.sip.message import Request, Response
-from offhook.sip.outgoing import NOTHING
+from offhook.sip.message import Request
 from offhook.sip.session_state import UNANSWERED
 
 _log = structlog.get_logger("offhook.call")
-T = TypeVar("T")
 
 _INBOX_LIMIT = 1024
 # The caller's phone plays a jitter buffer's worth after our last packet: a BYE at once would cut the last word.
@@ -92,25 +90,18 @@ class Call:
 
     __slots__ = (
         "__weakref__",
-        "_agent_ready",
-        "_agent_spoke",
-        "_begun",
-        "_destination",
-        "_fallbacks",
         "_farewell",
         "_floor",
         "_follower",
         "_inbox",
         "_keys",
-        "_preparing",
-        "_replaced",
         "_ringing",
         "_services",
         "_timers",
+        "agent",
         "answered_at",
         "arrived_at",
         "causes",
-        "destination_uri",
         "end_detail",
         "ended_at",
         "facts",
@@ -129,7 +120,6 @@ class Call:
         "timeline",
         "transfers",
         "trunk",
-        "wire_stats",
     )
 
     def __init__(
@@ -172,20 +162,26 @@ class Call:
         """The SIP status that the agent asked for when it rejected the call."""
         self.retry_after = _BUSY_RETRY_AFTER
         """Seconds in Retry-After of a 503."""
-        self.wire_stats: dict[str, int] = {}
-        self.destination_uri = route.destination if route is not None else None
         self._services = services
         self._inbox = Inbox(_INBOX_LIMIT)
-        self._destination: Destination | None = None
-        self._preparing: asyncio.Task[None] | None = None
         self._timers = Timers(self.post)
-        self._fallbacks = list(route.fallback) if route is not None else []
-        self._agent_ready = self._agent_spoke = self._begun = False
+        self.agent = AgentSide(
+            facts,
+            self.leg,
+            route,
+            timeline,
+            set_up,
+            services,
+            self._timers,
+            post=self.post,
+            post_fault=self.post_fault,
+            chosen=self._agent_chosen,
+        )
         digits = route.digits if route is not None else "mask"
         self._keys = Keys(self.leg, timeline, services, way=trunk.dtmf, policy=digits)
         self._floor = Floor(timeline, self.tape, self._tell)
         self._follower = services.follower(facts)
-        self._farewell = self._replaced = ""
+        self._farewell = ""
 
     def post(self, event: CallEvent) -> None:
         """Put an event into the inbox. If it is full, all that waits is given up and the call ends."""
@@ -239,7 +235,7 @@ class Call:
         if self.leg.session.state not in UNANSWERED:
             # The caller has given up already; its CANCEL waits in the inbox.
             return
-        self._prepare(self._route.destination)
+        self.agent.engage(self._route.destination)
         # The dial is on its way while we write the 180.
         await asyncio.sleep(0)
         if not self._ringing.ring():
@@ -254,35 +250,9 @@ class Call:
         if self._route.answer is AnswerPolicy.AT_ONCE:
             self._answer()
 
-    def _prepare(self, uri: DestinationUri) -> None:
-        self._agent_ready = self._agent_spoke = self._begun = False
-        # What the agent before wanted said of the call is not this one's.
-        self.leg.session.letterhead.outgoing = NOTHING
-        self.destination_uri = uri
-        destination = self._services.make_destination(
-            uri,
-            lambda who, event: self.post(FromDestination(who, event)),
-            ready_within=self._route.ring_timeout,
-        )
-        self._destination = destination
-        self.tape.chosen(destination.uri)
-        self.set_up.reach("agent_dialled", self._services.now())
-        self.timeline.add("agent", self._services.now(), note=f"preparing {destination.uri}")
-        self._tell(AgentChosen(destination.uri))
-        self._timers.arm("ring_timeout", self._route.ring_timeout)
-        self._preparing = asyncio.get_running_loop().create_task(
-            self._prepare_destination(destination), name=f"prepare {self.id}"
-        )
-
-    async def _prepare_destination(self, destination: Destination) -> None:
-        try:
-            await destination.prepare(self.leg.rtp, self.facts)
-        except DestinationError as error:
-            self.post(Prepared(destination, error))
-        except Exception as error:
-            self.post_fault(error)
-        else:
-            self.post(Prepared(destination, None))
+    def _agent_chosen(self, uri: str) -> None:
+        self.tape.chosen(uri)
+        self._tell(AgentChosen(uri))
 
     def _answer(self) -> bool:
         """Answer, if that has not been done. False if the caller has given up: its CANCEL waits in the inbox."""
@@ -303,7 +273,7 @@ class Call:
         """The 200 that had to wait for a PRACK has left."""
         self.leg.answered(is_speaking=self._ringing.agent_is_heard)
         self._answered()
-        if self._agent_ready:
+        if self.agent.is_ready:
             self._begin()
 
     def _answered(self) -> None:
@@ -316,14 +286,14 @@ class Call:
         self.tape.answered(self.post, self.post_fault)
 
     def _begin(self) -> None:
-        """Join the destination's sound, once."""
-        assert self._destination is not None, "a call in progress has a destination"
-        if not self._begun and not self.tape.is_announcing:
-            self._begun = True
-            self._destination.begin()
-            self.tape.joined(self._destination)
-            self.hold.joined(self._destination)
-            self._keys.joined(self._destination)
+        """Join the agent and the caller, once."""
+        engaged = self.agent.current
+        assert engaged is not None, "a call in progress has an agent"
+        if not engaged.is_joined and not self.tape.is_announcing:
+            engaged.join()
+            self.tape.joined(engaged.destination)
+            self.hold.joined(engaged.destination)
+            self._keys.joined(engaged.destination)
 
     # -- events
 
@@ -332,11 +302,11 @@ class Call:
             case FromLeg(heard):
                 self._take_media(heard)
             case FromRecording(told):
-                self.tape.take(told, self._destination if self._begun else None)
+                self.tape.take(told, self.agent.joined)
             case Prepared():
                 self._take_prepared(event)
             case FromDestination(destination, said):
-                if destination is self._destination:
+                if self.agent.serves(destination):
                     self._take_destination(said)
             case TimeUp(timer):
                 self._take_time_up(timer)
@@ -348,71 +318,73 @@ class Call:
                 self._take_sip(event)
 
     def _take_prepared(self, event: Prepared) -> None:
-        if event.destination is not self._destination:
+        if not self.agent.serves(event.destination):
             return
         if event.error is not None:
-            self._give_up_destination(event.error, FallbackCause.REFUSED)
+            self._give_up_agent(event.error, FallbackCause.REFUSED)
             return
-        self._agent_ready = True
-        self.set_up.reach("agent_ready", self._services.now())
-        self.timeline.add("agent", self._services.now(), note=f"{event.destination.uri} is ready")
-        at_first_audio = self._route.answer is AnswerPolicy.FIRST_AUDIO and not self._agent_spoke
+        self.agent.ready()
+        at_first_audio = self._route.answer is AnswerPolicy.FIRST_AUDIO and not self.agent.has_spoken
         if self.state is CallState.PREPARING and at_first_audio:
             # The agent's time goes on: what is waited for now is its first word.
-            self.set_up.await_agent(self._services.now())
-            self._move(CallInput.AWAIT_AUDIO)
-            if self._ringing.is_playing:
-                event.destination.await_audio()
-            else:
-                self._begin()
-            return
+            self._await_audio(event.destination)
+        else:
+            self._agent_takes_call()
+
+    def _await_audio(self, destination: Destination) -> None:
+        self.set_up.await_agent(self._services.now())
+        self._move(CallInput.AWAIT_AUDIO)
+        if self._ringing.is_playing:
+            destination.await_audio()
+        else:
+            self._begin()
+
+    def _agent_takes_call(self) -> None:
         self._timers.disarm("ring_timeout")
         if self._answer():
             self._begin()
 
     def _take_destination(self, event: DestinationEvent) -> None:
+        destination = self.agent.destination
+        assert destination is not None, "only of the agent that serves the call"
         match event:
             case AgentConnected(at, address, intervals):
                 self.set_up.reach("agent_connected", at)
                 self.timeline.add("agent", at, note=f"connected to {address}", **intervals)
             case AgentAudio(at):
-                self._agent_spoke = True
-                at = self._services.now() if at is None else at
-                self.set_up.reach("agent_audio_received", at)
-                self.timeline.add("agent", at, note="first agent audio received")
-                if self.state is CallState.PREPARING and self._destination is not None:
-                    self._ringing.agent_spoke(self._destination)
-                if self.state is CallState.WAITING:
-                    self._timers.disarm("ring_timeout")
-                    self.set_up.agent_came(self._services.now())
-                    if self._answer():
-                        self._begin()
+                self._agent_spoke(destination, self._services.now() if at is None else at)
             case CallerAudio(at):
                 self.set_up.reach("caller_audio_sent", at)
                 self.timeline.add("agent", at, note="first caller audio sent to the agent")
             case AgentHungUp(detail, drain):
                 self._agent_hung_up(detail, drain)
             case AgentLost(error):
-                if not self.transfers.defers(lambda: self._give_up_destination(error, FallbackCause.LOST)):
-                    self._give_up_destination(error, FallbackCause.LOST)
+                if not self.transfers.defers(lambda: self._give_up_agent(error, FallbackCause.LOST)):
+                    self._give_up_agent(error, FallbackCause.LOST)
             case TransferAsked():
                 self._transferred(self.transfers.ask(event, self.state))
             case RecordingAsked(action):
-                if self._destination is not None:
-                    self.tape.asked(action, self._destination, self.post, self.post_fault)
+                self.tape.asked(action, destination, self.post, self.post_fault)
             case HeadersAsked(outgoing):
                 self.leg.session.letterhead.outgoing = outgoing
             case HoldAsked(wish):
-                self.hold.asked(wish, self._destination)
+                self.hold.asked(wish, destination)
             case MaskAsked():
-                if self._destination is not None:
-                    self._keys.asked(event, self._destination)
+                self._keys.asked(event, destination)
             case AgentTranscript():
                 self._floor.words(event, self._services.now())
             case AgentNote(what, fields):
                 self.timeline.add("agent", self._services.now(), note=what, **dict(fields))
             case _:
                 assert_never(event)
+
+    def _agent_spoke(self, destination: Destination, at: float) -> None:
+        self.agent.spoke(at)
+        if self.state is CallState.PREPARING:
+            self._ringing.agent_spoke(destination)
+        elif self.state is CallState.WAITING:
+            self.set_up.agent_came(self._services.now())
+            self._agent_takes_call()
 
     def _agent_hung_up(self, detail: str, drain: bool) -> None:
         """The agent wants no more of the call, and what it said last is still to be played if `drain`."""
@@ -448,13 +420,8 @@ class Call:
                 self._floor.speech(event)
             case "interrupted" | "barge_in" | "backchannel":
                 self._floor.overlap(event)
-            case "mark" if self._ringing.left(event.name or "", played=bool(event.played)):
-                pass
-            case "mark" if event.name == ANNOUNCEMENT:
-                self._announced(bool(event.played))
             case "mark":
-                if self._destination is not None and event.name is not None and event.played:
-                    self._destination.played(event.name)
+                self._mark_left(event.name or "", played=bool(event.played))
             case "first_agent_audio_sent" if self._ringing.is_playing:
                 self.timeline.add("media", event.at, note="the first sound before the answer has left")
             case "first_agent_audio_sent":
@@ -462,13 +429,8 @@ class Call:
                 self.timeline.add("agent", event.at, note="first agent audio sent to the caller")
             case "drained":
                 self._played_out()
-            case "hang_up_requested" if self.transfers.defers(lambda: self._take_media(event)):
-                self.timeline.add("agent", event.at, note="the agent asks to hang up; the transfer goes on")
-            case "hang_up_requested" if self.state is CallState.ANSWERED:
-                self._drain("the agent asked to hang up")
-                self._played_out()
             case "hang_up_requested":
-                self._agent_hung_up("the agent asked to hang up", drain=True)
+                self._hang_up_requested(event)
             case "media_timeout":
                 self._media_timed_out()
             case "internal_error":
@@ -476,11 +438,30 @@ class Call:
             case _:
                 self._note_media(event)
 
+    def _mark_left(self, mark: str, *, played: bool) -> None:
+        destination = self.agent.destination
+        if self._ringing.left(mark, played=played):
+            return
+        if mark == ANNOUNCEMENT:
+            self._announced(played)
+        elif mark and played and destination is not None:
+            destination.played(mark)
+
+    def _hang_up_requested(self, event: MediaEvent) -> None:
+        """What the agent had to say before its own end has been played."""
+        if self.transfers.defers(lambda: self._hang_up_requested(event)):
+            self.timeline.add("agent", event.at, note="the agent asks to hang up; the transfer goes on")
+        elif self.state is CallState.ANSWERED:
+            self._drain("the agent asked to hang up")
+            self._played_out()
+        else:
+            self._agent_hung_up("the agent asked to hang up", drain=True)
+
     def _announced(self, played: bool) -> None:
         """The caller knows that the call is recorded: now the agent may be heard."""
         if self.state is CallState.ANSWERED:
             self.tape.announced(played, self.post, self.post_fault)
-            if self._agent_ready:
+            if self.agent.is_ready:
                 self._begin()
 
     def _played_out(self) -> None:
@@ -519,35 +500,27 @@ class Call:
 
     def _too_late(self) -> None:
         budget = f"{self._route.ring_timeout:g} s"
-        missing = "its first audio" if self._agent_ready else "it to be ready"
+        missing = "its first audio" if self.agent.is_ready else "it to be ready"
         error = DestinationError(f"waited {budget} for {missing}", code="agent_late")
-        self._give_up_destination(error, FallbackCause.LATE)
+        self._give_up_agent(error, FallbackCause.LATE)
 
     def _take_sip(self, event: sip.SessionEvent) -> None:
         match event:
-            case sip.Acknowledged(_, body):
-                self.set_up.reach("acknowledged", self._services.now())
-                self._end_if(self._services.perform(lambda now: self.leg.acknowledged(body, now)))
-                self._settle_hold()
-                if self.state is CallState.ANSWERED:
-                    self.tape.acknowledged(self.post, self.post_fault)
-            case sip.ReinviteAnswered(_, response, is_refresh):
-                take = self.leg.refresh_answered if is_refresh else self.leg.reinvite_answered
-                self._end_if(take(response.sdp or b"", self._services.now()))
-                self._settle_hold()
-            case sip.ReinviteRefused(_, response):
-                self._reinvite_refused(response)
+            case (
+                sip.Acknowledged()
+                | sip.Reinvited()
+                | sip.ReinviteAnswered()
+                | sip.ReinviteRefused()
+                | sip.Pracked()
+                | sip.PrackOffered()
+            ):
+                self._exchange(event)
+            case sip.ReferProgress() | sip.ReferOver() | sip.ReferLate():
+                self._take_refer(event)
             case sip.SessionTimed():
                 self._note(words_of(event))
             case sip.SessionExpired(_, why):
                 self._end(EndReason.SESSION_EXPIRED, printable(why))
-            case sip.Pracked(_, request):
-                self._end_if(self._services.perform(lambda now: self.leg.pracked(request.sdp or b"", now)))
-                if self.state is not CallState.ENDED:
-                    self._ringing.agreed()
-            case sip.PrackOffered(_, request):
-                self._services.perform(lambda now: self.leg.prack_offered(request, now))
-                self._settle_hold()
             case sip.AnswerLeft():
                 self._answer_left()
             case sip.PrackMissing():
@@ -555,24 +528,7 @@ class Call:
             case sip.AckMissing():
                 self._end(EndReason.NO_ACK, f"no ACK came to {self.leg.contact}")
             case sip.Cancelled(_, request) | sip.ByeReceived(_, request):
-                # Before the answer a BYE does what CANCEL does (RFC 3261 section 15).
-                answered = self.answered_at is not None
-                self.causes = causes_of(request)
-                why = self._replaced or ", ".join(map(str, self.causes))
-                if self.transfers.defers(lambda: self._end(EndReason.CALLER_HUNG_UP, why), is_last=True):
-                    # What it says of the transfer is told in a moment.
-                    return
-                self._end(EndReason.CALLER_HUNG_UP if answered else EndReason.CALLER_CANCELLED, why)
-            case sip.Reinvited(_, request):
-                self._services.perform(lambda now: self.leg.reinvited(request, now))
-                self._settle_hold()
-            case sip.ReferProgress():
-                self.transfers.progress(event)
-            case sip.ReferOver(_, outcome):
-                self._transferred(self.transfers.over(outcome))
-            case sip.ReferLate(_, status, reason):
-                self.transfers.succeeded_late(status, reason)
-                self._end(EndReason.TRANSFERRED, self.transfers.account)
+                self._caller_hung_up(request)
             case sip.ReferReceived(_, request, status):
                 target = printable(request.headers.get("Refer-To") or "nowhere")[:_LONGEST_DETAIL]
                 self._note(f"the caller's side asks us to transfer the call to {target}: refused with {status}")
@@ -587,27 +543,49 @@ class Call:
             case _:
                 self._note(f"{type(event).__name__} in {self.state.value}")
 
-    def _reinvite_refused(self, response: Response | None) -> None:
-        if self.leg.reinvite_refused():
-            said = f"{response.status} {response.reason}" if response is not None else "nothing"
-            self._end(EndReason.COLLISION, f"to the other port that we offered the caller said {printable(said)}")
-        else:
-            self.hold.refused(response, self._destination)
-
-    def _settle_hold(self) -> None:
-        if self.state is not CallState.ENDED:
-            self.hold.settle(self._destination if self._begun else None)
-
-    def _end_if(self, refused: Refused | None) -> None:
+    def _exchange(self, event: OfferOrAnswer) -> None:
+        """An offer or an answer of the caller's side: let the leg have it, and see who holds the call now."""
+        if isinstance(event, sip.Acknowledged):
+            self.set_up.reach("acknowledged", self._services.now())
+        refused = exchange(event, self.leg, self._services)
         if refused is not None:
             self._end(refused.reason, refused.detail)
+            return
+        match event:
+            case sip.Pracked():
+                self._ringing.agreed()
+            case sip.ReinviteRefused(_, response):
+                self.hold.refused(response, self.agent.destination)
+            case _:
+                self.hold.settle(self.agent.joined)
+        if isinstance(event, sip.Acknowledged) and self.state is CallState.ANSWERED:
+            self.tape.acknowledged(self.post, self.post_fault)
+
+    def _take_refer(self, event: sip.ReferProgress | sip.ReferOver | sip.ReferLate) -> None:
+        match event:
+            case sip.ReferProgress():
+                self.transfers.progress(event)
+            case sip.ReferOver(_, outcome):
+                self._transferred(self.transfers.over(outcome))
+            case sip.ReferLate(_, status, reason):
+                self.transfers.succeeded_late(status, reason)
+                self._end(EndReason.TRANSFERRED, self.transfers.account)
+
+    def _caller_hung_up(self, request: Request) -> None:
+        # Before the answer a BYE does what CANCEL does (RFC 3261 section 15).
+        reason = EndReason.CALLER_CANCELLED if self.answered_at is None else EndReason.CALLER_HUNG_UP
+        self.causes = causes_of(request)
+        why = self.agent.replaced or ", ".join(map(str, self.causes))
+        # What a BYE says of a transfer is told in a moment.
+        if not self.transfers.defers(lambda: self._end(reason, why), is_last=True):
+            self._end(reason, why)
 
     def _transferred(self, result: TransferResult | None) -> None:
         """A transfer is decided: the caller is gone to somebody else, or back with the agent, which is told."""
         if result is None:
             return
-        if self._destination is not None:
-            self._destination.transferred(result)
+        if self.agent.destination is not None:
+            self.agent.destination.transferred(result)
         deferred = self.transfers.deferred()
         if result.outcome == "completed":
             self._end(EndReason.TRANSFERRED, self.transfers.account)
@@ -618,53 +596,25 @@ class Call:
 
     # -- ends
 
-    def _give_up_destination(self, error: DestinationError, cause: FallbackCause) -> None:
-        """The destination has failed: take the fallback that fits, or end."""
+    def _give_up_agent(self, error: DestinationError, cause: FallbackCause) -> None:
+        """The agent has failed: take the fallback that fits, or end."""
         if self.state is CallState.DRAINING:
             # It had said goodbye before; what it said last is being played.
             self.timeline.add("agent", self._services.now(), note=f"after its goodbye: {error}")
             return
         reason = EndReason.of(error.code)
         self.reject_status = error.sip_status
-        detail = f"{error}. {error.hint}" if error.hint else str(error)
-        self.set_up.agent_gone(self._services.now())
         self._ringing.agent_gone()
-        failed = self._drop_destination(reason.slug)
-        self.timeline.add("agent", self._services.now(), note=f"{failed} failed ({cause.value}): {detail}")
-        following = self._next_fallback(cause) if error.retryable else None
+        following = self.agent.lost(error, cause, self.causes)
         if following is None:
-            self._end(reason, detail)
+            self._end(reason, described(error))
             return
-        # The caller hardly notices; whoever runs the agent has to.
-        self._replaced = f"{failed} failed ({reason.slug}), {following.redacted} took the call"
-        _log.warning("agent.failed", call_id=self.id, reason=reason.slug, detail=detail, fallback=following.redacted)
         if self.state in (CallState.WAITING, CallState.ANSWERED):
             self._move(CallInput.REPLACE)
             # The one that follows must not be heard behind what the lost one had still to say.
             self.leg.rtp.clear()
         self.hold.agent_gone()
-        self._prepare(following)
-
-    def _next_fallback(self, cause: FallbackCause) -> DestinationUri | None:
-        """The first fallback in file order that takes this cause. Each serves once: failures can't go in circles."""
-        for fallback in self._fallbacks:
-            if cause in fallback.on:
-                self._fallbacks.remove(fallback)
-                return fallback.to
-        return None
-
-    def _drop_destination(self, reason: str) -> str:
-        self._timers.disarm("ring_timeout")
-        if self._preparing is not None:
-            self._preparing.cancel()
-            self._preparing = None
-        destination, self._destination = self._destination, None
-        if destination is None:
-            return ""
-        destination.close(reason, self.causes)
-        # A fallback without a connection leaves those of the agent before it.
-        self.wire_stats = dict(destination.stats()) or self.wire_stats
-        return destination.uri
+        self.agent.engage(following)
 
     def _fail(self, error: Exception) -> None:
         _log.error("call.failed", call_id=self.id, exc_info=error)
@@ -676,13 +626,13 @@ class Call:
             return
         self._move(CallInput.END)
         self.ended_at = self._services.now()
-        self.reason, self.end_detail = reason, detail or self._replaced
+        self.reason, self.end_detail = reason, detail or self.agent.replaced
         self.transfers.call_ended()
         self.hold.over()
         self._tell(CallEnded(reason, self.end_detail))
         self._timers.clear()
         with self._on_its_own():
-            self._drop_destination(reason.slug)
+            self.agent.let_go(reason.slug, self.causes)
         with self._on_its_own():
             self._tell_caller(reason)
         with self._on_its_own():
@@ -724,9 +674,8 @@ class Call:
 
     def _release(self) -> None:
         self._timers.clear()
-        if self._preparing is not None:
-            self._preparing.cancel()
         self.leg.close()
+        self.agent.let_go(EndReason.INTERNAL_ERROR.slug)
 
     # -- state and time
 
