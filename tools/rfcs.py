@@ -44,6 +44,7 @@ RFCS: tuple[Rfc, ...] = (
             "8.1.1": "Requests: the fields that each must have",
             "8.1.1.6": "Max-Forwards",
             "8.1.1.8": "Contact of an INVITE, sip or sips",
+            "8.1.3.3": "Responses that are not ours, or do not say what they answer",
             "8.2.1": "Methods that are not known or not allowed",
             "8.2.2.1": "Request-URIs that nobody serves",
             "8.2.2.2": "Merged requests: one call that came two ways",

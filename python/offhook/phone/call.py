@@ -377,6 +377,8 @@ class Phone:
                 self._finish(came.UnknownHost(self.plan.uri.host))
             case sip.FailureCause.TIMEOUT:
                 self._finish(came.NoReply(self._target, self.elapsed()))
+            case sip.FailureCause.UNUSABLE:
+                self._finish(came.NoCommonSound(detail))
             case sip.FailureCause.TRANSPORT if self._target.transport == "tls":
                 # The address is said beside it.
                 self._finish(came.Unreachable(self._target, detail.partition(" by TLS: ")[2] or detail))

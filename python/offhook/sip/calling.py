@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from offhook.errors import RemoteProtocolError
 from offhook.sip import dialog as dialogs
 from offhook.sip import in_dialog, refreshing
 from offhook.sip.causes import ELSEWHERE, GIVEN_UP
@@ -190,19 +191,22 @@ class Calling:
             if tag == session.dialog.remote_tag:
                 # Repeated while the layer above still owes the ACK's answer.
                 return
-            _end_stray(session, response, ELSEWHERE, now)
+            self._end_stray(session, response, ELSEWHERE, now)
             return
-        session.dialog = self._confirm(session, response)
+        session.dialog, fault = self._confirm(session, response)
         session.response = response
         self._cancel_deadline = None
         session.learn(response)
         before = session.state
         # What a reliable provisional response has agreed on already wants no answer in the ACK (RFC 3262 5).
-        owes = self._invite.request.sdp is None and not session.dialog.offers.is_agreed
+        asked = self._invite.request.sdp is None and not session.dialog.offers.is_agreed
+        owes = asked and response.sdp is not None and not fault
+        if asked and response.sdp is None:
+            fault = fault or f"the {response.status} has no offer, and neither had our INVITE"
         _see_description(session.dialog, response)
         if not session.step(Input.SUCCESS_WITH_OFFER if owes else Input.SUCCESS):
             # Given up (CANCEL without an end in 64*T1), and answered after all.
-            _end_stray(session, response, GIVEN_UP, now)
+            self._end_stray(session, response, GIVEN_UP, now)
             return
         if not owes or before is State.CANCELLING:
             in_dialog.send_ack(session, number, b"", now)
@@ -210,6 +214,8 @@ class Calling:
             session.renegotiation.owed = number
         if before is State.CANCELLING:
             session.bye(now)
+        elif fault:
+            session.lost(FailureCause.UNUSABLE, fault, now)
         else:
             refreshing.answered(session, response, now)
             session.core.tell(Answered(session, response))
@@ -218,26 +224,43 @@ class Calling:
         """The early dialog of a 1xx, made if this is its first; None without a tag, or beyond MAX_FORKS."""
         tag = response.to.tag
         if tag is not None and tag not in self._early and len(self._early) < MAX_FORKS:
-            self._early[tag] = early = EarlyDialog(Dialog.uac(session.request, response))
+            self._early[tag] = early = EarlyDialog(Dialog.uac(session.request, response, self._next_hop))
             session.core.bind(session, early.dialog.id)
         return self._early.get(tag or "")
 
-    def _confirm(self, session: "InviteSession", response: Response) -> Dialog:
-        """The dialog of the first 2xx: the early ones of the others are over."""
+    def _confirm(self, session: "InviteSession", response: Response) -> tuple[Dialog, str]:
+        """The dialog of the first 2xx: the early ones of the others are over. And what of it can't be used."""
         tag = response.to.tag or ""
+        made, fault = self._made_by(session, response)
         for early_tag, early in self._early.items():
             if early_tag != tag:
                 session.core.unbind(early.dialog.id)
         answers = self._early.get(tag)
-        if answers is None:
-            dialog = Dialog.uac(session.request, response)
-        else:
-            dialog = answers.dialog
-            dialog.confirm(session.request, response)
+        dialog = made if answers is None else answers.dialog
+        if answers is not None:
+            dialog.confirm(made)
         # Again where a 199 had come before.
         session.core.bind(session, dialog.id)
         self._early.clear()
-        return dialog
+        return dialog, fault
+
+    def _made_by(self, session: "InviteSession", response: Response) -> tuple[Dialog, str]:
+        """The dialog that a 2xx makes. If its route set can't be used it has none, so that ACK and BYE can be tried."""
+        try:
+            return Dialog.uac(session.request, response, self._next_hop), ""
+        except RemoteProtocolError as error:
+            direct = replace(response, headers=response.headers.without("Record-Route"))
+            return Dialog.uac(session.request, direct, self._next_hop), str(error)
+
+    def _end_stray(self, session: "InviteSession", response: Response, why: HeaderList, now: float) -> None:
+        """A 2xx that nobody waits for: RFC 3261 13.2.2.4 asks for ACK, then BYE."""
+        if session.acks.is_full:
+            return
+        stray, _ = self._made_by(session, response)
+        number = response.cseq.number
+        ack = stray.request("ACK", credentials_of(session.request), cseq=number)
+        session.acks.keep(stray.remote_tag, number, in_dialog.send(session, stray, ack, now))
+        in_dialog.send(session, stray, stray.request("BYE", (*why, *session.core.user_agent_header())), now)
 
     def _learn_request(self, session: "InviteSession") -> None:
         """Take the INVITE as it last left: with Via and Contact, and perhaps with credentials and another number."""
@@ -253,13 +276,3 @@ def _see_description(dialog: Dialog, response: Response) -> None:
         offers.withdraw()
     elif not offers.answered() and not offers.is_agreed:
         offers.offered()
-
-
-def _end_stray(session: "InviteSession", response: Response, why: HeaderList, now: float) -> None:
-    """A 2xx that nobody waits for: RFC 3261 13.2.2.4 asks for ACK, then BYE."""
-    if session.acks.is_full:
-        return
-    stray, number = Dialog.uac(session.request, response), response.cseq.number
-    ack = stray.request("ACK", credentials_of(session.request), cseq=number)
-    session.acks.keep(stray.remote_tag, number, in_dialog.send(session, stray, ack, now))
-    in_dialog.send(session, stray, stray.request("BYE", (*why, *session.core.user_agent_header())), now)

@@ -40,6 +40,7 @@ NO_ACK: Final = why(408, "ACK never came", q850=102)
 OUR_FAULT: Final = why(500, "internal error")
 ELSEWHERE: Final = why(200, "Call completed elsewhere", q850=26)
 DIALOG_LOST: Final = why(481, "the dialog is lost", q850=41)
+UNUSABLE: Final = why(400, "the answer can't be used")
 GIVEN_UP: Final = why(487, "the call was given up")
 
 

@@ -1,5 +1,6 @@
 """Dialogs: RFC 3261 section 12. Ids, route set, remote target and CSeq; what uses a dialog is in `invite.py`."""
 
+from contextlib import suppress
 from enum import Enum
 from typing import NamedTuple
 
@@ -122,15 +123,16 @@ class Dialog:
         return dialog
 
     @classmethod
-    def uac(cls, request: Request, response: Response) -> "Dialog":
-        """The caller's side of a dialog that `response` makes or confirms (12.1.2)."""
+    def uac(cls, request: Request, response: Response, sent_to: SipUri | None = None) -> "Dialog":
+        """The caller's side of a dialog that `response` makes or confirms (12.1.2); `sent_to` is where INVITE went."""
         try:
             target = contact_of(response)
         except RemoteProtocolError:
             # Peers exist that answer without Contact; where the INVITE went is the best guess that is left.
-            if not isinstance(request.request_uri, SipUri):
+            guess = request.request_uri if isinstance(request.request_uri, SipUri) else sent_to
+            if guess is None:
                 raise
-            target = request.request_uri
+            target = guess
         dialog = cls(
             request.call_id,
             local_tag=request.from_.tag or "",
@@ -161,9 +163,8 @@ class Dialog:
         """Change state; arrows that do not exist are ignored, since only the peer's messages lead here twice."""
         self.state = TRANSITIONS.get((self.state, step), self.state)
 
-    def confirm(self, request: Request, response: Response) -> None:
+    def confirm(self, confirmed: "Dialog") -> None:
         """The 2xx of the UAC side: route set and remote target are computed anew (13.2.2.4)."""
-        confirmed = Dialog.uac(request, response)
         self.route_set = confirmed.route_set
         self._first_hop = confirmed._first_hop
         self.remote_target = confirmed.remote_target
@@ -226,8 +227,12 @@ class Dialog:
         return 0
 
     def refresh_target(self, message: Request | Response) -> None:
-        """A re-INVITE, an UPDATE or the 2xx to one moves the remote target; the route set stays (12.2)."""
-        self.remote_target = new_target(message) or self.remote_target
+        """A re-INVITE, an UPDATE or the 2xx to one moves the remote target; the route set stays (12.2).
+
+        A Contact that means nothing moves nothing: a 2xx has to be acknowledged all the same.
+        """
+        with suppress(RemoteProtocolError):
+            self.remote_target = new_target(message) or self.remote_target
 
 
 def new_target(message: Request | Response) -> SipUri | None:
@@ -243,4 +248,5 @@ def contact_of(message: Request | Response) -> SipUri:
     uri = contacts[0].uri
     if not isinstance(uri, SipUri):
         raise RemoteProtocolError(f"nobody can be reached at a {uri.scheme} Contact", status_hint=400)
-    return uri
+    # RFC 3261 19.1.1: what a Request-URI can't have, requests to it don't get.
+    return uri.without_headers()

@@ -24,6 +24,8 @@ class FailureCause(Enum):
     """Our CANCEL was not followed by a final response within 64*T1 (RFC 3261 9.1)."""
     CANCELLED = "cancelled"
     """We gave up before anything had been sent."""
+    UNUSABLE = "unusable"
+    """The 2xx to our INVITE leaves no session that could be used; it has been acknowledged, and BYE sent."""
     DIALOG_GONE = "dialog_gone"
     """The peer no longer knows the dialog (481, or 408, to a request within it)."""
 

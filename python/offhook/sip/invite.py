@@ -6,7 +6,7 @@ from offhook.errors import LocalProtocolError, RemoteProtocolError
 from offhook.sip import dialog as dialogs
 from offhook.sip import in_dialog, refreshing
 from offhook.sip.calling import Calling
-from offhook.sip.causes import DIALOG_LOST, GIVEN_UP, NO_ACK, OUR_FAULT, with_reason
+from offhook.sip.causes import DIALOG_LOST, GIVEN_UP, NO_ACK, OUR_FAULT, UNUSABLE, with_reason
 from offhook.sip.client_request import ClientRequest, Done
 from offhook.sip.dialog import Dialog
 from offhook.sip.digest import Credentials
@@ -400,9 +400,9 @@ class InviteSession(SessionParts):
             self._refuse(self.response_to_invite(504, NO_PRACK_REASON), now)
 
     def lost(self, cause: FailureCause, why: str, now: float) -> None:
-        """The peer no longer knows the dialog, or can't be reached: it is told, and BYE is tried (12.2.1.2)."""
+        """The peer no longer knows the dialog, can't be reached or understood: it is told, BYE is tried (12.2.1.2)."""
         self.core.tell(Failed(self, cause, why))
-        self.hang_up(DIALOG_LOST, now=now)
+        self.hang_up(UNUSABLE if cause is FailureCause.UNUSABLE else DIALOG_LOST, now=now)
 
     def _refuse(self, response: Response, now: float) -> None:
         self.respond(response, now)

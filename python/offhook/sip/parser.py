@@ -20,7 +20,7 @@ from offhook.sip.uri import OtherUri, Uri, parse_uri
 
 _CONTROLS: Final = bytes({*range(32), 127} - {9, 10, 13})
 _VERSION = re.compile(r"[Ss][Ii][Pp]/[0-9]{1,4}\.[0-9]{1,4}")
-_READ_LATER: Final = {
+READ_LATER: Final = {
     "Contact": "contacts", "Route": "routes", "Record-Route": "record_routes", "Require": "require",
     "Supported": "supported", "Allow": "allow", "Accept": "accept", "Expires": "expires",
     "Content-Type": "content_type", "RSeq": "rseq", "RAck": "rack",
@@ -428,8 +428,8 @@ def _validate(message: Message, limits: Limits) -> None:
     for name, count in message.headers.counts().items():
         if count > 1 and name in SINGLES:
             fail(f"{name} more than once")
-        if name in _READ_LATER:
-            getattr(message, _READ_LATER[name])
+        if name in READ_LATER:
+            getattr(message, READ_LATER[name])
 
 
 def _salvage_request(message: Request) -> Request | None:

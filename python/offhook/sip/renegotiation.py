@@ -44,7 +44,7 @@ class Renegotiation:
     The session is handed in and not kept: what is over has to be freed at once, not when the collector looks.
     """
 
-    __slots__ = ("_accepted", "_give_up_at", "_incoming", "_outgoing", "owed")
+    __slots__ = ("_accepted", "_give_up_at", "_incoming", "_outgoing", "_sent", "owed")
 
     def __init__(self) -> None:
         self.owed: int | None = None
@@ -53,6 +53,7 @@ class Renegotiation:
         self._incoming: tuple[AnyServerTransaction, Dialog] | None = None
         self._outgoing = OutboundChange()
         self._give_up_at: float | None = None
+        self._sent: Request | None = None
 
     # ------------------------------------------------------------------ our 2xx and their ACKs
 
@@ -88,7 +89,11 @@ class Renegotiation:
             return
         offers = session.dialog.offers
         _ = offers.answer(sdp) if sdp else offers.withdraw()
-        in_dialog.send_ack(session, number, sdp, now)
+        self._acknowledge(session, number, sdp, now)
+
+    def _acknowledge(self, session: "InviteSession", number: int, sdp: bytes, now: float) -> None:
+        """Send the ACK to a 2xx, with the credentials of its INVITE (RFC 3261 22.1)."""
+        in_dialog.send_ack(session, number, sdp, now, self._sent)
 
     @property
     def is_idle(self) -> bool:
@@ -252,6 +257,7 @@ class Renegotiation:
             return
 
         def done(response: Response | None, cause: FailureCause | None, at: float) -> None:
+            self._sent = client.sent_request
             self._on_final(session, dialog, response, cause, client.why, at)
 
         client = in_dialog.client(session, dialog, dialog.request("INVITE", headers, change.sdp or b""), done)
@@ -273,8 +279,8 @@ class Renegotiation:
         if response is not None and response.is_success and response.cseq.method == "INVITE":
             if session.acks.repeat(dialog.remote_tag, response.cseq.number):
                 return
-            if change is not None and session.is_over:
-                in_dialog.send_ack(session, response.cseq.number, b"", now)
+            if (change is None and self.owed != response.cseq.number) or session.is_over:
+                self._acknowledge(session, response.cseq.number, b"", now)
         self._give_up_at = None
         if change is None or session.is_over:
             self._outgoing.settled()
@@ -322,7 +328,7 @@ class Renegotiation:
             dialog.offers.offered()
         if change.method == "INVITE":
             if change.sdp or not sdp:
-                in_dialog.send_ack(session, response.cseq.number, b"", now)
+                self._acknowledge(session, response.cseq.number, b"", now)
             else:
                 self.owed = response.cseq.number
         if sdp or not change.is_refresh:

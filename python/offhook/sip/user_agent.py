@@ -20,6 +20,7 @@ from offhook.sip.message import Message, Request, Response
 from offhook.sip.options import answer_options
 from offhook.sip.out_of_dialog import Addressed, first_hop, request_outside
 from offhook.sip.parser import MessageError, validate
+from offhook.sip.salvage import salvaged
 from offhook.sip.screening import Admit, Challenge, Drop, Refuse, Verdict
 from offhook.sip.session_core import HeaderList
 from offhook.sip.session_host import SessionHost
@@ -205,8 +206,10 @@ class UserAgent(SessionHost):
         if transaction is None:
             self.counters["stray_responses"] += 1
             return
-        validate(response)
-        transaction.receive(response, now)
+        readable = salvaged(response)
+        if readable is not response:
+            self.counters["broken_messages"] += 1
+        transaction.receive(readable, now)
         self.pump(transaction, now)
 
     # ------------------------------------------------------------------ requests
