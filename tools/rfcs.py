@@ -93,6 +93,7 @@ RFCS: tuple[Rfc, ...] = (
             "18.2.2": "Sending responses: by connection, by Via",
             "18.3": "Framing on streams",
             "19.1.4": "When two URIs are one",
+            "21.5.4": "503 with Retry-After to a change of ours",
             "22.1": "Digest: what can't be challenged",
             "22.2": "Digest towards a user agent",
             "22.3": "Digest towards a proxy",

@@ -1,7 +1,7 @@
 """A change of the session that we want: waiting, on its way, or to come again (RFC 3261 14.1, RFC 3311 5.3)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from offhook.sip.client_request import ClientRequest
@@ -13,6 +13,9 @@ OTHER_WAITS = (0.0, 2.0)
 
 MAX_RETRY_AFTER = 10.0
 """RFC 3261 14.2: a 500 names at most so many seconds."""
+
+MAX_OVERLOAD = 32
+"""RFC 3261 21.5.4: a 503 may ask for more seconds, and is obeyed; but such a change is wanted no longer by then."""
 
 MAX_RETRIES = 8
 """How often one change is sent again before it counts as refused."""
@@ -33,7 +36,8 @@ class Input(Enum):
     WANT = "a change is wanted"
     SEND = "it leaves"
     SETTLE = "final response"
-    COLLIDE = "491, or 500 with Retry-After"
+    COLLIDE = "491, or 500 or 503 with Retry-After"
+    AGAIN = "422, or 405: it has to be asked otherwise"
     DUE = "its time has come"
     FORGET = "wanted no longer"
 
@@ -48,6 +52,7 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
     (State.OPEN, Input.FORGET): State.OPEN,
     (State.OPEN, Input.SETTLE): State.NONE,
     (State.OPEN, Input.COLLIDE): State.BACKED_OFF,
+    (State.OPEN, Input.AGAIN): State.WAITING,
     (State.BACKED_OFF, Input.WANT): State.BACKED_OFF,
     (State.BACKED_OFF, Input.DUE): State.WAITING,
     (State.BACKED_OFF, Input.FORGET): State.NONE,
@@ -120,6 +125,13 @@ class OutboundChange:
             self._step(Input.WANT)
         return change
 
+    def again(self, change: Change) -> None:
+        """It leaves again at once, as `change`, or what is wanted by then; by INVITE if that is how it is to leave."""
+        self._step(Input.AGAIN)
+        wanted = self._wanted or change
+        self._wanted = replace(wanted, method="INVITE") if change.method == "INVITE" else wanted
+        self.open = self._request = None
+
     def collided(self, now: float, wait: float) -> bool:
         """It comes again after so many seconds, or what is wanted by then; False after too many times."""
         if self.state is not State.OPEN or self._retries >= MAX_RETRIES:
@@ -167,4 +179,6 @@ def wait_after(
         return between(*(OWNER_WAITS if is_owner else OTHER_WAITS))
     if status == 500 and retry_after is not None:
         return min(float(retry_after), MAX_RETRY_AFTER)
+    if status == 503 and retry_after is not None and retry_after <= MAX_OVERLOAD:
+        return float(retry_after)
     return None

@@ -155,9 +155,9 @@ class Renegotiation:
         response = in_dialog.answer(session, transaction, 200, now, headers, sdp)
         if isinstance(transaction, InviteServerTransaction):
             self.accepted(session, transaction, response, now, carries_offer=carries_offer)
-            session.core.arm(session)
         else:
             self.try_ours(session, now)
+        session.core.arm(session)
         return True
 
     def reject(self, session: "InviteSession", status: int, headers: HeaderList = (), *, now: float) -> bool:
@@ -297,12 +297,10 @@ class Renegotiation:
         elif response.status in (405, 501) and change.method == "UPDATE" and session.state is State.CONFIRMED:
             # It is in the peer's Allow or there is none, and isn't known to it all the same.
             dialog.offers.withdraw()
-            self._outgoing.settled()
-            self._outgoing.want(replace(change, method="INVITE"))
+            self._outgoing.again(replace(change, method="INVITE"))
         elif response.status == 422 and session.timer.raised(response):
             dialog.offers.withdraw()
-            self._outgoing.settled()
-            self._outgoing.want(change)
+            self._outgoing.again(change)
         else:
             wait = wait_after(
                 response.status, response.retry_after, is_owner=session.is_caller, between=session.core.between

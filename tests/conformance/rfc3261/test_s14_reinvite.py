@@ -319,6 +319,21 @@ def test_a_500_with_retry_after_is_tried_again_then(seconds: str, wait: float) -
     assert solo.told(ReinviteRefused) == []
 
 
+@pytest.mark.rfc(3261, "21.5.4")
+@pytest.mark.parametrize(("seconds", "again"), [("3", True), ("3600", False), (None, False)])
+def test_a_change_that_meets_an_overload_comes_again_if_that_is_soon_over(seconds: str | None, again: bool) -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.do(session.reinvite, b"v=0 ours", (("X-Own", "1"),))
+    headers = (("Retry-After", seconds),) if seconds else ()
+    solo.receive(response(solo.requests("INVITE")[0], 503, "alice", *headers))
+    solo.run(30)
+    invites = list({invite.cseq.number: invite for invite in solo.requests("INVITE")}.values())
+    assert [(i.sdp, i.headers.get("X-Own")) for i in invites] == [(b"v=0 ours", "1")] * (2 if again else 1)
+    assert len(solo.told(ReinviteRefused)) == (0 if again else 1)
+    assert session.state is State.CONFIRMED
+
+
 @pytest.mark.rfc(3261, "14.1")
 def test_a_peer_that_collides_for_ever_has_refused() -> None:
     solo = Solo()

@@ -399,6 +399,17 @@ def test_a_peer_that_says_nothing_of_it_and_does_not_know_it_gets_one_too(status
     assert solo.told(ReinviteRefused) == []
 
 
+@pytest.mark.rfc(3311, "4")
+def test_what_is_wanted_behind_an_update_that_the_peer_does_not_know_leaves_in_its_place() -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.do(session.update, OURS)
+    solo.do(session.update, b"v=0 hold")
+    solo.receive(response(solo.requests("UPDATE")[0], 405, None))
+    assert [invite.sdp for invite in solo.requests("INVITE")] == [b"v=0 hold"]
+    assert len(solo.requests("UPDATE")) == 1
+
+
 def test_t_3311_b_update_and_reinvite_cross_and_both_get_their_turn() -> None:
     for seed in range(10):
         pair = Pair()

@@ -5,7 +5,7 @@ from tests.support.messages import SDP, response
 from tests.support.solo import Solo
 from tests.support.timed import KNOWS, OURS, TAKES_UPDATE, asked, asking, callee, caller, within
 
-from offhook.sip.events import Answered, Refused, ReinviteAnswered, ReinviteRefused, SessionTimed
+from offhook.sip.events import Answered, Refused, ReinviteAnswered, ReinviteRefused, SessionExpired, SessionTimed
 from offhook.sip.session_state import State
 from offhook.sip.session_timer import MAX_RAISES
 from offhook.sip.user_agent import UserAgentConfig
@@ -178,6 +178,48 @@ def test_a_change_of_ours_that_gets_a_422_is_asked_again() -> None:
     solo.receive(response(second, 200, "alice", ("Session-Expires", "600;refresher=uac"), body=SDP))
     assert len(solo.told(ReinviteAnswered)) == 1
     assert solo.told(ReinviteRefused) == []
+
+
+@pytest.mark.rfc(4028, "7.3")
+@pytest.mark.parametrize("update", [True, False])
+def test_a_422_to_a_refresh_does_not_take_the_place_of_the_hold_behind_it(update: bool) -> None:
+    solo = Solo()
+    headers = (("Allow", "INVITE, ACK, BYE, UPDATE"),) if update else ()
+    session = caller(solo, ("Session-Expires", "90;refresher=uac"), *headers)
+    solo.run(45.5)
+    refresh = asked(solo, "UPDATE" if update else "INVITE")[-1]
+    assert refresh.cseq.number == 2
+    solo.do(session.reinvite, b"v=0 hold", (("X-Own", "1"),))
+    solo.receive(response(refresh, 422, "alice", ("Min-SE", "600")))
+    hold = asked(solo, "INVITE")[-1]
+    assert (hold.body, hold.headers.get("X-Own")) == (b"v=0 hold", "1")
+    solo.receive(response(hold, 200, "alice", ("Session-Expires", "600;refresher=uac"), body=SDP))
+    solo.run(60)
+    assert [event.is_refresh for event in solo.told(ReinviteAnswered)] == [False]
+    assert session.timer.interval == 600
+    assert session.dialog is not None
+    assert session.dialog.offers.local == b"v=0 hold"
+
+
+@pytest.mark.rfc(4028, "7.2")
+def test_a_change_by_update_begins_the_interval_anew_in_both_roles() -> None:
+    """An UPDATE with an offer that the layer above answers may be what turns the timer on: then it runs."""
+    for by_us in (False, True):
+        solo = Solo()
+        session = callee(solo, TAKES_UPDATE)
+        assert session.timer.next_timeout() is None
+        if by_us:
+            solo.do(session.update, b"v=0 ours")
+            update = asked(solo, "UPDATE")[-1]
+            answer = response(update, 200, None, ("Session-Expires", "90;refresher=uas"), body=SDP)
+            solo.receive(answer)
+        else:
+            lines = (KNOWS, "Session-Expires: 90;refresher=uac")
+            solo.receive(within(session, "UPDATE", 2, *lines, body=SDP))
+            solo.do(session.answer_reinvite, OURS)
+        solo.run(120)
+        assert session.is_over, "nobody refreshed it"
+        assert len(solo.told(SessionExpired)) == 1
 
 
 @pytest.mark.rfc(4028, "7.4")
