@@ -116,3 +116,41 @@ async def test_who_gives_up_while_the_200_waits_was_never_answered() -> None:
         assert [(record.end_reason, record.was_answered) for record in world.records] == [("caller_cancelled", False)]
         await world.pass_time(70)
         world.assert_nothing_left()
+
+
+@pytest.mark.rfc(3262, "5")
+@pytest.mark.parametrize(
+    ("route", "statuses"),
+    [
+        ("", [180, 200]),
+        ('answer = "first-audio"\n', [180, 200]),
+        ('answer = "at-once"\n', [180, 200]),
+        ('early_media = "ringback"\n', [183, 200]),
+        ('early_media = "agent"\n', [180, 183, 200]),
+    ],
+)
+@in_virtual_time
+async def test_with_prack_always_who_makes_no_offer_gets_ours_in_the_first_response(
+    route: str, statuses: list[int]
+) -> None:
+    config = OFFHOOK.replace('name = "acme"\n', 'name = "acme"\nprack = "always"\n', 1) + route
+    async with World(config) as world:
+        call = await world.place(offer=None, headers=(("Supported", "100rel"),))
+        world.wire.accept()
+        world.wire.speaks()
+        await world.pass_time(0.1)
+        world.wire.says(type="ready")
+        await world.pass_time(0.1)
+        assert call.statuses == statuses
+        # The offer is in the first response and its answer in the PRACK; what said SDP again would be a new offer.
+        assert [bool(said) for _, said in call.early] == [True, *[False] * (len(statuses) - 2)]
+        assert call.answer == b""
+        prack, ack = world.network.requests("PRACK")[0], world.network.requests("ACK")[0]
+        assert (bool(prack.body), bool(ack.body)) == (True, False)
+        world.leg.hears()
+        await world.pass_time(1)
+        call.hang_up()
+        await world.pass_time(70)
+        assert [record.end_reason for record in world.records] == ["caller_hung_up"]
+        assert world.records[0].codec == "PCMU"
+        world.assert_nothing_left()

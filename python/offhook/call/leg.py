@@ -144,7 +144,7 @@ class CallerLeg:
         if judged is None:
             self._offered = self._offer()
             self._timeline.add(
-                "sdp", now, note="the INVITE has no SDP: our 200 carries the offer, the ACK must answer it"
+                "sdp", now, note="the INVITE has no SDP: the offer is ours, and the PRACK or the ACK must answer it"
             )
         return None
 
@@ -161,10 +161,12 @@ class CallerLeg:
     def ring(self, now: float) -> bool:
         """180, without SDP where that is possible; False if the INVITE has its final response already.
 
-        Who asked for no offer and insists on reliable responses gets ours in the first of them (RFC 3262 section 5).
+        Who made no offer gets ours in the first reliable response (RFC 3262 section 5), so in this one if it is.
         """
-        offers = self._description is None and self.session.reliability == "required"
-        return self.session.ring(sdp=self._sdp if offers else None, reliable=self._trunk.prack == "always", now=now)
+        wanted = self._trunk.prack == "always"
+        is_reliable = self.session.reliability == "required" or (wanted and self.session.reliability == "supported")
+        offers = self._description is None and is_reliable
+        return self.session.ring(sdp=self._sdp if offers else None, reliable=wanted, now=now)
 
     def ring_early(self, now: float) -> bool:
         """183 with our SDP, and RTP from this moment on, silence first; `can_be_heard_early` comes before.
@@ -201,7 +203,7 @@ class CallerLeg:
             self._start()
 
     def pracked(self, body: bytes, now: float) -> Refused | None:
-        """Take a PRACK: the answer to the offer in our 183, if there was one. Returns why the call can't go on."""
+        """Take the PRACK that has to answer the offer in our 18x. Returns why the call can't go on."""
         offered, self._offered = self._offered, None
         if offered is None:
             return None

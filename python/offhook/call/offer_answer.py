@@ -30,8 +30,9 @@ def exchange(event: OfferOrAnswer, leg: CallerLeg, services: CallServices) -> Re
                 said = f"{response.status} {response.reason}" if response is not None else "nothing"
                 words = f"to the other port that we offered the caller said {printable(said)}"
                 return Refused(EndReason.COLLISION, words)
-        case sip.Pracked(_, request):
-            return services.perform(lambda now: leg.pracked(request.sdp or b"", now))
+        case sip.Pracked(_, request, answers):
+            if answers:
+                return services.perform(lambda now: leg.pracked(request.sdp or b"", now))
         case sip.PrackOffered(_, request):
             services.perform(lambda now: leg.prack_offered(request, now))
         case _:

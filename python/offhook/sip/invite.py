@@ -132,7 +132,7 @@ class InviteSession(SessionParts):
         if not self.step(Input.ANSWER):
             return False
         self.provisionals.final()
-        said = self.provisionals.final_sdp(self, sdp)
+        said = self.provisionals.still_said(self, sdp)
         response = self.response_to_invite(200, (*self.accept_headers(self.request, now), *headers), said)
         self._expires_at = None
         assert self.dialog is not None, "a received INVITE has its dialog"

@@ -96,6 +96,7 @@ class Provisionals:
             line = self._line = ReliableProvisionals(session.core.timers, session.request.cseq.number, first)
         if line.is_full:
             return False
+        sdp = sdp and self.still_said(session, sdp)
         headers = (*session.core.session_headers(session.peer), *headers) if sdp else headers
         leaves = line.send(session.response_to_invite(status, headers, sdp), now)
         if leaves is not None:
@@ -109,8 +110,8 @@ class Provisionals:
         self._held = sdp, headers
         return True
 
-    def final_sdp(self, session: "InviteSession", sdp: bytes) -> bytes | None:
-        """What the 200 says of the media: as the 183 before it, or nothing where that would look like a new offer."""
+    def still_said(self, session: "InviteSession", sdp: bytes) -> bytes | None:
+        """What a response says of the media: as the one before it, or nothing where that would look like an offer."""
         assert session.dialog is not None, "a received INVITE has its dialog"
         return None if session.dialog.offers.is_agreed and sdp != self._answered else sdp
 
