@@ -84,6 +84,33 @@ async def test_the_agents_first_sound_ends_the_ringback_and_none_of_it_is_lost()
 
 
 @in_virtual_time
+async def test_the_ringback_goes_on_until_the_first_sound_of_the_agent_that_follows_a_lost_one() -> None:
+    second = 'fallback = [{ on = ["lost"], to = "ws://second.example/" }]\n'
+    async with World(early("ringback", route='answer = "first-audio"\n' + second)) as world:
+        call = await world.place()
+        world.take_call()
+        await world.pass_time(3)
+        world.wire.breaks()
+        await world.pass_time(4)
+        world.take_call()
+        await world.pass_time(4)
+        assert call.statuses == [183]
+        begins = [begin for begin, _, _ in world.leg.played]
+        ends = [begin + seconds for begin, seconds, _ in world.leg.played]
+        assert begins[1:] == pytest.approx(ends[:-1])
+        assert ends[-1] - begins[0] >= 11
+        assert world.leg.clears == 0
+        world.wire.speaks(4.0)
+        await world.pass_time(0.5)
+        assert call.statuses == [183, 200]
+        assert world.leg.played[-1][1] == 4.0
+        assert world.leg.clears == 1
+        call.hang_up()
+        await world.pass_time(70)
+        world.assert_nothing_left()
+
+
+@in_virtual_time
 async def test_an_echo_that_answers_with_its_first_sound_rings_for_no_time() -> None:
     async with World(early("ringback", base=ECHO, route='answer = "first-audio"\n')) as world:
         call = await world.place_answered()

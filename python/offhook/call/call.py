@@ -611,8 +611,9 @@ class Call:
             return
         if self.state in (CallState.WAITING, CallState.ANSWERED):
             self._move(CallInput.REPLACE)
-            # The one that follows must not be heard behind what the lost one had still to say.
-            self.leg.rtp.clear()
+            if not self._ringing.is_playing:
+                # The one that follows must not be heard behind what the lost one had still to say.
+                self.leg.rtp.clear()
         self.hold.agent_gone()
         self.agent.engage(following)
 
