@@ -30,6 +30,7 @@ from offhook.sip.events import (
     Event,
     HungUp,
     InfoReceived,
+    InviteReceived,
     Provisional,
     Refused,
     ReinviteAnswered,
@@ -263,6 +264,10 @@ class Party:
         )
 
     def _hear(self, event: Event, now: float) -> None:
+        if isinstance(event, InviteReceived):
+            # It takes no calls: an INVITE without the tag of one that it has is refused, not left to ring for ever.
+            self.stack.perform(lambda now: event.session.reject(486, now=now))
+            return
         self.events.append(event)
         session = getattr(event, "session", None)
         if isinstance(session, InviteSession) and isinstance(session.context, PhoneCall):
