@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from offhook.sip import in_dialog
+from offhook.sip.causes import why
 from offhook.sip.events import FailureCause, SessionExpired, SessionTimed
 from offhook.sip.message import Request, Response
 from offhook.sip.reinvite import Change
@@ -14,10 +15,7 @@ from offhook.sip.transaction.layer import AnyServerTransaction
 if TYPE_CHECKING:
     from offhook.sip.invite import InviteSession
 
-EXPIRED_REASON: HeaderList = (
-    ("Reason", 'SIP;cause=408;text="session timer expired"'),
-    ("Reason", 'Q.850;cause=102;text="session_expired"'),
-)
+EXPIRED: HeaderList = why(408, "session timer expired", q850=102)
 """RFC 3326: what the BYE of a session says that nobody has refreshed."""
 
 GONE = (408, 481)
@@ -64,7 +62,9 @@ def handle_timeout(session: "InviteSession", now: float) -> None:
             pass
 
 
-def lost(session: "InviteSession", response: Response | None, cause: FailureCause | None, why: str, now: float) -> None:
+def lost(
+    session: "InviteSession", response: Response | None, cause: FailureCause | None, detail: str, now: float
+) -> None:
     """To our refresh the peer said that it no longer knows the session, or nothing at all: it is over (10)."""
     was_sent = cause not in (FailureCause.TRANSPORT, FailureCause.UNRESOLVED)
     if response is None and session.timer.unanswered(now, was_sent=was_sent):
@@ -72,14 +72,14 @@ def lost(session: "InviteSession", response: Response | None, cause: FailureCaus
     if response is not None:
         said = f"the peer answered our refresh with {response.status} {response.reason}"
     else:
-        said = f"our refresh was not answered: {why or (cause or FailureCause.TIMEOUT).value}"
+        said = f"our refresh was not answered: {detail or (cause or FailureCause.TIMEOUT).value}"
     expire(session, said, now)
 
 
-def expire(session: "InviteSession", why: str, now: float) -> None:
+def expire(session: "InviteSession", detail: str, now: float) -> None:
     """End it with a BYE that says why."""
-    session.core.tell(SessionExpired(session, why))
-    session.hang_up(EXPIRED_REASON, now=now)
+    session.core.tell(SessionExpired(session, detail))
+    session.hang_up(EXPIRED, now=now)
 
 
 def _refresh(session: "InviteSession", now: float) -> None:
