@@ -376,3 +376,39 @@ async def test_the_media_timeout_of_the_ringing_is_none_of_the_calls() -> None:
         assert world.records == []
         await world.pass_time(2)
         assert [record.end_reason for record in world.records] == ["media_timeout"]
+
+
+@pytest.mark.parametrize("route", ["", 'early_media = "ringback"\n'])
+@pytest.mark.parametrize("is_ready", [False, True])
+@in_virtual_time
+async def test_an_agent_that_hangs_up_while_it_rings_does_not_take_the_call(route: str, is_ready: bool) -> None:
+    async with World(OFFHOOK + 'answer = "first-audio"\n' + route) as world:
+        call = await world.place()
+        world.wire.accept()
+        if is_ready:
+            world.wire.says(type="ready")
+        await world.pass_time(1)
+        world.wire.says(type="hangup", reason="closed")
+        await world.pass_time(0.1)
+        assert call.statuses[-1] == 603
+        await world.pass_time(70)
+        [record] = world.records
+        assert (record.end_reason, record.end_detail) == ("agent_rejected", "the agent asked to hang up: closed")
+        world.assert_nothing_left()
+
+
+@in_virtual_time
+async def test_an_agent_that_says_one_thing_and_hangs_up_is_heard_to_its_end() -> None:
+    async with World(early("ringback", route='answer = "first-audio"\n')) as world:
+        call = await world.place()
+        world.take_call()
+        world.wire.speaks(4.0)
+        world.wire.says(type="hangup")
+        await world.pass_time(3)
+        assert call.statuses == [183, 200]
+        assert call.bye is None
+        await world.pass_time(3)
+        assert call.bye is not None
+        assert world.leg.played[-1][1] == 4.0
+        await world.pass_time(1)
+        assert world.records[0].end_reason == "agent_hung_up"

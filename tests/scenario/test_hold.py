@@ -1,5 +1,6 @@
 """Hold and resumption both ways, and every other change of the media within a call (RFC 3264 section 8)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -510,3 +511,118 @@ async def test_no_ack_to_the_answer_of_a_hold_and_the_call_ends_as_it_should() -
         await world.pass_time(40)
         assert world.records[0].end_reason == "no_ack"
         world.assert_nothing_left()
+
+
+# -- the agent goes on hold
+
+
+def leaves_by_word(world: World) -> None:
+    world.wire.says(type="hangup", reason="done")
+
+
+def leaves_by_closing(world: World) -> None:
+    world.wire.ends(1000)
+
+
+@pytest.mark.parametrize("leaves", [leaves_by_word, leaves_by_closing])
+@pytest.mark.parametrize("holder", ["caller", "agent"])
+@in_virtual_time
+async def test_an_agent_that_leaves_on_hold_ends_the_call_at_once(leaves: Callable[[World], None], holder: str) -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered()
+        if holder == "caller":
+            await offer(world, call, sdp(way="sendonly", version=2))
+        else:
+            call.acknowledges = sdp(way="recvonly", version=2)
+            world.wire.says(type="hold")
+            await world.pass_time(0.1)
+        # What stands still never says that it has been played.
+        world.leg.drain = lambda: None  # type: ignore[method-assign]
+        leaves(world)
+        await world.pass_time(0.1)
+        assert call.bye is not None
+        await world.pass_time(70)
+        [record] = world.records
+        assert record.end_reason == "agent_hung_up"
+        assert record.end_detail is not None
+        assert record.end_detail.endswith("(on hold: what it said last was not heard)")
+        world.assert_nothing_left()
+
+
+@in_virtual_time
+async def test_a_greeting_that_nobody_has_heard_does_not_keep_an_agent_that_leaves() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered(offer=sdp(way="inactive"))
+        world.wire.speaks(2.0)
+        world.wire.says(type="hangup")
+        await world.pass_time(0.1)
+        assert call.bye is not None
+        await world.pass_time(1)
+        assert world.records[0].end_reason == "agent_hung_up"
+
+
+@pytest.mark.parametrize("leaves", [leaves_by_word, leaves_by_closing])
+@in_virtual_time
+async def test_a_hold_that_crosses_with_the_agents_goodbye_ends_the_call(leaves: Callable[[World], None]) -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered()
+        world.wire.speaks(20.0)
+        world.leg.drain = lambda: None  # type: ignore[method-assign]
+        leaves(world)
+        await world.pass_time(1)
+        assert call.bye is None, "its last words are being played"
+        await offer(world, call, sdp(way="sendonly", version=2))
+        assert call.bye is not None
+        await world.pass_time(1)
+        assert world.records[0].end_reason == "agent_hung_up"
+
+
+@in_virtual_time
+async def test_an_agent_that_says_goodbye_and_is_lost_has_no_follower() -> None:
+    async with World(FALLBACK) as world:
+        call = await world.place_answered()
+        world.wire.speaks(3.0)
+        world.wire.hangs_up()
+        await world.pass_time(1)
+        world.wire.breaks()
+        await world.pass_time(1)
+        assert call.bye is None, "what it said last is played to its end"
+        await world.pass_time(3)
+        assert call.bye is not None
+        assert len(world.engine.wires) == 1
+        await world.pass_time(1)
+        assert world.records[0].end_reason == "agent_hung_up"
+
+
+@in_virtual_time
+async def test_the_longest_duration_counts_on_hold() -> None:
+    async with World(OFFHOOK.replace('name = "acme"\n', 'name = "acme"\nmax_duration = 120\n', 1)) as world:
+        call = await world.place_answered()
+        await offer(world, call, sdp(way="sendonly", version=2))
+        await world.pass_time(119)
+        assert call.bye is None
+        await world.pass_time(2)
+        assert call.bye is not None
+        await world.pass_time(70)
+        [record] = world.records
+        assert record.end_reason == "max_duration"
+        assert int(record.media["held_ms"] or 0) > 119_000
+        world.assert_nothing_left()
+
+
+@in_virtual_time
+async def test_an_agent_that_leaves_in_a_transfer_is_not_there_for_who_comes_back_on_hold() -> None:
+    async with World(OFFHOOK.replace('name = "acme"\n', 'name = "acme"\ntransfer_to = ["*"]\n', 1)) as world:
+        call = await world.place_answered()
+        world.wire.says(type="transfer", target="tel:+14155550123")
+        await world.pass_time(0.1)
+        await offer(world, call, sdp(way="sendonly", version=2))
+        world.leg.drain = lambda: None  # type: ignore[method-assign]
+        world.wire.says(type="hangup")
+        await world.pass_time(5)
+        assert call.bye is None
+        call.notify("SIP/2.0 486 Busy Here", "terminated")
+        await world.pass_time(0.1)
+        assert call.bye is not None
+        await world.pass_time(1)
+        assert world.records[0].end_reason == "agent_hung_up"

@@ -80,7 +80,7 @@ async def test_a_refresh_of_a_caller_that_has_moved_takes_our_bye_along() -> Non
         )
         await world.pass_time(0.1)
         assert statuses(world, "UPDATE") == [200]
-        world.wire.hangs_up()
+        world.wire.ends(1000)
         await world.pass_time(2)
         byes = [m for _, sender, m in world.network.log if sender == GATEWAY and isinstance(m, Request)]
         assert str(byes[-1].request_uri) == f"sip:elsewhere@{CALLER}:5070"

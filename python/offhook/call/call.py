@@ -46,6 +46,7 @@ from offhook.destination.base import (
     AgentAudio,
     AgentConnected,
     AgentHungUp,
+    AgentLeaves,
     AgentLost,
     AgentNote,
     AgentTranscript,
@@ -294,6 +295,7 @@ class Call:
             self.tape.joined(engaged.destination)
             self.hold.joined(engaged.destination)
             self._keys.joined(engaged.destination)
+        self._say_goodbye()
 
     # -- events
 
@@ -358,6 +360,8 @@ class Call:
                 self.timeline.add("agent", at, note="first caller audio sent to the agent")
             case AgentHungUp(detail, drain):
                 self._agent_hung_up(detail, drain)
+            case AgentLeaves(reason):
+                self._agent_leaves(reason)
             case AgentLost(error):
                 if not self.transfers.defers(lambda: self._give_up_agent(error, FallbackCause.LOST)):
                     self._give_up_agent(error, FallbackCause.LOST)
@@ -393,18 +397,41 @@ class Call:
             self._end(EndReason.AGENT_REJECTED, detail)
         elif not drain:
             self._end(EndReason.AGENT_HUNG_UP, detail)
-        elif self.transfers.defers(lambda: self._agent_hung_up(detail, drain)):
-            # It has handed the caller over; a BYE before that is decided would end both.
-            self.timeline.add("agent", self._services.now(), note="the agent leaves; the transfer goes on")
-        elif self.state is CallState.ANSWERED:
-            self._drain(detail)
-            self.timeline.add("agent", self._services.now(), note="playing what the agent said last")
-            self.leg.rtp.drain()
+        else:
+            self._farewell = self._farewell or detail
+            if self.transfers.is_open:
+                self.timeline.add("agent", self._services.now(), note="the agent leaves; the transfer goes on")
+            elif self.state is CallState.ANSWERED:
+                self.timeline.add("agent", self._services.now(), note="playing what the agent said last")
+            self._say_goodbye()
 
-    def _drain(self, farewell: str) -> None:
-        self._farewell = farewell
-        self._move(CallInput.DRAIN)
-        self._timers.arm("drain_limit", _DRAIN_LIMIT)
+    def _agent_leaves(self, reason: str) -> None:
+        """The agent wants the call to end behind what it has said, which it is told by the media core."""
+        asked = "the agent asked to hang up"
+        detail = f"{asked}: {reason}" if reason else asked
+        if not self.agent.has_spoken and (self.answered_at is None or not self.agent.is_ready):
+            # There is nothing to be played first.
+            self._agent_hung_up(detail, drain=False)
+            return
+        self._farewell = detail
+        after = "; the transfer goes on" if self.transfers.is_open else ""
+        self.timeline.add("agent", self._services.now(), note=f"the agent asks to hang up{after}")
+        self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        """Play what an agent that leaves said last; on hold there is nobody to hear it.
+
+        While a transfer is tried it waits: a BYE before that is decided would end both.
+        """
+        is_up = self.state in (CallState.ANSWERED, CallState.DRAINING) and self.agent.joined is not None
+        if not self._farewell or not is_up or self.transfers.is_open:
+            return
+        if self.leg.is_quiet:
+            self._end(EndReason.AGENT_HUNG_UP, f"{self._farewell} (on hold: what it said last was not heard)")
+        elif self.state is CallState.ANSWERED:
+            self._move(CallInput.DRAIN)
+            self._timers.arm("drain_limit", _DRAIN_LIMIT)
+            self.leg.rtp.drain()
 
     def _take_media(self, event: MediaEvent) -> None:
         match event.kind:
@@ -430,7 +457,7 @@ class Call:
             case "drained":
                 self._played_out()
             case "hang_up_requested":
-                self._hang_up_requested(event)
+                self._played_out()
             case "media_timeout":
                 self._media_timed_out()
             case "internal_error":
@@ -447,19 +474,9 @@ class Call:
         elif mark and played and destination is not None:
             destination.played(mark)
 
-    def _hang_up_requested(self, event: MediaEvent) -> None:
-        """What the agent had to say before its own end has been played."""
-        if self.transfers.defers(lambda: self._hang_up_requested(event)):
-            self.timeline.add("agent", event.at, note="the agent asks to hang up; the transfer goes on")
-        elif self.state is CallState.ANSWERED:
-            self._drain("the agent asked to hang up")
-            self._played_out()
-        else:
-            self._agent_hung_up("the agent asked to hang up", drain=True)
-
     def _announced(self, played: bool) -> None:
         """The caller knows that the call is recorded: now the agent may be heard."""
-        if self.state is CallState.ANSWERED:
+        if self.state in (CallState.ANSWERED, CallState.DRAINING):
             self.tape.announced(played, self.post, self.post_fault)
             if self.agent.is_ready:
                 self._begin()
@@ -558,6 +575,7 @@ class Call:
                 self.hold.refused(response, self.agent.destination)
             case _:
                 self.hold.settle(self.agent.joined)
+                self._say_goodbye()
         if isinstance(event, sip.Acknowledged) and self.state is CallState.ANSWERED:
             self.tape.acknowledged(self.post, self.post_fault)
 
@@ -591,6 +609,8 @@ class Call:
             self._end(EndReason.TRANSFERRED, self.transfers.account)
         elif deferred is not None:
             deferred()
+        elif self._farewell:
+            self._say_goodbye()
         elif self.transfers.silent_since is not None:
             self._timers.arm("back_from_transfer", self.trunk.media_timeout)
 
@@ -598,9 +618,11 @@ class Call:
 
     def _give_up_agent(self, error: DestinationError, cause: FallbackCause) -> None:
         """The agent has failed: take the fallback that fits, or end."""
-        if self.state is CallState.DRAINING:
-            # It had said goodbye before; what it said last is being played.
+        if self._farewell:
             self.timeline.add("agent", self._services.now(), note=f"after its goodbye: {error}")
+            self._say_goodbye()
+            if self.state is not CallState.DRAINING:
+                self._agent_hung_up(self._farewell, drain=False)
             return
         reason = EndReason.of(error.code)
         self.reject_status = error.sip_status

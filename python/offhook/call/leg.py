@@ -198,7 +198,7 @@ class CallerLeg:
         if self._early:
             self._early = False
             after = 0.0 if is_speaking else _RELEASE_AFTER
-            self.rtp.start(release_after=None if self._is_quiet else after)
+            self.rtp.start(release_after=None if self.is_quiet else after)
         elif self._description is not None:
             self._start()
 
@@ -307,6 +307,11 @@ class CallerLeg:
     def is_held(self) -> bool:
         """Whether the caller holds the call."""
         return self.audio is not None and self.audio.remote_hold
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the call is on hold, by either side: nobody hears the agent, and a greeting waits for somebody."""
+        return self.holds or self.is_held
 
     def close(self) -> None:
         """Stop the sound and free the ports. May be repeated."""
@@ -526,11 +531,6 @@ class CallerLeg:
         assert description is not None, "prepare comes before anything is promised"
         return bytes(description)
 
-    @property
-    def _is_quiet(self) -> bool:
-        """Whether the call is on hold: a greeting waits for somebody to hear it."""
-        return self.holds or self.is_held
-
     def _start_early(self) -> None:
         if not self._started:
             self._started = self._early = True
@@ -540,11 +540,11 @@ class CallerLeg:
     def _start(self) -> None:
         if not self._started:
             self._started = True
-            self.rtp.start(release_after=None if self._is_quiet else _RELEASE_AFTER)
+            self.rtp.start(release_after=None if self.is_quiet else _RELEASE_AFTER)
 
     def _let_speak(self) -> None:
         """Let the agent be heard from now on, if there is anybody."""
-        if self._acknowledged and not self._is_quiet:
+        if self._acknowledged and not self.is_quiet:
             self.rtp.release()
 
     def _fresh_keys(self) -> FreshKeys | None:

@@ -42,6 +42,16 @@ class AgentHungUp:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentLeaves:
+    """The agent wants the call to end once what it has said so far has been played.
+
+    The media core tells when that is (`hang_up_requested`), unless it stands still because nobody can hear it.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class AgentLost:
     """The agent broke off. `error.code` is the slug of the end reason, if the call has no fallback."""
 
@@ -156,6 +166,7 @@ DestinationEvent = (
     | AgentAudio
     | CallerAudio
     | AgentHungUp
+    | AgentLeaves
     | AgentLost
     | AgentNote
     | RecordingAsked

@@ -49,6 +49,13 @@ class EndNow:
 
 
 @dataclass(frozen=True, slots=True)
+class EndAfterwards:
+    """The agent wants the call to end once what it has queued has been played."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordAsked:
     """The agent wants the recording to start, stop, pause or go on."""
 
@@ -113,6 +120,7 @@ Heard = (
     | Rejected
     | PassedOn
     | EndNow
+    | EndAfterwards
     | RecordAsked
     | DigitsAsked
     | HeadersWanted
@@ -262,7 +270,7 @@ class OffhookConversation:
                     return Ignored(str(error), Say(offhook.error("bad_header", f"headers: {error}")))
                 return HeadersWanted(self._headers.outgoing)
             case offhook.HangUp(now, reason):
-                return EndNow(reason) if now else None
+                return EndNow(reason) if now else EndAfterwards(reason)
             case offhook.Unknown(kind):
                 return Ignored(f"a message of the unknown type '{kind}'")
             case offhook.Invalid("ready", _, message):

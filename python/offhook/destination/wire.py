@@ -10,6 +10,7 @@ from offhook.destination.base import (
     AgentAudio,
     AgentConnected,
     AgentHungUp,
+    AgentLeaves,
     AgentLost,
     AgentNote,
     AgentTranscript,
@@ -32,6 +33,7 @@ from offhook.destination.conversation import (
     AskedToHold,
     Conversation,
     DigitsAsked,
+    EndAfterwards,
     EndNow,
     HeadersWanted,
     Ignored,
@@ -331,6 +333,8 @@ class WireDestination:
                 self._tell(TransferAsked(target, headers, timeout))
             case EndNow(reason):
                 self._tell(AgentHungUp(reason or "the agent hung up", drain=False))
+            case EndAfterwards(reason):
+                self._tell(AgentLeaves(reason))
             case Invalid(what):
                 self._lose("agent_protocol_error", f"{self._uri} said what can't be taken: {what}")
             case Ignored(what, answer):
