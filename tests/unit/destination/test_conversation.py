@@ -6,6 +6,7 @@ import pytest
 
 from offhook.destination.conversation import (
     AskedToHold,
+    EndAfterwards,
     EndNow,
     Ignored,
     Invalid,
@@ -34,7 +35,7 @@ def offhook() -> OffhookConversation:
         ({"type": "ready"}, Ready()),
         ({"type": "reject"}, Rejected(603, "")),
         ({"type": "reject", "status": 486, "reason": "busy"}, Rejected(486, "busy")),
-        ({"type": "hangup"}, None),
+        ({"type": "hangup"}, EndAfterwards("")),
         ({"type": "hangup", "now": True, "reason": "x"}, EndNow("x")),
         (
             {"type": "transcript", "who": "agent", "id": "u1", "text": "Hello.", "final": False},

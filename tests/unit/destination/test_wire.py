@@ -14,6 +14,7 @@ from offhook.destination.base import (
     AgentAudio,
     AgentConnected,
     AgentHungUp,
+    AgentLeaves,
     AgentLost,
     AgentNote,
     CallerAudio,
@@ -211,15 +212,14 @@ async def test_a_rejection_carries_its_status_and_takes_no_fallback() -> None:
 
 
 @in_virtual_time
-async def test_a_hang_up_now_does_not_drain_and_a_later_one_is_the_cores() -> None:
+async def test_a_hang_up_waits_for_what_was_said_or_with_now_for_nothing() -> None:
     async with dialled("offhook") as agent:
         await agent.begin()
         agent.wire.says(type="hangup")
         await agent.settle()
-        assert agent.told == []
         agent.wire.says(type="hangup", now=True, reason="enough")
         await agent.settle()
-        assert agent.told == [AgentHungUp("enough", drain=False)]
+        assert agent.told == [AgentLeaves(""), AgentHungUp("enough", drain=False)]
 
 
 @in_virtual_time
