@@ -7,6 +7,7 @@ import pytest
 from tests.support.clock import in_virtual_time
 from tests.support.world import CALLER, ECHO, OFFHOOK, TWILIO, PhoneCall, World, notes, sdp
 
+from offhook.report.timeline import MAX_ENTRIES
 from offhook.sdp.description import SessionDescription
 
 pytestmark = pytest.mark.scenario
@@ -94,6 +95,24 @@ async def test_livekit_sip_716_the_agent_is_told_of_hold_and_resumption_and_the_
         assert abs(int(record.media["held_ms"] or 0) - 32_000) < 20
         assert "the caller holds the call" in notes(timeline, "media")
         assert "the caller holds the call no longer" in notes(timeline, "media")
+
+
+@in_virtual_time
+async def test_a_phone_that_toggles_hold_all_day_fills_no_record_and_is_counted() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered()
+        for version in range(2, 402):
+            await offer(world, call, sdp(way="sendrecv" if version % 2 else "sendonly", version=version))
+        call.hang_up()
+        await world.pass_time(1)
+        [record], [timeline] = world.records, world.timelines
+        assert record.media["holds"] == 200
+        assert len([note for note in notes(timeline, "media") if "holds the call" in note]) <= 40
+        # Of what is left out the beginning and the end are kept: the end says how it ended.
+        assert len(timeline.entries) == MAX_ENTRIES
+        assert "BYE" in [
+            entry.fields["first_line"].split()[0] for entry in timeline.entries[-8:] if entry.kind == "sip"
+        ]
 
 
 @in_virtual_time

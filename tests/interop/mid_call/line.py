@@ -1,17 +1,22 @@
 """An agent that talks without end: what it hears is judged while the phone at the other end changes the call."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from array import array
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from tests.support.agent import Agent, AgentCall
 from tests.support.gateway import Gateway
-from tests.support.tone import FRAME, decode, share, tone
+from tests.support.tone import FRAME, decode, is_silent, share, tone
 
 HZ = 1000.0
 """What the agent says."""
+BEFORE, WAITING = 700.0, 1300.0
+"""What the route `sounds` plays before the answer, and to who is on hold."""
 WINDOW = 12 * FRAME
 TOGETHER = 5
+QUIET = 100.0
+"""A sample below this is silence: a tone has 8,000."""
 
 
 class Talking:
@@ -31,12 +36,22 @@ class Talking:
 
         await self.call.until(found, within, f"{hz} Hz")
 
+    async def hears_nothing(self, within: float = 5.0) -> None:
+        """Wait until it hears nothing, and see that this is so for a while."""
+        heard = self.call.audio
+        await self.call.until(lambda: is_silent(bytes(heard[-WINDOW:])), within, "silence")
+        begin = len(heard)
+        await self.call.until(lambda: len(heard) >= begin + WINDOW, within, "audio")
+        assert is_silent(bytes(heard[begin:]))
+
 
 @asynccontextmanager
-async def talking(agent: Agent) -> AsyncIterator[Talking]:
-    """The agent's end of the call that comes next, answered and talking until the end."""
+async def talking(agent: Agent, ready: Callable[[], Awaitable[object]] | None = None) -> AsyncIterator[Talking]:
+    """The agent's end of the call that comes next, answered once it is `ready`, and talking until the end."""
     call = await agent.call()
     await call.text("ringing")
+    if ready is not None:
+        await ready()
     await call.say(type="ready", audio={"encoding": "pcmu", "rate": 8000})
     frames = tone(HZ, 1.0)
 
@@ -60,3 +75,15 @@ def sdp_notes(gateway: Gateway, sip_call_id: str) -> str:
     """What the timeline of a call says of its SDP, in order."""
     entries = gateway.explained(sip_call_id)["timeline"]["entries"]
     return "\n".join(str(entry["note"]) for entry in entries if entry["kind"] == "sdp")
+
+
+def heard_in_turn(side: "array[int]", *tones: float) -> list[float]:
+    """What follows what on one side of a recording: these tones, and 0 for silence, each of 0.1 s at least."""
+    found: list[float] = []
+    for at in range(0, len(side) - 800, 400):
+        part = side[at : at + 800]
+        what = next((hz for hz in tones if share(part, hz) > 0.9), None)
+        what = 0.0 if max(map(abs, part)) < QUIET else what
+        if what is not None and (found or what) and found[-1:] != [what]:
+            found.append(what)
+    return found[:-1] if found[-1:] == [0.0] else found

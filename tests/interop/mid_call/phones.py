@@ -1,19 +1,24 @@
 """Three foreign phones behind the same few words: each says a tone and lets one hear what it hears."""
 
 import re
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tests.interop.baresip.phone import Baresip
 from tests.interop.linphone.phone import Linphone
+from tests.interop.mid_call.line import HZ as AGENT
+from tests.interop.mid_call.line import QUIET
 from tests.interop.twinkle.phone import Twinkle
+from tests.support.capture import captured
 from tests.support.gateway import wait_until
 from tests.support.sound_card import SoundCard
 from tests.support.speech import as_pcm, write_wav
-from tests.support.tone import share
+from tests.support.tone import decode, share
 
 HZ = 440.0
 """What every phone says."""
@@ -39,6 +44,10 @@ class Phone(ABC):
         """The opposite."""
 
     @abstractmethod
+    def press(self, keys: str) -> None:
+        """Press these keys, in the way that it is set up for."""
+
+    @abstractmethod
     def hang_up(self) -> None:
         """End the call."""
 
@@ -57,6 +66,32 @@ class Phone(ABC):
 
         wait_until(found, within, lambda: f"it does not hear {hz} Hz: {self.spectrum()}")
 
+    def meanwhile(self, seconds: float) -> tuple[list[int], int]:
+        """What it hears on hold, from now on for so long, as PCM16, and its rate."""
+        begin = len(self.heard()[0])
+        time.sleep(seconds)
+        samples, rate = self.heard()
+        return samples[begin:], rate
+
+    def hears_on_hold(self, hz: float, within: float = 5.0) -> None:
+        """Wait until what it hears on hold is this tone."""
+        wait_until(lambda: _is(self.meanwhile(WINDOW), hz), within, lambda: f"no {hz} Hz: {self.spectrum()}")
+
+    def hears_nothing(self, within: float = 5.0) -> None:
+        """Wait for half a second on hold in which it hears silence or nothing at all."""
+        wait_until(
+            lambda: _loudest(self.meanwhile(0.5)) < QUIET, within, lambda: f"it hears something: {self.spectrum()}"
+        )
+
+    def hears_music(self, within: float = 5.0) -> None:
+        """Wait until it hears something on hold that is not the agent."""
+
+        def found() -> bool:
+            samples, rate = self.meanwhile(WINDOW)
+            return _loudest((samples, rate)) > 5 * QUIET and share(samples, AGENT, rate) < 0.05
+
+        wait_until(found, within, lambda: f"it hears no music: {self.spectrum()}")
+
     def spectrum(self) -> str:
         """What the last that it heard was, in words, for a failure."""
         samples, rate = self.heard()
@@ -67,6 +102,15 @@ class Phone(ABC):
         return f"{len(samples)} samples, mostly {loudest:.0f} Hz at the end"
 
 
+def _is(sound: tuple[list[int], int], hz: float) -> bool:
+    samples, rate = sound
+    return share(samples, hz, rate) > 0.9
+
+
+def _loudest(sound: tuple[list[int], int]) -> float:
+    return float(np.abs(np.array(sound[0], dtype=float)).max(initial=0.0))
+
+
 class BaresipPhone(Phone):
     """baresip. Its hold is `a=sendonly`, and it goes on to send what it says."""
 
@@ -74,16 +118,20 @@ class BaresipPhone(Phone):
         self.phone, self.card, self.port = phone, card, phone.port
 
     def dial(self, user: str, gateway: tuple[str, int]) -> None:
+        self.phone.events.clear()
         self.phone.dial(user, gateway)
-        self._agreed()
 
     def hold(self) -> None:
-        self.phone.command("hold")
-        self._agreed()
+        self._agreed("hold")
 
     def resume(self) -> None:
-        self.phone.command("resume")
-        self._agreed()
+        self._agreed("resume")
+
+    def press(self, keys: str) -> None:
+        for key in keys:
+            self.phone.command("sndcode", key)
+            # It has no queue of them.
+            time.sleep(0.3)
 
     def hang_up(self) -> None:
         self.phone.command("hangup")
@@ -92,7 +140,9 @@ class BaresipPhone(Phone):
     def heard(self) -> tuple[list[int], int]:
         return self.card.heard(), 8000
 
-    def _agreed(self) -> None:
+    def _agreed(self, command: str) -> None:
+        self.phone.events.clear()
+        self.phone.command(command)
         assert self.phone.wait_for("CALL_REMOTE_SDP")["param"] == "answer"
 
 
@@ -111,6 +161,9 @@ class LinphonePhone(Phone):
     def resume(self) -> None:
         self._does("resume", "Media streams established")
 
+    def press(self, keys: str) -> None:
+        self.phone.type(keys)
+
     def hang_up(self) -> None:
         self._does("terminate", r"ended \(No error\)")
 
@@ -124,7 +177,10 @@ class LinphonePhone(Phone):
 
 
 class TwinklePhone(Phone):
-    """Twinkle. Its hold is `a=sendonly`, or 0.0.0.0 if it was told so, and it sends nothing meanwhile."""
+    """Twinkle. Its hold is `a=sendonly`, or 0.0.0.0 if it was told so, and it sends nothing meanwhile.
+
+    Held by the other side it reads what comes and plays nothing, so what is sent to it is looked at.
+    """
 
     def __init__(self, phone: Twinkle) -> None:
         self.phone, self.port = phone, phone.port
@@ -138,21 +194,30 @@ class TwinklePhone(Phone):
     def resume(self) -> None:
         self._agreed("retrieve")
 
+    def press(self, keys: str) -> None:
+        self.phone.type(f"dtmf {keys}")
+
     def hang_up(self) -> None:
         self.phone.type("bye")
-        wait_until(lambda: "BYE" in self._answered(), 5, self.phone.said)
+        wait_until(
+            lambda: re.search(r"^SIP/2\.0 200 .*?^CSeq: *\d+ BYE", self.phone.log(), re.S | re.M), 5, self.phone.said
+        )
 
     def heard(self) -> tuple[list[int], int]:
         return self.phone.card.heard(), 8000
 
-    def _agreed(self, command: str) -> None:
-        before = self._answered().count("INVITE")
-        self.phone.type(command)
-        wait_until(lambda: self._answered().count("INVITE") > before, 10, lambda: self.phone.said() + self.phone.log())
+    def meanwhile(self, seconds: float) -> tuple[list[int], int]:
+        sound = [payload for payload_type, payload in captured(self.phone.rtp, seconds) if payload_type == 0]
+        return decode(b"".join(sound)), 8000
 
-    def _answered(self) -> list[str]:
-        """The methods of its requests that got a 200."""
-        return re.findall(r"^SIP/2\.0 200 .*?^CSeq: *\d+ (\w+)", self.phone.log(), re.S | re.M)
+    def _agreed(self, command: str) -> None:
+        """Until its ACK has left: a command that comes before that is lost."""
+        before = self._acknowledged()
+        self.phone.type(command)
+        wait_until(lambda: self._acknowledged() > before, 10, lambda: self.phone.said() + self.phone.log())
+
+    def _acknowledged(self) -> int:
+        return len(re.findall(r"^Send to: .*\nACK ", self.phone.log(), re.M))
 
 
 @contextmanager
@@ -162,20 +227,26 @@ def baresip(directory: Path) -> Iterator[Phone]:
 
 
 @contextmanager
-def linphone(directory: Path) -> Iterator[Phone]:
+def linphone(directory: Path, lines: str = "") -> Iterator[Phone]:
+    """`lines` are further settings of its section `[sip]`."""
     directory.mkdir(parents=True)
     said = directory / "said.wav"
     write_wav(said, as_pcm(8_000 * np.sin(2 * np.pi * HZ * np.arange(60 * 16_000) / 16_000)), 16_000)
-    with Linphone(directory / "home") as phone:
+    with Linphone(directory / "home", lines) as phone:
         phone.use_files(said)
         phone.use("PCMU", "PCMA")
         yield LinphonePhone(phone)
 
 
 @contextmanager
-def twinkle(directory: Path) -> Iterator[Phone]:
-    with Twinkle(directory, HZ) as phone:
+def twinkle(directory: Path, **settings: Any) -> Iterator[Phone]:
+    """`settings` are those of `Twinkle`."""
+    with Twinkle(directory, HZ, **settings) as phone:
         yield TwinklePhone(phone)
 
 
-PHONES: dict[str, Callable[[Path], "Iterator[Phone]"]] = {"baresip": baresip, "linphone": linphone, "twinkle": twinkle}
+PHONES: dict[str, Callable[..., "AbstractContextManager[Phone]"]] = {
+    "baresip": baresip,
+    "linphone": linphone,
+    "twinkle": twinkle,
+}

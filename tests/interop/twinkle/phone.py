@@ -33,7 +33,7 @@ user_domain=127.0.0.1
 register_at_startup=no
 codecs={codecs}
 ptime=20
-dtmf_transport=auto
+dtmf_transport={dtmf}
 hold_variant={hold}
 ext_100rel={reliable}
 ext_replaces=yes
@@ -50,7 +50,8 @@ class Twinkle:
     """A phone at 127.0.0.1 that says a tone of `hz`.
 
     `hold` is `rfc3264` (a=sendonly) or `rfc2543` (0.0.0.0); `reliable` is what it thinks of PRACK: `disabled`,
-    `supported`, `preferred`, `required`. `codecs` are `g711u`, `g711a`, in its order of preference.
+    `supported`, `preferred`, `required`. `dtmf` is how it presses keys: `rfc2833`, `inband`, `info`, or
+    `auto`, by what was agreed on. `codecs` are `g711u`, `g711a`, in its order of preference.
     """
 
     def __init__(
@@ -62,15 +63,17 @@ class Twinkle:
         hold: str = "rfc3264",
         reliable: str = "supported",
         referee_hold: bool = False,
+        dtmf: str = "auto",
     ) -> None:
         assert shutil.which("twinkle-console"), f"twinkle-console is missing: {APT}"
         self.card = SoundCard(directory, hz)
         settings = directory / ".twinkle"
         settings.mkdir(parents=True)
-        self.port, rtp = ports(2), ports(20)
+        self.port, self.rtp = ports(2), ports(20)
         self.directory = directory
-        (settings / "twinkle.sys").write_text(_SYSTEM.format(sip=self.port, rtp=rtp))
+        (settings / "twinkle.sys").write_text(_SYSTEM.format(sip=self.port, rtp=self.rtp))
         fields = {"codecs": codecs, "hold": hold, "reliable": reliable, "referee_hold": "yes" if referee_hold else "no"}
+        fields |= {"dtmf": dtmf}
         (settings / "phone.cfg").write_text(_USER.format(**fields))
         self._log = directory / "said"
         # Its line editor wants a terminal.
