@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.support.played import summary
 
 # What `pip install` would have named to pytest.
 pytest_plugins = ["offhook.testing.plugin"]
@@ -19,3 +20,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if kindless:
         names = "\n  ".join(kindless)
         raise pytest.UsageError(f"no kind declared (pytestmark = pytest.mark.unit, …) in\n  {names}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many calls were played where tests count them: their reports come from other processes, too."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    for line in summary(properties for report in reports for properties in report.user_properties):
+        terminalreporter.write_line(line)

@@ -7,9 +7,8 @@ so a proof that was interrupted goes on with `--resume`. Exit 1 if anything fail
 
 import argparse
 import json
-import math
 import os
-import platform
+import random
 import re
 import shlex
 import shutil
@@ -18,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -33,13 +32,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "bench"), str(ROOT)]
 
-from fuzz.python_targets import TARGETS as PYTHON_TARGETS  # noqa: E402
 from machine import Machine  # noqa: E402
+from tests.prove_items import KEPT, Item, items, output_of  # noqa: E402
 
-KEPT = ROOT / "target" / "prove"
-RUST_TARGETS = len(re.findall(r"^ *name: \"", (ROOT / "fuzz/rust/src/target/mod.rs").read_text(), re.MULTILINE))
-"""As many as the fuzz program lists."""
-HOST = f"{platform.machine()}-unknown-linux-gnu"
 STARTED: "set[subprocess.Popen[str]]" = set()
 """Commands that run."""
 SHOWN_LINES = 30
@@ -60,24 +55,6 @@ PEERS = {
 AGENT_PACKAGES = ("pipecat-ai", "livekit-agents", "openai-agents", "websockets")
 
 
-@dataclass(frozen=True)
-class Item:
-    """One thing to prove: its command, the time it may take, and how its output is counted."""
-
-    name: str
-    title: str
-    command: list[str]
-    minutes: float
-    count: Callable[[str], str]
-    environment: dict[str, str] = field(default_factory=dict)
-    rounds: int = 1
-    """Run so often; `{round}` in the command is the round's number."""
-    missing: str = ""
-    """Why it can't be run here; empty if it can."""
-    beside: bool = False
-    """It mostly waits: the items after it are run meanwhile, and it is waited for at the end."""
-
-
 @dataclass
 class Outcome:
     """What came of an item."""
@@ -91,156 +68,6 @@ class Outcome:
     at: str
     end: list[str] = field(default_factory=list)
     """The last lines of the output, if it failed."""
-
-
-def pytest_count(said: str) -> str:
-    """`812 passed, 1 failed` of all rounds together."""
-    total: dict[str, int] = {}
-    for line in said.splitlines():
-        if re.search(r" in [\d.:]+s", line):
-            for number, kind in re.findall(r"(\d+) (passed|failed|errors?|skipped|xfailed)", line):
-                total[kind] = total.get(kind, 0) + int(number)
-    return ", ".join(f"{number:,} {kind}" for kind, number in total.items())
-
-
-def cargo_count(said: str) -> str:
-    """All test binaries together."""
-    passed = sum(int(number) for number in re.findall(r"test result: \w+\. (\d+) passed", said))
-    failed = sum(int(number) for number in re.findall(r"(\d+) failed;", said))
-    return f"{passed:,} passed" + (f", {failed} failed" if failed else "")
-
-
-def fuzz_count(said: str) -> str:
-    """Inputs or cases of all targets, and what was found."""
-    lines = re.findall(r"^[\w-]+: (\d+) (?:inputs|cases), (\d+) findings$", said, re.MULTILINE)
-    tried, found = (sum(int(line[at]) for line in lines) for at in (0, 1))
-    return f"{tried:,} inputs of {len(lines)} targets, {found} findings"
-
-
-def long_calls_count(said: str) -> str:
-    """The last line."""
-    last = re.search(r"^long calls: (.*)$", said, re.MULTILINE)
-    return last[1] if last else ""
-
-
-def soak_count(said: str) -> str:
-    """The last line, and the memory."""
-    last = re.search(r"^soak: (.*)$", said, re.MULTILINE)
-    memory = re.findall(r"^RSS .*KiB: (\d+)$", said, re.MULTILINE)
-    released = re.search(r"^seconds until all was released: (.*)$", said, re.MULTILINE)
-    words = [last[1]] if last else []
-    words += [f"RSS {' → '.join(f'{int(kib) / 1024:.1f}' for kib in memory)} MiB"] if memory else []
-    words += [f"all released after {released[1]} s"] if released else []
-    return ", ".join(words)
-
-
-def planted_count(said: str) -> str:
-    """The last line."""
-    return next((line for line in reversed(said.splitlines()) if "planted bugs noticed" in line), "")
-
-
-def output_of(*command: str, cwd: Path = ROOT) -> str:
-    """What a short command prints, either way; empty if there is no such program."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout + done.stderr
-
-
-def without_nightly(component: str = "") -> str:
-    """Why a nightly compiler, or one with this component, can't be used here."""
-    if not output_of("cargo", "+nightly", "--version").startswith("cargo"):
-        return "no nightly toolchain is installed (`rustup toolchain install nightly`)"
-    if component and f"{component}-" not in output_of(
-        "rustup", "component", "list", "--toolchain", "nightly", "--installed"
-    ):
-        return f"the nightly toolchain lacks {component} (`rustup +nightly component add {component}`)"
-    return ""
-
-
-def fuzz_limit(targets: int, minutes: float) -> float:
-    """Minutes for so many targets, as many at a time as there are processors: half as long again, and a build."""
-    return math.ceil(targets / (os.cpu_count() or 1)) * minutes * 1.5 + 15
-
-
-def items(options: argparse.Namespace) -> list[Item]:
-    """All of them: the quick ones and those that measure first, then those beside which calls may stay up."""
-    python, cargo = sys.executable, "cargo"
-    fuzz, soak, long_calls = options.fuzz_minutes, options.soak_minutes, options.long_calls_minutes
-    kernel = "" if platform.system() == "Linux" else "needs Linux"
-    return [
-        Item(
-            "allocations", "Of a packet: no allocation, no event for Python, system calls under their ceilings",
-            [cargo, "test", "--release", "-p", "offhook-media", "--test", "no_allocation",
-             "--test", "wire_allocations", "--test", "system_calls"],
-            15, cargo_count,
-        ),
-        Item(
-            "rust", f"Unit, property and loopback tests in Rust, {options.cases:,} cases a property",
-            [cargo, "test", "--release", "--workspace"], 30, cargo_count,
-            {"PROPTEST_CASES": str(options.cases), "OFFHOOK_PROVE": "1"},
-        ),
-        Item(
-            "rust-portable", "The same engine on the portable driver",
-            [cargo, "test", "--release", "-p", "offhook-media", "-p", "offhook-media-sys"], 15, cargo_count,
-            {"OFFHOOK_MEDIA_DRIVER": "portable"}, missing=kernel,
-        ),
-        Item(
-            "python", "Every Python test with its full counts, against real peers too",
-            [python, "-m", "pytest", "--timeout", "600"], 60, pytest_count, {"OFFHOOK_PROVE": "1"},
-        ),
-        Item(
-            "long-calls", f"Calls of {long_calls:g} min with session timers of 90 s, heard in every second",
-            [python, "tests/soak/long_calls.py", "--minutes", str(long_calls)],
-            long_calls + 5, long_calls_count, beside=True,
-        ),
-        Item(
-            "address-sanitizer", "The crates with unsafe code and sockets under AddressSanitizer",
-            [cargo, "+nightly", "test", "--profile", "checked", "--target", HOST, "--target-dir", "target/asan",
-             "-p", "offhook-media-sys", "-p", "offhook-media"],
-            25, cargo_count, {"RUSTFLAGS": "-Zsanitizer=address", "RUSTDOCFLAGS": "-Zsanitizer=address"},
-            missing=kernel or without_nightly(),
-        ),
-        Item(
-            "fuzz-address-sanitizer", "Readers and machines of the media core under AddressSanitizer, 10 s each",
-            [cargo, "+nightly", "run", "--quiet", "--profile", "checked", "--target", HOST, "--target-dir",
-             "target/asan", "-p", "offhook-fuzz", "--", "--seconds", "10", "--slow", "5000"],
-            fuzz_limit(RUST_TARGETS, 1 / 6), fuzz_count, {"RUSTFLAGS": "-Zsanitizer=address"},
-            missing=kernel or without_nightly(),
-        ),
-        Item(
-            "miri", "The pure media core under Miri",
-            [cargo, "+nightly", "miri", "test", "-p", "offhook-media", "--lib", "--", "rtp::", "rtcp::",
-             "telephone_event::"],
-            25, cargo_count, missing=without_nightly("miri"),
-        ),
-        Item(
-            "planted", "Bugs planted in the Rust core: a user's test of his agent notices each",
-            [python, "tests/planted_rust.py"], 40, planted_count,
-        ),
-        Item(
-            "properties", f"Property tests in Python, {options.rounds} seeds",
-            [python, "-m", "pytest", "tests/property", "tests/unit/config/test_any_file.py", "--timeout", "600",
-             "--hypothesis-seed", "{round}", "-p", "no:randomly"],
-            20, pytest_count, rounds=options.rounds,
-        ),
-        Item(
-            "fuzz-rust", f"Readers and machines of the media core, {fuzz:g} min each, arithmetic checked",
-            [cargo, "run", "--quiet", "--profile", "checked", "-p", "offhook-fuzz", "--", "--seconds", str(fuzz * 60)],
-            fuzz_limit(RUST_TARGETS, fuzz), fuzz_count,
-        ),
-        Item(
-            "fuzz-python", f"Readers of SIP and SDP, and a user agent in any order, {fuzz:g} min each",
-            [python, "fuzz/python_targets.py", "--seconds", str(fuzz * 60)],
-            fuzz_limit(len(PYTHON_TARGETS), fuzz), fuzz_count,
-        ),
-        Item(
-            "soak", f"A gateway under load and trouble for {soak:g} min",
-            [python, "tests/soak/run.py", "--minutes", str(soak), "--keep", str(KEPT / "soak")],
-            soak + 15, soak_count,
-        ),
-    ]  # fmt: skip
 
 
 def run(item: Item, tell: Callable[[str], None]) -> Outcome:
@@ -364,10 +191,10 @@ def page(machine: Machine, listed: list[Item], outcomes: dict[str, Outcome]) -> 
     return "\n".join(lines) + "\n"
 
 
-def read_options(names: list[str]) -> argparse.Namespace:
+def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", help=f"these items, by commas: {', '.join(names)}")
+    parser.add_argument("--only", help="these items, by commas; a name that there is none of lists them")
     parser.add_argument("--skip", default="", help="all but these items, by commas")
     parser.add_argument("--resume", action="store_true", help="only what has not passed yet at this commit")
     parser.add_argument("--fuzz-minutes", type=float, default=0.5, help="for each fuzz target")
@@ -375,20 +202,31 @@ def read_options(names: list[str]) -> argparse.Namespace:
     parser.add_argument("--long-calls-minutes", type=float, default=40.0)
     parser.add_argument("--cases", type=int, default=20_000, help="of each property test in Rust")
     parser.add_argument("--rounds", type=int, default=20, help="seeds of the property tests in Python")
-    options = parser.parse_args()
+    parser.add_argument("--seed", type=int, default=random.randrange(1, 10_000), help="of the order of broken calls")
+    options = parser.parse_args(arguments)
+    names = [item.name for item in items(options)]
     options.only = options.only.split(",") if options.only else []
     options.skip = [name for name in options.skip.split(",") if name]
     for name in [*options.only, *options.skip]:
-        if names and name not in names:
+        if name not in names:
             parser.error(f"no item {name}; there are {', '.join(names)}")
     return options
+
+
+def still_to_do(listed: list[Item], options: argparse.Namespace, outcomes: Mapping[str, Outcome]) -> list[Item]:
+    """What was asked for; on `--resume` without what has passed. `outcomes` may be of an older table."""
+    passed = {name for name, outcome in outcomes.items() if options.resume and outcome.result == "passed"}
+    return [
+        item
+        for item in listed
+        if (not options.only or item.name in options.only) and item.name not in options.skip and item.name not in passed
+    ]
 
 
 def main() -> int:
     """Run what was asked for, and write the page after each item."""
     KEPT.mkdir(parents=True, exist_ok=True)
-    defaults = argparse.Namespace(fuzz_minutes=0.5, soak_minutes=10.0, long_calls_minutes=40.0, cases=20_000, rounds=20)
-    options = read_options([item.name for item in items(defaults)])
+    options = read_options()
     listed = items(options)
     machine = Machine.here()
     state = KEPT / f"{machine.commit}{'-dirty' if machine.dirty else ''}.json"
@@ -396,13 +234,7 @@ def main() -> int:
     outcomes = {name: Outcome(**values) for name, values in kept.items()}
     target = ROOT / "docs" / "proof" / f"{datetime.now(UTC).date().isoformat()}-{machine.commit}.md"
     target.parent.mkdir(parents=True, exist_ok=True)
-    chosen = [
-        item
-        for item in listed
-        if (not options.only or item.name in options.only)
-        and item.name not in options.skip
-        and not (options.resume and item.name in outcomes and outcomes[item.name].result == "passed")
-    ]
+    chosen = still_to_do(listed, options, outcomes)
     console = Console(stderr=True, highlight=False)
 
     def note(item: Item, outcome: Outcome) -> None:
