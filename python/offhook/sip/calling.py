@@ -13,6 +13,7 @@ from offhook.sip.early_dialog import EarlyDialog
 from offhook.sip.effects import Target
 from offhook.sip.events import Answered, Failed, FailureCause, Provisional, Refused
 from offhook.sip.headers.rack import RAck
+from offhook.sip.headers.session_id import SessionId
 from offhook.sip.message import Request, Response
 from offhook.sip.reliable import is_reliable
 from offhook.sip.sent_acks import credentials_of
@@ -76,6 +77,11 @@ class Calling:
         early = self._early.get(request.from_.tag or "")
         return early.dialog if early is not None else None
 
+    def mark_of(self, session: "InviteSession", dialog: Dialog) -> HeaderList:
+        """The Session-ID towards a fork that has not answered; empty for what is no such fork."""
+        early = self._early.get(dialog.remote_tag)
+        return _mark(session, early.session_id) if early is not None else ()
+
     def begin(self, now: float) -> None:
         """Send the INVITE."""
         self._invite.begin(now)
@@ -101,6 +107,7 @@ class Calling:
         """The session is over: none of its early dialogs lives on."""
         self._cancel_deadline = None
         for early in self._early.values():
+            early.dialog.step(dialogs.Input.END)
             session.core.unbind(early.dialog.id)
 
     def _next_number(self) -> int:
@@ -117,17 +124,28 @@ class Calling:
         early = self._ring(session, response)
         if is_reliable(response) and (early is None or not early.take(response)):
             return
+        if early is not None:
+            session.allows = early.allows
         session.learn(response)
+        if early is not None:
+            early.allows = session.allows
+            early.session_id = response.session_id or early.session_id
         session.response = response
         rack = early.acknowledgement(response) if early is not None else None
         if early is not None and rack is not None:
             self._acknowledge(session, early, rack, b"", now)
-        if early is not None and response.status == FORK_GONE:
-            early.is_gone = True
-            session.core.unbind(early.dialog.id)
         if session.state is not State.CANCELLING:
             session.dialog = early.dialog if early is not None else None
+        if early is not None and response.status == FORK_GONE:
+            self._fork_gone(session, early, now)
+        if session.state is not State.CANCELLING:
             session.core.tell(Provisional(session, response))
+
+    def _fork_gone(self, session: "InviteSession", early: EarlyDialog, now: float) -> None:
+        """A 199: this one will not answer. What is wanted of the call from now on is for another that rings."""
+        early.is_gone = True
+        session.dialog = self.early[-1] if self.early else None
+        _end_fork(session, early, now)
 
     def answer_early(self, session: "InviteSession", tag: str, sdp: bytes, now: float) -> bool:
         """Send the PRACK with our answer to the offer in a reliable 1xx; False if none is owed to this fork."""
@@ -168,10 +186,9 @@ class Calling:
         """The session timer was too short for somebody on the way (RFC 4028 7.3): the INVITE goes out anew."""
         if session.state is State.CANCELLING or not session.timer.raised(response):
             return False
-        for early in self._early.values():
-            session.core.unbind(early.dialog.id)
-        self._early.clear()
-        session.dialog = None
+        session.dialog, forks, self._early = None, self._early, {}
+        for early in forks.values():
+            _end_fork(session, early, now)
         request = self._invite.request
         headers = request.headers.replacing("CSeq", f"{self._next_number()} INVITE")
         for name in ("Authorization", "Proxy-Authorization", "Session-Expires", "Min-SE"):
@@ -193,7 +210,8 @@ class Calling:
                 return
             self._end_stray(session, response, ELSEWHERE, now)
             return
-        session.dialog, fault = self._confirm(session, response)
+        forks, self._early = self._early, {}
+        session.dialog, fault = self._confirm(session, response, forks.pop(tag, None))
         session.response = response
         self._cancel_deadline = None
         session.learn(response)
@@ -212,6 +230,8 @@ class Calling:
             in_dialog.send_ack(session, number, b"", now)
         else:
             session.renegotiation.owed = number
+        for fork in forks.values():
+            _end_fork(session, fork, now)
         if before is State.CANCELLING:
             session.bye(now)
         elif fault:
@@ -219,6 +239,7 @@ class Calling:
         else:
             refreshing.answered(session, response, now)
             session.core.tell(Answered(session, response))
+            session.renegotiation.try_ours(session, now)
 
     def _ring(self, session: "InviteSession", response: Response) -> EarlyDialog | None:
         """The early dialog of a 1xx, made if this is its first; None without a tag, or beyond MAX_FORKS."""
@@ -228,20 +249,17 @@ class Calling:
             session.core.bind(session, early.dialog.id)
         return self._early.get(tag or "")
 
-    def _confirm(self, session: "InviteSession", response: Response) -> tuple[Dialog, str]:
-        """The dialog of the first 2xx: the early ones of the others are over. And what of it can't be used."""
-        tag = response.to.tag or ""
+    def _confirm(self, session: "InviteSession", response: Response, answers: EarlyDialog | None) -> tuple[Dialog, str]:
+        """The dialog of the first 2xx, which is that of the fork that `answers` if it has rung; what can't be used."""
         made, fault = self._made_by(session, response)
-        for early_tag, early in self._early.items():
-            if early_tag != tag:
-                session.core.unbind(early.dialog.id)
-        answers = self._early.get(tag)
         dialog = made if answers is None else answers.dialog
+        # Nothing that other forks have said is true of this one.
+        session.allows = answers.allows if answers is not None else None
+        session.letterhead.meet(response.session_id or (answers.session_id if answers is not None else None))
         if answers is not None:
             dialog.confirm(made)
         # Again where a 199 had come before.
         session.core.bind(session, dialog.id)
-        self._early.clear()
         return dialog, fault
 
     def _made_by(self, session: "InviteSession", response: Response) -> tuple[Dialog, str]:
@@ -258,9 +276,10 @@ class Calling:
             return
         stray, _ = self._made_by(session, response)
         number = response.cseq.number
-        ack = stray.request("ACK", credentials_of(session.request), cseq=number)
+        mark = _mark(session, response.session_id)
+        ack = stray.request("ACK", (*mark, *credentials_of(session.request)), cseq=number)
         session.acks.keep(stray.remote_tag, number, in_dialog.send(session, stray, ack, now))
-        in_dialog.send(session, stray, stray.request("BYE", (*why, *session.core.user_agent_header())), now)
+        in_dialog.send(session, stray, stray.request("BYE", (*mark, *why, *session.core.user_agent_header())), now)
 
     def _learn_request(self, session: "InviteSession") -> None:
         """Take the INVITE as it last left: with Via and Contact, and perhaps with credentials and another number."""
@@ -272,7 +291,24 @@ class Calling:
 def _see_description(dialog: Dialog, response: Response) -> None:
     """The SDP of a 2xx: the answer to the INVITE's offer, or an offer in its place."""
     offers = dialog.offers
+    if offers.is_agreed:
+        # Reliable provisional responses have seen to it; what is open now is an UPDATE's (RFC 3262 5, RFC 3311 5.1).
+        return
     if response.sdp is None:
         offers.withdraw()
-    elif not offers.answered() and not offers.is_agreed:
+    elif not offers.answered():
         offers.offered()
+
+
+def _end_fork(session: "InviteSession", early: EarlyDialog, now: float) -> None:
+    """An early dialog is over: nothing that is open in it keeps the others waiting, or is true of them."""
+    early.dialog.step(dialogs.Input.END)
+    session.core.unbind(early.dialog.id)
+    session.renegotiation.fork_gone(session, early.dialog, now)
+    session.questions.drop(session, early.dialog, now)
+
+
+def _mark(session: "InviteSession", theirs: SessionId | None) -> HeaderList:
+    """The Session-ID towards one fork, whatever others have called the session."""
+    alone = SessionId(session.letterhead.session_id.local)
+    return (("Session-ID", str(alone if theirs is None else alone.hearing(theirs))),)

@@ -225,7 +225,7 @@ class ClientRequest:
     def receive(self, transaction: AnyClientTransaction, response: Response, now: float) -> None:
         """A response that a transaction of this request passed on."""
         if self.owner is not None:
-            self.owner.letterhead.hear(response)
+            self.owner.hear(response)
         if transaction is not self.transaction and not 200 <= response.status < 300:
             # A target that was given up, or the round before the credentials; only its 2xx makes a dialog.
             return

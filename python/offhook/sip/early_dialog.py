@@ -2,6 +2,7 @@
 
 from offhook.sip.dialog import Dialog
 from offhook.sip.headers.rack import RAck
+from offhook.sip.headers.session_id import SessionId
 from offhook.sip.message import Response
 from offhook.sip.reliable import Order, ProvisionalOrder, is_reliable
 
@@ -9,10 +10,14 @@ from offhook.sip.reliable import Order, ProvisionalOrder, is_reliable
 class EarlyDialog:
     """What one To tag has said so far (RFC 3261 12.1.2, RFC 3262 section 4)."""
 
-    __slots__ = ("_order", "dialog", "is_gone", "owed")
+    __slots__ = ("_order", "allows", "dialog", "is_gone", "owed", "session_id")
 
     def __init__(self, dialog: Dialog) -> None:
         self.dialog = dialog
+        self.allows: frozenset[str] | None = None
+        """The methods that this fork has said it takes."""
+        self.session_id: SessionId | None = None
+        """What this fork calls the session (RFC 7989)."""
         self.is_gone = False
         """Whether a 199 has said that this fork will not answer (RFC 6228)."""
         self.owed: RAck | None = None

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def client(session: "InviteSession", dialog: Dialog, request: Request, done: Done) -> ClientRequest:
     """A request of ours, on its way by the peer's path once `begin` is called."""
-    said = session.letterhead.of_request(request.method, tuple(request.headers))
+    mark = session.calling.mark_of(session, dialog) if session.calling is not None else ()
+    said = (*mark, *session.letterhead.of_request(request.method, tuple(request.headers)))
     if len(said) != len(request.headers):
         request = Request(request.method, request.request_uri, Headers(said), request.body)
     path = session.path

@@ -25,6 +25,11 @@ class Letterhead:
         if theirs is not None:
             self.session_id = self.session_id.hearing(theirs)
 
+    def meet(self, theirs: SessionId | None) -> None:
+        """From now on it is with this peer alone: what other forks have called the session is forgotten."""
+        alone = SessionId(self.session_id.local)
+        self.session_id = alone if theirs is None else alone.hearing(theirs)
+
     @property
     def mark(self) -> HeaderList:
         """Session-ID as it stands now."""

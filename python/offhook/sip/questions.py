@@ -46,7 +46,7 @@ class Questions:
     __slots__ = ("_open", "_waiting")
 
     def __init__(self) -> None:
-        self._open: dict[str, ClientRequest] = {}
+        self._open: dict[str, tuple[ClientRequest, Question]] = {}
         self._waiting: deque[Question] = deque()
 
     def ask(self, session: "InviteSession", question: Question, now: float) -> bool:
@@ -64,13 +64,26 @@ class Questions:
         self._waiting.clear()
         self._open.clear()
 
+    def drop(self, session: "InviteSession", dialog: Dialog, now: float) -> None:
+        """A dialog is no more: what was asked within it has its end, and stands in the way of no other."""
+        lost = [question for question in self._waiting if question.dialog is dialog]
+        self._waiting = deque(question for question in self._waiting if question.dialog is not dialog)
+        for method, (_, question) in list(self._open.items()):
+            if question.dialog is dialog:
+                del self._open[method]
+                lost.insert(0, question)
+        for question in lost:
+            question.done(None, FailureCause.DIALOG_GONE, now)
+            self._next(session, question.method, now)
+
     def _send(self, session: "InviteSession", question: Question, now: float) -> None:
         dialog = question.dialog
         request = dialog.request(question.method, question.headers, question.body)
 
         def done(response: Response | None, cause: FailureCause | None, at: float) -> None:
-            if self._open.pop(question.method, None) is None:
+            if self._open.get(question.method) != (client, question):
                 return
+            del self._open[question.method]
             is_gone = response is not None and response.status == 481 and question.method not in OTHER_USAGES
             question.done(response, cause, at)
             if is_gone and dialog.state is DialogState.CONFIRMED and not session.is_over:
@@ -78,7 +91,7 @@ class Questions:
             self._next(session, question.method, at)
 
         client = in_dialog.client(session, dialog, request, done)
-        self._open[question.method] = client
+        self._open[question.method] = client, question
         client.begin(now)
 
     def _next(self, session: "InviteSession", method: str, now: float) -> None:

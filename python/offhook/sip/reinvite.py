@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from offhook.sip.client_request import ClientRequest
+from offhook.sip.dialog import Dialog
 from offhook.sip.session_core import HeaderList
 
 OWNER_WAITS = (2.1, 4.0)
@@ -70,6 +71,8 @@ class Change:
     sdp: bytes | None
     headers: HeaderList
     is_refresh: bool = False
+    dialog: Dialog | None = None
+    """The dialog that it is for: that of a fork, while an INVITE of ours has no answer."""
 
 
 class OutboundChange:
@@ -108,11 +111,12 @@ class OutboundChange:
         self._step(Input.FORGET)
         return was_wanted
 
-    def sent(self, request: ClientRequest | None) -> None:
-        """It leaves; `request` if there is one to be given up later."""
+    def sent(self, request: ClientRequest | None) -> Change | None:
+        """It leaves, and is `open`; `request` if there is one to be given up later."""
         self._step(Input.SEND)
         self.open, self._wanted = self._wanted, None
         self._request = request
+        return self.open
 
     def settled(self) -> Change | None:
         """Its final response is here, or it is waited for no longer: what was sent, None if nothing was."""
@@ -124,6 +128,12 @@ class OutboundChange:
         if self._wanted is not None:
             self._step(Input.WANT)
         return change
+
+    def drop(self, dialog: Dialog) -> bool:
+        """The dialog is no more: what was wanted or sent within it is waited for no longer. True if there was such."""
+        was_wanted = self._wanted is not None and self._wanted.dialog is dialog and self.forget()
+        is_open = self.open is not None and self.open.dialog is dialog
+        return (is_open and self.settled() is not None) or was_wanted
 
     def again(self, change: Change) -> None:
         """It leaves again at once, as `change`, or what is wanted by then; by INVITE if that is how it is to leave."""

@@ -187,6 +187,9 @@ class Renegotiation:
     def _see(self, session: "InviteSession", transaction: AnyServerTransaction) -> None:
         # A Contact that means nothing is the peer's error (400) before anything has changed.
         new_target(transaction.request)
+        if session.state is State.PROCEEDING:
+            # Where one fork is seen says nothing of the others.
+            return
         session.learn(transaction.request)
         session.path.see(transaction.source)
 
@@ -214,8 +217,15 @@ class Renegotiation:
 
     def want(self, session: "InviteSession", change: Change, now: float) -> None:
         """Offer a change as soon as it can leave."""
-        self._outgoing.want(change)
+        self._outgoing.want(replace(change, dialog=session.dialog))
         self.try_ours(session, now)
+
+    def fork_gone(self, session: "InviteSession", dialog: Dialog, now: float) -> None:
+        """An early dialog is no more: what is open in it must not stand in the way of the others."""
+        if self._outgoing.drop(dialog):
+            session.core.tell(ReinviteRefused(session, None))
+        if self._incoming is not None and self._incoming[1] is dialog:
+            self.reject(session, 481, now=now)
 
     def forget(self) -> bool:
         """Take back what is wanted and has not left; True if there was such."""
@@ -223,7 +233,8 @@ class Renegotiation:
 
     def try_ours(self, session: "InviteSession", now: float) -> None:
         """Send what is wanted, if nothing stands in its way: one offer at a time, and one INVITE (RFC 3264 4)."""
-        change, dialog = self._outgoing.waiting, session.dialog
+        change = self._outgoing.waiting
+        dialog = (change.dialog or session.dialog) if change is not None else None
         if change is None or dialog is None or self._open_of_peer() is not None:
             return
         if change.sdp is not None and not dialog.offers.may_offer:
@@ -248,9 +259,10 @@ class Renegotiation:
         if change.method == "UPDATE":
 
             def update_done(response: Response | None, cause: FailureCause | None, at: float) -> None:
-                self._on_final(session, dialog, response, cause, "", at)
+                if self._outgoing.open is sent:
+                    self._on_final(session, dialog, response, cause, "", at)
 
-            self._outgoing.sent(None)
+            sent = self._outgoing.sent(None)
             question = Question("UPDATE", headers, change.sdp or b"", update_done, dialog)
             if not session.questions.ask(session, question, now):
                 self._refused(session, dialog, None, now)

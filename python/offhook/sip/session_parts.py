@@ -2,6 +2,7 @@
 
 from offhook.sip.calling import Calling
 from offhook.sip.dialog import Dialog
+from offhook.sip.dialog import State as DialogState
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Address
 from offhook.sip.inquiries import Inquiries
@@ -134,6 +135,12 @@ class SessionParts:
     def is_answer_held(self) -> bool:
         """Whether a 200 waits for the PRACK of SDP that was sent before it; `AnswerLeft` tells when it has left."""
         return self.provisionals.holds_answer
+
+    def hear(self, response: Response) -> None:
+        """Learn the peer's half of the Session-ID from a response to a request of ours; not from another fork's."""
+        up = self.dialog is not None and self.dialog.state is not DialogState.EARLY
+        if not up or response.to.tag in (None, self.remote_tag):
+            self.letterhead.hear(response)
 
     def learn(self, message: Request | Response) -> None:
         """Take note of what the peer says of itself: its Allow, its half of the Session-ID."""
