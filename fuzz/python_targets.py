@@ -34,6 +34,7 @@ from offhook.call.transfer_target import NoTarget, read_target  # noqa: E402
 from offhook.destination.dialect import offhook  # noqa: E402
 from offhook.errors import LocalProtocolError, RemoteProtocolError  # noqa: E402
 from offhook.ids import TrunkName  # noqa: E402
+from offhook.route.pattern import ANY  # noqa: E402
 from offhook.route.trunk import Trunk  # noqa: E402
 from offhook.sdp import negotiate  # noqa: E402
 from offhook.sdp.crypto import RANDOM_BYTES, SUITES, FreshKeys, Policy  # noqa: E402
@@ -430,9 +431,9 @@ def read_notify(data: bytes) -> None:
 
 
 TRUNKS = [
-    Trunk(TrunkName("a"), country="US"),
-    Trunk(TrunkName("b"), transfer_domain="pbx.example"),
-    Trunk(TrunkName("c"), transfer_to=()),
+    Trunk(TrunkName("a"), country="US", transfer_to=(ANY,)),
+    Trunk(TrunkName("b"), transfer_domain="pbx.example", transfer_to=(ANY,)),
+    Trunk(TrunkName("c")),
 ]
 PEER = SipUri("192.0.2.1", 5060)
 

@@ -479,7 +479,7 @@ async def test_a_trunk_may_want_its_numbers_as_sip_uris() -> None:
 
 @in_virtual_time
 async def test_an_agent_talked_into_it_can_not_transfer_where_the_trunk_says_no() -> None:
-    toml = OFFHOOK.replace('name = "acme"', 'name = "acme"\ntransfer_to = ["+1415*", "sip:*@example.com"]')
+    toml = OFFHOOK.replace('transfer_to = "*"', 'transfer_to = ["+1415*", "sip:*@example.com"]')
     async with World(toml) as world:
         call = await world.place_answered()
         for target in ("tel:+442079460000", "sip:+442079460000@evil.example", "2001", "tel:+88213300000"):

@@ -56,6 +56,7 @@ ECHO = f"""
 [[trunk]]
 name = "acme"
 allow = ["{CALLER}"]
+transfer_to = "*"
 
 [[route]]
 name = "all"

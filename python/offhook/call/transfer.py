@@ -38,6 +38,7 @@ class _Attempt:
     since: float
     result: TransferResult | None = None
     over_at: float | None = None
+    rule: str | None = None
 
     def summary(self) -> dict[str, int | str | bool | None]:
         result = self.result
@@ -47,6 +48,7 @@ class _Attempt:
             "status": result.status if result is not None else None,
             "reason": result.reason if result is not None else "",
             "confirmed": result.confirmed if result is not None else False,
+            "rule": self.rule,
             "duration_ms": round(1000 * (self.over_at - self.since)) if self.over_at is not None else None,
         }
 
@@ -130,7 +132,7 @@ class Transfers:
             )
         target = read_target(asked.target, self._trunk, session.dialog.remote_target)
         if isinstance(target, NoTarget):
-            return self._not_tried(asked.target, target.why, target.hint)
+            return self._not_tried(asked.target, target.why, target.hint, target.rule)
         self._timeout = min(max(1.0, asked.timeout or self._trunk.transfer_timeout), LONGEST)
         self._attempts.append(_Attempt(target.name, now))
         self._note(f"the agent transfers the caller to {target.name}: REFER")
@@ -206,8 +208,9 @@ class Transfers:
                 hint = "Raise `transfer_timeout` of the [[trunk]] if its targets may ring longer."
                 return TransferResult("timed_out", reason=f"{self._timeout:g} s were over; {last}", hint=hint)
 
-    def _not_tried(self, target: str, why: str, hint: str = "") -> TransferResult:
-        self._attempts = [*self._attempts, _Attempt(printable(target[:80]), self._services.now())][-MAX_ATTEMPTS:]
+    def _not_tried(self, target: str, why: str, hint: str = "", rule: str | None = None) -> TransferResult:
+        attempt = _Attempt(printable(target[:80]), self._services.now(), rule=rule)
+        self._attempts = [*self._attempts, attempt][-MAX_ATTEMPTS:]
         return self._over(TransferResult("refused", None, why, hint))
 
     def _over(self, result: TransferResult) -> TransferResult:

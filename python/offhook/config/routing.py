@@ -58,6 +58,8 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         srtp=config.srtp,
         prack=config.prack,
         transfer_to=config.transfer_to,
+        emergency_to=config.emergency_to,
+        premium_to=config.premium_to,
         transfer_domain=config.transfer_domain,
         transfer_timeout=config.transfer_timeout,
         transfer_reports=config.transfer_reports,

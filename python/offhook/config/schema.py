@@ -22,6 +22,7 @@ from offhook.config.values import (
     HostPort,
     HttpListen,
     KeyValue,
+    ListedNumbers,
     Listen,
     ListenValue,
     MediaAdvertise,
@@ -367,10 +368,21 @@ class TrunkConfig(Section):
     max_cps: CallsPerSecond | None = Field(default=None, description="New calls of this trunk a second.")
     max_duration: Seconds = Field(default=7200.0, description="Seconds after which a call is ended.")
     transfer_to: TransferPatterns = Field(
-        default=(ANY,),
+        default=(),
         description="Where an agent may transfer its calls to: a pattern or a list of such, of numbers (`+1415*`), of "
-        "extensions (`2*`) and of URIs (`sip:*@example.com`); `[]` is nowhere. `*` means all but premium rate and "
-        "satellite numbers, which have to be named.",
+        "extensions (`2*`) and of URIs (`sip:*@example.com`). Without it, nowhere. `*` is everything but emergency and "
+        "premium numbers.",
+    )
+    emergency_to: ListedNumbers = Field(
+        default=(),
+        description="Emergency numbers that its calls may be transferred to, if `transfer_to` has them too: `112`, or "
+        "a list of such. Without it none is reached, however it is written.",
+    )
+    premium_to: ListedNumbers = Field(
+        default=(),
+        description="Numbers that cost more than others which its calls may be transferred to, if `transfer_to` has "
+        "them too: a pattern such as `+1900*`, or a list of such. They are premium rate, shared cost, personal "
+        "numbers, pagers, satellites and networks of no country. Without it none is reached, however it is written.",
     )
     transfer_domain: Domain | None = Field(
         default=None,

@@ -344,6 +344,11 @@ def _transfer_pattern(value: object) -> Pattern:
     return _number_pattern(text)
 
 
+def _listed_numbers(value: object) -> tuple[Pattern, ...]:
+    """Numbers or patterns of such; an empty list is none."""
+    return () if value == () else _number_patterns(value)
+
+
 def _header_pattern(value: object) -> Pattern:
     return Pattern(_pattern_text(value))
 
@@ -488,6 +493,7 @@ Country = Annotated[str, _read(_country)]
 EarlyMediaValue = Annotated[EarlyMedia, _read(_early_media)]
 NumberPatterns = Annotated[tuple[Pattern, ...], _read(_number_patterns)]
 TransferPatterns = Annotated[tuple[Pattern, ...], _read(_transfer_patterns)]
+ListedNumbers = Annotated[tuple[Pattern, ...], _read(_listed_numbers)]
 HeaderPattern = Annotated[Pattern, _read(_header_pattern)]
 HeaderName = Annotated[str, _read(_exact_header_name)]
 HeaderNamePattern = Annotated[str, _read(_header_name_pattern)]

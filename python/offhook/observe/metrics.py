@@ -60,6 +60,11 @@ TRANSFERS = MetricSpec(
     "Transfers that agents asked for, by what they came to: `completed`, `refused`, `busy`, `no_answer`, `caller_gone` "
     "or `timed_out`.",
 )  # fmt: skip
+DIAL_REFUSED = MetricSpec(
+    "offhook_dial_refused_total", "counter", ("way", "rule"),
+    "What was not dialled, by who asked (`transfer`: an agent, to hand its caller over) and by rule: "
+    "`dial_not_listed`, `dial_premium`, `dial_emergency`, or `target` of what is none.",
+)  # fmt: skip
 ONE_WAY = MetricSpec(
     "offhook_calls_one_way_total", "counter", ("silent",),
     "Answered calls without any audio from one side: `caller` or `agent`.",
@@ -131,8 +136,8 @@ LOG = MetricSpec(
 )  # fmt: skip
 
 METRICS: tuple[MetricSpec, ...] = (
-    CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, TRANSFERS, ONE_WAY, PACKETS, LOST, REFUSED,
-    TLS_FAILURES, TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, RECORDINGS, RECORDING_LOST,
+    CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, TRANSFERS, DIAL_REFUSED, ONE_WAY, PACKETS, LOST,
+    REFUSED,    TLS_FAILURES, TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, RECORDINGS, RECORDING_LOST,
     RECORDINGS_DELETED, WORKERS, WORKER_CALLS, WORKERS_STALLED, WORKER_EVENTS, LOG,
 )  # fmt: skip
 
@@ -176,6 +181,7 @@ class Metrics:
         }
         self._talk = self._histogram(TALK)
         self._transfers = self._counter(TRANSFERS)
+        self._dial_refused = self._counter(DIAL_REFUSED)
         self._one_way = self._counter(ONE_WAY)
         self._packets = self._counter(PACKETS)
         self._lost = self._counter(LOST)
@@ -207,6 +213,8 @@ class Metrics:
                 histogram.observe(value / 1000)
         for attempt in (*call.transfer.get("earlier", ()), call.transfer) if call.transfer else ():
             self._transfers.labels(trunk=call.trunk or "", outcome=attempt["outcome"] or "").inc()
+            if attempt.get("rule"):
+                self._dial_refused.labels(way="transfer", rule=attempt["rule"]).inc()
         received, sent = _number(call.media, "received_packets"), _number(call.media, "sent_packets")
         self._packets.labels(direction="received").inc(received)
         self._packets.labels(direction="sent").inc(sent)

@@ -14,10 +14,6 @@ _SEPARATORS = frozenset("-.() ")
 # What carriers write in the user part of a caller who withholds the number, besides RFC 3323's "anonymous".
 _WITHHELD = frozenset({"", "anonymous", "restricted", "unavailable", "unknown", "private", "withheld"})
 
-# ITU-T E.164 assigned country codes: satellites (870, 881), international networks (882, 883), international premium
-# rate (979) and what is held in reserve beside them (878, 888).
-_NO_COUNTRY = ("+870", "+878", "+881", "+882", "+883", "+888", "+979")
-
 
 @dataclass(frozen=True, slots=True)
 class Number:
@@ -87,14 +83,9 @@ def _e164(text: str, country: str | None, *, strict: bool) -> str | None:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-def is_costly(e164: str) -> bool:
-    """Say whether calls to this number may cost many times what others do: premium rate, satellites, no country's."""
-    try:
-        number = phonenumbers.parse(e164)
-    except phonenumbers.NumberParseException:
-        return False
-    is_premium = phonenumbers.number_type(number) == phonenumbers.PhoneNumberType.PREMIUM_RATE
-    return is_premium or any(e164.startswith(code) for code in _NO_COUNTRY)
+def is_valid(e164: str) -> bool:
+    """Say whether the numbering plan of its country has this number."""
+    return phonenumbers.is_valid_number(phonenumbers.parse(e164))
 
 
 def is_country(code: str) -> bool:

@@ -24,7 +24,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Literal
 
 from offhook.ids import TrunkName
-from offhook.route.pattern import ANY, Pattern
+from offhook.route.pattern import Pattern
 from offhook.route.quoting import printable
 
 Network = IPv4Network | IPv6Network
@@ -82,8 +82,12 @@ class Trunk:
     """Whether it is spoken to by TLS alone, as with `tls_name` it is in any case."""
     prack: Literal["auto", "always", "required"] = "auto"
     """Which provisional responses go reliably to a caller who supports that: those with SDP, all, or as few as may."""
-    transfer_to: tuple[Pattern, ...] = (ANY,)
+    transfer_to: tuple[Pattern, ...] = ()
     """Patterns of the numbers and URIs that its calls may be transferred to."""
+    emergency_to: tuple[Pattern, ...] = ()
+    """Patterns of the emergency numbers that may be reached, if they are listed besides."""
+    premium_to: tuple[Pattern, ...] = ()
+    """Patterns of the premium, satellite and other costly numbers that may be reached, if they are listed besides."""
     transfer_domain: str | None = None
     """The host of the SIP URIs in which it wants numbers to transfer to; None for `tel:` URIs."""
     transfer_timeout: float = 60.0

@@ -1,5 +1,6 @@
 """What the layer above wants said in a session's messages beside the protocol's own fields, and what it may say."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,10 @@ MAX_NAME: Final = 64
 
 MAX_VALUE: Final = 2048
 """Bytes of a value."""
+
+
+# Control characters of ASCII and of Latin-1, and the ends of line and paragraph that others know.
+_LINE_END: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ def check_header(name: str, value: str) -> tuple[str, str]:
         raise LocalProtocolError(f"{name} is the gateway's own header")
     if not value.strip():
         raise LocalProtocolError(f"the value of {name} is empty")
-    if any(character < " " or character == "\x7f" for character in value):
+    if _LINE_END.search(value) is not None:
         raise LocalProtocolError(f"the value of {name} holds a line end or control character")
     try:
         size = len(value.encode())

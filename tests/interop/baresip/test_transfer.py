@@ -16,6 +16,7 @@ _TOML = """
 [[trunk]]
 name = "phones"
 allow = ["127.0.0.1"]
+transfer_to = "*"
 
 [[route]]
 name = "desk"

@@ -17,6 +17,7 @@ _TOML = f"""
 name = "phones"
 allow = ["127.0.0.1", "{HOST}"]
 media_allow = ["127.0.0.1"]
+transfer_to = "*"
 
 [[route]]
 name = "sounds"

@@ -20,6 +20,7 @@ max_cps = 1000
 [[trunk]]
 name = "plain"
 allow = ["127.0.0.1", "::1"]
+transfer_to = "*"
 username = "us"
 password = "open-sesame"
 
