@@ -5,7 +5,7 @@ import contextlib
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -36,6 +36,7 @@ from offhook.observe.metrics import Metrics
 from offhook.recording.recorder import Recorder, RecorderSettings
 from offhook.recording.shelf import Shelf
 from offhook.route.limits import MAX_LOOP_LAG
+from offhook.route.usage import DayUse
 from offhook.signalling import Signalling
 from offhook.store.sqlite import CallStore
 from offhook.talk.access import Access
@@ -75,6 +76,7 @@ class Gateway:
         self._end_now = asyncio.Event()
         self._tls: TlsKeeper | None = None
         self._recorder: Recorder | None = None
+        self._used: Sequence[DayUse] = ()
         self._hold_music: Mapping[str, Melody] = {}
         self._talk_token = ""
         self._resources = contextlib.AsyncExitStack()
@@ -196,6 +198,7 @@ class Gateway:
     async def _open_store(self) -> None:
         self._store = CallStore(self.config.store_url, node=self.config.node.name)
         crashed = await asyncio.to_thread(self._store.open)
+        self._used = await asyncio.to_thread(self._store.used)
         self._resources.push_async_callback(asyncio.to_thread, self._store.close)
         if crashed:
             _log.warning("store.crashed_calls_closed", calls=crashed)
@@ -221,6 +224,8 @@ class Gateway:
             version=self._version,
             recorder=self._recorder,
             hold_music=self._hold_music,
+            used=self._used,
+            keep=self._store.day_uses,
         )
 
     async def _open_sip(self, signalling: Signalling) -> None:
@@ -339,7 +344,11 @@ class Gateway:
         )
 
     def _readiness(self) -> Readiness:
-        detail = {"calls": self._signalling.admission.calls, "capacity": self.call_capacity}
+        detail = {
+            "calls": self._signalling.admission.calls,
+            "capacity": self.call_capacity,
+            "near_limits": self._signalling.gate.near_limits(time.monotonic()),
+        }
         if self._stop.is_set():
             return Readiness(False, "draining", detail)
         if self._signalling.admission.calls >= self.call_capacity:

@@ -1,7 +1,7 @@
 """The signalling plane without its sockets: who may speak, which calls there are, and where they go."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 from types import MappingProxyType
@@ -10,6 +10,7 @@ from typing import Any, Literal
 import structlog
 
 from offhook._media import Melody
+from offhook.call.dial_gate import DialGate
 from offhook.call.early_sounds import EarlySounds
 from offhook.call.news import Follower
 from offhook.call.screen import ScreenRules, TrunkScreen
@@ -29,6 +30,7 @@ from offhook.recording.recorder import Recorder
 from offhook.report.refusals import RefusalLog
 from offhook.route.limits import Admission, Limit
 from offhook.route.trunk import Stranger, TrunkTable, parse_source
+from offhook.route.usage import DayUse, Usage
 from offhook.sip.digest import Challenger
 from offhook.sip.effects import Source
 from offhook.sip.user_agent import UserAgent, UserAgentConfig
@@ -48,7 +50,7 @@ class Signalling:
     say leaves by `perform`, which is the stack's once there is one. `route` gives the address of ours by which the
     system reaches a peer. Without a `recorder` no call is recorded. `hold_music` is the music that callers on hold may
     hear, by its names in trunks and routes. `follower`, which its user may set, says who is told of a call while it
-    goes on.
+    goes on. `used` is what days have used of the limits on what leaves; `keep` is to write that down.
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class Signalling:
         route: Callable[[tuple[str, int]], str | None] = routed_address,
         recorder: Recorder | None = None,
         hold_music: Mapping[str, Melody] = MappingProxyType({}),
+        used: Sequence[DayUse] = (),
+        keep: Callable[[Sequence[DayUse]], None] = lambda rows: None,
     ) -> None:
         self.config = config
         self._route = route
@@ -86,6 +90,7 @@ class Signalling:
             self.workers,
             node=config.node.name,
         )
+        self.gate = DialGate(Usage(routing.outbound, used), wall=wall, keep=keep, alarmed=metrics.dial_limit_near)
         services = CallServices(
             perform=lambda action: self.perform(action),
             media=media,
@@ -96,6 +101,7 @@ class Signalling:
             ended=lambda call: self.switchboard.ended(call),
             recorder=recorder,
             follower=lambda facts: self.follower(facts),
+            gate=self.gate,
             early_sounds=EarlySounds(early_sounds(config)),
             hold_music=hold_music,
         )

@@ -1,5 +1,6 @@
 """An agent that is talked into things: where its calls may not go they don't, and nothing breaks out of its header."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -89,6 +90,46 @@ async def test_without_a_list_nobody_is_transferred() -> None:
             await world.pass_time(0.1)
         assert call.refers == []
         assert all("`transfer_to` of trunk 'acme' allows nothing" in message["hint"] for message in told(world))
+
+
+@in_virtual_time
+async def test_a_trunk_and_an_agent_have_their_transfers_a_day() -> None:
+    """Whoever talks agents into it again and again gets no further than the limit, with an alarm on the way."""
+    toml = (
+        OFFHOOK.replace('name = "acme"', 'name = "acme"\noutbound = { max_transfers_per_day = 6 }')
+        .replace('"ws://agent.example/voice?token=s3cret"', '"agent:desk"')
+        .replace("[[route]]", "[[agent]]\nname = \"desk\"\nkind = \"offhook\"\nurl = \"ws://agent.example/\"\n"
+                 "outbound = { max_transfers_per_day = 5 }\n[[route]]")
+    )  # fmt: skip
+    async with World(toml) as world:
+        outcomes = []
+        for _ in range(3):
+            call = await world.place_answered()
+            call.answers_refer = 603
+            for _ in range(2):
+                world.wire.says(type="transfer", target="tel:+14155550142")
+                await world.pass_time(0.5)
+                outcomes.append((len(call.refers), told(world)[-1]["reason"]))
+            call.hang_up()
+            await world.pass_time(1)
+        assert [sent for sent, _ in outcomes] == [1, 2, 1, 2, 1, 1]
+        assert outcomes[-1][1] == "agent 'desk' has had its 5 transfers of the day"
+        await world.pass_time(40)
+        assert world.records[-1].transfer["rule"] == "limit_transfers"
+        page = world.metrics.registry
+        counted = {"way": "transfer", "rule": "limit_transfers"}
+        assert page.get_sample_value("offhook_dial_refused_total", counted) == 1
+        for kind in ("trunk", "agent"):
+            alarm = {"kind": kind, "limit": "max_transfers_per_day"}
+            assert page.get_sample_value("offhook_dial_alarms_total", alarm) == 1
+        near = world.signalling.gate.near_limits(asyncio.get_running_loop().time())
+        assert near == ["trunk acme: max_transfers_per_day", "agent desk: max_transfers_per_day"]
+        # The next day is another one.
+        world.wall_offset += 86_400_000
+        call = await world.place_answered()
+        world.wire.says(type="transfer", target="tel:+14155550142")
+        await world.pass_time(0.1)
+        assert len(call.refers) == 1
 
 
 def wishes(nasty: str) -> list[dict[str, Any]]:

@@ -366,7 +366,7 @@ class Call:
                 if not self.transfers.defers(lambda: self._give_up_agent(error, FallbackCause.LOST)):
                     self._give_up_agent(error, FallbackCause.LOST)
             case TransferAsked():
-                self._transferred(self.transfers.ask(event, self.state))
+                self._transferred(self.transfers.ask(event, self.state, self.agent.uri))
             case RecordingAsked(action):
                 self.tape.asked(action, destination, self.post, self.post_fault)
             case HeadersAsked(outgoing):

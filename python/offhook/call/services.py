@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from offhook._media import Melody
+from offhook.call.dial_gate import DialGate
 from offhook.call.early_sounds import EarlySounds
 from offhook.call.news import Follower
 from offhook.destination.base import Destination, DestinationListener
@@ -12,6 +13,7 @@ from offhook.destination.dialect.facts import AgentFacts
 from offhook.media.plane import MediaPlane
 from offhook.recording.recorder import Recorder
 from offhook.route.destination_uri import DestinationUri
+from offhook.route.usage import Usage
 from offhook.sip.effects import Source
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class CallServices:
     """What a call needs of the gateway. `now` is monotonic seconds. Without a `recorder` no call is recorded.
 
     `follower` says who is told of a call while it goes on, if anybody is; asked once, when the call arrives.
+    `gate` counts what leaves.
     `hold_music` is the music by the names that trunks and routes have for it; what it lacks is silence.
     """
 
@@ -63,5 +66,6 @@ class CallServices:
     ended: Callable[["Call"], None]
     recorder: Recorder | None = None
     follower: Callable[[AgentFacts], Follower | None] = nobody_follows
+    gate: DialGate = field(default_factory=lambda: DialGate(Usage({}), wall=lambda at: round(at * 1000)))
     early_sounds: EarlySounds = field(default_factory=EarlySounds)
     hold_music: Mapping[str, Melody] = field(default_factory=dict)

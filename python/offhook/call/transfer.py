@@ -7,6 +7,8 @@ transfer whose transferor leaves early: an agent that goes meanwhile is let go, 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import structlog
+
 from offhook.call.leg import CallerLeg
 from offhook.call.services import CallServices
 from offhook.call.state import CallState
@@ -17,9 +19,12 @@ from offhook.destination.base import TransferAsked, TransferEnd, TransferResult
 from offhook.errors import LocalProtocolError
 from offhook.observe.printable import printable
 from offhook.report.timeline import Timeline
+from offhook.route.destination_uri import AgentUri, DestinationUri, WorkerUri
 from offhook.route.trunk import Trunk
 from offhook.sip.events import ReferProgress
 from offhook.sip.refer import Ending, ReferOutcome
+
+_log = structlog.get_logger("offhook.call")
 
 MAX_ATTEMPTS = 20
 """Transfers that one call may try; more are refused."""
@@ -114,8 +119,8 @@ class Transfers:
         action, self._after = self._after, None
         return action
 
-    def ask(self, asked: TransferAsked, state: CallState) -> TransferResult | None:
-        """Begin one in a call that is in this state. A result where it can't even be tried."""
+    def ask(self, asked: TransferAsked, state: CallState, agent: DestinationUri | None) -> TransferResult | None:
+        """Begin one in a call that is in this state, for this agent. A result where it can't even be tried."""
         now, session = self._services.now(), self._leg.session
         if state is CallState.DRAINING:
             return self._not_tried(asked.target, "the agent has ended the call")
@@ -133,6 +138,9 @@ class Transfers:
         target = read_target(asked.target, self._trunk, session.dialog.remote_target)
         if isinstance(target, NoTarget):
             return self._not_tried(asked.target, target.why, target.hint, target.rule)
+        named = agent.name if isinstance(agent, AgentUri | WorkerUri) else None
+        if (over := self._services.gate.transfer(self._trunk.name, named, now)) is not None:
+            return self._not_tried(asked.target, over.why, over.hint, over.slug)
         self._timeout = min(max(1.0, asked.timeout or self._trunk.transfer_timeout), LONGEST)
         self._attempts.append(_Attempt(target.name, now))
         self._note(f"the agent transfers the caller to {target.name}: REFER")
@@ -209,6 +217,16 @@ class Transfers:
                 return TransferResult("timed_out", reason=f"{self._timeout:g} s were over; {last}", hint=hint)
 
     def _not_tried(self, target: str, why: str, hint: str = "", rule: str | None = None) -> TransferResult:
+        if rule is not None:
+            _log.warning(
+                "dial.refused",
+                call_id=self._timeline.call_id,
+                way="transfer",
+                trunk=self._trunk.name,
+                rule=rule,
+                why=why,
+                hint=hint,
+            )
         attempt = _Attempt(printable(target[:80]), self._services.now(), rule=rule)
         self._attempts = [*self._attempts, attempt][-MAX_ATTEMPTS:]
         return self._over(TransferResult("refused", None, why, hint))

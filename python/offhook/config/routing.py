@@ -1,13 +1,15 @@
 """From settings to the values that decide about calls: trunks, routes and limits."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from offhook.config.schema import Config, RouteConfig, TrunkConfig
+from offhook.config.schema import Config, OutboundConfig, RouteConfig, TrunkConfig
 from offhook.ids import RouteName, TrunkName
 from offhook.route.limits import Limit, Limits
 from offhook.route.table import AnswerPolicy, Fallback, FallbackCause, RecordPolicy, Route, RouteTable
 from offhook.route.trunk import InboundDigest, Trunk, TrunkTable
+from offhook.route.usage import OutboundLimits, Party
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +19,13 @@ class Routing:
     trunks: TrunkTable
     routes: RouteTable
     limits: Limits
+    outbound: Mapping[Party, OutboundLimits]
 
 
 def build_routing(config: Config) -> Routing:
     """Make the tables of a configuration."""
+    outbound = {Party("trunk", trunk.name): _outbound(trunk.outbound) for trunk in config.trunks}
+    outbound |= {Party("agent", agent.name): _outbound(agent.outbound) for agent in config.agents}
     return Routing(
         trunks=TrunkTable(trunk_of(trunk) for trunk in config.trunks),
         routes=RouteTable(route_of(route) for route in config.routes),
@@ -29,7 +34,12 @@ def build_routing(config: Config) -> Routing:
             trunks={TrunkName(trunk.name): Limit(trunk.max_calls, trunk.max_cps) for trunk in config.trunks},
             agents={agent.name: agent.max_calls for agent in config.agents if agent.max_calls is not None},
         ),
+        outbound=outbound,
     )
+
+
+def _outbound(config: OutboundConfig) -> OutboundLimits:
+    return OutboundLimits(config.max_cps, config.max_transfers_per_day)
 
 
 def trunk_of(config: TrunkConfig) -> Trunk:

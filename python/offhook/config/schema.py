@@ -262,6 +262,17 @@ class InboundConfig(Section):
     )
 
 
+class OutboundConfig(Section):
+    """Limits on what leaves; from 80 % of a day's on there is a warning."""
+
+    max_cps: CallsPerSecond | None = Field(
+        default=None, description="Transfers a second; a burst of one second's worth is let through."
+    )
+    max_transfers_per_day: Calls | None = Field(
+        default=None, description="Transfers in a day (UTC), those that fail at their target included."
+    )
+
+
 class TrunkConfig(Section):
     """A peer that sends us calls: a carrier, a PBX, a phone."""
 
@@ -384,6 +395,7 @@ class TrunkConfig(Section):
         "them too: a pattern such as `+1900*`, or a list of such. They are premium rate, shared cost, personal "
         "numbers, pagers, satellites and networks of no country. Without it none is reached, however it is written.",
     )
+    outbound: OutboundConfig = Field(default=OutboundConfig(), description="Limits on what leaves by it.")
     transfer_domain: Domain | None = Field(
         default=None,
         description="Host for the numbers that calls are transferred to, which the trunk then gets as "
@@ -546,6 +558,7 @@ class AgentConfig(Section):
     max_calls: Calls | None = Field(
         default=None, description="Calls that it takes at one time; more count as `refused`."
     )
+    outbound: OutboundConfig = Field(default=OutboundConfig(), description="Limits on what it has leave.")
 
     @property
     def audio_rate(self) -> int:

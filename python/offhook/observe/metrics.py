@@ -63,7 +63,13 @@ TRANSFERS = MetricSpec(
 DIAL_REFUSED = MetricSpec(
     "offhook_dial_refused_total", "counter", ("way", "rule"),
     "What was not dialled, by who asked (`transfer`: an agent, to hand its caller over) and by rule: "
-    "`dial_not_listed`, `dial_premium`, `dial_emergency`, or `target` of what is none.",
+    "`dial_not_listed`, `dial_premium`, `dial_emergency`, `limit_outbound_cps`, `limit_transfers`, or `target` of what "
+    "is none.",
+)  # fmt: skip
+DIAL_ALARMS = MetricSpec(
+    "offhook_dial_alarms_total", "counter", ("kind", "limit"),
+    "How often 80 % of a limit on what leaves were used, once a day for each: `kind` is `trunk` or `agent`, `limit` "
+    "the setting in its `outbound`.",
 )  # fmt: skip
 ONE_WAY = MetricSpec(
     "offhook_calls_one_way_total", "counter", ("silent",),
@@ -136,9 +142,9 @@ LOG = MetricSpec(
 )  # fmt: skip
 
 METRICS: tuple[MetricSpec, ...] = (
-    CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, TRANSFERS, DIAL_REFUSED, ONE_WAY, PACKETS, LOST,
-    REFUSED,    TLS_FAILURES, TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, RECORDINGS, RECORDING_LOST,
-    RECORDINGS_DELETED, WORKERS, WORKER_CALLS, WORKERS_STALLED, WORKER_EVENTS, LOG,
+    CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, TRANSFERS, DIAL_REFUSED, DIAL_ALARMS, ONE_WAY,
+    PACKETS, LOST, REFUSED, TLS_FAILURES, TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, RECORDINGS,
+    RECORDING_LOST, RECORDINGS_DELETED, WORKERS, WORKER_CALLS, WORKERS_STALLED, WORKER_EVENTS, LOG,
 )  # fmt: skip
 
 
@@ -182,6 +188,7 @@ class Metrics:
         self._talk = self._histogram(TALK)
         self._transfers = self._counter(TRANSFERS)
         self._dial_refused = self._counter(DIAL_REFUSED)
+        self._dial_alarms = self._counter(DIAL_ALARMS)
         self._one_way = self._counter(ONE_WAY)
         self._packets = self._counter(PACKETS)
         self._lost = self._counter(LOST)
@@ -233,6 +240,10 @@ class Metrics:
             rule = "other"
         self._rules.add(rule)
         self._refused.labels(rule=rule).inc()
+
+    def dial_limit_near(self, kind: str, limit: str) -> None:
+        """80 % of a limit on what leaves are used."""
+        self._dial_alarms.labels(kind=kind, limit=limit).inc()
 
     def tls_failed(self, direction: str, cause: str) -> None:
         """TLS came to nothing; causes are those of `transport/tls_failure.py`."""

@@ -69,7 +69,7 @@ class Refused:
                 return f"max_calls{whose} is {self.limit:g}, all are in use"
 
 
-class _Bucket:
+class Bucket:
     """A token bucket that holds one second's worth, at least one token."""
 
     def __init__(self, rate: float, now: float) -> None:
@@ -103,7 +103,7 @@ class Admission:
         self._tickets: dict[int, TrunkName] = {}
         self._trunk_calls: dict[TrunkName, int] = {}
         self._agent_calls: dict[str, int] = {}
-        self._buckets: dict[TrunkName | None, _Bucket] = {}
+        self._buckets: dict[TrunkName | None, Bucket] = {}
 
     @property
     def calls(self) -> int:
@@ -178,9 +178,9 @@ class Admission:
         else:
             self._agent_calls.pop(agent, None)
 
-    def _bucket(self, key: TrunkName | None, rate: float, now: float) -> _Bucket:
+    def _bucket(self, key: TrunkName | None, rate: float, now: float) -> Bucket:
         bucket = self._buckets.get(key)
         # Bounded by the trunks of the file: `trunk` is an identified one, never text from the wire.
         if bucket is None or bucket.rate != rate:
-            bucket = self._buckets[key] = _Bucket(rate, now)
+            bucket = self._buckets[key] = Bucket(rate, now)
         return bucket

@@ -96,6 +96,16 @@ nodes = Table(
 )
 """When each node's writer was last known to live: the end of calls that a crash left open."""
 
+day_use = Table(
+    "day_use",
+    metadata,
+    Column("kind", String(8), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("day", Integer, nullable=False),
+    Column("transfers", Integer, nullable=False),
+)
+"""What trunks and agents have used of the day: one row each, the columns are the fields of `DayUse`."""
+
 Migration = Callable[[Connection], None]
 
 
@@ -120,6 +130,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _new_columns(calls, "session_interval", "session_refreshes"),
     _new_columns(calls, "transfer"),
     _new_columns(calls, "session_id", "claims"),
+    lambda connection: day_use.create(connection, checkfirst=True),
 )
 """`MIGRATIONS[n]` brings version n to n + 1. A released one never changes; a change is a new one at the end."""
 

@@ -19,8 +19,9 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from offhook.report.record import CallRecord, billable_seconds
 from offhook.report.refusals import RefusalRow
+from offhook.route.usage import DayUse
 from offhook.store.base import CallFilter, Encodable, StoredCall, StoreError, StoreStats
-from offhook.store.schema import MIGRATIONS, SCHEMA_VERSION, calls, nodes, refusals
+from offhook.store.schema import MIGRATIONS, SCHEMA_VERSION, calls, day_use, nodes, refusals
 from offhook.store.sqlite_file import cause, check_version, database_path, open_engine
 from offhook.store.sqlite_reader import SqliteReader
 
@@ -48,6 +49,11 @@ _UPSERT = _UPSERT.on_conflict_do_update(
         if column.name != "call_id"
     },
 )
+_USE = sqlite_insert(day_use)
+_USE = _USE.on_conflict_do_update(
+    index_elements=[day_use.c.kind, day_use.c.name],
+    set_={column.name: _USE.excluded[column.name] for column in day_use.columns if not column.primary_key},
+)
 _BEAT = sqlite_insert(nodes)
 _BEAT = _BEAT.on_conflict_do_update(index_elements=[nodes.c.name], set_={"alive_at": _BEAT.excluded.alive_at})
 
@@ -58,7 +64,8 @@ class _Call:
     timeline: bytes | Encodable | None
 
 
-_Entry = _Call | RefusalRow
+_Entry = _Call | RefusalRow | DayUse
+_Row = dict[str, Any]
 
 
 class CallStore:
@@ -178,6 +185,17 @@ class CallStore:
         """Write refusals that no call came of."""
         for row in rows:
             self._put(row)
+
+    def day_uses(self, rows: Sequence[DayUse]) -> None:
+        """Write what days have used of the limits on what leaves."""
+        for row in rows:
+            self._put(row)
+
+    def used(self) -> list[DayUse]:
+        """What was written down of them. Blocks for the disk; once opened."""
+        assert self._engine is not None, "an open store"
+        with self._engine.connect() as connection:
+            return [DayUse(**row) for row in connection.execute(select(day_use)).mappings()]
 
     def stats(self) -> StoreStats:
         """How the writer is doing."""
@@ -338,7 +356,12 @@ class CallStore:
         """Write a batch in one transaction; how many of its entries can never be written."""
         rows: dict[str, dict[str, Any]] = {}
         refused = []
+        used: dict[tuple[str, str], dict[str, Any]] = {}
         for entry in batch:
+            if isinstance(entry, DayUse):
+                # The latest is the sum of all.
+                used[entry.kind, entry.name] = asdict(entry)
+                continue
             if isinstance(entry, RefusalRow):
                 refused.append({name: _clean(value) for name, value in asdict(entry).items()})
                 continue
@@ -348,20 +371,24 @@ class CallStore:
                 row["timeline"] = known["timeline"]
             rows[row["call_id"]] = row
         try:
-            self._execute(list(rows.values()), refused)
+            self._execute(list(rows.values()), refused, list(used.values()))
         except OperationalError:
             raise
         except (SQLAlchemyError, ValueError, OverflowError, TypeError) as error:
             # One row that no database takes must not hold up the others for ever.
             logger.warning("a batch of calls is written one by one: %s", cause(error))
-            return self._write_one_by_one(list(rows.values()), refused)
+            return self._write_one_by_one(list(rows.values()), refused, list(used.values()))
         return 0
 
-    def _write_one_by_one(self, rows: list[dict[str, Any]], refused: list[dict[str, Any]]) -> int:
+    def _write_one_by_one(self, rows: list[_Row], refused: list[_Row], used: list[_Row]) -> int:
         lost = 0
-        for some_rows, some_refused in [*(([row], []) for row in rows), *(([], [row]) for row in refused)]:
+        for one in (
+            *(([row], [], []) for row in rows),
+            *(([], [row], []) for row in refused),
+            *(([], [], [row]) for row in used),
+        ):
             try:
-                self._execute(some_rows, some_refused)
+                self._execute(*one)
             except OperationalError:
                 raise
             except (SQLAlchemyError, ValueError, OverflowError, TypeError) as error:
@@ -369,7 +396,7 @@ class CallStore:
                 logger.warning("an entry can't be written and is dropped: %s", cause(error))
         return lost
 
-    def _execute(self, rows: list[dict[str, Any]], refused: list[dict[str, Any]]) -> None:
+    def _execute(self, rows: list[_Row], refused: list[_Row], used: list[_Row]) -> None:
         assert self._engine is not None, "the writer runs between open and close"
         with self._engine.begin() as connection:
             if rows:
@@ -379,6 +406,8 @@ class CallStore:
                 # Anybody on the internet can cause these rows, so their number is bounded.
                 newest = select(func.max(refusals.c.id)).scalar_subquery()
                 connection.execute(delete(refusals).where(refusals.c.id <= newest - REFUSALS_KEPT))
+            if used:
+                connection.execute(_USE, used)
             self._beat(connection)
 
     def _row(self, entry: _Call) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from offhook.ids import CallId
 from offhook.report.record import CallRecord
 from offhook.report.refusals import RefusalRow
 from offhook.report.timeline import Timeline
+from offhook.route.usage import DayUse
 from offhook.store import sqlite
 from offhook.store.base import CallFilter, StoreError
 from offhook.store.schema import SCHEMA_VERSION, calls
@@ -153,6 +154,17 @@ def test_refusals(store: CallStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.refusals([RefusalRow("s", "udp", "r", "", "", 1, at, 1) for at in range(30)])
     store.flush()
     assert [row.last_at for row in store.refused()] == list(range(29, 19, -1))
+
+
+def test_what_days_have_used_is_there_after_a_restart(url: str) -> None:
+    with CallStore(url) as store:
+        assert store.used() == []
+        store.day_uses([DayUse("trunk", "acme", 20_000, transfers) for transfers in (1, 2, 3)])
+        store.day_uses([DayUse("agent", "desk", 20_000, 7)])
+        store.flush()
+        store.day_uses([DayUse("trunk", "acme", 20_001, 1)])
+    with CallStore(url) as store:
+        assert sorted(store.used(), key=str) == [DayUse("agent", "desk", 20_000, 7), DayUse("trunk", "acme", 20_001, 1)]
 
 
 def test_whatever_bytes_came_from_the_wire_are_stored(store: CallStore) -> None:
