@@ -240,6 +240,11 @@ impl RemoteMedia {
         }
     }
 
+    /// Whether what the peer sends is heard.
+    fn is_heard(&self) -> bool {
+        self.receive && !self.hold
+    }
+
     /// What the peer may send.
     fn codecs(&self) -> impl Iterator<Item = Codec> {
         let types = self.receive_types.iter().take(MAX_PAYLOAD_TYPES);
@@ -336,6 +341,8 @@ pub struct Leg {
     released: bool,
     release_at: Option<Time>,
     release_by_packet: bool,
+    /// The peer is heard again after nobody has followed its stream: where that is by now, its next packet says.
+    begins_anew: bool,
     echo: Option<Box<Echo>>,
     encoder: Encoder,
     regularity: Regularity,
@@ -383,6 +390,7 @@ impl Leg {
             released: false,
             release_at: None,
             release_by_packet: false,
+            begins_anew: false,
             echo: None,
             encoder: Encoder::new(config.playout.codec),
             regularity: Regularity::default(),
@@ -454,10 +462,14 @@ impl Leg {
             .iter()
             .take(MAX_PAYLOAD_TYPES)
             .for_each(|&kind| assign(kind, Kind::Event));
-        let expected = |remote: &RemoteMedia| remote.receive && !remote.hold;
-        let was_expected = self.remote.as_ref().is_some_and(expected);
-        if expected(remote) && !was_expected && self.started {
-            self.timeout_from = Some(now);
+        match (self.is_heard(), remote.is_heard()) {
+            (false, true) => {
+                self.begins_anew = true;
+                self.timeout_from = self.started.then_some(now);
+            }
+            // Noise that the peer has described for a pause is not what it sends now.
+            (true, false) => self.uplink.end_pause(),
+            _ => {}
         }
         let moves = |rtp: &SocketAddr| self.named.is_some_and(|named| named != *rtp);
         if remote.rtp.as_ref().is_some_and(moves) {
@@ -516,6 +528,11 @@ impl Leg {
     /// Whether the call is on hold, by either side.
     pub fn is_held(&self) -> bool {
         self.remote.as_ref().is_some_and(|remote| remote.hold)
+    }
+
+    /// Whether what the peer sends is heard.
+    fn is_heard(&self) -> bool {
+        self.remote.as_ref().is_some_and(RemoteMedia::is_heard)
     }
 
     /// What the peer hears while we hold it; `None` for silence.
@@ -708,11 +725,7 @@ impl Leg {
     }
 
     fn media_timeout_at(&self) -> Option<Time> {
-        let expected = self
-            .remote
-            .as_ref()
-            .is_some_and(|remote| remote.receive && !remote.hold);
-        Some(self.timeout_from.filter(|_| expected)? + self.config.media_timeout?)
+        Some(self.timeout_from.filter(|_| self.is_heard())? + self.config.media_timeout?)
     }
 
     /// Does what is due at `now`.

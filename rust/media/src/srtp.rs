@@ -150,14 +150,16 @@ impl Protection {
         self.forget_old(now);
         let rollovers = self.old.as_ref().map_or(0, |old| old.receiver.rollovers());
         let current = match &mut self.receiver {
-            Some(receiver) => receiver.unprotect_rtp(packet, rollovers),
+            Some(receiver) => receiver.unprotect_rtp(now, packet, rollovers),
             None => Ok(packet.len()),
         };
         // Where packets are plain now, one under the key that was given up would be noise.
         let of_old = self.receiver.is_none()
             || matches!(current, Err(SrtpError::Forged | SrtpError::Malformed));
         match &mut self.old {
-            Some(old) if of_old => unless_forged(old.receiver.unprotect_rtp(packet, 0), current),
+            Some(old) if of_old => {
+                unless_forged(old.receiver.unprotect_rtp(now, packet, 0), current)
+            }
             _ => current,
         }
     }

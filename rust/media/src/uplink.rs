@@ -210,6 +210,11 @@ impl Uplink {
         line.restart();
     }
 
+    /// The peer is heard no longer: what is filled in from here is no noise of its pauses.
+    pub fn end_pause(&mut self) {
+        self.line.pausing = false;
+    }
+
     /// Takes a packet that is no duplicate.
     pub fn receive(&mut self, now: Time, packet: Queued<'_>, out: &mut dyn FnMut(UplinkFrame<'_>)) {
         let line = &mut self.line;
@@ -259,7 +264,13 @@ impl Timeline {
         self.surplus = 0;
         self.pausing = false;
         self.decoders.reset();
-        if self.next_timestamp.take().is_some() {
+        if self.next_timestamp.take().is_none() {
+            return;
+        }
+        if self.concealer.has_faded() {
+            // After silence, the first word stays as it came.
+            self.concealer.filled(&[]);
+        } else {
             self.concealer.splice();
         }
     }

@@ -151,13 +151,14 @@ impl Call {
         self.leg.set_remote(now, to);
     }
 
-    fn receive(&mut self, now: Time, sequence: u16, source: &str) {
+    /// The peer's packet of this number since its stream began, which it is sent in time by.
+    fn receive(&mut self, now: Time, number: u32, source: &str) {
         self.run(now);
         let header = Header {
             marker: false,
             payload_type: 0,
-            sequence,
-            timestamp: u32::from(sequence) * 160,
+            sequence: number as u16,
+            timestamp: number.wrapping_mul(160),
             ssrc: 77,
         };
         let mut packet = header.encode().to_vec();
@@ -365,7 +366,7 @@ fn a_peer_on_hold_is_not_heard_and_its_time_goes_on_in_silence() {
     // Held by the peer, its exchange plays music to us; held by us, it may not know how to be silent.
     for hold in [held(), holding()] {
         let mut call = Call::started();
-        for n in 0..500u16 {
+        for n in 0..500 {
             let now = at(20 * u64::from(n));
             match n {
                 100 => call.change(now, &hold),
@@ -392,6 +393,74 @@ fn a_peer_on_hold_is_not_heard_and_its_time_goes_on_in_silence() {
         let lasted = (last.1 + u64::from(last.2) - call.sink.frames[0].1) / 8;
         assert!((9_900..=10_100).contains(&lasted), "{lasted} ms");
     }
+}
+
+#[test]
+fn however_far_the_peer_has_moved_on_while_it_was_not_heard_it_is_heard_at_once() {
+    // More than half of all sequence numbers, and of all but a few, which looks like a little back.
+    let not_asked_for = RemoteMedia {
+        receive: false,
+        ..remote()
+    };
+    for hold in [held(), holding(), not_asked_for] {
+        for unheard in [33_000, 65_520, 65_536 + 40_000] {
+            for echo in [false, true] {
+                let mut call = Call::started();
+                call.leg.set_echo(echo);
+                let sent = |n: u32| at(20 * u64::from(n));
+                let end = 50 + unheard;
+                for n in 0..end + 100 {
+                    match n {
+                        50 => call.change(sent(n), &hold),
+                        n if n == end => call.change(sent(n), &remote()),
+                        _ => {}
+                    }
+                    call.receive(sent(n), n, "192.0.2.9:4000");
+                }
+                call.run(sent(end + 100));
+                let again = call.sink.frames.iter().filter(|frame| frame.0 >= sent(end));
+                let heard = again.filter(|frame| frame.3).count();
+                assert!(heard >= 100, "{heard} of 100 after {unheard}");
+                assert_eq!(call.leg.stats().received_late, 0);
+                if echo {
+                    let stats = call.leg.stats();
+                    assert_eq!(stats.jitter_late, 0);
+                    assert!(stats.sent_audio_packets > 130, "{stats:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_noise_of_a_pause_ends_where_the_hold_begins() {
+    let mut call = Call::started();
+    let noise = RemoteMedia {
+        comfort_noise: Some(13),
+        ..remote()
+    };
+    call.change(at(0), &noise);
+    call.receive(at(0), 0, "192.0.2.9:4000");
+    let header = Header {
+        marker: false,
+        payload_type: 13,
+        sequence: 1,
+        timestamp: 160,
+        ssrc: 77,
+    };
+    let mut packet = header.encode().to_vec();
+    packet.push(40);
+    call.run(at(20));
+    let source = address("192.0.2.9:4000");
+    call.leg.handle_rtp(at(20), source, &packet, &mut call.sink);
+    call.run(at(1_000));
+    let before = call.leg.stats();
+    assert!(before.noise_frames >= 45, "{before:?}");
+    call.change(at(1_000), &held());
+    call.run(at(60_000));
+    let after = call.leg.stats();
+    assert_eq!(after.noise_frames, before.noise_frames);
+    assert!(after.silence_frames > before.silence_frames + 2_900);
 }
 
 #[test]

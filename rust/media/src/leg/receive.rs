@@ -2,8 +2,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    Contender, Kind, LastReport, Leg, LegEvent, LegSink, Overlap, RemoteMedia, SSRC_PROBATION,
-    SSRC_SILENCE,
+    Contender, Kind, LastReport, Leg, LegEvent, LegSink, Overlap, SSRC_PROBATION, SSRC_SILENCE,
 };
 use crate::barge_in::{Action, Policy};
 use crate::clock::Time;
@@ -72,8 +71,7 @@ impl Leg {
         if kind != Kind::Unknown {
             self.count_accepted(now, source, packet.payload.len(), sink);
         }
-        let hears = |remote: &RemoteMedia| remote.receive && !remote.hold;
-        if !self.remote.as_ref().is_some_and(hears) {
+        if !self.is_heard() {
             // What comes on hold is the music of the peer's exchange, or somebody who doesn't know of it.
             self.stats.received_while_held.add(1);
             return;
@@ -81,6 +79,7 @@ impl Leg {
         if arrival == Arrival::Restarted {
             self.restart_events(now, sink);
         }
+        let begins_anew = std::mem::take(&mut self.begins_anew) || arrival == Arrival::Restarted;
         let content = match kind {
             Kind::Sound(codec) => Content::Sound(codec),
             Kind::Event => {
@@ -102,14 +101,14 @@ impl Leg {
             missing: 0,
         };
         if let Some(echo) = self.echo.as_mut().filter(|_| self.started) {
-            if arrival == Arrival::Restarted {
+            if begins_anew {
                 echo.restart();
             }
             echo.receive(now, queued);
         }
         self.hear(now, sink, |uplink, out| {
             uplink.set_jitter(jitter);
-            if arrival == Arrival::Restarted {
+            if begins_anew {
                 uplink.restart(now, out);
             }
             uplink.receive(now, queued, out);

@@ -3,9 +3,14 @@ use super::keys::{Master, Protocol};
 use super::replay::{RTP_INDICES, Window};
 use super::transform::{Place, Transform};
 use super::{MAX_SOURCES, SrtpError, payload_offset, rtcp_ssrc, rtp_numbers};
+use crate::clock::Time;
 
 /// Sources that are remembered by their newest index alone.
 const MAX_RETIRED: usize = 16;
+/// No peer sends packets faster than each 10 ms.
+const PACKET_MS: u128 = 10;
+/// Rollovers that a peer may have gone through while nothing of it came: nearly six hours of packets of 20 ms.
+const MAX_UNHEARD: u64 = 16;
 
 /// What we receive under one master key. Nothing is remembered of a packet that is not authentic.
 pub(super) struct Receiver {
@@ -25,6 +30,8 @@ struct Source {
     rtp: Option<Window>,
     rtcp: Option<Window>,
     used: u64,
+    /// When the last authentic RTP packet came.
+    heard: Time,
 }
 
 impl Receiver {
@@ -46,17 +53,34 @@ impl Receiver {
 
     /// Opens an RTP packet in place; its length without the tag. `rollovers` is what the peer may have counted to under an earlier key:
     /// some go on counting.
-    pub fn unprotect_rtp(&mut self, packet: &mut [u8], rollovers: u64) -> Result<usize, SrtpError> {
+    pub fn unprotect_rtp(
+        &mut self,
+        now: Time,
+        packet: &mut [u8],
+        rollovers: u64,
+    ) -> Result<usize, SrtpError> {
         let clear = payload_offset(packet).ok_or(SrtpError::Malformed)?;
         let (sequence, ssrc) = rtp_numbers(packet).ok_or(SrtpError::Malformed)?;
         let known = self.find(ssrc);
-        let (index, len) = match known.and_then(|source| source.rtp) {
-            Some(window) => {
+        let place = |index| Place { ssrc, index, clear };
+        let (index, len) = match known.and_then(|source| Some((source.rtp?, source.heard))) {
+            Some((window, heard)) => {
                 let index = window.guess(sequence);
-                if !window.is_new(index) {
-                    return Err(SrtpError::Replayed);
+                let opened = if window.is_new(index) {
+                    self.open(packet, place(index))
+                } else {
+                    Err(SrtpError::Replayed)
+                };
+                // The guess is right only for a peer of which nothing was lost for half a rollover: on hold a network may carry nothing for longer.
+                let mut further =
+                    (1..=rollovers_since(heard, now)).map(|more| index + (more << 16));
+                let mut later = || {
+                    further.find_map(|index| Some((index, self.open(packet, place(index)).ok()?)))
+                };
+                match opened {
+                    Ok(len) => (index, len),
+                    Err(error) => later().ok_or(error)?,
                 }
-                (index, self.open(packet, ssrc, index, clear)?)
             }
             None => {
                 // Nothing says how often the number has rolled over. It has not, by section 3.3.1 (the sender begins in the lower half), or
@@ -70,7 +94,7 @@ impl Receiver {
                 let mut opened = Err(SrtpError::Forged);
                 for rollovers in tries.into_iter().flatten() {
                     let index = rollovers << 16 | u64::from(sequence);
-                    if let Ok(len) = self.open(packet, ssrc, index, clear) {
+                    if let Ok(len) = self.open(packet, place(index)) {
                         opened = Ok((index, len));
                         break;
                     }
@@ -79,6 +103,7 @@ impl Receiver {
             }
         };
         let source = self.touch(ssrc);
+        source.heard = now;
         match &mut source.rtp {
             Some(window) => window.add(index),
             none => *none = Some(Window::new(index)),
@@ -121,17 +146,11 @@ impl Receiver {
         (count(&self.sources), count(&self.retired))
     }
 
-    fn open(
-        &self,
-        packet: &mut [u8],
-        ssrc: u32,
-        index: u64,
-        clear: usize,
-    ) -> Result<usize, SrtpError> {
-        if index >= RTP_INDICES {
+    fn open(&self, packet: &mut [u8], place: Place) -> Result<usize, SrtpError> {
+        if place.index >= RTP_INDICES {
             return Err(SrtpError::Exhausted);
         }
-        let opened = self.rtp.open_rtp(packet, Place { ssrc, index, clear });
+        let opened = self.rtp.open_rtp(packet, place);
         opened.map_err(|_| SrtpError::Forged)
     }
 
@@ -163,6 +182,7 @@ impl Receiver {
             rtp: None,
             rtcp: None,
             used: 0,
+            heard: Time::ZERO,
         });
         let age = |slot: &Option<Source>| slot.map_or(0, |source| source.used);
         let oldest = (0..MAX_SOURCES).min_by_key(|&at| age(&self.sources[at]));
@@ -176,4 +196,11 @@ impl Receiver {
         }
         at
     }
+}
+
+/// How many rollovers more than its newest packet tells a peer may have gone through that was heard last at `heard`.
+fn rollovers_since(heard: Time, now: Time) -> u64 {
+    let packets = (now - heard).as_millis() / PACKET_MS;
+    // A guess is never further off than half a rollover.
+    ((packets + 0x8000) >> 16).min(MAX_UNHEARD.into()) as u64
 }

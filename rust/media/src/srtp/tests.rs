@@ -120,6 +120,38 @@ fn plain_packets_and_those_of_other_keys_are_forged() {
 }
 
 #[test]
+fn a_peer_of_which_nothing_came_for_more_than_half_a_rollover_is_understood_again() {
+    let suite = Suite::AesCm128HmacSha1_80;
+    let at = |number: u32| Time::from_millis(1_000 + 20 * u64::from(number));
+    for unheard in [33_000, 70_000, 300_000] {
+        let (mut ours, mut theirs) = pair(suite);
+        let mut wires = Vec::new();
+        for number in 0..unheard + 3 {
+            let wire = sealed(&mut ours, &rtp(SSRC, number as u16));
+            if !(3..unheard).contains(&number) {
+                wires.push((number, wire));
+            }
+        }
+        let mut stranger = end(suite, &master(suite, 77), &master(suite, 78));
+        let forged = sealed(&mut stranger, &rtp(SSRC, unheard as u16));
+        for (number, wire) in &wires {
+            let forged = open_at(&mut theirs, at(*number), &forged);
+            assert!(forged.is_err());
+            let opened = open_at(&mut theirs, at(*number), wire);
+            assert_eq!(opened, Ok(rtp(SSRC, *number as u16)), "{number}");
+        }
+        // None of it is taken twice, however long ago it came.
+        for (_, wire) in &wires {
+            for later in [unheard + 3, unheard + 200_000] {
+                assert!(open_at(&mut theirs, at(later), wire).is_err());
+            }
+        }
+        let next = sealed(&mut ours, &rtp(SSRC, (unheard + 3) as u16));
+        assert!(open_at(&mut theirs, at(unheard + 4), &next).is_ok());
+    }
+}
+
+#[test]
 fn a_packet_is_taken_once() {
     for suite in Suite::ALL {
         let (mut ours, mut theirs) = pair(suite);
