@@ -169,6 +169,7 @@ fn voice_activity(name: &str, sample: impl Fn(u32) -> i16) {
                 rate: 8_000,
                 position,
                 fill: Fill::Heard,
+                after_pause: false,
             };
             position += 160;
             vad.hear(&frame, |speech| {

@@ -43,6 +43,8 @@ pub struct UplinkFrame<'a> {
     pub position: u64,
     /// Where the sound is from.
     pub fill: Fill,
+    /// The peer sent nothing for a while before it, and nothing was lost: what was made meanwhile stands for its silence.
+    pub after_pause: bool,
 }
 
 impl UplinkFrame<'_> {
@@ -74,6 +76,8 @@ pub const MAX_FILL: u32 = 3_200;
 const SLACK: u64 = 1_600;
 /// What was filled in too early and is still being won back; beyond it the timeline is taken as it is: 1 s.
 const MAX_SURPLUS: u64 = 8_000;
+/// A peer that sends nothing for so much of its clock pauses; those that count in packets may be a little off: 20 ms.
+const PAUSE: u32 = 160;
 /// Frames made up for after a pause of the machine.
 const MAX_CATCH_UP: u32 = 10;
 /// Payload bytes handled at a time: 60 ms of the line's codecs, which all have a byte for a tick.
@@ -121,6 +125,11 @@ struct Timeline {
     patience: Duration,
     /// `None` before the first packet of a stream.
     next_timestamp: Option<u32>,
+    /// Ticks of the last packet with sound, and whether one without has come since, as those of keys are.
+    last_ticks: u32,
+    soundless: bool,
+    /// The peer has paused since the last frame that was heard.
+    after_pause: bool,
     /// Ticks filled in beyond the timestamps seen so far.
     surplus: u64,
     last_arrival: Time,
@@ -149,6 +158,9 @@ impl Uplink {
                 jitter: Duration::ZERO,
                 patience: MIN_PATIENCE,
                 next_timestamp: None,
+                last_ticks: 0,
+                soundless: false,
+                after_pause: false,
                 surplus: 0,
                 last_arrival: Time::ZERO,
                 next_fill: Time::ZERO,
@@ -294,6 +306,7 @@ impl Timeline {
             content => {
                 self.counts.bad_noise += u64::from(content == Content::Noise);
                 self.next_timestamp.get_or_insert(packet.timestamp);
+                self.soundless = true;
             }
         }
     }
@@ -339,10 +352,12 @@ impl Timeline {
                 rate: codec.sample_rate(),
                 position: self.position,
                 fill: Fill::Heard,
+                after_pause: std::mem::take(&mut self.after_pause),
             });
             self.position += self.ticks_of(heard.len());
         }
         self.next_timestamp = Some(packet.timestamp.wrapping_add(ticks));
+        (self.last_ticks, self.soundless) = (ticks, false);
         self.last_arrival = now;
         self.next_fill = now + duration_of(u64::from(ticks), RATE) + self.patience;
         self.filling = false;
@@ -404,6 +419,8 @@ impl Timeline {
             self.concealer.splice();
             return;
         }
+        let lost = u32::from(packet.missing) * self.last_ticks;
+        self.after_pause |= !self.soundless && gap as u32 >= lost.saturating_add(PAUSE);
         let won_back = self.surplus.min(gap as u64);
         self.surplus -= won_back;
         let missing = gap as u64 - won_back;
@@ -497,6 +514,7 @@ impl Timeline {
             rate: self.codec.sample_rate(),
             position: self.position,
             fill,
+            after_pause: false,
         });
         self.position += ticks;
     }

@@ -60,6 +60,9 @@ struct Call {
     maker: ToneMaker,
     /// Packets of the caller so far, one each 20 ms.
     said: u16,
+    /// Those that it did not send, since it had nothing to say.
+    unsaid: u16,
+    marker: bool,
 }
 
 impl Call {
@@ -87,6 +90,7 @@ impl Call {
         let remote = RemoteMedia {
             dtmf_send: Some(101),
             dtmf_receive: vec![101],
+            comfort_noise: Some(13),
             dtmf_by,
             dtmf_tones,
             ..RemoteMedia::plain(peer(), 9, codec)
@@ -101,6 +105,8 @@ impl Call {
             encoder: Encoder::new(codec),
             maker: ToneMaker::default(),
             said: 0,
+            unsaid: 0,
+            marker: false,
         }
     }
 
@@ -119,9 +125,9 @@ impl Call {
     fn send(&mut self, payload_type: u8, timestamp: u32, payload: &[u8]) {
         self.run(self.now());
         let header = Header {
-            marker: false,
+            marker: std::mem::take(&mut self.marker),
             payload_type,
-            sequence: self.said,
+            sequence: self.said - self.unsaid,
             timestamp,
             ssrc: 77,
         };
@@ -148,6 +154,18 @@ impl Call {
             let timestamp = 160 * u32::from(self.said);
             self.send(9, timestamp, &payload[..len]);
         }
+    }
+
+    /// The caller sends nothing for so many packets, as those do that suppress silence.
+    fn pauses(&mut self, packets: u16, marks: bool) {
+        self.said += packets;
+        self.unsaid += packets;
+        self.marker = marks;
+    }
+
+    /// So many packets of the caller are lost.
+    fn loses(&mut self, packets: u16) {
+        self.said += packets;
     }
 
     /// The caller presses a key by events for so many packets.
@@ -209,6 +227,57 @@ fn tones_are_told_once_each_in_every_codec_and_are_no_speech() {
         assert_eq!(call.told(), expected, "{codec:?}");
         let speech = |(_, event): &(Time, LegEvent)| matches!(event, LegEvent::Speech(_));
         assert!(!call.sink.events.iter().any(speech), "{codec:?}");
+    }
+}
+
+#[test]
+fn quick_keys_are_told_apart_where_silence_is_not_sent() {
+    for codec in Codec::ALL {
+        for (lasts, gap) in [(2, 2), (3, 2), (3, 3), (5, 4), (3, 5), (4, 7), (3, 12)] {
+            for way in 0..4 {
+                let mut call = Call::new(codec, DtmfBy::Event, DtmfTones::Heard);
+                call.says(None, 10);
+                for key in "115550".chars() {
+                    call.says(Some(key), lasts);
+                    match way {
+                        0 | 1 => call.pauses(gap, way == 1),
+                        2 => {
+                            // One of its packets is lost, too.
+                            call.says(Some(key), 1);
+                            call.loses(1);
+                            call.pauses(gap, true);
+                        }
+                        _ => {
+                            let timestamp = 160 * u32::from(call.said);
+                            call.send(13, timestamp, &[70]);
+                            call.pauses(gap - 1, false);
+                        }
+                    }
+                }
+                call.says(None, 10);
+                let told: String = call.told().iter().map(|told| told.0).collect();
+                assert_eq!(told, "115550", "{codec:?} {lasts} {gap} way {way}");
+                for (_, event) in &call.sink.events {
+                    if let LegEvent::Digit { duration, .. } = event {
+                        let lasted = ms(20 * u64::from(lasts + u32::from(way == 2)));
+                        assert!(*duration <= lasted + ms(10), "{duration:?} of {lasted:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_of_which_packets_are_lost_is_one_key() {
+    for lost in 1..=3 {
+        let mut call = Call::new(Codec::Pcmu, DtmfBy::Event, DtmfTones::Heard);
+        call.says(None, 10);
+        call.says(Some('5'), 4);
+        call.loses(lost);
+        call.says(Some('5'), 4);
+        call.says(None, 10);
+        assert_eq!(call.told(), [('5', PressedBy::Tone)], "{lost} lost");
     }
 }
 

@@ -99,6 +99,7 @@ fn hear_as(frames: &[(&[i16], Fill)], codec: Codec) -> Found {
             rate,
             position,
             fill,
+            after_pause: false,
         };
         vad.hear(&frame, |speech| told.push(speech));
         open.push(vad.is_open());
@@ -605,6 +606,7 @@ fn no_sound_however_cut_makes_more_than_three_pairs_a_second() {
                     rate,
                     position,
                     fill,
+                    after_pause: false,
                 };
                 position += pcm.len() as u64;
                 vad.hear(&frame, |speech| {

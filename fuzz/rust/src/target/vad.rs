@@ -58,6 +58,7 @@ pub fn run(random: &mut Random) {
                 rate,
                 position,
                 fill,
+                after_pause: false,
             };
             let end = position + pcm.len() as u64 * 8_000 / u64::from(rate);
             vad.hear(&frame, |speech| match speech {

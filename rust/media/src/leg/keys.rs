@@ -39,8 +39,8 @@ pub(super) struct Keys {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct HeardKeys {
     pub likeness: Likeness,
-    /// A key was let go with it.
-    pub ended: Option<Keyed>,
+    /// Keys that were let go with it: one that ended in a pause before it, and one in its own sound.
+    pub ended: [Option<Keyed>; 2],
 }
 
 /// What leaves in place of a silent frame.
@@ -99,9 +99,13 @@ impl Keys {
             return HeardKeys::default();
         };
         let mut heard = HeardKeys::default();
+        let [before, within] = &mut heard.ended;
+        if frame.after_pause {
+            detector.pause(|keyed| *before = Some(keyed));
+        }
         let made = frame.fill != Fill::Heard;
         heard.likeness = detector.hear(frame.pcm, frame.rate, made, |keyed| {
-            heard.ended = Some(keyed);
+            *within = Some(keyed);
         });
         if self.watches && now < self.leak_until {
             heard.likeness = Likeness::Tone;
@@ -111,9 +115,8 @@ impl Keys {
             let mut own = self.own.iter().flatten();
             own.any(|&(digit, until)| digit == keyed.digit && began < until)
         };
-        heard.ended = heard
-            .ended
-            .filter(|keyed| self.hears_tones && !is_own(keyed));
+        let is_told = |keyed: &Keyed| self.hears_tones && !is_own(keyed);
+        heard.ended = heard.ended.map(|keyed| keyed.filter(is_told));
         heard
     }
 

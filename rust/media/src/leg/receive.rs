@@ -269,7 +269,7 @@ impl Leg {
                 sink.tone(heard.likeness);
             }
             sink.audio(frame);
-            if let Some(keyed) = heard.ended {
+            for keyed in heard.ended.into_iter().flatten() {
                 if keys.is_new(now, PressedBy::Tone, keyed) {
                     stats.received_digits.add(1);
                     sink.event(LegEvent::Digit {

@@ -86,6 +86,15 @@ struct Press {
     made: u32,
 }
 
+impl Press {
+    fn keyed(&self) -> Keyed {
+        Keyed {
+            digit: self.digit,
+            duration: HALF * self.lasted,
+        }
+    }
+}
+
 /// What one rate of samples needs.
 #[derive(Clone, Copy, Debug)]
 struct Filters {
@@ -172,6 +181,18 @@ impl ToneDetector {
         likeness
     }
 
+    /// The peer has paused: a press has ended, and what comes next has nothing to do with the sound before.
+    pub fn pause(&mut self, mut ended: impl FnMut(Keyed)) {
+        if let Some(press) = self.press {
+            ended(press.keyed());
+        }
+        self.before = [0.0; TONES];
+        self.before_that = [0.0; TONES];
+        self.filled = 0;
+        (self.now, self.last) = (Half::default(), Half::default());
+        (self.pair, self.press) = (None, None);
+    }
+
     /// Whether a press has begun and not ended.
     pub fn is_pressed(&self) -> bool {
         self.press.is_some()
@@ -217,19 +238,17 @@ impl ToneDetector {
         let (pair, purity) = self.pair_of(&window);
         if let Some(press) = &mut self.press {
             press.since += 1;
-            if pair.is_some_and(|pair| pair.digit == press.digit && purity >= KEPT) {
+            if made && press.made < MADE {
+                // Made sound goes on as the tones did, whether they do or not.
+                press.made += 1;
+            } else if pair.is_some_and(|pair| pair.digit == press.digit && purity >= KEPT) {
                 press.lasted += press.since;
                 (press.since, press.misses, press.made) = (0, 0, 0);
-            } else if made && press.made < MADE {
-                press.made += 1;
             } else {
                 press.misses += 1;
             }
             if press.misses >= MISSES {
-                ended(Keyed {
-                    digit: press.digit,
-                    duration: HALF * press.lasted,
-                });
+                ended(press.keyed());
                 self.press = None;
             }
         }
@@ -254,10 +273,7 @@ impl ToneDetector {
                 made: 0,
             };
             if let Some(press) = self.press.replace(press) {
-                ended(Keyed {
-                    digit: press.digit,
-                    duration: HALF * press.lasted,
-                });
+                ended(press.keyed());
             }
         }
         Likeness::Tone
