@@ -47,6 +47,8 @@ const SSRC_SILENCE: Duration = Duration::from_millis(200);
 const SSRC_PROBATION: u8 = 3;
 /// A packet that leaves later than this against the leg's clock is counted.
 const LATE: Duration = Duration::from_millis(5);
+/// While we send no RTP, the way to the peer is kept open so often (RFC 6263 section 3).
+const KEEP_OPEN: Duration = Duration::from_secs(15);
 /// Frames sent by one call at most; the next call goes on.
 const MAX_FRAMES_A_CALL: u32 = 8;
 /// Payload types of one leg in each direction at most.
@@ -64,6 +66,10 @@ pub trait LegSink {
     fn send_rtp(&mut self, to: SocketAddr, packet: &[u8]);
     /// An RTCP packet to send.
     fn send_rtcp(&mut self, to: SocketAddr, packet: &[u8]);
+    /// An empty datagram to send, which is no packet of any stream (RFC 6263 section 4.1).
+    fn keep_open(&mut self, to: SocketAddr) {
+        let _ = to;
+    }
     /// Something that signalling or the agent has to know.
     fn event(&mut self, event: LegEvent);
     /// The sound before this mark has left.
@@ -124,6 +130,8 @@ pub enum LegEvent {
         /// For how long.
         duration: Duration,
     },
+    /// Keys of ours that waited can't be sent: the peer takes no telephone events any more.
+    KeysNotSent,
     /// The peer's user has begun to speak or has stopped.
     Speech(Speech),
     /// It is sure that the peer's user speaks over the agent, whose sound is now to be dropped by [`Leg::cut`] and [`Playout::clear`].
@@ -351,6 +359,8 @@ pub struct Leg {
     /// Nothing was sent at the last tick: the next packet begins anew.
     paused: bool,
     first_audio_told: bool,
+    /// When anything was sent last on the way that RTP takes.
+    last_sent: Option<Time>,
     last_packet: Option<Time>,
     timeout_from: Option<Time>,
     next_rtcp: Option<Time>,
@@ -399,6 +409,7 @@ impl Leg {
             timestamp: config.first_timestamp.wrapping_sub(playout.frame_ticks()),
             paused: false,
             first_audio_told: false,
+            last_sent: None,
             last_packet: None,
             timeout_from: None,
             next_rtcp: None,

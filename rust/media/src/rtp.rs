@@ -139,6 +139,8 @@ const MAX_MISORDER: u16 = 100;
 const WINDOW: u32 = 128;
 /// So many unseen packets in a row from behind are a sender that stepped back, not stragglers.
 const STEP_BACK: u8 = 5;
+/// So many in a row from far off are a sender that has jumped.
+const JUMP: u8 = 2;
 
 /// What a receiver counts about one SSRC: sequence (A.1), loss (A.3) and jitter (A.8).
 #[derive(Clone, Debug)]
@@ -154,7 +156,8 @@ pub struct Reception {
     received_prior: u64,
     /// Losses of earlier stretches of the same stream, kept over a restart.
     lost_before: i64,
-    bad_sequence: Option<u16>,
+    /// The number that would follow the last one that was far off, and how many such have come in a row.
+    stray: (u16, u8),
     behind: (u16, u8),
     /// Jitter in 1/16 of a timestamp unit, as A.8 keeps it.
     jitter: u32,
@@ -174,7 +177,7 @@ impl Reception {
             expected_prior: 0,
             received_prior: 0,
             lost_before: 0,
-            bad_sequence: None,
+            stray: (0, 0),
             behind: (0, 0),
             jitter: 0,
             transit: None,
@@ -198,7 +201,7 @@ impl Reception {
             };
             self.highest = self.highest.wrapping_add(step);
             self.received += 1;
-            self.bad_sequence = None;
+            self.stray.1 = 0;
             self.behind.1 = 0;
             return Arrival::Forward;
         }
@@ -222,11 +225,19 @@ impl Reception {
             self.received += 1;
             return Arrival::Reordered;
         }
-        if self.bad_sequence == Some(sequence) {
+        let (next, in_a_row) = self.stray;
+        let in_a_row = if in_a_row > 0 && next == sequence {
+            in_a_row + 1
+        } else {
+            1
+        };
+        // What was sent a minute ago may come twice: the end of an event does three times in a row.
+        let proof = if back < MAX_DROPOUT { STEP_BACK } else { JUMP };
+        if in_a_row >= proof {
             self.restart(sequence);
             return Arrival::Restarted;
         }
-        self.bad_sequence = Some(sequence.wrapping_add(1));
+        self.stray = (sequence.wrapping_add(1), in_a_row);
         Arrival::Stray
     }
 
@@ -406,6 +417,20 @@ mod tests {
         assert_eq!(reception.receive(40_001), Arrival::Restarted);
         assert_eq!(reception.receive(40_002), Arrival::Forward);
         assert_eq!(reception.lost(), 0);
+    }
+
+    #[test]
+    fn a_few_packets_that_come_twice_late_are_no_jump_but_a_sender_that_goes_on_from_there_is() {
+        let mut reception = Reception::new(1, 1_000, 8_000);
+        for n in 1_000..2_000 {
+            reception.receive(n);
+        }
+        for n in 1_750..1_753 {
+            assert_eq!(reception.receive(n), Arrival::Stray);
+        }
+        assert_eq!(reception.receive(2_000), Arrival::Forward);
+        let arrivals: Vec<Arrival> = (1_500..1_506).map(|n| reception.receive(n)).collect();
+        assert_eq!(arrivals[4..], [Arrival::Restarted, Arrival::Forward]);
     }
 
     #[test]

@@ -2,10 +2,13 @@
 use offhook_media::claim::Policy;
 use offhook_media::clock::Time;
 use offhook_media::codec::{Codec, Encoding};
-use offhook_media::leg::{Fill, Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
+use offhook_media::leg::{
+    DtmfBy, Fill, Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame,
+};
 use offhook_media::melody::Melody;
 use offhook_media::playout::PlayoutConfig;
 use offhook_media::rtp::{Header, Packet};
+use offhook_media::telephone_event::{Event, KeyTiming};
 use std::f64::consts::TAU;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -79,6 +82,7 @@ struct Sink {
     now: Time,
     rtp: Vec<Sent>,
     rtcp: usize,
+    kept_open: Vec<(Time, SocketAddr)>,
     events: Vec<LegEvent>,
     /// Frames of the caller's timeline: when, where, and whether they were heard.
     frames: Vec<(Time, u64, u32, bool)>,
@@ -96,6 +100,9 @@ impl LegSink for Sink {
     }
     fn send_rtcp(&mut self, _: SocketAddr, _: &[u8]) {
         self.rtcp += 1;
+    }
+    fn keep_open(&mut self, to: SocketAddr) {
+        self.kept_open.push((self.now, to));
     }
     fn event(&mut self, event: LegEvent) {
         self.events.push(event);
@@ -153,18 +160,64 @@ impl Call {
 
     /// The peer's packet of this number since its stream began, which it is sent in time by.
     fn receive(&mut self, now: Time, number: u32, source: &str) {
+        let timestamp = number.wrapping_mul(160);
+        self.take(now, source, 0, number, timestamp, &[0x21; 160]);
+    }
+
+    /// A packet of the peer's telephone event that began with packet `began` and has lasted to `number`.
+    fn key(&mut self, now: Time, number: u32, began: u32, end: bool) {
+        let event = Event {
+            code: 5,
+            end,
+            volume: 10,
+            duration: ((number - began + 1) * 160) as u16,
+        };
+        let (source, timestamp) = ("192.0.2.9:4000", began * 160);
+        self.take(now, source, 101, number, timestamp, &event.encode());
+    }
+
+    fn take(
+        &mut self,
+        now: Time,
+        source: &str,
+        payload_type: u8,
+        number: u32,
+        timestamp: u32,
+        payload: &[u8],
+    ) {
         self.run(now);
         let header = Header {
             marker: false,
-            payload_type: 0,
+            payload_type,
             sequence: number as u16,
-            timestamp: number.wrapping_mul(160),
+            timestamp,
             ssrc: 77,
         };
         let mut packet = header.encode().to_vec();
-        packet.extend([0x21; 160]);
+        packet.extend_from_slice(payload);
         self.leg
             .handle_rtp(now, address(source), &packet, &mut self.sink);
+    }
+
+    /// The keys that were told, and for how long each was pressed.
+    fn told(&self) -> Vec<(char, u64)> {
+        let told = |event: &LegEvent| match event {
+            LegEvent::Digit {
+                digit, duration, ..
+            } => Some((digit.as_char(), duration.as_millis() as u64)),
+            _ => None,
+        };
+        self.sink.events.iter().filter_map(told).collect()
+    }
+
+    /// The packets of our telephone events: when they were sent, and the event.
+    fn events_sent(&self) -> Vec<(Time, Event)> {
+        let event = |sent: &Sent| {
+            let packet = sent.packet();
+            let event = Event::decode(packet.payload).filter(|_| packet.payload_type == 101);
+            Some((sent.at, event?))
+        };
+        self.sink.rtp.iter().filter_map(event).collect()
     }
 
     /// Each packet follows the one before: by number always, and in time by as much as that one holds, but after a pause, which is marked.
@@ -441,18 +494,7 @@ fn the_noise_of_a_pause_ends_where_the_hold_begins() {
     };
     call.change(at(0), &noise);
     call.receive(at(0), 0, "192.0.2.9:4000");
-    let header = Header {
-        marker: false,
-        payload_type: 13,
-        sequence: 1,
-        timestamp: 160,
-        ssrc: 77,
-    };
-    let mut packet = header.encode().to_vec();
-    packet.push(40);
-    call.run(at(20));
-    let source = address("192.0.2.9:4000");
-    call.leg.handle_rtp(at(20), source, &packet, &mut call.sink);
+    call.take(at(20), "192.0.2.9:4000", 13, 1, 160, &[40]);
     call.run(at(1_000));
     let before = call.leg.stats();
     assert!(before.noise_frames >= 45, "{before:?}");
@@ -477,6 +519,126 @@ fn what_the_agent_says_waits_behind_a_hold_and_digits_do_too() {
     call.run(at(31_000));
     let stats = call.leg.stats();
     assert_eq!((stats.sent_digits, stats.sent_audio_packets), (1, 10));
+}
+
+#[test]
+fn a_key_that_the_peer_presses_over_a_hold_is_told_once() {
+    // Up to here, then on hold up to there, then the rest of it: short, and so long that it goes on in a second segment.
+    for (held_at, back_at, ends) in [(5, 30, 40), (5, 8, 60), (5, 2, 60), (5, 450, 500)] {
+        let mut call = Call::started();
+        let sent = |n: u32| at(20 * u64::from(n));
+        for n in 0..ends {
+            if n == held_at && held_at < back_at {
+                call.change(sent(n), &held());
+            }
+            if n == back_at && held_at < back_at {
+                call.change(sent(n), &remote());
+            }
+            let began = if n < 409 { 0 } else { 409 };
+            call.key(sent(n), n, began, n + 3 >= ends);
+        }
+        call.run(sent(ends + 100));
+        let told = call.told();
+        assert_eq!(told.len(), 1, "{held_at} to {back_at}: {told:?}");
+    }
+}
+
+#[test]
+fn a_key_of_ours_that_a_hold_breaks_off_ends_with_it() {
+    for by in [DtmfBy::Event, DtmfBy::Tone] {
+        let mut call = Call::started();
+        let (before, hold) = (
+            RemoteMedia {
+                dtmf_by: by,
+                ..remote()
+            },
+            RemoteMedia {
+                dtmf_by: by,
+                ..held()
+            },
+        );
+        call.change(at(200), &before);
+        let long = KeyTiming {
+            lasts: ms(2_000),
+            gap: ms(80),
+        };
+        assert_eq!(call.leg.send_dtmf_timed("12", long), 2);
+        call.change(at(500), &hold);
+        call.change(at(60_000), &before);
+        call.run(at(70_000));
+        assert_eq!(call.leg.stats().sent_digits, 2, "{by:?}");
+        if by == DtmfBy::Event {
+            let sent = call.events_sent();
+            let of_first = |(sent, event): &&(Time, Event)| *sent >= at(60_000) && event.code == 1;
+            let after: Vec<_> = sent.iter().filter(of_first).collect();
+            assert_eq!(after.len(), 3, "its end, three times");
+            assert!(
+                after
+                    .iter()
+                    .all(|(_, event)| event.end && event.duration < 3_200)
+            );
+            let second = sent.iter().filter(|(_, event)| event.code == 2);
+            assert_eq!(second.map(|(_, event)| event.duration).max(), Some(16_000));
+        } else {
+            // A frame of it, too short for a key, and the whole of the other.
+            assert!((115..=120).contains(&call.leg.stats().sent_tone_packets));
+        }
+    }
+}
+
+#[test]
+fn keys_that_waited_for_a_peer_that_takes_none_any_more_are_told_and_leave_no_hole() {
+    let mut call = Call::started();
+    call.change(at(200), &held());
+    assert_eq!(call.leg.send_dtmf("123"), 3);
+    call.run(at(1_000));
+    let without = RemoteMedia {
+        dtmf_send: None,
+        ..remote()
+    };
+    call.change(at(1_000), &without);
+    let before = call.leg.stats();
+    call.run(at(3_000));
+    let after = call.leg.stats();
+    assert_eq!((after.dropped_digits, after.sent_digits), (3, 0));
+    assert_eq!(after.unsent_packets, before.unsent_packets);
+    let told = |event: &&LegEvent| **event == LegEvent::KeysNotSent;
+    assert_eq!(call.sink.events.iter().filter(told).count(), 1);
+    call.is_one_stream();
+}
+
+#[test]
+fn the_way_to_a_peer_that_we_send_nothing_is_kept_open() {
+    let mut call = Call::started();
+    call.change(at(1_000), &held());
+    call.run(at(601_000));
+    let (first, to) = call.sink.kept_open[0];
+    assert_eq!(to, address("192.0.2.9:4000"));
+    assert!((at(15_900)..=at(16_020)).contains(&first), "{first:?}");
+    assert!((38..=41).contains(&call.sink.kept_open.len()));
+    call.change(at(601_000), &remote());
+    call.run(at(700_000));
+    assert!(call.sink.kept_open.len() <= 41, "RTP does it");
+    // Reports that go the same way do it, too; and there is no way to 0.0.0.0.
+    let muxed = RemoteMedia {
+        rtcp_mux: true,
+        ..held()
+    };
+    let nowhere = RemoteMedia {
+        rtp: None,
+        ..held()
+    };
+    for hold in [muxed, nowhere] {
+        let mut call = Call::started();
+        call.change(at(1_000), &hold);
+        call.run(at(601_000));
+        assert_eq!(call.sink.kept_open, []);
+    }
+    // What a peer sends to the same end is no packet.
+    let source = address("192.0.2.9:4000");
+    call.leg
+        .handle_rtp(at(700_000), source, &[], &mut call.sink);
+    assert_eq!(call.leg.stats().received_malformed, 0);
 }
 
 #[test]

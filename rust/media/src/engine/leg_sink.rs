@@ -17,6 +17,7 @@ use crate::playout::MarkId;
 use crate::tones::Likeness;
 use crate::vad::Speech;
 use crate::vad::listeners::Listeners;
+use crate::wire::{DTMF_NOT_SENT, DTMF_NOT_SENT_WHY};
 
 /// What an agent is told of a key that it may not know.
 const WITHHELD: char = '?';
@@ -95,6 +96,10 @@ impl LegSink for LegGlue<'_> {
         self.out.send.push(&self.port.rtp, self.source, to, packet);
     }
 
+    fn keep_open(&mut self, to: SocketAddr) {
+        self.out.send.push(&self.port.rtp, self.source, to, &[]);
+    }
+
     fn sent(&mut self, frame: SentFrame<'_>) {
         if let Some((_, tap)) = &mut self.side.recording {
             let hush = frame.tone && self.side.mask != DigitMask::Off;
@@ -147,6 +152,12 @@ impl LegSink for LegGlue<'_> {
                 digit: digit.as_char(),
                 duration_ms: duration.as_millis() as u32,
             },
+            LegEvent::KeysNotSent => {
+                if let Some(wire) = &mut self.wire {
+                    wire.wire.send_error(DTMF_NOT_SENT, DTMF_NOT_SENT_WHY);
+                }
+                return;
+            }
             LegEvent::Speech(speech) => self.speech(speech),
             LegEvent::Interrupted(overlap) => {
                 self.side.interrupted = Some(overlap);

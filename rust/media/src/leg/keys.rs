@@ -89,6 +89,11 @@ impl Keys {
         self.sender.is_busy()
     }
 
+    /// Nothing can be sent for now: see [`EventSender::interrupt`].
+    pub fn interrupt(&mut self) {
+        self.sender.interrupt();
+    }
+
     pub fn next_timeout(&self) -> Option<Time> {
         self.events.next_timeout()
     }
@@ -169,7 +174,7 @@ impl Leg {
         let by = remote.map(|remote| remote.dtmf_by);
         let known = match by {
             None => false,
-            Some(DtmfBy::Event) => remote.is_some_and(|remote| remote.dtmf_send.is_some()),
+            Some(DtmfBy::Event) => self.sends_events(),
             Some(DtmfBy::Info | DtmfBy::Tone) => true,
         };
         let can_be_sent = |digit: &Digit| known && (digit.has_tone() || by == Some(DtmfBy::Event));
@@ -192,6 +197,12 @@ impl Leg {
         taken
     }
 
+    /// Whether the peer takes telephone events.
+    fn sends_events(&self) -> bool {
+        let remote = self.remote.as_ref();
+        remote.is_some_and(|remote| remote.dtmf_send.is_some())
+    }
+
     /// What of a key leaves with the frame that is due, which is silent and may be written over.
     pub(super) fn press_key(
         &mut self,
@@ -209,7 +220,16 @@ impl Leg {
             return Pressing::Silence;
         };
         match by {
-            DtmfBy::Event => return Pressing::Event(packet),
+            DtmfBy::Event if self.sends_events() => return Pressing::Event(packet),
+            DtmfBy::Event => {
+                // The peer gave up telephone events while keys waited for their turn.
+                if packet.marker {
+                    let dropped = 1 + self.keys.sender.clear();
+                    self.stats.dropped_digits.add(dropped as u64);
+                    sink.event(LegEvent::KeysNotSent);
+                }
+                return Pressing::Silence;
+            }
             _ if packet.again => return Pressing::Silence,
             DtmfBy::Tone => {}
             DtmfBy::Info => {

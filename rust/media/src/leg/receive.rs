@@ -23,6 +23,10 @@ impl Leg {
         packet: &[u8],
         sink: &mut impl LegSink,
     ) {
+        if packet.is_empty() {
+            // The peer keeps its way to us open (RFC 6263 section 4.1).
+            return;
+        }
         let Ok(packet) = Packet::decode(packet) else {
             self.stats.received_malformed.add(1);
             return;

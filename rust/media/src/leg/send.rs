@@ -1,9 +1,11 @@
 //! The send half of a leg: the frame that is due, silence or a digit in its place, and our RTCP reports.
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::keys::Pressing;
 use super::{
-    LATE, Leg, LegEvent, LegSink, MAX_FRAMES_A_CALL, RTCP_INTERVAL, RemoteMedia, SentFrame,
+    KEEP_OPEN, LATE, Leg, LegEvent, LegSink, MAX_FRAMES_A_CALL, RTCP_INTERVAL, RemoteMedia,
+    SentFrame,
 };
 use crate::clock::{Time, duration_of, samples_in};
 use crate::codec::Encoder;
@@ -54,11 +56,7 @@ impl Leg {
         let target = self.rtp_target();
         let sends = |remote: &RemoteMedia| remote.send;
         let Some(target) = target.filter(|_| self.remote.as_ref().is_some_and(sends)) else {
-            // Digits wait, too: nobody would hear them.
-            self.stats.unsent_packets.add(1);
-            self.paused = true;
-            self.music.stop();
-            self.regularity.pause();
+            self.send_nothing(now, target, sink);
             return;
         };
         let mut pressing = Pressing::Silence;
@@ -82,17 +80,10 @@ impl Leg {
             false
         };
         let remote = self.remote.as_ref().expect("it says that we send");
-        let payload_type = if event.is_some() {
-            remote.dtmf_send
-        } else {
-            Some(remote.payload_type)
+        header.payload_type = match event {
+            Some(_) => remote.dtmf_send.expect("else no event is sent"),
+            None => remote.payload_type,
         };
-        let Some(payload_type) = payload_type else {
-            // The peer gave up telephone events while a digit was being keyed.
-            self.stats.unsent_packets.add(1);
-            return;
-        };
-        header.payload_type = payload_type;
         let mut packet = [0; HEADER_LEN + MAX_PAYLOAD + MAX_TRAILER];
         packet[..HEADER_LEN].copy_from_slice(&header.encode());
         let payload = &mut packet[HEADER_LEN..HEADER_LEN + MAX_PAYLOAD];
@@ -128,6 +119,7 @@ impl Leg {
             .set(self.regularity.max_us());
         self.stats.sent_packets.add(1);
         self.stats.sent_bytes.add(len as u64);
+        self.last_sent = Some(now);
         self.stats.last_sent_ms.set(now.as_nanos() / 1_000_000);
         self.stats
             .sent_late_packets
@@ -149,6 +141,23 @@ impl Leg {
                     sink.event(LegEvent::FirstAudioSent);
                 }
             }
+        }
+    }
+
+    /// We may not send, or don't know where to. Digits wait, too: nobody would hear them.
+    fn send_nothing(&mut self, now: Time, target: Option<SocketAddr>, sink: &mut impl LegSink) {
+        self.keys.interrupt();
+        self.stats.unsent_packets.add(1);
+        self.paused = true;
+        self.music.stop();
+        self.regularity.pause();
+        // Reports that go the same way keep it open as well.
+        let is_quiet = |remote: &RemoteMedia| !remote.rtcp_mux;
+        if let Some(target) = target.filter(|_| self.remote.as_ref().is_some_and(is_quiet))
+            && self.last_sent.is_none_or(|last| now - last >= KEEP_OPEN)
+        {
+            self.last_sent = Some(now);
+            sink.keep_open(target);
         }
     }
 

@@ -20,6 +20,8 @@ struct Current {
     /// Of the segments before.
     earlier: u64,
     told: bool,
+    /// An end packet has come: there is no further segment.
+    ended: bool,
     last_packet: Time,
 }
 
@@ -78,6 +80,9 @@ impl EventReceiver {
             }
             None => self.current = Some(Current::new(now, digit, timestamp, event.duration)),
         }
+        if let Some(current) = self.current.as_mut().filter(|_| event.end) {
+            current.ended = true;
+        }
         [ended, if event.end { self.end() } else { None }]
     }
 
@@ -125,10 +130,10 @@ impl Current {
         self.timestamp == timestamp && self.digit == digit && !begins_anew
     }
 
-    /// Whether a segment that begins so much later is the next of this event.
+    /// Whether a segment that begins so much later is the next of this event. How much of the one before has come says nothing: the call
+    /// may have been on hold meanwhile.
     fn is_followed_by(&self, later: u32) -> bool {
-        let almost_full = u32::from(self.duration) + 2 * SEGMENT_SLACK > SEGMENT;
-        !self.told && almost_full && later.abs_diff(SEGMENT) <= SEGMENT_SLACK
+        !self.ended && later.abs_diff(SEGMENT) <= SEGMENT_SLACK
     }
 
     fn new(now: Time, digit: Digit, timestamp: u32, duration: u16) -> Self {
@@ -138,6 +143,7 @@ impl Current {
             duration,
             earlier: 0,
             told: false,
+            ended: false,
             last_packet: now,
         }
     }

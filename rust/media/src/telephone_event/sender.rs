@@ -1,5 +1,6 @@
 //! Digits as event packets, and what stands between them.
 use super::{Digit, Event};
+use crate::clock::duration_of;
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -141,9 +142,17 @@ impl EventSender {
         }
     }
 
-    /// Forgets the digits that wait; the one being keyed ends as it should.
-    pub fn clear(&mut self) {
-        self.waiting.clear();
+    /// Nothing can be sent for now: of the key that is being pressed, only its end will be.
+    pub fn interrupt(&mut self) {
+        if let Sending::Key { key, duration, .. } = &mut self.sending {
+            let lasted = duration_of(u64::from(*duration), self.clock_rate);
+            key.timing.lasts = key.timing.lasts.min(lasted);
+        }
+    }
+
+    /// Forgets the digits that wait, and says how many; the one being keyed ends as it should.
+    pub fn clear(&mut self) -> usize {
+        self.waiting.drain(..).count()
     }
 
     /// What leaves at the tick whose timestamp is `timestamp`, a tick being `step` units long; the next digit's turn has come.
