@@ -68,6 +68,8 @@ impl LegSink for LegGlue<'_> {
             }
         }
         if self.side.tap {
+            let hush = self.side.mask != DigitMask::Off && tone > Likeness::None;
+            let frame = if hush { frame.silent() } else { frame };
             let scratch = &mut self.out.scratch;
             let to = AudioFormat::pcm16(frame.rate);
             let audio = self

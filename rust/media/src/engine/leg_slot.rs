@@ -290,7 +290,10 @@ impl LegSlot {
             LegCommand::Release => self.leg.release(now),
             LegCommand::Echo(on) => self.leg.set_echo(on),
             LegCommand::BargeIn(policy) => self.leg.set_barge_in(policy),
-            LegCommand::Tap(on) => self.side.tap = on,
+            LegCommand::Tap(on) => {
+                self.side.tap = on;
+                self.watch_tones();
+            }
             LegCommand::Record(id, tap) => self.record(now, id, tap, out),
             LegCommand::PauseRecording(id, pause) => self.pause_recording(now, id, pause, out),
             LegCommand::StopRecording(id) => {
@@ -359,7 +362,7 @@ impl LegSlot {
         }
     }
 
-    /// Tones matter to a recording and to the agent as long as digits are masked.
+    /// Tones matter to a recording, to who taps the leg and to the agent as long as digits are masked.
     fn watch_tones(&mut self) {
         let mask = self.side.mask;
         if let Some((_, tap)) = &mut self.side.recording {
@@ -367,7 +370,7 @@ impl LegSlot {
         }
         let matters = match mask {
             DigitMask::Off => false,
-            DigitMask::Masked => self.side.recording.is_some(),
+            DigitMask::Masked => self.side.recording.is_some() || self.side.tap,
             DigitMask::Withheld => true,
         };
         self.leg.watch_tones(matters);
