@@ -91,3 +91,22 @@ def is_valid(e164: str) -> bool:
 def is_country(code: str) -> bool:
     """Say whether `code` is a two-letter country whose numbering plan is known."""
     return code in phonenumbers.SUPPORTED_REGIONS
+
+
+def written(e164: str, number_format: str, country: str | None = None) -> str:
+    """Write a number as a trunk wants it: `e164`, `e164-no-plus`, or `national` as it is dialled in `country`.
+
+    A number of another country has no national form there: it is written with the country's international prefix, and
+    as E.164 where the country is not known.
+    """
+    if number_format == "e164-no-plus":
+        return e164.removeprefix("+")
+    if number_format != "national" or country is None:
+        return e164
+    try:
+        number = phonenumbers.parse(e164)
+    except phonenumbers.NumberParseException:
+        return e164
+    dialled = phonenumbers.format_out_of_country_calling_number(number, country)
+    # Where a country has no one prefix for the others (Brazil has one a carrier), the plus sign stands for it.
+    return e164 if dialled.startswith("+") else "".join(c for c in dialled if c in _DIGITS)

@@ -36,6 +36,9 @@ ANYWHERE: tuple[Network, ...] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 DtmfWay = Literal["auto", "rfc4733", "info", "inband"]
 """How keys come and go: by what was agreed on, or in one way alone."""
 
+NumberFormat = Literal["e164", "e164-no-plus", "national"]
+"""How numbers are written in our calls to a trunk."""
+
 
 @dataclass(frozen=True, slots=True)
 class InboundDigest:
@@ -94,6 +97,15 @@ class Trunk:
     """Seconds that a transfer may take, unless the agent says otherwise."""
     transfer_reports: bool = True
     """Whether it is to report how a transfer goes; without that, its BYE is success."""
+    host: str | None = None
+    """Where our calls to it go, a name or an address; None for a trunk that only sends us calls."""
+    port: int | None = None
+    transport: Literal["udp", "tcp", "tls"] = "udp"
+    caller_ids: tuple[str, ...] = ()
+    """The numbers (E.164) that our calls to it may show, the first of them where none is asked for."""
+    number_format: NumberFormat = "e164"
+    assert_identity: bool = False
+    """Whether our calls to it have the caller's number in P-Asserted-Identity, too (RFC 3325)."""
 
     @property
     def sources(self) -> tuple[Network, ...]:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offhook.route.number import MAX_NUMBER_LENGTH, is_country, read_caller, read_number
+from offhook.route.number import MAX_NUMBER_LENGTH, is_country, read_caller, read_number, written
 
 pytestmark = pytest.mark.unit
 
@@ -94,3 +94,29 @@ def test_any_text_gives_e164_or_itself(text: str, country: str | None) -> None:
         assert number.e164[1:].isdigit()
         assert len(number.e164) <= 16
         assert read_number(number.e164).e164 == number.e164
+
+
+@pytest.mark.parametrize(
+    ("e164", "number_format", "country", "dialled"),
+    [
+        ("+14155550100", "e164", "US", "+14155550100"),
+        ("+14155550100", "e164-no-plus", "US", "14155550100"),
+        ("+14155550100", "national", "US", "14155550100"),
+        ("+442079460018", "national", "GB", "02079460018"),
+        ("+390612345678", "national", "IT", "0612345678"),
+        ("+442079460018", "national", "US", "011442079460018"),
+        ("+14155550100", "national", "DE", "0014155550100"),
+        # Nobody knows what is national where.
+        ("+14155550100", "national", None, "+14155550100"),
+    ],
+)
+def test_a_number_is_written_as_the_trunk_dials_it(
+    e164: str, number_format: str, country: str | None, dialled: str
+) -> None:
+    assert written(e164, number_format, country) == dialled
+
+
+@pytest.mark.parametrize("country", ["US", "GB", "DE", "IN", "IT", "BR", "JP"])
+def test_what_is_written_in_national_form_is_read_back_as_the_same_number(country: str) -> None:
+    for e164 in ("+14155552671", "+442079460018", "+493012345678", "+919876543210"):
+        assert read_number(written(e164, "national", country), country).e164 == e164
