@@ -21,6 +21,7 @@ from offhook.config.schema import (
     AgentConfig,
     Config,
     HttpConfig,
+    KeyConfig,
     LimitsConfig,
     MediaConfig,
     NodeConfig,
@@ -222,6 +223,7 @@ def _drafted(
         trunks=reader.entries("trunk", TrunkConfig),
         routes=reader.entries("route", RouteConfig),
         agents=reader.entries("agent", AgentConfig),
+        keys=reader.entries("key", KeyConfig),
         names={kind: reader.names(kind) for kind in LISTS},
         references=list(reader.references()),
         worker_agents=reader.worker_agents(),
@@ -263,6 +265,7 @@ def _built(
         trunks=tuple(hold_music.at(base, trunk) for trunk in draft.trunks.values()),
         routes=tuple(hold_music.at(base, _route_at(base, route)) for route in draft.routes.values()),
         agents=tuple(_agent_at(base, agent) for agent in draft.agents.values()),
+        keys=tuple(draft.keys.values()),
         data_dir=data_dir,
         store_url=f"sqlite:///{base / store.url.removeprefix('sqlite:///') if store.url else data_dir / 'offhook.db'}",
         source=source,
@@ -455,6 +458,7 @@ def _add_agent(data: dict[str, Any], agent: LocalAgent) -> None:
 def _readable_secrets(path: Path, config: Config, agent: LocalAgent | None) -> ConfigProblem | None:
     """A file with passwords in it, which others on this machine may read."""
     secrets = [trunk.inbound.password for trunk in config.trunks if trunk.inbound]
+    secrets += [trunk.password for trunk in config.trunks if trunk.password is not None]
     secrets += [secret for agent in config.agents for secret in (agent.token, *agent.headers.values()) if secret]
     if config.talk.token is not None:
         secrets.append(config.talk.token)

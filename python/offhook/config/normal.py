@@ -23,7 +23,12 @@ def normalised(config: Config) -> dict[str, object]:
         "recording": _section(config.recording),
         "limits": _section(config.limits),
     }
-    entries: dict[str, tuple[Section, ...]] = {"trunk": config.trunks, "route": config.routes, "agent": config.agents}
+    entries: dict[str, tuple[Section, ...]] = {
+        "trunk": config.trunks,
+        "route": config.routes,
+        "agent": config.agents,
+        "key": config.keys,
+    }
     return shown | {name: [_section(entry) for entry in sections] for name, sections in entries.items()}
 
 

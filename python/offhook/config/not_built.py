@@ -45,7 +45,6 @@ def _postgresql(value: object) -> bool:
 
 
 _LISTEN_INSTEAD = "use tls://, tcp:// or udp://"
-_CALL_INSTEAD = "leave it out; this trunk can only send calls to us"
 _DESTINATION_INSTEAD = "use agent:NAME, worker:NAME, ws://, wss://, twilio+ws://, twilio+wss:// or echo:"
 
 NOT_BUILT = (
@@ -55,10 +54,6 @@ NOT_BUILT = (
     NotBuilt(("store", "url"), _postgresql, "PostgreSQL", "use sqlite:///PATH"),
     NotBuilt(("trunk", "*", "preset"), _present, "carrier presets", "write the carrier's networks into allow"),
     NotBuilt(("trunk", "*", "codecs", "*"), _other_than("PCMU", "PCMA", "G722"), "Opus", "use G722, PCMU and PCMA"),
-    NotBuilt(("trunk", "*", "host"), _present, "calling out through a trunk", _CALL_INSTEAD),
-    NotBuilt(("trunk", "*", "transport"), _present, "calling out through a trunk", _CALL_INSTEAD),
-    NotBuilt(("trunk", "*", "caller_id"), _present, "calling out through a trunk", _CALL_INSTEAD),
-    NotBuilt(("trunk", "*", "number_format"), _other_than("e164"), "calling out through a trunk", _CALL_INSTEAD),
     NotBuilt(
         ("trunk", "*", "register"),
         _other_than(False),

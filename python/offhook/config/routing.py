@@ -7,6 +7,7 @@ from typing import Literal
 from offhook.config.schema import Config, OutboundConfig, RouteConfig, TrunkConfig
 from offhook.ids import RouteName, TrunkName
 from offhook.route.limits import Limit, Limits
+from offhook.route.number import read_number
 from offhook.route.table import AnswerPolicy, Fallback, FallbackCause, RecordPolicy, Route, RouteTable
 from offhook.route.trunk import InboundDigest, Trunk, TrunkTable
 from offhook.route.usage import OutboundLimits, Party
@@ -46,6 +47,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
     """The trunk that a `[[trunk]]` describes. Its inbound password stays in the configuration."""
     asked = config.inbound
     inbound = None if asked is None else InboundDigest(asked.username, asked.algorithms)
+    tls_only = config.tls == "required" or config.tls_name is not None
     return Trunk(
         name=TrunkName(config.name),
         allow=config.allow,
@@ -64,7 +66,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         pass_headers=config.pass_headers,
         trust_identity=config.trust_identity,
         tls_name=config.tls_name,
-        tls_only=config.tls == "required" or config.tls_name is not None,
+        tls_only=tls_only,
         srtp=config.srtp,
         prack=config.prack,
         transfer_to=config.transfer_to,
@@ -75,6 +77,12 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         transfer_reports=config.transfer_reports,
         dtmf=config.dtmf,
         dtmf_tones=config.dtmf_tones,
+        host=config.host,
+        port=config.port,
+        transport=config.transport or ("tls" if tls_only else "udp"),
+        caller_ids=tuple(read_number(text, config.country).canonical for text in config.caller_id),
+        number_format=config.number_format,
+        assert_identity=config.assert_identity,
     )
 
 

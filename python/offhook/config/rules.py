@@ -1,5 +1,6 @@
 """What takes two settings to tell: names that must exist, values that contradict each other, trunks that collide."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ from offhook.config.routing import route_of, trunk_of
 from offhook.config.schema import (
     AgentConfig,
     HttpConfig,
+    KeyConfig,
     LimitsConfig,
     MediaConfig,
     RecordingConfig,
@@ -20,6 +22,7 @@ from offhook.config.schema import (
 )
 from offhook.config.values import HostPort, Listen, ip_version, is_loopback
 from offhook.route.destination_uri import AgentUri, EchoUri, WireUri
+from offhook.route.number import read_number
 from offhook.route.trunk import conflicts
 
 _HANDSHAKE_HEADERS = frozenset({
@@ -49,6 +52,7 @@ class Draft:
     trunks: dict[int, TrunkConfig] = field(default_factory=dict)
     routes: dict[int, RouteConfig] = field(default_factory=dict)
     agents: dict[int, AgentConfig] = field(default_factory=dict)
+    keys: dict[int, KeyConfig] = field(default_factory=dict)
     names: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     references: list[tuple[Path, str, str]] = field(default_factory=list)
     worker_agents: list[str] = field(default_factory=list)
@@ -77,6 +81,10 @@ def errors(draft: Draft) -> Iterator[Finding]:
             yield from _recorded(("route", index), route, draft.recording)
     for index, agent in draft.agents.items():
         yield from _agent(("agent", index), agent)
+    for index, key in draft.keys.items():
+        if re.fullmatch("[0-9a-fA-F]{64}", key.sha256.reveal()) is None:
+            hint = "printf %s KEY | sha256sum"
+            yield Finding(("key", index, "sha256"), "is no SHA-256, which has 64 hexadecimal digits", hint)
 
 
 def warnings(draft: Draft) -> Iterator[Finding]:
@@ -233,11 +241,12 @@ def _trunk_over_tls(path: Path, trunk: TrunkConfig, sip: SipConfig) -> Iterator[
 
 
 def _trunk(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
-    if not trunk.allow and trunk.inbound is None and trunk.tls_name is None:
+    if not trunk.allow and trunk.inbound is None and trunk.tls_name is None and trunk.host is None:
         message = f"trunk '{trunk.name}' admits nobody: it has neither allow nor inbound nor tls_name"
         if trunk.domain:
             message += " (a domain alone is nothing, as anybody can write it)"
-        yield Finding(path, message, "write the peer's networks into allow, or give it an inbound user and password")
+        hint = "write the peer's networks into allow, give it an inbound user and password, or a host to call"
+        yield Finding(path, message, hint)
     if trunk.inbound is None and trunk.tls_name is None:
         for index, network in enumerate(trunk.allow):
             if network.prefixlen == 0:
@@ -246,10 +255,32 @@ def _trunk(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
     if (trunk.username is None) != (trunk.password is None):
         has, lacks = ("username", "password") if trunk.password is None else ("password", "username")
         yield Finding((*path, has), f"a {has} without a {lacks} proves nothing", f"add {lacks}, or leave both out")
+    yield from _calls_out(path, trunk)
     for index, network in enumerate(trunk.media_allow):
         if network.prefixlen == 0:
             hint = "write the peer's media networks; nat = true copes with one that hides behind a router"
             yield Finding((*path, "media_allow", index), f"{network} would let anybody talk into a call", hint)
+
+
+def _calls_out(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
+    """What our calls to it need, and what has no meaning without them."""
+    if trunk.host is None:
+        for name in ("port", "transport", "caller_id", "number_format", "assert_identity"):
+            if getattr(trunk, name) != type(trunk).model_fields[name].default:
+                yield Finding((*path, name), "has no meaning without host: it is about our calls to the trunk")
+        return
+    if not trunk.caller_id:
+        hint = "write the number, or the numbers, that the carrier has given you"
+        yield Finding(path, f"trunk '{trunk.name}' has a host and no caller_id, so no call to it could be made", hint)
+    for index, text in enumerate(trunk.caller_id):
+        if read_number(text, trunk.country).e164 is None:
+            where = f" in {trunk.country}" if trunk.country else " without a country"
+            hint = "write it with + and the country's code, such as +14155550100"
+            yield Finding((*path, "caller_id", index), f"'{text}' is no telephone number{where}", hint)
+    if trunk.number_format == "national" and trunk.country is None:
+        yield Finding((*path, "number_format"), "national numbers are those of a country", "set country")
+    if trunk.transport not in (None, "tls") and (trunk.tls == "required" or trunk.tls_name is not None):
+        yield Finding((*path, "transport"), f"{trunk.transport} is not TLS, which this trunk requires", "write tls")
 
 
 def _colliding_trunks(trunks: dict[int, TrunkConfig]) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from offhook.config.values import (
+    CallerIds,
     Country,
     Destination,
     Domain,
@@ -311,16 +312,26 @@ class TrunkConfig(Section):
         description="The peer is behind NAT: answer to the port its requests come from, send media where its media "
         "comes from.",
     )
-    host: Domain | None = Field(default=None, description="Where our calls to it go.")
-    transport: Literal["udp", "tcp", "tls"] | None = Field(default=None, description="Transport of our calls to it.")
+    host: Domain | None = Field(
+        default=None,
+        description="Where our calls to it go: a name or an address. Without it, the trunk only sends us calls.",
+    )
+    port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        default=None,
+        description="Port of `host`. Without it, the one that DNS names (SRV), else 5060, or 5061 for `tls`.",
+    )
+    transport: Literal["udp", "tcp", "tls"] | None = Field(
+        default=None, description='Transport of our calls to it: `udp` without it, `tls` with `tls = "required"`.'
+    )
     username: Text | None = Field(
         default=None,
-        description="User name that we prove to it when it challenges what we send within a call: REFER, BYE, "
-        "re-INVITE. What its callers prove to us is `inbound`.",
+        description="User name that we prove to it when it challenges our calls to it, or what we send within a call: "
+        "REFER, BYE, re-INVITE. What its callers prove to us is `inbound`.",
     )
     password: SecretValue | None = Field(
         default=None,
-        description="Password that goes with it. Only its digest is sent, and only to where the call came from.",
+        description="Password that goes with it. Only its digest is sent, and only to `host` or to where the call came "
+        "from.",
     )
     register_: bool = Field(default=False, alias="register", description="Register with it, so that its calls find us.")
     country: Country | None = Field(
@@ -328,9 +339,20 @@ class TrunkConfig(Section):
         description="Country by which its national numbers are read, such as `US`. Without it only numbers with `+` "
         "are E.164.",
     )
-    caller_id: Text | None = Field(default=None, description="Number that our calls to it show.")
+    caller_id: CallerIds = Field(
+        default=(),
+        description="The number that our calls to it show, or a list of those that they may show, the first where none "
+        "is asked for: with `+`, or as they are read in `country`. Needed to call out.",
+    )
     number_format: Literal["e164", "e164-no-plus", "national"] = Field(
-        default="e164", description="How numbers are written in our calls to it."
+        default="e164",
+        description="How numbers are written in our calls to it: `+442079460018`, `442079460018`, or as they are "
+        "dialled in `country`.",
+    )
+    assert_identity: bool = Field(
+        default=False,
+        description="Whether our calls to it have the caller's number in P-Asserted-Identity, too (RFC 3325). For "
+        "carriers that take it from there, and over a network that both trust.",
     )
     codecs: Annotated[tuple[Literal["PCMU", "PCMA", "G722", "opus"], ...], Field(min_length=1)] = Field(
         default=("PCMU", "PCMA"),
@@ -568,6 +590,17 @@ class AgentConfig(Section):
         return 8000 if self.encoding == "pcmu" or self.kind == "twilio" else 16000
 
 
+class KeyConfig(Section):
+    """A key to the API: a program that has it may place calls. It is no key to the gateway's settings."""
+
+    name: Name = Field(description="Name of the key, in records and logs.")
+    sha256: SecretValue = Field(
+        description="SHA-256 of the key, 64 hexadecimal digits: a string or `{ env = NAME }`. The key itself, 32 "
+        "characters or more that nobody can guess, stands nowhere in the gateway: `openssl rand -hex 32` makes one, and "
+        "`printf %s KEY | sha256sum` this of it."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration, checked and with its defaults filled in.
@@ -587,6 +620,7 @@ class Config:
     trunks: tuple[TrunkConfig, ...]
     routes: tuple[RouteConfig, ...]
     agents: tuple[AgentConfig, ...]
+    keys: tuple[KeyConfig, ...]
     data_dir: Path
     store_url: str
     source: Path | None = None
@@ -610,7 +644,9 @@ class Config:
     def tls(self) -> "TlsSettings | None":
         """What SIP over TLS is made of; None where no setting asks for it."""
         sip = self.sip
-        if not sip.tls_certificate and not sip.tls_ca and all(listen.transport != "tls" for listen in sip.listen):
+        listens = any(listen.transport == "tls" for listen in sip.listen)
+        calls = any(trunk.host is not None and trunk.transport == "tls" for trunk in self.trunks)
+        if not sip.tls_certificate and not sip.tls_ca and not listens and not calls:
             return None
         # It brings a library that takes a tenth of a second to load.
         from offhook.transport.tls_files import TlsSettings
@@ -665,5 +701,5 @@ SECTIONS: dict[str, type[Section]] = {
 }
 """Tables that appear once, by name."""
 
-LISTS: dict[str, type[Section]] = {"trunk": TrunkConfig, "route": RouteConfig, "agent": AgentConfig}
+LISTS: dict[str, type[Section]] = {"trunk": TrunkConfig, "route": RouteConfig, "agent": AgentConfig, "key": KeyConfig}
 """Tables that appear any number of times, written `[[trunk]]`."""

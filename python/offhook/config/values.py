@@ -327,6 +327,14 @@ def _number_pattern(value: object) -> Pattern:
     return Pattern(text)
 
 
+def _caller_ids(value: object) -> tuple[str, ...]:
+    """One number or a list of them, as written; what they are depends on the trunk's country."""
+    items = value if isinstance(value, tuple) else (value,)
+    if len(items) > MAX_ALTERNATIVES:
+        raise WrongValue(f"has more than {MAX_ALTERNATIVES} numbers")
+    return tuple(dict.fromkeys(text_of(item) for item in items))
+
+
 def _transfer_patterns(value: object) -> tuple[Pattern, ...]:
     """Where calls may be transferred to; an empty list is nowhere."""
     items = value if isinstance(value, tuple) else (value,)
@@ -492,6 +500,7 @@ Domain = Annotated[str, _read(_domain)]
 Country = Annotated[str, _read(_country)]
 EarlyMediaValue = Annotated[EarlyMedia, _read(_early_media)]
 NumberPatterns = Annotated[tuple[Pattern, ...], _read(_number_patterns)]
+CallerIds = Annotated[tuple[str, ...], _read(_caller_ids)]
 TransferPatterns = Annotated[tuple[Pattern, ...], _read(_transfer_patterns)]
 ListedNumbers = Annotated[tuple[Pattern, ...], _read(_listed_numbers)]
 HeaderPattern = Annotated[Pattern, _read(_header_pattern)]
