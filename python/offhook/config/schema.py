@@ -595,9 +595,9 @@ class KeyConfig(Section):
 
     name: Name = Field(description="Name of the key, in records and logs.")
     sha256: SecretValue = Field(
-        description="SHA-256 of the key, 64 hexadecimal digits: a string or `{ env = NAME }`. The key itself, 32 "
-        "characters or more that nobody can guess, stands nowhere in the gateway: `openssl rand -hex 32` makes one, and "
-        "`printf %s KEY | sha256sum` this of it."
+        description="SHA-256 of the key, 64 hexadecimal digits: a string or `{ env = NAME }`. The key itself, "
+        "32 characters or more that nobody can guess, stands nowhere in the gateway: `openssl rand -hex 32` makes one, "
+        "and `printf %s KEY | sha256sum` this of it."
     )
 
 

@@ -17,7 +17,6 @@ from offhook.phone.account import Account, host_port
 from offhook.phone.address import read_from
 from offhook.phone.echo import Echo, find_echo
 from offhook.phone.finding import Finding, Step
-from offhook.phone.forks import Forks
 from offhook.phone.keys import Keys
 from offhook.phone.outcome import Outcome
 from offhook.phone.plan import Plan, rate_of
@@ -35,6 +34,7 @@ from offhook.sip import events as sip
 from offhook.sip.causes import why
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Source, Target
+from offhook.sip.forks import Forks
 from offhook.sip.invite import InviteSession
 from offhook.sip.message import Message, Request, Response
 from offhook.sip.screening import Admit, Drop, Verdict

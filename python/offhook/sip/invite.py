@@ -79,16 +79,14 @@ class InviteSession(SessionParts):
         credentials: Credentials | None,
         peer: object,
         fixed: Target | None,
-        now: float,
     ) -> "InviteSession":
-        """The caller's side: `request` is an INVITE without Via and Contact, sent at once."""
+        """The caller's side: `request` is an INVITE without Via and Contact; `place` sends it."""
         self = cls(core, request, local_tag=request.from_.tag or "", peer=peer, state=State.CALLING)
         for name, value in self.timer.ask():
             request = replace(request, headers=request.headers.adding(name, value))
         self.request = request
         self.credentials = credentials
         self.calling = Calling(self, next_hop, fixed=fixed)
-        self.calling.begin(now)
         return self
 
     # ------------------------------------------------------------------ the callee's verbs
@@ -155,6 +153,14 @@ class InviteSession(SessionParts):
         return True
 
     # ------------------------------------------------------------------ the caller's verbs
+
+    def place(self, *, now: float) -> bool:
+        """Send the INVITE, once; False if it was given up before."""
+        if self.state is not State.CALLING:
+            return False
+        assert self.calling is not None, "the caller has its INVITE"
+        self.calling.begin(now)
+        return True
 
     def acknowledge(self, sdp: bytes, *, now: float) -> bool:
         """Send the ACK with our answer to the offer in the 2xx (of an INVITE, or re-INVITE, without one)."""

@@ -114,11 +114,13 @@ class UserAgent(SessionHost):
         call_id: str | None = None,
         peer: object = None,
         target: Target | None = None,
+        at_once: bool = True,
     ) -> InviteSession:
         """Send an INVITE (RFC 3261 13.2.1). Without `offer` the peer is asked for one.
 
         It goes to `target`, else to `next_hop`, else to the first `route`, else to the Request-URI. `max_forwards` is
-        one less than that of the call it continues; at 0 it must not be sent (LocalProtocolError).
+        one less than that of the call it continues; at 0 it must not be sent (LocalProtocolError). Unless `at_once`, it
+        is only made: `place` of the session sends it.
         """
         content: HeaderList = (("Content-Type", SDP),) if offer else ()
         request = request_outside(
@@ -133,15 +135,17 @@ class UserAgent(SessionHost):
             max_forwards=max_forwards,
             route=route,
         )
-        return InviteSession.call(
+        session = InviteSession.call(
             self,
             request,
             first_hop(request_uri, route, next_hop),
             credentials=credentials,
             peer=peer,
             fixed=target,
-            now=now,
         )
+        if at_once:
+            session.place(now=now)
+        return session
 
     def options(
         self,

@@ -3,7 +3,7 @@
 import pytest
 from tests.support.messages import request, response
 
-from offhook.phone.forks import Forks
+from offhook.sip.forks import Forks
 from offhook.sip.message import Response
 
 pytestmark = pytest.mark.unit
