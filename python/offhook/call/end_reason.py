@@ -32,6 +32,7 @@ class EndReason(Enum):
     """One way in which a call ends. `EndReason.of(slug)` finds it."""
 
     CALLER_HUNG_UP = _Ending("caller_hung_up", None, 16, "none", "The caller hung up.")
+    CALLEE_HUNG_UP = _Ending("callee_hung_up", None, 16, "none", "The called party hung up.")
     AGENT_HUNG_UP = _Ending("agent_hung_up", None, 16, "none", "The agent ended the call.")
     TRANSFERRED = _Ending("transferred", None, 16, "none", "The caller was transferred to somebody else.")
     CALLER_CANCELLED = _Ending(
@@ -257,7 +258,31 @@ class EndReason(Enum):
     )  # fmt: skip
     CALLEE_BUSY = _Ending("callee_busy", 486, 17, "none", "The called party is busy.")
     CALLEE_REFUSED = _Ending("callee_refused", 603, 21, "none", "The called party or its carrier refused the call.")
+    CALLEE_UNKNOWN = _Ending("callee_unknown", 404, 1, "none", "The trunk knows no such number.")
     NO_ANSWER = _Ending("no_answer", 480, 19, "none", "The called party did not answer.")
+    DIAL_CANCELLED = _Ending("dial_cancelled", 487, 16, "none", "The call out was given up before it was answered.")
+    DIAL_REFUSED = _Ending(
+        "dial_refused", 403, 21, "operator",
+        "Nobody was called: a rule of this gateway does not allow it.",
+        "The detail says which rule, and what would allow it.",
+    )  # fmt: skip
+    TRUNK_AUTH_FAILED = _Ending(
+        "trunk_auth_failed", 407, 21, "operator",
+        "The trunk did not take our user name and password.",
+        "Compare `username` and `password` of the [[trunk]] with what the carrier has; they are often not those of its "
+        "web portal.",
+    )  # fmt: skip
+    TRUNK_FAILED = _Ending(
+        "trunk_failed", 502, 38, "carrier",
+        "The trunk could not place the call.",
+        "The detail has its words; if it refuses every call, compare `caller_id` and `number_format` of the [[trunk]] "
+        "with what it wants.",
+    )  # fmt: skip
+    TRUNK_UNREACHABLE = _Ending(
+        "trunk_unreachable", 503, 38, "operator",
+        "The trunk could not be reached, or said nothing to our call.",
+        "The detail names the address: check `host`, `port` and `transport` of the [[trunk]], and the firewall.",
+    )  # fmt: skip
     GATEWAY_SHUTDOWN = _Ending(
         "gateway_shutdown", 503, 41, "operator",
         "The gateway was shut down while the call was on.",
