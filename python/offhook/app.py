@@ -16,8 +16,10 @@ import structlog
 from starlette.applications import Starlette
 
 from offhook._media import EngineConfig, EngineStats, Melody
+from offhook.api.calls import CallDesk
 from offhook.api.guard import Guard
 from offhook.api.health import Readiness, health_routes
+from offhook.api.keys import ApiKeys
 from offhook.api.local_key import LocalKey, own_url
 from offhook.api.server import HttpServer
 from offhook.api.worker_door import PATH as WORKER_PATH
@@ -82,6 +84,7 @@ class Gateway:
         self._resources = contextlib.AsyncExitStack()
         self._version = _version()
         self._wall_offset = time.time() - time.monotonic()
+        self._resolver = DnsResolver()
 
     async def __aenter__(self) -> Self:
         try:
@@ -226,6 +229,7 @@ class Gateway:
             hold_music=self._hold_music,
             used=self._used,
             keep=self._store.day_uses,
+            resolve=self._resolver.resolve,
         )
 
     async def _open_sip(self, signalling: Signalling) -> None:
@@ -239,7 +243,7 @@ class Gateway:
                 for listen in config.sip.listen
             ],
             local_networks=config.sip.local_networks,
-            resolver=DnsResolver(),
+            resolver=self._resolver,
             gate=signalling.screen.gate,
             on_event=lambda event, now: signalling.switchboard.take(event),
             on_message=lambda direction, message, source, now: signalling.switchboard.see(direction, message, source),
@@ -252,10 +256,12 @@ class Gateway:
         await self._stack.start()
 
     async def _open_recorder(self) -> Recorder | None:
-        """The recorder, if a route records, or if there are recordings that grow old."""
+        """The recorder, if calls may be recorded, or if there are recordings that grow old."""
         config = self.config.recording
         directory = Path(config.directory or "")
         asked = any(route.record is not False for route in self.config.routes)
+        # Whoever places a call may have it recorded.
+        asked = asked or any(trunk.host is not None for trunk in self.config.trunks)
         if not asked and not await asyncio.to_thread(directory.exists):
             return None
         settings = RecorderSettings(
@@ -274,7 +280,11 @@ class Gateway:
     async def _open_http(self, signalling: Signalling) -> None:
         """Health, metrics, the door of workers, and the API, whose key is left for commands on this machine."""
         token, listen = LocalKey.new_token(), self.config.http.listen
-        guard = Guard(token, signalling.http_refused)
+        keys = ApiKeys({key.name: key.sha256.reveal() for key in self.config.keys})
+        guard = Guard(token, signalling.http_refused, keys, time.monotonic)
+        desk = CallDesk(
+            signalling.dialler, {agent.name for agent in self.config.agents}, now=time.monotonic, wall=self._wall
+        )
         self._worker_door = WorkerDoor(
             signalling.workers,
             Tokens(worker_tokens(self.config)),
@@ -285,12 +295,13 @@ class Gateway:
         routes = [
             *health_routes(self._readiness, self._metrics.registry),
             *worker_routes(signalling.workers, guard, self._wall),
+            *desk.routes(guard),
         ]
         upgrades = {WORKER_PATH: self._worker_door.judge}
         if self.config.talks:
-            desk = await self._open_talk(signalling)
-            routes += talk_routes(desk, node=self.config.node.name, version=self._version)
-            upgrades[TALK_API] = desk.judge
+            talk = await self._open_talk(signalling)
+            routes += talk_routes(talk, node=self.config.node.name, version=self._version)
+            upgrades[TALK_API] = talk.judge
         self._http = HttpServer(Starlette(routes=routes), listen.host, listen.port, upgrades=upgrades)
         self._resources.push_async_callback(self._http.close)
         await self._http.start()

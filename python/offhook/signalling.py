@@ -11,8 +11,10 @@ import structlog
 
 from offhook._media import Melody
 from offhook.call.dial_gate import DialGate
+from offhook.call.dialler import Dialler, Gatekeeper, Resolve, no_names
 from offhook.call.early_sounds import EarlySounds
 from offhook.call.news import Follower
+from offhook.call.outbound_gate import OutboundGate
 from offhook.call.screen import ScreenRules, TrunkScreen
 from offhook.call.services import CallServices, Perform
 from offhook.call.switchboard import Records, Rules, Switchboard
@@ -32,7 +34,7 @@ from offhook.route.limits import Admission, Limit
 from offhook.route.trunk import Stranger, TrunkTable, parse_source
 from offhook.route.usage import DayUse, Usage
 from offhook.sip.digest import Challenger
-from offhook.sip.effects import Source
+from offhook.sip.effects import Source, Target
 from offhook.sip.user_agent import UserAgent, UserAgentConfig
 from offhook.talk.choices import TALK_TRUNK, choices_of
 from offhook.transport.tls_failure import TlsFailure
@@ -69,6 +71,8 @@ class Signalling:
         hold_music: Mapping[str, Melody] = MappingProxyType({}),
         used: Sequence[DayUse] = (),
         keep: Callable[[Sequence[DayUse]], None] = lambda rows: None,
+        resolve: Resolve = no_names,
+        gate: Gatekeeper | None = None,
     ) -> None:
         self.config = config
         self._route = route
@@ -121,6 +125,18 @@ class Signalling:
             UserAgentConfig(user_agent=f"offhook/{version}", supported=(*UserAgentConfig().supported, "uui")),
             secrets.SystemRandom(),
             self.screen,
+        )
+        self.dialler = Dialler(
+            OutboundGate(routing.trunks) if gate is None else gate,
+            self.admission,
+            services,
+            self.switchboard,
+            self.screen,
+            self.user_agent,
+            resolve=resolve,
+            local=self._local,
+            logins=logins(config),
+            loop_lag=loop_lag,
         )
 
     def drain(self) -> None:
@@ -201,6 +217,10 @@ class Signalling:
             return source.local[0]
         # Its signalling came by the other IP version, or the system did not say to which address.
         return self._route(towards or source.remote)
+
+    def _local(self, target: Target) -> tuple[str, int]:
+        """The address of ours that packets to a target leave from, and the port that it is told."""
+        return self._route(target.remote) or "", self.user_agent.local_address(target).port
 
     def _on_stranger(self, source: str, transport: str, stranger: Stranger) -> None:
         now = self._now()

@@ -7,13 +7,18 @@ from starlette.routing import Route
 
 
 async def ask(
-    routes: Sequence[Route], path: str, *, method: str = "GET", headers: Mapping[str, str] | None = None
+    routes: Sequence[Route],
+    path: str,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
 ) -> tuple[int, Mapping[str, str], bytes]:
     """Status, headers and body of the answer; the request comes from 192.0.2.1."""
     sent: list[dict[str, object]] = []
 
     async def receive() -> dict[str, object]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: dict[str, object]) -> None:
         sent.append(message)
@@ -24,9 +29,9 @@ async def ask(
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
+        "path": path.partition("?")[0],
+        "raw_path": path.partition("?")[0].encode(),
+        "query_string": path.partition("?")[2].encode(),
         "root_path": "",
         "headers": [
             (name.lower().encode(), value.encode()) for name, value in {"host": "gw", **(headers or {})}.items()
@@ -36,5 +41,5 @@ async def ask(
     }
     await Starlette(routes=list(routes))(scope, receive, send)  # type: ignore[arg-type]
     answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}  # type: ignore[attr-defined]
-    body = b"".join(message.get("body", b"") for message in sent[1:])  # type: ignore[misc]
-    return sent[0]["status"], answered, body  # type: ignore[return-value]
+    said = b"".join(message.get("body", b"") for message in sent[1:])  # type: ignore[misc]
+    return sent[0]["status"], answered, said  # type: ignore[return-value]

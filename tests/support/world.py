@@ -429,6 +429,7 @@ class World:
         environ: dict[str, str] | None = None,
         recorder: Recorder | None = None,
         hold_music: Mapping[str, Any] = MappingProxyType({}),
+        gate: Any = None,
     ) -> None:
         examined = examine_text(config, environ or {}, file="test", base=Path("/"), host_name="edge")
         assert examined.config is not None, examined.errors
@@ -440,6 +441,7 @@ class World:
         self.loop_lag = 0.0
         self._recorder = recorder
         self._hold_music = hold_music
+        self._gate = gate
         self.wall_offset = float(UTC_START)
 
     async def __aenter__(self) -> Self:
@@ -459,6 +461,7 @@ class World:
             route=lambda towards: GATEWAY_6 if ":" in towards[0] else GATEWAY,
             recorder=self._recorder,
             hold_music=self._hold_music,
+            gate=self._gate,
         )
 
         def make_flows(*args: object, on_datagram: Any, on_failure: Any, admits: Any, **options: object) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Corout
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from offhook.agent.caller import Diversion, EndCause, Identity, UserToUser
 from offhook.agent.digits import DigitCollector
@@ -28,9 +28,9 @@ class Call:
 
     def __init__(self, session: "Session") -> None:
         self._session = session
-        self.data: dict[str, Any] = {}
-        """Whatever the agent wants to keep with this call."""
         line = session.line
+        self.data: dict[str, Any] = dict(line.facts.data)
+        """Whatever the agent wants to keep with this call; of an outbound one it begins with what its placer gave."""
         self._headers = {
             place: CallHeaders(place, line.facts.caller.agent_headers, line.set_headers) for place in PLACES
         }
@@ -41,6 +41,11 @@ class Call:
     def id(self) -> str:
         """The gateway's id of the call, the same as in its records and logs."""
         return self._session.line.facts.call_id
+
+    @property
+    def direction(self) -> Literal["inbound", "outbound"]:
+        """Who called: the other side, or we (`outbound`): then `to_number` is who is spoken with."""
+        return self._session.line.facts.direction
 
     @property
     def from_number(self) -> str:

@@ -28,7 +28,7 @@ class CallFacts:
 
     `barge_in` is what its route does when the caller speaks over an utterance that says nothing else: a policy, `auto`,
     or empty where an older gateway doesn't say. `early_media` says whether what is said before the call is taken is
-    heard at once.
+    heard at once. A call that the gateway places is `outbound`, and has the `data` that its placer gave along.
     """
 
     call_id: str
@@ -43,6 +43,8 @@ class CallFacts:
     barge_in: str = ""
     caller: CallerFacts = field(default_factory=CallerFacts)
     early_media: bool = False
+    direction: Literal["inbound", "outbound"] = "inbound"
+    data: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

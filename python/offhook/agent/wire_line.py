@@ -382,7 +382,7 @@ def _offered_rate(ringing: dict[str, Any]) -> int:
 
 def facts_of(ringing: dict[str, Any]) -> CallFacts:
     """What a `ringing` says."""
-    headers = ringing.get("headers")
+    headers, data = ringing.get("headers"), ringing.get("data")
     return CallFacts(
         call_id=words(ringing, "call_id"),
         from_number=words(ringing, "from_number"),
@@ -396,4 +396,6 @@ def facts_of(ringing: dict[str, Any]) -> CallFacts:
         barge_in=words(ringing, "barge_in"),
         caller=CallerFacts.of(ringing),
         early_media=ringing.get("early_media") is True,
+        direction="outbound" if ringing.get("direction") == "outbound" else "inbound",
+        data={str(name): str(value) for name, value in data.items()} if isinstance(data, dict) else {},
     )

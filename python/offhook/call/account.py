@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from offhook.call.call import Call
 from offhook.call.facts import claims_of
+from offhook.call.outcome import q850_in
 from offhook.call.trace import host_port
 from offhook.report.record import CallRecord, billable_seconds, post_dial_delay_ms
 
@@ -18,12 +19,14 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
     final = session.response.status if session.response is not None else 0
     return CallRecord(
         call_id=call.id,
+        direction=call.direction,
         setup_at=setup_at,
         ring_at=ring_at,
         answer_at=answer_at,
         end_at=end_at,
         trunk=call.trunk.name,
-        route=call.route.name if call.route is not None else None,
+        # A call out has gone by none.
+        route=call.route.name if call.route is not None and call.direction == "inbound" else None,
         destination=call.agent.uri.redacted if call.agent.uri is not None else None,
         from_number=call.facts.from_number,
         to_number=call.facts.to_number,
@@ -42,13 +45,13 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         session_interval=session.timer.interval,
         session_refreshes=session.timer.refreshes,
         media_family=leg.media_family,
-        user_agent=(session.request.headers.get("User-Agent") or "")[:200] or None,
+        user_agent=_device_of(call),
         post_dial_delay_ms=post_dial_delay_ms(setup_at, ring_at, answer_at),
         billable_seconds=billable_seconds(answer_at, end_at) if end_at is not None else None,
         end_reason=reason.slug if reason is not None else None,
         end_detail=call.end_detail,
         sip_status=final if final >= 200 else None,
-        q850=reason.q850 if reason is not None else None,
+        q850=_q850_of(call),
         fault=reason.fault if reason is not None else None,
         intervals=call.set_up.intervals(),
         media=leg.media_stats() | call.hold.counters() if leg.is_open else {},
@@ -59,6 +62,21 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         node=node,
         version=version,
     )
+
+
+def _device_of(call: Call) -> str | None:
+    """What the other side calls itself."""
+    session = call.leg.session
+    message = session.request if call.direction == "inbound" else session.response
+    if message is None:
+        return None
+    return (message.headers.get("User-Agent") or message.headers.get("Server") or "")[:200] or None
+
+
+def _q850_of(call: Call) -> int | None:
+    """The cause of the end: of a call out that was refused, what the trunk says."""
+    said = q850_in(call.causes) if call.direction == "outbound" and call.answered_at is None else None
+    return said if said is not None else call.reason.q850 if call.reason is not None else None
 
 
 def _at(wall: Callable[[float], int], at: float | None) -> int | None:

@@ -63,14 +63,13 @@ from offhook.destination.base import (
 from offhook.destination.dialect.facts import AgentFacts, EndCause
 from offhook.errors import DestinationError
 from offhook.observe.printable import printable
-from offhook.report.setup import SetUp
+from offhook.report.record import CallDirection
+from offhook.report.setup import Milestone, SetUp
 from offhook.report.timeline import Timeline
 from offhook.route.early_media import NO_EARLY_MEDIA
 from offhook.route.table import AnswerPolicy, FallbackCause, RecordPolicy, Route
 from offhook.route.trunk import Trunk
 from offhook.sip import events as sip
-from offhook.sip.effects import Source
-from offhook.sip.invite import InviteSession
 from offhook.sip.message import Request
 from offhook.sip.session_state import UNANSWERED
 
@@ -88,6 +87,9 @@ _LONGEST_DETAIL = 300
 
 class Call:
     """One inbound call from the INVITE to its end reason. `await run()` is its whole life."""
+
+    direction: CallDirection = "inbound"
+    _answer_milestone: Milestone = "answered"
 
     __slots__ = (
         "__weakref__",
@@ -126,8 +128,7 @@ class Call:
     def __init__(
         self,
         facts: AgentFacts,
-        session: InviteSession,
-        source: Source,
+        leg: CallerLeg,
         trunk: Trunk,
         route: Route | None,
         timeline: Timeline,
@@ -142,7 +143,7 @@ class Call:
         self.route = route
         self.timeline = timeline
         self.set_up = set_up
-        self.leg = CallerLeg(session, source, trunk, timeline)
+        self.leg = leg
         self.tape = Tape(facts.call_id, services, timeline, self.leg, route.record if route else RecordPolicy.NEVER)
         self.transfers = Transfers(self.leg, trunk, timeline, services, facts.agent_headers)
         early = route.early_media if route is not None else NO_EARLY_MEDIA
@@ -198,7 +199,7 @@ class Call:
     async def refuse(self, reason: EndReason, detail: str) -> None:
         """Refuse the call without any of the rest. Returns when signalling has had its last word."""
         self._end(reason, detail)
-        await hear_last_words(self.leg.session, self._inbox, self._note)
+        await self._hear_last_words()
 
     async def run(self, request: Request) -> None:
         """Live the call. Returns when its reason is known, its media is free and signalling has had its last word."""
@@ -212,10 +213,13 @@ class Call:
                 raise
             except Exception as error:
                 self._fail(error)
-            await hear_last_words(self.leg.session, self._inbox, self._note)
+            await self._hear_last_words()
             await self.tape.over()
         finally:
             self._release()
+
+    async def _hear_last_words(self) -> None:
+        await hear_last_words(self.leg.session, self._inbox, self._note)
 
     # -- the steps of the set-up
 
@@ -244,12 +248,16 @@ class Call:
         self.rang_at = self._services.now()
         self.set_up.reach("ringing", self.rang_at)
         self._move(CallInput.RING)
+        self._furnish()
+        if self._route.answer is AnswerPolicy.AT_ONCE:
+            self._answer()
+
+    def _furnish(self) -> None:
+        """What the leg needs to know of the route before anybody speaks on it."""
         self.leg.rtp.barge_in(self._route.barge_in)
         music = self._route.hold_music or self.trunk.hold_music
         self.leg.rtp.hold_music(self._services.hold_music.get(music))
         self._keys.begin()
-        if self._route.answer is AnswerPolicy.AT_ONCE:
-            self._answer()
 
     def _agent_chosen(self, uri: str) -> None:
         self.tape.chosen(uri)
@@ -280,7 +288,7 @@ class Call:
     def _answered(self) -> None:
         self._ringing.over()
         self.answered_at = self._services.now()
-        self.set_up.reach("answered", self.answered_at)
+        self.set_up.reach(self._answer_milestone, self.answered_at)
         self._move(CallInput.ANSWER)
         self._timers.arm("max_duration", self.trunk.max_duration)
         self._services.answered(self)
@@ -512,6 +520,8 @@ class Call:
                     self._media_timed_out()
             case "far_end_buffer" | "drain_limit":
                 self._end(EndReason.AGENT_HUNG_UP, self._farewell)
+            case "budget":
+                raise AssertionError("calls that come to us cost nobody here anything")
             case _:
                 assert_never(timer)
 
@@ -590,13 +600,17 @@ class Call:
                 self._end(EndReason.TRANSFERRED, self.transfers.account)
 
     def _caller_hung_up(self, request: Request) -> None:
-        # Before the answer a BYE does what CANCEL does (RFC 3261 section 15).
-        reason = EndReason.CALLER_CANCELLED if self.answered_at is None else EndReason.CALLER_HUNG_UP
+        reason = self._hung_up_by_other_side
         self.causes = causes_of(request)
         why = self.agent.replaced or ", ".join(map(str, self.causes))
         # What a BYE says of a transfer is told in a moment.
         if not self.transfers.defers(lambda: self._end(reason, why), is_last=True):
             self._end(reason, why)
+
+    @property
+    def _hung_up_by_other_side(self) -> EndReason:
+        # Before the answer a BYE does what CANCEL does (RFC 3261 section 15).
+        return EndReason.CALLER_CANCELLED if self.answered_at is None else EndReason.CALLER_HUNG_UP
 
     def _transferred(self, result: TransferResult | None) -> None:
         """A transfer is decided: the caller is gone to somebody else, or back with the agent, which is told."""

@@ -261,6 +261,9 @@ class EndReason(Enum):
     CALLEE_UNKNOWN = _Ending("callee_unknown", 404, 1, "none", "The trunk knows no such number.")
     NO_ANSWER = _Ending("no_answer", 480, 19, "none", "The called party did not answer.")
     DIAL_CANCELLED = _Ending("dial_cancelled", 487, 16, "none", "The call out was given up before it was answered.")
+    ENDED_BY_REQUEST = _Ending(
+        "ended_by_request", None, 16, "none", "The call was ended by a command, or by who asked for it."
+    )
     DIAL_REFUSED = _Ending(
         "dial_refused", 403, 21, "operator",
         "Nobody was called: a rule of this gateway does not allow it.",

@@ -9,7 +9,9 @@ from offhook.destination.base import Destination, DestinationEvent
 from offhook.errors import DestinationError
 from offhook.sip import events as sip
 
-Timer: TypeAlias = Literal["ring_timeout", "max_duration", "drain_limit", "far_end_buffer", "back_from_transfer"]
+Timer: TypeAlias = Literal[
+    "ring_timeout", "max_duration", "drain_limit", "far_end_buffer", "back_from_transfer", "budget"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from offhook.route.trunk import Trunk
 from offhook.sip.calling_party import CallingParty, calling_party
 from offhook.sip.diverted import diversions
 from offhook.sip.headers import NameAddr, UserToUser
-from offhook.sip.message import Request
+from offhook.sip.message import Request, Response
 from offhook.sip.readable import readable
 from offhook.sip.uri import SipUri, user_of
 
@@ -103,11 +103,11 @@ def user_data_of(request: Request) -> tuple[UserData, ...]:
     return tuple(UserData(value.data.hex(), value.text, value.purpose, value.content) for value in values)
 
 
-def causes_of(request: Request) -> tuple[EndCause, ...]:
-    """Why the peer ended the call or gave it up, in its own words (RFC 3326)."""
+def causes_of(message: Request | Response) -> tuple[EndCause, ...]:
+    """Why the peer ended the call, gave it up or refused it, in its own words (RFC 3326, RFC 6432)."""
     return tuple(
         EndCause(printable(reason.protocol)[:16], reason.cause, printable(reason.text)[:_LONGEST_CAUSE])
-        for reason in request.reasons
+        for reason in message.reasons
     )
 
 

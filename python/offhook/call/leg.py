@@ -52,8 +52,11 @@ class CallerLeg:
     The caller of these methods is the `Call`; SIP verbs take `now` and are performed by the stack afterwards.
     """
 
-    def __init__(self, session: InviteSession, source: Source, trunk: Trunk, timeline: Timeline) -> None:
-        self.session = session
+    session: InviteSession
+
+    def __init__(self, session: InviteSession | None, source: Source, trunk: Trunk, timeline: Timeline) -> None:
+        if session is not None:
+            self.session = session
         self.source = source
         self.audio: NegotiatedAudio | None = None
         self.holds = False

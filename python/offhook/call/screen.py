@@ -1,5 +1,6 @@
 """The screen: who may speak SIP to us at all. Strangers learn nothing, and what they ran into is written down once."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -49,6 +50,20 @@ class TrunkScreen:
         self._on_stranger = on_stranger
         self._strangers: dict[tuple[str, str], Stranger] = {}
         self._inside: dict[int, Trunk] = {}
+        self._called: Counter[str] = Counter()
+
+    def called(self, remote: str) -> None:
+        """We call somebody there: what comes from that address is heard, until `forgotten` undoes it.
+
+        It makes no trunk of it: what it asks for outside of our calls is judged as before.
+        """
+        self._called[remote] += 1
+
+    def forgotten(self, remote: str) -> None:
+        """The call there is over."""
+        self._called[remote] -= 1
+        if self._called[remote] <= 0:
+            del self._called[remote]
 
     def admit_inside(self, flow: int, trunk: Trunk) -> None:
         """Whoever speaks on this connection, which is one within this process, is this trunk."""
@@ -69,7 +84,9 @@ class TrunkScreen:
 
         Strangers who are to get a status have to be parsed for it.
         """
-        if self.rules.refuse_status is not None or self.rules.trunks.admits_source(remote, transport):
+        if self.rules.refuse_status is not None or remote in self._called:
+            return True
+        if self.rules.trunks.admits_source(remote, transport):
             return True
         self._on_stranger(remote, transport, self._stranger(remote, transport))
         return False

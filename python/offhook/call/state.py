@@ -7,9 +7,11 @@ class CallState(Enum):
     """Where a call stands. The values are the words of the timeline and the logs."""
 
     ARRIVED = "arrived"
-    """The INVITE is in, 100 is out; nothing has been promised."""
+    """The INVITE is in, 100 is out, nothing has been promised; of a call out, nothing has been done."""
     PREPARING = "preparing"
-    """180 is out, the destination is being made ready."""
+    """The destination is being made ready: while the caller hears ringing (180), or before anybody is called."""
+    CALLING = "calling"
+    """A call out: the agent is ready, INVITE has left, nobody has answered yet."""
     WAITING = "waiting"
     """The route answers at the agent's first audio: the agent is ready, its audio is awaited."""
     ANSWERED = "answered"
@@ -24,6 +26,8 @@ class CallInput(Enum):
     """What moves a call from one state to the next."""
 
     RING = "ring"
+    PREPARE = "prepare"
+    DIAL = "dial"
     AWAIT_AUDIO = "await audio"
     ANSWER = "answer"
     DRAIN = "drain"
@@ -33,10 +37,14 @@ class CallInput(Enum):
 
 TRANSITIONS: dict[tuple[CallState, CallInput], CallState] = {
     (CallState.ARRIVED, CallInput.RING): CallState.PREPARING,
+    (CallState.ARRIVED, CallInput.PREPARE): CallState.PREPARING,
     (CallState.ARRIVED, CallInput.END): CallState.ENDED,
     (CallState.PREPARING, CallInput.AWAIT_AUDIO): CallState.WAITING,
     (CallState.PREPARING, CallInput.ANSWER): CallState.ANSWERED,
+    (CallState.PREPARING, CallInput.DIAL): CallState.CALLING,
     (CallState.PREPARING, CallInput.END): CallState.ENDED,
+    (CallState.CALLING, CallInput.ANSWER): CallState.ANSWERED,
+    (CallState.CALLING, CallInput.END): CallState.ENDED,
     (CallState.WAITING, CallInput.ANSWER): CallState.ANSWERED,
     (CallState.WAITING, CallInput.REPLACE): CallState.PREPARING,
     (CallState.WAITING, CallInput.END): CallState.ENDED,

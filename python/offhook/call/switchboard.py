@@ -12,6 +12,7 @@ from offhook.call.call import Call
 from offhook.call.end_reason import EndReason
 from offhook.call.event import HangUp
 from offhook.call.facts import caller_of, diversions_of, facts_of, headers_for_agent, identity_of, user_data_of
+from offhook.call.leg import CallerLeg
 from offhook.call.services import CallServices
 from offhook.call.trace import Direction, SipTrace, host_port
 from offhook.destination.dialect.facts import AgentFacts
@@ -30,6 +31,10 @@ from offhook.sip.effects import Source
 from offhook.sip.message import Request, Response
 
 _log = structlog.get_logger("offhook.call")
+
+# Of a wish to dial: who writes it may be a program that was talked into it.
+_LONGEST_NUMBER = 64
+_LONGEST_NOTE = 500
 
 _REFUSED_BY_PROTOCOL = {
     420: EndReason.UNSUPPORTED_EXTENSION,
@@ -171,22 +176,38 @@ class Switchboard:
             detail = f"{type(error).__name__}: {error}"
             self._write_down(event.request, event.source, trunk, EndReason.INTERNAL_ERROR, None, detail)
             raise
-        session = event.session
-        session.context = call
         login = self.rules.logins.get(trunk.name)
         if login is not None:
             # Proven to where the call came from alone: its Contact may lead anywhere.
-            session.credentials = Credentials(*login, frozenset({event.source.remote[0]}))
+            event.session.credentials = Credentials(*login, frozenset({event.source.remote[0]}))
+        self.adopt(call, ticket, refusal)
+
+    def adopt(
+        self,
+        call: Call,
+        ticket: int | None,
+        refusal: "Refusal | None" = None,
+        *,
+        over: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Let a call live, in or out, until it has ended and its record is closed; its SIP goes to it from now on.
+
+        `ticket` is its place, given back at its end. With a `refusal` it gets no further than that. `over` is called
+        when it is over.
+        """
+        session = call.leg.session
+        session.context = call
         self._calls[call.id] = call
         self._by_dialog[session.sip_call_id, session.local_tag] = call
-        self._trace.follow(event.request, event.source, session.local_tag, call.timeline)
+        self._trace.follow(session.request, call.leg.source, session.local_tag, call.timeline)
         if ticket is not None:
             self._tickets[call.id] = ticket
         self._idle.clear()
-        task = asyncio.get_running_loop().create_task(self._live(call, event.request, refusal), name=f"call {call.id}")
+        life = self._live(call, session.request, refusal, over)
+        task = asyncio.get_running_loop().create_task(life, name=f"call {call.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        self._metrics.call_started(trunk.name)
+        self._metrics.call_started(call.trunk.name)
         self._records.begin(self.record(call))
 
     def _make_call(
@@ -223,10 +244,11 @@ class Switchboard:
             agent_headers=route.agent_headers if route is not None else (),
             early_media=route is not None and route.early_media.source == "agent",
         )
-        call = Call(told, session, event.source, trunk, route, timeline, set_up, self._services, arrived_at=arrived_at)
+        leg = CallerLeg(session, event.source, trunk, timeline)
+        call = Call(told, leg, trunk, route, timeline, set_up, self._services, arrived_at=arrived_at)
         return call, _refusal(admitted, decision)
 
-    async def _live(self, call: Call, request: Request, refusal: "Refusal | None") -> None:
+    async def _live(self, call: Call, request: Request, refusal: "Refusal | None", over: Callable[[], None]) -> None:
         try:
             if refusal is None:
                 await call.run(request)
@@ -236,6 +258,49 @@ class Switchboard:
         finally:
             self.ended(call)
             self._close(call)
+            over()
+
+    def not_placed(
+        self,
+        call_id: CallId,
+        reason: EndReason,
+        detail: str,
+        *,
+        arrived_at: float,
+        trunk: TrunkName,
+        destination: str,
+        from_number: str | None,
+        to_number: str,
+    ) -> None:
+        """Write down a call out that was refused here, or could not be begun: nobody heard of it."""
+        now, timeline = self._services.now(), Timeline(call_id, started=arrived_at)
+        to_number, from_number = printable(to_number)[:_LONGEST_NUMBER], printable(from_number or "")[:_LONGEST_NUMBER]
+        timeline.add("note", now, note=f"nobody was called: {printable(detail)}"[:_LONGEST_NOTE])
+        record = CallRecord(
+            call_id=call_id,
+            direction="outbound",
+            setup_at=self._wall(arrived_at),
+            end_at=self._wall(now),
+            trunk=trunk or None,
+            destination=destination,
+            from_number=from_number or None,
+            to_number=to_number,
+            billable_seconds=0,
+            end_reason=reason.slug,
+            end_detail=printable(detail)[:_LONGEST_NOTE],
+            q850=reason.q850,
+            fault=reason.fault,
+            node=self._node,
+            version=self._version,
+        )
+        self._records.finish(record, timeline)
+        self._metrics.call_started(trunk)
+        self._metrics.call_ended(record)
+        _log.warning("call.not_placed", call_id=call_id, trunk=trunk, reason=reason.slug, detail=detail)
+
+    def find(self, call_id: str) -> Call | None:
+        """A call that lives, or whose record is still open."""
+        return self._calls.get(CallId(call_id))
 
     def _close(self, call: Call) -> None:
         session = call.leg.session

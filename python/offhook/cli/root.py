@@ -9,6 +9,7 @@ import typer
 from offhook.cli.agents import app as agents
 from offhook.cli.calls import app as calls
 from offhook.cli.check import check
+from offhook.cli.dial import dial
 from offhook.cli.init import init
 from offhook.cli.models import app as models
 from offhook.cli.phone import phone
@@ -71,6 +72,7 @@ app.command()(worker)
 app.command()(workers)
 app.command()(check)
 app.command()(phone)
+app.command()(dial)
 app.add_typer(agents, name="agents")
 app.add_typer(routes, name="routes")
 app.add_typer(calls, name="calls")

@@ -81,6 +81,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         port=config.port,
         transport=config.transport or ("tls" if tls_only else "udp"),
         caller_ids=tuple(read_number(text, config.country).canonical for text in config.caller_id),
+        dial_to=config.dial_to,
         number_format=config.number_format,
         assert_identity=config.assert_identity,
     )

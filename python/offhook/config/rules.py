@@ -265,7 +265,7 @@ def _trunk(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
 def _calls_out(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
     """What our calls to it need, and what has no meaning without them."""
     if trunk.host is None:
-        for name in ("port", "transport", "caller_id", "number_format", "assert_identity"):
+        for name in ("port", "transport", "caller_id", "dial_to", "number_format", "assert_identity"):
             if getattr(trunk, name) != type(trunk).model_fields[name].default:
                 yield Finding((*path, name), "has no meaning without host: it is about our calls to the trunk")
         return

@@ -344,6 +344,12 @@ class TrunkConfig(Section):
         description="The number that our calls to it show, or a list of those that they may show, the first where none "
         "is asked for: with `+`, or as they are read in `country`. Needed to call out.",
     )
+    dial_to: ListedNumbers = Field(
+        default=(),
+        description="Numbers that may be called by it: a pattern such as `+1415*`, or a list of such. Without it none "
+        "is called. Premium rate numbers need `premium_to` besides, whatever stands here; short numbers, those of "
+        "emergency services among them, are never called.",
+    )
     number_format: Literal["e164", "e164-no-plus", "national"] = Field(
         default="e164",
         description="How numbers are written in our calls to it: `+442079460018`, `442079460018`, or as they are "

@@ -15,6 +15,9 @@ Milestone = Literal[
     "agent_audio_received",
     "agent_audio_sent",
     "caller_audio_sent",
+    "dialled",
+    "alerted",
+    "picked_up",
 ]
 
 INTERVALS: dict[str, tuple[Milestone, Milestone, str]] = {
@@ -28,6 +31,14 @@ INTERVALS: dict[str, tuple[Milestone, Milestone, str]] = {
     "agent_audio": ("answered", "agent_audio_received", "200 OK sent → first audio from the agent"),
     "greeting": ("answered", "agent_audio_sent", "200 OK sent → first agent audio sent to the caller"),
     "caller_audio": ("answered", "caller_audio_sent", "200 OK sent → first caller audio sent to the agent"),
+    "alerting": ("dialled", "alerted", "INVITE sent → ringing received"),
+    "pick_up": ("dialled", "picked_up", "INVITE sent → 200 OK received"),
+    "first_word": ("picked_up", "agent_audio_sent", "200 OK received → first agent audio sent"),
+    "first_hearing": (
+        "picked_up",
+        "caller_audio_sent",
+        "200 OK received → first audio of the called party to the agent",
+    ),
 }
 """Name of each interval: from which milestone to which, and in words. `own` (our share of `answer`) comes with them."""
 

@@ -103,6 +103,8 @@ class Trunk:
     transport: Literal["udp", "tcp", "tls"] = "udp"
     caller_ids: tuple[str, ...] = ()
     """The numbers (E.164) that our calls to it may show, the first of them where none is asked for."""
+    dial_to: tuple[Pattern, ...] = ()
+    """Patterns of the numbers (E.164) that may be called by it; none without."""
     number_format: NumberFormat = "e164"
     assert_identity: bool = False
     """Whether our calls to it have the caller's number in P-Asserted-Identity, too (RFC 3325)."""

@@ -86,6 +86,8 @@ class AgentFacts:
     that the agent may set. `diversions` are those that the call went through, the first number dialled first.
     `session_id` is the pair of RFC 7989 as our messages have it. `barge_in` is the route's, `auto` if it leaves that to
     the agent's utterances. `early_media` says whether the route lets the agent be heard before the answer.
+    Of a call that we place (`outbound`) `to_number` is who is called, `from_number` the number that is shown, and
+    `data` what its placer has for the agent.
     """
 
     call_id: CallId
@@ -103,6 +105,8 @@ class AgentFacts:
     session_id: str = ""
     agent_headers: tuple[str, ...] = ()
     early_media: bool = False
+    direction: Literal["inbound", "outbound"] = "inbound"
+    data: Mapping[str, str] = field(default_factory=dict)
 
     def clean_headers(self) -> dict[str, str]:
         """The first headers, cut and made safe for JSON."""

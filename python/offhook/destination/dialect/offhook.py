@@ -140,6 +140,8 @@ def ringing(facts: AgentFacts, audio: str, *, ready_within_ms: int) -> str:
         session_id=facts.session_id,
         agent_headers=list(facts.agent_headers),
         early_media=facts.early_media,
+        direction=facts.direction,
+        data={clean(name): clean(value) for name, value in facts.data.items()},
     )
 
 

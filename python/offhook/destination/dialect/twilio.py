@@ -96,9 +96,12 @@ def start(ids: StreamIds, facts: AgentFacts) -> str:
     """The second message, to be sent with `numbered=True`: who calls whom, and in what audio.
 
     `customParameters` has `from_number`, `to_number`, `call_id`, `trunk` and the SIP headers that the route hands on,
-    which can't take the place of the first four.
+    which can't take the place of the first four. Of a call that we place it has `direction` and that call's data, too.
     """
-    custom = facts.clean_headers() | {
+    custom = facts.clean_headers()
+    if facts.direction == "outbound":
+        custom |= {clean(name): clean(value) for name, value in facts.data.items()} | {"direction": "outbound"}
+    custom |= {
         "from_number": clean(facts.from_number),
         "to_number": clean(facts.to_number),
         "call_id": facts.call_id,

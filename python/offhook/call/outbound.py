@@ -1,0 +1,273 @@
+"""A call out: an agent that is made ready first, then a called party, whose answer joins the two.
+
+From the answer on it is a call like any other; what differs before is here. The agent is ready when the INVITE leaves,
+so whoever picks up is spoken to at once. It hears nothing before the true answer, unless that was wished.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from offhook.call.call import Call
+from offhook.call.end_reason import EndReason
+from offhook.call.event import HangUp, Timer
+from offhook.call.facts import causes_of
+from offhook.call.last_words import BYE_ANSWER_LIMIT
+from offhook.call.outbound_leg import CalleeLeg
+from offhook.call.outcome import Outcome, ending_of, failure_of, kind_of, q850_in
+from offhook.call.services import CallServices
+from offhook.call.state import CallInput, CallState
+from offhook.destination.dialect.facts import AgentFacts
+from offhook.observe.printable import printable
+from offhook.report.record import CallDirection
+from offhook.report.setup import Milestone, SetUp
+from offhook.report.timeline import Timeline
+from offhook.route.destination_uri import DestinationUri
+from offhook.route.table import Route
+from offhook.route.trunk import Trunk
+from offhook.sip import events as sip
+from offhook.sip.causes import q850_of
+from offhook.sip.message import Request, Response
+from offhook.sip.session_state import State
+
+RING_TIMEOUT = 60.0
+"""Seconds that a called party has to answer, unless the wish says otherwise."""
+
+LONGEST_RINGING = 300.0
+
+_RINGING = (180, 181, 182, 183)
+
+
+class Permit(Protocol):
+    """The gate's word for one call, which counts what it takes. Times are monotonic seconds."""
+
+    def answered(self, now: float) -> None:
+        """From now on it costs."""
+
+    def time_left(self, now: float) -> tuple[float, str] | None:
+        """Seconds that the call may go on, and the limit that ends it; None without one."""
+
+    def release(self, now: float) -> None:
+        """The call is over. May be repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A call that somebody wants placed.
+
+    `to` is a number as it is written in the trunk's country, or E.164. Without `trunk` the first that may call it is
+    taken, without `caller_id` the trunk's first. `ring_timeout` and `max_duration` are seconds, the latter at most the
+    trunk's. `early_media` lets the agent hear what the network plays before the answer. `headers` go into the INVITE,
+    `data` to the agent. `key` is the API key that it was asked with, None for the owner of this machine.
+    """
+
+    to: str
+    agent: DestinationUri
+    trunk: str | None = None
+    caller_id: str | None = None
+    ring_timeout: float = RING_TIMEOUT
+    max_duration: float | None = None
+    early_media: bool = False
+    record: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+    data: Mapping[str, str] = field(default_factory=dict)
+    key: str | None = None
+
+
+class OutboundCall(Call):
+    """One call out, from the wish to its end reason. `await run(invite)` is its whole life."""
+
+    __slots__ = ("_changed", "_permit", "_wish", "decided")
+
+    direction: CallDirection = "outbound"
+    _answer_milestone: Milestone = "picked_up"
+    leg: CalleeLeg
+
+    def __init__(
+        self,
+        facts: AgentFacts,
+        leg: CalleeLeg,
+        trunk: Trunk,
+        route: Route,
+        timeline: Timeline,
+        set_up: SetUp,
+        services: CallServices,
+        *,
+        arrived_at: float,
+        wish: Wish,
+        permit: Permit,
+    ) -> None:
+        super().__init__(facts, leg, trunk, route, timeline, set_up, services, arrived_at=arrived_at)
+        self._wish = wish
+        self._permit = permit
+        self._changed = asyncio.Event()
+        self.decided: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        """What the call came to; known at the answer, or at its end without one."""
+
+    async def changed(self) -> None:
+        """Wait until it has come further: another state, or ringing."""
+        await self._changed.wait()
+
+    def give_up(self, why: str) -> None:
+        """Whoever wished the call wants it no longer: CANCEL, or BYE once it is answered."""
+        self.post(HangUp(EndReason.DIAL_CANCELLED if self.answered_at is None else EndReason.ENDED_BY_REQUEST, why))
+
+    # -- the steps of the set-up
+
+    async def _arrive(self, request: Request) -> None:
+        self._move(CallInput.PREPARE)
+        self._furnish()
+        self.agent.engage(self._route.destination)
+
+    def _agent_takes_call(self) -> None:
+        """The agent is ready: now somebody may be called."""
+        self._timers.disarm("ring_timeout")
+        if self.state is not CallState.PREPARING:
+            return
+        self._move(CallInput.DIAL)
+        self.set_up.reach("dialled", self._services.now())
+        self._timers.arm("ring_timeout", self._wish.ring_timeout)
+        session = self.leg.session
+        self._services.perform(lambda now: session.place(now=now))
+
+    def _take_time_up(self, timer: Timer) -> None:
+        if timer == "ring_timeout" and self.state is CallState.CALLING:
+            self._timers.ran_out(timer)
+            rang = "it rang" if self.rang_at is not None else "it did not even ring"
+            self._end(EndReason.NO_ANSWER, f"{rang}, and nobody answered within {self._wish.ring_timeout:g} s")
+        elif timer == "budget":
+            self._timers.ran_out(timer)
+            self._watch_budget()
+        elif timer == "max_duration":
+            self._end(EndReason.MAX_DURATION, f"the call reached its {self._longest:g} s")
+        else:
+            super()._take_time_up(timer)
+
+    @property
+    def _longest(self) -> float:
+        return min(self.trunk.max_duration, self._wish.max_duration or self.trunk.max_duration)
+
+    def _watch_budget(self) -> None:
+        """A call may use up what its key, agent or trunk has for the day."""
+        left = self._permit.time_left(self._services.now())
+        if left is None:
+            return
+        seconds, limit = left
+        if seconds <= 0:
+            self._end(EndReason.of(limit), "what it may cost a day is used up")
+        else:
+            self._timers.arm("budget", seconds)
+
+    # -- what the other side says
+
+    def _take_sip(self, event: sip.SessionEvent) -> None:
+        match event:
+            case sip.Provisional(_, response):
+                self._rang(response)
+            case sip.Answered(_, response):
+                self._picked_up(response)
+            case sip.Refused(_, response):
+                self._refused(response)
+            case sip.Failed(_, cause, detail) if self.answered_at is None:
+                self._end(*failure_of(cause, detail))
+            case _:
+                super()._take_sip(event)
+
+    def _rang(self, response: Response) -> None:
+        if self.state is not CallState.CALLING:
+            return
+        now = self._services.now()
+        if self.rang_at is None and response.status in _RINGING:
+            self.rang_at = now
+            self.set_up.reach("alerted", now)
+            self._tell_change()
+        before = self.leg.forks
+        listens = self._wish.early_media
+        is_heard = self._services.perform(lambda at: self.leg.rang(response, at, listen=listens))
+        if self.leg.forks > max(1, before):
+            self._note(f"the call forks: {self.leg.forks} phones ring")
+        if is_heard and self.agent.is_ready:
+            self._begin()
+
+    def _picked_up(self, response: Response) -> None:
+        if self.state is not CallState.CALLING:
+            return
+        self._timers.disarm("ring_timeout")
+        refused = self._services.perform(lambda now: self.leg.picked_up(response, now))
+        if refused is not None:
+            self._end(refused.reason, refused.detail)
+            return
+        self._answered()
+        self._timers.arm("max_duration", self._longest)
+        self._permit.answered(self._services.now())
+        self._watch_budget()
+        if not self.decided.done():
+            self.decided.set_result(Outcome("answered", response.status, printable(response.reason), 16))
+        if self.agent.is_ready:
+            self._begin()
+        self.hold.settle(self.agent.joined)
+
+    def _refused(self, response: Response) -> None:
+        self.causes = causes_of(response)
+        reason, detail = ending_of(response, has_login=self.leg.session.credentials is not None)
+        said = ", ".join(map(str, self.causes))
+        self._end(reason, f"{detail}; {said}" if said else detail)
+
+    @property
+    def _hung_up_by_other_side(self) -> EndReason:
+        return EndReason.CALLEE_HUNG_UP
+
+    # -- ends
+
+    def _agent_hung_up(self, detail: str, drain: bool) -> None:
+        if self.state is CallState.CALLING:
+            self._end(EndReason.DIAL_CANCELLED, detail)
+        else:
+            super()._agent_hung_up(detail, drain)
+
+    def _end(self, reason: EndReason, detail: str) -> None:
+        if self.state is CallState.ENDED:
+            return
+        super()._end(reason, detail)
+        self._permit.release(self._services.now())
+        if not self.decided.done():
+            self.decided.set_result(self._outcome(reason))
+
+    def _outcome(self, reason: EndReason) -> Outcome:
+        response = self.leg.session.response
+        # A 1xx, or the 487 to our own CANCEL, says nothing of the one who was called.
+        final = response is not None and response.status >= 300 and reason is not EndReason.DIAL_CANCELLED
+        status = response.status if response is not None and final else None
+        said = q850_in(self.causes)
+        return Outcome(
+            kind_of(reason),
+            status,
+            printable(response.reason) if response is not None and final else "",
+            said if said is not None else q850_of(status) if status is not None else reason.q850,
+            self.causes,
+            reason.slug,
+            self.end_detail,
+            reason.hint,
+        )
+
+    def _move(self, what: CallInput) -> None:
+        super()._move(what)
+        self._tell_change()
+
+    def _tell_change(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def _hear_last_words(self) -> None:
+        """Let signalling finish: the BYE its answer, or the CANCEL the INVITE's."""
+        session = self.leg.session
+        try:
+            async with asyncio.timeout(BYE_ANSWER_LIMIT):
+                while session.state is not State.TERMINATED:
+                    event = await self._inbox.get()
+                    if isinstance(event, sip.HungUp) and event.detail:
+                        self._note(f"our BYE could not be delivered: {event.detail}")
+        except TimeoutError:
+            what = "INVITE after its CANCEL" if session.state is State.CANCELLING else "BYE"
+            self._note(f"our {what} has not been answered so far")

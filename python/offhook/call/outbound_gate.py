@@ -1,0 +1,80 @@
+"""The gate before calls out: which trunk may call a number, and under which number of ours. What is unlisted, none.
+
+Who asks may be an agent that was talked into it, so every wish is judged by the trunk's own lists, in every way in
+which a carrier could read what we send.
+"""
+
+from collections.abc import Iterable
+
+from offhook.call.dialler import Allowed, Denied
+from offhook.call.outbound import Wish
+from offhook.route.dialling import judge_target
+from offhook.route.number import read_number, written
+from offhook.route.quoting import printable
+from offhook.route.trunk import Trunk
+
+
+class OutboundGate:
+    """Judges wishes by the lists of `trunks`, in their order."""
+
+    def __init__(self, trunks: Iterable[Trunk]) -> None:
+        self._trunks = tuple(trunk for trunk in trunks if trunk.host is not None)
+
+    def judge(self, wish: Wish, now: float) -> Allowed | Denied:
+        """The first trunk that may, of those that the wish leaves open; or what stands against the first of them."""
+        candidates = [trunk for trunk in self._trunks if wish.trunk in (None, trunk.name)]
+        if not candidates:
+            return self._no_trunk(wish)
+        verdicts = []
+        for trunk in candidates:
+            verdict = _judge(wish, trunk)
+            if isinstance(verdict, Allowed):
+                return verdict
+            verdicts.append(verdict)
+        return verdicts[0]
+
+    def _no_trunk(self, wish: Wish) -> Denied:
+        hint = "give a [[trunk]] a `host`, a `caller_id` and `dial_to`"
+        if wish.trunk is None:
+            return Denied("dial_no_trunk", "no trunk calls out", hint)
+        return Denied("dial_no_trunk", f"there is no trunk '{printable(wish.trunk)}' that calls out", hint)
+
+
+def _judge(wish: Wish, trunk: Trunk) -> Allowed | Denied:
+    where = f"trunk '{trunk.name}'"
+    number = read_number(wish.to.strip().removeprefix("tel:"), trunk.country).e164
+    if number is None:
+        return Denied(
+            "dial_no_number",
+            f"'{printable(wish.to)}' is no telephone number" + (f" in {trunk.country}" if trunk.country else ""),
+            "write it with + and the country's code, such as +14155550100",
+            trunk=trunk.name,
+        )
+    # What leaves may be read otherwise than what we mean by it.
+    for dialled in (number, written(number, trunk.number_format, trunk.country)):
+        against = judge_target(number, dialled, trunk, trunk.dial_to, "dial_to")
+        if against is not None:
+            return Denied(against.rule, against.why, against.hint, trunk=trunk.name)
+    shown = trunk.caller_ids[0] if wish.caller_id is None else read_number(wish.caller_id, trunk.country).canonical
+    if shown not in trunk.caller_ids:
+        return Denied(
+            "dial_caller_id",
+            f"{printable(shown)} is no number of ours at {where}",
+            f"`caller_id` of {where} has {', '.join(trunk.caller_ids[:5])}: add it if the carrier has given it to you",
+            trunk=trunk.name,
+        )
+    return Allowed(trunk, number, shown, FreePermit())
+
+
+class FreePermit:
+    """A call that counts against nothing."""
+
+    def answered(self, now: float) -> None:
+        """It costs nothing."""
+
+    def time_left(self, now: float) -> tuple[float, str] | None:
+        """It has no limit but those of the call."""
+        return None
+
+    def release(self, now: float) -> None:
+        """There is nothing to be given back."""

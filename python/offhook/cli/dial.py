@@ -1,0 +1,159 @@
+"""`offhook dial`: have the gateway of this machine call somebody, and see what comes of it."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from typing import Annotated, Any
+
+import typer
+
+from offhook.cli.gateway_file import ConfigFile, GatewayFile
+from offhook.cli.local_api import LocalApi, Reply
+from offhook.observe.printable import printable
+
+_LOOK = 20.0
+"""Seconds that one look waits for news."""
+
+_DIAL_PATIENCE = 15.0
+
+
+class Exit(IntEnum):
+    """How the command ends, by what the call came to."""
+
+    ANSWERED = 0
+    FAILED = 1
+    USED_WRONGLY = 2
+    BUSY = 3
+    REFUSED = 4
+    NO_ANSWER = 5
+    CANCELLED = 6
+
+
+_EXITS = {
+    "answered": Exit.ANSWERED,
+    "busy": Exit.BUSY,
+    "refused": Exit.REFUSED,
+    "no_answer": Exit.NO_ANSWER,
+    "cancelled": Exit.CANCELLED,
+}
+
+
+def dial(
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="Whom to call: +14155550100, or as it is dialled.")],
+    agent: Annotated[str, typer.Option(help="Name of the [[agent]] that the call is for.")],
+    trunk: Annotated[
+        str | None, typer.Option(help="Name of the [[trunk]] to call by; without it, the first that may.")
+    ] = None,
+    caller_id: Annotated[
+        str | None, typer.Option(help="Which of the trunk's numbers is shown; without it, its first.")
+    ] = None,
+    ring_timeout: Annotated[float, typer.Option(min=1, max=300, help="Seconds that it may ring.")] = 60,
+    max_duration: Annotated[
+        float | None, typer.Option(min=1, help="Seconds after which the call is ended; at most the trunk's own.")
+    ] = None,
+    early_media: Annotated[
+        bool, typer.Option("--early-media", help="Let the agent hear what the network plays before the answer.")
+    ] = False,
+    record: Annotated[bool, typer.Option("--record", help="Record the call.")] = False,
+    data: Annotated[
+        list[str] | None, typer.Option("--data", metavar="NAME=VALUE", help="Something for the agent; may be repeated.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Stay until the call is over; Ctrl-C ends it. Without it, until the answer.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: the call as the API has it, once.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Call somebody and put an agent on the line. The agent is made ready first.
+
+    Exit code 0 if the call was answered, 3 busy, 4 refused, 5 no answer, 6 given up (Ctrl-C), 1 if nobody could be
+    asked, 2 if this was used wrongly.
+    """
+    wish = {
+        "to": number,
+        "agent": agent,
+        "trunk": trunk,
+        "caller_id": caller_id,
+        "ring_timeout": ring_timeout,
+        "max_duration": max_duration,
+        "early_media": early_media,
+        "record": record,
+        "data": _data(data or []),
+    }
+    api = LocalApi.of(GatewayFile.read(config).data_dir)
+    tell: Callable[[str], None] = (lambda line: None) if as_json else typer.echo
+    reply = api.ask(
+        "POST", "/v1/calls", {name: value for name, value in wish.items() if value is not None}, patience=_DIAL_PATIENCE
+    )
+    if not reply.is_good:
+        raise typer.Exit(_not_placed(reply, as_json))
+    call = _follow(api, reply.body, "ended" if wait else "answered", tell)
+    if as_json:
+        sys.stdout.write(json.dumps(call, indent=2) + "\n")
+    outcome = call["outcome"]
+    if outcome is None:
+        raise typer.Exit(Exit.FAILED)
+    _tell_outcome(call, outcome, tell)
+    raise typer.Exit(_EXITS.get(outcome["kind"], Exit.FAILED))
+
+
+def _follow(api: LocalApi, call: dict[str, Any], until: str, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Watch a call until it is over, or `answered` if that is enough. Ctrl-C gives it up and goes on watching."""
+    tell(f"call {call['call_id']}: {call['to_number']} by {call['trunk']}, from {call['from_number']}")
+    path, told = f"/v1/calls/{call['call_id']}", ""
+    while True:
+        state = call["state"]
+        if state != told and state in _STATES:
+            tell(_STATES[state])
+        told = state
+        if state == "ended" or (until == "answered" and state == "answered"):
+            return call
+        try:
+            reply = api.ask("GET", f"{path}?wait={_LOOK}&since={state}", patience=_LOOK + 5)
+        except KeyboardInterrupt:
+            tell("hanging up")
+            reply = api.ask("DELETE", path)
+            until = "ended"
+            continue
+        if not reply.is_good:
+            return call
+        call = reply.body
+
+
+_STATES = {"preparing": "preparing the agent", "calling": "calling", "ringing": "ringing", "answered": "answered"}
+
+
+def _tell_outcome(call: Mapping[str, Any], outcome: Mapping[str, Any], tell: Callable[[str], None]) -> None:
+    said = f" ({outcome['status']} {printable(outcome['reason'])})" if outcome["status"] else ""
+    if outcome["kind"] != "answered":
+        tell(f"{outcome['kind'].replace('_', ' ')}{said}: {printable(outcome['detail'])}")
+        if outcome["hint"]:
+            tell(f"  {outcome['hint']}")
+    elif call["state"] == "ended":
+        detail = f": {printable(call['end_detail'])}" if call["end_detail"] else ""
+        tell(f"over, {call['end_reason']}{detail}")
+    else:
+        tell(f"the agent is on the line; `offhook calls show {call['call_id'][-6:]}` tells more once it is over")
+
+
+def _not_placed(reply: Reply, as_json: bool) -> Exit:
+    """Nobody was called; why, in words."""
+    body = reply.body if isinstance(reply.body, dict) else {}
+    if as_json:
+        sys.stdout.write(json.dumps(body, indent=2) + "\n")
+    else:
+        typer.echo(f"nobody was called: {printable(str(body.get('message') or reply.status))}", err=True)
+        if body.get("hint"):
+            typer.echo(f"  {printable(str(body['hint']))}", err=True)
+    return Exit.USED_WRONGLY if reply.status in (400, 404) else Exit.FAILED
+
+
+def _data(given: list[str]) -> dict[str, str]:
+    found = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{text!r} has no NAME=VALUE", param_hint="--data")
+        found[name] = value
+    return found

@@ -1,0 +1,211 @@
+"""`/v1/calls` on a whole gateway: who may place a call, what is answered, and what happens once though asked twice."""
+
+import asyncio
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from tests.support.carrier import CALLEE, OURS, DiallingWorld
+from tests.support.clock import in_virtual_time
+from tests.support.http_request import ask
+
+from offhook.api.calls import CallDesk
+from offhook.api.guard import Guard
+from offhook.api.keys import ApiKeys
+from offhook.call.dialler import Denied
+
+pytestmark = pytest.mark.scenario
+
+KEY, OTHER = "crm-" * 10, "shop" * 10
+
+
+class Api:
+    """The API of a world, asked over HTTP that needs no server."""
+
+    def __init__(self, world: DiallingWorld) -> None:
+        loop = asyncio.get_running_loop()
+        desk = CallDesk(world.signalling.dialler, {"bot"}, now=loop.time, wall=lambda at: round(at * 1000))
+        hashes = {name: hashlib.sha256(key.encode()).hexdigest() for name, key in (("crm", KEY), ("shop", OTHER))}
+        self.refused: list[tuple[str, str, str]] = []
+        guard = Guard("local", lambda *refusal: self.refused.append(refusal), ApiKeys(hashes), loop.time)
+        self.routes = desk.routes(guard)
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, *, key: str = KEY, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any]:
+        sent = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
+        all_headers = {"Authorization": f"Bearer {key}", **(headers or {})}
+        status, self.headers, said = await ask(self.routes, path, method=method, headers=all_headers, body=sent)
+        return status, json.loads(said) if said else None
+
+    async def place(self, headers: dict[str, str] | None = None, **wish: Any) -> tuple[int, Any]:
+        return await self.ask("POST", "/v1/calls", {"to": CALLEE, "agent": "bot", **wish}, headers=headers)
+
+
+@in_virtual_time
+async def test_a_call_from_the_wish_to_its_end() -> None:
+    async with DiallingWorld() as world:
+        api = Api(world)
+        status, placed = await api.place(data={"order": "4711"}, ring_timeout=30)
+        assert (status, placed["state"], placed["outcome"]) == (201, "preparing", None)
+        assert (placed["from_number"], placed["to_number"], placed["agent"]) == (OURS, CALLEE, "bot")
+        assert world.gate.asked[-1].key == "crm"
+        path = f"/v1/calls/{placed['call_id']}"
+        assert api.headers["location"] == path
+        await world.pass_time(0.05)
+        world.take_call()
+        status, seen = await api.ask("GET", f"{path}?wait=20&since=preparing")
+        assert seen["state"] == "calling"
+        await world.pass_time(0.05)
+        [phone] = world.carrier.calls
+        phone.ring()
+        _, seen = await api.ask("GET", f"{path}?wait=20&since=calling")
+        assert (seen["state"], seen["rang_at"] is not None) == ("ringing", True)
+        phone.answer()
+        _, seen = await api.ask("GET", f"{path}?wait=20&since=ringing")
+        assert (seen["state"], seen["outcome"]["kind"], seen["outcome"]["status"]) == ("answered", "answered", 200)
+        began = asyncio.get_running_loop().time()
+        _, seen = await api.ask("GET", f"{path}?wait=3&since=answered")
+        assert seen["state"] == "answered"
+        assert asyncio.get_running_loop().time() - began == pytest.approx(3)
+        assert await api.ask("DELETE", path) == (202, None)
+        await world.pass_time(0.5)
+        _, seen = await api.ask("GET", path)
+        assert (seen["state"], seen["end_reason"], seen["end_detail"]) == (
+            "ended",
+            "ended_by_request",
+            "by the key 'crm'",
+        )
+        assert await api.ask("DELETE", path) == (204, None)
+        await world.pass_time(40)
+        world.assert_nothing_left()
+
+
+@in_virtual_time
+async def test_a_busy_line_is_an_outcome() -> None:
+    async with DiallingWorld() as world:
+        api = Api(world)
+        _, placed = await api.place()
+        await world.pass_time(0.05)
+        world.take_call()
+        await world.pass_time(0.05)
+        world.carrier.calls[0].refuse(486, "Busy Here", (("Reason", "Q.850;cause=17"),))
+        await world.pass_time(1)
+        _, seen = await api.ask("GET", f"/v1/calls/{placed['call_id']}")
+        outcome = seen["outcome"]
+        assert (outcome["kind"], outcome["status"], outcome["reason"], outcome["q850"]) == (
+            "busy",
+            486,
+            "Busy Here",
+            17,
+        )
+        assert outcome["causes"] == [{"protocol": "Q.850", "cause": 17, "text": ""}]
+
+
+@in_virtual_time
+async def test_under_one_idempotency_key_one_call() -> None:
+    async with DiallingWorld() as world:
+        api, key = Api(world), {"Idempotency-Key": "order-4711"}
+        first, second = await asyncio.gather(api.place(key), api.place(key))
+        assert first == second
+        assert len(world.gate.asked) == 1
+        status, said = await api.ask("POST", "/v1/calls", {"to": "+14155550199", "agent": "bot"}, headers=key)
+        assert (status, said["code"], said["field"]) == (409, "idempotency_conflict", "Idempotency-Key")
+        # Another program's keys are its own.
+        status, other = await api.ask("POST", "/v1/calls", {"to": CALLEE, "agent": "bot"}, key=OTHER, headers=key)
+        assert (status, other["call_id"] != first[1]["call_id"]) == (201, True)
+        status, said = await api.ask(
+            "POST", "/v1/calls", {"to": CALLEE, "agent": "bot"}, headers={"Idempotency-Key": "x" * 129}
+        )
+        assert (status, said["field"]) == (400, "Idempotency-Key")
+
+
+@in_virtual_time
+async def test_what_a_limit_has_refused_may_be_asked_for_again() -> None:
+    async with DiallingWorld() as world:
+        api, key = Api(world), {"Idempotency-Key": "order-4711"}
+        world.gate.denies = Denied("limit_outbound_cps", "too many calls a second", "", 2)
+        status, said = await api.place(key)
+        assert (status, said["code"], api.headers["retry-after"]) == (429, "limit_outbound_cps", "2")
+        world.gate.denies = None
+        assert (await api.place(key))[0] == 201
+
+
+@in_virtual_time
+async def test_what_the_gate_denies_is_forbidden_and_stays_so() -> None:
+    async with DiallingWorld() as world:
+        api, key = Api(world), {"Idempotency-Key": "order-4711"}
+        world.gate.denies = Denied("dial_not_listed", "nobody lists it", "add it")
+        status, said = await api.place(key)
+        assert (status, said["code"], said["outcome"]["kind"]) == (403, "dial_not_listed", "failed")
+        assert said["call_id"] == world.records[0].call_id
+        assert await api.place(key) == (status, said)
+        assert len(world.records) == 1
+
+
+@in_virtual_time
+async def test_a_key_sees_its_own_calls_alone_and_the_machine_s_owner_all() -> None:
+    async with DiallingWorld() as world:
+        api = Api(world)
+        _, placed = await api.place()
+        path = f"/v1/calls/{placed['call_id']}"
+        assert (await api.ask("GET", path, key=OTHER))[0] == 404
+        assert (await api.ask("DELETE", path, key=OTHER))[0] == 404
+        assert (await api.ask("GET", path, key="local"))[0] == 200
+        assert (await api.ask("GET", "/v1/calls/nobody"))[0] == 404
+        assert (await api.ask("DELETE", path, key="local"))[0] == 202
+
+
+@in_virtual_time
+async def test_who_has_no_key_is_not_heard_and_who_guesses_not_at_all() -> None:
+    async with DiallingWorld() as world:
+        api = Api(world)
+        body = {"to": CALLEE, "agent": "bot"}
+        for _ in range(10):
+            status, said = await api.ask("POST", "/v1/calls", body, key="guess")
+            assert (status, said["code"]) == (401, "wrong_token")
+        assert len(api.refused) == 10
+        status, said = await api.ask("POST", "/v1/calls", body)
+        assert (status, said["code"]) == (429, "too_many_failures")
+        # Whoever guesses from here does not lock out this machine.
+        assert (await api.ask("POST", "/v1/calls", body, key="local"))[0] == 201
+        await world.pass_time(61)
+        assert (await api.ask("POST", "/v1/calls", body))[0] == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"{", None),
+        (b"[]", None),
+        ({"to": CALLEE}, "agent"),
+        ({"agent": "bot"}, "to"),
+        ({"to": CALLEE, "agent": "nobody"}, "agent"),
+        ({"to": CALLEE, "agent": "bot", "too": 1}, "too"),
+        ({"to": "", "agent": "bot"}, "to"),
+        ({"to": CALLEE, "agent": "bot", "ring_timeout": 0}, "ring_timeout"),
+        ({"to": CALLEE, "agent": "bot", "ring_timeout": 301}, "ring_timeout"),
+        ({"to": CALLEE, "agent": "bot", "early_media": True, "record": True}, "early_media"),
+        ({"to": CALLEE, "agent": "bot", "headers": {"X-A": "a\r\nX-B: b"}}, "headers"),
+        ({"to": CALLEE, "agent": "bot", "headers": {"From": "<sip:president@example.com>"}}, "headers"),
+        ({"to": CALLEE, "agent": "bot", "headers": {"P-Asserted-Identity": "<sip:1@x>"}}, "headers"),
+        ({"to": CALLEE, "agent": "bot", "headers": {f"X-{n}": "1" for n in range(33)}}, "headers"),
+        ({"to": CALLEE, "agent": "bot", "data": {"a": "x" * 1025}}, "data.a"),
+    ],
+)
+@in_virtual_time
+async def test_a_wish_that_is_none_says_what_is_wrong_with_it(body: Any, field: str | None) -> None:
+    async with DiallingWorld() as world:
+        api = Api(world)
+        status, said = await api.ask("POST", "/v1/calls", body)
+        assert (status, set(said)) == (400, {"code", "message", "hint", "field"})
+        assert said["field"] == field
+        assert world.gate.asked == []
+
+
+@in_virtual_time
+async def test_a_body_has_a_bound() -> None:
+    async with DiallingWorld() as world:
+        status, said = await Api(world).ask("POST", "/v1/calls", b" " * 70_000)
+        assert (status, said["code"]) == (413, "too_large")
