@@ -64,8 +64,8 @@ def card_taker(took: dict[str, str]) -> Agent:
     async def take(call: Call) -> None:
         digits = await call.collect_digits(len(CARD), first_timeout=8)
         took[call.sip_call_id] = digits.digits
-        await call.send_dtmf(digits.digits)
-        await asyncio.sleep(len(CARD) * 0.24 + 0.3)
+        await call.send_dtmf(digits.digits, duration_ms=80, gap_ms=60)
+        await asyncio.sleep(len(CARD) * 0.14 + 0.3)
 
     @agent.on_call
     async def on_call(call: Call) -> None:

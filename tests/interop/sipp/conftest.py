@@ -61,6 +61,11 @@ allow = ["127.0.0.8"]
 country = "US"
 trust_identity = true
 
+[[trunk]]
+name = "unreported"
+allow = ["127.0.0.9"]
+transfer_reports = false
+
 [[route]]
 name = "echo"
 to = "echo"
@@ -71,6 +76,11 @@ digits = "show"
 name = "slow"
 to = "slow"
 destination = "ws://127.0.0.1:{silent}/"
+
+[[route]]
+name = "unreachable"
+to = "unreachable"
+destination = "agent:unreachable"
 
 [[route]]
 name = "transfer"
@@ -94,6 +104,12 @@ destination = "ws://127.0.0.1:{telling}/"
 name = "refused"
 to = "refused"
 destination = "ws://127.0.0.1:{refusing}/"
+
+[[agent]]
+name = "unreachable"
+kind = "offhook"
+url = "ws://127.0.0.1:{silent}/"
+connect_timeout = 1
 """
 
 

@@ -1,7 +1,4 @@
-"""What comes twice, and what never comes: one call all the same, one verdict, and an end."""
-
-import itertools
-import re
+"""What comes twice: one call all the same, and one verdict."""
 
 import pytest
 from tests.interop.sipp.conftest import RefusingAgent
@@ -94,61 +91,3 @@ def test_a_retry_after_a_refusal_gets_the_same_verdict_and_no_second_agent(
     again.invite(cseq=2, branch="second").expect(100).expect(180, optional=True).expect(480)
     sipp.play(again.ack_refusal(branch="second", cseq=2))
     assert refusing_agent.asked == before + 3
-
-
-@pytest.fixture(scope="session")
-def never_acknowledged(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
-    """Flows that last 64*T1 = 32 s, since T1 is no setting; all at once."""
-    sipp = Player(tmp_path_factory.mktemp("slow"), gateway.udp)
-    answered = (
-        Scenario("lost-ack")
-        .invite()
-        .expect(100, optional=True)
-        .expect(180, optional=True)
-        .expect(200)
-        .expect_request("BYE", Check("ACK", "Reason"), within_ms=40_000)
-        .answer()
-    )
-    refused = Scenario("lost-ack-of-404", to="nobody").invite().expect(100, optional=True).expect(404).pause(33_000)
-    unanswered_bye = Scenario("unanswered-bye").set_up().expect_request("BYE").pause(33_000)
-    other = Player(tmp_path_factory.mktemp("slow-bye"), gateway.udp, source="127.0.0.4")
-    runs = {
-        "answered": (sipp, *sipp.start(answered, limit=45)),
-        "refused": (sipp, *sipp.start(refused, limit=45)),
-        "bye": (other, *other.start(unanswered_bye, limit=45)),
-    }
-    found = {}
-    for name, (player, process, where) in runs.items():
-        out, _ = process.communicate(timeout=50)
-        found[name] = player.judge(process.returncode, out, where)
-    return found
-
-
-def gaps(played: Played, first_line: str) -> list[float]:
-    times = [at for at, _ in played.received(first_line)]
-    return [later - earlier for earlier, later in itertools.pairwise(times)]
-
-
-def test_a_200_that_is_never_acknowledged(gateway: Gateway, never_acknowledged: dict[str, Played]) -> None:
-    played = never_acknowledged["answered"]
-    # RFC 3261 13.3.1.4: T1 doubling to T2.
-    assert gaps(played, "SIP/2.0 200 OK") == pytest.approx([0.5, 1, 2, 4, 4, 4, 4, 4, 4, 4], abs=0.3)
-    (answer, *_), (bye, *_) = played.received("SIP/2.0 200 OK"), played.received("BYE ")
-    assert bye[0] - answer[0] == pytest.approx(32, abs=0.5)
-    record = gateway.record(played.call_id)
-    assert (record["end_reason"], record["fault"]) == ("no_ack", "carrier")
-
-
-def test_a_refusal_that_is_never_acknowledged(gateway: Gateway, never_acknowledged: dict[str, Played]) -> None:
-    played = never_acknowledged["refused"]
-    # RFC 3261 17.2.1, timers G and H.
-    assert gaps(played, "SIP/2.0 404") == pytest.approx([0.5, 1, 2, 4, 4, 4, 4, 4, 4, 4], abs=0.3)
-    assert gateway.record(played.call_id)["end_reason"] == "no_route"
-
-
-def test_a_bye_that_is_never_answered(gateway: Gateway, never_acknowledged: dict[str, Played]) -> None:
-    played = never_acknowledged["bye"]
-    # RFC 3261 17.1.2.2, timers E and F.
-    assert gaps(played, "BYE ") == pytest.approx([0.5, 1, 2, 4, 4, 4, 4, 4, 4, 4], abs=0.3)
-    assert len({re.search(r"branch=(\S+)", text)[1] for _, text in played.received("BYE ")}) == 1  # type: ignore[index]
-    assert gateway.record(played.call_id)["end_reason"] == "max_duration"
