@@ -14,7 +14,8 @@ TARGET = "tel:+14155550142"
 class TransferringAgent:
     """`told` has by Call-ID what it was told: `transferred`, and last `end`.
 
-    Headers of the INVITE change what it does: `X-Target`, `X-Timeout-Ms`, and `X-Leaves`, which makes it close at once.
+    Headers of the INVITE change what it does: `X-Target`, `X-Timeout-Ms`, `X-Wishes`, the headers that
+    it wants on the REFER as JSON, and `X-Leaves`, which makes it close at once.
     """
 
     def __init__(self, target: str = TARGET, after: float = 0.0) -> None:
@@ -53,6 +54,8 @@ class TransferringAgent:
                         transfer: dict[str, Any] = {"type": "transfer", "target": headers.get("X-Target", self.target)}
                         if "X-Timeout-Ms" in headers:
                             transfer["timeout_ms"] = int(headers["X-Timeout-Ms"])
+                        if "X-Wishes" in headers:
+                            transfer["headers"] = json.loads(headers["X-Wishes"])
                         time.sleep(self.after)
                         socket.send(json.dumps(transfer))
                         if "X-Leaves" in headers:

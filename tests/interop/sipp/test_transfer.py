@@ -87,6 +87,52 @@ def test_202_then_503(gateway: Gateway, sipp: Player, transferring_agent: Transf
     assert (result["outcome"], result["status"]) == ("refused", 503)
 
 
+@pytest.mark.parametrize("report", ["480 Temporarily Unavailable", "408 Request Timeout", "487 Request Terminated"])
+def test_nobody_answers_there(
+    gateway: Gateway, sipp: Player, transferring_agent: TransferringAgent, report: str
+) -> None:
+    call = notify(flow(f"no-answer-{report[:3]}").answer("202 Accepted"), 2, "180 Ringing")
+    call_id = sipp.play(notify(call, 3, report, "terminated").pause(50).tear_down(cseq=4)).call_id
+    record = gateway.record(call_id)
+    [result] = transferring_agent.transfers(call_id)
+    assert (result["outcome"], result["status"]) == ("no_answer", int(report[:3]))
+    assert record["end_reason"] == "caller_hung_up"
+
+
+def test_what_the_agent_sends_along(gateway: Gateway, sipp: Player) -> None:
+    """Its headers on the REFER; call data for the target in Refer-To, where a SIP URI has room for it."""
+    wishes = 'X-Wishes: {"X-Ticket": "4711", "User-to-User": "6f6b;encoding=hex"}'
+    call = (
+        Scenario("transfer-wishes", to="transfer")
+        .set_up(headers=(wishes, "X-Target: sip:desk@example.com"))
+        .expect_request(
+            "REFER",
+            Check("<sip:desk@example.com[?]User-to-User=6f6b%3Bencoding%3Dhex>", "Refer-To"),
+            Check("4711", "X-Ticket"),
+            Check("User-to-User:", absent=True),
+        )
+        .answer("202 Accepted")
+    )
+    call = notify(call, 2, "200 OK", "terminated").expect_request("BYE").answer()
+    assert gateway.record(sipp.play(call).call_id)["transfer"]["target"] == "sip:desk@example.com"
+
+
+def test_a_peer_that_is_not_to_report(gateway: Gateway, sipp: Player) -> None:
+    """`transfer_reports = false` (RFC 4488): we ask for none, and its BYE is what says that it is done."""
+    sipp.source = "127.0.0.9"
+    call = (
+        Scenario("transfer-unreported", to="transfer")
+        .set_up()
+        .expect_request("REFER", Check("false", "Refer-Sub"), Check("norefersub", "Supported"))
+        .answer("202 Accepted", headers=("Refer-Sub: false",))
+        .pause(200)
+        .tear_down()
+    )
+    record = gateway.record(sipp.play(call).call_id)
+    assert record["end_reason"] == "transferred"
+    assert (record["transfer"]["outcome"], record["transfer"]["confirmed"]) == ("completed", False)
+
+
 def test_no_notify(gateway: Gateway, sipp: Player, transferring_agent: TransferringAgent) -> None:
     call = flow("no-notify", "X-Timeout-Ms: 1000").answer("202 Accepted").pause(1500).tear_down()
     call_id = sipp.play(call).call_id
