@@ -54,7 +54,7 @@ async def test_both_ends_hold_and_resume(gateway: Gateway, agent: Agent, tmp_pat
     directions = re.findall(r"(\w+), to ", sdp_notes(gateway, sip_call_id))
     assert directions == ["sendrecv", "recvonly", "sendrecv", "sendonly", "sendrecv"]
     record = gateway.record(sip_call_id)
-    assert record["end_reason"] == "caller_hung_up"
+    assert (record["end_reason"], record["media"]["holds"]) == ("caller_hung_up", 2)
     assert_recorded(gateway, record)
 
 
