@@ -217,6 +217,31 @@ async def test_an_answer_is_measured_from_the_callers_last_sound_to_the_agents_f
         assert len(talk.of("turn")) == 1
 
 
+@pytest.mark.rfc(3261, "14.2")
+@in_virtual_time
+async def test_the_page_offers_where_a_reinvite_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with talking(monkeypatch) as talk:
+        await talk.call()
+        await talk.answered()
+        [call] = talk.signalling.switchboard._calls.values()
+        session, offers = call.leg.session, list[bytes | None]()
+        monkeypatch.setattr(call.leg, "refresh_answered", lambda body, now: offers.append(body))
+        monkeypatch.setattr(call.leg, "reinvite_answered", lambda body, now: offers.append(body))
+        for answer in (b"m=audio 5004 RTP/AVP 0\r\n", b""):
+            assert talk.signalling.perform(lambda now: session.reinvite(None, now=now))
+            await asyncio.sleep(0.05)
+            assert offers[-1] is not None
+            assert b"m=audio" in offers[-1], "no 488"
+            head = b"v=0\r\no=- 1 9 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n" if answer else b""
+            talk.signalling.perform(lambda now, sdp=head + answer: session.acknowledge(sdp, now=now))
+            await asyncio.sleep(0.05)
+            # The second answer is missing: the call goes on as it was.
+            assert talk.leg.remote.codec == "PCMU"
+        talk.mux.says(type="hang_up")
+        await asyncio.sleep(1)
+        assert [record.end_reason for record, _ in talk.book.finished] == ["caller_hung_up"]
+
+
 @in_virtual_time
 async def test_a_browser_that_is_gone_ends_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
     async with talking(monkeypatch) as talk:

@@ -26,9 +26,8 @@ from offhook.phone.recording import FRAMES_A_SECOND, Recording
 from offhook.phone.sound import between_lines, from_bytes, level_db
 from offhook.phone.turns import Turns
 from offhook.report.timeline import Timeline
-from offhook.sdp import negotiate
 from offhook.sdp.crypto import RANDOM_BYTES, FreshKeys
-from offhook.sdp.description import SessionDescription
+from offhook.sdp.exchange import Exchange
 from offhook.sdp.terms import LocalMedia, NegotiatedAudio, Terms
 from offhook.sip import events as sip
 from offhook.sip.causes import why
@@ -86,8 +85,7 @@ class Phone:
         self._session: InviteSession | None = None
         self._stack: SipStack | None = None
         self._leg: RtpLeg | None = None
-        self._offer: SessionDescription | None = None
-        self._description: SessionDescription | None = None
+        self._exchange: Exchange | None = None
         self._player = Player(plan.sound, endless=plan.repeat == "on_and_on", rate=plan.rate)
         self._turns = Turns()
         self._forks = Forks()
@@ -189,13 +187,13 @@ class Phone:
         plan = self.plan
         assert self._stack is not None and self._leg is not None and self._target is not None, "opened before"  # noqa: PT018
         media = LocalMedia(address=local, port=self._leg.local_address[1], session_id=secrets.randbits(31) + 1)
-        self._offer = self._description = negotiate.offer(media, self._terms, fresh=_fresh_keys())
+        self._exchange = Exchange(media, self._terms, fresh=_fresh_keys)
         self.finding.local_media = host_port((local, media.port))
         credentials = None
         if plan.user is not None:
             hosts = frozenset({plan.uri.host, self._target.host})
             credentials = Credentials(plan.user, plan.password or "", hosts)
-        offer, user_agent = self._offer, self._stack.user_agent
+        offer, user_agent = self._exchange.offer(), self._stack.user_agent
         # With a password we are a user of theirs, else a guest from here.
         caller = read_from(plan.caller or plan.user or "phone", local if plan.user is None else plan.uri.host)
         self.stage = "calling"
@@ -204,7 +202,7 @@ class Phone:
                 plan.uri,
                 caller,
                 f"<{plan.uri}>",
-                bytes(offer),
+                offer,
                 now,
                 credentials=credentials,
                 headers=plan.headers,
@@ -326,6 +324,8 @@ class Phone:
                 self._finish(came.GaveUp())
             case sip.Reinvited(session, request):
                 self._on_reinvite(session, request, now)
+            case sip.Acknowledged(_, body):
+                self._on_acknowledged(body, now)
             case sip.InfoReceived(session, request):
                 session.answer_info(now=now)
                 if self._leg is not None:
@@ -392,39 +392,42 @@ class Phone:
         self._finish(came.Unreachable(target, await why_unreachable(target)))
 
     def _on_reinvite(self, session: InviteSession, request: Request, now: float) -> None:
-        assert self._leg is not None and self._description is not None, "a re-INVITE comes within a call"  # noqa: PT018
-        host, port = self.finding.local_media.rpartition(":")[::2]
-        local = LocalMedia(address=host.strip("[]"), port=int(port))
+        exchange = self._exchange
+        assert exchange is not None, "a re-INVITE comes within a call"
+        if request.sdp is None:
+            # RFC 3261 14.2: we are asked for an offer; the ACK brings the answer.
+            session.answer_reinvite(exchange.offer(), now=now)
+            return
         try:
-            offer = SessionDescription.parse(request.sdp or b"")
-        except RemoteProtocolError:
+            answer = exchange.offered(request.sdp, lambda audio: self._take(audio, now))
+        except OffhookError:
             session.reject_reinvite(488, now=now)
             return
-        judgement = negotiate.judge(offer, self._terms, was=self.finding.audio, fresh=_fresh_keys())
-        if judgement.audio is None:
-            session.reject_reinvite(488, now=now)
+        session.answer_reinvite(answer, now=now)
+        self._say_what_changed()
+
+    def _on_acknowledged(self, body: bytes, now: float) -> None:
+        if self._exchange is None or not self._exchange.is_waiting:
             return
-        self._description = negotiate.answer(judgement, local, previous=self._description)
-        self._take(judgement.audio, now)
-        session.answer_reinvite(bytes(self._description), now=now)
-        self._account.step(
-            "held by the far end" if judgement.audio.remote_hold else "the far end changed the sound's way"
-        )
+        problem = self._agree(body, now)
+        if problem is None:
+            self._say_what_changed()
+        else:
+            self._account.step(f"the far end asked for an offer and took none: {problem}", "bad")
+
+    def _say_what_changed(self) -> None:
+        held = self.finding.audio is not None and self.finding.audio.remote_hold
+        self._account.step("held by the far end" if held else "the far end changed the sound's way")
 
     # ------------------------------------------------------------------ what the media core says
 
     def _agree(self, body: bytes, now: float) -> str | None:
         """Take the answer to our offer; what is wrong with it, if anything is."""
-        assert self._offer is not None, "sent with the INVITE"
+        assert self._exchange is not None, "its offer was sent with the INVITE"
         try:
-            answer = SessionDescription.parse(body)
+            self._exchange.answered(body, lambda audio: self._take(audio, now))
         except RemoteProtocolError as error:
-            return f"its SDP can't be read: {error}"
-        judgement = negotiate.accept(self._offer, answer, self._terms)
-        if judgement.audio is None:
-            return "; ".join(judgement.notes)
-        try:
-            self._take(judgement.audio, now)
+            return str(error)
         except OffhookError as error:
             return f"its SDP can't be used: {error}"
         return None

@@ -17,14 +17,13 @@ from offhook._media import CallConfig, LegConfig, MediaError, MediaEvent
 from offhook.call.news import AgentChosen, CallEnded, CallerSpeech, CallNews
 from offhook.destination.base import AgentTranscript
 from offhook.destination.dialect.offhook import OFFHOOK
-from offhook.errors import OffhookError, RemoteProtocolError
+from offhook.errors import OffhookError
 from offhook.media.leg import RtpLeg
 from offhook.media.mux import Mux
 from offhook.media.plane import MediaPlane
 from offhook.media.remote import remote_media
 from offhook.media.wire import Wire
-from offhook.sdp import negotiate
-from offhook.sdp.description import SessionDescription
+from offhook.sdp.exchange import Exchange
 from offhook.sdp.terms import LocalMedia, NegotiatedAudio, Terms
 from offhook.sip import events as sip
 from offhook.sip.effects import Target
@@ -89,14 +88,11 @@ class BrowserCall:
         self._target = target
         self._address = address
         self._over = over
-        self._terms = Terms(codecs=ticket.codecs)
         self._leg: RtpLeg | None = None
         self._mux: Mux | None = None
         self._wire: Wire | None = None
         self._session: InviteSession | None = None
-        self._description: SessionDescription | None = None
-        self._offer: SessionDescription | None = None
-        self._audio: NegotiatedAudio | None = None
+        self._exchange: Exchange | None = None
         self._turns = Turns()
         self._heard_since: float | None = None
         self._ended: CallEnded | None = None
@@ -134,10 +130,10 @@ class BrowserCall:
 
     def _invite(self, leg: RtpLeg) -> None:
         media = LocalMedia(address=self._address, port=leg.local_address[1], session_id=secrets.randbits(31) + 1)
-        self._offer = self._description = negotiate.offer(media, self._terms)
+        self._exchange = Exchange(media, Terms(codecs=self._ticket.codecs))
         host, choice = self._target.host, self._ticket.choice
         uri = SipUri(host, user=choice.number)
-        offer = bytes(self._offer)
+        offer = self._exchange.offer()
         self._session = session = self._stack.perform(
             lambda now: self._stack.user_agent.invite(
                 uri,
@@ -200,6 +196,8 @@ class BrowserCall:
                 self._on_answer(response.sdp)
             case sip.Reinvited(session, request):
                 self._on_reinvite(session, request, now)
+            case sip.Acknowledged(_, body):
+                self._on_acknowledged(body)
             case sip.InfoReceived(session, _):
                 session.answer_info(now=now)
             case sip.Refused(_, response):
@@ -214,42 +212,42 @@ class BrowserCall:
                 return
 
     def _on_answer(self, body: bytes | None) -> None:
-        if self._is_answered or self._leg is None or self._offer is None:
+        if self._is_answered or self._leg is None or self._exchange is None:
             return
         self._is_answered = True
         try:
-            judged = negotiate.accept(self._offer, SessionDescription.parse(body or b""), self._terms)
-            if judged.audio is None:
-                raise RemoteProtocolError("; ".join(judged.notes))
-            self._agree(judged.audio)
+            self._exchange.answered(body or b"", self._agree)
         except OffhookError as error:
             self._failed(error)
             return
         self._leg.start(release_after=None)
         self._leg.release()
         self._leg.connect(self._wire)
-        self._tell(words.answered(judged.audio.codec))
+        assert self._exchange.audio is not None, "agreed on just now"
+        self._tell(words.answered(self._exchange.audio.codec))
 
     def _on_reinvite(self, session: InviteSession, request: Request, now: float) -> None:
-        assert self._leg is not None, "a re-INVITE comes within a call"
-        local = LocalMedia(address=self._address, port=self._leg.local_address[1])
+        assert self._exchange is not None, "a re-INVITE comes within a call"
         try:
-            offer = SessionDescription.parse(request.sdp or b"")
-        except RemoteProtocolError:
+            # RFC 3261 14.2: without one of its own we are asked for an offer; the ACK brings the answer.
+            sdp = self._exchange.offered(request.sdp, self._agree) if request.sdp else self._exchange.offer()
+        except OffhookError:
             session.reject_reinvite(488, now=now)
             return
-        judged = negotiate.judge(offer, self._terms, was=self._audio)
-        if judged.audio is None:
-            session.reject_reinvite(488, now=now)
+        session.answer_reinvite(sdp, now=now)
+
+    def _on_acknowledged(self, body: bytes) -> None:
+        if self._exchange is None or not self._exchange.is_waiting:
             return
-        self._description = negotiate.answer(judged, local, previous=self._description)
-        self._agree(judged.audio)
-        session.answer_reinvite(bytes(self._description), now=now)
+        try:
+            self._exchange.answered(body, self._agree)
+        except OffhookError as error:
+            # What was agreed on before goes on.
+            _log.info("talk.offer_unanswered", sip_call_id=self.sip_call_id, why=str(error))
 
     def _agree(self, audio: NegotiatedAudio) -> None:
         assert self._leg is not None, "opened before"
         self._leg.set_remote(remote_media(audio, self._target.host))
-        self._audio = audio
 
     # -- what the media core tells
 

@@ -75,6 +75,38 @@ Content-Length: 0
 <nop><action><log message="[$all]"/></action></nop>
 """
 
+ASKS_FOR_AN_OFFER = """\
+<pause milliseconds="700"/>
+<send retrans="500"><![CDATA[
+INVITE [$theirs] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=z9hG4bKasks
+From: <sip:callee@[local_ip]:[local_port]>;tag=callee[call_number]
+To: [$caller]
+[last_Call-ID:]
+CSeq: 6 INVITE
+Contact: <sip:callee@[local_ip]:[local_port];transport=[transport]>
+Max-Forwards: 70
+Content-Length: 0
+
+]]></send>
+<recv response="100" optional="true"/>
+<recv response="200"><action>
+<ereg regexp="m=audio [1-9].*" search_in="body" check_it="true" assign_to="offer"/></action></recv>
+<send><![CDATA[
+ACK [$theirs] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=z9hG4bKanswers
+From: <sip:callee@[local_ip]:[local_port]>;tag=callee[call_number]
+To: [$caller]
+[last_Call-ID:]
+CSeq: 6 ACK
+Max-Forwards: 70
+Content-Type: application/sdp
+Content-Length: [len]
+
+{answer}]]></send>
+<nop><action><log message="[$offer]"/></action></nop>
+"""
+
 SDP = """\
 v=0
 o=callee 1 1 IN IP4 [local_ip]

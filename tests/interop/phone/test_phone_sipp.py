@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.interop.phone.callee import (
+    ASKS_FOR_AN_OFFER,
     BYE_AND_ACK,
     CALLEE_HANGS_UP,
     CHECKED,
@@ -275,6 +276,26 @@ def test_the_callee_hangs_up(tmp_path: Path) -> None:
         callee.ended_well()
     assert told.code == 0
     assert told.found["verdict"]["ended_by"] == "far end"
+
+
+def test_a_callee_that_asks_for_an_offer_gets_it_and_answers_in_the_ack(tmp_path: Path) -> None:
+    """RFC 3261 14.2: a re-INVITE without SDP. This callee takes another codec by it."""
+    take = (
+        '<recv request="INVITE"><action>'
+        '<ereg regexp=".*" search_in="hdr" header="From:" assign_to="caller"/>'
+        '<ereg regexp="&lt;([^&gt;]*)" search_in="hdr" header="Contact:" assign_to="all,theirs"/>'
+        "</action></recv>\n"
+    )
+    ends = CALLEE_HANGS_UP.partition("</recv>\n")[2]
+    asks = ASKS_FOR_AN_OFFER.format(answer=audio("8 101"))
+    answer = respond("200 OK", sdp=audio(), retrans=True)
+    with sipp(tmp_path, take, answer, '<recv request="ACK"/>\n', asks, ends) as callee:
+        told = phone(uri(callee.port), "--seconds", "30")
+        callee.ended_well()
+    assert told.code == 0
+    assert told.found["verdict"]["ended_by"] == "far end"
+    assert told.found["codec"] == "PCMA"
+    assert any("changed the sound's way" in str(entry) for entry in told.found["timeline"]["entries"])
 
 
 def test_a_callee_that_has_forgotten_the_call_says_so_at_the_refresh(tmp_path: Path) -> None:
