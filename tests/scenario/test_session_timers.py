@@ -118,7 +118,7 @@ async def test_meet_935_a_device_that_refreshes_nothing_is_let_go_in_time_and_so
         assert record.answer_at is not None
         assert record.end_at - record.answer_at == 60_000
         (bye, *_) = refreshes(world, "192.0.2.2", "BYE")
-        assert [reason.cause for reason in bye.reasons] == [408, 102]
+        assert [reason.cause for reason in bye.reasons] == [102, 408]
         assert world.wire.is_over
         await world.pass_time(100)
         world.assert_nothing_left()
