@@ -8,7 +8,7 @@ from offhook.sip.causes import why_refused, with_reason
 from offhook.sip.digest import Rejected, Stale, Verified
 from offhook.sip.effects import Effect, SendResponse, Source, Tell
 from offhook.sip.events import InviteRefused
-from offhook.sip.headers.session_id import SessionId, SessionUuids
+from offhook.sip.headers.session_id import NIL, SessionId, SessionUuids
 from offhook.sip.invite import InviteSession
 from offhook.sip.message import Message, Request, Response
 from offhook.sip.parser import MessageError, validate
@@ -137,12 +137,16 @@ class Doorkeeper:
         *,
         repeated: bool = False,
         detail: str = "",
+        mark: HeaderList | None = None,
     ) -> None:
-        """Refuse a request of an admitted peer; an INVITE with its reason (RFC 6432), and the layer above hears."""
+        """Refuse a request of an admitted peer; an INVITE with its reason (RFC 6432), and the layer above hears.
+
+        `mark` is the Session-ID of the session that the request is for.
+        """
         if request.method == "INVITE":
             headers = with_reason(headers, why_refused(status))
         self._counters["objections"] += 1
-        response = self.reply(request, source, status, headers, reason, nat=is_behind_nat(peer))
+        response = self.reply(request, source, status, headers, reason, nat=is_behind_nat(peer), mark=mark)
         if request.method == "INVITE":
             self._emit(Tell(InviteRefused(request, response, source, peer, repeated, detail)))
 
@@ -155,6 +159,7 @@ class Doorkeeper:
         reason: str | None = None,
         *,
         nat: bool = False,
+        mark: HeaderList | None = None,
     ) -> Response:
         """Send a response without a transaction; every repetition of the request gets the same one."""
         request = request.received_from(source.remote[0], source.remote[1], force_rport=nat)
@@ -162,7 +167,7 @@ class Doorkeeper:
             status,
             reason,
             to_tag=self.tag_of(request),
-            headers=(*self.mark_of(request), *headers, *self._server_header),
+            headers=(*(self.mark_of(request) if mark is None else mark), *headers, *self._server_header),
         )
         self._emit(SendResponse(response, source, reply_to(request, source, nat=nat), bytes(response)))
         return response
@@ -173,10 +178,15 @@ class Doorkeeper:
         return self._uuids.of(request.headers.get("Call-ID") or "", caller or "")
 
     def mark_of(self, request: Request) -> HeaderList:
-        """RFC 7989: early errors have it too, if the request has, or may be the beginning of a session."""
+        """RFC 7989: early errors have it too, if the request has, or may be the beginning of a session.
+
+        Within a dialog that is no more, or is not shown to this peer, our half is what the peer says it is.
+        """
         theirs = request.session_id
         if theirs is None and request.method != "INVITE":
             return ()
+        if theirs is not None and theirs.remote not in (None, NIL) and request.has_to_tag:
+            return (("Session-ID", str(theirs.reversed)),)
         try:
             ours = SessionId(self.session_uuid(request))
         except RemoteProtocolError:

@@ -312,7 +312,7 @@ class InviteSession(SessionParts):
         if status and not self.referrals.is_overtaken(request):
             in_dialog.answer(self, transaction, status, now)
             return
-        if self.is_over and not self._hears(request.method):
+        if (self.is_over or self.state is State.CLOSING) and not self._hears(request.method):
             in_dialog.answer(self, transaction, 481, now)
             return
         handler = HANDLERS.get(request.method)
@@ -326,8 +326,8 @@ class InviteSession(SessionParts):
         if method == "NOTIFY":
             # What a REFER of ours has set going is told about to the last (RFC 5057 5.5).
             return True
-        if self.state is State.ENDING:
-            return method == "BYE"
+        if method == "BYE":
+            return self.state in (State.ENDING, State.CLOSING)
         # RFC 3262 section 3: a PRACK that was under way when the INVITE was refused is still answered.
         return method == "PRACK" and self.provisionals.is_unacknowledged
 

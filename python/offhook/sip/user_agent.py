@@ -13,7 +13,7 @@ from offhook.sip.effects import (
     Tell,
 )
 from offhook.sip.events import FailureCause, InviteReceived, OptionsAnswered, ReferReceived
-from offhook.sip.inspection import SDP, inspect
+from offhook.sip.inspection import SDP, Objection, inspect
 from offhook.sip.invite import InviteSession
 from offhook.sip.merged import MERGED
 from offhook.sip.message import Message, Request, Response
@@ -252,8 +252,7 @@ class UserAgent(SessionHost):
             allow_header=self._capabilities.allow_header,
         )
         if objection is not None:
-            self._door.object(request, source, peer, objection.status, objection.headers)
-            self._tell_of_refer(request, peer, objection.status)
+            self._object(request, source, peer, objection)
         elif request.to.tag is not None:
             self._receive_within(request, key, source, peer, now)
         elif request.method == "INVITE":
@@ -271,11 +270,20 @@ class UserAgent(SessionHost):
             # BYE and INFO mean nothing outside a dialog.
             self._door.object(request, source, peer, 481)
 
-    def _tell_of_refer(self, request: Request, peer: object, status: int) -> None:
-        """The call that somebody wanted to transfer says so in its account."""
-        session = self._dialogs.find(request) if request.method == "REFER" and request.to.tag is not None else None
-        if session is not None and not session.is_over and is_peer_of(session, peer):
-            self._effects.append(Tell(ReferReceived(session, request, status)))
+    def _object(self, request: Request, source: Source, peer: object, objection: Objection) -> None:
+        """Refuse what can't be served. Within a dialog it counts in the order of requests all the same (12.2.2)."""
+        session = self._dialogs.find(request) if request.to.tag is not None else None
+        if session is None or not is_peer_of(session, peer):
+            self._door.object(request, source, peer, objection.status, objection.headers)
+            return
+        if status := session.dialog_of(request).accept(request):
+            objection = Objection(status)
+        else:
+            session.letterhead.hear(request)
+        self._door.object(request, source, peer, objection.status, objection.headers, mark=session.letterhead.mark)
+        if request.method == "REFER" and not session.is_over:
+            # The call that somebody wanted to transfer says so in its account.
+            self._effects.append(Tell(ReferReceived(session, request, objection.status)))
 
     def _receive_invite(self, request: Request, key: tuple[str, ...], source: Source, peer: object, now: float) -> None:
         verdict = self._merged.find(request, now)
@@ -325,7 +333,8 @@ class UserAgent(SessionHost):
         if self.transactions.full and request.method != "BYE":
             self.counters["overloads"] += 1
             retry = (("Retry-After", str(self.config.overload_retry_seconds)),)
-            self._door.reply(request, source, 503, retry, nat=is_behind_nat(peer))
+            mark = session.letterhead.mark
+            self._door.reply(request, source, 503, retry, nat=is_behind_nat(peer), mark=mark)
             return
         transaction: AnyServerTransaction
         if request.method == "INVITE":
