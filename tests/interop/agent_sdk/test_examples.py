@@ -1,16 +1,13 @@
 """Every example of an agent does what it says: called in memory, or by a line in virtual time."""
 
 import asyncio
-import json
 import os
 import subprocess
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import ClassVar
 
 import pytest
 from tests.support.agent_line import calling
 from tests.support.agents_python import agents_python
+from tests.support.chat_model import chat_model
 from tests.support.clock import in_virtual_time
 from tests.support.gateway import REPOSITORY, python_path
 from tests.support.speech_engines import ToldEars, ToneVoice, sine
@@ -83,25 +80,6 @@ async def test_raw_frames_come_back_a_second_later() -> None:
         assert bytes(caller.line.sound) == sine(8_000, 2_000)[: 50 * 320]
 
 
-class Model(BaseHTTPRequestHandler):
-    """A server of chat completions that streams one answer."""
-
-    asked: ClassVar[list[dict[str, object]]] = []
-
-    def do_POST(self) -> None:
-        self.asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.end_headers()
-        for text in ("Check", "-out is", " at noon. ", "Anything", " else?", None):
-            choices = [{"index": 0, "delta": {"content": text}, "finish_reason": None}] if text else []
-            piece = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices}
-            self.wfile.write(f"data: {json.dumps(piece)}\n\n".encode())
-        self.wfile.write(b"data: [DONE]\n\n")
-
-    def log_message(self, *_: object) -> None: ...
-
-
 DRIVER = """
 import asyncio
 from pathlib import Path
@@ -119,20 +97,17 @@ asyncio.run(main())
 
 
 def test_a_language_model_is_asked_with_the_history_and_its_stream_is_spoken() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        environ = {**os.environ, **python_path(), "OPENAI_API_KEY": "none", "MODEL": "tiny"}
-        environ["OPENAI_BASE_URL"] = f"http://127.0.0.1:{server.server_port}/v1"
+    with chat_model() as model:
+        environ = {**os.environ, **python_path(), **model.environ}
         done = subprocess.run(
             [agents_python(), "-c", DRIVER], cwd=REPOSITORY, env=environ, capture_output=True, text=True, timeout=50
         )
-        server.shutdown()
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "Hotel Offhook, good day! How can I help?",
         "Check-out is at noon. Anything else?",
     ]
-    [asked] = Model.asked
+    [asked] = model.asked
     assert (asked["model"], asked["stream"]) == ("tiny", True)
     assert asked["messages"] == [
         {

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -154,12 +155,14 @@ async def test_an_agent_that_dies_at_once_is_said_to_have_failed(
             await agent.failed.wait()
 
 
+@pytest.mark.timeout(130)
 def test_a_new_project_passes_its_own_test(tmp_path: Path) -> None:
     def run(*command: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", *command], cwd=tmp_path, env=ENVIRON, capture_output=True, text=True, timeout=60
         )
 
+    since = time.monotonic()
     made = run("offhook", "init", "front-desk")
     assert made.returncode == 0, made.stderr
     assert sorted(path.name for path in (tmp_path / "front-desk").iterdir()) == [
@@ -170,6 +173,7 @@ def test_a_new_project_passes_its_own_test(tmp_path: Path) -> None:
     tested = run("pytest", "-q", "-p", "no:cacheprovider", "-p", "offhook.testing.plugin", "front-desk")
     assert tested.returncode == 0, tested.stdout
     assert "1 passed" in tested.stdout
+    assert time.monotonic() - since < 60, "a newcomer waits for both together"
     lines = [line for line in (tmp_path / "front-desk/agent.py").read_text().splitlines() if line.strip()]
     assert len(lines) <= 20
     again = run("offhook", "init", "front-desk")

@@ -5,14 +5,13 @@ import os
 import time
 from collections.abc import Sequence
 
+from tests.support.conversation import QUIET
 from tests.support.plain_phone import PhoneCall
 from tests.support.rtp_peer import Packet
 from tests.support.sdk_worker import agent_table
 from tests.support.tone import is_silent, level
 
 PROVE = os.environ.get("OFFHOOK_PROVE") == "1"
-QUIET = 0.9
-"""Seconds of silence after which the agent has finished."""
 TOML = f"""
 [[trunk]]
 name = "home"
