@@ -89,7 +89,7 @@ async def test_the_agent_of_the_readme_takes_a_message_of_a_phone(tmp_path: Path
             await talk.asks(talk.says("The meeting is at ten."), "I wrote down the meeting is at ten")
             await talk.says("Thank you. That is all. Goodbye.")
             await call.hung_up()
-            await talk.hears_of("Goodbye dear Ada")
+            await talk.hears_of("Thank you for calling")
         said = gateway.said()
         record = gateway.record(call.call_id)
     await other.speech.close()
