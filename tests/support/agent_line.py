@@ -11,6 +11,8 @@ from offhook.agent.events import (
     BargeIn,
     DigitsMasked,
     DigitsState,
+    HandedOver,
+    HandOverEnd,
     Held,
     Key,
     Recording,
@@ -110,6 +112,13 @@ class AgentLine:
     def transferred(self, outcome: TransferEnd, **fields: Any) -> None:
         """The transfer that was asked for came to this."""
         self._tell(Transferred(outcome, **fields))
+
+    def hand_over(self, to: str, note: str, timeout: float | None) -> None:
+        self.said.append(("hand_over", to, note, timeout))
+
+    def handed_over(self, outcome: HandOverEnd, **fields: Any) -> None:
+        """The hand-over that was asked for came to this."""
+        self._tell(HandedOver(outcome, **fields))
 
     def set_headers(self, headers: Mapping[str, str | None], place: str) -> None:
         self.said.append(("headers", dict(headers), place))

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from offhook.agent.caller import Diversion, EndCause, Identity, UserToUser
 from offhook.agent.digits import DigitCollector
 from offhook.agent.errors import CallEnded
-from offhook.agent.events import BargeIn, CallEvent, Digits, RecordingAction, RecordingState, Said, Transferred, Turn
+from offhook.agent.events import (
+    BargeIn,
+    CallEvent,
+    Digits,
+    HandedOver,
+    RecordingAction,
+    RecordingState,
+    Said,
+    Transferred,
+    Turn,
+)
 from offhook.agent.headers import PLACES, CallHeaders, Place, user_to_user
 from offhook.agent.history import History
 from offhook.agent.sound import RATES, Resampler, read_wav
@@ -121,6 +131,16 @@ class Call:
     def history(self) -> History:
         """What was said so far: by the caller as it was understood, by the agent as far as it was heard."""
         return self._session.history
+
+    @property
+    def handed_over_by(self) -> str | None:
+        """Which agent has handed the call over to this one, such as `worker:front-desk`; None if none has."""
+        return self._session.line.facts.handed_over_by
+
+    @property
+    def hand_over_note(self) -> str:
+        """What the agent that handed the call over wanted this one to know; empty without."""
+        return self._session.line.facts.note
 
     @property
     def end_reason(self) -> str | None:
@@ -373,6 +393,32 @@ class Call:
         if timeout is not None and not 1 <= timeout <= 600:
             raise ValueError("a transfer may take 1 to 600 seconds")
         return await self._session.transfer(target, headers, timeout)
+
+    async def hand_over(
+        self,
+        to: str,
+        *,
+        note: str = "",
+        timeout: float | None = None,  # noqa: ASYNC109  it is the gateway that counts
+    ) -> HandedOver:
+        """Give the call to another agent, and return what became of it: exactly one outcome, never an exception.
+
+        `to` is a destination as a route has it: `worker:billing`, `agent:billing`, `wss://…`; which ones is the route's
+        to say (`hand_over_to`). The other agent is told the call's facts, its `history` and the `note` (at most 4096
+        characters). What was said before is played first, and the caller is with this agent until the other one is
+        ready. `timeout` is the seconds that it has for that, 180 at most, by default the route's `ring_timeout`.
+
+        Handed over, the call ends for this agent (`handed_over`); what runs for it is cancelled. On anything else it
+        still has the call, unless the caller is gone. Meanwhile the caller's words are no `on_turn`. It can't be taken
+        back: who stops waiting does not stop it. One at a time, else ValueError, as for what can't be asked for.
+        """
+        if not isinstance(to, str) or not 1 <= len(to) <= 256:
+            raise ValueError("an agent to hand over to is a string of 1 to 256 characters")
+        if len(note) > 4096:
+            raise ValueError("a note is at most 4096 characters")
+        if timeout is not None and not 1 <= timeout <= 180:
+            raise ValueError("another agent may take 1 to 180 seconds to be ready")
+        return await self._session.hand_over.ask(to, note, timeout)
 
     async def hang_up(self, reason: str = "", *, now: bool = False) -> None:
         """End the call once all that was said has been played; with `now` at once. `reason` goes into its record.

@@ -132,6 +132,29 @@ class Transferred:
         return self.outcome == "completed"
 
 
+HandOverEnd = Literal["handed_over", "not_allowed", "unreachable", "no_capacity", "refused", "timed_out", "caller_gone"]
+"""How a hand-over to another agent ends: `refused` stands for every failure that has no word of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """What became of a hand-over to another agent.
+
+    `outcome` is `handed_over`, `not_allowed` (the route doesn't list it), `unreachable`, `no_capacity`, `refused` (the
+    other agent said no), `timed_out` or `caller_gone`. `reason` says it in words and `hint` what to change; both may be
+    empty.
+    """
+
+    outcome: HandOverEnd
+    reason: str = ""
+    hint: str = ""
+
+    @property
+    def completed(self) -> bool:
+        """Whether the other agent has the call now; if not, and unless the caller is gone, this one still has it."""
+        return self.outcome == "handed_over"
+
+
 DigitsState = Literal["shown", "masked", "withheld"]
 """Who may know which keys are pressed: whoever reads of the call, the agent alone, nobody."""
 
@@ -181,6 +204,7 @@ CallEvent = (
     | WantsFloor
     | Recording
     | Transferred
+    | HandedOver
     | Interrupted
     | Heard
     | Turn

@@ -21,8 +21,8 @@ class Line:
 class History(Sequence[Line]):
     """The conversation so far, oldest line first."""
 
-    def __init__(self) -> None:
-        self._lines: list[Line] = []
+    def __init__(self, before: Sequence[Line] = ()) -> None:
+        self._lines: list[Line] = list(before)[-KEPT:]
         self.forgotten = 0
 
     def messages(self, system: str | None = None) -> list[Any]:

@@ -8,6 +8,7 @@ from offhook.agent.caller import CallerFacts, EndCause
 from offhook.agent.events import (
     BargeIn,
     DigitsMasked,
+    HandedOver,
     Held,
     Key,
     Recording,
@@ -19,6 +20,7 @@ from offhook.agent.events import (
     WantsFloor,
 )
 from offhook.agent.headers import Place
+from offhook.agent.history import Line as Said
 from offhook.speech.protocol import Spoken
 
 
@@ -29,6 +31,8 @@ class CallFacts:
     `barge_in` is what its route does when the caller speaks over an utterance that says nothing else: a policy, `auto`,
     or empty where an older gateway doesn't say. `early_media` says whether what is said before the call is taken is
     heard at once. A call that the gateway places is `outbound`, and has the `data` that its placer gave along.
+    Where another agent had the call before, `history` is what was said, and `handed_over_by` who gave it away (None if
+    it was lost), with a `note`.
     """
 
     call_id: str
@@ -45,6 +49,9 @@ class CallFacts:
     early_media: bool = False
     direction: Literal["inbound", "outbound"] = "inbound"
     data: Mapping[str, str] = field(default_factory=dict)
+    history: tuple[Said, ...] = ()
+    handed_over_by: str | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,7 @@ LineEvent = (
     | Recording
     | DigitsMasked
     | Transferred
+    | HandedOver
     | CallOver
     | Key
     | SpeechStarted
@@ -168,6 +176,9 @@ class Line(Protocol):
 
     def transfer(self, target: str, headers: Mapping[str, str], timeout: float | None) -> None:
         """Have the caller transferred; `Transferred` answers. `timeout` is in seconds, None for the trunk's."""
+
+    def hand_over(self, to: str, note: str, timeout: float | None) -> None:
+        """Have another agent take the call; `HandedOver` answers. `timeout` is in seconds, None for the route's."""
 
     def set_headers(self, headers: Mapping[str, str | None], place: Place) -> None:
         """Have headers in the gateway's SIP messages, or no longer (None)."""

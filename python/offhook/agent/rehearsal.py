@@ -21,6 +21,8 @@ from offhook.agent.events import (
     BargeIn,
     DigitsMasked,
     DigitsState,
+    HandedOver,
+    HandOverEnd,
     Held,
     Key,
     Recording,
@@ -30,6 +32,7 @@ from offhook.agent.events import (
     Transferred,
 )
 from offhook.agent.headers import Place
+from offhook.agent.history import Line
 from offhook.agent.line import Answered, CallFacts, CallOver, HoldRefused, LineEvent, UtteranceOver
 from offhook.agent.session import Session
 from offhook.speech.protocol import Heard, SpeechStarted, SpeechStopped, Spoken, Transcript
@@ -138,6 +141,19 @@ class Caller:
         await asyncio.sleep(0)
         return target
 
+    async def is_handed_over(self, outcome: HandOverEnd = "handed_over") -> tuple[str, str]:
+        """Wait until the agent hands the call over, and let that come to `outcome`; gives to whom, and the note.
+
+        `handed_over` ends the call for the agent. Fails when it does not hand the call over.
+        """
+        asked = await self._patiently(self._line.hand_overs.get(), "the agent does not hand the call over")
+        assert asked is not None, f"the agent did not hand the call over: {self.call.end_reason}"
+        self._session.receive(HandedOver(outcome, "rehearsed"))
+        if outcome in ("handed_over", "caller_gone"):
+            self._line.end("handed_over" if outcome == "handed_over" else "caller_hung_up")
+        await asyncio.sleep(0)
+        return asked
+
     def hangs_up(self, *causes: EndCause) -> None:
         """End the call, for these causes."""
         self._line.end("caller_hung_up", causes)
@@ -160,14 +176,28 @@ async def rehearse(
     diversions: Sequence[Diversion] = (),
     user_to_user: Sequence[UserToUser] = (),
     early_media: bool = False,
+    handed_over_by: str | None = None,
+    note: str = "",
+    history: Sequence[Line] = (),
     patience: float = 5.0,
 ) -> AsyncIterator[Caller]:
     """Call the agent. At the end the caller hangs up, if nobody has, and `on_hangup` has run.
 
-    `early_media` is that of a route which lets the agent be heard before it takes the call.
+    `early_media` is that of a route which lets the agent be heard before it takes the call. With `handed_over_by`
+    (`worker:front-desk`) the call comes from another agent, with its `note`; `history` is what was said there.
     """
     about = CallerFacts(identity or Identity(), tuple(diversions), tuple(user_to_user))
-    facts = CallFacts("rehearsal", from_number, to_number, headers=headers or {}, caller=about, early_media=early_media)
+    facts = CallFacts(
+        "rehearsal",
+        from_number,
+        to_number,
+        headers=headers or {},
+        caller=about,
+        early_media=early_media,
+        history=tuple(history),
+        handed_over_by=handed_over_by,
+        note=note,
+    )
     caller = Caller(agent, facts, patience)
     running = asyncio.create_task(caller._session.run())
     try:
@@ -242,6 +272,7 @@ class _Line:
         self.session: Session | None = None
         self.said: asyncio.Queue[str | None] = asyncio.Queue()
         self.transfers: asyncio.Queue[str | None] = asyncio.Queue()
+        self.hand_overs: asyncio.Queue[tuple[str, str] | None] = asyncio.Queue()
         self.digits = ""
         self.masked: DigitsState = "shown"
         self.status: int | None = None
@@ -317,6 +348,10 @@ class _Line:
         """The test decides."""
         self.transfers.put_nowait(target)
 
+    def hand_over(self, to: str, note: str, timeout: float | None) -> None:
+        """The test decides."""
+        self.hand_overs.put_nowait((to, note))
+
     def set_headers(self, headers: Mapping[str, str | None], place: Place) -> None:
         """Kept for the test."""
         self._headers[place].update(headers)
@@ -361,6 +396,7 @@ class _Line:
             self._over = True
             self.said.put_nowait(None)
             self.transfers.put_nowait(None)
+            self.hand_overs.put_nowait(None)
             self._soon(CallOver(reason, causes=causes))
 
     def _soon(self, event: LineEvent) -> None:

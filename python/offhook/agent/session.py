@@ -18,6 +18,7 @@ from offhook.agent.events import (
     CallEvent,
     Digits,
     DigitsMasked,
+    HandedOver,
     Heard,
     Held,
     Interrupted,
@@ -33,6 +34,7 @@ from offhook.agent.events import (
     Turn,
     WantsFloor,
 )
+from offhook.agent.hand_over import HandOver
 from offhook.agent.history import History
 from offhook.agent.hold import Hold
 from offhook.agent.line import Answered, CallOver, HoldRefused, Line, LineEvent, UtteranceOver
@@ -73,13 +75,14 @@ class Session:
         self.agent = agent
         self.speech = speech or agent.speech
         self.line = line
-        self.history = History()
+        self.history = History(line.facts.history)
         self.floor = Floor()
         self.ears = Ears(line.rate, on_turn=self._turn_over, on_heard=self._heard, on_changed=self._settle_floor)
         self.voice = Voice(line, self.speech.tts, self.floor, self._said, self.ears.answered)
         self.over: asyncio.Future[CallOver] = loop.create_future()
         self.hold = Hold(line, self.floor, self.over)
         self.masks = Masks(line, self.over)
+        self.hand_over = HandOver(line, self.voice, self.over)
         self.call = Call(self)
         self._loop = loop
         self._broken: asyncio.Future[None] = loop.create_future()
@@ -143,6 +146,8 @@ class Session:
                 self._tell(event)
             case Transferred():
                 self._transferred(event)
+            case HandedOver():
+                self._handed_over(event)
             case Held():
                 self.hold.receive(event)
                 self._tell(event)
@@ -169,6 +174,7 @@ class Session:
         self._started.set()
         self._recorded.set()
         self._transferred(Transferred("caller_gone", reason="the call is over"))
+        self._handed_over(HandedOver("caller_gone", "the call is over"))
         self.masks.call_over()
         self.voice.call_over(event.reason)
         self.ears.end_taps()
@@ -372,6 +378,11 @@ class Session:
             answer.set_result(result)
         self._tell(result)
 
+    def _handed_over(self, result: HandedOver) -> None:
+        """A hand-over is decided, or with the call's end no matter any more."""
+        if self.hand_over.receive(result):
+            self._tell(result)
+
     @contextmanager
     def next_turn(self) -> "Iterator[asyncio.Future[Turn]]":
         """The caller's next turn, which then is nobody else's."""
@@ -471,8 +482,8 @@ class Session:
         self._turn_number, self._turn_words = self._turn_number + 1, ""
         if is_echo:
             return
-        if self._transfer is not None:
-            # Said to whom it is to be handed over to, or to nobody: not to the handler that waits for the transfer.
+        if self._transfer is not None or self.hand_over.is_open:
+            # Said to whom it is to be handed over to, or to nobody: not to the handler that waits.
             self.history.caller_said(turn.text)
             self._tell(replace(turn, dtmf=self._pressed))
             self._pressed = ""

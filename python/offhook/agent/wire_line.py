@@ -11,6 +11,8 @@ from offhook.agent.events import (
     BargeIn,
     DigitsMasked,
     DigitsState,
+    HandedOver,
+    HandOverEnd,
     Held,
     Key,
     Recording,
@@ -24,6 +26,7 @@ from offhook.agent.events import (
     WantsFloor,
 )
 from offhook.agent.headers import Place
+from offhook.agent.history import Line as Said
 from offhook.agent.line import Answered, CallFacts, CallOver, HoldRefused, Listener, UtteranceOver
 from offhook.agent.protocol import Kind, Record, close_code, number, pack, pack_close, pack_control, parse, words
 from offhook.speech.protocol import Spoken
@@ -46,6 +49,15 @@ _OUTCOMES: Mapping[str, TransferEnd] = {
     "no_answer": "no_answer",
     "caller_gone": "caller_gone",
     "timed_out": "timed_out",
+}
+_HAND_OVERS: Mapping[str, HandOverEnd] = {
+    "handed_over": "handed_over",
+    "not_allowed": "not_allowed",
+    "unreachable": "unreachable",
+    "no_capacity": "no_capacity",
+    "refused": "refused",
+    "timed_out": "timed_out",
+    "caller_gone": "caller_gone",
 }
 # How long keys are pressed, and the gap behind each, where nothing else is said (milliseconds).
 _USUAL_KEYS = (160, 80)
@@ -149,6 +161,9 @@ class WireLine:
                     self._tell(Recording(state))
             case "transferred":
                 self._tell(_transferred(message))
+            case "handed_over":
+                how = _HAND_OVERS.get(words(message, "outcome"), "refused")
+                self._tell(HandedOver(how, words(message, "reason"), words(message, "hint")))
             case "held" | "resumed" | "hold_failed":
                 self._hold(kind, message)
             case "digits_masked":
@@ -335,6 +350,15 @@ class WireLine:
             message["timeout_ms"] = round(timeout * 1000)
         self._say(message)
 
+    def hand_over(self, to: str, note: str, timeout: float | None) -> None:
+        """Have another agent take the call."""
+        message: dict[str, Any] = {"type": "hand_over", "to": to}
+        if note:
+            message["note"] = note
+        if timeout is not None:
+            message["timeout_ms"] = round(timeout * 1000)
+        self._say(message)
+
     def set_headers(self, headers: Mapping[str, str | None], place: Place) -> None:
         """Have headers in the gateway's SIP messages, or no longer (None)."""
         self._say({"type": "headers", "headers": dict(headers)} | ({} if place == "all" else {"on": place}))
@@ -398,4 +422,20 @@ def facts_of(ringing: dict[str, Any]) -> CallFacts:
         early_media=ringing.get("early_media") is True,
         direction="outbound" if ringing.get("direction") == "outbound" else "inbound",
         data={str(name): str(value) for name, value in data.items()} if isinstance(data, dict) else {},
+        history=_history_of(ringing),
+        **_handed_over(ringing),
     )
+
+
+def _history_of(ringing: dict[str, Any]) -> tuple[Said, ...]:
+    lines = ringing.get("history")
+    return tuple(
+        Said("caller" if line.get("who") == "caller" else "agent", words(line, "text"), line.get("interrupted") is True)
+        for line in (lines if isinstance(lines, list) else ())
+        if isinstance(line, dict)
+    )
+
+
+def _handed_over(ringing: dict[str, Any]) -> dict[str, Any]:
+    said = ringing.get("handed_over")
+    return {"handed_over_by": words(said, "by"), "note": words(said, "note")} if isinstance(said, dict) else {}

@@ -58,6 +58,7 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         wire=call.agent.wire_stats,
         recording=call.tape.summary(),
         transfer=call.transfers.summary(),
+        hand_over=call.hand_overs.summary(),
         claims=claims_of(call.facts, call.causes),
         node=node,
         version=version,

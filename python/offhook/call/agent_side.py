@@ -5,15 +5,17 @@ It decides nothing of the call: what comes of an agent is posted to the call, wh
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
 from offhook.call.event import CallEvent, FromDestination, Prepared
+from offhook.call.history import History
 from offhook.call.leg import CallerLeg
 from offhook.call.services import CallServices
 from offhook.call.timers import Timers
 from offhook.destination.base import Destination
-from offhook.destination.dialect.facts import AgentFacts, EndCause
+from offhook.destination.dialect.facts import AgentFacts, EndCause, HandedOver
 from offhook.errors import DestinationError
 from offhook.report.setup import SetUp
 from offhook.report.timeline import Timeline
@@ -70,6 +72,7 @@ class AgentSide:
         "_timeline",
         "_timers",
         "current",
+        "history",
         "replaced",
         "uri",
         "wire_stats",
@@ -96,6 +99,8 @@ class AgentSide:
         """Who was lost last and who took the call instead, for the record."""
         self.wire_stats: dict[str, int] = {}
         """The counters of the last agent that had a connection."""
+        self.history = History()
+        """What was said so far; whoever is asked in a call that is in progress is told."""
         self._fallbacks = list(route.fallback) if route is not None else []
         self._ready_within = route.ring_timeout if route is not None else 0.0
         self._facts, self._leg = facts, leg
@@ -132,26 +137,41 @@ class AgentSide:
         self.take(self.ask(uri))
         self._timers.arm("ring_timeout", self._ready_within)
 
-    def ask(self, uri: DestinationUri) -> Engagement:
-        """Ask an agent, who is not the call's: `Prepared` says what came of it; then `take` it or let it go."""
+    def ask(
+        self, uri: DestinationUri, *, handed_over: HandedOver | None = None, ready_within: float | None = None
+    ) -> Engagement:
+        """Ask an agent, who is not the call's: `Prepared` says what came of it; then `take` it or let it go.
+
+        `ready_within` seconds is the time that it is told, by default the route's.
+        """
         destination = self._services.make_destination(
             uri,
             lambda who, event: self._post(FromDestination(who, event)),
-            ready_within=self._ready_within,
+            ready_within=ready_within or self._ready_within,
         )
+        facts = replace(self._facts, history=self.history.lines, handed_over=handed_over)
         preparing = asyncio.get_running_loop().create_task(
-            self._prepare(destination), name=f"prepare {self._facts.call_id}"
+            self._prepare(destination, facts), name=f"prepare {self._facts.call_id}"
         )
         self._timeline.add("agent", self._services.now(), note=f"preparing {destination.uri}")
         return Engagement(uri, destination, preparing)
 
     def take(self, engagement: Engagement) -> None:
         """From here on it is the call's agent. The one before has been let go."""
+        self._be(engagement)
+        self._set_up.reach("agent_dialled", self._services.now())
+
+    def replace(self, engagement: Engagement) -> None:
+        """From here on it is the agent of a call in progress, and ready. The one before has been let go."""
+        self._be(engagement)
+        engagement.is_ready = True
+
+    def _be(self, engagement: Engagement) -> None:
         self.current, self.uri = engagement, engagement.uri
+        self.history.another_agent()
         # What the agent before wanted said of the call is not this one's.
         self._leg.session.letterhead.outgoing = NOTHING
         self._chosen(engagement.destination.uri)
-        self._set_up.reach("agent_dialled", self._services.now())
 
     def ready(self) -> None:
         """The one that was engaged has taken the call."""
@@ -196,9 +216,9 @@ class AgentSide:
         self.wire_stats = dict(gone.destination.stats()) or self.wire_stats
         return gone.destination.uri
 
-    async def _prepare(self, destination: Destination) -> None:
+    async def _prepare(self, destination: Destination, facts: AgentFacts) -> None:
         try:
-            await destination.prepare(self._leg.rtp, self._facts)
+            await destination.prepare(self._leg.rtp, facts)
         except DestinationError as error:
             self._post(Prepared(destination, error))
         except Exception as error:

@@ -6,7 +6,7 @@ taken one by one, so nothing in here races. An exception in here ends this call 
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import assert_never
 
 import structlog
@@ -27,6 +27,7 @@ from offhook.call.event import (
 )
 from offhook.call.facts import causes_of
 from offhook.call.floor import Floor
+from offhook.call.hand_over import HandOvers
 from offhook.call.hold import Hold
 from offhook.call.inbox import Inbox
 from offhook.call.keys import Keys
@@ -53,6 +54,8 @@ from offhook.destination.base import (
     CallerAudio,
     Destination,
     DestinationEvent,
+    HandOverAsked,
+    HandOverResult,
     HeadersAsked,
     HoldAsked,
     MaskAsked,
@@ -108,6 +111,7 @@ class Call:
         "end_detail",
         "ended_at",
         "facts",
+        "hand_overs",
         "heard_caller",
         "hold",
         "id",
@@ -179,6 +183,7 @@ class Call:
             post_fault=self.post_fault,
             chosen=self._agent_chosen,
         )
+        self.hand_overs = HandOvers(self.agent, self.leg, route, timeline, services, self._timers)
         digits = route.digits if route is not None else "mask"
         self._keys = Keys(self.leg, timeline, services, way=trunk.dtmf, policy=digits)
         self._floor = Floor(timeline, self.tape, self._tell)
@@ -318,6 +323,8 @@ class Call:
             case FromDestination(destination, said):
                 if self.agent.serves(destination):
                     self._take_destination(said)
+                elif self.hand_overs.serves(destination):
+                    self._handed_over(self.hand_overs.told(said))
             case TimeUp(timer):
                 self._take_time_up(timer)
             case HangUp(reason, detail):
@@ -328,6 +335,8 @@ class Call:
                 self._take_sip(event)
 
     def _take_prepared(self, event: Prepared) -> None:
+        if self.hand_overs.serves(event.destination):
+            self._handed_over(self.hand_overs.prepared(event.error))
         if not self.agent.serves(event.destination):
             return
         if event.error is not None:
@@ -371,8 +380,12 @@ class Call:
             case AgentLeaves(reason):
                 self._agent_leaves(reason)
             case AgentLost(error):
-                if not self.transfers.defers(lambda: self._give_up_agent(error, FallbackCause.LOST)):
+                if not self._defers(lambda: self._give_up_agent(error, FallbackCause.LOST)):
                     self._give_up_agent(error, FallbackCause.LOST)
+            case HandOverAsked():
+                self._handed_over(self.hand_overs.ask(event, self.state, is_transferring=self.transfers.is_open))
+            case TransferAsked() if self.hand_overs.is_open:
+                destination.transferred(TransferResult("refused", reason="a hand-over to another agent is being tried"))
             case TransferAsked():
                 self._transferred(self.transfers.ask(event, self.state, self.agent.uri))
             case RecordingAsked(action):
@@ -384,6 +397,7 @@ class Call:
             case MaskAsked():
                 self._keys.asked(event, destination)
             case AgentTranscript():
+                self.agent.history.told(event)
                 self._floor.words(event, self._services.now())
             case AgentNote(what, fields):
                 self.timeline.add("agent", self._services.now(), note=what, **dict(fields))
@@ -407,8 +421,8 @@ class Call:
             self._end(EndReason.AGENT_HUNG_UP, detail)
         else:
             self._farewell = self._farewell or detail
-            if self.transfers.is_open:
-                self.timeline.add("agent", self._services.now(), note="the agent leaves; the transfer goes on")
+            if self._is_being_given_away:
+                self.timeline.add("agent", self._services.now(), note="the agent leaves; what it has asked for goes on")
             elif self.state is CallState.ANSWERED:
                 self.timeline.add("agent", self._services.now(), note="playing what the agent said last")
             self._say_goodbye()
@@ -422,17 +436,17 @@ class Call:
             self._agent_hung_up(detail, drain=False)
             return
         self._farewell = detail
-        after = "; the transfer goes on" if self.transfers.is_open else ""
+        after = "; what it has asked for goes on" if self._is_being_given_away else ""
         self.timeline.add("agent", self._services.now(), note=f"the agent asks to hang up{after}")
         self._say_goodbye()
 
     def _say_goodbye(self) -> None:
         """Play what an agent that leaves said last; on hold there is nobody to hear it.
 
-        While a transfer is tried it waits: a BYE before that is decided would end both.
+        While a transfer or a hand-over is tried it waits: a BYE before that is decided would end both.
         """
         is_up = self.state in (CallState.ANSWERED, CallState.DRAINING) and self.agent.joined is not None
-        if not self._farewell or not is_up or self.transfers.is_open:
+        if not self._farewell or not is_up or self._is_being_given_away:
             return
         if self.leg.is_quiet:
             self._end(EndReason.AGENT_HUNG_UP, f"{self._farewell} (on hold: what it said last was not heard)")
@@ -463,6 +477,8 @@ class Call:
                 self.set_up.reach("agent_audio_sent", event.at)
                 self.timeline.add("agent", event.at, note="first agent audio sent to the caller")
             case "drained":
+                if self.hand_overs.is_ready:
+                    self._replace_agent()
                 self._played_out()
             case "hang_up_requested":
                 self._played_out()
@@ -518,6 +534,10 @@ class Call:
             case "back_from_transfer":
                 if self.transfers.silent_since == self._packets:
                     self._media_timed_out()
+            case "hand_over":
+                self._handed_over(self.hand_overs.too_late())
+            case "last_words":
+                self._replace_agent()
             case "far_end_buffer" | "drain_limit":
                 self._end(EndReason.AGENT_HUNG_UP, self._farewell)
             case "budget":
@@ -628,6 +648,39 @@ class Call:
         elif self.transfers.silent_since is not None:
             self._timers.arm("back_from_transfer", self.trunk.media_timeout)
 
+    @property
+    def _is_being_given_away(self) -> bool:
+        """Whether the agent has asked for something that would give the call to somebody else."""
+        return self.transfers.is_open or self.hand_overs.is_open
+
+    def _defers(self, action: Callable[[], None]) -> bool:
+        """Whether what would end the call for its agent has to wait for what the agent has asked for."""
+        return self.transfers.defers(action) or self.hand_overs.defers(action)
+
+    def _handed_over(self, result: HandOverResult | None) -> None:
+        """A hand-over has failed: the agent still has the call, and is told."""
+        if result is None:
+            return
+        if self.agent.destination is not None:
+            self.agent.destination.handed_over(result)
+        deferred = self.hand_overs.deferred()
+        if deferred is not None:
+            deferred()
+        else:
+            self._say_goodbye()
+
+    def _replace_agent(self) -> None:
+        """What was said last has been played: the other agent has the call."""
+        said = self.hand_overs.complete()
+        self._farewell = ""
+        self._move(CallInput.REPLACE)
+        self.hold.agent_gone()
+        self._begin()
+        other = self.agent.destination
+        for event in said:
+            if other is not None and self.agent.serves(other):
+                self._take_destination(event)
+
     # -- ends
 
     def _give_up_agent(self, error: DestinationError, cause: FallbackCause) -> None:
@@ -665,6 +718,7 @@ class Call:
         self.ended_at = self._services.now()
         self.reason, self.end_detail = reason, detail or self.agent.replaced
         self.transfers.call_ended()
+        self.hand_overs.call_ended(reason.slug)
         self.hold.over()
         self._tell(CallEnded(reason, self.end_detail))
         self._timers.clear()

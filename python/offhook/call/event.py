@@ -10,7 +10,14 @@ from offhook.errors import DestinationError
 from offhook.sip import events as sip
 
 Timer: TypeAlias = Literal[
-    "ring_timeout", "max_duration", "drain_limit", "far_end_buffer", "back_from_transfer", "budget"
+    "ring_timeout",
+    "max_duration",
+    "drain_limit",
+    "far_end_buffer",
+    "back_from_transfer",
+    "budget",
+    "hand_over",
+    "last_words",
 ]
 
 

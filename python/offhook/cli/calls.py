@@ -306,6 +306,8 @@ def _facts(record: CallRecord, width: int) -> Iterable[Text]:
         yield from _fact("Recording", _recording(record), width)
     for attempt in (*record.transfer.get("earlier", ()), record.transfer) if record.transfer else ():
         yield from _fact("Transfer", _transfer(attempt), width)
+    for attempt in (*record.hand_over.get("earlier", ()), record.hand_over) if record.hand_over else ():
+        yield from _fact("Hand-over", _hand_over(attempt), width)
     if record.user_agent:
         yield from _fact("Device", record.user_agent, width)
 
@@ -362,6 +364,13 @@ def _transfer(attempt: Mapping[str, Any]) -> str:
     after = f" after {_duration(int(attempt['duration_ms']))}" if attempt.get("duration_ms") else ""
     why = f": {attempt['reason']}" if attempt.get("reason") else ""
     return f"to {attempt.get('target')}, {outcome}{sure}{after}{why}"
+
+
+def _hand_over(attempt: Mapping[str, Any]) -> str:
+    outcome = str(attempt.get("outcome") or "under way").replace("_", " ")
+    after = f" after {_duration(int(attempt['duration_ms']))}" if attempt.get("duration_ms") else ""
+    why = f": {attempt['reason']}" if attempt.get("reason") else ""
+    return f"from {attempt.get('by')} to {attempt.get('to')}, {outcome}{after}{why}"
 
 
 def _fact(name: str, text: str | None, width: int) -> Iterable[Text]:

@@ -339,9 +339,13 @@ class _Reader:
             for number, fallback in enumerate(fallbacks if isinstance(fallbacks, tuple) else ()):
                 if isinstance(fallback, Mapping):
                     destinations.append((("route", index, "fallback", number, "to"), fallback.get("to")))
+            allowed = route.get("hand_over_to", ())
+            for number, uri in enumerate(allowed if isinstance(allowed, tuple) else (allowed,)):
+                where: TomlPath = ("route", index, "hand_over_to")
+                destinations.append(((*where, number) if isinstance(allowed, tuple) else where, uri))
             for path, uri in destinations:
                 scheme, _, name = uri.partition(":") if isinstance(uri, str) else ("", "", "")
-                if scheme.lower() in ("agent", "worker") and name:
+                if scheme.lower() in ("agent", "worker") and name and "*" not in name:
                     yield path, scheme.lower(), name
 
     def worker_agents(self) -> list[str]:

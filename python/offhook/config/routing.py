@@ -106,6 +106,7 @@ def route_of(config: RouteConfig) -> Route:
         barge_in=None if config.barge_in == "auto" else config.barge_in,
         hold_music=config.hold_music,
         digits=config.digits,
+        hand_over_to=config.hand_over_to,
         fallback=tuple(
             Fallback(frozenset(FallbackCause(cause) for cause in fallback.on), fallback.to)
             for fallback in config.fallback

@@ -16,6 +16,7 @@ from offhook.config.values import (
     Destination,
     Domain,
     EarlyMediaValue,
+    HandOverPatterns,
     HeaderName,
     HeaderNamePattern,
     HeaderPattern,
@@ -535,6 +536,11 @@ class RouteConfig(Section):
         "`offhook calls` shows. `mask`: the agent alone; SIP INFO is kept without its body, and recordings are silent "
         "where a key's tones were. `withhold`: nobody; the agent is told `?` for each key, and hears nothing that is "
         "like their tones. Agents can mask and withhold for a while where this does not.",
+    )
+    hand_over_to: HandOverPatterns = Field(
+        default=(),
+        description="Destinations that the agent may hand a call over to in mid-call, as URIs: `worker:billing`, or "
+        "with `*` for agents of this file (`agent:*`); one, or a list of such. Without it none.",
     )
     fallback: Annotated[tuple[FallbackConfig, ...], Field(max_length=8)] = Field(
         default=(), description="Destinations to try in turn, each once, when this one fails."

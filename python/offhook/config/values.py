@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import PlainValidator, ValidationInfo
 
 from offhook.config.secret import Secret
-from offhook.route.destination_uri import DestinationUri, DestinationUriError, WireUri, parse_destination
+from offhook.route.destination_uri import DestinationUri, DestinationUriError, OtherUri, WireUri, parse_destination
 from offhook.route.early_media import EarlyMedia
 from offhook.route.number import is_country
 from offhook.route.pattern import Pattern
@@ -357,6 +357,27 @@ def _listed_numbers(value: object) -> tuple[Pattern, ...]:
     return () if value == () else _number_patterns(value)
 
 
+def _hand_over_patterns(value: object) -> tuple[Pattern, ...]:
+    """Which agents a call may be handed over to; an empty list is nobody."""
+    items = value if isinstance(value, tuple) else (value,)
+    if len(items) > MAX_ALTERNATIVES:
+        raise WrongValue(f"has more than {MAX_ALTERNATIVES} alternatives", "use a pattern such as agent:*")
+    return tuple(_hand_over_pattern(item) for item in items)
+
+
+def _hand_over_pattern(value: object) -> Pattern:
+    text = text_of(value)
+    if "*" in text:
+        if text.partition(":")[0] not in ("agent", "worker", "echo", "*"):
+            raise WrongValue(f"'{text}' has a star", "stars stand for agents of this file; list a WebSocket as it is")
+        return Pattern(text)
+    uri = _destination(text)
+    if isinstance(uri, OtherUri):
+        hint = "people are reached by a transfer: list them in `transfer_to` of the [[trunk]]"
+        raise WrongValue(f"calls are handed over to agents, and '{uri.scheme}:' is none", hint)
+    return Pattern(str(uri))
+
+
 def _header_pattern(value: object) -> Pattern:
     return Pattern(_pattern_text(value))
 
@@ -503,6 +524,7 @@ NumberPatterns = Annotated[tuple[Pattern, ...], _read(_number_patterns)]
 CallerIds = Annotated[tuple[str, ...], _read(_caller_ids)]
 TransferPatterns = Annotated[tuple[Pattern, ...], _read(_transfer_patterns)]
 ListedNumbers = Annotated[tuple[Pattern, ...], _read(_listed_numbers)]
+HandOverPatterns = Annotated[tuple[Pattern, ...], _read(_hand_over_patterns)]
 HeaderPattern = Annotated[Pattern, _read(_header_pattern)]
 HeaderName = Annotated[str, _read(_exact_header_name)]
 HeaderNamePattern = Annotated[str, _read(_header_name_pattern)]

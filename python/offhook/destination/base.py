@@ -154,6 +154,31 @@ class TransferResult:
     confirmed: bool = True
 
 
+HandOverEnd = Literal["handed_over", "not_allowed", "unreachable", "no_capacity", "refused", "timed_out", "caller_gone"]
+"""How a hand-over to another agent ends: `refused` stands for every failure that has no word of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOverAsked:
+    """The agent wants another one, by its destination URI, to take the call. `handed_over` answers in any case.
+
+    `note` is for that one; `timeout` is in seconds, None for the route's ringing time.
+    """
+
+    to: str
+    note: str = ""
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HandOverResult:
+    """What became of a hand-over. `reason` says it in words and `hint` what to change, both may be empty."""
+
+    outcome: HandOverEnd
+    reason: str = ""
+    hint: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class HeadersAsked:
     """What the agent wants in our SIP messages from now on; each header was checked, and the route allows it."""
@@ -173,6 +198,7 @@ DestinationEvent = (
     | MaskAsked
     | AgentTranscript
     | TransferAsked
+    | HandOverAsked
     | HeadersAsked
     | HoldAsked
 )
@@ -216,6 +242,9 @@ class Destination(Protocol):
 
     def transferred(self, result: TransferResult) -> None:
         """Answer the oldest transfer that was asked for and has no answer."""
+
+    def handed_over(self, result: HandOverResult) -> None:
+        """Answer the hand-over that was asked for; on `handed_over`, `close` follows."""
 
     def held(self, by: Holder) -> None:
         """Tell the agent that the call is on hold: nobody hears it, and it hears silence."""

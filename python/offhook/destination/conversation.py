@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from offhook.destination.agent_headers import AgentHeaders
-from offhook.destination.base import TransferResult
+from offhook.destination.base import HandOverResult, TransferResult
 from offhook.destination.dialect import offhook, twilio, worker
 from offhook.destination.dialect.description import Description
 from offhook.destination.dialect.facts import AgentFacts, EndCause
@@ -115,6 +115,15 @@ class TransferWanted:
     timeout: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class HandOverWanted:
+    """The agent wants another one to take the call. `timeout` is in seconds, None for the route's ringing time."""
+
+    to: str
+    note: str = ""
+    timeout: float | None = None
+
+
 Heard = (
     Ready
     | Rejected
@@ -126,6 +135,7 @@ Heard = (
     | HeadersWanted
     | Transcribed
     | TransferWanted
+    | HandOverWanted
     | Invalid
     | Ignored
     | None
@@ -149,6 +159,7 @@ class Conversation(Protocol):
     def digits_masked(self, state: str) -> list[Say]: ...
     def recording(self, state: str, at_ms: int) -> list[Say]: ...
     def transferred(self, result: TransferResult) -> list[Say]: ...
+    def handed_over(self, result: HandOverResult) -> list[Say]: ...
     def held(self, by: str) -> list[Say]: ...
     def resumed(self, by: str, held_ms: int) -> list[Say]: ...
     def hold_failed(self, action: str, code: str, status: int | None, message: str) -> list[Say]: ...
@@ -186,6 +197,10 @@ class TwilioConversation:
 
     def transferred(self, result: TransferResult) -> list[Say]:
         # Twilio's agents transfer by its REST API; nothing on the stream can ask for it.
+        return []
+
+    def handed_over(self, result: HandOverResult) -> list[Say]:
+        # Nothing on the stream can ask for it.
         return []
 
     def held(self, by: str) -> list[Say]:
@@ -234,6 +249,9 @@ class OffhookConversation:
     def transferred(self, result: TransferResult) -> list[Say]:
         return [Say(offhook.transferred(result))]
 
+    def handed_over(self, result: HandOverResult) -> list[Say]:
+        return [Say(offhook.handed_over(result))]
+
     def held(self, by: str) -> list[Say]:
         return [Say(offhook.held(by))]
 
@@ -257,6 +275,8 @@ class OffhookConversation:
                 return RecordAsked(action)
             case offhook.Transfer(target, headers, timeout):
                 return TransferWanted(target, headers, timeout)
+            case offhook.HandOver(to, note, timeout):
+                return HandOverWanted(to, note, timeout)
             case offhook.Hold(wish):
                 return AskedToHold(wish)
             case offhook.MaskDigits(on, withhold):

@@ -30,13 +30,18 @@ class Directory:
         self._node = node
 
     def make(self, uri: DestinationUri, listener: DestinationListener, *, ready_within: float) -> Destination:
-        """A new destination for one call; `ready_within` seconds is the time that it has."""
+        """A new destination for one call; `ready_within` seconds is the time that it has.
+
+        Raises `DestinationError` for an agent that the configuration doesn't have.
+        """
         match uri:
             case EchoUri(name):
                 return EchoDestination(name or None, listener)
             case WireUri():
                 spec = AgentSpec(name="", dialect=uri.dialect, url=uri.url)
                 return self._wire(uri.redacted, spec, listener, ready_within, None)
+            case AgentUri(name) | WorkerUri(name) if name not in self.agents:
+                raise DestinationError(f"no [[agent]] is called '{name}'", code="agent_unreachable")
             case AgentUri(name) | WorkerUri(name):
                 seat, spec = AgentSeat(name, self._admission), self.agents[name]
                 if spec.dialect != "worker":

@@ -10,6 +10,7 @@ from offhook.destination.base import (
     Destination,
     DestinationListener,
     DigitsState,
+    HandOverResult,
     HoldAction,
     Holder,
     HoldFailure,
@@ -68,6 +69,9 @@ class EchoDestination:
 
     def transferred(self, result: TransferResult) -> None:
         """An echo transfers nobody."""
+
+    def handed_over(self, result: HandOverResult) -> None:
+        """An echo hands nobody over."""
 
     def held(self, by: Holder) -> None:
         """An echo has nobody to tell."""

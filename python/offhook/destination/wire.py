@@ -19,6 +19,8 @@ from offhook.destination.base import (
     DestinationEvent,
     DestinationListener,
     DigitsState,
+    HandOverAsked,
+    HandOverResult,
     HeadersAsked,
     HoldAction,
     HoldAsked,
@@ -35,6 +37,7 @@ from offhook.destination.conversation import (
     DigitsAsked,
     EndAfterwards,
     EndNow,
+    HandOverWanted,
     HeadersWanted,
     Ignored,
     Invalid,
@@ -128,6 +131,7 @@ class WireDestination:
         self._gone = False
         self._closed = False
         self._transferring = False
+        self._handing_over = False
         self._notes = 0
 
     @property
@@ -198,6 +202,11 @@ class WireDestination:
         self._transferring = False
         if self._conversation is not None and not self._closed and not self._gone:
             self._say(self._conversation.transferred(result))
+
+    def handed_over(self, result: HandOverResult) -> None:
+        self._handing_over = False
+        if self._conversation is not None and not self._closed and not self._gone:
+            self._say(self._conversation.handed_over(result))
 
     def held(self, by: Holder) -> None:
         if self._conversation is not None and self._begun and not self._closed:
@@ -331,6 +340,11 @@ class WireDestination:
             case TransferWanted(target, headers, timeout):
                 self._transferring = True
                 self._tell(TransferAsked(target, headers, timeout))
+            case HandOverWanted() if self._handing_over:
+                self._say([Say(offhook.error("hand_over_open", "a hand-over is being tried; one at a time"))])
+            case HandOverWanted(to, note, timeout):
+                self._handing_over = True
+                self._tell(HandOverAsked(to, note, timeout))
             case EndNow(reason):
                 self._tell(AgentHungUp(reason or "the agent hung up", drain=False))
             case EndAfterwards(reason):

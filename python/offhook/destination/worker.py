@@ -9,6 +9,7 @@ from offhook.destination.base import (
     DestinationEvent,
     DestinationListener,
     DigitsState,
+    HandOverResult,
     HoldAction,
     Holder,
     HoldFailure,
@@ -121,6 +122,10 @@ class WorkerDestination:
     def transferred(self, result: TransferResult) -> None:
         if self._attempt is not None:
             self._attempt.transferred(result)
+
+    def handed_over(self, result: HandOverResult) -> None:
+        if self._attempt is not None:
+            self._attempt.handed_over(result)
 
     def held(self, by: Holder) -> None:
         if self._attempt is not None:

@@ -23,6 +23,10 @@ NO_HELLO = 4008
 _LONG_AGO = 0
 
 
+class NobodyConnected(DestinationError):
+    """No worker of the agent is connected at all (`no_worker`)."""
+
+
 class Place:
     """One call's place at one worker. Given back once, when the call is over there."""
 
@@ -239,7 +243,8 @@ class Workers:
         """
         able = [worker for worker in self._of(agent) if worker.session not in tried and self._may_take(worker, thread)]
         if not able:
-            raise DestinationError(self._why_none(agent, thread, tried), code="no_worker")
+            kind = DestinationError if self._of(agent) else NobodyConnected
+            raise kind(self._why_none(agent, thread, tried), code="no_worker")
         worker = min(able, key=_load)
         worker.chosen_at = next(self._turn)
         return Place(worker, worker.connections[thread], lost)

@@ -7,9 +7,10 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from offhook.destination.base import TransferResult
+from offhook.destination.base import HandOverResult, TransferResult
 from offhook.destination.conversation import (
     Conversation,
+    HandOverWanted,
     Ignored,
     Invalid,
     Ready,
@@ -149,6 +150,9 @@ class Hearing:
                 # Whoever examines an agent has nobody to hand a caller over to.
                 nobody = TransferResult("refused", reason="this call is an examination")
                 self._gateway.say(self._conversation.transferred(nobody))
+            case HandOverWanted():
+                alone = HandOverResult("refused", reason="this call is an examination")
+                self._gateway.say(self._conversation.handed_over(alone))
             case Ignored(what, answer) if answer is not None:
                 self.nonsense("bad_field", what)
                 self._gateway.say([answer])

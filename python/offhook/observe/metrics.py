@@ -71,6 +71,11 @@ DIAL_ALARMS = MetricSpec(
     "How often 80 % of a limit on what leaves were used, once a day for each: `kind` is `trunk` or `agent`, `limit` "
     "the setting in its `outbound`.",
 )  # fmt: skip
+HAND_OVERS = MetricSpec(
+    "offhook_hand_overs_total", "counter", ("trunk", "outcome"),
+    "Hand-overs to other agents that agents asked for, by what they came to: `handed_over`, `not_allowed`, "
+    "`unreachable`, `no_capacity`, `refused`, `timed_out` or `caller_gone`.",
+)  # fmt: skip
 ONE_WAY = MetricSpec(
     "offhook_calls_one_way_total", "counter", ("silent",),
     "Answered calls without any audio from one side: `caller` or `agent`.",
@@ -142,8 +147,8 @@ LOG = MetricSpec(
 )  # fmt: skip
 
 METRICS: tuple[MetricSpec, ...] = (
-    CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, TRANSFERS, DIAL_REFUSED, DIAL_ALARMS, ONE_WAY,
-    PACKETS, LOST, REFUSED, TLS_FAILURES, TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, RECORDINGS,
+    CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, TRANSFERS, HAND_OVERS, DIAL_REFUSED, DIAL_ALARMS,
+    ONE_WAY, PACKETS, LOST, REFUSED, TLS_FAILURES, TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, RECORDINGS,
     RECORDING_LOST, RECORDINGS_DELETED, WORKERS, WORKER_CALLS, WORKERS_STALLED, WORKER_EVENTS, LOG,
 )  # fmt: skip
 
@@ -167,6 +172,8 @@ class FinishedCall(Protocol):
     def media(self) -> Counters: ...
     @property
     def transfer(self) -> Mapping[str, Any]: ...
+    @property
+    def hand_over(self) -> Mapping[str, Any]: ...
 
 
 class Metrics:
@@ -187,6 +194,7 @@ class Metrics:
         }
         self._talk = self._histogram(TALK)
         self._transfers = self._counter(TRANSFERS)
+        self._hand_overs = self._counter(HAND_OVERS)
         self._dial_refused = self._counter(DIAL_REFUSED)
         self._dial_alarms = self._counter(DIAL_ALARMS)
         self._one_way = self._counter(ONE_WAY)
@@ -220,6 +228,8 @@ class Metrics:
                 histogram.observe(value / 1000)
         for attempt in (*call.transfer.get("earlier", ()), call.transfer) if call.transfer else ():
             self._transfers.labels(trunk=call.trunk or "", outcome=attempt["outcome"] or "").inc()
+        for attempt in (*call.hand_over.get("earlier", ()), call.hand_over) if call.hand_over else ():
+            self._hand_overs.labels(trunk=call.trunk or "", outcome=attempt["outcome"] or "").inc()
             if attempt.get("rule"):
                 self._dial_refused.labels(way="transfer", rule=attempt["rule"]).inc()
         received, sent = _number(call.media, "received_packets"), _number(call.media, "sent_packets")

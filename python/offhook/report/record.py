@@ -26,6 +26,8 @@ class CallRecord:
     `duration_ms`, `paused_ms`, `dropped_frames` (that had no room on their way to the disk), `key_id` and `error`.
     `transfer` is empty unless the agent transferred the call: then the last one's `target`, `outcome`, `status`,
     `reason`, whether it is `confirmed`, and its `duration_ms`; `earlier` has those before it.
+    `hand_over` is empty unless an agent gave the call to another one: then the last one's `to`, `by`, `outcome`,
+    `reason` and `duration_ms`; `earlier` has those before it.
     `billable_seconds` runs from answer to end, begun seconds counted whole.
     """
 
@@ -68,6 +70,7 @@ class CallRecord:
     wire: Mapping[str, int | float | str | None] = field(default_factory=dict)
     recording: Mapping[str, int | float | str | None] = field(default_factory=dict)
     transfer: Mapping[str, Any] = field(default_factory=dict)
+    hand_over: Mapping[str, Any] = field(default_factory=dict)
     claims: Mapping[str, Any] = field(default_factory=dict)
     node: str = ""
     version: str = ""
@@ -95,7 +98,7 @@ class CallRecord:
         return None if self.end_at is None else max(0, self.end_at - self.setup_at)
 
 
-_YOUNG = frozenset({"recording", "transfer", "claims"})
+_YOUNG = frozenset({"recording", "transfer", "hand_over", "claims"})
 _NAMES = tuple(item.name for item in fields(CallRecord))
 
 

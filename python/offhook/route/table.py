@@ -127,7 +127,8 @@ class Route:
     what the caller's speech does to what the agent says; None leaves it to the agent's utterances. `pass_headers` are
     patterns of the header names that the agent gets, None for the trunk's; `agent_headers` of those that it may set.
     `hold_music` is what a caller hears whom the agent holds; None is what its trunk says.
-    `digits` is what the agent can only tighten.
+    `digits` is what the agent can only tighten. `hand_over_to` are the destinations that the agent may hand a call over
+    to; a `*` in them stands for agents of the configuration alone.
     """
 
     name: RouteName
@@ -147,6 +148,7 @@ class Route:
     pass_headers: tuple[str, ...] | None = None
     agent_headers: tuple[str, ...] = AGENT_HEADERS
     fallback: tuple[Fallback, ...] = field(default=())
+    hand_over_to: tuple[Pattern, ...] = ()
 
     def failed(self, facts: CallFacts) -> Iterator[str]:
         """The conditions that the call fails, in the order trunk, to, from, headers; none if the route fits."""

@@ -62,6 +62,7 @@ calls = Table(
     Column("wire", JSON, nullable=False),
     Column("recording", JSON),
     Column("transfer", JSON),
+    Column("hand_over", JSON),
     Column("claims", JSON),
     Column("node", Text, nullable=False),
     Column("version", Text, nullable=False),
@@ -131,6 +132,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _new_columns(calls, "transfer"),
     _new_columns(calls, "session_id", "claims"),
     lambda connection: day_use.create(connection, checkfirst=True),
+    _new_columns(calls, "hand_over"),
 )
 """`MIGRATIONS[n]` brings version n to n + 1. A released one never changes; a change is a new one at the end."""
 

@@ -13,7 +13,7 @@ from offhook._media import MediaEvent
 from offhook.agent.call import Call
 from offhook.agent.events import DigitsState
 from offhook.agent.sound import read_wav
-from offhook.destination.base import TransferEnd
+from offhook.destination.base import HandOverEnd, TransferEnd
 from offhook.speech.protocol import Spoken
 from offhook.testing.exchange import Exchange, Past
 from offhook.testing.hearing import LOUD, STEP_MS, Began, Lexicon, Listener, Stretch, levels
@@ -108,6 +108,7 @@ class Caller:
         self._waited_since: float | None = None
         self._next_mark = 0
         self._targets: deque[str] = deque()
+        self._hand_overs: deque[tuple[str, str]] = deque()
         self._timeline = Timeline()
 
     def calls(self, exchange: Exchange) -> None:
@@ -309,6 +310,19 @@ class Caller:
         self._line.decide(outcome, status)
         return target
 
+    async def is_handed_over(self, outcome: HandOverEnd = "handed_over") -> tuple[str, str]:
+        """Wait until the agent hands the call over to another agent, and let that come to `outcome`.
+
+        Gives to whom, and the note. `handed_over` ends the call for the agent; with anything else but `caller_gone` it
+        still has the call. To rehearse the other agent, call it with `handed_over_by`.
+        """
+        __tracebackhide__ = True
+        await self._until(lambda: bool(self._hand_overs), self.patience, "the agent does not hand the call over")
+        to, note = self._hand_overs.popleft()
+        self._timeline.note(self.now, f"the hand-over to {to}: {outcome.replace('_', ' ')}")
+        self._line.decide_hand_over(outcome)
+        return to, note
+
     async def waits(self, seconds: float) -> None:
         """Let so much of the call's time pass."""
         await asyncio.sleep(seconds)
@@ -353,6 +367,12 @@ class Caller:
         """The agent transfers the call."""
         self._timeline.note(self.now, f"the agent transfers the call to {target}")
         self._targets.append(target)
+        self._changed.set()
+
+    def handed_over(self, to: str, note: str) -> None:
+        """The agent hands the call over."""
+        self._timeline.note(self.now, f"the agent hands the call over to {to}")
+        self._hand_overs.append((to, note))
         self._changed.set()
 
     def ended(self, reason: str, detail: str) -> None:

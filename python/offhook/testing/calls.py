@@ -12,6 +12,8 @@ import structlog
 from offhook.agent.agent import Agent
 from offhook.agent.caller import Diversion, Identity, UserToUser
 from offhook.agent.engines import Speech
+from offhook.agent.history import Line
+from offhook.destination.dialect.facts import HandedOver, SaidLine
 from offhook.testing.caller import Caller
 from offhook.testing.exchange import CallPlan, Codec, Exchange, KeyWay, RouteBargeIn
 from offhook.testing.hearing import Lexicon
@@ -40,6 +42,9 @@ async def call(
     barge_in: RouteBargeIn = "auto",
     early_media: bool = False,
     keys: KeyWay = "rfc4733",
+    handed_over_by: str | None = None,
+    note: str = "",
+    history: Sequence[Line] = (),
     patience: float = 10.0,
     made: Callable[[Caller], None] = lambda _: None,
 ) -> AsyncIterator[Caller]:
@@ -51,8 +56,10 @@ async def call(
     for the caller. `headers`, `identity`, `diversions` and `user_to_user` are as the gateway would have read them of an
     INVITE. `barge_in` is as that of a route; with `early_media` the route lets the agent be heard before it
     takes the call, and what it says then is the first that the block hears. `keys` is how keys come and go: as
-    telephone events, as INFO would tell them, or as tones. `patience` is in seconds of the call's time. At the end the
-    caller hangs up, if nobody has, and `on_hangup` has run. Raises `RuntimeError` outside of the plugin's event loop.
+    telephone events, as INFO would tell them, or as tones. With `handed_over_by` (`worker:front-desk`) the call comes
+    from another agent, with its `note`; `history` is what was said there. `patience` is in seconds of the call's time.
+    At the end the caller hangs up, if nobody has, and `on_hangup` has run. Raises `RuntimeError` outside of the
+    plugin's event loop.
     """
     # On the second, so that a call is the same whatever came before it.
     loop = asyncio.get_running_loop()
@@ -70,6 +77,10 @@ async def call(
         tuple(user_to_user),
         early_media,
         keys,
+        tuple(
+            SaidLine("caller" if line.role == "caller" else "agent", line.text, line.interrupted) for line in history
+        ),
+        HandedOver(handed_over_by, note) if handed_over_by is not None else None,
     )
     spoken, said = Lexicon(), Lexicon()
     real = speech == "real"

@@ -26,6 +26,9 @@ from offhook.destination.base import (
     Destination,
     DestinationEvent,
     DigitsState,
+    HandOverAsked,
+    HandOverEnd,
+    HandOverResult,
     HeadersAsked,
     HoldAction,
     HoldAsked,
@@ -36,7 +39,7 @@ from offhook.destination.base import (
     TransferResult,
 )
 from offhook.destination.dialect import facts
-from offhook.destination.dialect.facts import AgentFacts
+from offhook.destination.dialect.facts import AgentFacts, HandedOver, SaidLine
 from offhook.destination.wire import AgentSpec
 from offhook.destination.worker import WorkerDestination
 from offhook.destination.workers import Workers
@@ -84,6 +87,8 @@ class CallPlan:
     user_to_user: tuple[UserToUser, ...] = ()
     early_media: bool = False
     keys: KeyWay = "rfc4733"
+    history: tuple[SaidLine, ...] = ()
+    handed_over: HandedOver | None = None
 
 
 class OnTelephone(Protocol):
@@ -103,6 +108,9 @@ class OnTelephone(Protocol):
 
     def transferred(self, target: str) -> None:
         """The agent wants the call transferred there."""
+
+    def handed_over(self, to: str, note: str) -> None:
+        """The agent wants another one to take the call."""
 
 
 class _RehearsedWorker(Worker):
@@ -166,6 +174,9 @@ class Past:
         """Nobody hears them."""
 
     def decide(self, outcome: TransferEnd, status: int | None) -> None:
+        """There is nothing to decide."""
+
+    def decide_hand_over(self, outcome: HandOverEnd) -> None:
         """There is nothing to decide."""
 
     def hold(self, on: bool) -> None:
@@ -324,6 +335,13 @@ class Exchange:
         if outcome in ("completed", "caller_gone"):
             self.end("transferred" if outcome == "completed" else "caller_hung_up", "")
 
+    def decide_hand_over(self, outcome: HandOverEnd) -> None:
+        """What the hand-over that the agent has asked for comes to."""
+        if self._destination is not None and self.reason is None:
+            self._destination.handed_over(HandOverResult(outcome, "rehearsed"))
+        if outcome in ("handed_over", "caller_gone"):
+            self.end("handed_over" if outcome == "handed_over" else "caller_hung_up", "")
+
     def hold(self, on: bool) -> None:
         """Put the agent on hold, or have it back: the gateway knows it a way later."""
         self._later(self._plan.line.delay_ms / 1_000, self._hold, "caller", on)
@@ -387,7 +405,8 @@ class Exchange:
         )
         about = AgentFacts(
             CallId("rehearsal"), plan.from_number, plan.to_number, trunk="rehearsal", route="rehearsal",
-            headers=plan.headers, barge_in=plan.barge_in, early_media=plan.early_media, **_of_the_caller(plan),
+            headers=plan.headers, barge_in=plan.barge_in, early_media=plan.early_media,
+            history=plan.history, handed_over=plan.handed_over, **_of_the_caller(plan),
         )  # fmt: skip
         async with asyncio.timeout(_READY_WITHIN):
             await destination.prepare(leg, about)
@@ -476,6 +495,8 @@ class Exchange:
                 self.end(error.code, str(error))
             case TransferAsked(target):
                 self._telephone.transferred(target)
+            case HandOverAsked(to, note):
+                self._telephone.handed_over(to, note)
             case HeadersAsked(outgoing):
                 self.outgoing = outgoing
             case HoldAsked(action):

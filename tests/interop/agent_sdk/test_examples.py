@@ -66,6 +66,37 @@ async def test_the_desk_puts_callers_through_and_takes_them_back() -> None:
         assert caller.call.end_reason == "transferred"
 
 
+async def test_reception_gives_a_caller_to_billing_which_knows_what_was_said() -> None:
+    async with rehearse(load_agent(EXAMPLES / "reception.py")) as caller:
+        await caller.hears()
+        await caller.says("I want a refund.")
+        assert "my colleague" in await caller.hears()
+        given = await caller.is_handed_over()
+        assert given == ("worker:billing", "I want a refund.")
+        assert caller.call.end_reason == "handed_over"
+        history = list(caller.call.history)
+    billing = load_agent(EXAMPLES / "billing.py")
+    async with rehearse(billing, handed_over_by="worker:front-desk", note=given[1], history=history) as caller:
+        assert await caller.hears() == "Billing here. My colleague told me: I want a refund."
+        await caller.says("Order 4711.")
+        assert await caller.hears() == "I have noted: I want a refund. Order 4711."
+        await caller.says("Bye.")
+        assert await caller.hears() == "Thank you for calling."
+        await caller.is_hung_up_on()
+
+
+async def test_reception_takes_a_message_where_nobody_is_in_billing() -> None:
+    async with rehearse(load_agent(EXAMPLES / "reception.py")) as caller:
+        await caller.hears()
+        await caller.says("My bill is wrong.")
+        await caller.hears()
+        await caller.is_handed_over("no_capacity")
+        assert await caller.hears() == "My colleague is busy. Please leave a message."
+        await caller.says("Call me at ten.")
+        assert await caller.hears() == "Thank you. We will call you back."
+        await caller.is_hung_up_on()
+
+
 @in_virtual_time
 async def test_raw_frames_come_back_a_second_later() -> None:
     async with calling(load_agent(EXAMPLES / "raw_frames.py")) as caller:
@@ -122,4 +153,12 @@ def test_a_language_model_is_asked_with_the_history_and_its_stream_is_spoken() -
 
 def test_every_agent_among_the_examples_is_here() -> None:
     agents = {path.name for path in EXAMPLES.glob("*.py") if "from offhook import" in path.read_text()}
-    assert agents == {"parrot.py", "digits_menu.py", "llm_agent.py", "raw_frames.py", "front_desk.py"}
+    assert agents == {
+        "parrot.py",
+        "digits_menu.py",
+        "llm_agent.py",
+        "raw_frames.py",
+        "front_desk.py",
+        "reception.py",
+        "billing.py",
+    }

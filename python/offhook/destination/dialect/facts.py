@@ -78,6 +78,26 @@ class EndCause:
 
 
 @dataclass(frozen=True, slots=True)
+class SaidLine:
+    """Something that was said in the call before: by the caller as it was understood, by an agent as far as heard.
+
+    `interrupted` says that there was more.
+    """
+
+    who: Literal["caller", "agent"]
+    text: str
+    interrupted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """The agent that gave the call away, by its URI without credentials, and what it wants its follower to know."""
+
+    by: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AgentFacts:
     """One call as its agent sees it.
 
@@ -88,6 +108,7 @@ class AgentFacts:
     the agent's utterances. `early_media` says whether the route lets the agent be heard before the answer.
     Of a call that we place (`outbound`) `to_number` is who is called, `from_number` the number that is shown, and
     `data` what its placer has for the agent.
+    `history` is what was said so far, where another agent had the call before, and `handed_over` who gave it away.
     """
 
     call_id: CallId
@@ -107,6 +128,8 @@ class AgentFacts:
     early_media: bool = False
     direction: Literal["inbound", "outbound"] = "inbound"
     data: Mapping[str, str] = field(default_factory=dict)
+    history: tuple[SaidLine, ...] = ()
+    handed_over: HandedOver | None = None
 
     def clean_headers(self) -> dict[str, str]:
         """The first headers, cut and made safe for JSON."""

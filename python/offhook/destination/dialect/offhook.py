@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, cast, get_args
 
 from offhook.destination.agent_headers import PLACES, Place
-from offhook.destination.base import TransferResult
+from offhook.destination.base import HandOverResult, TransferResult
 from offhook.destination.dialect.description import Description, Foreign
 from offhook.destination.dialect.facts import MAX_HEADERS, MAX_VALUE, AgentFacts, EndCause, clean, plain
 
@@ -30,6 +30,11 @@ MAX_TARGET: Final = 256
 """Characters of what a call is transferred to."""
 
 MAX_TRANSFER_MS: Final = 600_000
+
+MAX_NOTE: Final = 4096
+"""Characters of a note to the agent that a call is handed over to."""
+
+MAX_HAND_OVER_MS: Final = 180_000
 
 MAX_TRANSCRIPT: Final = 4096
 """Characters of one line of a transcript that are kept."""
@@ -142,7 +147,21 @@ def ringing(facts: AgentFacts, audio: str, *, ready_within_ms: int) -> str:
         early_media=facts.early_media,
         direction=facts.direction,
         data={clean(name): clean(value) for name, value in facts.data.items()},
+        **_past(facts),
     )
+
+
+def _past(facts: AgentFacts) -> dict[str, Any]:
+    """What there was before this agent, of a call that is in progress."""
+    past: dict[str, Any] = {}
+    if facts.handed_over is not None:
+        past["handed_over"] = {"by": facts.handed_over.by, "note": clean(facts.handed_over.note, MAX_NOTE)}
+    if facts.history:
+        past["history"] = [
+            {"who": line.who, "text": line.text} | ({"interrupted": True} if line.interrupted else {})
+            for line in facts.history
+        ]
+    return past
 
 
 def start(audio: str) -> str:
@@ -170,6 +189,11 @@ def transferred(result: TransferResult) -> str:
         hint=result.hint,
         confirmed=result.confirmed,
     )
+
+
+def handed_over(result: HandOverResult) -> str:
+    """What became of the hand-over that the agent asked for."""
+    return _message("handed_over", outcome=result.outcome, reason=clean(result.reason), hint=result.hint)
 
 
 def held(by: str) -> str:
@@ -257,6 +281,15 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOver:
+    """The agent wants another one to take the call: the route's rules are not looked at here. `timeout` in seconds."""
+
+    to: str
+    note: str = ""
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Headers:
     """The agent wants headers in our SIP messages, or no longer (None): in all, in the `answer` or in the `bye`."""
 
@@ -306,7 +339,18 @@ class Invalid:
 
 
 AgentMessage = (
-    Ready | Reject | HangUp | Record | MaskDigits | Headers | Transfer | Transcript | Unknown | Invalid | Hold
+    Ready
+    | Reject
+    | HangUp
+    | Record
+    | MaskDigits
+    | Headers
+    | Transfer
+    | HandOver
+    | Transcript
+    | Unknown
+    | Invalid
+    | Hold
 )
 """What an agent may say to Python, to be matched whole."""
 
@@ -335,6 +379,8 @@ def parse(text: str, *, offered: str = FORMATS[0]) -> AgentMessage:
                 return Record(_action(message.get("action")))
             case "transfer":
                 return _transfer(message)
+            case "hand_over":
+                return _hand_over(message)
             case "headers":
                 return _headers(message)
             case "hold" | "resume":
@@ -418,6 +464,18 @@ def _transfer(message: dict[str, Any]) -> Transfer:
     if timeout_ms is not None and not 1 <= timeout_ms <= MAX_TRANSFER_MS:
         raise _BadField(f"`timeout_ms` is from 1 to {MAX_TRANSFER_MS}")
     return Transfer(clean(target), tuple(headers.items()), None if timeout_ms is None else timeout_ms / 1000)
+
+
+def _hand_over(message: dict[str, Any]) -> HandOver:
+    to, note = message.get("to"), message.get("note")
+    if not isinstance(to, str) or not 1 <= len(to) <= MAX_TARGET:
+        raise _BadField(f"`to` is a string of 1 to {MAX_TARGET} characters")
+    if note is not None and (not isinstance(note, str) or len(note) > MAX_NOTE):
+        raise _BadField(f"`note` is a string of at most {MAX_NOTE} characters")
+    timeout_ms = _milliseconds(message, "timeout_ms")
+    if timeout_ms is not None and not 1 <= timeout_ms <= MAX_HAND_OVER_MS:
+        raise _BadField(f"`timeout_ms` is from 1 to {MAX_HAND_OVER_MS}")
+    return HandOver(clean(to), note or "", None if timeout_ms is None else timeout_ms / 1000)
 
 
 def _transcript(message: dict[str, Any]) -> Transcript:

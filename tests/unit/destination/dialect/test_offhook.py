@@ -2,18 +2,29 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from offhook.destination.base import TransferResult
+from offhook.destination.base import HandOverEnd, HandOverResult, TransferResult
 from offhook.destination.dialect import offhook
-from offhook.destination.dialect.facts import AgentFacts, CallerIdentity, Diversion, EndCause, IdentityClaim, UserData
+from offhook.destination.dialect.facts import (
+    AgentFacts,
+    CallerIdentity,
+    Diversion,
+    EndCause,
+    HandedOver,
+    IdentityClaim,
+    SaidLine,
+    UserData,
+)
 from offhook.destination.dialect.offhook import (
+    HandOver,
     HangUp,
     Headers,
     Hold,
@@ -133,9 +144,25 @@ def test_the_schema_is_a_schema_and_strict_where_it_counts() -> None:
         TransferResult("timed_out", reason="60 s were over", hint="raise it"),
     ):
         GATEWAY.validate(json.loads(offhook.transferred(result)))
+    for outcome in get_args(HandOverEnd):
+        GATEWAY.validate(json.loads(offhook.handed_over(HandOverResult(outcome, "why", "do this"))))
     assert not AGENT.is_valid({"type": "utterance", "id": ""})
     for wrong in ({"type": "reject", "status": 200}, {"type": "hangup", "now": "yes"}, {"type": "dtmf", "digits": ""}):
         assert not AGENT.is_valid(wrong)
+
+
+def test_ringing_of_a_call_that_was_another_agents_tells_what_was_said() -> None:
+    lines = (SaidLine("agent", "Hello, how can", True), SaidLine("caller", "A refund, please."))
+    facts = replace(FACTS, history=lines, handed_over=HandedOver("worker:front-desk", "a refund"))
+    message = json.loads(offhook.ringing(facts, "pcm16/16000", ready_within_ms=5000))
+    GATEWAY.validate(message)
+    assert message["handed_over"] == {"by": "worker:front-desk", "note": "a refund"}
+    assert message["history"] == [
+        {"who": "agent", "text": "Hello, how can", "interrupted": True},
+        {"who": "caller", "text": "A refund, please."},
+    ]
+    first = json.loads(offhook.ringing(FACTS, "pcm16/16000", ready_within_ms=5000))
+    assert not {"handed_over", "history"} & set(first)
 
 
 def test_ringing_tells_the_call() -> None:
@@ -176,6 +203,11 @@ def test_ringing_tells_the_call() -> None:
             Transcript("caller", "c1", "Hi", start_ms=0, end_ms=640),
         ),
         ('{"type":"transfer","target":"tel:+1"}', Transfer("tel:+1")),
+        ('{"type":"hand_over","to":"worker:billing"}', HandOver("worker:billing")),
+        (
+            '{"type":"hand_over","to":"agent:billing","note":"a refund","timeout_ms":2500}',
+            HandOver("agent:billing", "a refund", 2.5),
+        ),
         (
             '{"type":"transfer","target":"sip:desk@example.com","headers":{"X-A":"1"},"timeout_ms":30500}',
             Transfer("sip:desk@example.com", (("X-A", "1"),), 30.5),
@@ -231,6 +263,11 @@ def test_a_ready_that_names_half_a_format_keeps_the_other_half_of_the_offer() ->
         ('{"type":"reject","reason":["x"]}', "bad_field"),
         ('{"type":"hangup","now":1}', "bad_field"),
         ('{"type":"transfer"}', "bad_field"),
+        ('{"type":"hand_over"}', "bad_field"),
+        ('{"type":"hand_over","to":""}', "bad_field"),
+        ('{"type":"hand_over","to":"echo:","note":7}', "bad_field"),
+        ('{"type":"hand_over","to":"echo:","note":"' + "n" * 4097 + '"}', "bad_field"),
+        ('{"type":"hand_over","to":"echo:","timeout_ms":180001}', "bad_field"),
         ('{"type":"transfer","target":""}', "bad_field"),
         ('{"type":"transfer","target":7}', "bad_field"),
         ('{"type":"transfer","target":"tel:+1","headers":["X-A"]}', "bad_field"),
