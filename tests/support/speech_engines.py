@@ -19,7 +19,8 @@ class ToneVoice:
 
     name = "tones"
 
-    def __init__(self, *, slow: float = 0.0) -> None:
+    def __init__(self, hz: float = HZ, *, slow: float = 0.0) -> None:
+        self._hz = hz
         self.said: list[str] = []
         self.is_warm = self.is_closed = False
         self._slow = slow
@@ -33,17 +34,17 @@ class ToneVoice:
         self.said.append(text)
         words = text.split()
         times = tuple(Word(word, n * WORD_MS, (n + 1) * WORD_MS) for n, word in enumerate(words))
-        yield Spoken(sine(rate, WORD_MS * len(words)), rate, text, times)
+        yield Spoken(sine(rate, WORD_MS * len(words), self._hz), rate, text, times)
 
     async def close(self) -> None:
         self.is_closed = True
 
 
 @cache
-def sine(rate: int, ms: int) -> bytes:
+def sine(rate: int, ms: int, hz: float = HZ) -> bytes:
     """A tone of so many milliseconds as PCM16."""
     return array.array(
-        "h", (round(8000 * math.sin(2 * math.pi * HZ * n / rate)) for n in range(rate * ms // 1000))
+        "h", (round(8000 * math.sin(2 * math.pi * hz * n / rate)) for n in range(rate * ms // 1000))
     ).tobytes()
 
 

@@ -228,10 +228,10 @@ class Metrics:
                 histogram.observe(value / 1000)
         for attempt in (*call.transfer.get("earlier", ()), call.transfer) if call.transfer else ():
             self._transfers.labels(trunk=call.trunk or "", outcome=attempt["outcome"] or "").inc()
-        for attempt in (*call.hand_over.get("earlier", ()), call.hand_over) if call.hand_over else ():
-            self._hand_overs.labels(trunk=call.trunk or "", outcome=attempt["outcome"] or "").inc()
             if attempt.get("rule"):
                 self._dial_refused.labels(way="transfer", rule=attempt["rule"]).inc()
+        for attempt in (*call.hand_over.get("earlier", ()), call.hand_over) if call.hand_over else ():
+            self._hand_overs.labels(trunk=call.trunk or "", outcome=attempt["outcome"] or "").inc()
         received, sent = _number(call.media, "received_packets"), _number(call.media, "sent_packets")
         self._packets.labels(direction="received").inc(received)
         self._packets.labels(direction="sent").inc(sent)
