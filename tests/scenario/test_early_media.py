@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from tests.support.clock import in_virtual_time
-from tests.support.world import ECHO, OFFHOOK, World, notes, sdp
+from tests.support.world import CALLER, ECHO, OFFHOOK, World, notes, sdp
 
 from offhook.sip.message import Message, Request
+from offhook.sip.user_agent import UserAgentConfig
 
 pytestmark = pytest.mark.scenario
 
@@ -412,3 +413,116 @@ async def test_an_agent_that_says_one_thing_and_hangs_up_is_heard_to_its_end() -
         assert world.leg.played[-1][1] == 4.0
         await world.pass_time(1)
         assert world.records[0].end_reason == "agent_hung_up"
+
+
+def ringing(world: World) -> dict[str, object]:
+    """What the agent was told while the phone rings."""
+    [message] = [said for said in world.wire.said if said["type"] == "ringing"]
+    return message
+
+
+@pytest.mark.parametrize(
+    ("offer", "supported", "promised"),
+    [(b"", (), True), (None, ("100rel",), True), (None, (), False)],
+)
+@in_virtual_time
+async def test_an_agent_is_promised_early_media_only_where_there_can_be_some(
+    offer: bytes | None, supported: tuple[str, ...], promised: bool
+) -> None:
+    async with World(early("agent")) as world:
+        caller = await world.party(CALLER, UserAgentConfig(supported=supported))
+        call = await world.place(caller, offer=offer)
+        world.wire.accept()
+        await world.pass_time(0.1)
+        assert ringing(world)["early_media"] is promised
+        world.wire.speaks(1.0)
+        await world.pass_time(1)
+        assert call.statuses == ([180, 183] if promised else [180])
+        call.hang_up()
+        await world.pass_time(1)
+        assert ("the agent is heard before the answer" in notes(world.timelines[0])) is promised
+
+
+@in_virtual_time
+async def test_the_agent_counts_as_heard_early_once_the_prack_says_where() -> None:
+    async with World(early("agent")) as world:
+        call = await world.place(offer=None, headers=(("Supported", "100rel"),))
+        world.network.lost = lambda sender, message: isinstance(message, Request) and message.method == "PRACK"
+        world.wire.accept()
+        world.wire.speaks(1.0)
+        await world.pass_time(1)
+        assert call.statuses == [180, 183]
+        call.hang_up()
+        await world.pass_time(1)
+        assert "the agent is heard before the answer" not in notes(world.timelines[0])
+        await world.pass_time(70)
+        world.assert_nothing_left()
+
+
+@pytest.mark.parametrize("setting", ["ringback", "agent"])
+@in_virtual_time
+async def test_who_arrives_on_hold_hears_nothing_early_until_it_listens(setting: str) -> None:
+    async with World(early(setting)) as world:
+        call = await world.place(offer=sdp(way="inactive"))
+        world.wire.accept()
+        world.wire.speaks(2.0)
+        await world.pass_time(3)
+        assert call.statuses[-1] == 183
+        assert world.leg.played == []
+        call.update(sdp(version=2))
+        await world.pass_time(1)
+        assert world.leg.played
+        assert world.leg.wire is (world.wire if setting == "agent" else None)
+        call.hang_up()
+        await world.pass_time(70)
+        world.assert_nothing_left()
+
+
+@pytest.mark.rfc(3311, "5.1")
+@in_virtual_time
+async def test_a_hold_while_it_rings_stops_the_ringback_until_it_ends() -> None:
+    async with World(early("ringback")) as world:
+        call = await world.place(headers=(("Supported", "100rel"),))
+        await world.pass_time(2)
+        call.update(sdp(way="sendonly", version=2))
+        await world.pass_time(6)
+        assert world.leg.waiting == 0
+        call.update(sdp(version=3))
+        await world.pass_time(6)
+        assert world.leg.waiting > 0, "it rings again"
+        call.update(sdp(way="sendonly", version=4))
+        await world.pass_time(1)
+        world.take_call()
+        await world.pass_time(1)
+        assert call.statuses == [183, 200]
+        assert world.wire.said_types == ["ringing", "start", "held"]
+        world.wire.speaks(2.0)
+        await world.pass_time(1)
+        assert world.leg.waiting == 2.0
+        call.reinvite(sdp(version=5))
+        await world.pass_time(3)
+        assert world.leg.played[-1][1] == 2.0
+        assert world.wire.said_types[-1] == "resumed"
+        call.hang_up()
+        await world.pass_time(70)
+        assert "sound before the answer: ringback" in notes(world.timelines[0])
+        world.assert_nothing_left()
+
+
+@in_virtual_time
+async def test_keys_pressed_before_the_answer_are_taken() -> None:
+    async with World(early("ringback")) as world:
+        call = await world.place(headers=(("Supported", "100rel"),))
+        world.leg.keys("5")
+        call.info("application/dtmf-relay", b"Signal=7\r\nDuration=100\r\n")
+        await world.pass_time(0.5)
+        assert [digit for digit, _, _ in world.leg.pressed] == ["5", "7"]
+        assert call.statuses == [183]
+        world.take_call()
+        await world.pass_time(0.5)
+        assert call.statuses == [183, 200]
+        call.hang_up()
+        await world.pass_time(70)
+        pressed = [entry for entry in notes(world.timelines[0], "media") if entry.startswith("DTMF digit")]
+        assert pressed == ["DTMF digit as telephone event", "DTMF digit by INFO"]
+        world.assert_nothing_left()

@@ -219,7 +219,11 @@ class FakeLeg:
     def set_remote(self, remote: RemoteMedia) -> None:
         if self.collides:
             raise MediaError("another call of this port has that address", code="collision")
+        was_held = bool(self.remotes) and self.remote.hold
         self.remotes.append(remote)
+        if remote.hold and not was_held and self.released_at is not None and self.waiting:
+            # Nobody hears it: it is dropped.
+            self.clear()
         self._watch_silence()
 
     def start(self, *, release_after_ms: int | None = 300) -> None:

@@ -600,11 +600,12 @@ class Call:
             return
         match event:
             case sip.Pracked():
-                self._ringing.agreed()
+                self._ringing.go_on()
             case sip.ReinviteRefused(_, response):
                 self.hold.refused(response, self.agent.destination)
             case _:
                 self.hold.settle(self.agent.joined)
+                self._ringing.go_on()
                 self._say_goodbye()
         if isinstance(event, sip.Acknowledged) and self.state is CallState.ANSWERED:
             self.tape.acknowledged(self.post, self.post_fault)

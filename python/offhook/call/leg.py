@@ -79,7 +79,7 @@ class CallerLeg:
         self._offered: SessionDescription | None = None
         self._their_description: SessionDescription | None = None
         self._proposed: Proposal | None = None
-        self._started = self._acknowledged = self._early = False
+        self._started = self._acknowledged = self._early = self._rung_early = False
 
     @property
     def rtp(self) -> RtpLeg:
@@ -157,9 +157,14 @@ class CallerLeg:
         return self._description is not None or self.session.reliability != "none"
 
     @property
+    def has_rung_early(self) -> bool:
+        """Whether a 183 with SDP has left, and the call is not answered."""
+        return self._rung_early
+
+    @property
     def is_heard_early(self) -> bool:
-        """Whether sound flows, and the call is not answered."""
-        return self._early
+        """Whether sound flows to somebody who listens, and the call is not answered."""
+        return self._early and not self.is_quiet
 
     def ring(self, now: float) -> bool:
         """180, without SDP where that is possible; False if the INVITE has its final response already.
@@ -179,6 +184,7 @@ class CallerLeg:
         reliable = self._description is None or self._trunk.prack != "required"
         if not self.session.ring(183, self._sdp, reliable=reliable, now=now):
             return False
+        self._rung_early = True
         if self._description is not None:
             self._start_early()
         return True
@@ -198,6 +204,7 @@ class CallerLeg:
 
     def answered(self, *, is_speaking: bool = False) -> None:
         """The 200 has left."""
+        self._rung_early = False
         if self._early:
             self._early = False
             after = 0.0 if is_speaking else _RELEASE_AFTER
@@ -219,7 +226,7 @@ class CallerLeg:
         except MediaError as error:
             # Where to move is nothing that can be offered before the answer.
             return no_media(error)
-        if self.session.response is not None and self.session.response.status == 183:
+        if self._rung_early:
             self._start_early()
         return None
 
@@ -538,7 +545,7 @@ class CallerLeg:
         if not self._started:
             self._started = self._early = True
             self.rtp.start(release_after=None)
-            self.rtp.release()
+            self._let_speak()
 
     def _start(self) -> None:
         if not self._started:
@@ -547,7 +554,7 @@ class CallerLeg:
 
     def _let_speak(self) -> None:
         """Let the agent be heard from now on, if there is anybody."""
-        if self._acknowledged and not self.is_quiet:
+        if (self._acknowledged or self._early) and not self.is_quiet:
             self.rtp.release()
 
     def _fresh_keys(self) -> FreshKeys | None:

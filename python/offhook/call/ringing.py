@@ -25,6 +25,7 @@ class Ringing:
         self._halves: tuple[bytes, bytes] | None = None
         self._playing = False
         self._wants_sound = False
+        self._waiting: Destination | None = None
         self._agent_is_heard = False
 
     @property
@@ -45,28 +46,33 @@ class Ringing:
             return self._services.perform(self._leg.ring)
         if not self._services.perform(self._leg.ring_early):
             return False
-        self._note(f"sound before the answer: {self._early.source} {self._early.detail}".rstrip())
         self._wants_sound = True
-        self._play()
+        self.go_on()
         return True
 
-    def agreed(self) -> None:
-        """Our offer in the 183 has its answer: only now is it known where the sound goes."""
+    def go_on(self) -> None:
+        """Sound may flow now, or no longer: our offer in the 18x has its answer, or a hold has begun or ended."""
+        if not self._leg.is_heard_early:
+            return
         if self._wants_sound:
             self._play()
+        destination, self._waiting = self._waiting, None
+        if destination is not None:
+            self._agent_is_heard = True
+            self._note("the agent is heard before the answer")
+            destination.speak_early()
 
     def agent_spoke(self, destination: Destination) -> None:
         """The agent's first sound is here: the caller hears it, if the route lets it speak before the answer."""
         if self._early.source != "agent" or self._agent_is_heard or not self._leg.can_be_heard_early:
             return
-        if not self._leg.is_heard_early and not self._services.perform(self._leg.ring_early):
-            return
-        self._agent_is_heard = True
-        self._note("the agent is heard before the answer")
-        destination.speak_early()
+        if self._leg.has_rung_early or self._services.perform(self._leg.ring_early):
+            self._waiting = destination
+            self.go_on()
 
     def agent_gone(self) -> None:
         """The agent is given up; the one that follows must not be heard behind it, and may be heard early, too."""
+        self._waiting = None
         if self._agent_is_heard:
             self._agent_is_heard = False
             self._leg.rtp.clear()
@@ -75,20 +81,26 @@ class Ringing:
         """The end of a part of the sound was reached; False if the mark is somebody else's."""
         if mark not in _HALVES:
             return False
-        if played and self._playing:
+        if self._playing and played:
             self._queue(_HALVES.index(mark))
+        elif self._playing:
+            # A hold has cut it off; it begins anew when that is over.
+            self._playing = False
         return True
 
     def over(self) -> None:
         """The call is answered, or has ended: the sound stops where it is."""
         self._wants_sound = False
+        self._waiting = None
         if self._playing:
             self._playing = False
             self._leg.rtp.clear()
 
     def _play(self) -> None:
-        if self._playing or self._sound is None or not self._leg.is_heard_early:
+        if self._playing or self._sound is None:
             return
+        if self._halves is None:
+            self._note(f"sound before the answer: {self._early.source} {self._early.detail}".rstrip())
         pcm16, _ = self._sound
         middle = len(pcm16) // 4 * 2
         self._halves = pcm16[:middle], pcm16[middle:]

@@ -28,6 +28,7 @@ from offhook.route.trunk import Trunk
 from offhook.sip import events as sip
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Source
+from offhook.sip.invite import InviteSession
 from offhook.sip.message import Request, Response
 
 _log = structlog.get_logger("offhook.call")
@@ -242,7 +243,7 @@ class Switchboard:
             user_to_user=user_data_of(request),
             session_id=str(session.letterhead.session_id),
             agent_headers=route.agent_headers if route is not None else (),
-            early_media=route is not None and route.early_media.source == "agent",
+            early_media=route is not None and route.early_media.source == "agent" and _can_be_heard_early(session),
         )
         leg = CallerLeg(session, event.source, trunk, timeline)
         call = Call(told, leg, trunk, route, timeline, set_up, self._services, arrived_at=arrived_at)
@@ -394,6 +395,11 @@ class Switchboard:
     def record(self, call: Call) -> CallRecord:
         """The record of a call as it stands."""
         return record_of(call, self._wall, node=self._node, version=self._version)
+
+
+def _can_be_heard_early(session: InviteSession) -> bool:
+    """Whether it can be known where to before the answer (RFC 3262 section 5: our offer, and the answer in a PRACK)."""
+    return session.request.sdp is not None or session.reliability != "none"
 
 
 def _numbers(request: Request, trunk: Trunk) -> tuple[str | None, str | None]:
