@@ -109,6 +109,32 @@ async def test_what_was_said_last_is_played_first_and_what_comes_after_it_is_not
         assert outcome(first) == "handed_over"
 
 
+@in_virtual_time
+async def test_an_agent_that_never_stops_speaking_is_cut_off() -> None:
+    async with World(ALLOWED) as world:
+        _, first = await handing_over(world)
+        first.speaks(100.0)
+        other = world.wire
+        other.accept()
+        other.says(type="ready")
+        await world.pass_time(29)
+        assert world.leg.wire is first
+        await world.pass_time(2)
+        assert world.leg.wire is other
+        assert world.leg.waiting == 0
+        assert outcome(first) == "handed_over"
+
+
+@in_virtual_time
+async def test_a_star_stands_for_agents_of_the_file_alone() -> None:
+    async with World(OFFHOOK + 'hand_over_to = "*"\n' + AGENT) as world:
+        _, first = await handing_over(world, to="ws://evil.example/")
+        assert outcome(first) == "not_allowed"
+        first.says(type="hand_over", to="agent:colleague")
+        await world.pass_time(0.05)
+        await joined(world)
+
+
 def outcome_or_none(wire: FakeWire) -> str | None:
     return outcome(wire) if told(wire) else None
 
@@ -230,6 +256,7 @@ async def test_an_agent_that_leaves_meanwhile_has_handed_the_call_over(leaves: s
         getattr(first, leaves)()
         await world.pass_time(0.5)
         assert call.bye is None
+        assert not world.leg.echoing, "the fallback is for a call that nobody has"
         other = await joined(world)
         assert not world.leg.echoing
         assert first.is_over

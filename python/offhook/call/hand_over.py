@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from offhook.call.agent_side import AgentSide, Engagement, described
-from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg
+from offhook.call.leg import CallerLeg
 from offhook.call.services import CallServices
 from offhook.call.state import CallState
 from offhook.call.timers import Timers
@@ -40,7 +40,9 @@ from offhook.route.table import Route
 MAX_ATTEMPTS = 20
 """Hand-overs that one call may try, so that two agents can't pass it to and fro for ever."""
 
-_LAST_WORDS_LIMIT = PLAYOUT_LIMIT + 5.0
+LAST_WORDS = 30.0
+"""Seconds of what was said last that are played at most, once the other agent is ready; the rest is cut off."""
+
 _MOST_EVENTS = 256
 _LONGEST_SHOWN = 80
 _OUTCOMES: Mapping[str, HandOverEnd] = {
@@ -152,7 +154,7 @@ class HandOvers:
         self._other.is_ready = True
         self._note(f"{self._other.engagement.destination.uri} is ready; what was said last is played first")
         self._timers.disarm("hand_over")
-        self._timers.arm("last_words", _LAST_WORDS_LIMIT)
+        self._timers.arm("last_words", LAST_WORDS)
         self._leg.rtp.drain()
         return None
 
