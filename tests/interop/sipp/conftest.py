@@ -65,6 +65,7 @@ trust_identity = true
 name = "unreported"
 allow = ["127.0.0.9"]
 transfer_reports = false
+transfer_to = "*"
 
 [[route]]
 name = "echo"
