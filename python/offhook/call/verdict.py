@@ -1,7 +1,8 @@
 """What to tell a person about a call: how it ended, how its audio went, and what to change."""
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from offhook.call.end_reason import EndReason, whose
 from offhook.report.record import CallRecord
@@ -42,15 +43,16 @@ def verdict(record: CallRecord) -> Verdict:
         reason = EndReason.of(record.end_reason)
     except KeyError:
         return Verdict(f"The call ended: {record.end_reason}.", record.end_detail, "", good=False)
+    said = _worded(record, reason.text)
     if reason.fault == "none":
         # The first warning is the gravest: the lines go from no audio at all down to what is worth a look.
         wrong = next((line for line in audio(record) if line.warning), None)
         if wrong is not None:
-            return Verdict(reason.text, record.end_detail, wrong.hint, good=True, but=wrong.text)
-        return Verdict(reason.text, record.end_detail, reason.hint, good=True)
+            return Verdict(said, record.end_detail, wrong.hint, good=True, but=wrong.text)
+        return Verdict(said, record.end_detail, reason.hint, good=True)
     # A caller who gives up is nobody to be sent a bill for it.
-    text = reason.text if reason.fault == "caller" else f"{reason.text} For {whose(reason.fault)} to fix."
-    return Verdict(text, record.end_detail, reason.hint, good=False)
+    text = said if reason.fault == "caller" else f"{said} For {whose(reason.fault)} to fix."
+    return Verdict(text, record.end_detail, _worded(record, reason.hint), good=False)
 
 
 def audio(record: CallRecord) -> list[AudioLine]:
@@ -69,7 +71,7 @@ def audio(record: CallRecord) -> list[AudioLine]:
         hint = "The agent’s audio comes in fits and starts: its speech is made slower than it is spoken."
         times = f"the agent’s speech ran dry in mid-sentence {_count(underruns, 'time')}"
         lines.append(AudioLine("", times, warning=True, hint=hint))
-    return lines
+    return [_of(record, line) for line in lines]
 
 
 def agent_audio(record: CallRecord) -> list[AudioLine]:
@@ -101,7 +103,18 @@ def agent_audio(record: CallRecord) -> list[AudioLine]:
         hint = "Check `kind` of the [[agent]]."
         text = f"{_count(garbage, 'message')} from the agent made no sense"
         lines.append(AudioLine("", text, warning=True, hint=hint))
-    return lines
+    return [_of(record, line) for line in lines]
+
+
+def _worded(record: CallRecord, text: str) -> str:
+    """A text about a call that came to us; of one that went out the other side is the called party."""
+    return re.sub(r"\bcaller\b", "called party", text) if record.direction == "outbound" else text
+
+
+def _of(record: CallRecord, line: AudioLine) -> AudioLine:
+    return replace(
+        line, way=_worded(record, line.way), text=_worded(record, line.text), hint=_worded(record, line.hint)
+    )
 
 
 def _was_counted(record: CallRecord) -> bool:

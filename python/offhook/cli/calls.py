@@ -175,7 +175,10 @@ def _table(records: Iterable[CallRecord], width: int) -> Iterable[Text]:
         when = local_time(record.setup_at) if wide else _short_when(record.setup_at)
         cells = [record.call_id[-6:], when, record.from_number or "–", record.to_number or "–"]
         if wide:
-            cells.append(" → ".join(part for part in (record.trunk, record.route) if part) or "–")
+            way_taken = (
+                (record.destination, record.trunk) if record.direction == "outbound" else (record.trunk, record.route)
+            )
+            cells.append(" → ".join(part for part in way_taken if part) or "–")
         cells.append(_talked(record))
         line = Text("  ".join(cell(text, size) for text, (_, size) in zip(cells, columns, strict=True)))
         ended, style = _ended(record), "green" if judged.good else "red"
@@ -281,8 +284,13 @@ def _facts(record: CallRecord, width: int) -> Iterable[Text]:
     yield from _fact("", _identity(record), width)
     yield from _fact("To", record.to_number, width)
     yield from _fact("Diverted by", _diversions(record), width)
-    way = [f"trunk {record.trunk}" if record.trunk else "", f"route {record.route}" if record.route else ""]
-    yield from _fact("Way", " → ".join(part for part in (*way, record.destination or "") if part), width)
+    way = [
+        f"trunk {record.trunk}" if record.trunk else "",
+        f"route {record.route}" if record.route else "",
+        record.destination or "",
+    ]
+    is_ours = record.direction == "outbound"
+    yield from _fact("Way", " → ".join(part for part in (reversed(way) if is_ours else way) if part), width)
     if record.answer_at is not None:
         billed = f", {record.billable_seconds} s billable" if record.billable_seconds is not None else ""
         yield from _fact("Talked", f"{_talked(record)}{billed}", width)
@@ -293,9 +301,9 @@ def _facts(record: CallRecord, width: int) -> Iterable[Text]:
     yield from _fact("Their reason", _causes(record), width)
     yield from _fact("Session-ID", record.session_id, width)
     if record.sip_status is not None:
-        yield from _fact("Our answer", f"SIP {record.sip_status}", width)
+        yield from _fact("Their answer" if is_ours else "Our answer", f"SIP {record.sip_status}", width)
     if record.codec:
-        where = f", caller {record.remote_media}" if record.remote_media else ""
+        where = f", {'called party' if is_ours else 'caller'} {record.remote_media}" if record.remote_media else ""
         ours = f", offhook {record.local_media}" if record.local_media else ""
         secured = f", {record.encryption}" if record.encryption not in (None, "none") else ", not encrypted"
         yield from _fact("Codec", f"{record.codec}{secured}{where}{ours}", width)
@@ -417,7 +425,8 @@ def _messages(timeline: Timeline) -> Iterable[Text]:
 
 
 def _caller(record: CallRecord) -> str:
-    return f"caller {record.remote_signalling}" if record.remote_signalling else "caller"
+    who = "trunk" if record.direction == "outbound" else "caller"
+    return f"{who} {record.remote_signalling}" if record.remote_signalling else who
 
 
 def _short_when(at: int) -> str:

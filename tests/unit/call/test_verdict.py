@@ -149,3 +149,17 @@ def test_the_agents_side() -> None:
     flood = agent_audio(call(wire={"received_audio_us": 1_000_000, "received_dropped_us": 9_000_000}))
     assert "9.0 s more dropped" in flood[1].text
     assert agent_audio(call()) == []
+
+
+def test_of_a_call_out_the_other_side_is_the_called_party() -> None:
+    silent = call(
+        direction="outbound", end_reason="media_timeout", media={"sent_packets": 500, "sent_audio_packets": 9}
+    )
+    assert verdict(silent).text.startswith("No audio packets came from the called party for too long.")
+    line, *_ = audio(silent)
+    assert (line.way, line.text) == (
+        "called party → offhook",
+        "called party audio never arrived: 0 packets in, 500 out",
+    )
+    refused = call(direction="outbound", end_reason="trunk_failed", answer_at=None)
+    assert "compare `caller_id` and `number_format`" in verdict(refused).hint
