@@ -88,6 +88,7 @@ PARTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Who calls", "caller.py", ("Identity", "Claim", "Diversion", "UserToUser", "EndCause")),
     ("Headers of ours", "headers.py", ("CallHeaders",)),
     ("History", "history.py", ("History", "Line")),
+    ("Calls out", "gateway.py", ("Gateway", "PlacedCall", "Outcome", "DialRefused")),
     ("Errors", "errors.py", ("AgentError", "CallEnded", "HoldFailed")),
     ("Testing an agent", "rehearsal.py", ("", "rehearse", "Caller")),
 )
@@ -123,7 +124,7 @@ def _of(tree: ast.Module, name: str) -> list[str]:
 
 def _class(node: ast.ClassDef) -> list[str]:
     init = next((found for found in node.body if isinstance(found, ast.FunctionDef) and found.name == "__init__"), None)
-    is_public = node.name == "Agent"
+    is_public = node.name in ("Agent", "Gateway")
     fields = [ast.unparse(found) for found in node.body if isinstance(found, ast.AnnAssign)]
     if fields:
         head = f"{node.name}({', '.join(fields)})"

@@ -6,9 +6,37 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from offhook.agent import Agent, AgentError, Call, CallEnded, Digits, HandedOver, History, Said, Transferred, Turn
+    from offhook.agent import (
+        Agent,
+        AgentError,
+        Call,
+        CallEnded,
+        DialRefused,
+        Digits,
+        Gateway,
+        HandedOver,
+        History,
+        Outcome,
+        Said,
+        Transferred,
+        Turn,
+    )
 
-__all__ = ["Agent", "AgentError", "Call", "CallEnded", "Digits", "HandedOver", "History", "Said", "Transferred", "Turn"]
+__all__ = [
+    "Agent",
+    "AgentError",
+    "Call",
+    "CallEnded",
+    "DialRefused",
+    "Digits",
+    "Gateway",
+    "HandedOver",
+    "History",
+    "Outcome",
+    "Said",
+    "Transferred",
+    "Turn",
+]
 
 
 def __getattr__(name: str) -> Any:

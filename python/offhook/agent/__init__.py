@@ -23,6 +23,7 @@ from offhook.agent.events import (
     Turn,
     WantsFloor,
 )
+from offhook.agent.gateway import DialRefused, Gateway, Outcome, PlacedCall
 from offhook.agent.history import History
 
 __all__ = [
@@ -33,9 +34,11 @@ __all__ = [
     "CallEnded",
     "CallEvent",
     "Claim",
+    "DialRefused",
     "Digits",
     "Diversion",
     "EndCause",
+    "Gateway",
     "HandedOver",
     "Heard",
     "Held",
@@ -44,6 +47,8 @@ __all__ = [
     "Identity",
     "Interrupted",
     "Key",
+    "Outcome",
+    "PlacedCall",
     "Recording",
     "RecordingState",
     "Resumed",

@@ -41,7 +41,7 @@ call_local_timeout 30
 
 # `regint=0`: no registration; `outbound` is none, the gateway is dialled by its address.
 _ACCOUNT = (
-    "<sip:phone@{name}:{port};transport={transport}>"
+    "<sip:{user}@{name}:{port};transport={transport}>"
     ";regint=0;answermode={answer};audio_codecs={codec}/{rate}/1{encryption}\n"
 )
 
@@ -53,8 +53,8 @@ class Baresip:
     `srtp-mand` insists on RTP/SAVP, `srtp-mandf` on RTP/SAVPF.
     With `transport="tls"` it trusts `tls_ca`, and shows `tls_certificate` (a file with its key in it) if there is one.
     Without `sound`, at 8 kHz, it takes every call and says what it plays: what comes back is what a listener hears.
-    With `answers` it takes every call, too. `alone` is for a machine that has no other address: it writes that of
-    loopback into its SDP.
+    With `answers` it takes every call for `user`, too. `alone` is for a machine that has no other address: it writes
+    that of loopback into its SDP.
     With a `card`, at 8 kHz, it says and hears by that: what it records ends with the first hold.
     """
 
@@ -72,6 +72,7 @@ class Baresip:
         alone: bool = False,
         answers: bool = False,
         card: SoundCard | None = None,
+        user: str = "phone",
     ) -> None:
         assert shutil.which("baresip"), f"baresip is missing: {APT}"
         self.directory = directory
@@ -85,6 +86,7 @@ class Baresip:
         fields = {
             "name": f"[{host}]" if ":" in host else host,
             "port": self.port,
+            "user": user,
             "transport": transport,
             "codec": codec,
             "rate": rate,
