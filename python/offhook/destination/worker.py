@@ -24,6 +24,9 @@ from offhook.media.leg import RtpLeg
 from offhook.media.plane import MediaPlane
 from offhook.media.wire import Wire
 
+# A call's timeline has room for so many by name.
+_MOST_NAMED = 8
+
 _NEXT_MAY_TAKE_IT = frozenset({"no_worker", "agent_lost", "agent_unreachable", "agent_too_slow"})
 
 
@@ -51,7 +54,7 @@ class WorkerDestination:
         self._ready_within = ready_within
         self._seat = seat
         self._attempt: _Attempt | None = None
-        self._counters: dict[str, int] = {}
+        self._passed_over: set[str] = set()
         self._closed = False
 
     @property
@@ -83,6 +86,7 @@ class WorkerDestination:
                 return
 
     def _ask_next(self, leg: RtpLeg, tried: set[str]) -> "_Attempt":
+        self._tell_who_is_passed_over(leg.thread, tried)
         place = self._workers.choose(self._spec.name, leg.thread, tried, lambda error: attempt.give_up(error))
         attempt = self._attempt = _Attempt(
             self._uri,
@@ -95,6 +99,17 @@ class WorkerDestination:
         )
         self._tell(attempt, AgentNote(f"worker {attempt.title} is asked", {"calls": place.worker.calls}))
         return attempt
+
+    def _tell_who_is_passed_over(self, thread: int, tried: set[str]) -> None:
+        """Those that can't be asked at all, each once; who was asked in vain has been told of."""
+        unable = [
+            (worker, why)
+            for worker, why in self._workers.unable(self._spec.name, thread)
+            if worker.session not in tried | self._passed_over
+        ]
+        for worker, why in unable[: max(0, _MOST_NAMED - len(self._passed_over))]:
+            self._listener(self, AgentNote(f"worker {worker.title} was passed over", {"why": why}))
+        self._passed_over |= {worker.session for worker, _ in unable}
 
     def begin(self) -> None:
         assert self._attempt is not None, "begin follows prepare"

@@ -249,6 +249,11 @@ class Workers:
         worker.chosen_at = next(self._turn)
         return Place(worker, worker.connections[thread], lost)
 
+    def unable(self, agent: str, thread: int) -> list[tuple[Worker, str]]:
+        """The workers of `agent` that can't be asked now, and why not."""
+        found = [(worker, self._obstacle(worker, thread)) for worker in self._of(agent)]
+        return [(worker, why) for worker, why in found if why]
+
     def take_calls_of(self, agent: str) -> bool:
         """Whether a call of `agent` would be taken, whichever media thread it is on."""
         workers = self._of(agent)
@@ -266,8 +271,18 @@ class Workers:
         return [worker for worker in self._sessions.values() if worker.name == agent]
 
     def _may_take(self, worker: Worker, thread: int) -> bool:
-        has_room = worker.calls < worker.max_calls
-        return thread in worker.connections and has_room and not worker.draining and not worker.stalled
+        return not self._obstacle(worker, thread)
+
+    def _obstacle(self, worker: Worker, thread: int) -> str:
+        """Why it can't be asked to take a call; empty if it can."""
+        if thread not in worker.connections:
+            return "it is not connected for this call's media thread"
+        if worker.draining:
+            return "it is draining"
+        if worker.stalled:
+            return "it has stalled"
+        full = worker.calls >= worker.max_calls
+        return f"it is full: {worker.calls} of {worker.max_calls} calls" if full else ""
 
     def _why_none(self, agent: str, thread: int, tried: set[str]) -> str:
         workers = self._of(agent)

@@ -170,6 +170,32 @@ async def test_a_worker_that_breaks_stalls_or_declines_before_ready_is_passed_ov
 
 
 @in_virtual_time
+async def test_who_can_not_be_asked_is_passed_over_by_name_and_once() -> None:
+    async with office() as here:
+        crew = [await here.hire(instance=name, max_calls=1) for name in ("full", "drains", "stalls", "breaks", "takes")]
+        here.call()
+        await settle()
+        crew[1].says(type="drain")
+        crew[2].tell("stalled")
+        await settle()
+        here.told.clear()
+        _, task = here.call()
+        await settle()
+        crew[3].calls[0].breaks()
+        await settle()
+        await take(crew[4].calls[0])
+        await task
+        assert [(event.what, event.fields.get("why")) for event in here.told if isinstance(event, AgentNote)] == [
+            ("worker full was passed over", "it is full: 1 of 1 calls"),
+            ("worker drains was passed over", "it is draining"),
+            ("worker stalls was passed over", "it has stalled"),
+            ("worker breaks is asked", None),
+            ("worker breaks did not take the call", "worker:desk closed with 1006 before the call was answered"),
+            ("worker takes is asked", None),
+        ]
+
+
+@in_virtual_time
 async def test_a_caller_who_is_rejected_is_not_offered_to_others() -> None:
     async with office() as here:
         crew = [await here.hire(), await here.hire()]
