@@ -309,6 +309,21 @@ async def test_ringing_that_wants_prack_gets_it() -> None:
         assert world.leg.released_at is not None
 
 
+@pytest.mark.rfc(3311, "5.1")
+@in_virtual_time
+async def test_what_was_changed_before_the_answer_stands_after_it() -> None:
+    async with DiallingWorld() as world:
+        _, phone = await world.dial(early_media=True)
+        phone.ring(183, sdp(host=CARRIER, port=4000), reliable=True)
+        await world.pass_time(0.5)
+        phone.update(sdp(host=CARRIER, port=4002, version=2))
+        await world.pass_time(0.5)
+        phone.answer()
+        await world.pass_time(0.1)
+        assert [remote.port for remote in world.leg.remotes] == [4000, 4002]
+        assert world.leg.released_at is not None
+
+
 @in_virtual_time
 async def test_encrypted_or_not_at_all() -> None:
     config = CONFIG.replace('host = "192.0.2.9"', 'host = "192.0.2.9"\nsrtp = "required"')

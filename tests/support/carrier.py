@@ -104,6 +104,9 @@ class CalledPhone:
     def hang_up(self, headers: tuple[tuple[str, str], ...] = ()) -> None:
         self._do(lambda now: self.session.hang_up(headers, now=now))
 
+    def update(self, offer: bytes) -> None:
+        self._do(lambda now: self.session.update(offer, now=now))
+
     def reinvite(self, offer: bytes) -> None:
         self._do(lambda now: self.session.reinvite(offer, now=now))
 

@@ -35,7 +35,8 @@ Resolve: TypeAlias = Callable[[SipUri], Awaitable[tuple[Target, ...]]]
 AGENT_TIME = 20.0
 """Seconds that the agent has to be ready, before anybody is called."""
 
-LOOK_UP_TIME = 5.0
+# SRV, then addresses, then what the system knows: a name server that says nothing costs three seconds each.
+_LOOK_UP_TIME = 10.0
 
 # What a trunk repeats of a call that is over (64*T1) is still answered.
 _HEARD_FOR = 32.0
@@ -214,7 +215,7 @@ class Dialler:
         assert trunk.host is not None, "a trunk that can be called"
         uri = SipUri(trunk.host, trunk.port, params=UriParams({"transport": trunk.transport}))
         try:
-            async with asyncio.timeout(LOOK_UP_TIME):
+            async with asyncio.timeout(_LOOK_UP_TIME):
                 found = await self._resolve(uri)
         except TimeoutError:
             return None

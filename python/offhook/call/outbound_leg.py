@@ -13,7 +13,7 @@ from offhook.route.trunk import Trunk
 from offhook.sip.effects import Source
 from offhook.sip.forks import Forks
 from offhook.sip.invite import InviteSession
-from offhook.sip.message import Response
+from offhook.sip.message import Request, Response
 
 
 class CalleeLeg(CallerLeg):
@@ -25,6 +25,7 @@ class CalleeLeg(CallerLeg):
     def __init__(self, source: Source, trunk: Trunk, timeline: Timeline) -> None:
         super().__init__(None, source, trunk, timeline)
         self._forks = Forks()
+        self._changed_early = False
 
     @property
     def forks(self) -> int:
@@ -82,6 +83,11 @@ class CalleeLeg(CallerLeg):
             self.rtp.start(release_after=None)
         return True
 
+    def reinvited(self, request: Request, now: float) -> None:
+        """Answer an offer of the other side's, which before its answer comes by UPDATE (RFC 3311)."""
+        super().reinvited(request, now)
+        self._changed_early = self._changed_early or (self._offered is not None and self._description is not None)
+
     def picked_up(self, response: Response, now: float) -> Refused | None:
         """Take the 200: sound flows both ways from now on. Returns why the call can't go on, if it can't.
 
@@ -95,11 +101,14 @@ class CalleeLeg(CallerLeg):
         if heard not in (None, self._forks.heard):
             self._timeline.add("sdp", now, note="another phone answers than the one that was heard before")
             self.audio = None
-        judged = self._accept(offered, sdp, now)
-        if isinstance(judged, Refused):
-            return judged
         self._acknowledged = True
-        refused = self._follow(offered, judged, now)
+        refused = None
+        if self._changed_early and self.audio is not None:
+            # What stands is newer than what the 200 repeats.
+            self._start()
+        else:
+            judged = self._accept(offered, sdp, now)
+            refused = judged if isinstance(judged, Refused) else self._follow(offered, judged, now)
         if refused is None and self._early:
             self._early = False
             self.rtp.start(release_after=None if self.is_quiet else 0.0)

@@ -15,7 +15,7 @@ from offhook.observe.printable import printable
 _LOOK = 20.0
 """Seconds that one look waits for news."""
 
-_DIAL_PATIENCE = 15.0
+_DIAL_PATIENCE = 20.0
 
 
 class Exit(IntEnum):

@@ -131,6 +131,9 @@ def warnings(draft: Draft) -> Iterator[Finding]:
                 "name its CA in tls_ca instead",
             )
     for index, trunk in draft.trunks.items():
+        if trunk.host is not None and not trunk.dial_to:
+            message = f"trunk '{trunk.name}' has a host, and no number is called by it"
+            yield Finding(("trunk", index, "host"), message, 'list them in dial_to, such as dial_to = "+1415*"')
         if trunk.srtp != "off" and trunk.tls != "required" and trunk.tls_name is None:
             yield Finding(
                 ("trunk", index, "srtp"),
