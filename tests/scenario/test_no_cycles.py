@@ -45,6 +45,25 @@ def test_a_call_that_came_in(before: int) -> None:
     assert sessions() == before
 
 
+def test_a_call_whose_session_timer_was_far_away(before: int) -> None:
+    """It is freed with its last transaction, not when the refresh would have been due."""
+    solo = Solo()
+    solo.receive(request("INVITE", "Supported: timer", "Session-Expires: 3600", body=SDP))
+    session = solo.told(InviteReceived)[0].session
+    solo.do(session.answer, SDP)
+    to = f"<sip:bob@192.0.2.2>;tag={session.local_tag}"
+    solo.receive(request("ACK", branch="z9hG4bKack", to=to))
+    assert session.timer.is_on
+    solo.receive(request("BYE", branch="z9hG4bKbye", to=to, cseq=2))
+    # Another call has timers before and behind it.
+    solo.receive(request("INVITE", branch="z9hG4bKother", call_id="other", body=SDP))
+    solo.run(100)
+    del session
+    solo.events.clear()
+    solo.sent.clear()
+    assert sessions() == before + 1
+
+
 def test_a_call_that_was_transferred(before: int) -> None:
     peer = Referrer()
     peer.answered(peer.refer(), 202)

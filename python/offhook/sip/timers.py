@@ -72,47 +72,56 @@ def earliest(*times: float | None) -> float | None:
 
 Owner = TypeVar("Owner", bound=Timed)
 
+LEFT_OVER = 64
+"""Entries without an owner that are never worth clearing out."""
+
 
 class TimerQueue(Generic[Owner]):
-    """A heap of deadlines. An owner that changed its mind is entered again and its old entry dies when it comes up.
+    """A heap of deadlines. An owner that changed its mind is entered again, and its old entry is left without it.
 
-    An entry is made only by a call of `arm` that brings an earlier time, so the owners' own timers bound the heap.
+    So whoever wants nothing any more is freed at once, however far away his time was; and entries without an owner are
+    cleared out before they are more than the others.
     """
 
-    __slots__ = ("_armed", "_heap", "_order")
+    __slots__ = ("_armed", "_heap", "_order", "_owners")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Owner]] = []
-        self._armed: dict[int, float] = {}
+        self._heap: list[tuple[float, int]] = []
+        self._owners: dict[int, Owner] = {}
+        self._armed: dict[int, tuple[float, int]] = {}
         self._order = 0
 
     def arm(self, owner: Owner) -> None:
         """Take note of `owner.next_timeout()`; to be called after every input to the owner."""
         at = owner.next_timeout()
-        if at is None:
-            self._armed.pop(id(owner), None)
-            return
-        armed = self._armed.get(id(owner))
+        entry = self._armed.get(id(owner))
         # A later time needs no entry of its own: when the earlier one comes up it is asked again.
-        if armed is None or at < armed:
-            self._armed[id(owner)] = at
-            self._order += 1
-            heapq.heappush(self._heap, (at, self._order, owner))
+        if entry is not None and at is not None and at >= entry[0]:
+            return
+        if entry is not None:
+            self._disarm(owner)
+        if at is None:
+            return
+        self._order += 1
+        self._armed[id(owner)] = at, self._order
+        self._owners[self._order] = owner
+        heapq.heappush(self._heap, (at, self._order))
 
     def next_timeout(self) -> float | None:
         """The earliest deadline, None when nobody waits."""
         heap = self._heap
         while heap:
-            at, _, owner = heap[0]
-            if self._armed.get(id(owner)) == at:
-                wanted = owner.next_timeout()
-                if wanted is not None and wanted <= at:
-                    return at
+            at, order = heap[0]
+            owner = self._owners.get(order)
+            if owner is None:
                 heapq.heappop(heap)
-                del self._armed[id(owner)]
-                self.arm(owner)
-            else:
-                heapq.heappop(heap)
+                continue
+            wanted = owner.next_timeout()
+            if wanted is not None and wanted <= at:
+                return at
+            heapq.heappop(heap)
+            self._disarm(owner)
+            self.arm(owner)
         return None
 
     def pop_due(self, now: float) -> Owner | None:
@@ -120,9 +129,17 @@ class TimerQueue(Generic[Owner]):
         at = self.next_timeout()
         if at is None or at > now:
             return None
-        _, _, owner = heapq.heappop(self._heap)
-        del self._armed[id(owner)]
+        _, order = heapq.heappop(self._heap)
+        owner = self._owners[order]
+        self._disarm(owner)
         return owner
+
+    def _disarm(self, owner: Owner) -> None:
+        _, order = self._armed.pop(id(owner))
+        del self._owners[order]
+        if len(self._heap) > 2 * len(self._owners) + LEFT_OVER:
+            self._heap[:] = [entry for entry in self._heap if entry[1] in self._owners]
+            heapq.heapify(self._heap)
 
     def __len__(self) -> int:
         return len(self._armed)

@@ -1,11 +1,12 @@
 """The queue of time-outs, and the values that follow from T1."""
 
 import random
+import weakref
 from dataclasses import dataclass, field
 
 import pytest
 
-from offhook.sip.timers import DEFAULT_TIMERS, TimerQueue, TimerValues
+from offhook.sip.timers import DEFAULT_TIMERS, LEFT_OVER, TimerQueue, TimerValues
 
 pytestmark = pytest.mark.unit
 
@@ -64,6 +65,31 @@ def test_who_wants_nothing_any_more_is_never_woken() -> None:
     sleeper.at = None
     queue.arm(sleeper)
     assert queue.next_timeout() is None
+
+
+def test_who_wants_nothing_any_more_is_not_kept_until_his_old_time() -> None:
+    queue: TimerQueue[Sleeper] = TimerQueue()
+    queue.arm(first := Sleeper(1.0))
+    sleeper = Sleeper(1800.0)
+    queue.arm(sleeper)
+    sleeper.at = None
+    queue.arm(sleeper)
+    gone = weakref.ref(sleeper)
+    del sleeper
+    assert gone() is None
+    assert queue.pop_due(2.0) is first
+
+
+def test_who_changes_his_mind_for_ever_takes_no_room() -> None:
+    queue: TimerQueue[Sleeper] = TimerQueue()
+    queue.arm(Sleeper(0.0))
+    sleepers = [Sleeper(float(n)) for n in range(1, 21)]
+    for turn in range(10_000):
+        sleeper = sleepers[turn % 20]
+        sleeper.at = 1e6 - turn if turn % 3 else None
+        queue.arm(sleeper)
+    assert len(queue._heap) <= 2 * len(queue) + LEFT_OVER
+    assert queue.next_timeout() == 0.0
 
 
 @pytest.mark.parametrize("seed", range(20))

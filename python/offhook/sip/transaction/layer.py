@@ -79,8 +79,8 @@ class TransactionLayer:
 
     def settle(self, transaction: AnyTransaction) -> None:
         """After an input: forget the transaction if it has ended, else take note of its next timer."""
+        self._queue.arm(transaction)
         if not transaction.terminated:
-            self._queue.arm(transaction)
             return
         if self._by_id.pop(transaction.transaction_id, None) is None:
             return
