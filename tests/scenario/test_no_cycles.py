@@ -54,9 +54,10 @@ def test_a_call_whose_session_timer_was_far_away(before: int) -> None:
     to = f"<sip:bob@192.0.2.2>;tag={session.local_tag}"
     solo.receive(request("ACK", branch="z9hG4bKack", to=to))
     assert session.timer.is_on
+    # Another call has its time before that.
+    solo.receive(request("INVITE", "Expires: 1000", branch="z9hG4bKother", call_id="other", body=SDP))
+    solo.run(10)
     solo.receive(request("BYE", branch="z9hG4bKbye", to=to, cseq=2))
-    # Another call has timers before and behind it.
-    solo.receive(request("INVITE", branch="z9hG4bKother", call_id="other", body=SDP))
     solo.run(100)
     del session
     solo.events.clear()

@@ -3,6 +3,8 @@
 from enum import Enum
 
 from offhook.sip.message import Response
+from offhook.sip.repetition import Repetition
+from offhook.sip.steps import Steps
 from offhook.sip.timers import TimerValues
 from offhook.sip.transaction.invite_server import InviteServerTransaction
 
@@ -28,10 +30,12 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 }
 
 
-class AcceptedInvite:
+class AcceptedInvite(Steps[State, Input]):
     """The intervals of one 2xx: T1, doubled up to T2, until 64*T1 have passed."""
 
-    __slots__ = ("_deadline", "_interval", "_repeat_at", "_t2", "carries_offer", "response", "state", "transaction")
+    TABLE = TRANSITIONS
+
+    __slots__ = ("_times", "carries_offer", "response", "transaction")
 
     def __init__(
         self,
@@ -47,10 +51,7 @@ class AcceptedInvite:
         self.carries_offer = carries_offer
         """Whether the INVITE came without an offer, so that the ACK brings the answer."""
         self.state = State.WAITING
-        self._interval = timers.t1
-        self._t2 = timers.t2
-        self._repeat_at = now + timers.t1
-        self._deadline = now + timers.transaction
+        self._times = Repetition(timers, now, longest=timers.t2)
 
     def acknowledge(self) -> bool:
         """An ACK came; False when it is a repetition."""
@@ -58,24 +59,13 @@ class AcceptedInvite:
 
     def next_timeout(self) -> float | None:
         """When to call `handle_timeout`."""
-        return min(self._repeat_at, self._deadline) if self.state is State.WAITING else None
+        return self._times.next_timeout() if self.state is State.WAITING else None
 
     def handle_timeout(self, now: float) -> bool:
         """Whether the 2xx is to be sent again; the state says when the ACK counts as missing."""
         if self.state is not State.WAITING:
             return False
-        if now >= self._deadline:
+        if self._times.is_over(now):
             self._step(Input.DEADLINE)
             return False
-        if now < self._repeat_at:
-            return False
-        self._interval = min(2 * self._interval, self._t2)
-        self._repeat_at += self._interval
-        return True
-
-    def _step(self, step: Input) -> bool:
-        after = TRANSITIONS.get((self.state, step))
-        if after is None:
-            return False
-        self.state = after
-        return True
+        return self._times.is_due(now)

@@ -5,6 +5,8 @@ INVITE, re-INVITE, UPDATE, PRACK and their responses may carry either. All of th
 
 from enum import Enum
 
+from offhook.sip.steps import Steps
+
 
 class State(Enum):
     """Whose offer waits for its answer."""
@@ -34,10 +36,12 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 }
 
 
-class OfferAnswer:
+class OfferAnswer(Steps[State, Input]):
     """The open offer of one dialog, and what is in force. A verb that the state does not know returns False."""
 
-    __slots__ = ("_offer", "is_agreed", "local", "state")
+    TABLE = TRANSITIONS
+
+    __slots__ = ("_offer", "is_agreed", "local")
 
     def __init__(self) -> None:
         self.state = State.IDLE
@@ -83,10 +87,3 @@ class OfferAnswer:
         """The open offer was refused: what was in force before still is (RFC 3261 14.1, RFC 3264 section 8)."""
         self._offer = None
         return self._step(Input.WITHDRAWN)
-
-    def _step(self, step: Input) -> bool:
-        after = TRANSITIONS.get((self.state, step))
-        if after is None:
-            return False
-        self.state = after
-        return True

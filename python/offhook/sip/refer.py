@@ -20,6 +20,7 @@ from offhook.sip.events import FailureCause
 from offhook.sip.headers.subscription_state import SubscriptionState
 from offhook.sip.message import Response
 from offhook.sip.sipfrag import Fragment
+from offhook.sip.steps import Steps
 from offhook.sip.subscription import Subscription
 
 REPORT_AFTER_BYE = 1.0
@@ -95,10 +96,12 @@ class ReferOutcome:
     detail: str = ""
 
 
-class OutboundRefer:
+class OutboundRefer(Steps[State, Input]):
     """One REFER: its answer, its reports, its time. `timeout` is in seconds, from its sending to its end."""
 
-    __slots__ = ("_accepted_at", "_deadline", "_left_by", "last", "number", "outcome", "state", "subscription")
+    TABLE = TRANSITIONS
+
+    __slots__ = ("_accepted_at", "_deadline", "_left_by", "last", "number", "outcome", "subscription")
 
     def __init__(self, number: int, timeout: float, now: float) -> None:
         self.number = number
@@ -116,10 +119,6 @@ class OutboundRefer:
     def is_over(self) -> bool:
         """Whether its end is known. The subscription may outlive it."""
         return self.state is State.OVER
-
-    def renumbered(self, number: int) -> None:
-        """It left again under this number, with credentials."""
-        self.subscription.renumbered(number)
 
     def answered(self, response: Response, now: float) -> None:
         """The final response to it."""
@@ -202,10 +201,3 @@ class OutboundRefer:
         before = self.last.status if self.last is not None else None
         status, reason = (said.status, said.reason) if said is not None else (None, "")
         self.outcome = ReferOutcome(ending, status, reason, before, detail)
-
-    def _step(self, step: Input) -> bool:
-        after = TRANSITIONS.get((self.state, step))
-        if after is None:
-            return False
-        self.state = after
-        return True

@@ -83,7 +83,7 @@ class Referrals:
                 return
             was_open = not refer.is_over
             if response is not None:
-                refer.renumbered(response.cseq.number)
+                refer.subscription.renumbered(response.cseq.number)
                 refer.answered(response, at)
                 if was_open and response.is_success:
                     session.core.tell(ReferProgress(session, response.status, response.reason, is_report=False))

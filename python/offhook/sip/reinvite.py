@@ -7,6 +7,7 @@ from enum import Enum
 from offhook.sip.client_request import ClientRequest
 from offhook.sip.dialog import Dialog
 from offhook.sip.session_core import HeaderList
+from offhook.sip.steps import Steps
 
 OWNER_WAITS = (2.1, 4.0)
 OTHER_WAITS = (0.0, 2.0)
@@ -75,10 +76,12 @@ class Change:
     """The dialog that it is for: that of a fork, while an INVITE of ours has no answer."""
 
 
-class OutboundChange:
+class OutboundChange(Steps[State, Input]):
     """The one change that a session of ours may have open; a newer wish replaces one that still waits."""
 
-    __slots__ = ("_request", "_retries", "_retry_at", "_wanted", "open", "state")
+    TABLE = TRANSITIONS
+
+    __slots__ = ("_request", "_retries", "_retry_at", "_wanted", "open")
 
     def __init__(self) -> None:
         self.state = State.NONE
@@ -176,9 +179,6 @@ class OutboundChange:
         """Wait no longer for the answer to one that is on its way."""
         if self._request is not None:
             self._request.abandon(now)
-
-    def _step(self, step: Input) -> None:
-        self.state = TRANSITIONS.get((self.state, step), self.state)
 
 
 def wait_after(

@@ -6,6 +6,8 @@ from enum import Enum
 
 from offhook.sip.headers.rack import RAck
 from offhook.sip.message import Response
+from offhook.sip.repetition import Repetition
+from offhook.sip.steps import Steps
 from offhook.sip.timers import TimerValues
 
 OPTION_TAG = "100rel"
@@ -48,23 +50,22 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 }
 
 
-class ReliableProvisionals:
+class ReliableProvisionals(Steps[State, Input]):
     """The callee's side: one unacknowledged response at a time, repeated after T1, 2*T1, 4*T1 … until 64*T1.
 
     Further ones wait for its PRACK in order. `send` and `next` give what has to leave now, `handle_timeout` what has to
     leave again.
     """
 
+    TABLE = TRANSITIONS
+
     __slots__ = (
         "_cseq_number",
-        "_deadline",
-        "_interval",
         "_open",
-        "_repeat_at",
         "_rseq",
         "_timers",
+        "_times",
         "_waiting",
-        "state",
     )
 
     def __init__(self, timers: TimerValues, cseq_number: int, first_rseq: int) -> None:
@@ -74,7 +75,7 @@ class ReliableProvisionals:
         self._rseq = first_rseq - 1
         self._open: Response | None = None
         self._waiting: deque[Response] = deque()
-        self._interval = self._repeat_at = self._deadline = 0.0
+        self._times: Repetition | None = None
 
     @property
     def holds_final(self) -> bool:
@@ -105,9 +106,8 @@ class ReliableProvisionals:
         response = self._waiting.popleft()
         headers = response.headers.adding("Require", OPTION_TAG).adding("RSeq", str(self._rseq))
         self._open = replace(response, headers=headers)
-        self._interval = self._timers.t1
-        self._repeat_at = now + self._interval
-        self._deadline = now + self._timers.transaction
+        # No T2 here: section 3 doubles without a cap.
+        self._times = Repetition(self._timers, now)
         return self._open
 
     def acknowledge(self, rack: RAck | None) -> Response | None:
@@ -125,28 +125,16 @@ class ReliableProvisionals:
 
     def next_timeout(self) -> float | None:
         """When to call `handle_timeout`."""
-        return min(self._repeat_at, self._deadline) if self.state is State.WAITING else None
+        return self._times.next_timeout() if self._times is not None and self.state is State.WAITING else None
 
     def handle_timeout(self, now: float) -> Response | None:
         """What is to be sent again; the state says when the PRACK counts as missing."""
-        if self.state is not State.WAITING:
+        if self._times is None or self.state is not State.WAITING:
             return None
-        if now >= self._deadline:
+        if self._times.is_over(now):
             self._step(Input.DEADLINE)
             return None
-        if now < self._repeat_at:
-            return None
-        # No T2 here: section 3 doubles without a cap.
-        self._interval *= 2
-        self._repeat_at += self._interval
-        return self._open
-
-    def _step(self, step: Input) -> bool:
-        after = TRANSITIONS.get((self.state, step))
-        if after is None:
-            return False
-        self.state = after
-        return True
+        return self._open if self._times.is_due(now) else None
 
 
 class Order(Enum):

@@ -17,15 +17,18 @@ from offhook.sip.sent_acks import SentAcks
 from offhook.sip.session_core import HeaderList, SessionCore
 from offhook.sip.session_state import OVER, TRANSITIONS, Input, State
 from offhook.sip.session_timer import SessionTimer
+from offhook.sip.steps import Steps
 from offhook.sip.transaction.invite_server import InviteServerTransaction
 
 
-class SessionParts:
+class SessionParts(Steps[State, Input]):
     """The state of a session, its dialog, its peer, and a machine for each thing that goes on in it.
 
     The parts are for the modules of this package. They don't keep the session but are handed it, so that what is over
     is freed at once, not when the collector looks.
     """
+
+    TABLE = TRANSITIONS
 
     __slots__ = (
         "acks",
@@ -47,7 +50,6 @@ class SessionParts:
         "renegotiation",
         "request",
         "response",
-        "state",
         "timer",
         "transaction",
     )
@@ -156,8 +158,4 @@ class SessionParts:
 
     def step(self, step: Input) -> bool:
         """Change the state; False where the table has no such arrow."""
-        after = TRANSITIONS.get((self.state, step))
-        if after is None:
-            return False
-        self.state = after
-        return True
+        return self._step(step)

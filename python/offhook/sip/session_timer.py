@@ -8,6 +8,7 @@ from offhook.errors import RemoteProtocolError
 from offhook.sip.headers.session_expires import SessionExpires, parse_min_se
 from offhook.sip.message import Request, Response
 from offhook.sip.session_core import HeaderList
+from offhook.sip.steps import Steps
 from offhook.sip.timers import earliest
 
 LEAST_INTERVAL: Final = 90
@@ -108,11 +109,13 @@ class TimerPolicy:
         return (("Min-SE", str(self.minimum)),)
 
 
-class SessionTimer:
+class SessionTimer(Steps[State, Input]):
     """Reads what both sides say of the timer, says what we say, and tells when to refresh and when to give up.
 
     Times are seconds on the clock of `now`. Without an agreement it does nothing.
     """
+
+    TABLE = TRANSITIONS
 
     __slots__ = (
         "_due_at",
@@ -126,7 +129,6 @@ class SessionTimer:
         "interval",
         "no_update",
         "refreshes",
-        "state",
         "why",
     )
 
@@ -318,13 +320,6 @@ class SessionTimer:
         if self.state is State.ASKING:
             return f"{missed}: {'' if self.by_us else 'none of the peer came, and '}ours was not answered"
         return f"{missed}: none of the peer came" if self.state is State.THEIRS else f"{missed}: ours could not leave"
-
-    def _step(self, step: Input) -> bool:
-        after = TRANSITIONS.get((self.state, step))
-        if after is None:
-            return False
-        self.state = after
-        return True
 
 
 def _wish(message: Request | Response) -> SessionExpires | None:

@@ -8,6 +8,7 @@ from enum import Enum
 
 from offhook.sip.headers.event import Event
 from offhook.sip.headers.subscription_state import SubscriptionState
+from offhook.sip.steps import Steps
 
 LONGEST = 3600.0
 """Seconds that a subscription may be said to last; one that is said to last longer is looked at no longer."""
@@ -53,10 +54,12 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 _BY_WORD = {"pending": Input.NOTIFY_PENDING, "terminated": Input.NOTIFY_TERMINATED}
 
 
-class Subscription:
+class Subscription(Steps[State, Input]):
     """One subscription. `number` is the CSeq number of the request that makes it."""
 
-    __slots__ = ("_expires_at", "_numbers", "notified", "package", "reason", "state")
+    TABLE = TRANSITIONS
+
+    __slots__ = ("_expires_at", "_numbers", "notified", "package", "reason")
 
     def __init__(self, package: str, number: int) -> None:
         self.package = package
@@ -111,10 +114,3 @@ class Subscription:
             return False
         self._expires_at = None
         return self._step(Input.EXPIRED)
-
-    def _step(self, step: Input) -> bool:
-        after = TRANSITIONS.get((self.state, step))
-        if after is None:
-            return False
-        self.state = after
-        return True
