@@ -105,6 +105,7 @@ async def test_a_busy_line_is_an_outcome() -> None:
 
 @in_virtual_time
 async def test_under_one_idempotency_key_one_call() -> None:
+    """livekit/sip#626: a call out that was sent again was another one, and got 482."""
     async with DiallingWorld() as world:
         api, key = Api(world), {"Idempotency-Key": "order-4711"}
         first, second = await asyncio.gather(api.place(key), api.place(key))

@@ -135,6 +135,7 @@ async def test_a_trunk_that_says_nothing() -> None:
 
 @in_virtual_time
 async def test_given_up_while_it_rings() -> None:
+    """livekit/sip#106: the room was gone, and the phone rang on."""
     async with DiallingWorld() as world:
         call, phone = await world.dial()
         phone.ring()
@@ -276,6 +277,7 @@ async def test_numbers_and_identity_as_the_trunk_wants_them() -> None:
 @pytest.mark.rfc(3960, "3.3")
 @in_virtual_time
 async def test_sound_before_the_answer_reaches_the_agent_on_wish_alone() -> None:
+    """livekit/sip#813: no early media on calls out."""
     async with DiallingWorld() as world:
         _, phone = await world.dial()
         phone.ring(183, sdp(host=CARRIER, port=4000))

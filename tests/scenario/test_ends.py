@@ -345,6 +345,7 @@ async def test_the_longest_call_counts_from_its_answer() -> None:
 
 @in_virtual_time
 async def test_a_bye_that_nobody_answers_does_not_hold_the_record_back() -> None:
+    """livekit/sip#316 and #106: the room was gone, and the phone talked on. Our BYE is repeated, and it is noted."""
     async with World(OFFHOOK) as world:
         await world.place_answered()
         world.network.lost = lost("BYE")  # type: ignore[assignment]

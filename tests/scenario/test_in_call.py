@@ -58,6 +58,41 @@ async def test_a_reinvite_may_change_codec_and_address() -> None:
         assert world.records[0].codec == "PCMA"
 
 
+@pytest.mark.parametrize(
+    ("offered", "named"),
+    [
+        (["0 PCMU/8000", "8 PCMA/8000"], ("PCMU", 0)),
+        (["8 PCMA/8000", "0 PCMU/8000"], ("PCMU", 0)),
+        (["18 G729/8000", "8 PCMA/8000"], ("PCMA", 8)),
+        (["9 G722/8000", "0 PCMU/8000"], ("PCMU", 0)),
+        (["97 PCMA/8000"], ("PCMA", 97)),
+    ],
+)
+@pytest.mark.rfc(3264, "6.1")
+@in_virtual_time
+async def test_livekit_sip_95_the_answer_names_one_codec_and_that_is_sent(
+    offered: list[str], named: tuple[str, int]
+) -> None:
+    """In the call as at its beginning: the codec that the answer names first is the only one, and it is ours."""
+    async with World(TWILIO) as world:
+        call = await world.place_answered(offer=sdp(codecs=offered))
+
+        def spoken(answer: bytes) -> None:
+            media = next(line for line in answer.split(b"\r\n") if line.startswith(b"m=audio"))
+            codecs = [int(word) for word in media.split()[3:] if int(word) != 101]
+            assert codecs == [named[1]]
+            assert (world.leg.remote.codec, world.leg.remote.payload_type) == named
+
+        spoken(call.answer)
+        call.reinvite(sdp(codecs=["0 PCMU/8000"], version=2))
+        await world.pass_time(0.1)
+        assert (world.leg.remote.codec, world.leg.remote.payload_type) == ("PCMU", 0)
+        call.reinvite(sdp(codecs=offered, version=3))
+        await world.pass_time(0.1)
+        assert call.reinvited[-1] is not None
+        spoken(call.reinvited[-1].body)
+
+
 @in_virtual_time
 async def test_an_offer_within_a_multipart_is_answered_in_the_invite_and_later() -> None:
     async with World(ECHO) as world:

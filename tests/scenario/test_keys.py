@@ -60,7 +60,7 @@ async def test_an_info_of_another_kind_is_415_one_of_a_package_469_and_an_empty_
 
 
 @in_virtual_time
-async def test_pains_65_info_digits_though_telephone_event_was_agreed() -> None:
+async def test_jambonz_feature_server_128_info_digits_though_telephone_event_was_agreed() -> None:
     """A peer agrees to telephone events and sends INFO all the same: the press counts."""
     async with World(OFFHOOK) as world:
         call = await world.place_answered()

@@ -139,7 +139,7 @@ async def test_a_cancel_from_elsewhere_cancels_nothing() -> None:
 
 
 @in_virtual_time
-async def test_livekit_112_our_bye_has_both_tags_and_ends_the_call_at_the_far_end() -> None:
+async def test_livekit_sip_112_our_bye_has_both_tags_and_ends_the_call_at_the_far_end() -> None:
     """pains: a BYE without its tag was answered 481, and the call lived on as a zombie."""
     async with World(OFFHOOK) as world:
         call = await world.place_answered()

@@ -36,11 +36,13 @@ max_cps = 1000
 name = "acme"
 allow = ["{CALLER}"]
 max_duration = {LONGEST_CALL}
+transfer_to = "*"
 
 [[trunk]]
 name = "reliable"
 allow = ["{RELIABLE}"]
 max_duration = {LONGEST_CALL}
+transfer_to = "*"
 prack = "always"
 
 [[trunk]]
@@ -54,6 +56,7 @@ session_timer = 90
 name = "info"
 allow = ["{INFO}"]
 max_duration = {LONGEST_CALL}
+transfer_to = "*"
 dtmf = "info"
 
 [[route]]

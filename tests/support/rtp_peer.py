@@ -90,11 +90,11 @@ class RtpPeer:
             due += 0.02
             await asyncio.sleep(max(0.0, due - self._loop.time()))
 
-    async def key(self, digit: int, payload_type: int = 101) -> None:
-        """Press a digit as RFC 4733 has it: three updates, three end packets, one timestamp."""
+    async def key(self, digit: int, payload_type: int = 101, *, marker: bool = True) -> None:
+        """Press a digit as RFC 4733 has it: three updates, three end packets, one timestamp, a marker on the first."""
         for duration, end in ((160, 0), (320, 0), (480, 0), (640, 0x80), (640, 0x80), (640, 0x80)):
             payload = struct.pack("!BBH", digit, end | 10, duration)
-            self.send(payload, payload_type=payload_type, marker=duration == 160, step=0)
+            self.send(payload, payload_type=payload_type, marker=marker and duration == 160, step=0)
             await asyncio.sleep(0.02)
         self.timestamp += 640
 

@@ -455,7 +455,7 @@ def test_an_ack_whose_body_means_nothing_is_an_ack_all_the_same() -> None:
     assert [event.body for event in solo.told(Acknowledged)] == [b""]
 
 
-def test_livekit_96_any_request_in_the_call_killed_it() -> None:
+def test_livekit_sip_96_any_request_in_the_call_killed_it() -> None:
     """pains: any INVITE within the dialog killed the call. None of these ends it, and each gets its own answer."""
     solo = Solo()
     session = callee(solo)
@@ -488,7 +488,7 @@ def test_a_peer_that_changes_and_never_acknowledges_is_told_to_come_again() -> N
 
 @pytest.mark.rfc(3261, "12.2.2")
 @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
-def test_livekit_582_the_carriers_refresh_of_a_call_of_ours_finds_it_by_its_tags(method: str) -> None:
+def test_livekit_sip_582_the_carriers_refresh_of_a_call_of_ours_finds_it_by_its_tags(method: str) -> None:
     """pains: long outbound calls were torn down after 15 minutes, since the carrier's refresh did not find them.
 
     It comes from another port, with another Contact and without what our INVITE said: Call-ID and tags are enough.

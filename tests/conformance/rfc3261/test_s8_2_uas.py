@@ -117,7 +117,7 @@ def test_an_invite_of_ours_that_comes_back_is_482() -> None:
 
 
 @pytest.mark.rfc(3261, "8.2.2.2")
-def test_livekit_626_a_call_that_is_cancelled_and_sent_again_is_a_new_one() -> None:
+def test_livekit_sip_626_a_call_that_is_cancelled_and_sent_again_is_a_new_one() -> None:
     """pains: the second INVITE of a consultation got 482. Its number is higher, so that it is no copy."""
     solo = Solo()
     solo.receive(request(body=SDP))

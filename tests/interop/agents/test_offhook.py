@@ -160,6 +160,7 @@ async def test_clear_says_to_the_millisecond_what_was_heard(gateway: Gateway) ->
 
 
 async def test_keys_both_ways(gateway: Gateway) -> None:
+    """pipecat-ai/pipecat#4436: digits did not reach the agent by another transport."""
     async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
         call = phone.dial(gateway.udp)
         bot = await agent.call()

@@ -48,6 +48,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 async def test_a_conversation_both_ways_with_keys(gateway: Gateway) -> None:
+    """pipecat-ai/pipecat#4436: digits did not reach the agent by another transport."""
     async with agent_on(PORT, "twilio") as agent, PlainPhone.open() as phone:
         call = phone.dial(gateway.udp, PLAIN, caller="+14155550100", headers=["X-Account: 77", "Subject: not told"])
         bot = await agent.call()

@@ -88,6 +88,7 @@ def notes(shown: dict[str, Any]) -> list[str]:
 
 
 async def test_a_worker_takes_calls_and_both_sides_are_heard(gateway: Gateway) -> None:
+    """pipecat-ai/pipecat#4436: digits did not reach the agent by another transport."""
     async with worker_at(gateway.http, instance="box 1") as worker, PlainPhone.open() as phone:
         assert worker.welcome["connections"] == THREADS
         assert (worker.welcome["gateway"], len(worker.sockets)) == ("test", THREADS)

@@ -143,6 +143,16 @@ async def test_digits_go_both_ways_with_their_own_payload_types(call: Call) -> N
     assert error.value.code == "bad_config"
 
 
+async def test_livekit_sip_585_keys_without_a_marker_bit_are_keys_and_their_repetitions_are_none(call: Call) -> None:
+    call.answer()
+    call.peer.send(speech(1)[0])
+    for digit in (5, 5, 7):
+        await call.peer.key(digit, marker=False)
+        call.peer.send(speech(1)[0])
+    await call.events.wait("digit", 3)
+    assert [event.digit for event in call.events.of("digit")] == ["5", "5", "7"]
+
+
 async def test_the_tap_hears_the_caller(call: Call) -> None:
     call.answer()
     call.leg.tap(True)

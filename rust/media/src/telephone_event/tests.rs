@@ -54,6 +54,7 @@ fn the_same_digit_three_times_is_three_digits() {
     assert_eq!(keyed(&packets), [('5', 50); 3]);
 }
 
+/// livekit/sip#585: digits were lost where no packet had the marker bit.
 #[test]
 fn a_lost_start_does_not_lose_the_digit() {
     assert_eq!(keyed(&[(40, 0, 11, true, 480)]), [('#', 60)]);
