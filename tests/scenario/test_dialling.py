@@ -417,3 +417,60 @@ async def test_the_gateway_is_stopped_while_it_rings() -> None:
         await world.pass_time(0.1)
         assert phone.cancel is not None
         assert call.decided.result().kind == "cancelled"
+
+
+@in_virtual_time
+async def test_the_agent_hands_the_called_party_to_somebody_else_by_refer() -> None:
+    config = CONFIG.replace('host = "192.0.2.9"', 'host = "192.0.2.9"\ntransfer_to = "+1*"')
+    async with DiallingWorld(config) as world:
+        _, phone = await world.talk()
+        world.wire.says(type="transfer", target="tel:+14155550177")
+        await world.pass_time(0.1)
+        [refer] = phone.refers
+        assert refer.headers.get("Refer-To") == "<tel:+14155550177>"
+        phone.notify("SIP/2.0 200 OK\r\n", "terminated;reason=noresource")
+        await world.pass_time(0.1)
+        [told] = [said for said in world.wire.said if said["type"] == "transferred"]
+        assert told["outcome"] == "completed"
+        assert phone.bye is not None
+        assert world.records[0].end_reason == "transferred"
+        assert world.records[0].transfer["target"] == "+14155550177"
+
+
+@in_virtual_time
+async def test_the_agent_hands_the_call_over_to_another_agent_of_the_configuration() -> None:
+    other = '[[agent]]\nname = "colleague"\nkind = "offhook"\nurl = "ws://colleague.example/"\n'
+    async with DiallingWorld(CONFIG + other) as world:
+        _, phone = await world.talk()
+        first = world.wire
+        first.says(type="hand_over", to="agent:colleague")
+        await world.pass_time(0.05)
+        second = world.wire
+        assert second is not first
+        world.take_call()
+        await world.pass_time(0.1)
+        assert world.leg.wire is second
+        phone.hang_up()
+        await world.pass_time(0.1)
+        assert world.records[0].destination == "agent:colleague"
+        assert world.records[0].end_reason == "callee_hung_up"
+
+
+@in_virtual_time
+async def test_the_agent_holds_the_called_party() -> None:
+    async with DiallingWorld() as world:
+        await world.talk()
+        world.wire.says(type="hold")
+        await world.pass_time(0.1)
+        assert b"a=sendonly" in world.network.requests("INVITE")[-1].body
+
+
+@pytest.mark.rfc(4028, "7.1")
+@in_virtual_time
+async def test_session_timers_are_asked_for_and_kept() -> None:
+    async with DiallingWorld(CONFIG.replace('host = "', 'session_timer = 90\nmedia_timeout = 3600\nhost = "')) as world:
+        _, phone = await world.talk()
+        assert phone.request.headers.get("Session-Expires") == "90"
+        await world.pass_time(300)
+        assert phone.bye is None
+        assert len(world.network.requests("UPDATE")) + len(world.network.requests("INVITE")) > 4

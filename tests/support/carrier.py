@@ -1,16 +1,18 @@
 """A carrier that the gateway calls: what it does with each INVITE is in the test's hand."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from offhook.call.dialler import Allowed, Denied
 from offhook.call.outbound import OutboundCall, Wish
 from offhook.route.destination_uri import AgentUri
 from offhook.route.number import read_number
 from offhook.route.trunk import TrunkTable
+from offhook.sip.effects import Source
 from offhook.sip.events import Acknowledged, ByeReceived, Cancelled, Event, InviteReceived
 from offhook.sip.invite import InviteSession
 from offhook.sip.message import Request
+from offhook.sip.parser import parse_datagram
 from offhook.sip.user_agent import UserAgentConfig
 
 from .world import OFFHOOK, Network, Party, World, sdp
@@ -83,6 +85,8 @@ class CalledPhone:
         self.bye: Request | None = None
         self.cancel: Request | None = None
         self.at: dict[str, float] = {}
+        self.refers: list[Request] = []
+        """REFERs of the gateway; 202 is the answer."""
         self.must = True
         """Whether it is a fault of the test to have it do what comes too late."""
         session.context = self
@@ -100,6 +104,11 @@ class CalledPhone:
 
     def refuse(self, status: int, reason: str | None = None, headers: tuple[tuple[str, str], ...] = ()) -> None:
         self._do(lambda now: self.session.reject(status, reason, headers, now=now))
+
+    def notify(self, report: str, state: str) -> None:
+        """Report on the REFER that came."""
+        headers = (("Event", "refer"), ("Subscription-State", state), ("Content-Type", "message/sipfrag;version=2.0"))
+        self._do(lambda now: self.session.ask("NOTIFY", headers, report.encode(), now=now))
 
     def hang_up(self, headers: tuple[tuple[str, str], ...] = ()) -> None:
         self._do(lambda now: self.session.hang_up(headers, now=now))
@@ -121,6 +130,13 @@ class Carrier(Party):
     def __init__(self, network: Network, host: str = CARRIER, config: UserAgentConfig | None = None) -> None:
         super().__init__(network, host, config or UserAgentConfig(user_agent="carrier/1"))
         self.calls: list[CalledPhone] = []
+
+    def _referred(self, data: bytes, source: Source) -> None:
+        request = parse_datagram(data)
+        assert isinstance(request, Request)
+        phone = next(one for one in self.calls if one.request.call_id == request.call_id)
+        phone.refers.append(request)
+        self.network.send(self.flows, bytes(request.response(202)), source.remote)
 
     def _hear(self, event: Event, now: float) -> None:
         if isinstance(event, InviteReceived):
@@ -151,7 +167,7 @@ class DiallingWorld(World):
         self.gate = OpenGate()
         super().__init__(config, gate=self.gate, **options)
 
-    async def __aenter__(self) -> "DiallingWorld":
+    async def __aenter__(self) -> Self:
         await super().__aenter__()
         self.gate.trunks = self.signalling.screen.rules.trunks
         self.carrier = Carrier(self.network)

@@ -19,6 +19,7 @@ from offhook.report.setup import SetUp
 from offhook.report.timeline import Timeline
 from offhook.route.limits import Admission, Refused
 from offhook.route.number import written
+from offhook.route.pattern import Pattern
 from offhook.route.table import RecordPolicy, Route
 from offhook.route.trunk import Trunk
 from offhook.sip.client_request import literal_target
@@ -297,4 +298,6 @@ def _route_of(wish: Wish) -> Route:
         destination=wish.agent,
         ring_timeout=AGENT_TIME,
         record=RecordPolicy.ALWAYS if wish.record else RecordPolicy.NEVER,
+        # Whoever may place calls for any agent of the configuration may as well have taken the other one.
+        hand_over_to=(Pattern("agent:*"),),
     )

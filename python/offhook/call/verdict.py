@@ -43,16 +43,16 @@ def verdict(record: CallRecord) -> Verdict:
         reason = EndReason.of(record.end_reason)
     except KeyError:
         return Verdict(f"The call ended: {record.end_reason}.", record.end_detail, "", good=False)
-    said = _worded(record, reason.text)
+    said, detail = _worded(record, reason.text), _worded(record, record.end_detail)
     if reason.fault == "none":
         # The first warning is the gravest: the lines go from no audio at all down to what is worth a look.
         wrong = next((line for line in audio(record) if line.warning), None)
         if wrong is not None:
-            return Verdict(said, record.end_detail, wrong.hint, good=True, but=wrong.text)
-        return Verdict(said, record.end_detail, reason.hint, good=True)
+            return Verdict(said, detail, wrong.hint, good=True, but=wrong.text)
+        return Verdict(said, detail, reason.hint, good=True)
     # A caller who gives up is nobody to be sent a bill for it.
     text = said if reason.fault == "caller" else f"{said} For {whose(reason.fault)} to fix."
-    return Verdict(text, record.end_detail, _worded(record, reason.hint), good=False)
+    return Verdict(text, detail, _worded(record, reason.hint), good=False)
 
 
 def audio(record: CallRecord) -> list[AudioLine]:
