@@ -8,6 +8,7 @@ import itertools
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
@@ -193,14 +194,12 @@ class Scenario:
             first = self._variables + 1
             self._kept = {name: first + number for number, name in enumerate(_COPIED)}
             self._variables += len(_COPIED)
-            actions += (
-                "<action>"
-                + "".join(
-                    f'<ereg regexp=".*" search_in="hdr" header="{name}:" assign_to="{at}"/>'
-                    for name, at in self._kept.items()
-                )
-                + "</action>"
+            kept = "".join(
+                f'<ereg regexp=".*" search_in="hdr" header="{name}:" assign_to="{at}"/>'
+                for name, at in self._kept.items()
             )
+            # Of two <action> sipp does the first alone.
+            actions = f"{actions.removesuffix('</action>') or '<action>'}{kept}</action>"
         self._steps.append(f'<recv request="{method}" timeout="{within_ms}">{actions}</recv>')
         return self
 
@@ -267,6 +266,13 @@ class Played:
         """The Call-ID of the only call."""
         assert len(self.call_ids) == 1, self.call_ids
         return self.call_ids[0]
+
+    @property
+    def midnight(self) -> float:
+        """What to add to these times for those of the system's clock; not across midnight."""
+        now = time.time()
+        today = time.localtime(now)
+        return now - now % 1 - (today.tm_hour * 3600 + today.tm_min * 60 + today.tm_sec)
 
     def received(self, first_line: str) -> list[tuple[float, str]]:
         """What came whose first line begins like this, retransmissions too."""

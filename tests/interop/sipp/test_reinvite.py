@@ -156,3 +156,40 @@ def test_an_update_before_the_answer(gateway: Gateway, sipp: Player) -> None:
         .ack_refusal()
     )
     assert gateway.record(sipp.play(flow).call_id)["end_reason"] == "caller_cancelled"
+
+
+def test_a_second_invite_before_the_first_has_its_answer(gateway: Gateway, sipp: Player) -> None:
+    """RFC 3261 section 14.2: 500, and when to come again."""
+    flow = (
+        Scenario("two-open", to="slow")
+        .invite()
+        .expect(100)
+        .expect(180)
+        .invite(cseq=2, branch="second", within=True)
+        .expect(100, optional=True)
+        .expect(500, Check("^ *(10|[0-9])[^0-9]*$", "Retry-After"), Check("2 INVITE", "CSeq"), routes=False)
+        .request("ACK", cseq=2, branch="second")
+        .cancel()
+        .expect(200, Check("CANCEL", "CSeq"))
+        .expect(487)
+        .ack_refusal()
+    )
+    assert gateway.record(sipp.play(flow).call_id)["end_reason"] == "caller_cancelled"
+
+
+def test_an_offer_while_ours_has_no_answer(gateway: Gateway, sipp: Player) -> None:
+    """RFC 3311 section 5.2: our 200 to an empty re-INVITE has an offer, which its ACK answers; until then 491."""
+    flow = (
+        Scenario("offer-against-offer")
+        .set_up()
+        .invite(None, cseq=2, branch="ask", within=True)
+        .expect(100, optional=True)
+        .expect(200, Check("m=audio"))
+        .request("UPDATE", OFFER, cseq=3, branch="update")
+        .expect(491, routes=False)
+        .ack(OFFER, cseq=2)
+        .request("UPDATE", OFFER, cseq=4, branch="later")
+        .expect(200, Check("m=audio"), routes=False)
+        .tear_down(cseq=5)
+    )
+    assert gateway.record(sipp.play(flow).call_id)["end_reason"] == "caller_hung_up"
