@@ -1,4 +1,4 @@
-"""baresip calls the gateway: a tone sent is that tone heard, the prompt is the prompt, digits count, hold holds."""
+"""baresip calls the gateway: a tone sent is that tone heard, the prompt is the prompt, hold holds."""
 
 import math
 import re
@@ -61,8 +61,7 @@ def talk(seconds: float) -> None:
     time.sleep(seconds)
 
 
-@pytest.mark.parametrize("codec", ["PCMU", "PCMA"])
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize(("transport", "codec"), [("udp", "PCMU"), ("tcp", "PCMA")])
 def test_a_tone_sent_is_that_tone_heard(gateway: Gateway, tmp_path: Path, transport: str, codec: str) -> None:
     with Baresip(tmp_path / "phone", tone(440, 30), transport=transport, codec=codec) as phone:
         call_id = phone.dial("echo", door(gateway, transport))
@@ -126,26 +125,9 @@ def level(samples: list[int]) -> float:
     return math.sqrt(sum(sample * sample for sample in samples) / len(samples))
 
 
-def test_digits_are_counted_once_each(gateway: Gateway, tmp_path: Path) -> None:
-    with Baresip(tmp_path / "phone", tone(440, 30)) as phone:
-        call_id = phone.dial("echo", gateway.udp)
-        for digit in "159#":
-            phone.command("sndcode", digit)
-            talk(0.4)
-        talk(0.3)
-        phone.command("hangup")
-        phone.wait_for("CALL_CLOSED")
-    shown = gateway.explained(call_id)
-    assert shown["call"]["media"]["received_digits"] == 4
-    pressed = [entry["note"] for entry in shown["timeline"]["entries"] if "DTMF" in entry.get("note", "")]
-    assert pressed.count("DTMF digit as telephone event") == 4
-    assert shown["call"]["media"]["received_bad_events"] == 0
-
-
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
-def test_hold_and_resume(gateway: Gateway, tmp_path: Path, transport: str) -> None:
-    with Baresip(tmp_path / "phone", tone(440, 30), transport=transport) as phone:
-        call_id = phone.dial("echo", door(gateway, transport))
+def test_hold_and_resume_by_tcp(gateway: Gateway, tmp_path: Path) -> None:
+    with Baresip(tmp_path / "phone", tone(440, 30), transport="tcp") as phone:
+        call_id = phone.dial("echo", gateway.tcp)
         answered(phone)
         talk(0.8)
         phone.command("hold")
