@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from offhook.route.trunk import Trunk
 from offhook.route.usage import DayUse, OverLimit, Party, Usage
 
 _log = structlog.get_logger("offhook.dial")
@@ -31,14 +32,49 @@ class DialGate:
 
     def transfer(self, trunk: str, agent: str | None, now: float) -> OverLimit | None:
         """Count a transfer of a trunk's call by an agent; a limit that stands against it, if there is one."""
-        parties = [Party("trunk", trunk), *([Party("agent", agent)] if agent is not None else [])]
-        against = self._usage.admit_transfer(parties, now, self._wall(now) / 1000)
+        against = self._usage.admit_transfer(self._parties(trunk, agent), now, self._at(now))
         self._told()
         return against
 
+    def call(
+        self, trunk: Trunk, number: str, agent: str | None, key: str | None, now: float
+    ) -> "CountedCall | OverLimit":
+        """Count a call to `number` (E.164) by `trunk`, for an agent and an API key, or say what is against it."""
+        parties = self._parties(trunk.name, agent, key)
+        admitted = self._usage.admit_call(parties, trunk.rate(number), now, self._at(now))
+        self._told()
+        return admitted if isinstance(admitted, OverLimit) else CountedCall(self, admitted)
+
+    def answered(self, ticket: int, now: float) -> None:
+        """A counted call was answered."""
+        self._usage.answered(ticket, now, self._at(now))
+        self._told()
+
+    def time_left(self, ticket: int, now: float) -> tuple[float, str] | None:
+        """How long a counted call may go on, and the limit that ends it then."""
+        left = self._usage.time_left(ticket, now, self._at(now))
+        self._told()
+        return left
+
+    def release(self, ticket: int, now: float) -> None:
+        """A counted call is over."""
+        self._usage.release(ticket, now, self._at(now))
+        self._told()
+
     def near_limits(self, now: float) -> list[str]:
         """Which limits are used to 80 % or more today."""
-        return self._usage.near_limits(self._wall(now) / 1000)
+        return self._usage.near_limits(self._at(now))
+
+    def _at(self, now: float) -> float:
+        return self._wall(now) / 1000
+
+    def _parties(self, trunk: str, agent: str | None, key: str | None = None) -> list[Party]:
+        parties = [Party("trunk", trunk)]
+        if agent is not None:
+            parties.append(Party("agent", agent))
+        if key is not None:
+            parties.append(Party("key", key))
+        return parties
 
     def _told(self) -> None:
         rows = self._usage.changes()
@@ -54,3 +90,24 @@ class DialGate:
                 limit=alarm.limit,
             )
             self._alarmed(alarm.party.kind, alarm.setting)
+
+
+class CountedCall:
+    """The gate's word for one call out. Times are monotonic seconds."""
+
+    __slots__ = ("_gate", "_ticket")
+
+    def __init__(self, gate: DialGate, ticket: int) -> None:
+        self._gate, self._ticket = gate, ticket
+
+    def answered(self, now: float) -> None:
+        """From now on it costs."""
+        self._gate.answered(self._ticket, now)
+
+    def time_left(self, now: float) -> tuple[float, str] | None:
+        """Seconds after which it is to be asked again, or has to end at 0, and the limit's slug; None without one."""
+        return self._gate.time_left(self._ticket, now)
+
+    def release(self, now: float) -> None:
+        """The call is over. May be repeated."""
+        self._gate.release(self._ticket, now)

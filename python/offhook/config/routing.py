@@ -40,7 +40,7 @@ def build_routing(config: Config) -> Routing:
 
 
 def _outbound(config: OutboundConfig) -> OutboundLimits:
-    return OutboundLimits(config.max_cps, config.max_transfers_per_day)
+    return OutboundLimits(max_cps=config.max_cps, max_transfers_per_day=config.max_transfers_per_day)
 
 
 def trunk_of(config: TrunkConfig) -> Trunk:

@@ -109,6 +109,14 @@ class Trunk:
     assert_identity: bool = False
     """Whether our calls to it have the caller's number in P-Asserted-Identity, too (RFC 3325)."""
 
+    rates: tuple[tuple[str, float], ...] = ()
+    """What a minute to a number costs, by its prefix; in any money, as long as it is that of the limits."""
+
+    def rate(self, e164: str) -> float | None:
+        """What a minute to this number costs, by the longest prefix that fits; None if none does."""
+        fitting = [(len(prefix), rate) for prefix, rate in self.rates if e164.startswith(prefix)]
+        return max(fitting)[1] if fitting else None
+
     @property
     def sources(self) -> tuple[Network, ...]:
         """Where its requests may come from: `allow`, or anywhere for a trunk that asks for a proof instead."""

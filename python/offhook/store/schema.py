@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -104,6 +105,8 @@ day_use = Table(
     Column("name", Text, primary_key=True),
     Column("day", Integer, nullable=False),
     Column("transfers", Integer, nullable=False),
+    Column("seconds", Float, nullable=False, server_default="0"),
+    Column("spend", Float, nullable=False, server_default="0"),
 )
 """What trunks and agents have used of the day: one row each, the columns are the fields of `DayUse`."""
 
@@ -133,6 +136,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _new_columns(calls, "session_id", "claims"),
     lambda connection: day_use.create(connection, checkfirst=True),
     _new_columns(calls, "hand_over"),
+    _new_columns(day_use, "seconds", "spend"),
 )
 """`MIGRATIONS[n]` brings version n to n + 1. A released one never changes; a change is a new one at the end."""
 
