@@ -94,7 +94,13 @@ class Signalling:
             self.workers,
             node=config.node.name,
         )
-        self.gate = DialGate(Usage(routing.outbound, used), wall=wall, keep=keep, alarmed=metrics.dial_limit_near)
+        self.gate = DialGate(
+            Usage(routing.outbound, used),
+            wall=wall,
+            keep=keep,
+            alarmed=metrics.dial_limit_near,
+            refused=metrics.dial_refused,
+        )
         services = CallServices(
             perform=lambda action: self.perform(action),
             media=media,
@@ -127,7 +133,7 @@ class Signalling:
             self.screen,
         )
         self.dialler = Dialler(
-            OutboundGate(routing.trunks) if gate is None else gate,
+            OutboundGate(routing.trunks, self.gate) if gate is None else gate,
             self.admission,
             services,
             self.switchboard,

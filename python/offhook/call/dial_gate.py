@@ -27,8 +27,11 @@ class DialGate:
         wall: Callable[[float], int],
         keep: Callable[[Sequence[DayUse]], None] = _kept_nowhere,
         alarmed: Callable[[str, str], None] = lambda kind, setting: None,
+        refused: Callable[[str, str], None] = lambda way, rule: None,
     ) -> None:
         self._usage, self._wall, self._keep, self._alarmed = usage, wall, keep, alarmed
+        self.refused = refused
+        """Counts what was not dialled: by who asked (`dial` or `transfer`), and by which rule."""
 
     def transfer(self, trunk: str, agent: str | None, now: float) -> OverLimit | None:
         """Count a transfer of a trunk's call by an agent; a limit that stands against it, if there is one."""

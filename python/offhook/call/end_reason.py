@@ -256,6 +256,16 @@ class EndReason(Enum):
         "The call reached the longest time that is allowed.",
         "Raise `max_duration` of the [[trunk]] if calls may be longer.",
     )  # fmt: skip
+    LIMIT_OUTBOUND_MINUTES = _Ending(
+        "limit_outbound_minutes", None, 31, "operator",
+        "The minutes that the trunk, the agent or the API key may call out in a day are used up.",
+        "Raise `max_minutes_per_day` of its `outbound` if more are wanted.",
+    )  # fmt: skip
+    LIMIT_OUTBOUND_SPEND = _Ending(
+        "limit_outbound_spend", None, 31, "operator",
+        "What calls out of the trunk, the agent or the API key may cost in a day is used up.",
+        "Raise `max_spend_per_day` of its `outbound` if it may cost more.",
+    )  # fmt: skip
     CALLEE_BUSY = _Ending("callee_busy", 486, 17, "none", "The called party is busy.")
     CALLEE_REFUSED = _Ending("callee_refused", 603, 21, "none", "The called party or its carrier refused the call.")
     CALLEE_UNKNOWN = _Ending("callee_unknown", 404, 1, "none", "The trunk knows no such number.")

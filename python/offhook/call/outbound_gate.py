@@ -6,32 +6,53 @@ which a carrier could read what we send.
 
 from collections.abc import Iterable
 
+from offhook.call.dial_gate import DialGate
 from offhook.call.dialler import Allowed, Denied
 from offhook.call.outbound import Wish
+from offhook.route.destination_uri import AgentUri, WorkerUri
 from offhook.route.dialling import judge_target
 from offhook.route.number import read_number, written
 from offhook.route.quoting import printable
 from offhook.route.trunk import Trunk
+from offhook.route.usage import OverLimit
 
 
 class OutboundGate:
     """Judges wishes by the lists of `trunks`, in their order."""
 
-    def __init__(self, trunks: Iterable[Trunk]) -> None:
+    def __init__(self, trunks: Iterable[Trunk], gate: DialGate) -> None:
         self._trunks = tuple(trunk for trunk in trunks if trunk.host is not None)
+        self._gate = gate
 
     def judge(self, wish: Wish, now: float) -> Allowed | Denied:
-        """The first trunk that may, of those that the wish leaves open; or what stands against the first of them."""
+        """The first trunk that may, of those that the wish leaves open; or what is against the first that has it."""
+        verdict = self._best(wish, now)
+        if isinstance(verdict, Denied):
+            self._gate.refused("dial", verdict.slug)
+        return verdict
+
+    def _best(self, wish: Wish, now: float) -> Allowed | Denied:
         candidates = [trunk for trunk in self._trunks if wish.trunk in (None, trunk.name)]
         if not candidates:
             return self._no_trunk(wish)
         verdicts = []
         for trunk in candidates:
-            verdict = _judge(wish, trunk)
+            verdict = self._judge(wish, trunk, now)
             if isinstance(verdict, Allowed):
                 return verdict
             verdicts.append(verdict)
-        return verdicts[0]
+        return next((denied for denied in verdicts if denied.slug != "dial_not_listed"), verdicts[0])
+
+    def _judge(self, wish: Wish, trunk: Trunk, now: float) -> Allowed | Denied:
+        allowed = _by_rules(wish, trunk)
+        if isinstance(allowed, Denied):
+            return allowed
+        number, shown = allowed
+        agent = wish.agent.name if isinstance(wish.agent, AgentUri | WorkerUri) else None
+        counted = self._gate.call(trunk, number, agent, wish.key, now)
+        if isinstance(counted, OverLimit):
+            return Denied(counted.slug, counted.why, counted.hint, counted.retry_after, trunk.name)
+        return Allowed(trunk, number, shown, counted)
 
     def _no_trunk(self, wish: Wish) -> Denied:
         hint = "give a [[trunk]] a `host`, a `caller_id` and `dial_to`"
@@ -40,7 +61,8 @@ class OutboundGate:
         return Denied("dial_no_trunk", f"there is no trunk '{printable(wish.trunk)}' that calls out", hint)
 
 
-def _judge(wish: Wish, trunk: Trunk) -> Allowed | Denied:
+def _by_rules(wish: Wish, trunk: Trunk) -> tuple[str, str] | Denied:
+    """The number to be called and the one to be shown, or why not."""
     where = f"trunk '{trunk.name}'"
     number = read_number(wish.to.strip().removeprefix("tel:"), trunk.country).e164
     if number is None:
@@ -63,18 +85,4 @@ def _judge(wish: Wish, trunk: Trunk) -> Allowed | Denied:
             f"`caller_id` of {where} has {', '.join(trunk.caller_ids[:5])}: add it if the carrier has given it to you",
             trunk=trunk.name,
         )
-    return Allowed(trunk, number, shown, FreePermit())
-
-
-class FreePermit:
-    """A call that counts against nothing."""
-
-    def answered(self, now: float) -> None:
-        """It costs nothing."""
-
-    def time_left(self, now: float) -> tuple[float, str] | None:
-        """It has no limit but those of the call."""
-        return None
-
-    def release(self, now: float) -> None:
-        """There is nothing to be given back."""
+    return number, shown

@@ -218,6 +218,7 @@ class Transfers:
 
     def _not_tried(self, target: str, why: str, hint: str = "", rule: str | None = None) -> TransferResult:
         if rule is not None:
+            self._services.gate.refused("transfer", rule)
             _log.warning(
                 "dial.refused",
                 call_id=self._timeline.call_id,

@@ -27,6 +27,7 @@ def build_routing(config: Config) -> Routing:
     """Make the tables of a configuration."""
     outbound = {Party("trunk", trunk.name): _outbound(trunk.outbound) for trunk in config.trunks}
     outbound |= {Party("agent", agent.name): _outbound(agent.outbound) for agent in config.agents}
+    outbound |= {Party("key", key.name): _outbound(key.outbound) for key in config.keys}
     return Routing(
         trunks=TrunkTable(trunk_of(trunk) for trunk in config.trunks),
         routes=RouteTable(route_of(route) for route in config.routes),
@@ -40,7 +41,13 @@ def build_routing(config: Config) -> Routing:
 
 
 def _outbound(config: OutboundConfig) -> OutboundLimits:
-    return OutboundLimits(max_cps=config.max_cps, max_transfers_per_day=config.max_transfers_per_day)
+    return OutboundLimits(
+        max_calls=config.max_calls,
+        max_cps=config.max_cps,
+        max_minutes_per_day=config.max_minutes_per_day,
+        max_spend_per_day=config.max_spend_per_day,
+        max_transfers_per_day=config.max_transfers_per_day,
+    )
 
 
 def trunk_of(config: TrunkConfig) -> Trunk:
@@ -69,6 +76,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         tls_only=tls_only,
         srtp=config.srtp,
         prack=config.prack,
+        rates=tuple(config.rates.items()),
         transfer_to=config.transfer_to,
         emergency_to=config.emergency_to,
         premium_to=config.premium_to,

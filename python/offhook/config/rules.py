@@ -74,6 +74,7 @@ def errors(draft: Draft) -> Iterator[Finding]:
         if draft.sip is not None:
             yield from _trunk_over_tls(("trunk", index), trunk, draft.sip)
     yield from _colliding_trunks(draft.trunks)
+    yield from _outbound(draft)
     for index, route in draft.routes.items():
         yield from _fallbacks(("route", index), route)
         yield from _early_media(("route", index), route, draft)
@@ -265,10 +266,29 @@ def _trunk(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
             yield Finding((*path, "media_allow", index), f"{network} would let anybody talk into a call", hint)
 
 
+def _outbound(draft: Draft) -> Iterator[Finding]:
+    """Money that is limited has to be known, and calls that are limited have to be possible."""
+    calling = [trunk for trunk in draft.trunks.values() if trunk.host is not None]
+    for index, trunk in draft.trunks.items():
+        for name in ("max_calls", "max_minutes_per_day", "max_spend_per_day"):
+            if trunk.host is None and getattr(trunk.outbound, name) is not None:
+                where: Path = ("trunk", index, "outbound", name)
+                yield Finding(where, "has no meaning without host: it is about our calls to the trunk")
+    entries = [
+        *((("trunk", index), trunk.outbound, [trunk]) for index, trunk in draft.trunks.items() if trunk in calling),
+        *((("agent", index), agent.outbound, calling) for index, agent in draft.agents.items()),
+        *((("key", index), key.outbound, calling) for index, key in draft.keys.items()),
+    ]
+    for path, outbound, trunks in entries:
+        if outbound.max_spend_per_day is not None and not any(trunk.rates for trunk in trunks):
+            hint = 'add rates to the [[trunk]], such as { "+1" = 0.01 } for what a minute costs'
+            yield Finding((*path, "outbound", "max_spend_per_day"), "no rate is known to count it by", hint)
+
+
 def _calls_out(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
     """What our calls to it need, and what has no meaning without them."""
     if trunk.host is None:
-        for name in ("port", "transport", "caller_id", "dial_to", "number_format", "assert_identity"):
+        for name in ("port", "transport", "caller_id", "dial_to", "number_format", "assert_identity", "rates"):
             if getattr(trunk, name) != type(trunk).model_fields[name].default:
                 yield Finding((*path, name), "has no meaning without host: it is about our calls to the trunk")
         return

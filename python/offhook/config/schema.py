@@ -31,6 +31,7 @@ from offhook.config.values import (
     MediaListen,
     NetworkValue,
     NumberPatterns,
+    NumberPrefix,
     Origin,
     OutgoingHeaderPattern,
     PortRange,
@@ -56,6 +57,8 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 Calls = Annotated[int, Field(ge=1, le=100_000)]
 CallsPerSecond = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)]
+Amount = Annotated[float, Field(gt=0, le=1_000_000_000, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
@@ -267,8 +270,18 @@ class InboundConfig(Section):
 class OutboundConfig(Section):
     """Limits on what leaves; from 80 % of a day's on there is a warning."""
 
+    max_calls: Calls | None = Field(default=None, description="Calls out at one time, ringing ones included.")
     max_cps: CallsPerSecond | None = Field(
-        default=None, description="Transfers a second; a burst of one second's worth is let through."
+        default=None, description="Calls out and transfers a second; a burst of one second's worth is let through."
+    )
+    max_minutes_per_day: Amount | None = Field(
+        default=None,
+        description="Minutes of calls out in a day (UTC), from their answer. A call that uses them up ends.",
+    )
+    max_spend_per_day: Amount | None = Field(
+        default=None,
+        description="What calls out may cost in a day (UTC), by the minute begun at the `rates` of their trunk, which "
+        "must be known then. A call ends before a minute that can't be paid.",
     )
     max_transfers_per_day: Calls | None = Field(
         default=None, description="Transfers in a day (UTC), those that fail at their target included."
@@ -351,6 +364,11 @@ class TrunkConfig(Section):
         "is called. Premium rate numbers need `premium_to` besides, whatever stands here; short numbers, those of "
         "emergency services among them, are never called.",
     )
+    rates: Annotated[dict[NumberPrefix, Rate], Field(max_length=4096)] = Field(
+        default={},
+        description='What a minute costs, by prefix of the number: `{ "+1" = 0.01, "+4479" = 0.05 }`; the longest '
+        "that fits counts. In any money, the same everywhere. For `max_spend_per_day` of an `outbound`.",
+    )
     number_format: Literal["e164", "e164-no-plus", "national"] = Field(
         default="e164",
         description="How numbers are written in our calls to it: `+442079460018`, `442079460018`, or as they are "
@@ -420,8 +438,8 @@ class TrunkConfig(Section):
     )
     premium_to: ListedNumbers = Field(
         default=(),
-        description="Numbers that cost more than others which its calls may be transferred to, if `transfer_to` has "
-        "them too: a pattern such as `+1900*`, or a list of such. They are premium rate, shared cost, personal "
+        description="Numbers that cost more than others which may be reached, if `dial_to` or `transfer_to` has them "
+        "too: a pattern such as `+1900*`, or a list of such. They are premium rate, shared cost, personal "
         "numbers, pagers, satellites and networks of no country. Without it none is reached, however it is written.",
     )
     outbound: OutboundConfig = Field(default=OutboundConfig(), description="Limits on what leaves by it.")
@@ -611,6 +629,7 @@ class KeyConfig(Section):
         "32 characters or more that nobody can guess, stands nowhere in the gateway: `openssl rand -hex 32` makes one, "
         "and `printf %s KEY | sha256sum` this of it."
     )
+    outbound: OutboundConfig = Field(default=OutboundConfig(), description="Limits on what it has leave.")
 
 
 @dataclass(frozen=True, slots=True)

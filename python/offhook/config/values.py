@@ -352,6 +352,13 @@ def _transfer_pattern(value: object) -> Pattern:
     return _number_pattern(text)
 
 
+def _number_prefix(value: object) -> str:
+    text = text_of(value)
+    if not text.startswith("+") or not text[1:].isascii() or not text[1:].isdigit() or len(text) > 16:
+        raise WrongValue(f"'{text}' is no prefix of numbers", "write + and digits, such as +1 or +4479")
+    return text
+
+
 def _listed_numbers(value: object) -> tuple[Pattern, ...]:
     """Numbers or patterns of such; an empty list is none."""
     return () if value == () else _number_patterns(value)
@@ -525,6 +532,7 @@ CallerIds = Annotated[tuple[str, ...], _read(_caller_ids)]
 TransferPatterns = Annotated[tuple[Pattern, ...], _read(_transfer_patterns)]
 ListedNumbers = Annotated[tuple[Pattern, ...], _read(_listed_numbers)]
 HandOverPatterns = Annotated[tuple[Pattern, ...], _read(_hand_over_patterns)]
+NumberPrefix = Annotated[str, _read(_number_prefix)]
 HeaderPattern = Annotated[Pattern, _read(_header_pattern)]
 HeaderName = Annotated[str, _read(_exact_header_name)]
 HeaderNamePattern = Annotated[str, _read(_header_name_pattern)]

@@ -62,14 +62,13 @@ TRANSFERS = MetricSpec(
 )  # fmt: skip
 DIAL_REFUSED = MetricSpec(
     "offhook_dial_refused_total", "counter", ("way", "rule"),
-    "What was not dialled, by who asked (`transfer`: an agent, to hand its caller over) and by rule: "
-    "`dial_not_listed`, `dial_premium`, `dial_emergency`, `limit_outbound_cps`, `limit_transfers`, or `target` of what "
-    "is none.",
+    "What was not dialled, by who asked (`dial`: a call out, `transfer`: an agent, to hand its caller over) and by "
+    "rule (see docs/guides/what-may-be-dialled.md).",
 )  # fmt: skip
 DIAL_ALARMS = MetricSpec(
     "offhook_dial_alarms_total", "counter", ("kind", "limit"),
-    "How often 80 % of a limit on what leaves were used, once a day for each: `kind` is `trunk` or `agent`, `limit` "
-    "the setting in its `outbound`.",
+    "How often 80 % of a limit on what leaves were used, once a day for each: `kind` is `trunk`, `agent` or "
+    "`key`, `limit` the setting in its `outbound`.",
 )  # fmt: skip
 HAND_OVERS = MetricSpec(
     "offhook_hand_overs_total", "counter", ("trunk", "outcome"),
@@ -228,8 +227,6 @@ class Metrics:
                 histogram.observe(value / 1000)
         for attempt in (*call.transfer.get("earlier", ()), call.transfer) if call.transfer else ():
             self._transfers.labels(trunk=call.trunk or "", outcome=attempt["outcome"] or "").inc()
-            if attempt.get("rule"):
-                self._dial_refused.labels(way="transfer", rule=attempt["rule"]).inc()
         for attempt in (*call.hand_over.get("earlier", ()), call.hand_over) if call.hand_over else ():
             self._hand_overs.labels(trunk=call.trunk or "", outcome=attempt["outcome"] or "").inc()
         received, sent = _number(call.media, "received_packets"), _number(call.media, "sent_packets")
@@ -250,6 +247,10 @@ class Metrics:
             rule = "other"
         self._rules.add(rule)
         self._refused.labels(rule=rule).inc()
+
+    def dial_refused(self, way: str, rule: str) -> None:
+        """Something was not dialled; ways and rules are those of the gate."""
+        self._dial_refused.labels(way=way, rule=rule).inc()
 
     def dial_limit_near(self, kind: str, limit: str) -> None:
         """80 % of a limit on what leaves are used."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from offhook.call.dial_gate import DialGate
 from offhook.call.dialler import Allowed, Denied
 from offhook.call.outbound import Wish
 from offhook.call.outbound_gate import OutboundGate
@@ -9,6 +10,7 @@ from offhook.ids import TrunkName
 from offhook.route.destination_uri import AgentUri
 from offhook.route.pattern import Pattern
 from offhook.route.trunk import Trunk
+from offhook.route.usage import Usage
 
 pytestmark = pytest.mark.unit
 
@@ -27,7 +29,8 @@ def trunk(name: str = "acme", *dial_to: str, host: str | None = "sip.acme.exampl
 
 
 def judge(*trunks: Trunk, to: str = "+14155550142", **wish: object) -> Allowed | Denied:
-    return OutboundGate(trunks).judge(Wish(to, AgentUri("bot"), **wish), 0.0)  # type: ignore[arg-type]
+    gate = DialGate(Usage({}), wall=round)
+    return OutboundGate(trunks, gate).judge(Wish(to, AgentUri("bot"), **wish), 0.0)  # type: ignore[arg-type]
 
 
 def denied(verdict: Allowed | Denied) -> str:
