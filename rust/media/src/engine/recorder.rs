@@ -8,8 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::Shared;
 use super::event::{Event, Subject, What};
+use super::shared::Shared;
 use crate::clock::Time;
 use crate::recorder::{Outcome, Recording};
 

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Thread;
 use super::command::{Command, LegCommand};
 use super::error::MediaError;
+use super::shared::Thread;
 use crate::recorder::{Format, SealKey};
 
 /// What a recording of a leg is made with.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::Thread;
 use super::command::{Command, WireCommand};
 use super::error::MediaError;
+use super::shared::Thread;
 use crate::wire::WireStats;
 
 /// One wire, seen from Python. Dropping it closes the wire.

@@ -25,10 +25,10 @@ use super::mux_slot::MuxSlot;
 use super::outbox::Outbox;
 use super::pace::Pace;
 use super::port_slot::PortSlot;
+use super::shared::{Doorbell, Shared};
 use super::slots::Slots;
 use super::timer::TimerWheel;
 use super::wire_slot::WireSlot;
-use super::{Doorbell, Shared};
 use crate::clock::Time;
 use crate::vad::listeners::Listeners;
 
