@@ -675,7 +675,8 @@ class MediaStats:
         """Presses that came another way, too, and were told once."""
     @property
     def received_bad_events(self) -> int:
-        """Telephone-event packets that name no digit (event above 15 but flash, short payload)."""
+        """Telephone-event packets that name no digit (event above 15 but flash, short payload), and presses that came
+        faster than keys can be pressed."""
     @property
     def sent_packets(self) -> int:
         """RTP packets sent."""

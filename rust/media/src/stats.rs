@@ -134,7 +134,7 @@ counters! {
         received_digits,
         /// Presses that came another way, too, and were told once.
         received_double_digits,
-        /// Telephone-event packets that name no digit (event above 15 but flash, short payload).
+        /// Telephone-event packets that name no digit (event above 15 but flash, short payload), and presses that came faster than keys can be pressed.
         received_bad_events,
         /// RTP packets sent.
         sent_packets,

@@ -412,3 +412,37 @@ fn an_event_points_out_the_sound_around_it_where_tones_are_watched() {
     call.says(None, 20);
     assert_eq!(call.sink.tones.len(), before);
 }
+
+#[test]
+fn a_flood_of_events_is_no_flood_of_keys_and_a_quick_dialler_is_heard_whole() {
+    let mut call = Call::new(Codec::Pcmu, DtmfBy::Event, DtmfTones::Ignored);
+    let event = |code: u8| Event {
+        code,
+        end: true,
+        volume: 10,
+        duration: 400,
+    };
+    for n in 0..5_000u32 {
+        let header = Header {
+            marker: true,
+            payload_type: 101,
+            sequence: n as u16,
+            timestamp: 1_000 * n,
+            ssrc: 77,
+        };
+        let packet = [&header.encode()[..], &event((n % 10) as u8).encode()].concat();
+        let now = at(n as u64 / 5);
+        call.leg.handle_rtp(now, peer(), &packet, &mut call.sink);
+    }
+    let told = call.told().len();
+    assert!((50..=110).contains(&told), "{told} in a second");
+    assert_eq!(call.leg.stats().received_bad_events, 5_000 - told as u64);
+
+    let mut call = Call::new(Codec::Pcmu, DtmfBy::Event, DtmfTones::Ignored);
+    for n in 0..200u32 {
+        let timestamp = 160 * u32::from(call.said);
+        call.send(101, timestamp, &event((n % 10) as u8).encode());
+        call.said += 1;
+    }
+    assert_eq!(call.told().len(), 200, "each of 20 ms, and 20 ms after it");
+}

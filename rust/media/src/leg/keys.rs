@@ -18,6 +18,11 @@ const ECHOES: usize = 4;
 /// Around the packets of an event there may be rests of its tone in the sound: the packets before it are not held back that long.
 const LEAK: Duration = Duration::from_millis(80);
 
+/// Nobody presses keys faster than this for long, nor does a machine that dials: a press of 10 ms, and 10 ms none.
+const FASTEST: Duration = Duration::from_millis(20);
+/// So many may come at once, after a standstill of the network.
+const AT_ONCE: u32 = 50;
+
 /// What a leg knows of keys.
 #[derive(Debug)]
 pub(super) struct Keys {
@@ -33,6 +38,8 @@ pub(super) struct Keys {
     /// Keys that we pressed by tones, and until when they may come back.
     own: [Option<(Digit, Time)>; ECHOES],
     leak_until: Time,
+    /// As long as presses that came take to be pressed at the fastest.
+    busy_until: Time,
 }
 
 /// What a frame holds of keys.
@@ -66,6 +73,7 @@ impl Keys {
             watches: false,
             own: [None; ECHOES],
             leak_until: Time::ZERO,
+            busy_until: Time::ZERO,
         }
     }
 
@@ -131,6 +139,15 @@ impl Keys {
             self.own.rotate_right(1);
         }
         self.own[0] = Some((digit, now + ECHO));
+    }
+
+    /// Whether somebody can have pressed all the keys that have come by events: each costs the agent and Python a message.
+    fn is_possible(&mut self, now: Time) -> bool {
+        let possible = self.busy_until - now <= FASTEST * AT_ONCE;
+        if possible {
+            self.busy_until = self.busy_until.max(now) + FASTEST;
+        }
+        possible
     }
 
     /// Whether a press is a new one.
@@ -294,6 +311,10 @@ impl Leg {
         let Some(keyed) = keyed else {
             return;
         };
+        if by == PressedBy::Event && !self.keys.is_possible(now) {
+            self.stats.received_bad_events.add(1);
+            return;
+        }
         if self.keys.is_new(now, by, keyed) {
             self.stats.received_digits.add(1);
             let Keyed { digit, duration } = keyed;
