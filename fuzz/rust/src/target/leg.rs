@@ -5,7 +5,7 @@ use offhook_media::claim::{Policy, is_sendable};
 use offhook_media::clock::Time;
 use offhook_media::codec::Codec;
 use offhook_media::leg::{
-    DtmfBy, DtmfTones, Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame,
+    DtmfBy, DtmfTones, Fill, Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame,
 };
 use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::rtcp::Compound;
@@ -21,6 +21,7 @@ struct Watch {
     loopback: bool,
     next_sequence: u16,
     position: u64,
+    heard: u32,
     sent: u64,
     drained: u32,
     timeouts: u32,
@@ -34,6 +35,10 @@ impl LegSink for Watch {
             "a hole or an overlap in the caller's sound"
         );
         self.position += frame.pcm.len() as u64 * 8_000 / u64::from(frame.rate);
+        self.heard += u32::from(frame.fill == Fill::Heard);
+    }
+    fn keep_open(&mut self, to: SocketAddr) {
+        assert!(is_sendable(to, self.loopback), "an empty datagram to {to}");
     }
     fn send_rtp(&mut self, to: SocketAddr, packet: &[u8]) {
         assert!(is_sendable(to, self.loopback), "RTP to {to}");
@@ -132,6 +137,7 @@ pub fn run(random: &mut Random) {
         loopback,
         next_sequence: first_sequence,
         position: 0,
+        heard: 0,
         sent: 0,
         drained: 0,
         timeouts: 0,
@@ -227,6 +233,33 @@ pub fn run(random: &mut Random) {
             watch.sent - sent
         );
     }
+    is_heard_in_the_end(&mut leg, now, &mut watch, &mut header);
     leg.close(now, &mut watch);
     let _ = leg.stats();
+}
+
+/// Whatever came before: a peer that is asked for its sound, and begins to speak, is heard from its first packet on.
+fn is_heard_in_the_end(leg: &mut Leg, now: Time, watch: &mut Watch, header: &mut Header) {
+    let source = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 4_000);
+    leg.set_remote(now, &RemoteMedia::plain(source, 0, Codec::Pcmu));
+    leg.start(now, None);
+    let begins = now + Duration::from_millis(500);
+    (header.payload_type, header.ssrc) = (0, header.ssrc ^ 1);
+    let before = watch.heard;
+    for n in 0..20 {
+        let now = begins + Duration::from_millis(20 * n);
+        while leg.next_timeout().is_some_and(|at| at <= now) {
+            leg.handle_timeout(now, watch);
+        }
+        let mut packet = header.encode().to_vec();
+        packet.extend((0..160).map(|n| if n % 8 < 4 { 0x10 } else { 0x90 }));
+        leg.handle_rtp(now, source, &packet, watch);
+        header.sequence = header.sequence.wrapping_add(1);
+        header.timestamp = header.timestamp.wrapping_add(160);
+    }
+    assert!(
+        watch.heard - before >= 20,
+        "{} of 20 heard",
+        watch.heard - before
+    );
 }

@@ -54,6 +54,10 @@ pub fn run(random: &mut Random) {
     let mut sequence = random.next() as u16;
     for _ in 0..200 {
         now += Duration::from_millis(*random.pick(&[0, 20, 20, 500]));
+        if random.once_in(20) {
+            // Long enough for rollovers that nobody has heard.
+            now += Duration::from_secs(random.below(10_000) as u64);
+        }
         match random.below(12) {
             0 if random.once_in(4) => {
                 let (mine, theirs) = keys(random);

@@ -50,6 +50,13 @@ fn anything(random: &mut Random) {
             told += press.duration;
         });
         assert!(!detector.is_pressed() || likeness == Likeness::Tone);
+        if random.once_in(8) {
+            detector.pause(|press| {
+                assert!(press.duration >= SHORTEST, "{press:?}");
+                told += press.duration;
+            });
+            assert!(!detector.is_pressed());
+        }
     }
     // What is lost between two rates may be counted once more.
     assert!(
