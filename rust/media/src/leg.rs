@@ -317,6 +317,12 @@ impl Leg {
         self.remote.as_ref().is_some_and(|remote| remote.hold)
     }
 
+    /// Whether RTP may be sent, and we know where to.
+    fn may_send(&self) -> bool {
+        let sends = self.remote.as_ref().is_some_and(|remote| remote.send);
+        sends && self.rtp_target().is_some()
+    }
+
     /// Whether what the peer sends is heard.
     fn is_heard(&self) -> bool {
         self.remote.as_ref().is_some_and(RemoteMedia::is_heard)
@@ -408,7 +414,8 @@ impl Leg {
         let drained = self
             .playout
             .drained_at()
-            .filter(|_| !self.keys.are_pressed())?;
+            // Where we may not send, keys wait for nobody knows how long: a hang-up doesn't.
+            .filter(|_| !(self.keys.are_pressed() && self.may_send()))?;
         Some(drained + self.config.drain_linger)
     }
 

@@ -587,6 +587,26 @@ fn a_key_of_ours_that_a_hold_breaks_off_ends_with_it() {
 }
 
 #[test]
+fn the_end_of_all_sound_does_not_wait_for_keys_that_a_hold_keeps_back() {
+    let mut call = Call::started();
+    call.change(at(200), &held());
+    assert_eq!(call.leg.send_dtmf("123"), 3);
+    call.leg.drain();
+    call.run(at(1_000));
+    assert!(call.sink.events.contains(&LegEvent::Drained));
+    // The peer that we hold is sent keys all the same.
+    let mut call = Call::started();
+    call.change(at(200), &holding());
+    assert_eq!(call.leg.send_dtmf("123"), 3);
+    call.leg.drain();
+    call.run(at(600));
+    assert!(!call.sink.events.contains(&LegEvent::Drained));
+    call.run(at(2_000));
+    assert!(call.sink.events.contains(&LegEvent::Drained));
+    assert_eq!(call.leg.stats().sent_digits, 3);
+}
+
+#[test]
 fn keys_that_waited_for_a_peer_that_takes_none_any_more_are_told_and_leave_no_hole() {
     let mut call = Call::started();
     call.change(at(200), &held());
