@@ -103,8 +103,14 @@ def copy() -> None:
 
 
 def build() -> None:
-    """The extension of the copy, quick to build: its speed is not measured."""
-    quick = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16"}
+    """The extension of the copy, quick to build, and only what a bug has changed: its speed is not measured."""
+    quick = {
+        "CARGO_INCREMENTAL": "1",
+        "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "256",
+        "CARGO_PROFILE_RELEASE_DEBUG": "false",
+        "CARGO_PROFILE_RELEASE_LTO": "off",
+        "CARGO_PROFILE_RELEASE_OPT_LEVEL": "1",
+    }
     command = ["cargo", "build", "--release", "--quiet", "-p", "offhook-media-py", "--target-dir", "target"]
     subprocess.run(command, cwd=PLACE, env={**os.environ, **quick}, check=True, timeout=TIME_LIMIT)
     library = "lib_media.dylib" if sys.platform == "darwin" else "lib_media.so"
