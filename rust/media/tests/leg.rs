@@ -4,7 +4,7 @@ use offhook_media::clock::{Time, earliest};
 use offhook_media::codec::{Codec, Encoder};
 use offhook_media::leg::{Fill, Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame};
 use offhook_media::playout::{MarkId, PlayoutConfig};
-use offhook_media::rtcp::{Compound, Outgoing, Report, SenderInfo, WRITE_LEN, write};
+use offhook_media::rtcp::{Compound, Outgoing, Report, ReportBlock, SenderInfo, WRITE_LEN, write};
 use offhook_media::rtp::{Header, Packet};
 use offhook_media::telephone_event::Event;
 use offhook_media::vad::Speech;
@@ -960,6 +960,42 @@ fn both_ends_measure_the_round_trip() {
         );
         assert_eq!((stats.remote_lost, stats.received_lost), (0, 0));
     }
+}
+
+#[test]
+fn a_report_that_answers_what_was_not_asked_yet_says_nothing_of_the_round_trip() {
+    let mut call = Call::started();
+    call.run(at(5_000));
+    let mut report = |since: i64| {
+        // The middle of the NTP time of a report that was sent so many milliseconds ago.
+        let middle = (at(5_000).as_nanos() as i64 / 1_000_000 - since) * 65_536 / 1_000;
+        let block = ReportBlock {
+            ssrc: 1,
+            fraction_lost: 0,
+            cumulative_lost: 0,
+            highest_sequence: 0,
+            jitter: 0,
+            last_sr: middle as u32,
+            delay_since_last_sr: 0,
+        };
+        let mut packet = [0; WRITE_LEN];
+        let outgoing = Outgoing {
+            ssrc: 77,
+            sender: None,
+            block: Some(block),
+            cname: "peer",
+            bye: false,
+        };
+        let len = write(&outgoing, &mut packet);
+        let packet = &packet[..len];
+        call.leg
+            .handle_rtcp(at(5_000), peer(), packet, &mut call.sink);
+        call.leg.stats().round_trip_us / 1_000
+    };
+    assert_eq!(report(80), 80);
+    assert_eq!(report(-20_000), 80, "from the future");
+    assert_eq!(report(40_000), 80, "from long ago");
+    assert_eq!(report(-10), 0, "clocks are coarse");
 }
 
 #[test]

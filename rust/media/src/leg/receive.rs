@@ -236,11 +236,12 @@ impl Leg {
                 let round_trip = middle
                     .wrapping_sub(block.last_sr)
                     .wrapping_sub(block.delay_since_last_sr);
-                // Clocks are coarse: a little below zero is zero, and half a minute is a lie.
-                if (round_trip as i32) < 30 << 16 {
+                // Clocks are coarse: a little below zero is zero. Half a minute, or a second before we asked, is a lie.
+                let round_trip = round_trip as i32;
+                if (-1 << 16..30 << 16).contains(&round_trip) {
                     self.stats
                         .round_trip_us
-                        .set(((round_trip as i32).max(0) as u64 * 1_000_000) >> 16);
+                        .set((round_trip.max(0) as u64 * 1_000_000) >> 16);
                 }
             }
         }

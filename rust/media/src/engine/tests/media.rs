@@ -2,6 +2,10 @@
 
 use super::*;
 
+use crate::codec::Encoder;
+use crate::telephone_event::Digit;
+use crate::tones::{ToneDetector, ToneMaker};
+
 #[test]
 fn what_comes_before_the_answer_is_heard_with_it() {
     let engine = engine(23_240, 23_241);
@@ -186,4 +190,59 @@ fn an_address_in_sdp_that_is_none_of_this_host_costs_no_call() {
     };
     let leg = engine.open_leg(&settings, None).expect("a leg");
     assert!(leg.local_address().ip().is_unspecified());
+}
+
+/// The keys in what is tapped of a leg while its peer presses one by its tones.
+fn tapped_keys(engine: &Engine, mask: DigitMask) -> String {
+    let peer = Peer::new(1);
+    let leg = engine
+        .open_leg(&leg_for(Some(peer.address()), policy()), None)
+        .expect("a leg");
+    leg.set_remote(media(peer.address()), policy())
+        .expect("taken");
+    leg.mask_digits(mask).expect("taken");
+    leg.tap(true).expect("taken");
+    leg.start(None).expect("taken");
+    let (mut maker, mut encoder) = (ToneMaker::default(), Encoder::new(Codec::Pcmu));
+    let digit = Digit::from_char('5').expect("a key");
+    for n in 0..30 {
+        let header = Header {
+            marker: n == 0,
+            payload_type: 0,
+            sequence: n,
+            timestamp: u32::from(n) * 160,
+            ssrc: 9,
+        };
+        let (mut pcm, mut payload) = ([0; 160], [0; 160]);
+        if (5..15).contains(&n) {
+            maker.make(digit, 8_000, n == 5, n == 14, &mut pcm);
+        }
+        encoder.encode(&pcm, &mut payload);
+        let packet = [&header.encode()[..], &payload].concat();
+        peer.socket
+            .send_to(&packet, leg.local_address())
+            .expect("sent");
+    }
+    let (mut sound, mut keys) = (Vec::new(), String::new());
+    until("all of it is tapped", || {
+        for event in engine.drain_events(100) {
+            if let What::Audio { pcm16, .. } = event.what {
+                let samples = pcm16.chunks_exact(2);
+                sound.extend(samples.map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
+            }
+        }
+        leg.stats().received_packets.get() == 30 && sound.len() >= 30 * 160
+    });
+    leg.close();
+    let mut detector = ToneDetector::default();
+    detector.hear(&sound, 8_000, false, |key| keys.push(key.digit.as_char()));
+    keys
+}
+
+#[test]
+fn who_taps_a_leg_hears_keys_only_where_they_are_not_masked() {
+    let engine = engine(23_600, 23_605);
+    assert_eq!(tapped_keys(&engine, DigitMask::Off), "5");
+    assert_eq!(tapped_keys(&engine, DigitMask::Masked), "");
+    assert_eq!(tapped_keys(&engine, DigitMask::Withheld), "");
 }
