@@ -142,7 +142,7 @@ def outcome_or_none(wire: FakeWire) -> str | None:
 @pytest.mark.parametrize(
     ("to", "expected", "hint"),
     [
-        ("ws://evil.example/", "not_allowed", "`hand_over_to` of route"),
+        ("ws://evil.example/?token=s3cret", "not_allowed", "`hand_over_to` of route"),
         ("worker:nobody", "not_allowed", "`hand_over_to` of route"),
         ("agent:nobody", "unreachable", ""),
         ("tel:+14155550142", "not_allowed", "transfer"),
@@ -159,6 +159,9 @@ async def test_who_may_not_have_the_call_is_never_asked(to: str, expected: str, 
         assert len(world.engine.wires) == 1
         assert world.leg.wire is first
         assert call.bye is None
+        call.hang_up()
+        await world.pass_time(1)
+        assert "s3cret" not in str(world.records[0].hand_over) + str(notes(world.timelines[0]))
 
 
 @in_virtual_time

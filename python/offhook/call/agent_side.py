@@ -149,7 +149,9 @@ class AgentSide:
             lambda who, event: self._post(FromDestination(who, event)),
             ready_within=ready_within or self._ready_within,
         )
-        facts = replace(self._facts, history=self.history.lines, handed_over=handed_over)
+        # What is said before `ready` is heard early in a call that still rings alone.
+        early_media = self._facts.early_media and handed_over is None
+        facts = replace(self._facts, history=self.history.lines, handed_over=handed_over, early_media=early_media)
         preparing = asyncio.get_running_loop().create_task(
             self._prepare(destination, facts), name=f"prepare {self._facts.call_id}"
         )

@@ -34,7 +34,14 @@ from offhook.destination.workers import NobodyConnected
 from offhook.errors import DestinationError
 from offhook.observe.printable import printable
 from offhook.report.timeline import Timeline
-from offhook.route.destination_uri import DestinationUri, DestinationUriError, OtherUri, WireUri, parse_destination
+from offhook.route.destination_uri import (
+    DestinationUri,
+    DestinationUriError,
+    OtherUri,
+    WireUri,
+    parse_destination,
+    redact_query,
+)
 from offhook.route.table import Route
 
 MAX_ATTEMPTS = 20
@@ -127,7 +134,9 @@ class HandOvers:
 
     def ask(self, asked: HandOverAsked, state: CallState, *, is_transferring: bool) -> HandOverResult | None:
         """Begin one in a call that is in this state. A result where it can't even be tried."""
-        self._attempts.append(_Attempt(printable(asked.to[:_LONGEST_SHOWN]), self._agent_uri, self._services.now()))
+        self._attempts.append(
+            _Attempt(redact_query(printable(asked.to[:_LONGEST_SHOWN])), self._agent_uri, self._services.now())
+        )
         if (why := self._why_not_now(state, is_transferring)) is not None:
             return self._over(HandOverResult("refused", *why))
         target = self._read(asked.to)
@@ -253,7 +262,7 @@ class HandOvers:
 
     def _forbidden(self, uri: DestinationUri) -> HandOverResult:
         assert self._route is not None, "a call without a route is refused"
-        allowed = [_shown(pattern.text) for pattern in islice(self._route.hand_over_to, 5)]
+        allowed = [redact_query(pattern.text) for pattern in islice(self._route.hand_over_to, 5)]
         where = f"`hand_over_to` of route '{self._route.name}'"
         hint = f"{where} allows {', '.join(allowed)}" if allowed else f'write hand_over_to = ["{uri.redacted}"] there'
         return HandOverResult(
@@ -283,8 +292,3 @@ class HandOvers:
 def _result_of(error: DestinationError) -> HandOverResult:
     outcome = "unreachable" if isinstance(error, NobodyConnected) else _OUTCOMES.get(error.code, "unreachable")
     return HandOverResult(outcome, described(error))
-
-
-def _shown(pattern: str) -> str:
-    head, question, _ = pattern.partition("?")
-    return f"{head}?…" if question else head
