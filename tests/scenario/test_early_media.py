@@ -526,3 +526,20 @@ async def test_keys_pressed_before_the_answer_are_taken() -> None:
         pressed = [entry for entry in notes(world.timelines[0], "media") if entry.startswith("DTMF digit")]
         assert pressed == ["DTMF digit as telephone event", "DTMF digit by INFO"]
         world.assert_nothing_left()
+
+
+@in_virtual_time
+async def test_an_agent_that_declines_in_words_is_heard_and_then_the_call_is_refused() -> None:
+    async with World(early("agent")) as world:
+        call = await world.place()
+        world.wire.accept()
+        world.wire.speaks(3.0)
+        await world.pass_time(0.5)
+        world.wire.hangs_up()
+        await world.pass_time(1)
+        assert call.statuses == [180, 183]
+        await world.pass_time(2)
+        assert call.statuses == [180, 183, 603]
+        await world.pass_time(70)
+        assert [record.end_reason for record in world.records] == ["agent_rejected"]
+        world.assert_nothing_left()

@@ -1,11 +1,14 @@
 """A destination that fails: refused, late or lost, and what takes its place. The caller keeps the line."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 from tests.support.clock import in_virtual_time
 from tests.support.media import FakeWire
 from tests.support.world import ECHO, TWILIO, World, notes
+
+from offhook.call.event import Prepared
 
 pytestmark = pytest.mark.scenario
 
@@ -232,3 +235,19 @@ async def test_a_bot_of_another_dialect_is_told_by_name_what_to_write() -> None:
         [record] = world.records
         assert record.end_reason == "wrong_dialect"
         assert "twilio+wss://bot.example/media" in record.end_detail
+
+
+@in_virtual_time
+async def test_a_time_that_is_up_in_the_moment_when_the_agent_is_ready_takes_nothing_from_it() -> None:
+    async with World(with_fallback(TO_ECHO, ring_timeout=5)) as world:
+        call = await world.place()
+        [inner] = world.switchboard._calls.values()
+        due = inner._timers._running["ring_timeout"][1].when()
+        # Both wait in the inbox when the call comes to it, the agent's word first.
+        asyncio.get_running_loop().call_at(due - 5e-10, inner.post, Prepared(inner.agent.destination, None))
+        await world.pass_time(6)
+        assert call.statuses == [180, 200]
+        assert not world.leg.echoing
+        call.hang_up()
+        await world.pass_time(1)
+        assert world.records[0].end_reason == "caller_hung_up"

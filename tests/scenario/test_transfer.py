@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from tests.support.clock import in_virtual_time
-from tests.support.world import CALLER, ECHO, OFFHOOK, TWILIO, PhoneCall, World, notes
+from tests.support.world import CALLER, ECHO, OFFHOOK, TWILIO, PhoneCall, World, notes, sdp
 
 pytestmark = pytest.mark.scenario
 
@@ -380,6 +380,21 @@ async def test_the_callers_silence_meanwhile_is_no_lost_media(comes_back: bool) 
             world.leg.hears()
         await world.pass_time(5)
         assert [record.end_reason for record in world.records] == ([] if comes_back else ["media_timeout"])
+
+
+@in_virtual_time
+async def test_a_caller_who_was_put_on_hold_for_a_transfer_that_fails_is_not_lost_media() -> None:
+    async with World(OFFHOOK) as world:
+        call = await transferring(world)
+        world.leg.tells("media_timeout")
+        call.reinvite(sdp(way="sendonly", version=2))
+        await world.pass_time(1)
+        call.notify("SIP/2.0 486 Busy Here", "terminated")
+        await world.pass_time(600)
+        assert call.bye is None
+        call.reinvite(sdp(version=3))
+        await world.pass_time(61)
+        assert [record.end_reason for record in world.records] == ["media_timeout"]
 
 
 @in_virtual_time

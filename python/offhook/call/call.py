@@ -326,7 +326,8 @@ class Call:
                 elif self.hand_overs.serves(destination):
                     self._handed_over(self.hand_overs.told(said))
             case TimeUp(timer):
-                self._take_time_up(timer)
+                if self._timers.is_due(event):
+                    self._take_time_up(timer)
             case HangUp(reason, detail):
                 self._end(reason, detail)
             case Fault(error):
@@ -480,6 +481,8 @@ class Call:
                 if self.hand_overs.is_ready:
                     self._replace_agent()
                 self._played_out()
+            case "hang_up_requested" if self._farewell and self.state in (CallState.PREPARING, CallState.WAITING):
+                self._agent_hung_up(self._farewell, drain=False)
             case "hang_up_requested":
                 self._played_out()
             case "media_timeout":
@@ -532,7 +535,8 @@ class Call:
             case "max_duration":
                 self._end(EndReason.MAX_DURATION, f"the call reached its {self.trunk.max_duration:g} s")
             case "back_from_transfer":
-                if self.transfers.silent_since == self._packets:
+                # On hold there is no sound to be waited for.
+                if self.transfers.silent_since == self._packets and not self.leg.is_quiet:
                     self._media_timed_out()
             case "hand_over":
                 self._handed_over(self.hand_overs.too_late())
@@ -607,7 +611,7 @@ class Call:
                 self.hold.settle(self.agent.joined)
                 self._ringing.go_on()
                 self._say_goodbye()
-        if isinstance(event, sip.Acknowledged) and self.state is CallState.ANSWERED:
+        if isinstance(event, sip.Acknowledged) and self.state in (CallState.ANSWERED, CallState.DRAINING):
             self.tape.acknowledged(self.post, self.post_fault)
 
     def _take_refer(self, event: sip.ReferProgress | sip.ReferOver | sip.ReferLate) -> None:
