@@ -92,6 +92,10 @@ class Calling:
         self._invite.cancel(headers, now)
         session.core.arm(session)
 
+    def abandon(self, now: float) -> None:
+        """Wait for no final response, and send no CANCEL."""
+        self._invite.abandon(now)
+
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due."""
         return self._cancel_deadline

@@ -108,7 +108,9 @@ class Doorkeeper:
         except RemoteProtocolError:
             self._counters["unanswerable"] += 1
 
-    def objected(self, message: Message, error: RemoteProtocolError, source: Source) -> None:
+    def objected(
+        self, message: Message, error: RemoteProtocolError, source: Source, admitted: Admit | None = None
+    ) -> None:
         """A message that could be read and means nothing; the peer is told if it is an admitted one's request."""
         self._counters["broken_messages"] += 1
         if isinstance(message, Response):
@@ -120,7 +122,7 @@ class Doorkeeper:
         if partial is None or partial.method == "ACK":
             return
         try:
-            verdict = self.screen(partial, source)
+            verdict = admitted or self.screen(partial, source)
             if isinstance(verdict, Admit):
                 self.object(partial, source, verdict.peer, error.status_hint, detail=str(error))
         except RemoteProtocolError:

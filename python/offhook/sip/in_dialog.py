@@ -9,6 +9,7 @@ from offhook.sip.message import Headers, Request, Response
 from offhook.sip.peer_path import wants_sips
 from offhook.sip.sent_acks import credentials_of
 from offhook.sip.session_core import SDP, HeaderList
+from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.layer import AnyServerTransaction
 
 if TYPE_CHECKING:
@@ -69,6 +70,13 @@ def answer(
     transaction.respond(made, now)
     session.core.pump(transaction, now)
     return made
+
+
+def abandon(session: "InviteSession", transaction: AnyServerTransaction, now: float) -> None:
+    """Leave a re-INVITE, or INVITE, without its answer: no timer would ever end its transaction."""
+    if isinstance(transaction, InviteServerTransaction):
+        transaction.abandon(now)
+        session.core.pump(transaction, now)
 
 
 def response(

@@ -32,6 +32,9 @@ class Inquiries:
     def keep(self, transaction: ServerTransaction) -> bool:
         """Keep it until it is answered; False if too many of its method wait already."""
         waiting = self._open.setdefault(transaction.request.method, deque())
+        while waiting and waiting[0].terminated:
+            # Nobody has answered it in time.
+            waiting.popleft()
         if len(waiting) >= MAX_OPEN:
             return False
         waiting.append(transaction)

@@ -366,10 +366,15 @@ class InviteSession(SessionParts):
     def drop(self, now: float) -> None:
         """Forget it as it stands, without a word: for a session that can't be ended in any better way."""
         self.state = State.TERMINATED
+        if self.transaction is not None:
+            in_dialog.abandon(self, self.transaction, now)
+            self.core.judged(self, None, now)
+        if self.calling is not None:
+            self.calling.abandon(now)
         self.inquiries.drop()
         self.provisionals.drop()
         self.referrals.drop()
-        self.renegotiation.drop(now)
+        self.renegotiation.drop(self, now)
         self.end(now)
 
     # ------------------------------------------------------------------ callee

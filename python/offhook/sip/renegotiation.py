@@ -393,9 +393,11 @@ class Renegotiation:
         # RFC 3261 15.1.2: what still waits for an answer gets 487.
         self.reject(session, 487, now=now)
 
-    def drop(self, now: float) -> None:
+    def drop(self, session: "InviteSession", now: float) -> None:
         """Forget all of it as it stands."""
-        self._incoming = None
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            in_dialog.abandon(session, incoming[0], now)
         self._outgoing.forget()
         self._outgoing.abandon(now)
         self._outgoing.settled()

@@ -233,7 +233,14 @@ class UserAgent(SessionHost):
         admitted = self._door.admit(request, source, now)
         if admitted is None:
             return
-        peer = admitted.peer
+        try:
+            self._serve(request, key, source, admitted.peer, now)
+        except RemoteProtocolError as error:
+            # Asked again, the screen would want its proof again.
+            self._door.objected(request, error, source, admitted)
+
+    def _serve(self, request: Request, key: tuple[str, ...], source: Source, peer: object, now: float) -> None:
+        """A request of an admitted peer that is no repetition."""
         nat = is_behind_nat(peer)
         validate(request)
         request = request.received_from(source.remote[0], source.remote[1], force_rport=nat)

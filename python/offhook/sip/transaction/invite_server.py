@@ -32,6 +32,7 @@ class Input(Enum):
     TIMER_I = "timer I"
     TIMER_L = "timer L"
     TRANSPORT_ERROR = "transport error"
+    ABANDON = "abandoned by TU"
 
 
 TRANSITIONS: dict[tuple[State, Input], State] = {
@@ -41,6 +42,8 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
     (State.PROCEEDING, Input.FAILURE): State.COMPLETED,
     # RFC 6026 7.1 and 8.8: a transport error is told, and the state stays.
     (State.PROCEEDING, Input.TRANSPORT_ERROR): State.PROCEEDING,
+    # A fault of ours that left the user without words: it will never answer, and no timer ends this state.
+    (State.PROCEEDING, Input.ABANDON): State.TERMINATED,
     (State.COMPLETED, Input.INVITE): State.COMPLETED,
     (State.COMPLETED, Input.ACK): State.CONFIRMED,
     (State.COMPLETED, Input.TIMER_G): State.COMPLETED,
@@ -104,6 +107,10 @@ class InviteServerTransaction(Machine[State, Input]):
             self._last = SendResponse(response, self.source, self.reply_to, bytes(response), self.transaction_id)
         self._step(step, now, ours=True)
 
+    def abandon(self, now: float) -> None:
+        """The user will send no final response."""
+        self._step(Input.ABANDON, now)
+
     def transport_failed(self, now: float) -> None:
         """The last response could not be sent."""
         self._step(Input.TRANSPORT_ERROR, now)
@@ -137,7 +144,7 @@ class InviteServerTransaction(Machine[State, Input]):
                 self._effects.append(Report(Trouble.TIMEOUT))
             case Input.TRANSPORT_ERROR:
                 self._effects.append(Report(Trouble.TRANSPORT))
-            case Input.TIMER_I | Input.TIMER_L:
+            case Input.TIMER_I | Input.TIMER_L | Input.ABANDON:
                 pass
 
     def _repeat(self) -> None:
