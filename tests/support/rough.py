@@ -239,6 +239,10 @@ class RoughEngine(FakeEngine):
         self._network = network
         self._owners: dict[int, RoughCall] = {}
 
+    def follow(self, network: RoughNetwork) -> None:
+        """Ask this network from now on."""
+        self._network = network
+
     def open_leg(self, config: Any, *, beside: FakeLeg | None = None) -> FakeLeg:
         leg = super().open_leg(config, beside=beside)
         call = self._network.newest
@@ -281,9 +285,14 @@ class RoughWorld(World):
     """`World`, in which calls go wrong. `phones` are the callers by their hosts; workers of `desk` have come in."""
 
     def __init__(
-        self, config: str, phones: Mapping[str, UserAgentConfig | None] = MappingProxyType({}), *, ports: int = 64
+        self,
+        config: str,
+        phones: Mapping[str, UserAgentConfig | None] = MappingProxyType({}),
+        *,
+        ports: int = 64,
+        **options: Any,
     ) -> None:
-        super().__init__(config, ports=ports)
+        super().__init__(config, ports=ports, **options)
         self.network: RoughNetwork = RoughNetwork()
         self.engine.dispose()
         self.engine: RoughEngine = RoughEngine(self.network, ports)
