@@ -167,7 +167,7 @@ RFCS: tuple[Rfc, ...] = (
             Gap(
                 "5",
                 "privacy services",
-                "there are no calls out; what a caller asks for is kept from agent, routes, record",
+                "no call is passed on; what a caller asks for is kept from agent, routes, record",
             ),
         ),
     ),
@@ -175,12 +175,12 @@ RFCS: tuple[Rfc, ...] = (
         3325,
         "Asserted identity in trusted networks",
         {
+            "5": "Assertions of ours, to trunks that are to have them",
             "8": "What of somebody untrusted is no caller",
             "9.1": "P-Asserted-Identity",
             "9.2": "P-Preferred-Identity",
             "9.3": "Privacy: id",
         },
-        (Gap("5", "assertions of ours", "there are no calls out"),),
     ),
     Rfc(3326, "The Reason header", {"2": "Values, in every BYE and CANCEL of ours", "3.1": "Completed elsewhere"}),
     Rfc(3389, "Comfort noise in RTP", {"5": "Receiving it"}),
@@ -337,7 +337,7 @@ RFCS: tuple[Rfc, ...] = (
     Rfc(5630, "The sips URI scheme", {"4": "No way around TLS"}),
     Rfc(5761, "RTP and RTCP on one port", {"5.1.1": "In SDP", "5.1.3": "With and without rtcp-mux"}),
     Rfc(5763, "Keys of SRTP by DTLS, also 5764", gaps=(Gap("", "DTLS-SRTP", "not built: such an offer gets 488"),)),
-    Rfc(5806, "Diversion", {"": "Read: who, why, how often"}, (Gap("4", "writing it", "there are no calls out"),)),
+    Rfc(5806, "Diversion", {"": "Read: who, why, how often"}, (Gap("4", "writing it", "no call is passed on"),)),
     Rfc(
         5922,
         "Domain certificates in SIP",
@@ -414,7 +414,7 @@ RFCS: tuple[Rfc, ...] = (
             "10.3": "Indices",
             "10.4": "rc, mp, np",
         },
-        (Gap("6", "writing it", "there are no calls out"),),
+        (Gap("6", "writing it", "no call is passed on"),),
     ),
     Rfc(
         7118, "SIP over WebSocket", gaps=(Gap("", "ws listeners", "not built: a `ws://` listener is refused by name"),)

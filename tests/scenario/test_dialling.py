@@ -261,6 +261,7 @@ async def test_a_name_that_nobody_knows() -> None:
         world.assert_nothing_left()
 
 
+@pytest.mark.rfc(3325, "5")
 @in_virtual_time
 async def test_numbers_and_identity_as_the_trunk_wants_them() -> None:
     config = CONFIG.replace(
