@@ -423,3 +423,21 @@ async def test_two_agents_can_not_pass_a_call_to_and_fro_for_ever() -> None:
         [result] = told(last)
         assert (result["outcome"], result["reason"]) == ("refused", "the call has tried 20 hand-overs already")
         assert call.bye is None
+
+
+@in_virtual_time
+async def test_an_agent_that_asks_in_vain_for_ever_fills_no_record() -> None:
+    async with World(ALLOWED) as world:
+        call = await world.place_answered()
+        world.wire.says(type="transfer", target="tel:+14155550123")
+        await world.pass_time(0.1)
+        for _ in range(60):
+            world.wire.says(type="hand_over", to=OTHER)
+            await world.pass_time(0.01)
+        assert {message["outcome"] for message in told(world.wire)} == {"refused"}
+        assert len(told(world.wire)) == 60
+        call.hang_up()
+        await world.pass_time(40)
+        [record] = world.records
+        assert len(record.hand_over["earlier"]) < 20
+        world.assert_nothing_left()

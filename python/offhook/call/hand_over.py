@@ -234,15 +234,15 @@ class HandOvers:
         return self._over(result)
 
     def _why_not_now(self, state: CallState, is_transferring: bool) -> tuple[str, str] | None:
+        if len(self._attempts) > MAX_ATTEMPTS:
+            self._attempts.pop(-2)
+            return f"the call has tried {MAX_ATTEMPTS} hand-overs already", ""
         if state is CallState.DRAINING:
             return "the agent has ended the call", ""
         if state is not CallState.ANSWERED:
             return "the call is not answered", "hand it over once it is"
         if is_transferring:
             return "a transfer is being tried", "wait for what becomes of it"
-        if len(self._attempts) > MAX_ATTEMPTS:
-            self._attempts.pop(-2)
-            return f"the call has tried {MAX_ATTEMPTS} hand-overs already", ""
         return None
 
     def _read(self, text: str) -> DestinationUri | HandOverResult:
