@@ -191,6 +191,8 @@ async def test_who_has_no_key_is_not_heard_and_who_guesses_not_at_all() -> None:
         ({"to": CALLEE, "agent": "bot", "headers": {"X-A": "a\r\nX-B: b"}}, "headers"),
         ({"to": CALLEE, "agent": "bot", "headers": {"From": "<sip:president@example.com>"}}, "headers"),
         ({"to": CALLEE, "agent": "bot", "headers": {"P-Asserted-Identity": "<sip:1@x>"}}, "headers"),
+        ({"to": CALLEE, "agent": "bot", "headers": {"P-Charge-Info": "<sip:somebody@example.com>"}}, "headers"),
+        ({"to": CALLEE, "agent": "bot", "headers": {"Resource-Priority": "ets.0"}}, "headers"),
         ({"to": CALLEE, "agent": "bot", "headers": {f"X-{n}": "1" for n in range(33)}}, "headers"),
         ({"to": CALLEE, "agent": "bot", "data": {"a": "x" * 1025}}, "data.a"),
     ],

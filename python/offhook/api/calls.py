@@ -23,6 +23,8 @@ from offhook.destination.dialect.facts import MAX_VALUE, plain
 from offhook.errors import LocalProtocolError
 from offhook.ids import CallId
 from offhook.route.destination_uri import AgentUri
+from offhook.route.pattern import names_fit
+from offhook.route.table import AGENT_HEADERS
 from offhook.sip.outgoing import check_header
 
 MAX_BODY = 64 * 1024
@@ -58,6 +60,10 @@ class DialRequest(BaseModel):
     @field_validator("headers")
     @classmethod
     def _headers_that_may_be_sent(cls, headers: dict[str, str]) -> dict[str, str]:
+        # Who calls, on whose account and how urgently is the trunk's to say, not a key's.
+        foreign = next((name for name in headers if not names_fit(AGENT_HEADERS, name)), None)
+        if foreign is not None:
+            raise ValueError(f"{foreign[:64]!r} is none of {', '.join(AGENT_HEADERS)}, which alone may be set")
         try:
             return dict(check_header(name, value) for name, value in headers.items())
         except LocalProtocolError as error:
