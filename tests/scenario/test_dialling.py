@@ -475,3 +475,19 @@ async def test_session_timers_are_asked_for_and_kept() -> None:
         await world.pass_time(300)
         assert phone.bye is None
         assert len(world.network.requests("UPDATE")) + len(world.network.requests("INVITE")) > 4
+
+
+@in_virtual_time
+async def test_whom_we_call_may_not_call_us_for_that() -> None:
+    async with DiallingWorld() as world:
+        _, phone = await world.talk()
+        theirs = world.carrier.call()
+        await world.pass_time(5)
+        assert theirs.statuses == []
+        assert len(world.book.begun) == 1
+        [refusal] = world.signalling.refusals.flush(1e9, force=True)
+        assert (refusal.source, refusal.rule) == (CARRIER, "source")
+        phone.hang_up()
+        await world.pass_time(40)
+        # From here on it is not even parsed.
+        assert not world.signalling.screen.gate("udp", CARRIER)
