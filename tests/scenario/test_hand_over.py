@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.support.clock import in_virtual_time
 from tests.support.media import FakeWire
-from tests.support.world import OFFHOOK, PhoneCall, World, notes
+from tests.support.world import OFFHOOK, PhoneCall, World, notes, sdp
 
 pytestmark = pytest.mark.scenario
 
@@ -364,8 +364,21 @@ async def test_a_fallback_is_told_what_was_said_too() -> None:
 
 
 @in_virtual_time
-async def test_hold_and_hand_over() -> None:
-    """A caller whom the first agent holds is had back for the other; one who holds is still told to hold."""
+async def test_a_caller_who_holds_meanwhile_is_on_hold_with_the_other_agent() -> None:
+    async with World(ALLOWED) as world:
+        call, _ = await handing_over(world)
+        call.reinvite(sdp(way="sendonly", version=2))
+        await world.pass_time(0.1)
+        other = await joined(world)
+        assert other.said[-1] == {"type": "held", "by": "caller"}
+        call.reinvite(sdp(version=3))
+        await world.pass_time(0.1)
+        assert (other.said[-1]["type"], other.said[-1]["by"]) == ("resumed", "caller")
+        assert call.bye is None
+
+
+@in_virtual_time
+async def test_a_caller_whom_the_agent_holds_is_had_back_for_the_other() -> None:
     async with World(ALLOWED) as world:
         call, first = await handing_over(world)
         first.says(type="hold")
