@@ -68,6 +68,13 @@ def billing(calls: list[Call]) -> Agent:
     return agent
 
 
+async def says(ears: ToldEars, text: str) -> None:
+    """The caller says something, some time after the agent: what is heard over that on a silent line is an echo."""
+    await asyncio.sleep(0.4)
+    ears.starts()
+    ears.stops(text)
+
+
 def heard(call: PhoneCall, hz: float) -> list[Packet]:
     """The packets with an agent's voice."""
     return [packet for packet in call.packets if has_tone(packet.payload, hz)]
@@ -90,8 +97,7 @@ async def test_a_phone_hears_the_last_words_of_one_and_the_first_of_the_other_in
         call = phone.dial(gateway.udp)
         await call.answered()
         await call.hears(FRONT, frames=WORD_MS // 20)
-        ears.starts()
-        ears.stops("My bill is wrong.")
+        await says(ears, "My bill is wrong.")
         await call.hung_up()
         record = gateway.record(call.call_id)
         shown = gateway.run("calls", "show", record["call_id"])
@@ -131,8 +137,7 @@ async def test_an_agent_whose_colleague_is_not_there_or_busy_still_has_the_call(
         call = phone.dial(gateway.udp)
         await call.answered()
         await call.hears(FRONT, frames=WORD_MS // 20)
-        ears.starts()
-        ears.stops("My bill is wrong.")
+        await says(ears, "My bill is wrong.")
         await call.hears(FRONT, frames=6 * WORD_MS // 20 - 2)
         assert [result.outcome for result in results] == ["unreachable"]
         assert "no worker of 'billing' is connected" in results[0].reason
@@ -146,14 +151,12 @@ async def test_an_agent_whose_colleague_is_not_there_or_busy_still_has_the_call(
 
         async with working(waiting, gateway, "billing"):
             since = len(call.packets)
-            ears.starts()
-            ears.stops("Try again.")
+            await says(ears, "Try again.")
             await call.rtp.until(lambda _: bool(calls), 10)
             other = phone.dial(gateway.udp)
             await other.answered()
             await other.hears(FRONT, frames=WORD_MS // 20)
-            ears.starts()
-            ears.stops("Me, too.")
+            await says(ears, "Me, too.")
             await other.hears(FRONT, frames=6 * WORD_MS // 20 - 2)
             assert [result.outcome for result in results if not result.reason.startswith("end_")][-1] == "no_capacity"
             assert len(call.packets) > since
@@ -161,16 +164,26 @@ async def test_an_agent_whose_colleague_is_not_there_or_busy_still_has_the_call(
             call.hang_up()
 
 
-async def test_a_colleague_that_dies_with_the_call_leaves_it_to_the_routes_fallback(gateway: Gateway) -> None:
-    results, calls, ears = list[HandedOver](), list[Call](), ToldEars()
-    async with working(front(results, ears), gateway, "front"), PlainPhone.open() as phone:
-        async with working(billing(calls), gateway, "billing"):
-            call = phone.dial(gateway.udp)
-            await call.answered()
-            await call.hears(FRONT, frames=WORD_MS // 20)
-            ears.starts()
-            ears.stops("My bill is wrong.")
-            await call.hears(BILLING, frames=5)
+async def test_a_colleague_that_fails_with_the_call_leaves_it_to_the_routes_fallback(gateway: Gateway) -> None:
+    results, ears = list[HandedOver](), ToldEars()
+    failing = Agent("billing", tts=ToneVoice(BILLING), apology=None)
+
+    @failing.on_call
+    async def on_call(call: Call) -> None:
+        await call.say("I know.")
+        raise KeyError("a mistake of the agent's author")
+
+    async with (
+        working(front(results, ears), gateway, "front"),
+        working(failing, gateway, "billing"),
+        PlainPhone.open() as phone,
+    ):
+        call = phone.dial(gateway.udp)
+        await call.answered()
+        await call.hears(FRONT, frames=WORD_MS // 20)
+        await says(ears, "My bill is wrong.")
+        await call.hears(BILLING, frames=2 * WORD_MS // 20 - 1)
+        await asyncio.sleep(0.3)
         call.say(tone(600, 0.6))
         await call.hears(600, frames=10)
         call.hang_up()
