@@ -5,14 +5,14 @@ taken one by one, so nothing in here races. An exception in here ends this call 
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import assert_never
 
 import structlog
 
 from offhook._media import MediaEvent
 from offhook.call.agent_side import AgentSide, described
+from offhook.call.course import Course
 from offhook.call.end_reason import EndReason
 from offhook.call.event import (
     CallEvent,
@@ -33,13 +33,12 @@ from offhook.call.inbox import Inbox
 from offhook.call.keys import Keys
 from offhook.call.last_words import hear_last_words
 from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg
-from offhook.call.media_note import media_note
-from offhook.call.news import AgentChosen, CallEnded, CallNews
+from offhook.call.news import AgentChosen, CallEnded
 from offhook.call.offer_answer import OfferOrAnswer, exchange
 from offhook.call.ringing import Ringing
 from offhook.call.services import CallServices
 from offhook.call.session_timer import words_of
-from offhook.call.state import TRANSITIONS, CallInput, CallState
+from offhook.call.state import CallInput, CallState
 from offhook.call.tape import ANNOUNCEMENT, Tape
 from offhook.call.timers import Timers
 from offhook.call.transfer import Transfers
@@ -63,7 +62,7 @@ from offhook.destination.base import (
     TransferAsked,
     TransferResult,
 )
-from offhook.destination.dialect.facts import AgentFacts, EndCause
+from offhook.destination.dialect.facts import AgentFacts
 from offhook.errors import DestinationError
 from offhook.observe.printable import printable
 from offhook.report.record import CallDirection
@@ -83,12 +82,11 @@ _INBOX_LIMIT = 1024
 _FAR_END_BUFFER = 0.2
 # What may have to be played after the agent's end, should the media plane never say that it has been.
 _DRAIN_LIMIT = PLAYOUT_LIMIT + 5.0
-_BUSY_RETRY_AFTER = 5
 # Of what a peer says in its own words; it goes into the record and onto terminals.
 _LONGEST_DETAIL = 300
 
 
-class Call:
+class Call(Course):
     """One inbound call from the INVITE to its end reason. `await run()` is its whole life."""
 
     direction: CallDirection = "inbound"
@@ -98,35 +96,16 @@ class Call:
         "__weakref__",
         "_farewell",
         "_floor",
-        "_follower",
         "_inbox",
         "_keys",
         "_ringing",
-        "_services",
         "_timers",
         "agent",
-        "answered_at",
-        "arrived_at",
-        "causes",
-        "end_detail",
-        "ended_at",
-        "facts",
         "hand_overs",
-        "heard_caller",
         "hold",
-        "id",
         "leg",
-        "rang_at",
-        "reason",
-        "reject_status",
-        "retry_after",
-        "route",
-        "set_up",
-        "state",
         "tape",
-        "timeline",
         "transfers",
-        "trunk",
     )
 
     def __init__(
@@ -141,34 +120,13 @@ class Call:
         *,
         arrived_at: float,
     ) -> None:
-        self.id = facts.call_id
-        self.facts = facts
-        self.trunk = trunk
-        self.route = route
-        self.timeline = timeline
-        self.set_up = set_up
+        super().__init__(facts, trunk, route, timeline, set_up, services, arrived_at=arrived_at)
         self.leg = leg
         self.tape = Tape(facts.call_id, services, timeline, self.leg, route.record if route else RecordPolicy.NEVER)
         self.transfers = Transfers(self.leg, trunk, timeline, services, facts.agent_headers)
         early = route.early_media if route is not None else NO_EARLY_MEDIA
         self._ringing = Ringing(self.leg, trunk, early, timeline, services)
         self.hold = Hold(self.leg, services, timeline)
-        self.state = CallState.ARRIVED
-        self.reason: EndReason | None = None
-        self.end_detail = ""
-        self.causes: tuple[EndCause, ...] = ()
-        """Why the caller's side ended the call, in its own words."""
-        self.arrived_at = arrived_at
-        self.rang_at: float | None = None
-        self.answered_at: float | None = None
-        self.ended_at: float | None = None
-        self.heard_caller = False
-        """Whether any RTP of the caller was accepted."""
-        self.reject_status: int | None = None
-        """The SIP status that the agent asked for when it rejected the call."""
-        self.retry_after = _BUSY_RETRY_AFTER
-        """Seconds in Retry-After of a 503."""
-        self._services = services
         self._inbox = Inbox(_INBOX_LIMIT)
         self._timers = Timers(self.post)
         self.agent = AgentSide(
@@ -187,7 +145,6 @@ class Call:
         digits = route.digits if route is not None else "mask"
         self._keys = Keys(self.leg, timeline, services, way=trunk.dtmf, policy=digits)
         self._floor = Floor(timeline, self.tape, self._tell)
-        self._follower = services.follower(facts)
         self._farewell = ""
 
     def post(self, event: CallEvent) -> None:
@@ -735,14 +692,6 @@ class Call:
             self.leg.close()
         self._services.ended(self)
 
-    @contextlib.contextmanager
-    def _on_its_own(self) -> Iterator[None]:
-        """A bug in one part must not keep the others from being told."""
-        try:
-            yield
-        except Exception:
-            _log.exception("call.part_failed", call_id=self.id)
-
     def _tell_caller(self, reason: EndReason) -> None:
         session = self.leg.session
         if session.state not in UNANSWERED:
@@ -754,34 +703,7 @@ class Call:
             headers = (*headers, ("Retry-After", str(self.retry_after)))
         self._services.perform(lambda now: session.reject(status, headers=headers, now=now))
 
-    def _tell(self, news: CallNews) -> None:
-        """Whoever follows the call must not harm it."""
-        if self._follower is None:
-            return
-        with self._on_its_own():
-            self._follower(news)
-
-    def _note_media(self, event: MediaEvent) -> None:
-        what, figures = media_note(event)
-        self.timeline.add("media", event.at, note=what, **figures)
-
-    def _note(self, what: str) -> None:
-        self.timeline.add("note", self._services.now(), note=what)
-
     def _release(self) -> None:
         self._timers.clear()
         self.leg.close()
         self.agent.let_go(EndReason.INTERNAL_ERROR.slug)
-
-    # -- state and time
-
-    @property
-    def _route(self) -> Route:
-        assert self.route is not None, "a call without a route is refused before it asks for one"
-        return self.route
-
-    def _move(self, what: CallInput) -> None:
-        following = TRANSITIONS.get((self.state, what))
-        assert following is not None, f"a call that is {self.state.value} can't {what.value}"
-        self.state = following
-        self.timeline.add("state", self._services.now(), note=following.value)
