@@ -16,6 +16,7 @@ from .world import CALLER, GATEWAY
 LONGEST_CALL = 90.0
 LONGEST_TIMED = 200.0
 
+OTHER = "ws://other.example/voice"
 RELIABLE, UPDATES, REINVITES, INFO = (f"192.0.2.{number}" for number in (11, 12, 13, 14))
 """Callers: whose ringing is acknowledged, whose session is refreshed by UPDATE or re-INVITE, whose keys go by INFO."""
 WITHOUT_UPDATE = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS")
@@ -63,6 +64,7 @@ dtmf = "info"
 name = "offhook"
 to = "offhook"
 destination = "ws://agent.example/voice"
+hand_over_to = ["{OTHER}", "agent:desk"]
 ring_timeout = 8
 fallback = [{{ on = ["refused", "lost", "late"], to = "twilio+ws://bot.example/media" }}]
 
@@ -164,6 +166,20 @@ def breaks(call: RoughCall) -> None:
     """The agent's connection is gone."""
     if call.wire is not None:
         call.wire.breaks()
+
+
+def breaks_first(call: RoughCall) -> None:
+    """The connection of its first agent is gone."""
+    if call.wires and not call.wires[0].is_over:
+        call.wires[0].breaks()
+
+
+def only_the_first_takes_it(call: RoughCall) -> None:
+    """Of several agents in turn, only the first gets ready."""
+    if call.wire is not None:
+        call.wire.accept()
+        if len(call.wires) == 1:
+            call.wire.says(type="ready")
 
 
 def refers_are(answer: int | None) -> Any:
@@ -320,6 +336,22 @@ def transfers() -> list[Script]:
     ]  # fmt: skip
 
 
+def hand_overs() -> list[Script]:
+    """Agents that hand their call to another one, which takes it, refuses it, or never says a word."""
+    over, to_worker = (agent(type="hand_over", to=to) for to in (OTHER, "agent:desk"))
+    lone = {"agent": only_the_first_takes_it}
+    return [
+        Script("handed to another agent", "offhook", ((0.6, over), (1.0, RoughCall.hang_up))),
+        Script("handed to a worker and back", "offhook", ((0.6, to_worker), (0.5, over), HANG_UP)),
+        Script("handed to nobody", "offhook", ((0.6, over), (12.0, RoughCall.hang_up)), **lone),
+        Script("hangs up as it is handed over", "offhook", ((0.6, over), (0.05, RoughCall.hang_up))),
+        Script("held as it is handed over", "offhook",
+               ((0.6, agent(type="hold")), (0.3, over), (0.05, offers(way="sendonly")), (0.5, offers()), HANG_UP)),
+        Script("lost as it is handed over", "offhook", ((0.6, over), (0.02, breaks_first), HANG_UP)),
+        Script("transferred as it is handed over", "offhook", ((0.6, over), (0.02, TRANSFER), HANG_UP)),
+    ]  # fmt: skip
+
+
 def keys() -> list[Script]:
     """Keys by INFO, both ways and both bodies, and INFOs that nobody answers."""
     plain = ("INFO", "application/dtmf", b"7")
@@ -452,5 +484,6 @@ SCRIPTS = [
     *changes(),
     *refreshes(),
     *transfers(),
+    *hand_overs(),
     *keys(),
 ]
