@@ -8,10 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberType, shortnumberinfo
 
+from offhook.call.dial_gate import DialGate
+from offhook.call.dialler import Denied
+from offhook.call.outbound import Wish
+from offhook.call.outbound_gate import OutboundGate
 from offhook.call.transfer_target import NoTarget, Target, read_target
 from offhook.ids import TrunkName
+from offhook.route.destination_uri import AgentUri
 from offhook.route.pattern import ANY, Pattern
 from offhook.route.trunk import Trunk
+from offhook.route.usage import Usage
 from offhook.sip.uri import SipUri
 
 pytestmark = pytest.mark.unit
@@ -120,6 +126,30 @@ def test_no_spelling_of_a_costly_number_is_a_target(data: st.DataObject) -> None
     trunk = trunk_of(country, draw(st.sampled_from((None, "carrier.example"))))
     target = read_target(wrapped(draw, text), trunk, PEER)
     assert isinstance(target, NoTarget), f"{text!r} of {e164} on a trunk of {country}: {target}"
+
+
+@settings(max_examples=1500, deadline=None)
+@given(st.data())
+def test_no_spelling_of_a_costly_number_is_called(data: st.DataObject) -> None:
+    draw = data.draw
+    region, e164 = draw(st.sampled_from(_PREMIUM))
+    country = draw(st.sampled_from(TRUNKS))
+    forms = [e164, *([IDD[country] + e164[1:]] if country is not None else [])]
+    if country == region:
+        number = phonenumbers.parse(e164)
+        forms.append("".join(filter(str.isdigit, phonenumbers.format_number(number, 2))))
+    text = spelled(draw, draw(st.sampled_from(forms)), may_be_letters=True)
+    trunk = Trunk(
+        TrunkName("acme"),
+        host="192.0.2.9",
+        country=country,
+        caller_ids=("+14155550100",),
+        dial_to=(ANY, Pattern("+*")),
+        number_format=draw(st.sampled_from(("e164", "e164-no-plus", "national"))),
+    )
+    gate = OutboundGate([trunk], DialGate(Usage({}), wall=round))
+    verdict = gate.judge(Wish(draw(st.sampled_from((text, f"tel:{text}", f" {text};ext=1"))), AgentUri("bot")), 0)
+    assert isinstance(verdict, Denied), f"{text!r} of {e164} on a trunk of {country}: {verdict}"
 
 
 @settings(max_examples=1000, deadline=None)

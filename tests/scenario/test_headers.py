@@ -241,6 +241,8 @@ async def test_a_refusal_has_the_agents_headers_too() -> None:
         ({"Via": "SIP/2.0/UDP evil"}, "Via is the gateway's own header"),
         ({"m": "<sip:evil>"}, "m is the gateway's own header"),
         ({"P-Asserted-Identity": "<sip:a@b>"}, "P-Asserted-Identity is the gateway's own header"),
+        ({"P-Charge-Info": "<sip:a@b>"}, "P-Charge-Info is the gateway's own header"),
+        ({"X-A": "7\u2028X-B: 8"}, "the value of X-A holds a line end or control character"),
         ({"Content-Disposition": "x"}, "Content-Disposition is the gateway's own header"),
         ({"X-A": "b\r\nVia: c"}, "the value of X-A holds a line end or control character"),
         ({"X-A": "b\nc"}, "the value of X-A holds a line end or control character"),

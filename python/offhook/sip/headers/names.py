@@ -50,8 +50,10 @@ _FREE: Final = frozenset({
 OURS: Final = frozenset(name.lower() for name in (*LISTS, *SINGLES, *_OTHERS) if name not in _FREE) | frozenset(COMPACT)
 """Fields that the stack writes itself, or that would change what a message means, in lower case: for nobody else."""
 
-OUR_PREFIXES: Final = ("content-", "proxy-", "security-", "www-", "p-asserted-", "p-preferred-")
-"""Beginnings of further such names."""
+OUR_PREFIXES: Final = (
+    "content-", "proxy-", "security-", "www-", "p-asserted-", "p-preferred-", "p-charg", "p-served-", "p-called-",
+)  # fmt: skip
+"""Beginnings of further such names: who calls, who is called and who pays is not for others to say."""
 
 KEYS: Final = (
     _CANONICAL | {name: name for name in _CANONICAL.values()} | {name.upper(): full for name, full in COMPACT.items()}
