@@ -167,6 +167,8 @@ def test_the_table_is_that_of_the_figure() -> None:
         ("PROCEEDING", "SUCCESS", "ACCEPTED"),
         ("PROCEEDING", "FAILURE", "COMPLETED"),
         ("PROCEEDING", "TRANSPORT_ERROR", "PROCEEDING"),
+        # Ours: after a fault that leaves no answer.
+        ("PROCEEDING", "ABANDON", "TERMINATED"),
         ("COMPLETED", "INVITE", "COMPLETED"),
         ("COMPLETED", "TIMER_G", "COMPLETED"),
         ("COMPLETED", "ACK", "CONFIRMED"),
