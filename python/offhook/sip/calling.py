@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MAX_FORKS = 24
 """Early dialogs that one INVITE of ours may make; further forks are told without one, and get no PRACK."""
 
+UNDECIDED = (State.CALLING, State.PROCEEDING, State.CANCELLING)
+"""Where the first 2xx makes the session."""
+
 FORK_GONE = 199
 """RFC 6228: this fork will not answer; others may."""
 
@@ -138,7 +141,7 @@ class Calling:
         rack = early.acknowledgement(response) if early is not None else None
         if early is not None and rack is not None:
             self._acknowledge(session, early, rack, b"", now)
-        if session.state is not State.CANCELLING:
+        if session.state is not State.CANCELLING and (early is None or not early.is_gone):
             session.dialog = early.dialog if early is not None else None
         if early is not None and response.status == FORK_GONE:
             self._fork_gone(session, early, now)
@@ -208,11 +211,11 @@ class Calling:
         number = response.cseq.number
         if session.acks.repeat(tag, number):
             return
-        if session.dialog is not None and session.dialog.state is not dialogs.State.EARLY:
-            if tag == session.dialog.remote_tag:
-                # Repeated while the layer above still owes the ACK's answer.
-                return
-            self._end_stray(session, response, ELSEWHERE, now)
+        if session.state not in UNDECIDED:
+            answered = session.response is not None and session.response.is_success
+            # Else it is repeated while the layer above still owes the ACK's answer.
+            if not answered or session.is_over or tag != session.remote_tag:
+                self._end_stray(session, response, ELSEWHERE if answered else GIVEN_UP, now)
             return
         forks, self._early = self._early, {}
         session.dialog, fault = self._confirm(session, response, forks.pop(tag, None))
@@ -226,10 +229,7 @@ class Calling:
         if asked and response.sdp is None:
             fault = fault or f"the {response.status} has no offer, and neither had our INVITE"
         _see_description(session.dialog, response)
-        if not session.step(Input.SUCCESS_WITH_OFFER if owes else Input.SUCCESS):
-            # Given up (CANCEL without an end in 64*T1), and answered after all.
-            self._end_stray(session, response, GIVEN_UP, now)
-            return
+        session.step(Input.SUCCESS_WITH_OFFER if owes else Input.SUCCESS)
         if not owes or before is State.CANCELLING:
             in_dialog.send_ack(session, number, b"", now)
         else:
@@ -305,8 +305,7 @@ def _see_description(dialog: Dialog, response: Response) -> None:
 
 
 def _end_fork(session: "InviteSession", early: EarlyDialog, now: float) -> None:
-    """An early dialog is over: nothing that is open in it keeps the others waiting, or is true of them."""
-    early.dialog.step(dialogs.Input.END)
+    """A fork is over: nothing that is open in its early dialog keeps the others waiting."""
     session.core.unbind(early.dialog.id)
     session.renegotiation.fork_gone(session, early.dialog, now)
     session.questions.drop(session, early.dialog, now)
