@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.interop.mid_call import line
-from tests.interop.mid_call.line import heard_in_turn, talking
+from tests.interop.mid_call.line import WAITING, heard_in_turn, talking
 from tests.interop.sipp.scenario import OFFER, Check, Played, Player, Scenario
 from tests.support.agent import Agent
 from tests.support.gateway import Gateway
@@ -121,3 +121,51 @@ def assert_one_stream(packets: list[Packet]) -> None:
     assert len({packet.ssrc for packet in packets}) == 1
     numbers = [packet.sequence for packet in sorted(packets, key=lambda packet: packet.at)]
     assert numbers == [(numbers[0] + n) & 0xFFFF for n in range(len(numbers))]
+
+
+async def test_both_change_the_call_at_once(gateway: Gateway, agent: Agent, tmp_path: Path) -> None:
+    """Glare: the agent holds while sipp offers; both get 491. sipp made the Call-ID, so ours comes again within 2 s."""
+    with RtpPeer() as here, speaking(here, HERE):
+        flow = (
+            Scenario("glare", to="sounds", talks_over=True)
+            .invite(offer(here))
+            .expect(100, optional=True)
+            .expect(183)
+            .expect(200)
+            .ack()
+            .expect_request("INVITE", Check("a=sendonly"), keep=True)
+            .invite(offer(here, "a=ptime:20"), cseq=2, branch="glare", within=True)
+            .expect(491)
+            .answer("491 Request Pending")
+            .expect_request("ACK")
+            .request("ACK", cseq=2, branch="glare")
+            .expect_request("INVITE", Check("a=sendonly"), within_ms=3_000)
+            .answer(body=offer(here, "a=recvonly"))
+            .expect_request("ACK")
+            .invite(offer(here), cseq=3, branch="again", within=True)
+            .expect(100, optional=True)
+            .expect(200, Check("a=sendonly"))
+            .ack(cseq=3)
+            .expect_request("INVITE", Check("a=sendrecv"))
+            .answer(body=offer(here))
+            .expect_request("ACK")
+            .pause(600)
+            .tear_down(cseq=4)
+        )
+        playing = asyncio.create_task(play(gateway, flow, tmp_path))
+        async with talking(agent) as agents_end:
+            await agents_end.hears(HERE)
+            await agents_end.call.say(type="hold")
+            await agents_end.call.text("held")
+            await agents_end.hears_nothing()
+            await agents_end.call.say(type="resume")
+            await agents_end.call.text("resumed")
+            await agents_end.hears(HERE)
+            played = await playing
+    times = [at for at, text in played.received("INVITE ") if "a=sendonly" in text]
+    refused = [at for at, way, text in played.messages if way == "out" and text.startswith("SIP/2.0 491")]
+    assert 0 <= times[-1] - refused[0] < 2.1, "RFC 3261 14.1: who did not make the Call-ID waits for 0 to 2 s"
+    sides = heard_in_turn(array("h", decode(b"".join(packet.payload for packet in here.packets))), line.HZ, WAITING)
+    assert [hz for hz in sides if hz] == [line.HZ, WAITING, line.HZ]
+    record = gateway.record(played.call_id)
+    assert (record["end_reason"], record["media"]["holds"]) == ("caller_hung_up", 1)
