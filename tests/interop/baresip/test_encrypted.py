@@ -55,14 +55,15 @@ def assert_clean(record: dict[str, Any]) -> None:
 @pytest.mark.parametrize("word", ["srtp", "srtp-mand", "srtp-mandf"])
 @pytest.mark.parametrize("policy", ["optional", "required"])
 def test_a_tone_comes_back_encrypted(gateway: Gateway, tmp_path: Path, policy: str, word: str) -> None:
+    # One goes past its first report, after 5 s, which is encrypted too.
+    reports = (policy, word) == ("required", "srtp-mand")
     with Baresip(tmp_path / "phone", tone(440, 30), host=POLICIES[policy], encryption=word) as phone:
         call_id = phone.dial("echo", gateway.udp)
-        # Past its first report, which is encrypted too.
-        hears_itself(phone, 6.5)
+        hears_itself(phone, 6.5 if reports else 2.5)
         assert f"SRTP is Enabled (cryptosuite={SUITE})" in phone.said()
     record = gateway.record(call_id)
     assert_clean(record)
-    assert record["media"]["rtcp_received"] >= 1
+    assert record["media"]["rtcp_received"] >= reports
 
 
 @pytest.mark.parametrize("word", ["srtp", "srtp-mand"])

@@ -134,6 +134,7 @@ class BaresipPhone(Phone):
             time.sleep(0.3)
 
     def hang_up(self) -> None:
+        self.phone.events.clear()
         self.phone.command("hangup")
         self.phone.wait_for("CALL_CLOSED")
 
@@ -198,10 +199,9 @@ class TwinklePhone(Phone):
         self.phone.type(f"dtmf {keys}")
 
     def hang_up(self) -> None:
+        before = self._byes()
         self.phone.type("bye")
-        wait_until(
-            lambda: re.search(r"^SIP/2\.0 200 .*?^CSeq: *\d+ BYE", self.phone.log(), re.S | re.M), 5, self.phone.said
-        )
+        wait_until(lambda: self._byes() > before, 5, self.phone.said)
 
     def heard(self) -> tuple[list[int], int]:
         return self.phone.card.heard(), 8000
@@ -215,6 +215,10 @@ class TwinklePhone(Phone):
         before = self._acknowledged()
         self.phone.type(command)
         wait_until(lambda: self._acknowledged() > before, 10, lambda: self.phone.said() + self.phone.log())
+
+    def _byes(self) -> int:
+        """How many have been answered, its own and others'."""
+        return len(re.findall(r"^SIP/2\.0 200 (?:(?!^\+\+\+).)*?^CSeq: *\d+ BYE", self.phone.log(), re.S | re.M))
 
     def _acknowledged(self) -> int:
         return len(re.findall(r"^Send to: .*\nACK ", self.phone.log(), re.M))

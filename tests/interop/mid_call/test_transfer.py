@@ -45,6 +45,8 @@ async def test_a_transfer_that_is_taken(gateway: Gateway, agent: Agent, tmp_path
             rtp.target = ("127.0.0.1", int(invite.body.split("m=audio ")[1].split()[0]))
             await asyncio.gather(asyncio.to_thread(phone.hears, ELSEWHERE), rtp.talk(tone(ELSEWHERE, 1.5)))
             assert is_heard(rtp, phones.HZ)
+            # While the callee can still answer it.
+            await asyncio.to_thread(phone.hang_up)
     # Twinkle ends the call first and then says that it succeeded.
     assert told["outcome"] == "completed"
     assert gateway.record(sip_call_id)["end_reason"] == "transferred"
