@@ -1,0 +1,75 @@
+"""An agent for calls that the gateway places, in a thread of its own; `websockets` alone, from the protocol's page."""
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
+
+from .tone import tone
+
+
+@dataclass
+class Talk:
+    """One call as the agent had it; times are monotonic seconds."""
+
+    ringing: dict[str, Any]
+    at: dict[str, float] = field(default_factory=dict)
+    heard: bytearray = field(default_factory=bytearray)
+    """µ-law at 8 kHz."""
+    end: dict[str, Any] | None = None
+
+
+class DialledAgent:
+    """Takes every call, says a tone of 440 Hz for 3 s from `start` on and hangs up when the `data` of the call say so.
+
+    `data` of a call: `hangs_up_after` seconds of the answer.
+    """
+
+    def __init__(self) -> None:
+        self.talks: list[Talk] = []
+        self._server = serve(self._call, "127.0.0.1", 0, subprotocols=["offhook.v1"])  # type: ignore[list-item]
+        self.port: int = self._server.socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """No more calls."""
+        self._server.shutdown()
+        self._thread.join()
+
+    def of(self, call_id: str) -> Talk:
+        """The talk of a call of the gateway."""
+        return next(talk for talk in self.talks if talk.ringing["call_id"] == call_id)
+
+    def _call(self, socket: ServerConnection) -> None:
+        talk: Talk | None = None
+        try:
+            for text in socket:
+                now = time.monotonic()
+                if isinstance(text, bytes):
+                    assert talk is not None
+                    talk.at.setdefault("heard", now)
+                    talk.heard += text
+                    continue
+                message = json.loads(text)
+                match message["type"]:
+                    case "ringing":
+                        talk = Talk(message, {"ringing": now})
+                        self.talks.append(talk)
+                        socket.send(json.dumps({"type": "ready", "audio": {"encoding": "pcmu", "rate": 8000}}))
+                    case "start":
+                        assert talk is not None
+                        talk.at["start"] = now
+                        socket.send(b"".join(tone(440, 3.0)))
+                        after = talk.ringing["data"].get("hangs_up_after")
+                        if after is not None:
+                            threading.Timer(float(after), lambda: socket.send(json.dumps({"type": "hangup"}))).start()
+                    case "end":
+                        assert talk is not None
+                        talk.end = message
+        except ConnectionClosed:
+            pass
