@@ -13,7 +13,6 @@ from offhook.sip.early_dialog import EarlyDialog
 from offhook.sip.effects import Target
 from offhook.sip.events import Answered, Failed, FailureCause, Provisional, Refused
 from offhook.sip.headers.rack import RAck
-from offhook.sip.headers.session_id import SessionId
 from offhook.sip.message import Request, Response
 from offhook.sip.reliable import is_reliable
 from offhook.sip.sent_acks import credentials_of
@@ -83,7 +82,7 @@ class Calling:
     def mark_of(self, session: "InviteSession", dialog: Dialog) -> HeaderList:
         """The Session-ID towards a fork that has not answered; empty for what is no such fork."""
         early = self._early.get(dialog.remote_tag)
-        return _mark(session, early.session_id) if early is not None else ()
+        return session.letterhead.towards(early.session_id) if early is not None else ()
 
     def begin(self, now: float) -> None:
         """Send the INVITE."""
@@ -280,7 +279,7 @@ class Calling:
             return
         stray, _ = self._made_by(session, response)
         number = response.cseq.number
-        mark = _mark(session, response.session_id)
+        mark = session.letterhead.towards(response.session_id)
         ack = stray.request("ACK", (*mark, *credentials_of(session.request)), cseq=number)
         session.acks.keep(stray.remote_tag, number, in_dialog.send(session, stray, ack, now))
         in_dialog.send(session, stray, stray.request("BYE", (*mark, *why, *session.core.user_agent_header())), now)
@@ -309,9 +308,3 @@ def _end_fork(session: "InviteSession", early: EarlyDialog, now: float) -> None:
     session.core.unbind(early.dialog.id)
     session.renegotiation.fork_gone(session, early.dialog, now)
     session.questions.drop(session, early.dialog, now)
-
-
-def _mark(session: "InviteSession", theirs: SessionId | None) -> HeaderList:
-    """The Session-ID towards one fork, whatever others have called the session."""
-    alone = SessionId(session.letterhead.session_id.local)
-    return (("Session-ID", str(alone if theirs is None else alone.hearing(theirs))),)

@@ -91,7 +91,9 @@ def response(
     """The response to a request of the peer: with our tag, our name, and Contact where one belongs."""
     if request is session.request:
         headers = session.letterhead.of_answer(status, headers)
-    extra = [*session.letterhead.mark, *headers]
+    theirs = request.session_id
+    is_of_fork = session.is_caller and theirs is not None
+    extra = [*(session.letterhead.towards(theirs) if is_of_fork else session.letterhead.mark), *headers]
     target = session.path.target
     if request.method in WITH_CONTACT and 100 < status < 300 and target is not None:
         contact = session.core.contact(session.core.local_address(target), secure=wants_sips(session.request))

@@ -27,13 +27,20 @@ class Letterhead:
 
     def meet(self, theirs: SessionId | None) -> None:
         """From now on it is with this peer alone: what other forks have called the session is forgotten."""
-        alone = SessionId(self.session_id.local)
-        self.session_id = alone if theirs is None else alone.hearing(theirs)
+        self.session_id = self._with(theirs)
 
     @property
     def mark(self) -> HeaderList:
         """Session-ID as it stands now."""
         return (("Session-ID", str(self.session_id)),)
+
+    def towards(self, theirs: SessionId | None) -> HeaderList:
+        """Session-ID towards one fork, whatever others have called the session."""
+        return (("Session-ID", str(self._with(theirs))),)
+
+    def _with(self, theirs: SessionId | None) -> SessionId:
+        alone = SessionId(self.session_id.local)
+        return alone if theirs is None else alone.hearing(theirs)
 
     def of_request(self, method: str, headers: HeaderList = ()) -> HeaderList:
         """What a request within the dialog gets, `headers` among it; every BYE says why (RFC 3326)."""

@@ -385,6 +385,8 @@ class Renegotiation:
 
     def end(self, session: "InviteSession", now: float) -> None:
         """The session is over."""
+        # The peer's BYE may come while its offer is thought about: its 2xx wants an ACK all the same.
+        self.answer_owed(session, b"", now)
         self._outgoing.forget()
         if self._asks_by_invite:
             # With a provisional response it waits without a timer of its own, and who has ended need not answer it.

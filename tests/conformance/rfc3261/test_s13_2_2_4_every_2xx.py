@@ -2,7 +2,7 @@
 
 import pytest
 from tests.support.messages import SDP, response
-from tests.support.sessions import callee, caller
+from tests.support.sessions import callee, caller, within
 from tests.support.solo import Solo
 
 from offhook.sip.digest import Credentials
@@ -170,6 +170,28 @@ def test_a_200_without_the_offer_that_was_asked_for_gets_ack_and_bye(body: bytes
     assert [event.cause for event in solo.told(Failed)] == [FailureCause.UNUSABLE]
     assert len(solo.requests("BYE")) == 1
     assert session.is_over
+
+
+@pytest.mark.rfc(3261, "13.2.2.4")
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_bye_before_our_answer_to_its_offer_does_not_cost_the_ack(is_first: bool) -> None:
+    solo = Solo()
+    if is_first:
+        session: InviteSession = solo.invite("sip:alice@192.0.2.1", offer=None)
+    else:
+        session = caller(solo)
+        solo.do(session.reinvite, None)
+    invite = solo.requests("INVITE")[-1]
+    solo.receive(answer(invite))
+    assert session.owes_answer
+    solo.receive(within(session, "BYE", 1))
+    assert len(acknowledged(solo, invite)) == 1
+    solo.receive(answer(invite))
+    assert len(acknowledged(solo, invite)) == 2, "its repetition, too"
+    assert session.state is State.TERMINATED
+    assert solo.requests("BYE") == []
+    solo.run(400)
+    solo.assert_empty()
 
 
 @pytest.mark.rfc(3261, "22.1")
