@@ -307,11 +307,11 @@ class InviteSession(SessionParts):
     def receive(self, transaction: AnyServerTransaction, now: float) -> None:
         """A request within the dialog, of the right peer."""
         request = transaction.request
-        self.letterhead.hear(request)
         status = self.dialog_of(request).accept(request)
         if status and not self.referrals.is_overtaken(request):
             in_dialog.answer(self, transaction, status, now)
             return
+        self.letterhead.hear(request)
         if (self.is_over or self.state is State.CLOSING) and not self._hears(request.method):
             in_dialog.answer(self, transaction, 481, now)
             return

@@ -346,8 +346,10 @@ class UserAgent(SessionHost):
         transaction: AnyServerTransaction
         if request.method == "INVITE":
             transaction = self._invite_transaction(request, source, peer)
-            session.letterhead.hear(request)
-            transaction.respond(request.response(100, headers=session.letterhead.mark), now)
+            # Whether it comes in its turn is not known yet.
+            theirs = request.session_id
+            mark = session.letterhead.mark if theirs is None else session.letterhead.towards(theirs)
+            transaction.respond(request.response(100, headers=mark), now)
         else:
             transaction = self._transaction(request, source, peer, now)
         transaction.user = session

@@ -139,6 +139,24 @@ def test_the_other_half_changes_when_somebody_else_is_behind_the_peer() -> None:
 
 
 @pytest.mark.rfc(7989, "6")
+@pytest.mark.parametrize("method", ["INVITE", "INFO"])
+def test_a_request_that_comes_out_of_order_does_not_bring_an_old_id_back(method: str) -> None:
+    solo = Solo()
+    solo.receive(request("INVITE", f"Session-ID: {THEIRS};remote={NIL}", body=SDP))
+    session = solo.told(InviteReceived)[0].session
+    solo.do(session.answer, SDP)
+    to = str(solo.responses(200)[0].to)
+    solo.receive(request("ACK", to=to, branch="z9hG4bKack"))
+    ours = session.letterhead.session_id.local
+    solo.receive(request("OPTIONS", f"Session-ID: {LATER};remote={ours}", to=to, branch="z9hG4bK9", cseq=9))
+    old = f"Session-ID: {THEIRS};remote={ours}"
+    late = solo.receive(request(method, old, to=to, branch="z9hG4bK8", cseq=8, body=SDP if method == "INVITE" else b""))
+    assert late[-1].status == 500  # type: ignore[union-attr]
+    solo.do(session.hang_up)
+    assert pair_of(solo.requests("BYE")[0]) == (ours, LATER)
+
+
+@pytest.mark.rfc(7989, "6")
 def test_early_errors_have_the_id_that_the_session_will_have() -> None:
     """A challenge, a refusal of the screen and a broken request: all of one caller's, and all with one id."""
     solo = Solo()
