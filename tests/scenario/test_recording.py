@@ -496,3 +496,35 @@ async def test_without_any_words_there_is_no_transcript(studio: Callable[..., St
 
 def stored_uri(world: World) -> str:
     return str(world.records[-1].destination)
+
+
+@in_virtual_time
+async def test_an_agent_that_leaves_while_the_announcement_waits_behind_a_hold_ends_the_call(
+    studio: Callable[..., Studio],
+) -> None:
+    async with studio(announcement=ANNOUNCEMENT).world() as world:
+        call = await world.place_answered(offer=sdp(way="inactive"))
+        await world.pass_time(5)
+        assert world.leg.wire is None, "nobody has been told so far that the call is recorded"
+        world.wire.says(type="hangup")
+        await world.pass_time(0.1)
+        assert call.bye is not None
+        await world.pass_time(70)
+        assert world.records[0].end_reason == "agent_hung_up"
+        world.assert_nothing_left()
+
+
+@in_virtual_time
+async def test_an_agent_that_leaves_during_the_announcement_leaves_behind_it(studio: Callable[..., Studio]) -> None:
+    async with studio(announcement=ANNOUNCEMENT).world() as world:
+        call = await world.place_answered()
+        world.wire.speaks(1.0)
+        world.wire.says(type="hangup")
+        await world.pass_time(0.7)
+        assert call.bye is None
+        await world.pass_time(3)
+        assert call.bye is not None
+        assert [seconds for _, seconds, _ in world.leg.played] == [1.0, 1.0]
+        await world.pass_time(70)
+        assert world.records[0].end_reason == "agent_hung_up"
+        world.assert_nothing_left()

@@ -403,12 +403,12 @@ class Call(Course):
 
         While a transfer or a hand-over is tried it waits: a BYE before that is decided would end both.
         """
-        is_up = self.state in (CallState.ANSWERED, CallState.DRAINING) and self.agent.joined is not None
+        is_up = self.state in (CallState.ANSWERED, CallState.DRAINING)
         if not self._farewell or not is_up or self._is_being_given_away:
             return
         if self.leg.is_quiet:
             self._end(EndReason.AGENT_HUNG_UP, f"{self._farewell} (on hold: what it said last was not heard)")
-        elif self.state is CallState.ANSWERED:
+        elif self.state is CallState.ANSWERED and self.agent.joined is not None:
             self._move(CallInput.DRAIN)
             self._timers.arm("drain_limit", _DRAIN_LIMIT)
             self.leg.rtp.drain()
