@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class FailureCause(Enum):
-    """Why a request of ours never got a final response."""
+    """Why a request of ours never got a final response, or none that is of use."""
 
     TIMEOUT = "timeout"
     """Nobody answered within 64*T1 (timers B and F)."""
@@ -255,7 +255,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Our INVITE, or an established session, failed without a response. `detail` is what the network said."""
+    """Our INVITE, or an established session, failed without a response, or with one that no session can be made of.
+
+    `detail` is what the network said, or what is wrong with the response.
+    """
 
     session: "InviteSession"
     cause: FailureCause
