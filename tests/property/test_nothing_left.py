@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
+from tests.support.carrier import Permits
 from tests.support.clock import in_virtual_time, run_virtual
 from tests.support.media import FakeLeg
 from tests.support.nothing_left import (
@@ -113,6 +114,13 @@ async def test_what_is_left_is_found(monkeypatch: pytest.MonkeyPatch, owner: typ
     monkeypatch.setattr(owner, name, instead)
     with capture_logs(), pytest.raises(AssertionError):
         await play([(script, ()) for script in SCRIPTS[:3]])
+
+
+@in_virtual_time
+async def test_what_is_left_of_a_call_out_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Permits, "release", lambda *_: None)
+    with capture_logs(), pytest.raises(AssertionError):
+        await play_out([(script, ()) for script in OUT_SCRIPTS[:3]])
 
 
 async def play(batch: Sequence[Rough]) -> list[RoughCall]:
