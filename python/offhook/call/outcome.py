@@ -90,6 +90,9 @@ def failure_of(cause: FailureCause, detail: str) -> tuple[EndReason, str]:
             return EndReason.DIAL_CANCELLED, words
         case FailureCause.TIMEOUT:
             return EndReason.TRUNK_UNREACHABLE, words or "nothing came back in 32 s"
+        case FailureCause.UNUSABLE:
+            # It was reached, and answered.
+            return EndReason.TRUNK_FAILED, words or cause.value
         case _:
             return EndReason.TRUNK_UNREACHABLE, words or cause.value
 
