@@ -154,3 +154,27 @@ async def test_with_prack_always_who_makes_no_offer_gets_ours_in_the_first_respo
         assert [record.end_reason for record in world.records] == ["caller_hung_up"]
         assert world.records[0].codec == "PCMU"
         world.assert_nothing_left()
+
+
+@pytest.mark.rfc(3262, "5")
+@in_virtual_time
+async def test_an_agent_that_speaks_before_the_prack_has_come_makes_no_second_offer() -> None:
+    config = OFFHOOK.replace('name = "acme"\n', 'name = "acme"\nprack = "always"\n', 1) + 'early_media = "agent"\n'
+    async with World(config) as world:
+        world.network.lost = lambda sender, message: isinstance(message, Request) and message.method == "PRACK"
+        call = await world.place(offer=None)
+        world.wire.accept()
+        world.wire.speaks(2.0)
+        await world.pass_time(0.3)
+        assert call.statuses == [180]
+        world.network.lost = lambda sender, message: False
+        await world.pass_time(1)
+        assert [(status, bool(body)) for status, body in call.early] == [(180, True), (183, False)]
+        assert world.leg.played
+        world.wire.says(type="ready")
+        await world.pass_time(1)
+        assert call.statuses == [180, 183, 200]
+        call.hang_up()
+        await world.pass_time(70)
+        assert "the agent is heard before the answer" in notes(world.timelines[0])
+        world.assert_nothing_left()

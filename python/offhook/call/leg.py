@@ -79,7 +79,7 @@ class CallerLeg:
         self._offered: SessionDescription | None = None
         self._their_description: SessionDescription | None = None
         self._proposed: Proposal | None = None
-        self._started = self._acknowledged = self._early = self._rung_early = False
+        self._started = self._acknowledged = self._early = self._rung_early = self._offered_early = False
 
     @property
     def rtp(self) -> RtpLeg:
@@ -157,6 +157,11 @@ class CallerLeg:
         return self._description is not None or self.session.reliability != "none"
 
     @property
+    def awaits_prack(self) -> bool:
+        """Whether our offer has left in a 180, and its answer is still to come."""
+        return self._offered_early and self._description is None
+
+    @property
     def has_rung_early(self) -> bool:
         """Whether a 183 with SDP has left, and the call is not answered."""
         return self._rung_early
@@ -174,6 +179,7 @@ class CallerLeg:
         wanted = self._trunk.prack == "always"
         is_reliable = self.session.reliability == "required" or (wanted and self.session.reliability == "supported")
         offers = self._description is None and is_reliable
+        self._offered_early = offers
         return self.session.ring(sdp=self._sdp if offers else None, reliable=wanted, now=now)
 
     def ring_early(self, now: float) -> bool:

@@ -52,6 +52,9 @@ class Ringing:
 
     def go_on(self) -> None:
         """Sound may flow now, or no longer: our offer in the 18x has its answer, or a hold has begun or ended."""
+        rings = self._waiting is not None and not (self._leg.has_rung_early or self._leg.awaits_prack)
+        if rings and not self._services.perform(self._leg.ring_early):
+            self._waiting = None
         if not self._leg.is_heard_early:
             return
         if self._wants_sound:
@@ -66,9 +69,9 @@ class Ringing:
         """The agent's first sound is here: the caller hears it, if the route lets it speak before the answer."""
         if self._early.source != "agent" or self._agent_is_heard or not self._leg.can_be_heard_early:
             return
-        if self._leg.has_rung_early or self._services.perform(self._leg.ring_early):
-            self._waiting = destination
-            self.go_on()
+        # Its 183 waits for the PRACK of what rang with our offer: what says that again would be another one.
+        self._waiting = destination
+        self.go_on()
 
     def agent_gone(self) -> None:
         """The agent is given up; the one that follows must not be heard behind it, and may be heard early, too."""
