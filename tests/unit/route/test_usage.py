@@ -165,6 +165,17 @@ def test_minutes_of_a_day_count_from_the_answer_and_end_the_call_that_uses_them_
     assert counted.changes() == [DayUse("agent", "desk", 20_000, seconds=300.0, spend=0.0)]
 
 
+def test_calls_that_go_on_share_what_is_left() -> None:
+    counted = usage(trunk=OutboundLimits(max_minutes_per_day=1))
+    tickets = [counted.admit_call([TRUNK], None, 0, NOON) for _ in range(2)]
+    for ticket in tickets:
+        assert isinstance(ticket, int)
+        counted.answered(ticket, 0, NOON)
+    assert {counted.time_left(ticket, 0, NOON) for ticket in tickets if isinstance(ticket, int)} == {
+        (30.0, "limit_outbound_minutes")
+    }
+
+
 def test_money_of_a_day_is_that_of_minutes_begun() -> None:
     counted = usage(trunk=OutboundLimits(max_spend_per_day=1.0))
     ticket = counted.admit_call([TRUNK], 0.25, 0, NOON)
