@@ -2,6 +2,7 @@
 
 `/echo` gives back what it hears, `/late` first takes 0.5 to 3 s, `/leave` closes normally after a second, `/die` breaks
 the connection, `/refuse` answers 503, `/deaf` reads nothing, `/rude` talks nonsense and more than anybody can hear.
+`/hold` holds its caller for half a second, `/hold-on` to the end, `/transfer` hands it over.
 """
 
 import asyncio
@@ -43,7 +44,24 @@ async def answer(socket: ServerConnection) -> None:
                 await asyncio.sleep(30)
             case "rude":
                 await be_rude(socket)
+            case "hold" | "hold-on" | "transfer":
+                await change(socket, character)
         await echo(socket)
+
+
+async def change(socket: ServerConnection, character: str) -> None:
+    """Hold or transfer the caller, once it is there."""
+    async for message in socket:
+        if isinstance(message, str) and json.loads(message)["type"] == "start":
+            break
+    if character == "transfer":
+        await socket.send(json.dumps({"type": "transfer", "target": "tel:+14155550142", "timeout_ms": 1500}))
+        return
+    await talk(socket, 0.2)
+    await socket.send('{"type":"hold"}')
+    if character == "hold":
+        await talk(socket, 0.5)
+        await socket.send('{"type":"resume"}')
 
 
 async def talk(socket: ServerConnection, seconds: float) -> None:
