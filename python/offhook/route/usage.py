@@ -22,6 +22,7 @@ LOOK_AGAIN = 60.0
 # A call ends so much before a minute begins that can't be paid.
 _MARGIN = 0.5
 _CENT = 1e-9
+_INSTANT = 1e-3
 
 
 class Party(NamedTuple):
@@ -166,7 +167,8 @@ class Usage:
         if not left:
             return None
         seconds, slug = min(left)
-        return min(max(0.0, seconds), LOOK_AGAIN), slug
+        # Less than any clock shows is nothing: who waits for it would ask again for ever.
+        return min(seconds, LOOK_AGAIN) if seconds > _INSTANT else 0.0, slug
 
     def release(self, ticket: int, now: float, at: float) -> None:
         """The call is over. May be repeated."""

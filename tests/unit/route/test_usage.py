@@ -276,7 +276,7 @@ def test_no_crowd_of_calls_uses_more_than_the_limits(
                 answered[number] = now
                 counted.answered(tickets[number], now, begin + now)
             left = counted.time_left(tickets[number], now, begin + now)
-            over = now - answered[number] >= length
+            over = now - answered[number] >= length - 1e-6
             if over or (left is not None and left[0] <= 0):
                 counted.release(tickets.pop(number), now, begin + now)
                 for party in parties:
