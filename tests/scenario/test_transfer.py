@@ -382,6 +382,26 @@ async def test_the_callers_silence_meanwhile_is_no_lost_media(comes_back: bool) 
         assert [record.end_reason for record in world.records] == ([] if comes_back else ["media_timeout"])
 
 
+@pytest.mark.parametrize("comes_back", [True, False])
+@in_virtual_time
+async def test_a_caller_whose_time_of_silence_is_up_soon_after_a_transfer_has_failed_has_a_whole_one(
+    comes_back: bool,
+) -> None:
+    async with World(OFFHOOK) as world:
+        call = await transferring(world)
+        call.notify("SIP/2.0 486 Busy Here", "terminated")
+        await world.pass_time(0.5)
+        world.leg.tells("media_timeout")
+        assert world.leg._silence is not None
+        world.leg._silence.cancel()
+        await world.pass_time(58)
+        assert call.bye is None
+        if comes_back:
+            world.leg.hears()
+        await world.pass_time(5)
+        assert [record.end_reason for record in world.records] == ([] if comes_back else ["media_timeout"])
+
+
 @in_virtual_time
 async def test_a_caller_who_was_put_on_hold_for_a_transfer_that_fails_is_not_lost_media() -> None:
     async with World(OFFHOOK) as world:

@@ -473,7 +473,7 @@ class Call(Course):
     def _media_timed_out(self) -> None:
         if self.state not in (CallState.ANSWERED, CallState.DRAINING):
             return
-        if self.transfers.is_open:
+        if self.transfers.is_open or "back_from_transfer" in self._timers:
             self.transfers.silent_since = self._packets
             return
         ever = self.heard_caller
@@ -607,7 +607,7 @@ class Call(Course):
             deferred()
         elif self._farewell:
             self._say_goodbye()
-        elif self.transfers.silent_since is not None:
+        else:
             self._timers.arm("back_from_transfer", self.trunk.media_timeout)
 
     @property
