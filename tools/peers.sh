@@ -2,7 +2,7 @@
 # The foreign programs that the tests talk to: install them as root, else print the line that does.
 set -euo pipefail
 declare -A package=(
-  [sipp]=sip-tester [baresip]=baresip-core [kamailio]=kamailio [sipsak]=sipsak [openssl]=openssl [tshark]=tshark [sox]=sox [ip]=iproute2
+  [sipp]=sip-tester [baresip]=baresip-core [kamailio]=kamailio [sipsak]=sipsak [svmap]=sipvicious [openssl]=openssl [tshark]=tshark [sox]=sox [ip]=iproute2
   [nft]=nftables [conntrack]=conntrack [linphonec]=linphone-cli [twinkle-console]=twinkle-console [chromium]=chromium
 )
 missing=()
