@@ -61,10 +61,10 @@ BUGS = (
         "            code: bytes[0] ^ 1,",
     ),
     Bug(
-        "a key is told when it has been pressed twice",
-        "rust/media/src/telephone_event/receiver.rs",
-        "[ended, if event.end { self.end() } else { None }]",
-        "[ended, None]",
+        "the hash key is no key",
+        "rust/media/src/telephone_event.rs",
+        "        if event <= 16 {",
+        "        if event <= 10 {",
     ),
     Bug(
         "nobody can interrupt",
