@@ -73,10 +73,10 @@ BUGS = (
         "if policy != Policy::Agent || self.silent > STILL {",
     ),
     Bug(
-        "of what was cut off every word counts as heard",
-        "rust/media/src/utterance.rs",
-        "let words = piece.heard(left, end);",
-        "let words = piece.heard(end, end);",
+        "an agent that hangs up does not",
+        "rust/media/src/engine/leg_sink.rs",
+        "if mem::take(&mut self.side.hang_up) {",
+        "if !mem::take(&mut self.side.hang_up) {",
     ),
 )
 
