@@ -150,6 +150,10 @@ class Worker:
         """What happens behind a call."""
         return Session(self.agent, line)
 
+    def _line_of(self, call: int, ringing: dict[str, Any], write: Callable[[bytes], None]) -> WireLine:
+        """What carries a call."""
+        return WireLine(call, ringing, self.agent.rate, write)
+
     # -- connections
 
     async def _drained(self) -> None:
@@ -290,7 +294,7 @@ class Worker:
                 _log.warning("the gateway did not take what was said: %s", words(message, "message"))
 
     def _take(self, connection: Connection, call: int, ringing: dict[str, Any]) -> WireLine:
-        line = WireLine(call, ringing, self.agent.rate, connection.write)
+        line = self._line_of(call, ringing, connection.write)
         if self._draining.is_set():
             line.decline("this worker is stopping")
         elif self.calls >= self.agent.max_calls:

@@ -15,8 +15,9 @@ See docs/guides/testing.md.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from offhook.testing.caller import Caller, Heard, Interruption
+    from offhook.testing.caller import Caller, Heard
     from offhook.testing.calls import call
+    from offhook.testing.interruption import Interruption
     from offhook.testing.lines import LINES, LineProfile
     from offhook.testing.plugin import CallerFor
     from offhook.testing.virtual_loop import VirtualLoop, run_virtual, time_stands
@@ -39,7 +40,7 @@ _HOMES = {
     "Caller": "caller",
     "CallerFor": "plugin",
     "Heard": "caller",
-    "Interruption": "caller",
+    "Interruption": "interruption",
     "LineProfile": "lines",
     "VirtualLoop": "virtual_loop",
     "call": "calls",

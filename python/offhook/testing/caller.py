@@ -1,7 +1,6 @@
 """Who calls the agent: speaks, listens, interrupts, presses keys."""
 
 import asyncio
-import re
 import wave
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,8 @@ from offhook.destination.base import HandOverEnd, TransferEnd
 from offhook.speech.protocol import Spoken
 from offhook.testing.exchange import Exchange, Past
 from offhook.testing.hearing import LOUD, STEP_MS, Began, Lexicon, Listener, Stretch, levels
+from offhook.testing.interruption import Interruption, plain
+from offhook.testing.overheard import OverheardLine
 from offhook.testing.stand_in_voice import speech_of
 from offhook.testing.timeline import Span, Timeline
 from offhook.testing.track import Track
@@ -26,7 +27,6 @@ _T = TypeVar("_T")
 PAUSE_MS = 600
 """Silence after which what the agent says is over."""
 
-_NOT_WORDS = re.compile(r"[^\w\s]+")
 # An agent that began in time may take so long to come to its end.
 _LONGEST_SPEECH = 300.0
 _LINE_RATE = 8_000
@@ -50,21 +50,10 @@ class Heard:
 
     def __contains__(self, phrase: str) -> bool:
         """Whether these words are in it, capitals and punctuation aside."""
-        return _plain(phrase) in _plain(self.text)
+        return plain(phrase) in plain(self.text)
 
     def __str__(self) -> str:
         return self.text
-
-
-@dataclass(frozen=True, slots=True)
-class Interruption:
-    """What became of an interruption: `heard` of what the agent was saying, and after how many ms it was silent.
-
-    `silent_after_ms` counts from the first sound of the caller, at the telephone: the way there and back is in it.
-    """
-
-    heard: str
-    silent_after_ms: int
 
 
 class Caller:
@@ -200,7 +189,8 @@ class Caller:
     ) -> Interruption:
         """Speak over the agent once it has spoken for `after` seconds; returns when both are silent.
 
-        Whether the agent has stopped because of that is for the test to say: see `Interruption`.
+        Whether the agent has stopped because of that, and knows what was heard, is for the test to say: see
+        `Interruption`.
         """
         __tracebackhide__ = True
         await self._until(lambda: self.is_agent_speaking, self.patience, "the agent says nothing to interrupt")
@@ -209,13 +199,15 @@ class Caller:
         await asyncio.sleep(max(0.0, interrupted.start + after - self.now))
         if not self.is_agent_speaking:
             self._fail(f"the agent had finished before {after:g} s were over")
+        line = self._overheard
+        line.attend()
         begun = self.now
         quiet_ms = await self._speak(what, text)
         await self._until(lambda: interrupted.end is not None, _LONGEST_SPEECH, "the agent never stops to speak")
         await self._understood()
         self._inbox = deque(heard for heard in self._inbox if heard.begins != interrupted.start)
         assert interrupted.end is not None, "waited for"
-        return Interruption(interrupted.text, max(0, round((interrupted.end - begun) * 1_000) - quiet_ms))
+        return line.interruption(interrupted.text, max(0, round((interrupted.end - begun) * 1_000) - quiet_ms))
 
     async def hears(self, phrase: str | None = None, *, within: float | None = None) -> Heard:
         """What the agent says next; with a phrase, the next thing with these words in it, whatever comes before.
@@ -482,6 +474,12 @@ class Caller:
         assert self._exchange is not None, "made with a call"
         return self._exchange
 
+    @property
+    def _overheard(self) -> OverheardLine:
+        line = self.call._session.line
+        assert isinstance(line, OverheardLine), "every rehearsed worker has such"
+        return line
+
     async def _next(self, wanted: str, limit: float, passed_over: list[str]) -> Heard:
         __tracebackhide__ = True
         said = "".join(f"\nit said {text!r}" for text in passed_over)
@@ -526,7 +524,3 @@ class Caller:
     def _fail(self, what: str) -> None:
         __tracebackhide__ = True
         raise AssertionError(f"{what}\n\n{self.timeline}")
-
-
-def _plain(text: str) -> str:
-    return " ".join(_NOT_WORDS.sub(" ", text.lower().replace("'", "").replace("’", "")).split())

@@ -4,7 +4,7 @@ real ones; of SIP there is nothing.
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -51,6 +51,7 @@ from offhook.media.plane import MediaPlane
 from offhook.route.table import AGENT_HEADERS
 from offhook.sip.outgoing import NOTHING, Outgoing
 from offhook.testing.lines import LineProfile
+from offhook.testing.overheard import OverheardLine
 from offhook.testing.virtual_loop import VirtualLoop
 
 Codec = Literal["PCMU", "PCMA", "G722"]
@@ -139,6 +140,9 @@ class _RehearsedWorker(Worker):
     def _session_of(self, line: WireLine) -> Session:
         self.session = Session(self.agent, line, self._speech)
         return self.session
+
+    def _line_of(self, call: int, ringing: dict[str, Any], write: Callable[[bytes], None]) -> WireLine:
+        return OverheardLine(call, ringing, self.agent.rate, write)
 
     def forget(self) -> None:
         """Its sockets are closed, and the gateway is gone."""

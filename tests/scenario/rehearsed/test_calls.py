@@ -78,10 +78,28 @@ async def test_who_is_interrupted_falls_silent_and_knows_what_was_heard(caller_f
         assert STORY.startswith(cut.heard)
         assert 2 <= len(cut.heard.split()) < 20
         assert await caller.hears() is not None
-        told = [line.text for line in caller.call.history if line.interrupted]
-        assert len(told) == 1
-        # Agent and caller agree to a word.
-        assert abs(len(told[0].split()) - len(cut.heard.split())) <= 1
+        assert [line.text for line in caller.call.history if line.interrupted] == [cut.remembered]
+        # Agent, gateway and caller agree to a word.
+        assert cut.words_off <= 1
+        assert abs(len(cut.told.split()) - len(cut.heard.split())) <= 1
+
+
+async def test_who_may_not_be_interrupted_remembers_all_of_it(caller_for: CallerFor) -> None:
+    async with caller_for(desk(), barge_in="off") as caller:
+        cut = await caller.interrupts("Wait a moment, please", after=0.5)
+        assert (cut.heard, cut.told, cut.remembered, cut.words_off) == (GREETING, "", GREETING, 0)
+
+
+@pytest.mark.parametrize("line", ["clean", "mobile", "satellite"])
+async def test_what_was_heard_is_known_to_a_word_whenever_it_is_cut_off(caller_for: CallerFor, line: str) -> None:
+    for after in (0.4, 1.1, 2.6, 6):
+        async with caller_for(desk(), line=line) as caller:
+            await caller.hears()
+            await caller.says("Tell me a story")
+            cut = await caller.interrupts("Wait a moment, please", after=after)
+            # What is on its way is still heard, and so much more by a slow line.
+            assert cut.words_off <= 1, (after, cut)
+            assert (await caller.hears()).text == "You said: Wait a moment, please"
 
 
 @pytest.mark.parametrize("keys", ["rfc4733", "info", "inband"])
