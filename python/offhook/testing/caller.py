@@ -40,13 +40,16 @@ class Heard:
 
     `begins` and `ends` are seconds of the call. `latency_ms` is how long the caller had waited for it since the end of
     the caller's own speech, or since the call was answered if the caller hadn't spoken; None where the caller had not
-    finished. `text` is empty for sound that is none of what the agent said, such as music.
+    finished. `text` is empty for sound that is none of what the agent said, such as music. `unclear_ms` is how much of
+    its sound is none of these words: what is left of a sentence before, clicks, music behind them. With real speech
+    engines nobody can tell, and it is 0.
     """
 
     text: str
     begins: float
     ends: float
     latency_ms: int | None
+    unclear_ms: int = 0
 
     def __contains__(self, phrase: str) -> bool:
         """Whether these words are in it, capitals and punctuation aside."""
@@ -446,7 +449,8 @@ class Caller:
         if self._waited_since is not None:
             latency = max(0, round((span.start - self._waited_since) * 1_000))
         if self._ears is None:
-            self._understand(span, latency, self._said.understand(found.levels))
+            understood = self._said.understand(found.levels)
+            self._understand(span, latency, understood.text, understood.unclear_ms)
             return
         task = self._loop.create_task(self._recognise(self._ears, span, latency))
         self._understanding.add(task)
@@ -457,10 +461,10 @@ class Caller:
         pcm = self._track.cut(1, span.start - 0.3, span.end + 0.3)
         self._understand(span, latency, await ears(pcm, self._track.rate))
 
-    def _understand(self, span: Span, latency: int | None, text: str) -> None:
+    def _understand(self, span: Span, latency: int | None, text: str, unclear_ms: int = 0) -> None:
         assert span.end is not None, "it is over"
         span.text = text
-        self._inbox.append(Heard(text, span.start, span.end, latency))
+        self._inbox.append(Heard(text, span.start, span.end, latency, unclear_ms))
         self._changed.set()
 
     async def _understood(self) -> None:

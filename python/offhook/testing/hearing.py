@@ -80,6 +80,14 @@ class _Phrase:
         return self.heard >= self._end - _FEWEST_STEPS
 
 
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """The words of a stretch of sound, and how many milliseconds of it were loud and are none of them."""
+
+    text: str
+    unclear_ms: int
+
+
 class Lexicon:
     """What somebody has said and nobody has heard yet, in order. The oldest of 200 sentences is forgotten."""
 
@@ -93,9 +101,9 @@ class Lexicon:
         else:
             self._phrases[-1].add(spoken)
 
-    def understand(self, heard: list[int]) -> str:
-        """The words of a stretch of sound, as far as it is like anything that was said; empty where it isn't."""
-        at, words = 0, []
+    def understand(self, heard: list[int]) -> Understood:
+        """The words of a stretch of sound, as far as it is like anything that was said; none where it isn't."""
+        at, words, known = 0, [], 0
         while len(heard) - at >= _FEWEST_STEPS:
             found = self._find(heard, at)
             if found is None:
@@ -105,10 +113,11 @@ class Lexicon:
             words.append(self._phrases[0].hear(found.steps))
             if self._phrases[0].is_over:
                 self._phrases.popleft()
+            known += _loud(heard[found.begin : found.end])
             at = found.end
             while at < len(heard) and heard[at] < LOUD:
                 at += 1
-        return " ".join(filter(None, words))
+        return Understood(" ".join(filter(None, words)), (_loud(heard) - known) * STEP_MS)
 
     def _find(self, heard: list[int], at: int) -> "_Match | None":
         """What is heard from `at` on."""
@@ -132,10 +141,11 @@ class Lexicon:
 
 @dataclass(frozen=True, slots=True)
 class _Match:
-    """Which phrase it is, how many steps of that are over with it, and where what was heard goes on."""
+    """Which phrase it is, how many steps of that are over with it, and from where to where it was heard."""
 
     index: int
     steps: int
+    begin: int
     end: int
     alike: float
 
@@ -150,7 +160,7 @@ def _rigid(index: int, rest: list[int], heard: list[int], skipped: int, begin: i
     if steps < _FEWEST_STEPS:
         return None
     alike = likeness(rest[skipped : skipped + steps], heard[begin : begin + steps]) - _DOUBT / steps
-    return _Match(index, skipped + steps, begin + steps, alike)
+    return _Match(index, skipped + steps, begin, begin + steps, alike)
 
 
 def _elastic(index: int, rest: list[int], heard: list[int], skipped: int, begin: int) -> _Match | None:
@@ -167,7 +177,7 @@ def _elastic(index: int, rest: list[int], heard: list[int], skipped: int, begin:
         sum_alike += alike * steps
         done, at = done + steps, start + steps
     steps = done - skipped
-    return _Match(index, done, at, sum_alike / steps - _DOUBT / steps) if steps else None
+    return _Match(index, done, begin, at, sum_alike / steps - _DOUBT / steps) if steps else None
 
 
 def likeness(one: list[int], other: list[int]) -> float:
@@ -177,6 +187,11 @@ def likeness(one: list[int], other: list[int]) -> float:
     x, y = [value - mean_x for value in x], [value - mean_y for value in y]
     power = sqrt(sum(value * value for value in x) * sum(value * value for value in y))
     return sum(a * b for a, b in zip(x, y, strict=True)) / power if power else 0.0
+
+
+def _loud(levels: list[int]) -> int:
+    """How many steps of it are sound."""
+    return sum(level >= LOUD for level in levels)
 
 
 def _soft(levels: list[int]) -> list[int]:

@@ -52,7 +52,7 @@ class _Listening:
             if isinstance(found, Began):
                 self._tell(SpeechStarted(found.at_ms))
                 continue
-            text = self._lexicon.understand(found.levels)
+            text = self._lexicon.understand(found.levels).text
             if not text:
                 self._unclear()
             self._tell(SpeechStopped(found.end_ms, PAUSE_MS), Transcript(text, True, found.start_ms, found.end_ms))

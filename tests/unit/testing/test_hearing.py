@@ -40,7 +40,7 @@ def heard(sound: bytes, rate: int = 8_000) -> list[Began | Stretch]:
 
 
 def understood(known: Lexicon, sound: bytes, rate: int = 8_000) -> list[str]:
-    return [known.understand(found.levels) for found in heard(sound, rate) if isinstance(found, Stretch)]
+    return [known.understand(found.levels).text for found in heard(sound, rate) if isinstance(found, Stretch)]
 
 
 def test_it_tells_when_somebody_speaks_and_when_no_more() -> None:
@@ -77,6 +77,24 @@ def test_of_what_was_cut_off_the_words_before_that_are_known() -> None:
     said = speech_of(SENTENCES[3], 8_000)
     cut = said.pcm[: 16 * said.words[3].end_ms]
     assert understood(lexicon(), cut + GAP + pcm(SENTENCES[5])) == ["At what time would", SENTENCES[5]]
+
+
+def test_what_is_left_of_a_sentence_before_is_no_word_of_this_one_and_shows() -> None:
+    left, known = pcm(SENTENCES[3])[16 * 900 : 16 * 1_200], lexicon(SENTENCES[1], SENTENCES[2])
+    loud = sum(level >= 400 for level in levels(left, 8_000)) * 10
+    assert loud > 150
+    found = known.understand(levels(pcm(SENTENCES[1]), 8_000))
+    assert (found.text, found.unclear_ms) == (SENTENCES[1], pytest.approx(0, abs=20))
+    found = known.understand(levels(left + pcm(SENTENCES[2]), 8_000))
+    # What stands before a sentence may cost it some of its own, but never goes unnoticed.
+    assert found.unclear_ms >= 100
+
+
+def test_what_is_no_speech_at_all_is_unclear_from_its_beginning_to_its_end() -> None:
+    noise = pcm(SENTENCES[5])
+    found = lexicon(SENTENCES[0]).understand(levels(swapped(noise), 8_000))
+    assert found.text == ""
+    assert found.unclear_ms > 300
 
 
 def test_a_pause_within_a_sentence_does_not_lose_the_rest() -> None:
