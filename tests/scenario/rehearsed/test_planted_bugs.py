@@ -28,9 +28,12 @@ async def conversation(caller_for: CallerFor) -> None:
         assert answer.latency_ms < 1_500, "too late"
         await caller.says("Tell me a story")
         cut = await caller.interrupts("Wait a moment, please", after=1.5)
-        assert cut.silent_after_ms < 1_000, "it goes on"
+        assert cut.silent_after_ms < 800, "it goes on"
         assert STORY.startswith(cut.heard)
-        await caller.hears("You said: Wait a moment, please")
+        assert cut.words_off <= 1, "the agent does not know what was heard"
+        answer = await caller.hears()
+        assert answer.text == "You said: Wait a moment, please"
+        assert answer.unclear_ms < 100, "something of the story is left"
         await caller.says("Tell me a story")
         await caller.waits(2)
         await caller.presses("0")
@@ -38,6 +41,10 @@ async def conversation(caller_for: CallerFor) -> None:
         assert heard.ends < caller.now - 0.4, "the key does not stop it"
         assert STORY.startswith(heard.text)
         assert len(heard.text.split()) < 15
+        told = caller.call.history[-1]
+        assert told.interrupted
+        assert abs(len(told.text.split()) - len(heard.text.split())) <= 1, "the agent does not know what was heard"
+        await caller.hears_nothing(1)
         await caller.says("The menu, please")
         await caller.hears("then hash")
         await caller.presses("12#")
@@ -119,6 +126,11 @@ def other_rate(message: dict[str, Any]) -> dict[str, Any]:
     return message | {"audio": {"encoding": "pcm16", "rate": 8_000}} if message["type"] == "ready" else message
 
 
+def words_at_once(message: dict[str, Any]) -> dict[str, Any]:
+    ends = message.get("word_ends_ms", ())
+    return message | {"word_ends_ms": [1] * len(ends)} if ends else message
+
+
 class EveryOther:
     """Lets one of two through."""
 
@@ -128,6 +140,31 @@ class EveryOther:
     def __call__(self, record: Record) -> Record | None:
         self.count += 1
         return record if self.count % 2 else None
+
+
+class Late:
+    """Sends each piece of sound when the next one comes: what was left before a clear is played after it."""
+
+    def __init__(self) -> None:
+        self.left = b""
+
+    def __call__(self, pcm: bytes) -> bytes:
+        now, self.left = self.left, pcm
+        return now
+
+
+def granted(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[int], int]) -> None:
+    """The SDK grants other credit than it should."""
+    pack = wire_line.pack
+
+    def spoiled(kind: Kind, call: int, payload: bytes = b"", position: int = 0) -> bytes:
+        return pack(kind, call, payload, spoil(position) if kind == Kind.CREDIT else position)
+
+    monkeypatch.setattr(wire_line, "pack", spoiled)
+
+
+def with_fields(kind: str, **fields: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda message: message | fields if message["type"] == kind else message
 
 
 BUGS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
@@ -152,7 +189,25 @@ BUGS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     ),
     "the gateway forgets keys": lambda patch: received(patch, of_control("dtmf", lost)),
     "the SDK names nothing that it says": lambda patch: said(patch, without("utterance")),
+    "the SDK says other words than it speaks": lambda patch: said(patch, with_fields("utterance", text=STORY[::-1])),
+    "the SDK says that words end at once": lambda patch: said(patch, words_at_once),
+    "the SDK's sound comes a piece late": lambda patch: sent(patch, Late()),
     "the SDK grants no credit": lambda patch: patch.setattr(wire_line, "_GRANT_EVERY_MS", 1 << 40),
+    "the SDK grants credit once": lambda patch: granted(patch, lambda _: wire_line.CREDIT_MS + 200),
+    "the SDK grants half of the credit": lambda patch: granted(patch, lambda position: position // 2),
+    "the gateway says that all was played": lambda patch: received(
+        patch, of_control("interrupted", lambda message: message | {"played_ms": 60_000})
+    ),
+    "the gateway says that nothing was played": lambda patch: received(
+        patch, of_control("interrupted", lambda message: message | {"played_ms": 0})
+    ),
+    "the gateway says that every word was heard": lambda patch: received(
+        patch, of_control("interrupted", lambda message: message | {"text_heard": STORY})
+    ),
+    "the gateway says that no word was heard": lambda patch: received(
+        patch, of_control("interrupted", lambda message: message | {"text_heard": ""})
+    ),
+    "the gateway does not tell of interruptions": lambda patch: received(patch, of_control("interrupted", lost)),
 }
 
 
