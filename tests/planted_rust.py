@@ -154,7 +154,9 @@ def copy() -> None:
         source, to = ROOT / name, PLACE / name
         if source.is_dir():
             shutil.rmtree(to, ignore_errors=True)
-            shutil.copytree(source, to, ignore=shutil.ignore_patterns("__pycache__", "_media*.so", "*.dll", "target"))
+            # With new times: by the old ones cargo would keep the last bug of the run before.
+            ignored = shutil.ignore_patterns("__pycache__", "_media*.so", "*.dll", "target")
+            shutil.copytree(source, to, ignore=ignored, copy_function=shutil.copy)
         else:
             shutil.copy2(source, to)
 
