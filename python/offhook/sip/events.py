@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from offhook.sip.invite import InviteSession
     from offhook.sip.message import Request, Response
     from offhook.sip.refer import ReferOutcome
+    from offhook.sip.referred import Wanted
 
 
 class FailureCause(Enum):
@@ -222,11 +223,15 @@ class ReferLate:
 
 @dataclass(frozen=True, slots=True)
 class ReferReceived:
-    """The peer asked us to transfer the call, which was refused with `status`: we don't serve REFER."""
+    """The peer asks us to call somebody else (RFC 3515), which was refused with `status`.
+
+    Where that is None it waits for `answer_refer`, and `wanted` says what is asked for.
+    """
 
     session: "InviteSession"
     request: "Request"
-    status: int
+    status: int | None
+    wanted: "Wanted | None" = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,6 +275,14 @@ class InviteSession(SessionParts):
         """
         return self.referrals.send(self, refer_to, headers, timeout=timeout, reports=reports, now=now)
 
+    def answer_refer(self, status: int, headers: HeaderList = (), *, now: float) -> bool:
+        """Answer the peer's REFER that waits: 202, or why not. False if none waits."""
+        return self.referred.answer(self, status, headers, now)
+
+    def report_refer(self, status: int, reason: str, *, now: float) -> bool:
+        """Report on the peer's REFER; a final status is the last. False if no report leaves."""
+        return self.referred.report(self, status, reason, now)
+
     # ------------------------------------------------------------------ time
 
     def next_timeout(self) -> float | None:
@@ -391,6 +399,7 @@ class InviteSession(SessionParts):
             # RFC 3261 15.1.2: the INVITE that still waits gets 487.
             self._refuse(self.response_to_invite(487), now)
         self.referrals.left(self, now)
+        self.referred.end(self, now)
         self.end(now)
         if before is State.ENDING:
             # Both hung up at once; our own BYE tells the end.
@@ -444,6 +453,7 @@ class InviteSession(SessionParts):
         assert self.dialog is not None, "only a dialog can be ended by BYE"
         self.renegotiation.reject(self, 487, now=now)
         self.referrals.abandon(self)
+        self.referred.end(self, now)
         request = self.dialog.request("BYE", (*headers, *self.core.user_agent_header()))
         self._bye_request = in_dialog.client(self, self.dialog, request, self._on_bye_done)
         self._bye_request.begin(now)

@@ -12,6 +12,7 @@ from offhook.sip.peer_path import PeerPath
 from offhook.sip.provisionals import Provisionals, Reliability, reliability
 from offhook.sip.questions import Questions
 from offhook.sip.referrals import Referrals
+from offhook.sip.referred import Referred
 from offhook.sip.renegotiation import Renegotiation
 from offhook.sip.sent_acks import SentAcks
 from offhook.sip.session_core import HeaderList, SessionCore
@@ -47,6 +48,7 @@ class SessionParts(Steps[State, Input]):
         "provisionals",
         "questions",
         "referrals",
+        "referred",
         "renegotiation",
         "request",
         "response",
@@ -82,6 +84,7 @@ class SessionParts(Steps[State, Input]):
         self.questions = Questions()
         self.provisionals = Provisionals()
         self.referrals = Referrals()
+        self.referred = Referred()
         self.renegotiation = Renegotiation()
         self.timer = SessionTimer(core.timer_policy(peer))
         self.credentials: Credentials | None = None

@@ -252,12 +252,8 @@ class UserAgent(SessionHost):
             detail = f"a sips: Request-URI came by {source.transport.upper()}, and is answered over TLS alone"
             self._door.object(request, source, peer, 400, reason="SIPS Needs TLS", detail=detail)
             return
-        objection = inspect(
-            request,
-            allow=self._capabilities.allow,
-            supported=self._capabilities.extensions(peer),
-            allow_header=self._capabilities.allow_header,
-        )
+        able = self._capabilities.of(peer)
+        objection = inspect(request, allow=able.allow, supported=able.extensions, allow_header=able.allow_header)
         if objection is not None:
             self._object(request, source, peer, objection)
         elif request.to.tag is not None:

@@ -29,6 +29,10 @@ def _prack(session: "InviteSession", transaction: AnyServerTransaction, now: flo
     session.provisionals.receive(session, transaction, now)
 
 
+def _refer(session: "InviteSession", transaction: AnyServerTransaction, now: float) -> None:
+    session.referred.receive(session, transaction, now)
+
+
 def _report(session: "InviteSession", transaction: AnyServerTransaction, now: float) -> None:
     session.referrals.notify(session, transaction, now)
 
@@ -40,6 +44,7 @@ HANDLERS: dict[str, Handler] = {
     "NOTIFY": _report,
     "OPTIONS": _capabilities,
     "PRACK": _prack,
+    "REFER": _refer,
     "UPDATE": _update,
 }
 """Each answers its transaction, now or later; methods that are not here get 405 (or before, if not in Allow)."""
