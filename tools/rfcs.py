@@ -204,7 +204,13 @@ RFCS: tuple[Rfc, ...] = (
             "2.4.7": "The end of the subscription",
             "2.5.1": "Forks of a REFER",
         },
-        (Gap("2.4.2", "REFERs of the peer", "405, and not in Allow: it then transfers in a way of its own"),),
+        (
+            Gap(
+                "2.4.2",
+                "REFERs of a peer whose trunk has no `refer`",
+                "405, and not in Allow: it then transfers otherwise",
+            ),
+        ),
     ),
     Rfc(
         3550, "RTP and RTCP", rust="rtp.rs, rtcp.rs, order.rs", about="headers, sequence and jitter arithmetic, reports"
@@ -234,7 +240,7 @@ RFCS: tuple[Rfc, ...] = (
         3891,
         "The Replaces header",
         {"6.1": "The header"},
-        (Gap("3", "an INVITE that takes a call over", "the header is read, and nothing follows it"),),
+        (Gap("3", "an INVITE that takes a call over", "of one that comes the header is read, and nothing follows it"),),
     ),
     Rfc(
         3892,
@@ -397,6 +403,7 @@ RFCS: tuple[Rfc, ...] = (
             "4.2.2": "Sending NOTIFY",
             "4.4.1": "The dialog it lives in",
             "8.2.1": "Event",
+            "8.2.2": "Allow-Events",
             "8.3.2": "489 Bad Event",
         },
         (

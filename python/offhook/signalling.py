@@ -144,6 +144,7 @@ class Signalling:
             logins=logins(config),
             loop_lag=loop_lag,
         )
+        services.placing.dialler = self.dialler
 
     def drain(self) -> None:
         """Take no new calls: 503 to INVITE and OPTIONS. Those that run go on."""

@@ -10,9 +10,9 @@ from phonenumbers import PhoneNumberType, shortnumberinfo
 
 from offhook.call.dial_gate import DialGate
 from offhook.call.dialler import Denied
-from offhook.call.outbound import Wish
 from offhook.call.outbound_gate import OutboundGate
 from offhook.call.transfer_target import NoTarget, Target, read_target
+from offhook.call.wish import Wish
 from offhook.ids import TrunkName
 from offhook.route.destination_uri import AgentUri
 from offhook.route.pattern import ANY, Pattern

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from offhook.call.dialler import Allowed, Denied
-from offhook.call.outbound import OutboundCall, Wish
+from offhook.call.outbound import OutboundCall
+from offhook.call.wish import Wish
 from offhook.route.destination_uri import AgentUri
 from offhook.route.number import read_number
 from offhook.route.trunk import TrunkTable

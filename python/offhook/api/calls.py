@@ -15,10 +15,11 @@ from starlette.routing import Route
 
 from offhook.api.guard import Guard, Holder
 from offhook.api.idempotency import LONGEST_KEY, Idempotency, OtherRequest
-from offhook.call.dialler import Dialler, NotPlaced
-from offhook.call.outbound import LONGEST_RINGING, RING_TIMEOUT, OutboundCall, Wish
-from offhook.call.outcome import Outcome
+from offhook.call.dialler import Dialler
+from offhook.call.outbound import OutboundCall
+from offhook.call.outcome import NotPlaced, Outcome
 from offhook.call.state import CallState
+from offhook.call.wish import LONGEST_RINGING, RING_TIMEOUT, Wish
 from offhook.destination.dialect.facts import MAX_VALUE, plain
 from offhook.errors import LocalProtocolError
 from offhook.ids import CallId

@@ -57,9 +57,9 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         media=leg.media_stats() | call.hold.counters() if leg.is_open else {},
         wire=call.agent.wire_stats,
         recording=call.tape.summary(),
-        transfer=call.transfers.summary(),
+        transfer=call.referral.summary(call.transfers.summary()),
         hand_over=call.hand_overs.summary(),
-        claims=claims_of(call.facts, call.causes),
+        claims=claims_of(call.facts, call.causes) | call.referral.claims,
         node=node,
         version=version,
     )

@@ -131,10 +131,10 @@ class AgentSide:
         """Whether it is this one that the call goes on to."""
         return destination is self.destination
 
-    def engage(self, uri: DestinationUri) -> None:
+    def engage(self, uri: DestinationUri, handed_over: HandedOver | None = None) -> None:
         """The call goes on to `uri`: ask it, with the route's ringing time for itself. Nobody else is engaged."""
         assert self.current is None, "one at a time"
-        self.take(self.ask(uri))
+        self.take(self.ask(uri, handed_over=handed_over))
         self._timers.arm("ring_timeout", self._ready_within)
 
     def ask(

@@ -22,6 +22,7 @@ from offhook.call.event import (
     FromRecording,
     HangUp,
     Prepared,
+    Referring,
     Timer,
     TimeUp,
 )
@@ -35,6 +36,7 @@ from offhook.call.last_words import hear_last_words
 from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg
 from offhook.call.news import AgentChosen, CallEnded
 from offhook.call.offer_answer import OfferOrAnswer, exchange
+from offhook.call.referral import LEAVES_WITHIN, Referral
 from offhook.call.ringing import Ringing
 from offhook.call.services import CallServices
 from offhook.call.session_timer import words_of
@@ -82,8 +84,6 @@ _INBOX_LIMIT = 1024
 _FAR_END_BUFFER = 0.2
 # What may have to be played after the agent's end, should the media plane never say that it has been.
 _DRAIN_LIMIT = PLAYOUT_LIMIT + 5.0
-# Of what a peer says in its own words; it goes into the record and onto terminals.
-_LONGEST_DETAIL = 300
 
 
 class Call(Course):
@@ -104,6 +104,7 @@ class Call(Course):
         "hand_overs",
         "hold",
         "leg",
+        "referral",
         "tape",
         "transfers",
     )
@@ -142,6 +143,7 @@ class Call(Course):
             chosen=self._agent_chosen,
         )
         self.hand_overs = HandOvers(self.agent, self.leg, route, timeline, services, self._timers)
+        self.referral = Referral(self.leg, trunk, route, self.agent, timeline, services, self.post)
         digits = route.digits if route is not None else "mask"
         self._keys = Keys(self.leg, timeline, services, way=trunk.dtmf, policy=digits)
         self._floor = Floor(timeline, self.tape, self._tell)
@@ -287,6 +289,9 @@ class Call(Course):
                     self._take_time_up(timer)
             case HangUp(reason, detail):
                 self._end(reason, detail)
+            case Referring():
+                if self.referral.told(event):
+                    self._agent_went_on()
             case Fault(error):
                 self._fail(error)
             case _:
@@ -341,7 +346,10 @@ class Call(Course):
                 if not self._defers(lambda: self._give_up_agent(error, FallbackCause.LOST)):
                     self._give_up_agent(error, FallbackCause.LOST)
             case HandOverAsked():
-                self._handed_over(self.hand_overs.ask(event, self.state, is_transferring=self.transfers.is_open))
+                is_transferring = self.transfers.is_open or self.referral.is_open
+                self._handed_over(self.hand_overs.ask(event, self.state, is_transferring=is_transferring))
+            case TransferAsked() if self.referral.is_open:
+                destination.transferred(TransferResult("refused", reason="the other side is transferring the call"))
             case TransferAsked() if self.hand_overs.is_open:
                 destination.transferred(TransferResult("refused", reason="a hand-over to another agent is being tried"))
             case TransferAsked():
@@ -499,6 +507,8 @@ class Call(Course):
                 self._handed_over(self.hand_overs.too_late())
             case "last_words":
                 self._replace_agent()
+            case "referred":
+                self._end(EndReason.REFERRED, self.referral.account)
             case "far_end_buffer" | "drain_limit":
                 self._end(EndReason.AGENT_HUNG_UP, self._farewell)
             case "budget":
@@ -537,9 +547,12 @@ class Call(Course):
                 self._end(EndReason.NO_ACK, f"no ACK came to {self.leg.contact}")
             case sip.Cancelled(_, request) | sip.ByeReceived(_, request):
                 self._caller_hung_up(request)
-            case sip.ReferReceived(_, request, status):
-                target = printable(request.headers.get("Refer-To") or "nowhere")[:_LONGEST_DETAIL]
-                self._note(f"the caller's side asks us to transfer the call to {target}: refused with {status}")
+            case sip.ReferReceived():
+                is_free = self.state is CallState.ANSWERED and self.agent.joined is not None
+                self.referral.ask(event, is_free=is_free and not self._is_being_given_away and not self._farewell)
+            case sip.Replied(_, "NOTIFY", status, response):
+                said = "nothing" if response is None else str(response.status)
+                self._note(f"the caller's side was told {status} of its transfer, and answered {said}")
             case sip.InfoReceived(_, request):
                 self._keys.info(request)
             case sip.Replied(_, "INFO"):
@@ -582,9 +595,9 @@ class Call(Course):
                 self._end(EndReason.TRANSFERRED, self.transfers.account)
 
     def _caller_hung_up(self, request: Request) -> None:
-        reason = self._hung_up_by_other_side
+        reason = EndReason.REFERRED if self.referral.is_done else self._hung_up_by_other_side
         self.causes = causes_of(request)
-        why = self.agent.replaced or ", ".join(map(str, self.causes))
+        why = self.referral.account or self.agent.replaced or ", ".join(map(str, self.causes))
         # What a BYE says of a transfer is told in a moment.
         if not self.transfers.defers(lambda: self._end(reason, why), is_last=True):
             self._end(reason, why)
@@ -643,6 +656,15 @@ class Call(Course):
             if other is not None and self.agent.serves(other):
                 self._take_destination(event)
 
+    def _agent_went_on(self) -> None:
+        """Whom we were referred to has answered, and has the agent: the other side here is to hang up, or we do."""
+        self._farewell = ""
+        self.leg.rtp.connect(None)
+        self.leg.rtp.clear()
+        self.hold.agent_gone()
+        self.agent.let_go(EndReason.REFERRED.slug)
+        self._timers.arm("referred", LEAVES_WITHIN)
+
     # -- ends
 
     def _give_up_agent(self, error: DestinationError, cause: FallbackCause) -> None:
@@ -681,6 +703,7 @@ class Call(Course):
         self.reason, self.end_detail = reason, detail or self.agent.replaced
         self.transfers.call_ended()
         self.hand_overs.call_ended(reason.slug)
+        self.referral.call_ended(by_other_side=reason in (EndReason.CALLER_HUNG_UP, EndReason.CALLEE_HUNG_UP))
         self.hold.over()
         self._tell(CallEnded(reason, self.end_detail))
         self._timers.clear()

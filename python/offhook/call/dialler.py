@@ -7,12 +7,13 @@ from typing import Protocol, TypeAlias
 
 from offhook.call.end_reason import EndReason
 from offhook.call.event import FromLeg
-from offhook.call.outbound import OutboundCall, Permit, Wish
+from offhook.call.outbound import OutboundCall, Permit
 from offhook.call.outbound_leg import CalleeLeg
-from offhook.call.outcome import Outcome, kind_of
+from offhook.call.outcome import NotPlaced, Outcome, kind_of
 from offhook.call.screen import TrunkScreen
 from offhook.call.services import CallServices
 from offhook.call.switchboard import Switchboard
+from offhook.call.wish import Wish
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.ids import CallId, RouteName, TrunkName, new_call_id
 from offhook.report.setup import SetUp
@@ -75,16 +76,6 @@ async def no_names(uri: SipUri) -> tuple[Target, ...]:
     """A look-up that finds nothing but addresses."""
     target = literal_target(uri)
     return () if target is None else (target,)
-
-
-@dataclass(frozen=True, slots=True)
-class NotPlaced:
-    """Nobody was called. `code` is a slug of the gate, of a limit, or of an end reason; the record says the same."""
-
-    call_id: CallId
-    code: str
-    outcome: Outcome
-    retry_after: int | None = None
 
 
 class Dialler:
@@ -299,5 +290,6 @@ def _route_of(wish: Wish) -> Route:
         ring_timeout=AGENT_TIME,
         record=RecordPolicy.ALWAYS if wish.record else RecordPolicy.NEVER,
         # Whoever may place calls for any agent of the configuration may as well have taken the other one.
-        hand_over_to=(Pattern("agent:*"),),
+        # One that goes on for another may what that one may.
+        hand_over_to=(Pattern("agent:*"),) if wish.begun is None else wish.begun.hand_over_to,
     )

@@ -35,6 +35,10 @@ class EndReason(Enum):
     CALLEE_HUNG_UP = _Ending("callee_hung_up", None, 16, "none", "The called party hung up.")
     AGENT_HUNG_UP = _Ending("agent_hung_up", None, 16, "none", "The agent ended the call.")
     TRANSFERRED = _Ending("transferred", None, 16, "none", "The caller was transferred to somebody else.")
+    REFERRED = _Ending(
+        "referred", None, 16, "none",
+        "The other side transferred us: the agent goes on with somebody else, in a call of its own.",
+    )  # fmt: skip
     CALLER_CANCELLED = _Ending(
         "caller_cancelled", 487, 16, "caller",
         "The caller hung up before the call was answered.",

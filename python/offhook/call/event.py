@@ -5,8 +5,10 @@ from typing import Literal, TypeAlias
 
 from offhook._media import MediaEvent
 from offhook.call.end_reason import EndReason
+from offhook.call.outcome import Outcome
 from offhook.destination.base import Destination, DestinationEvent
 from offhook.errors import DestinationError
+from offhook.ids import CallId
 from offhook.sip import events as sip
 
 Timer: TypeAlias = Literal[
@@ -18,6 +20,7 @@ Timer: TypeAlias = Literal[
     "budget",
     "hand_over",
     "last_words",
+    "referred",
 ]
 
 
@@ -73,5 +76,16 @@ class Fault:
     error: Exception
 
 
-CallEvent = sip.SessionEvent | FromLeg | FromRecording | Prepared | TimeUp | HangUp | FromDestination | Fault
+@dataclass(frozen=True, slots=True)
+class Referring:
+    """The call out that the other side's REFER asked for has come further: it is placed, rings, or has its outcome."""
+
+    call_id: CallId
+    outcome: Outcome | None
+    rang: bool = False
+
+
+CallEvent = (
+    sip.SessionEvent | FromLeg | FromRecording | Prepared | TimeUp | HangUp | FromDestination | Fault | Referring
+)
 """To be matched whole."""

@@ -1,5 +1,7 @@
 """What was said in a call so far, as its agents tell it: for the agent that takes the call over."""
 
+from collections.abc import Iterable
+
 from offhook.destination.base import AgentTranscript
 from offhook.destination.dialect.facts import SaidLine
 
@@ -24,6 +26,11 @@ class History:
     def lines(self) -> tuple[SaidLine, ...]:
         """Those that are kept."""
         return tuple(self._lines.values())
+
+    def begin(self, lines: Iterable[SaidLine]) -> None:
+        """What was said in the call that this one goes on for."""
+        for number, line in enumerate(lines):
+            self.told(AgentTranscript(line.who, str(number), line.text, True, line.interrupted))
 
     def another_agent(self) -> None:
         """The lines from here on are another agent's, which names them in its own way."""

@@ -5,8 +5,6 @@ so whoever picks up is spoken to at once. It hears nothing before the true answe
 """
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from offhook.call.call import Call
@@ -18,23 +16,18 @@ from offhook.call.outbound_leg import CalleeLeg
 from offhook.call.outcome import Outcome, ending_of, failure_of, kind_of, q850_in
 from offhook.call.services import CallServices
 from offhook.call.state import CallInput, CallState
+from offhook.call.wish import Wish
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.observe.printable import printable
 from offhook.report.record import CallDirection
 from offhook.report.setup import Milestone, SetUp
 from offhook.report.timeline import Timeline
-from offhook.route.destination_uri import DestinationUri
 from offhook.route.table import Route
 from offhook.route.trunk import Trunk
 from offhook.sip import events as sip
 from offhook.sip.causes import q850_of
 from offhook.sip.message import Request, Response
 from offhook.sip.session_state import State
-
-RING_TIMEOUT = 60.0
-"""Seconds that a called party has to answer, unless the wish says otherwise."""
-
-LONGEST_RINGING = 300.0
 
 _RINGING = (180, 181, 182, 183)
 
@@ -50,29 +43,6 @@ class Permit(Protocol):
 
     def release(self, now: float) -> None:
         """The call is over. May be repeated."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A call that somebody wants placed.
-
-    `to` is a number as it is written in the trunk's country, or E.164. Without `trunk` the first that may call it is
-    taken, without `caller_id` the trunk's first. `ring_timeout` and `max_duration` are seconds, the latter at most the
-    trunk's. `early_media` lets the agent hear what the network plays before the answer. `headers` go into the INVITE,
-    `data` to the agent. `key` is the API key that it was asked with, None for the owner of this machine.
-    """
-
-    to: str
-    agent: DestinationUri
-    trunk: str | None = None
-    caller_id: str | None = None
-    ring_timeout: float = RING_TIMEOUT
-    max_duration: float | None = None
-    early_media: bool = False
-    record: bool = False
-    headers: tuple[tuple[str, str], ...] = ()
-    data: Mapping[str, str] = field(default_factory=dict)
-    key: str | None = None
 
 
 class OutboundCall(Call):
@@ -100,6 +70,11 @@ class OutboundCall(Call):
     ) -> None:
         super().__init__(facts, leg, trunk, route, timeline, set_up, services, arrived_at=arrived_at)
         self._wish = wish
+        self.referral.begun, self.referral.key = wish.begun, wish.key
+        if wish.begun is not None:
+            self.agent.history.begin(wish.begun.history)
+            before = wish.begun.account
+            self._note(f"goes on for call {before['call_id']}: {before['by']} referred us to {before['to']}")
         self._permit = permit
         self._changed = asyncio.Event()
         self.decided: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -118,7 +93,8 @@ class OutboundCall(Call):
     async def _arrive(self, request: Request) -> None:
         self._move(CallInput.PREPARE)
         self._furnish()
-        self.agent.engage(self._route.destination)
+        begun = self._wish.begun
+        self.agent.engage(self._route.destination, begun.handed_over if begun is not None else None)
 
     def _agent_takes_call(self) -> None:
         """The agent is ready: now somebody may be called."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from offhook.call.dial_gate import DialGate
 from offhook.call.dialler import Allowed, Denied
-from offhook.call.outbound import Wish
+from offhook.call.wish import Wish
 from offhook.route.destination_uri import AgentUri, WorkerUri
 from offhook.route.dialling import judge_target
 from offhook.route.number import read_number, written
@@ -64,6 +64,9 @@ class OutboundGate:
 def _by_rules(wish: Wish, trunk: Trunk) -> tuple[str, str] | Denied:
     """The number to be called and the one to be shown, or why not."""
     where = f"trunk '{trunk.name}'"
+    if wish.begun is not None:
+        # The other side of a call refers us there: to a number, or to an extension of its own.
+        return _by_referral(wish.to, trunk)
     number = read_number(wish.to.strip().removeprefix("tel:"), trunk.country).e164
     if number is None:
         return Denied(
@@ -86,3 +89,11 @@ def _by_rules(wish: Wish, trunk: Trunk) -> tuple[str, str] | Denied:
             trunk=trunk.name,
         )
     return number, shown
+
+
+def _by_referral(to: str, trunk: Trunk) -> tuple[str, str] | Denied:
+    for dialled in (to, written(to, trunk.number_format, trunk.country)):
+        against = judge_target(to, dialled, trunk, trunk.refer_to, "refer_to")
+        if against is not None:
+            return Denied(against.rule, against.why, against.hint, trunk=trunk.name)
+    return to, trunk.caller_ids[0]

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from offhook.call.end_reason import EndReason
 from offhook.destination.dialect.facts import EndCause
+from offhook.ids import CallId
 from offhook.observe.printable import printable
 from offhook.sip.events import FailureCause
 from offhook.sip.message import Response
@@ -60,6 +61,16 @@ class Outcome:
     end_reason: str = ""
     detail: str = ""
     hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotPlaced:
+    """Nobody was called. `code` is a slug of the gate, of a limit, or of an end reason; the record says the same."""
+
+    call_id: CallId
+    code: str
+    outcome: Outcome
+    retry_after: int | None = None
 
 
 def kind_of(reason: EndReason) -> OutcomeKind:

@@ -8,6 +8,7 @@ from offhook._media import Melody
 from offhook.call.dial_gate import DialGate
 from offhook.call.early_sounds import EarlySounds
 from offhook.call.news import Follower
+from offhook.call.placing import Placing
 from offhook.destination.base import Destination, DestinationListener
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.media.plane import MediaPlane
@@ -53,7 +54,7 @@ class CallServices:
     """What a call needs of the gateway. `now` is monotonic seconds. Without a `recorder` no call is recorded.
 
     `follower` says who is told of a call while it goes on, if anybody is; asked once, when the call arrives.
-    `gate` counts what leaves.
+    `gate` counts what leaves, `placing` has calls placed for calls.
     `hold_music` is the music by the names that trunks and routes have for it; what it lacks is silence.
     """
 
@@ -67,5 +68,6 @@ class CallServices:
     recorder: Recorder | None = None
     follower: Callable[[AgentFacts], Follower | None] = nobody_follows
     gate: DialGate = field(default_factory=lambda: DialGate(Usage({}), wall=lambda at: round(at * 1000)))
+    placing: Placing = field(default_factory=Placing)
     early_sounds: EarlySounds = field(default_factory=EarlySounds)
     hold_music: Mapping[str, Melody] = field(default_factory=dict)

@@ -6,13 +6,15 @@ numbers leave as E.164, and a URI with anything in it that leads elsewhere than 
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from offhook.errors import LocalProtocolError, RemoteProtocolError
 from offhook.route.dialling import judge_target
 from offhook.route.number import read_number
+from offhook.route.pattern import Pattern
 from offhook.route.quoting import printable
 from offhook.route.trunk import Trunk
+from offhook.sip.effects import Source
 from offhook.sip.uri import SipUri, TelUri, UriParams, parse_uri
 
 MAX_TARGET = 256
@@ -37,6 +39,7 @@ _TEL_PARAMS = {
     "phone-context": re.compile(r"\+[0-9.()-]{1,20}|[A-Za-z0-9][A-Za-z0-9.-]{0,252}"),
 }
 _VISUAL = re.compile(r"[-.()]")
+_EVERYTHING = (Pattern("*"),)
 _WRITE = "write tel:+14155550100 or sip:desk@example.com"
 
 
@@ -83,6 +86,34 @@ def read_target(text: str, trunk: Trunk, peer: SipUri) -> Target | NoTarget:
         return _read(text, trunk, peer)
     except (RemoteProtocolError, LocalProtocolError) as error:
         return NoTarget(f"'{shown}' is no target: {error}", _WRITE)
+
+
+def read_referred(uri: SipUri | TelUri, trunk: Trunk, peer: SipUri, source: Source) -> Target | NoTarget:
+    """Read where a trunk's REFER wants us to call, by its `refer_to`: a number, or an extension of its own.
+
+    `peer` is its Contact, `source` where its signalling came from. Our call goes to the trunk's `host` whatever the URI
+    says, so one of any other host than those three, or our own address, is none that could be called.
+    """
+    text = str(uri)
+    if isinstance(uri, SipUri):
+        own = {host.lower() for host in (trunk.host, peer.host, trunk.transfer_domain, trunk.domain) if host}
+        if uri.host.lower() not in own | {source.remote[0], source.local[0]}:
+            why = f"'{printable(uri.host)}' is no host of trunk '{trunk.name}'"
+            return NoTarget(
+                why, "calls go on by the trunk that referred: its `host`, or the address that it calls from"
+            )
+        checked = _sip(uri, replace(trunk, transfer_to=_EVERYTHING, emergency_to=_EVERYTHING, premium_to=_EVERYTHING))
+        if isinstance(checked, NoTarget):
+            return checked
+        text = uri.user or ""
+    judged = read_target(text, replace(trunk, transfer_to=trunk.refer_to, transfer_domain=None), peer)
+    if isinstance(judged, NoTarget):
+        return replace(judged, hint=judged.hint.replace("`transfer_to`", "`refer_to`"))
+    if ":" in judged.name or (isinstance(judged.uri, TelUri) and len(judged.uri.params)):
+        return NoTarget(
+            f"'{printable(judged.name)}' is no number or extension that trunk '{trunk.name}' could be given"
+        )
+    return judged
 
 
 def _read(text: str, trunk: Trunk, peer: SipUri) -> Target | NoTarget:

@@ -83,6 +83,8 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         transfer_domain=config.transfer_domain,
         transfer_timeout=config.transfer_timeout,
         transfer_reports=config.transfer_reports,
+        may_refer=config.refer == "accept",
+        refer_to=config.refer_to,
         dtmf=config.dtmf,
         dtmf_tones=config.dtmf_tones,
         host=config.host,

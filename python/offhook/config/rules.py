@@ -132,7 +132,7 @@ def warnings(draft: Draft) -> Iterator[Finding]:
                 "name its CA in tls_ca instead",
             )
     for index, trunk in draft.trunks.items():
-        if trunk.host is not None and not trunk.dial_to:
+        if trunk.host is not None and not trunk.dial_to and trunk.refer == "refuse":
             message = f"trunk '{trunk.name}' has a host, and no number is called by it"
             yield Finding(("trunk", index, "host"), message, 'list them in dial_to, such as dial_to = "+1415*"')
         if trunk.srtp != "off" and trunk.tls != "required" and trunk.tls_name is None:
@@ -287,6 +287,14 @@ def _outbound(draft: Draft) -> Iterator[Finding]:
 
 def _calls_out(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
     """What our calls to it need, and what has no meaning without them."""
+    if trunk.refer == "accept" and trunk.host is None:
+        hint = "give the trunk a host: whom it refers us to is called by it"
+        yield Finding((*path, "refer"), "accept has no meaning without host", hint)
+    if trunk.refer == "accept" and not trunk.refer_to:
+        hint = 'write refer_to, such as refer_to = "+1415*": without it every transfer is refused'
+        yield Finding((*path, "refer"), "accept has no meaning without refer_to", hint)
+    if trunk.refer_to and trunk.refer == "refuse":
+        yield Finding((*path, "refer_to"), "has no meaning without refer", 'set refer = "accept"')
     if trunk.host is None:
         for name in ("port", "transport", "caller_id", "dial_to", "number_format", "assert_identity", "rates"):
             if getattr(trunk, name) != type(trunk).model_fields[name].default:

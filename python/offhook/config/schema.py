@@ -458,6 +458,16 @@ class TrunkConfig(Section):
         description="Whether the trunk is to report how a transfer goes. `false` asks it not to (RFC 4488); that it "
         "succeeded is then known by its BYE alone.",
     )
+    refer: Literal["refuse", "accept"] = Field(
+        default="refuse",
+        description="Whether the other side of a call may transfer us to somebody else (REFER). `accept` needs `host` "
+        "and `refer_to`: the gateway calls the target by this trunk, and the agent goes on with whoever answers.",
+    )
+    refer_to: TransferPatterns = Field(
+        default=(),
+        description="Where the other side may transfer us to: a pattern or a list of such, of numbers (`+1415*`) and "
+        "of extensions (`2*`). Without it, nowhere. `*` is everything but emergency and premium numbers.",
+    )
     pass_headers: Annotated[tuple[HeaderNamePattern, ...], Field(max_length=64)] = Field(
         default=("X-*",),
         description="Headers of the INVITE that the agent gets, by name; `*` at the end stands for the rest of a name. "

@@ -62,8 +62,8 @@ TRANSFERS = MetricSpec(
 )  # fmt: skip
 DIAL_REFUSED = MetricSpec(
     "offhook_dial_refused_total", "counter", ("way", "rule"),
-    "What was not dialled, by who asked (`dial`: a call out, `transfer`: an agent, to hand its caller over) and by "
-    "rule (see docs/guides/what-may-be-dialled.md).",
+    "What was not dialled, by who asked (`dial`: a call out, `transfer`: an agent, to hand its caller over, `refer`: "
+    "the other side of a call, to transfer us) and by rule (see docs/guides/what-may-be-dialled.md).",
 )  # fmt: skip
 DIAL_ALARMS = MetricSpec(
     "offhook_dial_alarms_total", "counter", ("kind", "limit"),

@@ -97,6 +97,10 @@ class Trunk:
     """Seconds that a transfer may take, unless the agent says otherwise."""
     transfer_reports: bool = True
     """Whether it is to report how a transfer goes; without that, its BYE is success."""
+    may_refer: bool = False
+    """Whether it may refer us to somebody else (REFER)."""
+    refer_to: tuple[Pattern, ...] = ()
+    """Patterns of the numbers and extensions that it may refer us to."""
     host: str | None = None
     """Where our calls to it go, a name or an address; None for a trunk that only sends us calls."""
     port: int | None = None

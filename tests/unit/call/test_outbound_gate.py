@@ -4,8 +4,8 @@ import pytest
 
 from offhook.call.dial_gate import DialGate
 from offhook.call.dialler import Allowed, Denied
-from offhook.call.outbound import Wish
 from offhook.call.outbound_gate import OutboundGate
+from offhook.call.wish import Wish
 from offhook.ids import TrunkName
 from offhook.route.destination_uri import AgentUri
 from offhook.route.pattern import Pattern

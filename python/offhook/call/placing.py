@@ -1,0 +1,37 @@
+"""Where a call has another one placed: the dialler, which is made after what the calls need of the gateway."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Protocol
+
+from offhook.call.outcome import NotPlaced
+from offhook.call.wish import Wish
+
+if TYPE_CHECKING:
+    from offhook.call.outbound import OutboundCall
+
+
+class Places(Protocol):
+    """What places calls."""
+
+    async def dial(self, wish: Wish) -> "OutboundCall | NotPlaced":
+        """Place a call; returns as soon as it lives."""
+
+
+class Placing:
+    """Places calls by `dialler`, which is to be set, and keeps those who wait for them."""
+
+    def __init__(self) -> None:
+        self.dialler: Places | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def dial(self, wish: Wish) -> "OutboundCall | NotPlaced":
+        """Place a call."""
+        assert self.dialler is not None, "a gateway that takes calls has one"
+        return await self.dialler.dial(wish)
+
+    def follow(self, life: Coroutine[None, None, None]) -> None:
+        """Let it run to its end, whoever began it."""
+        task = asyncio.get_running_loop().create_task(life, name="a referred call")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
