@@ -174,6 +174,36 @@ async def test_where_nobody_takes_it_the_call_goes_on(status: int, reason: str, 
         await world.is_clean()
 
 
+@pytest.mark.parametrize("answered", [True, False])
+@in_virtual_time
+async def test_a_referrer_that_sends_nothing_meanwhile_is_no_lost_media(answered: bool) -> None:
+    async with ReferringWorld() as world:
+        call = await world.up()
+        first = world.leg
+        assert await world.refer(call, f"<sip:{TARGET}@{CARRIER};user=phone>") == 202
+        phone = await world.called()
+        phone.ring()
+        # It holds its caller by itself and says nothing of that.
+        first.tells("media_timeout")
+        await world.pass_time(10)
+        assert call.bye is None
+        assert phone.cancel is None
+        if answered:
+            phone.answer()
+            await world.pass_time(1)
+            first.tells("media_timeout")
+            await world.pass_time(5)
+            assert world.records[0].end_reason == "referred"
+            world.carrier.calls[0].hang_up()
+        else:
+            phone.refuse(486)
+            await world.pass_time(59)
+            assert call.bye is None
+            await world.pass_time(3)
+            assert world.records[-1].end_reason == "media_timeout"
+        await world.is_clean()
+
+
 @in_virtual_time
 async def test_nobody_answers() -> None:
     async with ReferringWorld() as world:

@@ -292,6 +292,8 @@ class Call(Course):
             case Referring():
                 if self.referral.told(event):
                     self._agent_went_on()
+                elif not self.referral.is_open:
+                    self._timers.arm("back_from_transfer", self.trunk.media_timeout)
             case Fault(error):
                 self._fail(error)
             case _:
@@ -481,8 +483,10 @@ class Call(Course):
     def _media_timed_out(self) -> None:
         if self.state not in (CallState.ANSWERED, CallState.DRAINING):
             return
-        if self.transfers.is_open or "back_from_transfer" in self._timers:
+        if self.transfers.is_open or self.referral.is_open or "back_from_transfer" in self._timers:
             self.transfers.silent_since = self._packets
+            return
+        if self.referral.is_done:
             return
         ever = self.heard_caller
         silence = f"no RTP from the caller for {self.trunk.media_timeout:g} s"
