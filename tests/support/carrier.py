@@ -135,9 +135,10 @@ class Carrier(Party):
     def _referred(self, data: bytes, source: Source) -> None:
         request = parse_datagram(data)
         assert isinstance(request, Request)
-        phone = next(one for one in self.calls if one.request.call_id == request.call_id)
-        phone.refers.append(request)
-        self.network.send(self.flows, bytes(request.response(202)), source.remote)
+        phone = next((one for one in self.calls if one.request.call_id == request.call_id), None)
+        if phone is not None:
+            phone.refers.append(request)
+        self.network.send(self.flows, bytes(request.response(202 if phone is not None else 481)), source.remote)
 
     def _hear(self, event: Event, now: float) -> None:
         if isinstance(event, InviteReceived):
