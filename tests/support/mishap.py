@@ -12,6 +12,9 @@ from offhook.sip.message import Message, Request
 
 from .world import CALLER, GATEWAY, sdp
 
+LEG_IS_GONE = "the leg is gone"
+"""What the core says where it fails."""
+
 if TYPE_CHECKING:
     from .rough import RoughCall
 
@@ -232,7 +235,7 @@ def worker_stalls(call: "RoughCall", sender: str, message: Message, data: bytes)
 
 def media_fails(call: "RoughCall", sender: str, message: Message, data: bytes) -> Fates:
     if call.leg is not None:
-        call.leg.tells("internal_error", text="the leg is gone")
+        call.leg.tells("internal_error", text=LEG_IS_GONE)
     return [(0.0, data)]
 
 
