@@ -231,3 +231,20 @@ def test_a_response_that_does_not_say_what_it_answers_is_dropped(name: str) -> N
     value = next(line for line in made.split("\r\n") if line.startswith(f"{name}:"))
     assert solo.receive_bytes(made.replace(value, f"{value}\r\n{value}").encode()) == []
     assert solo.user_agent.counters["broken_messages"] == 1
+
+
+@pytest.mark.rfc(3261, "17.1.3")
+def test_an_answer_with_another_number_is_none_to_a_change_of_ours() -> None:
+    solo = Solo()
+    session = caller(solo)
+    solo.do(session.reinvite, b"v=0 hold")
+    invite = solo.requests("INVITE")[-1]
+    right = answer(invite)
+    wrong = parse_datagram(bytes(right).replace(f"CSeq: {invite.cseq.number} ".encode(), b"CSeq: 0 "))
+    assert isinstance(wrong, Response)
+    solo.receive(wrong)
+    assert acknowledged(solo, invite) == []
+    assert solo.told(ReinviteAnswered) == []
+    solo.receive(right)
+    assert len(acknowledged(solo, invite)) == 1
+    assert len(solo.told(ReinviteAnswered)) == 1

@@ -54,8 +54,9 @@ class TransactionLayer:
         return found if isinstance(found, InviteServerTransaction) else None
 
     def client(self, response: Response) -> AnyClientTransaction | None:
-        """The client transaction that a response answers."""
-        return self._clients.get(response_key(response))
+        """The client transaction that a response answers; none where the number is another than the request's."""
+        found = self._clients.get(response_key(response))
+        return found if found is not None and found.request.cseq.number == response.cseq.number else None
 
     def has_sent(self, branch: str, method: str) -> bool:
         """Whether a live client transaction of ours has sent this branch."""
