@@ -101,20 +101,7 @@ class Signalling:
             alarmed=metrics.dial_limit_near,
             refused=metrics.dial_refused,
         )
-        services = CallServices(
-            perform=lambda action: self.perform(action),
-            media=media,
-            make_destination=directory.make,
-            media_address=self._media_address,
-            now=now,
-            answered=lambda call: self.switchboard.answered(call),
-            ended=lambda call: self.switchboard.ended(call),
-            recorder=recorder,
-            follower=lambda facts: self.follower(facts),
-            gate=self.gate,
-            early_sounds=EarlySounds(early_sounds(config)),
-            hold_music=hold_music,
-        )
+        services = self._make_services(media, directory, recorder, hold_music)
         self.switchboard = Switchboard(
             Rules(routing.routes, {TALK_TRUNK: self.choices.table}, logins(config)),
             self.admission,
@@ -145,6 +132,25 @@ class Signalling:
             loop_lag=loop_lag,
         )
         services.placing.dialler = self.dialler
+
+    def _make_services(
+        self, media: MediaPlane, directory: Directory, recorder: Recorder | None, hold_music: Mapping[str, Melody]
+    ) -> CallServices:
+        """What every call may use. What is made after it is looked up when it is needed."""
+        return CallServices(
+            perform=lambda action: self.perform(action),
+            media=media,
+            make_destination=directory.make,
+            media_address=self._media_address,
+            now=self._now,
+            answered=lambda call: self.switchboard.answered(call),
+            ended=lambda call: self.switchboard.ended(call),
+            recorder=recorder,
+            follower=lambda facts: self.follower(facts),
+            gate=self.gate,
+            early_sounds=EarlySounds(early_sounds(self.config)),
+            hold_music=hold_music,
+        )
 
     def drain(self) -> None:
         """Take no new calls: 503 to INVITE and OPTIONS. Those that run go on."""
