@@ -16,8 +16,12 @@ def word_errors(said: str, heard: str) -> float:
 
 
 def wrong_words(said: str, heard: str) -> int:
-    """Words that are wrong, missing or too many. What differs in how it is put together (`off hook`) is the same."""
-    return _distances(words(said), words(heard))[-1]
+    """Words that are wrong, missing or too many.
+
+    What differs in how it is put together (`off hook`) is the same, and one that was understood as two others, as a name
+    that is in no dictionary may be, is one that is wrong.
+    """
+    return _distances(words(said), words(heard), torn=1)[-1]
 
 
 def words_heard(text: str, heard: str) -> tuple[int, int]:
@@ -30,15 +34,18 @@ def words_heard(text: str, heard: str) -> tuple[int, int]:
     return best[0], best[-1]
 
 
-def _distances(reference: list[str], found: list[str]) -> list[int]:
-    """For each number of first words of `reference`: how many words are other ones in `found`."""
+def _distances(reference: list[str], found: list[str], *, torn: int = 2) -> list[int]:
+    """For each number of first words of `reference`: how many words are other ones in `found`.
+
+    `torn` is what a word counts that two others stand for.
+    """
     rows = [list(range(len(found) + 1))]
     for i, word in enumerate(reference, 1):
         row = [i]
         for j, other in enumerate(found, 1):
             costs = [rows[-1][j] + 1, row[j - 1] + 1, rows[-1][j - 1] + (word != other)]
-            if j > 1 and word == found[j - 2] + other:
-                costs.append(rows[-1][j - 2])
+            if j > 1:
+                costs.append(rows[-1][j - 2] + (0 if word == found[j - 2] + other else torn))
             if i > 1 and reference[i - 2] + word == other:
                 costs.append(rows[-2][j - 1])
             row.append(min(costs))
