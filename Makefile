@@ -48,8 +48,8 @@ test: $(VENV)/.dev $(VENV)/agents/.ready ## every code path with small counts
 	tools/peers.sh
 	cargo test --profile checked --workspace --quiet
 	# One seed, so that a commit has one verdict; `make prove` and `fuzz/` by hand draw new ones.
-	cargo run --quiet --profile checked -p offhook-fuzz -- --seconds 3 --seed 1
-	$(BIN)/python fuzz/python_targets.py --seconds 3 --seed 1
+	cargo run --quiet --profile checked -p offhook-fuzz -- --seconds 1 --seed 1
+	$(BIN)/python fuzz/python_targets.py --seconds 1 --seed 1
 	$(PYTEST) $(MEASURING) $(ARGS) || [ $$? -eq 5 ]
 	$(PYTEST) tests/interop $(MEASURING:%=--ignore=%) -n 3 --dist loadfile $(ARGS) || [ $$? -eq 5 ]
 	$(PYTEST) tests --ignore=tests/interop $(MEASURING:%=--ignore=%) -n 2 --dist worksteal $(ARGS) || [ $$? -eq 5 ]
