@@ -18,8 +18,8 @@ def word_errors(said: str, heard: str) -> float:
 def wrong_words(said: str, heard: str) -> int:
     """Words that are wrong, missing or too many.
 
-    What differs in how it is put together (`off hook`) is the same, and one that was understood as two others, as a name
-    that is in no dictionary may be, is one that is wrong.
+    What differs in how it is put together (`off hook`) is the same, and one that was understood as two others,
+    as a name that is in no dictionary may be, is one that is wrong.
     """
     return _distances(words(said), words(heard), torn=1)[-1]
 
