@@ -16,7 +16,7 @@ from offhook.route.pattern import ANY, Pattern
 
 _HEAD = """# Configuration
 
-<!-- Made from python/offhook/config/schema.py by `make docs`; edit there. -->
+<!-- Made from python/offhook/config/schema by `make docs`; edit there. -->
 
 offhook reads one TOML file: the one named by `--config`, else by the variable `OFFHOOK_CONFIG`, else `offhook.toml` in
 the working directory. The file is checked whole before anything starts, and `offhook check` does the same without

@@ -1,0 +1,24 @@
+"""`[[trunk]]`, put together from its parts: one flat table in the file, one noun a module here."""
+
+from pydantic import Field
+
+from offhook.config.schema.base import Name, Section, Text
+from offhook.config.schema.trunk.media import TrunkMedia
+from offhook.config.schema.trunk.numbers import Numbers
+from offhook.config.schema.trunk.signalling import Signalling
+from offhook.config.schema.trunk.source import InboundConfig, Source
+from offhook.config.schema.trunk.target import Target
+from offhook.config.schema.trunk.transfer import Transfer
+
+
+class _Named(Section):
+    name: Name = Field(description="Name of the trunk: letters, digits, `_`, `-`.")
+    preset: Text | None = Field(default=None, description="A carrier's name, which fills in what is known about it.")
+
+
+# The reference lists the settings of the last base first.
+class TrunkConfig(Transfer, Signalling, TrunkMedia, Numbers, Target, Source, _Named):
+    """A peer that sends us calls: a carrier, a PBX, a phone."""
+
+
+__all__ = ["InboundConfig", "TrunkConfig"]
