@@ -86,12 +86,12 @@ class PlacedCall:
 
     @property
     def from_number(self) -> str:
-        """The number of ours that is shown."""
+        """The number of ours that is shown, or the name."""
         return str(self._seen["from_number"])
 
     @property
     def to_number(self) -> str:
-        """Who is called, in E.164."""
+        """Who is called: E.164, or the extension or user name."""
         return str(self._seen["to_number"])
 
     @property
@@ -157,6 +157,7 @@ class Gateway:
     ) -> PlacedCall:
         """Have `to` called for the `[[agent]]` of that name; returns while that is made ready, before anybody rings.
 
+        It is a number, or an extension or user name (`201`, `alice`) that a trunk's `dial_to` lists.
         `data` is what the agent finds in `call.data`, `headers` are for the INVITE. Times are seconds. Under one
         `idempotency_key` there is one call, however often this is tried. Raises `DialRefused` where nobody is called.
         """

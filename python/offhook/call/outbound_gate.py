@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from offhook.call.dial_gate import DialGate
 from offhook.call.dialler import Allowed, Denied
 from offhook.call.wish import Wish
+from offhook.route.called_name import read_own
 from offhook.route.destination_uri import AgentUri, WorkerUri
-from offhook.route.dialling import judge_target
-from offhook.route.number import read_number, written
+from offhook.route.dialling import NotDialled, judge_called, judge_target
+from offhook.route.number import written
 from offhook.route.quoting import printable
 from offhook.route.trunk import Trunk
 from offhook.route.usage import OverLimit
@@ -62,25 +63,15 @@ class OutboundGate:
 
 
 def _by_rules(wish: Wish, trunk: Trunk) -> tuple[str, str] | Denied:
-    """The number to be called and the one to be shown, or why not."""
+    """The number or name to be called and the one to be shown, or why not."""
     where = f"trunk '{trunk.name}'"
     if wish.begun is not None:
         # The other side of a call refers us there: to a number, or to an extension of its own.
         return _by_referral(wish.to, trunk)
-    number = read_number(wish.to.strip().removeprefix("tel:"), trunk.country).e164
-    if number is None:
-        return Denied(
-            "dial_no_number",
-            f"'{printable(wish.to)}' is no telephone number" + (f" in {trunk.country}" if trunk.country else ""),
-            "write it with + and the country's code, such as +14155550100",
-            trunk=trunk.name,
-        )
-    # What leaves may be read otherwise than what we mean by it.
-    for dialled in (number, written(number, trunk.number_format, trunk.country)):
-        against = judge_target(number, dialled, trunk, trunk.dial_to, "dial_to")
-        if against is not None:
-            return Denied(against.rule, against.why, against.hint, trunk=trunk.name)
-    shown = trunk.caller_ids[0] if wish.caller_id is None else read_number(wish.caller_id, trunk.country).canonical
+    number = judge_called(wish.to, trunk)
+    if isinstance(number, NotDialled):
+        return Denied(number.rule, number.why, number.hint, trunk=trunk.name)
+    shown = trunk.caller_ids[0] if wish.caller_id is None else read_own(wish.caller_id, trunk.country)
     if shown not in trunk.caller_ids:
         return Denied(
             "dial_caller_id",

@@ -40,7 +40,12 @@ _EXITS = {
 
 
 def dial(
-    number: Annotated[str, typer.Argument(metavar="NUMBER", help="Whom to call: +14155550100, or as it is dialled.")],
+    number: Annotated[
+        str,
+        typer.Argument(
+            metavar="NUMBER", help="Whom to call: +14155550100, or as it is dialled, or an extension or user name."
+        ),
+    ],
     agent: Annotated[str, typer.Option(help="Name of the [[agent]] that the call is for.")],
     trunk: Annotated[
         str | None, typer.Option(help="Name of the [[trunk]] to call by; without it, the first that may.")

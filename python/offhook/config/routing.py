@@ -6,8 +6,8 @@ from typing import Literal
 
 from offhook.config.schema import Config, OutboundConfig, RouteConfig, TrunkConfig
 from offhook.ids import RouteName, TrunkName
+from offhook.route.called_name import read_own
 from offhook.route.limits import Limit, Limits
-from offhook.route.number import read_number
 from offhook.route.table import AnswerPolicy, Fallback, FallbackCause, RecordPolicy, Route, RouteTable
 from offhook.route.trunk import InboundDigest, Trunk, TrunkTable
 from offhook.route.usage import OutboundLimits, Party
@@ -90,7 +90,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         host=config.host,
         port=config.port,
         transport=config.transport or ("tls" if tls_only else "udp"),
-        caller_ids=tuple(read_number(text, config.country).canonical for text in config.caller_id),
+        caller_ids=tuple(read_own(text, config.country) for text in config.caller_id),
         dial_to=config.dial_to,
         number_format=config.number_format,
         assert_identity=config.assert_identity,

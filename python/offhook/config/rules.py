@@ -21,6 +21,7 @@ from offhook.config.schema import (
     media_listen,
 )
 from offhook.config.values import HostPort, Listen, ip_version, is_loopback
+from offhook.route.called_name import is_short_name
 from offhook.route.destination_uri import AgentUri, EchoUri, WireUri
 from offhook.route.number import read_number
 from offhook.route.trunk import conflicts
@@ -304,9 +305,9 @@ def _calls_out(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
         hint = "write the number, or the numbers, that the carrier has given you"
         yield Finding(path, f"trunk '{trunk.name}' has a host and no caller_id, so no call to it could be made", hint)
     for index, text in enumerate(trunk.caller_id):
-        if read_number(text, trunk.country).e164 is None:
+        if read_number(text, trunk.country).e164 is None and not is_short_name(text):
             where = f" in {trunk.country}" if trunk.country else " without a country"
-            hint = "write it with + and the country's code, such as +14155550100"
+            hint = "write it with + and the country's code, such as +14155550100, or an extension or a user name"
             yield Finding((*path, "caller_id", index), f"'{text}' is no telephone number{where}", hint)
     if trunk.number_format == "national" and trunk.country is None:
         yield Finding((*path, "number_format"), "national numbers are those of a country", "set country")

@@ -1,19 +1,22 @@
-"""Whether a trunk lets a number or a URI be dialled: by its rules alone, whoever asks and however often.
+"""Whether a trunk lets a number, a name or a URI be dialled: by its rules alone, whoever asks and however often.
 
-A number must be listed. Emergency and premium numbers must be configured besides, in every reading of what is dialled:
+It must be listed. Emergency and premium numbers must be configured besides, in every reading of what is dialled:
 no pattern means them by accident.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from offhook.route.called_name import digits_of, is_name, lists_name
 from offhook.route.dial_string import readings
+from offhook.route.number import read_number, written
 from offhook.route.number_kind import NumberKind, kind_of
-from offhook.route.pattern import Pattern
+from offhook.route.pattern import ANY, Pattern
 from offhook.route.quoting import printable
 from offhook.route.trunk import Trunk
 
 _SHOWN = 5
+_LISTED = (ANY,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,38 @@ class NotDialled:
     rule: str
     why: str
     hint: str
+
+
+def judge_called(text: str, trunk: Trunk) -> str | NotDialled:
+    """Whom a call out by `trunk` reaches when somebody wants `text` called, or what stands against it.
+
+    What `dial_to` lists as an extension or a user name is called as it stands. All else has to be a number, as it is
+    written in the trunk's country, and is E.164 then. A `tel:` before it is left out; of URIs nothing else is read.
+    """
+    text = text.strip().removeprefix("tel:")
+    if is_name(text) and lists_name(trunk.dial_to, text):
+        # No list is asked again: `*` stands for all that is listed, which this is.
+        return judge_target(text, digits_of(text), trunk, _LISTED, "dial_to") or text
+    number = read_number(text, trunk.country).e164
+    if number is None and is_name(text):
+        return NotDialled(
+            "dial_not_listed",
+            f"calls of trunk '{trunk.name}' may not go to {text}",
+            f'an extension or a user name has to be listed: write dial_to = ["{text}"], or its beginning and *, into '
+            f"trunk '{trunk.name}', if it is wanted",
+        )
+    if number is None:
+        return NotDialled(
+            "dial_no_number",
+            f"'{printable(text)}' is no telephone number" + (f" in {trunk.country}" if trunk.country else ""),
+            "write it with + and the country's code, such as +14155550100",
+        )
+    # What leaves may be read otherwise than what we mean by it.
+    for dialled in (number, written(number, trunk.number_format, trunk.country)):
+        against = judge_target(number, dialled, trunk, trunk.dial_to, "dial_to")
+        if against is not None:
+            return against
+    return number
 
 
 def judge_target(name: str, dialled: str, trunk: Trunk, patterns: Sequence[Pattern], setting: str) -> NotDialled | None:

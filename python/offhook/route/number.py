@@ -97,8 +97,10 @@ def written(e164: str, number_format: str, country: str | None = None) -> str:
     """Write a number as a trunk wants it: `e164`, `e164-no-plus`, or `national` as it is dialled in `country`.
 
     A number of another country has no national form there: it is written with the country's international prefix, and
-    as E.164 where the country is not known.
+    as E.164 where the country is not known. An extension or a user name is written as it stands.
     """
+    if not e164.startswith("+"):
+        return e164
     if number_format == "e164-no-plus":
         return e164.removeprefix("+")
     if number_format != "national" or country is None:

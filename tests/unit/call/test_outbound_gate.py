@@ -1,5 +1,7 @@
 """Which calls out a gateway lets leave, by the lists of its trunks alone."""
 
+from dataclasses import replace
+
 import pytest
 
 from offhook.call.dial_gate import DialGate
@@ -8,6 +10,7 @@ from offhook.call.outbound_gate import OutboundGate
 from offhook.call.wish import Wish
 from offhook.ids import TrunkName
 from offhook.route.destination_uri import AgentUri
+from offhook.route.number_kind import NumberKind, kind_of
 from offhook.route.pattern import Pattern
 from offhook.route.trunk import Trunk
 from offhook.route.usage import Usage
@@ -63,8 +66,81 @@ def test_what_is_no_number_of_the_world_is_not_dialled(to: str) -> None:
     if isinstance(verdict, Allowed):
         assert verdict.number == "+14155550142"
     else:
-        assert verdict.slug == "dial_no_number"
+        assert verdict.slug in ("dial_no_number", "dial_not_listed")
         assert verdict.why.isprintable()
+
+
+# What somebody may write to reach 911, a premium number or another phone than the one that is listed.
+SPELLINGS = [
+    "911", "9-1-1", "9.1.1", "9911", "0112", "112", "%39%31%31", "%2539%2531%2531", "\uff19\uff11\uff11",
+    "\u0669\u0661\u0661", "911;phone-context=+1", "911;user=phone", "tel:911", "tel:911;npdi", "911@pbx.example",
+    "sip:911@pbx.example", "sip:911@pbx.example;user=phone", "911\r\nX-Evil: 1", "alice\r\nX-Evil: 1",
+    "alice%0d%0aX-Evil: 1", "alice%20", "alice;transport=tcp", "alice;maddr=203.0.113.9", "alice@203.0.113.9",
+    "sip:alice@203.0.113.9", "ALICE", "alic\u0435", "bob", "x911", "bot-112", "911bot", "911ext7", "19005550100",
+    "1-900-555-0100", "1-900-FLOWERS", "x19005550100", "00881612345678", "881612345678", "*67911", "*72", "#31#112",
+    "*", "#", "+", "", "..", "-1", "alice\x00", "a" * 65, "\u2028ali\u2028ce", "al ice", "\u200balice", "202", "2001",
+    "20", "tel:alice;ext=1",
+]  # fmt: skip
+LISTED = [(), ("*",), ("+*", "*1*"), ("201", "alice"), ("9*", "1*", "0*", "8*", "x*", "bot*", "911*")]
+
+
+@pytest.mark.parametrize("to", SPELLINGS, ids=ascii)
+@pytest.mark.parametrize("listed", LISTED, ids=",".join)
+def test_nobody_is_reached_who_is_not_listed_and_no_pattern_means_what_hurts(to: str, listed: tuple[str, ...]) -> None:
+    """Neither emergency nor premium numbers in any reading, whatever the country."""
+    for country in ("US", "DE", None):
+        verdict = judge(replace(trunk("acme", *listed), country=country), to=to)
+        if isinstance(verdict, Allowed):
+            # An ordinary number of that country's.
+            assert verdict.number.startswith("+"), (country, verdict)
+            assert kind_of(verdict.number, country) is NumberKind.ORDINARY
+        else:
+            assert verdict.why.isprintable()
+            assert verdict.hint.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("to", "listed"),
+    [("201", "201"), ("201", "2*"), ("2015550", "2*"), ("alice", "alice"), ("my-agent_1", "my-*"), ("tel:201", "2*"),
+     ("call_8f1c90a211290055501", "call_*"), ("proj_9005550100abc", "proj_*"), ("12345678901", "12345678901"),
+     ("_x.y", "_*"), (" alice ", "al*")],
+)  # fmt: skip
+@pytest.mark.parametrize("number_format", ["e164", "e164-no-plus", "national"])
+def test_an_extension_or_a_name_that_is_listed_is_called_as_it_stands(to: str, listed: str, number_format: str) -> None:
+    for country in ("DE", None):
+        verdict = judge(replace(trunk("pbx", listed), country=country, number_format=number_format), to=to)
+        assert isinstance(verdict, Allowed), verdict
+        assert verdict.number == to.strip().removeprefix("tel:")
+
+
+def test_a_pattern_of_extensions_is_none_of_numbers() -> None:
+    """Whoever lists `4*` does not mean a number of eight digits, which may be anybody's."""
+    pbx = replace(trunk("pbx", "4*"), country=None)
+    assert isinstance(judge(pbx, to="4155550"), Allowed)
+    assert denied(judge(pbx, to="41555501")) == "dial_not_listed"
+    assert denied(judge(replace(pbx, country="US"), to="4155550142")) == "dial_not_listed"
+
+
+def test_a_short_emergency_number_is_called_where_it_is_listed_and_configured() -> None:
+    assert denied(judge(trunk("pbx", "911"), to="911")) == "dial_emergency"
+    assert denied(judge(trunk("pbx", "bot*"), to="bot911")) == "dial_emergency"
+    verdict = judge(trunk("pbx", "911", emergency_to=(Pattern("911"),)), to="911")
+    assert isinstance(verdict, Allowed)
+    assert verdict.number == "911"
+
+
+def test_an_extension_may_be_shown_to_a_phone_system() -> None:
+    pbx = replace(trunk("pbx", "2*"), caller_ids=("100", OURS), country="DE")
+    verdict = judge(pbx, to="201")
+    assert isinstance(verdict, Allowed)
+    assert verdict.caller_id == "100"
+    assert denied(judge(pbx, to="201", caller_id="101")) == "dial_caller_id"
+
+
+def test_what_is_refused_says_what_to_list() -> None:
+    verdict = judge(trunk("pbx", "2*"), to="alice")
+    assert isinstance(verdict, Denied)
+    assert 'dial_to = ["alice"]' in verdict.hint
 
 
 @pytest.mark.parametrize("to", ["+19005550142", "+881612345678", "+447700900123x"])

@@ -20,13 +20,15 @@ class Numbers(Section):
     caller_id: CallerIds = Field(
         default=(),
         description="The number that our calls to it show, or a list of those that they may show, the first where none "
-        "is asked for: with `+`, or as they are read in `country`. Needed to call out.",
+        "is asked for: with `+`, or as they are read in `country`, or an extension or user name where the trunk is a "
+        "phone system. Needed to call out.",
     )
     dial_to: ListedNumbers = Field(
         default=(),
-        description="Numbers that may be called by it: a pattern such as `+1415*`, or a list of such. Without it none "
-        "is called. Premium rate numbers need `premium_to` besides, whatever stands here; short numbers, those of "
-        "emergency services among them, are never called.",
+        description="Who may be called by it: a pattern of numbers such as `+1415*`, of extensions (`2*`) or of user "
+        "names (`alice`, `agent_*`), or a list of such. Without it nobody is called. Extensions and names need a "
+        "pattern that begins as they do: `*` is the telephone numbers of the world. Premium rate numbers need "
+        "`premium_to` besides, whatever stands here, and emergency numbers `emergency_to`.",
     )
     rates: Annotated[dict[NumberPrefix, Rate], Field(max_length=4096)] = Field(
         default={},
@@ -45,8 +47,8 @@ class Numbers(Section):
     )
     emergency_to: ListedNumbers = Field(
         default=(),
-        description="Emergency numbers that its calls may be transferred to, if `transfer_to` has them too: `112`, or "
-        "a list of such. Without it none is reached, however it is written.",
+        description="Emergency numbers that may be reached, if `dial_to` or `transfer_to` has them too: `112`, or a "
+        "list of such. Without it none is, however it is written.",
     )
     premium_to: ListedNumbers = Field(
         default=(),
