@@ -9,6 +9,7 @@ import typer
 
 from offhook.config.load import Examined, default_file, examine
 from offhook.config.normal import normalised
+from offhook.config.presets.use import Filled
 from offhook.errors import ConfigProblem
 
 REFUSED = 1
@@ -41,6 +42,9 @@ def _text(name: str, found: Examined) -> str:
     if config is None:
         return "\n".join([*lines, f"{name}: {_count(len(found.errors), 'problem')}, would not start"])
     tables = ((config.trunks, "trunk"), (config.routes, "route"), (config.agents, "agent"))
+    for filled in config.presets:
+        verified = filled.use.preset.verified
+        lines.append(f"trunk {filled.trunk}: preset {filled.use} ({verified}) filled in {', '.join(filled.settings)}")
     counted = ", ".join(_count(len(entries), noun) for entries, noun in tables)
     return "\n".join([*lines, f"{name}: good ({counted})"])
 
@@ -55,9 +59,21 @@ def _json(name: str, found: Examined) -> str:
         "file": name,
         "problems": [problem_json(problem) for problem in found.errors],
         "warnings": [problem_json(problem) for problem in found.warnings],
+        "presets": [] if found.config is None else [_filled(filled) for filled in found.config.presets],
         "config": None if found.config is None else normalised(found.config),
     }
     return json.dumps(result, indent=2, ensure_ascii=False)
+
+
+def _filled(filled: Filled) -> dict[str, object]:
+    verified = str(filled.use.preset.verified)
+    return {
+        "trunk": filled.trunk,
+        "preset": filled.use.name,
+        "parameters": dict(filled.use.parameters),
+        "verified": verified,
+        "settings": list(filled.settings),
+    }
 
 
 def problem_json(problem: ConfigProblem) -> dict[str, object]:

@@ -15,6 +15,7 @@ from offhook.cli.models import app as models
 from offhook.cli.phone import phone
 from offhook.cli.recordings import app as recordings
 from offhook.cli.routes import app as routes
+from offhook.cli.trunks import app as trunks
 from offhook.cli.worker import worker
 from offhook.cli.workers import workers
 from offhook.errors import OffhookError
@@ -75,6 +76,7 @@ app.command()(phone)
 app.command()(dial)
 app.add_typer(agents, name="agents")
 app.add_typer(routes, name="routes")
+app.add_typer(trunks, name="trunks")
 app.add_typer(calls, name="calls")
 app.add_typer(recordings, name="recordings")
 app.add_typer(models, name="models")

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from offhook.config import certificates, hold_music, not_built, recordings, rules, sounds
 from offhook.config.lines import Path as TomlPath
 from offhook.config.lines import line_of, locate
+from offhook.config.presets.use import Filled, fill_in
 from offhook.config.problems import Finding, from_validation, in_words, unknown_key
 from offhook.config.schema import (
     LISTS,
@@ -180,7 +181,8 @@ def examine_text(
     if agent is not None:
         _add_agent(data, agent)
 
-    draft, node, store, wrong = _drafted(data, environ)
+    data, filled = fill_in(data)
+    draft, node, store, wrong = _drafted(data, environ, filled)
     findings += wrong
 
     def problem(finding: Finding) -> ConfigProblem:
@@ -196,6 +198,7 @@ def examine_text(
         return Examined(errors=errors, warnings=warned)
     assert node is not None and store is not None, _SOUND  # noqa: PT018  for the type checker
     config = _built(draft, node, store, base=base, source=source, host_name=host_name)
+    config = replace(config, presets=filled)
     wrong_files, doubtful_files = certificates.findings(config)
     wrong_files += recordings.findings(config)
     wrong_files += sounds.findings(config)
@@ -207,7 +210,7 @@ def examine_text(
 
 
 def _drafted(
-    data: Mapping[str, Any], environ: Mapping[str, str]
+    data: Mapping[str, Any], environ: Mapping[str, str], filled: tuple[Filled, ...]
 ) -> tuple[rules.Draft, NodeConfig | None, StoreConfig | None, list[Finding]]:
     """Every table by its schema, and all that is wrong with them, alone and together."""
     reader = _Reader(data, environ)
@@ -227,6 +230,7 @@ def _drafted(
         names={kind: reader.names(kind) for kind in LISTS},
         references=list(reader.references()),
         worker_agents=reader.worker_agents(),
+        filled={preset.trunk: preset.settings for preset in filled},
     )
     reader.unknown_tables()
     findings = list(reader.findings)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 
+from offhook.config.presets.use import PresetUse
 from offhook.config.schema import Config, Section
 from offhook.config.secret import Secret
 from offhook.config.values import HostPort, KeySource, Listen, PortRange
@@ -48,6 +49,10 @@ def shown(value: object) -> object:
             return {str(name): shown(item) for name, item in value.items()}
         case tuple():
             return [shown(item) for item in value]
+        case PresetUse(parameters=()):
+            return value.name
+        case PresetUse():
+            return {"name": value.name, **dict(value.parameters)}
         case Secret():
             return f"({value.origin})" if value.origin.startswith("env ") else "(secret)"
         case KeySource():

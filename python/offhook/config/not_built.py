@@ -20,10 +20,6 @@ class NotBuilt:
     instead: str
 
 
-def _present(value: object) -> bool:
-    return value is not None
-
-
 def _other_than(*built: object) -> Callable[[object], bool]:
     return lambda value: value not in built
 
@@ -52,7 +48,6 @@ NOT_BUILT = (
     NotBuilt(("sip", "advertise"), lambda v: v == "auto", "finding our address by STUN", "write the address itself"),
     NotBuilt(("media", "advertise"), lambda v: v == "auto", "finding our address by STUN", "write the address itself"),
     NotBuilt(("store", "url"), _postgresql, "PostgreSQL", "use sqlite:///PATH"),
-    NotBuilt(("trunk", "*", "preset"), _present, "carrier presets", "write the carrier's networks into allow"),
     NotBuilt(("trunk", "*", "codecs", "*"), _other_than("PCMU", "PCMA", "G722"), "Opus", "use G722, PCMU and PCMA"),
     NotBuilt(
         ("trunk", "*", "register"),

@@ -9,6 +9,7 @@ from pydantic_core import PydanticUndefined
 from offhook.config.lines import Path
 from offhook.config.normal import shown
 from offhook.config.not_built import NOT_BUILT
+from offhook.config.presets.use import PresetUse
 from offhook.config.schema import LISTS, SECTIONS, FallbackConfig, InboundConfig, Section
 from offhook.config.secret import Secret
 from offhook.config.values import KeySource, Listen
@@ -173,6 +174,8 @@ def _words(annotation: Any, metadata: list[Any]) -> str:
         return "secret"
     if annotation is KeySource:
         return "table"
+    if annotation is PresetUse:
+        return "string or table"
     if set(arguments) == {int, str}:
         return "string or whole number"
     if bool in arguments or (int in arguments and any(get_origin(argument) is Literal for argument in arguments)):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from offhook.config.lines import Path
+from offhook.config.presets import rules as presets
 from offhook.config.problems import Finding, nearest
 from offhook.config.routing import route_of, trunk_of
 from offhook.config.schema import (
@@ -41,7 +42,8 @@ class Draft:
 
     `names` are all names that the file gives to a kind of table and `references` all that it uses (where, kind, name),
     also in entries that aren't valid: so one mistake neither hides another nor is told twice. `worker_agents` are the
-    names of the agents that a reference to a `worker` may mean.
+    names of the agents that a reference to a `worker` may mean. `filled` are the settings of a trunk, by its name, that
+    its preset knew.
     """
 
     sip: SipConfig | None = None
@@ -57,6 +59,7 @@ class Draft:
     names: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     references: list[tuple[Path, str, str]] = field(default_factory=list)
     worker_agents: list[str] = field(default_factory=list)
+    filled: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def known(self, kind: str) -> list[str]:
         """All names of `trunk`, `route` or `agent`."""
@@ -72,6 +75,7 @@ def errors(draft: Draft) -> Iterator[Finding]:
         yield from _tls(draft.sip)
     for index, trunk in draft.trunks.items():
         yield from _trunk(("trunk", index), trunk)
+        yield from presets.errors(("trunk", index), trunk, draft.sip)
         if draft.sip is not None:
             yield from _trunk_over_tls(("trunk", index), trunk, draft.sip)
     yield from _colliding_trunks(draft.trunks)
@@ -133,7 +137,9 @@ def warnings(draft: Draft) -> Iterator[Finding]:
                 "name its CA in tls_ca instead",
             )
     for index, trunk in draft.trunks.items():
-        if trunk.host is not None and not trunk.dial_to and trunk.refer == "refuse":
+        yield from presets.warnings(("trunk", index), trunk, draft.filled.get(trunk.name, ()))
+        named = trunk.host is not None and "host" not in draft.filled.get(trunk.name, ())
+        if named and not trunk.dial_to and trunk.refer == "refuse":
             message = f"trunk '{trunk.name}' has a host, and no number is called by it"
             yield Finding(("trunk", index, "host"), message, 'list them in dial_to, such as dial_to = "+1415*"')
         if trunk.srtp != "off" and trunk.tls != "required" and trunk.tls_name is None:

@@ -41,6 +41,16 @@ def test_a_bad_file_names_every_line(here: Path) -> None:
     ]
 
 
+def test_what_a_preset_filled_in_is_told(here: Path) -> None:
+    (here / "f.toml").write_text(GOOD.replace("allow", 'preset = "twilio"\nallow'))
+    lines = runner.invoke(app, ["f.toml"]).output.splitlines()
+    filled = ["media_allow", "codecs", "number_format"]
+    assert lines[0] == f"trunk acme: preset twilio (simulated) filled in {', '.join(filled)}", "allow is the file's own"
+    (told,) = json.loads(runner.invoke(app, ["f.toml", "--json"]).output)["presets"]
+    assert (told["trunk"], told["preset"], told["verified"]) == ("acme", "twilio", "simulated")
+    assert told["settings"] == filled
+
+
 def test_no_file_is_wrong_use(here: Path) -> None:
     result = runner.invoke(app, ["none.toml"])
     assert result.exit_code == 2

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from offhook.config.presets.use import Filled
 from offhook.config.schema.agent import AgentConfig
 from offhook.config.schema.http import HttpConfig, TalkConfig
 from offhook.config.schema.key import KeyConfig
@@ -25,6 +26,7 @@ class Config:
 
     `source` is the file, or None for the built-in configuration. `data_dir`, `store_url` and the paths of `recording`
     are ready for use: they are absolute. `warnings` are sentences for the log; nothing in them stops a start.
+    `presets` says which settings of trunks are their presets'.
     """
 
     node: NodeConfig
@@ -43,6 +45,7 @@ class Config:
     store_url: str
     source: Path | None = None
     warnings: tuple[str, ...] = ()
+    presets: tuple[Filled, ...] = ()
 
     def advertised(self, listen: Listen) -> HostPort | None:
         """What peers outside of `sip.local_networks` are told for a listener; None for the address of the interface.

@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from offhook.config.schema.base import Name, Section, Text
+from offhook.config.presets.use import PresetValue
+from offhook.config.schema.base import Name, Section
 from offhook.config.schema.trunk.media import TrunkMedia
 from offhook.config.schema.trunk.numbers import Numbers
 from offhook.config.schema.trunk.signalling import Signalling
@@ -13,7 +14,12 @@ from offhook.config.schema.trunk.transfer import Transfer
 
 class _Named(Section):
     name: Name = Field(description="Name of the trunk: letters, digits, `_`, `-`.")
-    preset: Text | None = Field(default=None, description="A carrier's name, which fills in what is known about it.")
+    preset: PresetValue | None = Field(
+        default=None,
+        description="A carrier, PBX or platform whose settings are known: its name, or a table with parameters such as "
+        '`{ name = "telnyx", region = "eu" }`. It fills in the settings below that this trunk does not have; '
+        "`offhook trunks presets` lists them, and where each is from.",
+    )
 
 
 # The reference lists the settings of the last base first.
