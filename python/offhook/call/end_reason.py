@@ -220,6 +220,12 @@ class EndReason(Enum):
         "The detail says how many are connected and why none took it: start workers, raise their `max_calls`, or give "
         "the route a `fallback` on `refused`.",
     )  # fmt: skip
+    WEBHOOK_MISSING = _Ending(
+        "webhook_missing", 480, 27, "operator",
+        "The agent's platform asks by a webhook whether to take a call, and none came.",
+        "The detail has the address that the webhook has to be sent to: compare it with the platform's settings, and "
+        "check that it reaches `http.listen` from the internet.",
+    )  # fmt: skip
     AGENT_LATE = _Ending(
         "agent_late", 480, 18, "agent",
         "The agent connected but was not ready in time.",
