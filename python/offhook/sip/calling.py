@@ -18,6 +18,7 @@ from offhook.sip.reliable import is_reliable
 from offhook.sip.sent_acks import credentials_of
 from offhook.sip.session_core import SDP, HeaderList
 from offhook.sip.session_state import Input, State
+from offhook.sip.tries import Tries
 from offhook.sip.uri import SipUri
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Calling:
     at once, not when the collector looks.
     """
 
-    __slots__ = ("_cancel_deadline", "_early", "_fixed", "_invite", "_next_hop", "_number")
+    __slots__ = ("_cancel_deadline", "_early", "_fixed", "_invite", "_next_hop", "_number", "_tries")
 
     def __init__(
         self,
@@ -48,15 +49,18 @@ class Calling:
         next_hop: SipUri,
         *,
         fixed: Target | None,
+        targets: tuple[Target, ...] = (),
+        tries: Tries | None = None,
     ) -> None:
         self._next_hop = next_hop
         self._fixed = fixed
+        self._tries = tries
         self._number = session.request.cseq.number
         self._early: dict[str, EarlyDialog] = {}
         self._cancel_deadline: float | None = None
-        self._invite = self._made(session, session.request)
+        self._invite = self._made(session, session.request, targets)
 
-    def _made(self, session: "InviteSession", request: Request) -> ClientRequest:
+    def _made(self, session: "InviteSession", request: Request, targets: tuple[Target, ...]) -> ClientRequest:
         return ClientRequest(
             session.core,
             request,
@@ -67,6 +71,9 @@ class Calling:
             credentials=session.credentials,
             number=self._next_number,
             owner=session,
+            targets=targets,
+            tries=self._tries,
+            stray=lambda response, now: self._on_stray(session, response, now),
         )
 
     @property
@@ -201,7 +208,8 @@ class Calling:
             headers = headers.without(name)
         for name, value in session.timer.ask():
             headers = headers.adding(name, value)
-        self._invite = self._made(session, replace(request, headers=headers))
+        targets = self._invite.targets_left if self._tries is not None else ()
+        self._invite = self._made(session, replace(request, headers=headers), targets)
         self._invite.begin(now)
         return True
 
@@ -272,6 +280,11 @@ class Calling:
         except RemoteProtocolError as error:
             direct = replace(response, headers=response.headers.without("Record-Route"))
             return Dialog.uac(session.request, direct, self._next_hop), str(error)
+
+    def _on_stray(self, session: "InviteSession", response: Response, now: float) -> None:
+        """A target that was given up for another answers after all: it is told that nobody waits for it any more."""
+        if not session.acks.repeat(response.to.tag or "", response.cseq.number):
+            self._end_stray(session, response, ELSEWHERE, now)
 
     def _end_stray(self, session: "InviteSession", response: Response, why: HeaderList, now: float) -> None:
         """A 2xx that nobody waits for: RFC 3261 13.2.2.4 asks for ACK, then BYE."""

@@ -1,7 +1,8 @@
 """One request of ours on its way: targets in turn, transport by size, credentials, CANCEL (RFC 3261 8.1, 9, 18.1.1)."""
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +18,7 @@ from offhook.sip.transaction.invite_client import InviteClientTransaction
 from offhook.sip.transaction.invite_client import State as InviteState
 from offhook.sip.transaction.layer import AnyClientTransaction, AnyTransaction, TransactionLayer
 from offhook.sip.transaction.machine import Trouble
+from offhook.sip.tries import Tries
 from offhook.sip.uri import SipUri
 
 if TYPE_CHECKING:
@@ -115,7 +117,9 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 class ClientRequest:
     """Sends one request and tells its outcome once (INVITE: once more for each further 2xx).
 
-    `fixed` is a target that is tried before `next_hop` is resolved: the flow on which the peer was last seen. With
+    `fixed` is a target that is tried before `next_hop` is resolved: the flow on which the peer was last seen. `targets`
+    are known already, so that nothing is resolved; `tries` lays down how they are gone through, and `stray` hears of a
+    2xx of one that was left. With
     `secure` it leaves by TLS or not at all. `names` may be proven by the peer in place of the next hop's own.
     ACK to a 2xx is sent without a transaction, and again with `repeat`.
     """
@@ -130,6 +134,8 @@ class ClientRequest:
         "_done",
         "_fallback",
         "_fixed",
+        "_has_rung",
+        "_left",
         "_listener",
         "_names",
         "_next_hop",
@@ -137,7 +143,9 @@ class ClientRequest:
         "_progress",
         "_secure",
         "_sent",
+        "_stray",
         "_targets",
+        "_tries",
         "owner",
         "request",
         "state",
@@ -160,6 +168,9 @@ class ClientRequest:
         owner: "InviteSession | None" = None,
         secure: bool = False,
         names: tuple[str, ...] = (),
+        targets: Sequence[Target] = (),
+        tries: Tries | None = None,
+        stray: Progress | None = None,
     ) -> None:
         self._core = core
         self.request = request
@@ -178,7 +189,12 @@ class ClientRequest:
         """What the network said when it failed, in words."""
         self.state = State.NEW
         self.transaction: AnyClientTransaction | None = None
-        self._targets: list[Target] = []
+        self._targets = list(targets)
+        self._tries = tries
+        self._stray = stray
+        self._left: dict[int, SendRequest | None] = {}
+        """What was sent to targets that were left, by transaction, until its CANCEL has left."""
+        self._has_rung = False
         self._fallback: Target | None = None
         self._sent: SendRequest | None = None
         self._challenges = 0
@@ -196,6 +212,11 @@ class ClientRequest:
         return self._sent.target if self._sent is not None else None
 
     @property
+    def targets_left(self) -> tuple[Target, ...]:
+        """Where it was last sent, and those that have not been asked."""
+        return (*((self.target,) if self.target is not None else ()), *self._targets)
+
+    @property
     def sent_request(self) -> Request:
         """As it last left, with Via."""
         return self._sent.request if self._sent is not None else self.request
@@ -205,6 +226,10 @@ class ClientRequest:
         if self._fixed is not None:
             self._step(Input.TARGETS)
             self._attempt(self._fixed, now)
+        elif self._targets:
+            self._step(Input.TARGETS)
+            if not self._attempt_first(now):
+                self._finish(None, FailureCause.TRANSPORT, now)
         else:
             self._resolve(now)
 
@@ -220,40 +245,55 @@ class ClientRequest:
             self._finish(None, FailureCause.UNRESOLVED, now)
         else:
             self._step(Input.TARGETS)
-            self._attempt(self._targets.pop(0), now)
+            self._attempt_first(now)
 
     def receive(self, transaction: AnyClientTransaction, response: Response, now: float) -> None:
         """A response that a transaction of this request passed on."""
+        if transaction.transaction_id in self._left:
+            self._hear_left(transaction, response, now)
+            return
         if self.owner is not None:
             self.owner.hear(response)
         if transaction is not self.transaction and not 200 <= response.status < 300:
             # A target that was given up, or the round before the credentials; only its 2xx makes a dialog.
             return
+        if self._tries is not None and self.target is not None:
+            self._tries.heard(self.target, response, now)
         if response.status < 200:
+            self._has_rung = self._has_rung or response.status > 100
             self._send_cancel(now)
             if self._progress is not None:
                 self._progress(response, now)
             return
         if response.status in (401, 407) and self._authorize(response, now):
             return
-        if response.status == 503 and self._try_next(now):
-            return
+        if response.status == 503 and not self._has_rung:
+            self._failed(f"503 {response.reason}", response, now)
+            if self._try_next(now):
+                return
         self._finish(response, None, now)
 
     def trouble(self, transaction: AnyClientTransaction, trouble: Trouble, now: float) -> None:
-        """A transaction ended without a response: the next target, if there is one (RFC 3263 4.3)."""
+        """A transaction came to nothing: the next target, if there is one (RFC 3263 4.3)."""
         if transaction is not self.transaction or self.state is State.DONE:
             return
-        self.why = transaction.why
-        if self._fallback is not None and trouble is Trouble.TRANSPORT:
+        goes_on = bool(self._fallback or self._targets or (self._tries is not None and self._tries.goes_on))
+        if not transaction.terminated and (self._has_rung or self.cancelling or not goes_on):
+            # It may still be answered, if need be on another connection (RFC 3261 18.2.2).
+            return
+        slow = f"no answer in {self._tries.patience():g} s" if trouble is Trouble.SLOW and self._tries else ""
+        self.why = transaction.why or slow
+        self._leave(transaction, now)
+        if self._fallback is not None and trouble is not Trouble.TIMEOUT:
             # RFC 3261 18.1.1: TCP was only tried for the size.
             fallback, self._fallback = self._fallback, None
             self._core.tcp_refused(fallback, now)
             self._attempt(fallback, now, may_grow=False)
             return
+        self._failed(self.why or f"no answer in {self._core.timers.transaction:g} s", None, now)
         if self._try_next(now):
             return
-        cause = FailureCause.TIMEOUT if trouble is Trouble.TIMEOUT else FailureCause.TRANSPORT
+        cause = FailureCause.TRANSPORT if trouble is Trouble.TRANSPORT else FailureCause.TIMEOUT
         self._finish(None, cause, now)
 
     def repeat(self) -> None:
@@ -312,8 +352,7 @@ class ClientRequest:
         if self.cancelling:
             return False
         self._fallback = None
-        if self._targets:
-            self._attempt(self._targets.pop(0), now)
+        if self._attempt_first(now):
             return True
         if self._fixed is not None:
             # The flow is gone; where the dialog points may still be reached.
@@ -327,6 +366,54 @@ class ClientRequest:
                 self._resolve(now)
                 return True
         return False
+
+    def _attempt_first(self, now: float) -> bool:
+        """Ask the first of the targets that are left that can be asked; False if there is none."""
+        while self._targets:
+            target = self._targets.pop(0)
+            objection = self._objection(target)
+            if objection:
+                self.why = objection
+                continue
+            if self._tries is not None:
+                body = self._tries.offer(target, now)
+                if body is None:
+                    continue
+                self.request = replace(self.request, body=body)
+            if self._challenges:
+                # RFC 3263 4.3 asks for the same request; what answers one server's challenge is nothing to the next.
+                self._challenges = 0
+                headers = self.request.headers.without("Authorization").without("Proxy-Authorization")
+                self.request = replace(self.request, headers=headers)
+            self._has_rung = False
+            self._attempt(target, now)
+            return True
+        return False
+
+    def _failed(self, why: str, response: Response | None, now: float) -> None:
+        if self._tries is not None and self.target is not None:
+            self._tries.failed(self.target, why, response, now)
+
+    def _leave(self, transaction: AnyClientTransaction, now: float) -> None:
+        """Ask others from now on. What this one says late is heard, and it gets its CANCEL as soon as that may be."""
+        if transaction.terminated or not isinstance(transaction, InviteClientTransaction):
+            return
+        self._left[transaction.transaction_id] = self._sent
+        has_said = transaction.state is InviteState.PROCEEDING
+        transaction.leave(now)
+        if has_said:
+            self._cancel_left(transaction, now)
+
+    def _hear_left(self, transaction: AnyClientTransaction, response: Response, now: float) -> None:
+        if response.status < 200:
+            self._cancel_left(transaction, now)
+        elif response.is_success and self._stray is not None:
+            self._stray(response, now)
+
+    def _cancel_left(self, transaction: AnyClientTransaction, now: float) -> None:
+        sent, self._left[transaction.transaction_id] = self._left[transaction.transaction_id], None
+        if sent is not None:
+            self._emit_cancel(sent, (), now)
 
     def _attempt(self, target: Target, now: float, *, may_grow: bool = True) -> None:
         target = self._named(self._on_listener(target))
@@ -353,7 +440,8 @@ class ClientRequest:
         self._sent = SendRequest(request, target, wire, transaction_id)
         transaction: AnyClientTransaction
         if request.method == "INVITE":
-            transaction = InviteClientTransaction(self._sent, self._core.timers, now)
+            patience = self._tries.patience() if self._tries is not None else None
+            transaction = InviteClientTransaction(self._sent, self._core.timers, now, patience=patience)
         else:
             transaction = ClientTransaction(self._sent, self._core.timers, now)
         self.transaction = transaction
@@ -435,11 +523,14 @@ class ClientRequest:
             return
         assert self._sent is not None, "a transaction has its request"
         self._cancel = Cancel.SENT
+        self._emit_cancel(self._sent, self._cancel_headers, now)
+
+    def _emit_cancel(self, sent: SendRequest, headers: tuple[tuple[str, str], ...], now: float) -> None:
         mark = self.owner.letterhead.mark if self.owner is not None else ()
-        cancel = cancel_of(self._sent.request, (*mark, *self._cancel_headers))
-        send = SendRequest(cancel, self._sent.target, bytes(cancel), self._core.transactions.next_id())
+        cancel = cancel_of(sent.request, (*mark, *headers))
+        send = SendRequest(cancel, sent.target, bytes(cancel), self._core.transactions.next_id())
         # What becomes of a CANCEL is seen at its INVITE, so nobody hears of its own response.
-        branch = self._sent.request.via.branch or ""
+        branch = sent.request.via.branch or ""
         self._core.attach(ClientTransaction(send, self._core.timers, now), None, branch, now)
 
     def _finish(self, response: Response | None, cause: FailureCause | None, now: float) -> None:

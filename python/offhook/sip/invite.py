@@ -32,6 +32,7 @@ from offhook.sip.session_state import ESTABLISHED, OVER, UNANSWERED, Input, Stat
 from offhook.sip.timers import earliest
 from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.layer import AnyServerTransaction
+from offhook.sip.tries import Tries
 from offhook.sip.uri import SipUri
 from offhook.sip.within import HANDLERS
 
@@ -79,6 +80,8 @@ class InviteSession(SessionParts):
         credentials: Credentials | None,
         peer: object,
         fixed: Target | None,
+        targets: tuple[Target, ...] = (),
+        tries: Tries | None = None,
     ) -> "InviteSession":
         """The caller's side: `request` is an INVITE without Via and Contact; `place` sends it."""
         self = cls(core, request, local_tag=request.from_.tag or "", peer=peer, state=State.CALLING)
@@ -86,7 +89,7 @@ class InviteSession(SessionParts):
             request = replace(request, headers=request.headers.adding(name, value))
         self.request = request
         self.credentials = credentials
-        self.calling = Calling(self, next_hop, fixed=fixed)
+        self.calling = Calling(self, next_hop, fixed=fixed, targets=targets, tries=tries)
         return self
 
     # ------------------------------------------------------------------ the callee's verbs

@@ -38,6 +38,8 @@ from offhook.sip.without_tcp import WithoutTcp
 UNANSWERED = (InviteServerState.PROCEEDING, ServerState.TRYING, ServerState.PROCEEDING)
 """Server transactions in these states can still be given a final response."""
 
+_COUNTED = {Trouble.TIMEOUT: "timed_out", Trouble.TRANSPORT: "unreachable", Trouble.SLOW: "slow_targets"}
+
 
 def _unknown_address(peer: Source | Target) -> LocalAddress:
     raise LocalProtocolError("the user agent has no transport yet", hint="give it local_address, or a SipStack")
@@ -182,7 +184,7 @@ class SessionHost:
                     if isinstance(user, InviteSession):
                         self._guarded(user, now, lambda s=user, r=request: s.on_ack(r, now))  # type: ignore[misc]
                 case Report(trouble):
-                    self.counters["timed_out" if trouble is Trouble.TIMEOUT else "unreachable"] += 1
+                    self.counters[_COUNTED[trouble]] += 1
                     if isinstance(user, ClientRequest):
                         self._pass(user, lambda u=user, t=trouble: u.trouble(transaction, t, now), now)  # type: ignore[misc]
         self.transactions.settle(transaction)

@@ -21,6 +21,8 @@ class Timer(Enum):
     K = "K"
     L = "L"
     M = "M"
+    PATIENCE = "patience"
+    """Ours: how long a target may say nothing while others could be asked."""
 
 
 @dataclass(frozen=True, slots=True)

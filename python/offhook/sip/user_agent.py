@@ -29,6 +29,7 @@ from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.key import server_key
 from offhook.sip.transaction.layer import AnyServerTransaction
 from offhook.sip.transaction.server import ServerTransaction
+from offhook.sip.tries import Tries
 from offhook.sip.uri import SipUri, Uri
 from offhook.sip.user_agent_config import UserAgentConfig
 
@@ -114,13 +115,15 @@ class UserAgent(SessionHost):
         call_id: str | None = None,
         peer: object = None,
         target: Target | None = None,
+        targets: tuple[Target, ...] = (),
+        tries: Tries | None = None,
         at_once: bool = True,
     ) -> InviteSession:
         """Send an INVITE (RFC 3261 13.2.1). Without `offer` the peer is asked for one.
 
-        It goes to `target`, else to `next_hop`, else to the first `route`, else to the Request-URI. `max_forwards` is
-        one less than that of the call it continues; at 0 it must not be sent (LocalProtocolError). Unless `at_once`, it
-        is only made: `place` of the session sends it.
+        It goes to `target`, or to `targets` in turn as `tries` lays down, else to `next_hop`, else to the first
+        `route`, else to the Request-URI. `max_forwards` is one less than that of the call it continues; at 0 it must
+        not be sent (LocalProtocolError). Unless `at_once`, it is only made: `place` of the session sends it.
         """
         content: HeaderList = (("Content-Type", SDP),) if offer else ()
         request = request_outside(
@@ -142,6 +145,8 @@ class UserAgent(SessionHost):
             credentials=credentials,
             peer=peer,
             fixed=target,
+            targets=targets,
+            tries=tries,
         )
         if at_once:
             session.place(now=now)

@@ -12,6 +12,8 @@ class State(Enum):
     """The states of RFC 6026 figure 4."""
 
     CALLING = "calling"
+    LEFT = "left"
+    """Ours: another target is asked meanwhile, and the INVITE is not repeated. What still comes is heard."""
     PROCEEDING = "proceeding"
     COMPLETED = "completed"
     ACCEPTED = "accepted"
@@ -29,6 +31,8 @@ class Input(Enum):
     TIMER_D = "timer D"
     TIMER_M = "timer M"
     TRANSPORT_ERROR = "transport error"
+    PATIENCE = "nothing came in the time that a target has"
+    LEAVE = "another target is asked"
     ABANDON = "abandoned by TU"
 
 
@@ -40,11 +44,23 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
     (State.CALLING, Input.TIMER_B): State.TERMINATED,
     (State.CALLING, Input.TRANSPORT_ERROR): State.TERMINATED,
     (State.CALLING, Input.ABANDON): State.TERMINATED,
+    (State.CALLING, Input.PATIENCE): State.CALLING,
+    (State.CALLING, Input.LEAVE): State.LEFT,
+    (State.LEFT, Input.PROVISIONAL): State.PROCEEDING,
+    (State.LEFT, Input.SUCCESS): State.ACCEPTED,
+    (State.LEFT, Input.FAILURE): State.COMPLETED,
+    (State.LEFT, Input.TIMER_B): State.TERMINATED,
+    (State.LEFT, Input.TRANSPORT_ERROR): State.TERMINATED,
+    (State.LEFT, Input.ABANDON): State.TERMINATED,
     (State.PROCEEDING, Input.PROVISIONAL): State.PROCEEDING,
     (State.PROCEEDING, Input.SUCCESS): State.ACCEPTED,
     (State.PROCEEDING, Input.FAILURE): State.COMPLETED,
     # RFC 3261 9.1: 64*T1 after a CANCEL without a final response the user gives the transaction up.
     (State.PROCEEDING, Input.ABANDON): State.TERMINATED,
+    # Its responses may still come on another connection (18.2.2); the user says whether they are waited for.
+    (State.PROCEEDING, Input.TRANSPORT_ERROR): State.PROCEEDING,
+    (State.PROCEEDING, Input.LEAVE): State.PROCEEDING,
+    (State.PROCEEDING, Input.TIMER_B): State.TERMINATED,
     (State.COMPLETED, Input.FAILURE): State.COMPLETED,
     (State.COMPLETED, Input.TIMER_D): State.TERMINATED,
     (State.COMPLETED, Input.TRANSPORT_ERROR): State.TERMINATED,
@@ -54,19 +70,23 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 
 
 class InviteClientTransaction(Machine[State, Input]):
-    """Repeats an INVITE until somebody answers, acknowledges a refusal, and passes every 2xx of every fork."""
+    """Repeats an INVITE until somebody answers, acknowledges a refusal, and passes every 2xx of every fork.
+
+    After `patience` seconds without any response it says so once, and goes on unless it is left (`leave`).
+    """
 
     TIMER_INPUTS = {
         Timer.A: Input.TIMER_A,
         Timer.B: Input.TIMER_B,
         Timer.D: Input.TIMER_D,
         Timer.M: Input.TIMER_M,
+        Timer.PATIENCE: Input.PATIENCE,
     }
     terminated_state = State.TERMINATED
 
-    __slots__ = ("_a_interval", "_ack", "_received", "_send", "request", "target")
+    __slots__ = ("_a_interval", "_ack", "_is_left", "_received", "_send", "request", "target")
 
-    def __init__(self, send: SendRequest, timers: TimerValues, now: float) -> None:
+    def __init__(self, send: SendRequest, timers: TimerValues, now: float, *, patience: float | None = None) -> None:
         assert send.transaction is not None, "a client transaction has an id"
         super().__init__(State.CALLING, TRANSITIONS, timers, send.transaction, reliable=send.target.transport != "udp")
         self.request = send.request
@@ -75,10 +95,13 @@ class InviteClientTransaction(Machine[State, Input]):
         self._ack: SendRequest | None = None
         self._received: Response | None = None
         self._a_interval = timers.t1
+        self._is_left = False
         self._effects.append(self._send)
         self._start(Timer.B, now, timers.transaction)
         if not self.reliable:
             self._start(Timer.A, now, self._a_interval)
+        if patience is not None and patience < timers.transaction:
+            self._start(Timer.PATIENCE, now, patience)
 
     def receive(self, response: Response, now: float) -> None:
         """A response that matches this transaction."""
@@ -95,6 +118,10 @@ class InviteClientTransaction(Machine[State, Input]):
         """The request, or the ACK, could not be sent."""
         self._step(Input.TRANSPORT_ERROR, now)
 
+    def leave(self, now: float) -> None:
+        """The user asks another target: the INVITE is not repeated, and what comes late is passed on for 64*T1."""
+        self._step(Input.LEAVE, now)
+
     def abandon(self, now: float) -> None:
         """The user no longer waits for a final response."""
         self._step(Input.ABANDON, now)
@@ -107,7 +134,10 @@ class InviteClientTransaction(Machine[State, Input]):
                 self._a_interval *= 2
                 self._start(Timer.A, now, self._a_interval)
             case Input.PROVISIONAL:
-                self._deadlines.clear()
+                if before is not State.PROCEEDING:
+                    self._deadlines.clear()
+                if before is State.LEFT:
+                    self._start(Timer.B, now, self.timers.transaction)
                 self._pass()
             case Input.SUCCESS:
                 if before is not State.ACCEPTED:
@@ -121,9 +151,17 @@ class InviteClientTransaction(Machine[State, Input]):
                     self._pass()
                     self._start(Timer.D, now, self.timers.completed_client_invite(reliable=self.reliable))
             case Input.TIMER_B:
-                self._effects.append(Report(Trouble.TIMEOUT))
+                if not self._is_left:
+                    self._effects.append(Report(Trouble.TIMEOUT))
+            case Input.PATIENCE:
+                self._effects.append(Report(Trouble.SLOW))
+            case Input.LEAVE:
+                self._is_left = True
+                self._deadlines.clear()
+                self._start(Timer.B, now, self.timers.transaction)
             case Input.TRANSPORT_ERROR:
-                self._effects.append(Report(Trouble.TRANSPORT))
+                if not self._is_left:
+                    self._effects.append(Report(Trouble.TRANSPORT))
             case Input.TIMER_D | Input.TIMER_M | Input.ABANDON:
                 pass
 

@@ -12,10 +12,12 @@ from offhook.sip.timers import Timer, TimerValues
 
 
 class Trouble(Enum):
-    """Why a transaction ended without what it was made for."""
+    """Why a transaction ended, or may be left, without what it was made for."""
 
     TIMEOUT = "timeout"
     TRANSPORT = "transport"
+    SLOW = "slow"
+    """It has not ended, and nothing has been heard so far: another target may be asked meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
