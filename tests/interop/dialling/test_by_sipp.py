@@ -60,9 +60,15 @@ class Dialled:
             process.kill()
             out, _ = process.communicate()
             raise
-        played = self._sipp.judge(process.returncode, out, where)
         self.call = json.loads(said)
-        return self._gateway.record(played.call_id)
+        self._sipp.judge(process.returncode, out, where)
+        number = self.call["call_id"]
+
+        def ended() -> dict[str, object] | None:
+            records = self._gateway.calls()
+            return next((call for call in records if call["call_id"] == number and call["end_at"] is not None), None)
+
+        return wait_until(ended, 10, f"no record of {number} that has ended")
 
 
 @pytest.fixture
@@ -124,6 +130,19 @@ def test_cancel_and_answer_cross(dialled: Dialled) -> None:
     flow = again(flow, "200 OK", "callee", body=OFFER).expect_request("ACK").expect_request("BYE").answer("200 OK")
     record = dialled(flow, "--ring-timeout", "1", code=5)
     assert (record["end_reason"], record["answer_at"]) == ("no_answer", None)
+
+
+def test_two_phones_ring_and_both_pick_up(dialled: Dialled) -> None:
+    """The second answer came too late: it is acknowledged and hung up, and the first goes on (RFC 3261 13.2.2.4)."""
+    flow = callee("forks").answer("180 Ringing", tag="desk")
+    flow = again(flow, "180 Ringing", "mobile").pause(200)
+    flow = again(flow, "200 OK", "mobile", body=OFFER)
+    flow = again(flow, "200 OK", "desk", body=OFFER)
+    flow = flow.expect_request("ACK", Check("tag=mobile", "To")).expect_request("ACK", Check("tag=desk", "To"))
+    flow = flow.expect_request("BYE", Check("tag=desk", "To")).answer("200 OK")
+    flow = flow.expect_request("BYE", Check("tag=mobile", "To")).answer("200 OK")
+    record = dialled(flow, "--data", "hangs_up_after=1", code=0)
+    assert (record["end_reason"], record["sip_status"]) == ("agent_hung_up", 200)
 
 
 @pytest.mark.parametrize("trunk", ["udp", "tcp"])
