@@ -83,6 +83,14 @@ async def test_a_call_from_the_wish_to_its_end() -> None:
 
 
 @in_virtual_time
+async def test_a_wish_may_keep_the_number_from_the_one_who_is_called() -> None:
+    async with DiallingWorld() as world:
+        api = Api(world)
+        status, _ = await api.place(private=True)
+        assert (status, world.gate.asked[-1].private) == (201, True)
+
+
+@in_virtual_time
 async def test_a_busy_line_is_an_outcome() -> None:
     async with DiallingWorld() as world:
         api = Api(world)

@@ -151,6 +151,7 @@ class Gateway:
         max_duration: float | None = None,
         early_media: bool = False,
         record: bool = False,
+        private: bool = False,
         headers: Mapping[str, str] | None = None,
         data: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
@@ -158,8 +159,9 @@ class Gateway:
         """Have `to` called for the `[[agent]]` of that name; returns while that is made ready, before anybody rings.
 
         It is a number, or an extension or user name (`201`, `alice`) that a trunk's `dial_to` lists.
-        `data` is what the agent finds in `call.data`, `headers` are for the INVITE. Times are seconds. Under one
-        `idempotency_key` there is one call, however often this is tried. Raises `DialRefused` where nobody is called.
+        `data` is what the agent finds in `call.data`, `headers` are for the INVITE. With `private` the one called does
+        not learn the number. Times are seconds. Under one `idempotency_key` there is one call, however often this is
+        tried. Raises `DialRefused` where nobody is called.
         """
         wish = {
             "to": to,
@@ -170,6 +172,7 @@ class Gateway:
             "max_duration": max_duration,
             "early_media": early_media,
             "record": record,
+            "private": private or None,
             "headers": dict(headers or {}),
             "data": dict(data or {}),
         }

@@ -53,6 +53,7 @@ class DialRequest(BaseModel):
     max_duration: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] | None = None
     early_media: bool = False
     record: bool = False
+    private: bool = False
     headers: Annotated[dict[str, str], Field(max_length=_MOST)] = Field(default_factory=dict)
     data: Annotated[dict[Short, Annotated[str, StringConstraints(max_length=MAX_VALUE)]], Field(max_length=_MOST)] = (
         Field(default_factory=dict)
@@ -155,6 +156,7 @@ class CallDesk:
             max_duration=asked.max_duration,
             early_media=asked.early_media,
             record=asked.record,
+            private=asked.private,
             headers=tuple(asked.headers.items()),
             data=asked.data,
             key=holder.key,

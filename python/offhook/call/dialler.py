@@ -12,6 +12,7 @@ from offhook.call.outbound_leg import CalleeLeg
 from offhook.call.outcome import NotPlaced, Outcome, kind_of
 from offhook.call.screen import TrunkScreen
 from offhook.call.services import CallServices
+from offhook.call.shown import shown
 from offhook.call.switchboard import Switchboard
 from offhook.call.wish import Wish
 from offhook.destination.dialect.facts import AgentFacts
@@ -26,7 +27,6 @@ from offhook.route.trunk import Trunk
 from offhook.sip.client_request import literal_target
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Source, Target
-from offhook.sip.headers.name_addr import NameAddr
 from offhook.sip.invite import InviteSession
 from offhook.sip.uri import SipUri, UriParams
 from offhook.sip.user_agent import UserAgent
@@ -220,20 +220,19 @@ class Dialler:
         trunk = allowed.trunk
         assert trunk.host is not None, "a trunk that can be called"
         callee = SipUri(trunk.host, trunk.port, written(allowed.number, trunk.number_format, trunk.country))
-        shown = written(allowed.caller_id, trunk.number_format, trunk.country)
-        caller = NameAddr(SipUri(trunk.host, None, shown))
-        asserted = (("P-Asserted-Identity", str(caller)),) if trunk.assert_identity else ()
+        number = written(allowed.caller_id, trunk.number_format, trunk.country)
+        caller = shown(trunk, number, trunk.host, private=attempt.wish.private)
         login = self._logins.get(trunk.name)
         hosts = frozenset({trunk.host, target.host})
         return self._user_agent.invite(
             callee,
-            caller,
+            caller.from_,
             f"<{callee}>",
             leg.offer,
             now,
             next_hop=SipUri(target.host, target.port, params=UriParams({"transport": target.transport})),
             credentials=Credentials(*login, hosts) if login is not None else None,
-            headers=(*asserted, *attempt.wish.headers),
+            headers=(*caller.headers, *attempt.wish.headers),
             peer=trunk,
             target=target,
             at_once=False,

@@ -19,7 +19,8 @@ class Wish:
     `to` is a number as it is written in the trunk's country, or E.164. Without `trunk` the first that may call it is
     taken, without `caller_id` the trunk's first. `ring_timeout` and `max_duration` are seconds, the latter at most the
     trunk's. `early_media` lets the agent hear what the network plays before the answer. `headers` go into the INVITE,
-    `data` to the agent. `key` is the API key that it was asked with, None for the owner of this machine.
+    `data` to the agent. With `private` the one called does not learn the number.
+    `key` is the API key that it was asked with, None for the owner of this machine.
     `begun` is what the call goes on for, if the other side of another call referred us to `to`, which is allowed then.
     """
 
@@ -31,6 +32,7 @@ class Wish:
     max_duration: float | None = None
     early_media: bool = False
     record: bool = False
+    private: bool = False
     headers: tuple[tuple[str, str], ...] = ()
     data: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None

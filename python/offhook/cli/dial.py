@@ -61,6 +61,11 @@ def dial(
         bool, typer.Option("--early-media", help="Let the agent hear what the network plays before the answer.")
     ] = False,
     record: Annotated[bool, typer.Option("--record", help="Record the call.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="Keep the number from the one who is called.")] = False,
+    header: Annotated[
+        list[str] | None,
+        typer.Option("--header", metavar="NAME: VALUE", help="A header of the INVITE, `X-Queue: sales`; repeatable."),
+    ] = None,
     data: Annotated[
         list[str] | None, typer.Option("--data", metavar="NAME=VALUE", help="Something for the agent; may be repeated.")
     ] = None,
@@ -84,6 +89,8 @@ def dial(
         "max_duration": max_duration,
         "early_media": early_media,
         "record": record,
+        "private": private or None,
+        "headers": _headers(header or []) or None,
         "data": _data(data or []),
     }
     api = LocalApi.of(GatewayFile.read(config).data_dir)
@@ -161,4 +168,14 @@ def _data(given: list[str]) -> dict[str, str]:
         if not equals or not name:
             raise typer.BadParameter(f"{text!r} has no NAME=VALUE", param_hint="--data")
         found[name] = value
+    return found
+
+
+def _headers(given: list[str]) -> dict[str, str]:
+    found = {}
+    for text in given:
+        name, colon, value = text.partition(":")
+        if not colon or not name.strip():
+            raise typer.BadParameter(f"{text!r} has no NAME: VALUE", param_hint="--header")
+        found[name.strip()] = value.strip()
     return found

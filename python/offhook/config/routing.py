@@ -93,7 +93,10 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         caller_ids=tuple(read_own(text, config.country) for text in config.caller_id),
         dial_to=config.dial_to,
         number_format=config.number_format,
+        from_user=config.from_user,
+        from_domain=config.from_domain,
         assert_identity=config.assert_identity,
+        private=config.privacy == "id",
     )
 
 

@@ -32,6 +32,11 @@ _HANDSHAKE_HEADERS = frozenset({
     "sec-websocket-key", "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions",
 })  # fmt: skip
 
+_CALLING = (
+    "port", "transport", "caller_id", "dial_to", "number_format", "from_user", "assert_identity", "privacy", "rates",
+)  # fmt: skip
+"""Settings of a trunk that are about our calls to it."""
+
 _FEW_PAIRS = 4
 _SHORT_TOKEN = 16
 
@@ -303,7 +308,17 @@ def _calls_out(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
     if trunk.refer_to and trunk.refer == "refuse":
         yield Finding((*path, "refer_to"), "has no meaning without refer", 'set refer = "accept"')
     if trunk.host is None:
-        for name in ("port", "transport", "caller_id", "dial_to", "number_format", "assert_identity", "rates"):
+        for name in (
+            "port",
+            "transport",
+            "caller_id",
+            "dial_to",
+            "number_format",
+            "assert_identity",
+            "rates",
+            "from_user",
+            "privacy",
+        ):
             if getattr(trunk, name) != type(trunk).model_fields[name].default:
                 yield Finding((*path, name), "has no meaning without host: it is about our calls to the trunk")
         return
@@ -317,6 +332,9 @@ def _calls_out(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
             yield Finding((*path, "caller_id", index), f"'{text}' is no telephone number{where}", hint)
     if trunk.number_format == "national" and trunk.country is None:
         yield Finding((*path, "number_format"), "national numbers are those of a country", "set country")
+    if trunk.from_user is not None and trunk.assert_identity is False:
+        hint = "assert_identity = true sends it in P-Asserted-Identity"
+        yield Finding((*path, "from_user"), "stands where the number would, which no other header has then", hint)
     if trunk.transport not in (None, "tls") and (trunk.tls == "required" or trunk.tls_name is not None):
         yield Finding((*path, "transport"), f"{trunk.transport} is not TLS, which this trunk requires", "write tls")
 

@@ -20,6 +20,7 @@ DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061, "ws": 80, "wss": 443}
 MAX_PATTERN_LENGTH = 128
 MAX_ALTERNATIVES = 1000
 _TOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.!%*_+`'~#$&^|")
+_NO_USER = frozenset(' @<>"\\:;,?[]{}')
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
 
 
@@ -398,6 +399,21 @@ def _pattern_text(value: object) -> str:
     return text
 
 
+def _sip_user(value: object) -> str:
+    text = text_of(value)
+    if len(text) > 128 or set(text) & _NO_USER or not text.isascii():
+        raise WrongValue(
+            f"'{text}' is no user part of a SIP address", "letters, digits and . _ - +, without @ and host"
+        )
+    return text
+
+
+def _assert_identity(value: object) -> bool | str:
+    if isinstance(value, bool) or value in ("preferred", "remote-party-id"):
+        return value
+    raise WrongValue("must be true, false, preferred or remote-party-id", "true sends P-Asserted-Identity")
+
+
 def _header_name(value: object) -> str:
     text = text_of(value)
     if not set(text) <= _TOKEN or "*" in text.rstrip("*"):
@@ -524,6 +540,8 @@ NetworkValue = Annotated[Network, _read(read_network)]
 Ports = Annotated[PortRange, _read(_ports)]
 Refusal = Annotated[int | str, _read(_refuse)]
 SessionTimerValue = Annotated[Literal["off", "accept"] | int, _read(_session_timer)]
+AssertIdentityValue = Annotated[bool | Literal["preferred", "remote-party-id"], _read(_assert_identity)]
+SipUser = Annotated[str, _read(_sip_user)]
 Domain = Annotated[str, _read(_domain)]
 Country = Annotated[str, _read(_country)]
 EarlyMediaValue = Annotated[EarlyMedia, _read(_early_media)]

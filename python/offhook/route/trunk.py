@@ -110,8 +110,14 @@ class Trunk:
     dial_to: tuple[Pattern, ...] = ()
     """Patterns of the numbers (E.164) that may be called by it; none without."""
     number_format: NumberFormat = "e164"
-    assert_identity: bool = False
-    """Whether our calls to it have the caller's number in P-Asserted-Identity, too (RFC 3325)."""
+    from_user: str | None = None
+    """The user part of From in our calls to it, in place of the number that they show."""
+    from_domain: str | None = None
+    """The host of From in our calls to it, in place of its own."""
+    assert_identity: bool | Literal["preferred", "remote-party-id"] = False
+    """The header that has the caller's number in our calls to it, too: P-Asserted-Identity (RFC 3325), or another."""
+    private: bool = False
+    """Whether nobody who is called by it learns the caller's number (RFC 3323)."""
 
     rates: tuple[tuple[str, float], ...] = ()
     """What a minute to a number costs, by its prefix; in any money, as long as it is that of the limits."""

@@ -91,6 +91,10 @@ class Calling:
         early = self._early.get(dialog.remote_tag)
         return session.letterhead.towards(early.session_id) if early is not None else ()
 
+    def carry(self, request: Request) -> None:
+        """Send this INVITE in place of the one that was made; before `begin`."""
+        self._invite.request = request
+
     def begin(self, now: float) -> None:
         """Send the INVITE."""
         self._invite.begin(now)

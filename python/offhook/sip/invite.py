@@ -158,10 +158,14 @@ class InviteSession(SessionParts):
     # ------------------------------------------------------------------ the caller's verbs
 
     def place(self, *, now: float) -> bool:
-        """Send the INVITE, once; False if it was given up before."""
+        """Send the INVITE, once, with what the layer above wants in our requests; False if it was given up before."""
         if self.state is not State.CALLING:
             return False
         assert self.calling is not None, "the caller has its INVITE"
+        said = tuple(self.request.headers)
+        for name, value in self.letterhead.of_request("INVITE", said)[len(said) :]:
+            self.request = replace(self.request, headers=self.request.headers.adding(name, value))
+        self.calling.carry(self.request)
         self.calling.begin(now)
         return True
 

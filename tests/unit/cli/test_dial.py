@@ -108,6 +108,14 @@ def test_a_call_that_is_answered(data: Path) -> None:
     ]
 
 
+def test_a_number_that_is_kept_back_and_headers_of_the_invite(data: Path) -> None:
+    StandIn.looks = [call("answered", outcome("answered", 200, "OK"))]
+    assert offhook(data, "--private", "--header", "X-Campaign: spring", "--header", "X-A:b:c").exit_code == 0
+    asked = StandIn.asked[0][2]
+    assert (asked["private"], asked["headers"]) == (True, {"X-Campaign": "spring", "X-A": "b:c"})
+    assert offhook(data, "--header", "X-Campaign").exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("kind", "code"),
     [("busy", 3), ("refused", 4), ("no_answer", 5), ("cancelled", 6), ("failed", 1), ("of_tomorrow", 1)],

@@ -40,11 +40,6 @@ class Numbers(Section):
         description="How numbers are written in our calls to it: `+442079460018`, `442079460018`, or as they are "
         "dialled in `country`.",
     )
-    assert_identity: bool = Field(
-        default=False,
-        description="Whether our calls to it have the caller's number in P-Asserted-Identity, too (RFC 3325). For "
-        "carriers that take it from there, and over a network that both trust.",
-    )
     emergency_to: ListedNumbers = Field(
         default=(),
         description="Emergency numbers that may be reached, if `dial_to` or `transfer_to` has them too: `112`, or a "
