@@ -39,7 +39,7 @@ from tests.support.speech import Sound, quality, resampled, speech
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
 PROVE = os.environ.get("OFFHOOK_PROVE") == "1"
-SEEDS = range(1, 9) if PROVE else range(1, 4)
+SEEDS = range(1, 9) if PROVE else range(1, 3)
 AT_ONCE = 15
 PORT = ports(2)
 TOML = f"""
