@@ -17,6 +17,7 @@ from offhook.errors import OffhookError
 from offhook.ids import LegId, MuxId, RecordingId, WireId
 
 __all__ = [
+    "Bridge",
     "CallConfig",
     "Engine",
     "EngineConfig",
@@ -49,7 +50,8 @@ class MediaError(OffhookError):
     `bad_config`: a value is outside its range, or a dialect description is not one (the message says what);
     `bad_url`: the URL of a wire is not `ws:` or `wss:` with a host;
     `too_many`: the engine's limit of legs or wires is reached;
-    `wrong_thread`: a wire was connected to a leg that lives on another media thread (see `Engine.open_wire`);
+    `wrong_thread`: two legs, or a leg and a wire, were to be joined that live on different media threads (see
+    `Engine.open_leg`);
     `closed`: the engine has been closed;
     `overloaded`: a media thread has more commands waiting than it may;
     `system`: the system refused a thread, a socket or a descriptor (the message carries its words).
@@ -927,8 +929,25 @@ class Engine:
         """Give a leg a port at once: one of its own while there is one, else one whose legs can't be taken for it. No
         RTP leaves before `start`.
 
-        `beside`: put it on the media thread of that leg, so that both can be connected to the same wires.
+        `beside`: put it on the media thread of that leg, so that both can be bridged and connected to the same wires.
         Raises `MediaError` (`no_port`, `no_family`, `bad_address`, `too_many`, `closed`, `system`).
+        """
+
+    def bridge(self, a: RtpLeg, b: RtpLeg, *, digits: bool = True, one_way: bool = False) -> Bridge:
+        """Let two legs of one media thread hear each other from now on, in place of what either was joined with.
+
+        That may be a wire, which is parted and stays open, an echo, or another bridge, which is over; of the same two
+        it goes on without a gap. No event comes of it. Each leg keeps its SSRC, sequence numbers and timestamps, and
+        where sound begins or ends in the middle it fades within 4 ms. What comes unevenly waits as long as it must (28
+        ms in all, where it comes evenly), losses are made up for, and codecs may differ.
+        What waits in a leg's queue, and what `RtpLeg.play` appends, is heard first; meanwhile its partner isn't, nor
+        while keys are pressed on the leg or it is on hold: nothing of a partner is ever late. A leg on hold is not
+        heard by its partner.
+        `digits`: each that `digit` tells of one leg is also pressed on the other as its `RemoteMedia.dtmf_by` says, for
+        as long as it was, once it is let go; but not what `RtpLeg.mask_digits` withholds. Tones that are keys
+        (`RemoteMedia.dtmf_tones`) are then left out of the sound, but for the first 30 ms.
+        `one_way`: `a` hears `b`, who hears nothing and gets no digits: somebody who rings, with early media.
+        Raises `MediaError` (`wrong_thread`, `bad_config` for one leg twice, `closed`, `overloaded`).
         """
 
     def open_wire(self, config: WireConfig, *, leg: RtpLeg) -> Wire:
@@ -1098,12 +1117,12 @@ class RtpLeg:
         """Join the leg and a wire both ways from now on, in place of what was joined before; `None` parts them.
 
         `deaf`, for a call that is not answered: the agent is heard, and gets neither sound nor digits of the caller
-        before the two are joined again without. Agent audio that the wire received before is played first. Raises
-        `MediaError` (`wrong_thread`).
+        before the two are joined again without. Agent audio that the wire received before is played first. A wire ends
+        a bridge of the leg, `None` doesn't. Raises `MediaError` (`wrong_thread`).
         """
 
     def echo(self, on: bool) -> None:
-        """Play what the caller says back to the caller."""
+        """Play what the caller says back to the caller. It ends a bridge of the leg."""
 
     def barge_in(self, policy: str | None) -> None:
         """What the caller's speech does to what the agent says, where that doesn't say so itself: `off`, `clear`,
@@ -1173,6 +1192,13 @@ class Wire:
 
     def stats(self) -> WireStats:
         """The wire's counters, at once; they stay readable after `close`."""
+
+@final
+class Bridge:
+    """Two legs that hear each other, from `Engine.bridge`, until one is closed or joined with something else."""
+
+    def close(self) -> None:
+        """Part them, unless that has happened; both stay open. May be repeated. Raises `MediaError` (`overloaded`)."""
 
 @final
 class Recording:

@@ -72,6 +72,7 @@ class FakeEngine:
         self.wires: list[FakeWire] = []
         self.recordings: list[FakeRecording] = []
         self.muxes: list[FakeMux] = []
+        self.bridges: list[FakeBridge] = []
         self.on_dial: Callable[[FakeWire], None] = lambda wire: None
         self.free_ports = deque(range(40000, 40000 + 2 * ports, 2))
         self.refusal: MediaError | None = None
@@ -93,6 +94,18 @@ class FakeEngine:
         leg = FakeLeg(self, config, self.free_ports.popleft(), len(self.legs) + 1)
         self.legs.append(leg)
         return leg
+
+    def bridge(self, a: "FakeLeg", b: "FakeLeg", *, digits: bool = True, one_way: bool = False) -> "FakeBridge":
+        assert a is not b, "that is an echo"
+        assert a.thread == b.thread, "they live on one media thread"
+        bridge = FakeBridge(a, b, digits, one_way)
+        for leg in (a, b):
+            leg._part()
+            leg.connect(None)
+            leg.echoing = False
+        a.bridge = b.bridge = bridge
+        self.bridges.append(bridge)
+        return bridge
 
     def open_wire(self, config: WireConfig, *, leg: "FakeLeg") -> "FakeWire":
         wire = FakeWire(self, config, len(self.wires) + 1)
@@ -181,6 +194,7 @@ class FakeLeg:
         self.release_after_ms: int | None = None
         self.released_at: float | None = None
         self.wire: FakeWire | None = None
+        self.bridge: FakeBridge | None = None
         self.deaf = False
         """Whether the wire's agent is heard and hears nothing."""
         self.recording: FakeRecording | None = None
@@ -247,6 +261,7 @@ class FakeLeg:
         self.wire = wire
         self.deaf = deaf
         if wire is not None:
+            self._part()
             wire.leg = self
             for seconds in wire.waiting:
                 self._queue(seconds, None)
@@ -262,6 +277,8 @@ class FakeLeg:
 
     def echo(self, on: bool) -> None:
         self.echoing = on
+        if on:
+            self._part()
 
     def play(self, pcm16: bytes, rate: int, mark: str | None = None) -> None:
         self._queue(len(pcm16) / 2 / rate, mark)
@@ -301,6 +318,7 @@ class FakeLeg:
         if self.closed:
             return
         self.closed = True
+        self._part()
         self._engine.free_ports.append(self._port)
         if self.recording is not None:
             self.recording.stop()
@@ -334,6 +352,10 @@ class FakeLeg:
     def keys(self, digit: str, duration_ms: int = 120) -> None:
         """The caller presses a key (RFC 4733)."""
         self._press(digit, duration_ms, "rfc4733")
+
+    def _part(self) -> None:
+        if self.bridge is not None:
+            self.bridge.close()
 
     def _press(self, digit: str, duration_ms: int, by: str) -> None:
         # The real one makes one press of what comes two ways: its own tests have that.
@@ -444,6 +466,22 @@ class FakeRecording:
 
     def _tell(self, kind: str, **fields: Any) -> None:
         self._engine.tell(kind, recording=self.id, **fields)
+
+
+class FakeBridge:
+    """`Bridge`. Of the sound nothing is known."""
+
+    def __init__(self, a: FakeLeg, b: FakeLeg, digits: bool, one_way: bool) -> None:
+        self.legs = (a, b)
+        self.digits = digits
+        self.one_way = one_way
+        self.is_over = False
+
+    def close(self) -> None:
+        self.is_over = True
+        for leg in self.legs:
+            if leg.bridge is self:
+                leg.bridge = None
 
 
 class FakeWire:

@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 
 import pytest
-from tests.support.media import FakeEngine, FakeEvent, FakeLeg, FakeMux, FakeRecording, FakeWire
+from tests.support.media import FakeBridge, FakeEngine, FakeEvent, FakeLeg, FakeMux, FakeRecording, FakeWire
 
 from offhook import _media
 
@@ -46,6 +46,7 @@ FAKES = [
     ("Engine", FakeEngine),
     ("RtpLeg", FakeLeg),
     ("Wire", FakeWire),
+    ("Bridge", FakeBridge),
     ("Recording", FakeRecording),
     ("Mux", FakeMux),
 ]

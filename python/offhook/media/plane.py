@@ -18,6 +18,7 @@ from offhook._media import (
     WireConfig,
 )
 from offhook.ids import LegId, MuxId, RecordingId, WireId
+from offhook.media.bridge import Bridge
 from offhook.media.leg import RtpLeg
 from offhook.media.mux import Mux
 from offhook.media.owned import Owned
@@ -39,6 +40,9 @@ class NativeEngine(Protocol):
     @property
     def wakeup_fd(self) -> int: ...
     def open_leg(self, config: LegConfig, *, beside: _media.RtpLeg | None = None) -> _media.RtpLeg: ...
+    def bridge(
+        self, a: _media.RtpLeg, b: _media.RtpLeg, *, digits: bool = True, one_way: bool = False
+    ) -> _media.Bridge: ...
     def open_wire(self, config: WireConfig, *, leg: _media.RtpLeg) -> _media.Wire: ...
     def record(self, config: RecordingConfig, *, leg: _media.RtpLeg) -> _media.Recording: ...
     def open_mux(self, fd: int, answer: bytes, *, thread: int) -> _media.Mux: ...
@@ -114,6 +118,14 @@ class MediaPlane:
         native = self._engine.open_leg(config or LegConfig(), beside=None if beside is None else beside.native)
         leg = RtpLeg(native, on_event=on_event, on_error=on_error, on_closed=self._forget_leg)
         return _kept(self._legs, leg.id, leg)
+
+    def bridge(self, a: RtpLeg, b: RtpLeg, *, digits: bool = True, one_way: bool = False) -> Bridge:
+        """Let two legs hear each other, in place of what either was joined with; `b` was opened `beside` `a`.
+
+        `digits`: what one side presses is pressed on the other, too, in its own way. `one_way`: `a` hears `b`, who
+        hears nothing. Raises `MediaError` (`wrong_thread`, …).
+        """
+        return Bridge(self._engine.bridge(a.native, b.native, digits=digits, one_way=one_way))
 
     def open_wire(
         self,

@@ -5,9 +5,11 @@
 // The extraction of arguments that PyO3 writes has needless conversions.
 #![allow(clippy::useless_conversion)]
 
+mod bridge;
 mod config;
 mod error;
 mod event;
+mod recording;
 mod stats;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,19 +18,21 @@ use std::time::Duration;
 use offhook_media::barge_in::Policy;
 use offhook_media::clock::Time;
 use offhook_media::engine::{
-    self, DigitMask, LegHandle, MediaError, MuxHandle, RecordingHandle, WireHandle,
+    self, BridgeSettings, DigitMask, LegHandle, MediaError, MuxHandle, WireHandle,
 };
 use offhook_media::melody;
 use offhook_media::rehearsal;
 use offhook_media::telephone_event::KeyTiming;
 use pyo3::prelude::*;
 
+use bridge::Bridge;
 use config::{
     CallConfig, EngineConfig, LegConfig, NetworkConfig, RecordingConfig, RemoteMedia, SrtpKeys,
     WireConfig, socket_address,
 };
 use error::{media_error, raise};
 use event::MediaEvent;
+use recording::Recording;
 use stats::{EngineStats, MediaStats, WireStats};
 
 /// The media plane of one process.
@@ -69,6 +73,22 @@ impl Engine {
         let settings = config.settings().map_err(|error| raise(py, &error))?;
         let beside = beside.map(|leg| &leg.leg);
         detached(py, || self.engine.open_leg(&settings, beside)).map(|leg| RtpLeg { leg })
+    }
+
+    #[pyo3(signature = (a, b, *, digits = true, one_way = false))]
+    fn bridge(
+        &self,
+        py: Python<'_>,
+        a: &RtpLeg,
+        b: &RtpLeg,
+        digits: bool,
+        one_way: bool,
+    ) -> PyResult<Bridge> {
+        let settings = BridgeSettings { digits, one_way };
+        self.engine
+            .bridge(&a.leg, &b.leg, settings)
+            .map(|bridge| Bridge { bridge })
+            .map_err(|error| raise(py, &error))
     }
 
     #[pyo3(signature = (config, *, leg))]
@@ -407,32 +427,6 @@ impl Wire {
     }
 }
 
-/// What a leg hears and sends, on its way into a file.
-#[pyclass(frozen, module = "offhook._media")]
-struct Recording {
-    recording: RecordingHandle,
-}
-
-#[pymethods]
-impl Recording {
-    #[getter]
-    fn id(&self) -> u64 {
-        self.recording.id()
-    }
-
-    fn pause(&self, py: Python<'_>) -> PyResult<()> {
-        self.recording.pause().map_err(|error| raise(py, &error))
-    }
-
-    fn resume(&self, py: Python<'_>) -> PyResult<()> {
-        self.recording.resume().map_err(|error| raise(py, &error))
-    }
-
-    fn stop(&self, py: Python<'_>) -> PyResult<()> {
-        self.recording.stop().map_err(|error| raise(py, &error))
-    }
-}
-
 /// One connection that a worker has dialled.
 #[pyclass(frozen, module = "offhook._media")]
 struct Mux {
@@ -486,6 +480,7 @@ fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Melody>()?;
     module.add_class::<RtpLeg>()?;
     module.add_class::<Wire>()?;
+    module.add_class::<Bridge>()?;
     module.add_class::<Recording>()?;
     module.add_class::<Mux>()?;
     Ok(())

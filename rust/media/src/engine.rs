@@ -5,6 +5,7 @@
 //! allocated and no interpreter is asked for a packet.
 
 mod awaited;
+mod bridge_handle;
 mod command;
 mod dial;
 mod error;
@@ -50,6 +51,7 @@ use std::thread::{self, JoinHandle};
 use offhook_media_sys::{Driver, UdpOptions, Wake};
 use rustls::crypto::SecureRandom;
 
+pub use bridge_handle::{BridgeHandle, BridgeSettings};
 pub use command::DigitMask;
 pub use error::MediaError;
 pub use event::{Event, Subject, Timings, What};

@@ -7,17 +7,18 @@
 mod agent;
 mod agreed;
 mod counters;
-mod echo;
 mod hold;
 mod keys;
+mod partner;
+mod passage;
 mod receive;
 mod secure;
 mod send;
 mod sink;
 
-use self::echo::Echo;
 use self::hold::Music;
 use self::keys::Keys;
+use self::passage::Passage;
 use crate::barge_in::{self, BargeIn};
 use crate::claim::{Policy, send_to};
 use crate::clock::{Time, earliest};
@@ -137,7 +138,8 @@ pub struct Leg {
     release_by_packet: bool,
     /// The peer is heard again after nobody has followed its stream: where that is by now, its next packet says.
     begins_anew: bool,
-    echo: Option<Box<Echo>>,
+    /// Sound of a line that is heard on this one: an echo, or a partner.
+    passage: Option<Box<Passage>>,
     encoder: Encoder,
     regularity: Regularity,
     sequence: u16,
@@ -187,7 +189,7 @@ impl Leg {
             release_at: None,
             release_by_packet: false,
             begins_anew: false,
-            echo: None,
+            passage: None,
             encoder: Encoder::new(config.playout.codec),
             regularity: Regularity::default(),
             sequence: config.first_sequence,
@@ -241,9 +243,6 @@ impl Leg {
             assign(payload_type, Kind::Sound(codec));
         }
         self.uplink.expect(remote.codecs());
-        if let Some(echo) = &mut self.echo {
-            echo.expect(remote.codecs());
-        }
         remote
             .dtmf_receive
             .iter()
@@ -266,6 +265,7 @@ impl Leg {
         }
         self.named = remote.rtp.or(self.named);
         self.remote = Some(remote.clone());
+        self.expect_own();
         self.settle_playout();
         self.listen_for_keys();
     }
@@ -338,19 +338,6 @@ impl Leg {
         self.released
     }
 
-    /// Sends the caller's sound back to the caller, beside giving it to the sink.
-    pub fn set_echo(&mut self, on: bool) {
-        if on && self.echo.is_none() {
-            let remote = self.remote.as_ref();
-            self.echo = Some(Box::new(Echo::new(
-                remote.into_iter().flat_map(RemoteMedia::codecs),
-            )));
-        } else if !on {
-            self.echo = None;
-        }
-        self.playout.set_live(on);
-    }
-
     /// The claim has latched to another source: we may have to send there.
     pub fn follow(&mut self, _now: Time, source: SocketAddr, sink: &mut impl LegSink) {
         if self.source.is_some_and(|old| old != source) {
@@ -399,7 +386,9 @@ impl Leg {
         [
             self.playout.next_timeout(),
             self.uplink.next_timeout(),
-            self.echo.as_ref().and_then(|echo| echo.next_timeout()),
+            self.passage
+                .as_ref()
+                .and_then(|passage| passage.next_timeout()),
             self.keys.next_timeout(),
             self.release_at,
             self.next_rtcp,
@@ -429,9 +418,7 @@ impl Leg {
             self.release(now);
         }
         self.hear(now, sink, |uplink, out| uplink.handle_timeout(now, out));
-        if let Some(echo) = &mut self.echo {
-            echo.handle_timeout(now, &mut self.playout);
-        }
+        self.hear_passage(now);
         self.end_lost_events(now, sink);
         if self.drained_at().is_some_and(|at| at <= now) {
             self.playout.drained();

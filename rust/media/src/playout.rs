@@ -47,6 +47,7 @@ mod trim;
 
 pub use duck::{DOWN, DUCKED, UP};
 pub use fade::FADE;
+pub(crate) use fade::scaled;
 pub use frame::{Cleared, Frame, FrameKind, MarkId, PlayoutConfig, PlayoutCounts};
 pub use trim::TRIM_ABOVE;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use super::bridge_handle::BridgeSettings;
 use super::dial::DialOutcome;
 use super::event::Backlog;
 use super::ports::{Placement, Port, PortId};
@@ -32,6 +33,10 @@ pub(super) enum Command {
     OpenMux(Box<NewMux>),
     /// A wire that shares the connection of that id.
     OpenCall(Box<NewWire>, u64),
+    /// Two legs to be joined.
+    Bridge(NewBridge),
+    /// A bridge to be closed, and one of its legs.
+    Unbridge { bridge: u64, leg: u64 },
     /// For one leg.
     Leg(u64, LegCommand),
     /// For one wire.
@@ -52,6 +57,14 @@ pub(super) struct NewLeg {
     /// The address to send from, on a socket of all addresses.
     pub source: Option<IpAddr>,
     pub leg: Leg,
+}
+
+/// Two legs to be joined.
+#[derive(Debug)]
+pub(super) struct NewBridge {
+    pub id: u64,
+    pub legs: [u64; 2],
+    pub settings: BridgeSettings,
 }
 
 /// A wire to be run.

@@ -114,7 +114,7 @@ impl fmt::Display for MediaError {
                 f.write_str(what)
             }
             Self::TooMany { what, limit } => write!(f, "the limit of {limit} {what} is reached"),
-            Self::WrongThread => f.write_str("the wire lives on another media thread than the leg"),
+            Self::WrongThread => f.write_str("what is to be joined lives on two media threads"),
             Self::Closed => f.write_str("the media engine is closed"),
             Self::Overloaded => f.write_str("the media thread has too many commands waiting"),
             Self::System { doing, error } => write!(f, "{doing}: {error}"),

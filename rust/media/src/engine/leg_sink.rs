@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::command::DigitMask;
 use super::event::{Event, Subject, Weight, What};
-use super::leg_slot::Side;
+use super::leg_slot::{LegSlot, Side};
 use super::outbox::Outbox;
 use super::ports::Port;
 use super::wire_slot::{EVENT_WEIGHT, WireSlot};
@@ -14,6 +14,7 @@ use crate::clock::{Time, duration_of};
 use crate::convert::AudioFormat;
 use crate::leg::{Fill, LegEvent, LegSink, SentFrame, UplinkFrame};
 use crate::playout::MarkId;
+use crate::shelf::Queued;
 use crate::tones::Likeness;
 use crate::vad::Speech;
 use crate::vad::listeners::Listeners;
@@ -35,6 +36,10 @@ pub(super) struct LegGlue<'a> {
     pub rtcp_mux: bool,
     pub side: &'a mut Side,
     pub wire: Option<&'a mut WireSlot>,
+    /// Who it is bridged with, whether that leg hears this one, and whether digits are pressed there.
+    pub partner: Option<&'a mut LegSlot>,
+    pub heard: bool,
+    pub digits: bool,
     pub out: &'a mut Outbox,
 }
 
@@ -84,7 +89,23 @@ impl LegSink for LegGlue<'_> {
         }
     }
 
+    fn onward(&mut self, packet: Queued<'_>, anew: bool) {
+        if self.heard
+            && let Some(partner) = &mut self.partner
+        {
+            partner.leg.take_of_partner(self.now, packet, anew);
+        }
+    }
+
     fn tone(&mut self, likeness: Likeness) {
+        // Who is told of the key is not to hear it, too; nor is who may not know it.
+        let known = self.side.removes_tones || self.digits && self.side.hears_tones;
+        if likeness == Likeness::Tone
+            && (known || self.side.mask != DigitMask::Off)
+            && let Some(partner) = &mut self.partner
+        {
+            partner.leg.hush_partner(self.now);
+        }
         self.side.tone = self.side.tone.max(likeness);
         if likeness == Likeness::Tone
             && self.side.mask != DigitMask::Off
@@ -129,6 +150,7 @@ impl LegSink for LegGlue<'_> {
                 duration,
                 by,
             } => {
+                let key = digit;
                 let (digit, duration_ms) = (digit.as_char(), duration.as_millis() as u32);
                 let mask = self.side.mask;
                 // A flash is no digit to an agent.
@@ -143,6 +165,12 @@ impl LegSink for LegGlue<'_> {
                         digit
                     };
                     wire.wire.send_digit(told, u64::from(duration_ms));
+                }
+                if self.digits
+                    && mask != DigitMask::Withheld
+                    && let Some(partner) = &mut self.partner
+                {
+                    partner.press_on(key, duration);
                 }
                 What::Digit {
                     digit: (mask == DigitMask::Off).then_some(digit),

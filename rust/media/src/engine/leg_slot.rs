@@ -35,6 +35,8 @@ pub(super) struct LegSlot {
     pub places: Places,
     /// The number of the wire that it is connected to.
     pub wire: Option<u32>,
+    /// The leg that it is bridged with.
+    pub partner: Option<Partner>,
     pub leg: Leg,
     pub side: Side,
     /// The address in our SDP, if it is one of this host's: what we send leaves from there.
@@ -43,6 +45,32 @@ pub(super) struct LegSlot {
     local: Option<IpAddr>,
     /// RTCP goes where RTP goes (RFC 5761).
     rtcp_mux: bool,
+}
+
+/// The leg that a leg is bridged with, as it looks from here.
+pub(super) struct Partner {
+    /// The id of the bridge.
+    pub bridge: u64,
+    pub index: u32,
+    /// Whether we are heard there.
+    pub heard: bool,
+    /// Whether our peer's digits are pressed there.
+    pub digits: bool,
+}
+
+/// What a leg is joined with.
+pub(super) struct Joined<'a> {
+    pub wire: Option<&'a mut WireSlot>,
+    pub partner: Option<&'a mut LegSlot>,
+}
+
+impl Joined<'_> {
+    /// The wire, if its agent can be told anything.
+    fn speakable(&mut self) -> Option<&mut WireSlot> {
+        self.wire
+            .as_deref_mut()
+            .filter(|wire| wire.is_up() && wire.ending.is_none())
+    }
 }
 
 /// The numbers of the ports on which a leg has a claim.
@@ -75,6 +103,8 @@ pub(super) struct Side {
     pub hang_up: bool,
     pub unreachable: Option<SocketAddr>,
     pub mask: DigitMask,
+    /// Tones in the peer's sound are keys.
+    pub hears_tones: bool,
     /// The agent is given silence in place of the tones of keys.
     pub removes_tones: bool,
     /// How much the next frame of the caller is like the tones of a key.
@@ -142,6 +172,7 @@ impl LegSlot {
                 next: None,
             },
             wire: None,
+            partner: None,
             leg,
             side: Side::default(),
             source,
@@ -169,9 +200,10 @@ impl LegSlot {
         &mut self,
         now: Time,
         input: LegInput<'_>,
-        mut wire: Option<&mut WireSlot>,
+        mut joined: Joined<'_>,
         out: &mut Outbox,
     ) {
+        let joined = &mut joined;
         let key = self.key();
         match input {
             LegInput::Timeout => {}
@@ -182,7 +214,7 @@ impl LegSlot {
                 latched,
             } => {
                 self.local = local;
-                self.with_sink(now, &mut wire, out, |leg, sink| {
+                self.with_sink(now, joined, out, |leg, sink| {
                     if latched {
                         leg.follow(now, source, sink);
                     }
@@ -200,7 +232,7 @@ impl LegSlot {
                 if waited.refused_for == Some(key) {
                     self.leg.count_claimed();
                 }
-                self.with_sink(now, &mut wire, out, |leg, sink| {
+                self.with_sink(now, joined, out, |leg, sink| {
                     leg.follow(now, waited.source, sink);
                     leg.handle_rtp(now, waited.source, &waited.bytes[..len], sink);
                 });
@@ -209,7 +241,7 @@ impl LegSlot {
                 source,
                 packet,
                 latched,
-            } => self.with_sink(now, &mut wire, out, |leg, sink| {
+            } => self.with_sink(now, joined, out, |leg, sink| {
                 if latched {
                     leg.follow_rtcp(source);
                 }
@@ -218,18 +250,16 @@ impl LegSlot {
             LegInput::Refused {
                 protocol,
                 error: Some(error),
-            } => self.with_sink(now, &mut wire, out, |leg, sink| {
+            } => self.with_sink(now, joined, out, |leg, sink| {
                 leg.refuse_unauthentic(now, protocol, error, sink);
             }),
             LegInput::Refused {
                 protocol,
                 error: None,
             } => self.leg.count_refused(protocol == Protocol::Rtcp),
-            LegInput::Garbage(source, packet) => {
-                self.with_sink(now, &mut wire, out, |leg, sink| {
-                    leg.handle_rtp(now, source, packet, sink);
-                })
-            }
+            LegInput::Garbage(source, packet) => self.with_sink(now, joined, out, |leg, sink| {
+                leg.handle_rtp(now, source, packet, sink);
+            }),
             LegInput::Unreachable(destination) => {
                 self.leg.count_unreachable();
                 if self.side.unreachable != Some(destination) {
@@ -241,43 +271,40 @@ impl LegSlot {
                     );
                 }
             }
-            LegInput::Command(command) => self.obey(now, command, wire.as_deref_mut(), out),
+            LegInput::Command(command) => self.obey(now, command, joined, out),
         }
         if mem::take(&mut self.side.spoke) {
-            self.cut_unheard(now, speakable(&mut wire), out);
+            self.cut_unheard(now, joined.speakable(), out);
         }
         for _ in 0..FRAMES_PER_INPUT {
             if self.leg.next_timeout().is_none_or(|at| at > now) {
                 break;
             }
-            self.with_sink(now, &mut wire, out, |leg, sink| {
-                leg.handle_timeout(now, sink)
-            });
+            self.with_sink(now, joined, out, |leg, sink| leg.handle_timeout(now, sink));
         }
     }
 
     /// The last words of a leg that ends.
     pub fn end(&mut self, now: Time, out: &mut Outbox) {
-        self.with_sink(now, &mut None, out, |leg, sink| leg.close(now, sink));
+        let nobody = &mut Joined {
+            wire: None,
+            partner: None,
+        };
+        self.with_sink(now, nobody, out, |leg, sink| leg.close(now, sink));
         self.end_recording(now);
     }
 
-    fn obey(
-        &mut self,
-        now: Time,
-        command: LegCommand,
-        mut wire: Option<&mut WireSlot>,
-        out: &mut Outbox,
-    ) {
+    fn obey(&mut self, now: Time, command: LegCommand, joined: &mut Joined<'_>, out: &mut Outbox) {
         match command {
             LegCommand::SetRemote(agreed) => {
                 self.rtcp_mux = agreed.remote.rtcp_mux;
+                self.side.hears_tones = agreed.remote.dtmf_tones != DtmfTones::Ignored;
                 self.side.removes_tones = agreed.remote.dtmf_tones == DtmfTones::Removed;
                 self.leg.set_policy(agreed.policy);
                 let was_held = self.leg.is_held();
                 self.leg.set_remote(now, &agreed.remote);
                 if !was_held {
-                    self.cut_unheard(now, wire, out);
+                    self.cut_unheard(now, joined.wire.as_deref_mut(), out);
                 } else if !self.leg.is_held() {
                     // Who names no utterances speaks on, and is heard again.
                     self.side.stale = self.side.stale.take().filter(Stale::is_named);
@@ -308,7 +335,7 @@ impl LegSlot {
                 self.leg.send_dtmf_timed(&digits, timing);
             }
             LegCommand::Press(digit, duration) => {
-                self.with_sink(now, &mut wire, out, |leg, sink| {
+                self.with_sink(now, joined, out, |leg, sink| {
                     leg.press(now, digit, duration, sink);
                 });
             }
@@ -317,7 +344,10 @@ impl LegSlot {
                 self.watch_tones();
             }
             LegCommand::Play(prompt) => self.play(now, &prompt),
-            LegCommand::Clear => self.clear_and_tell(now, By::Gateway, Duration::ZERO, wire, out),
+            LegCommand::Clear => {
+                let wire = joined.wire.as_deref_mut();
+                self.clear_and_tell(now, By::Gateway, Duration::ZERO, wire, out);
+            }
             LegCommand::Drain => {
                 self.side.drain_asked = true;
                 self.leg.drain();
@@ -425,7 +455,7 @@ impl LegSlot {
     fn with_sink(
         &mut self,
         now: Time,
-        wire: &mut Option<&mut WireSlot>,
+        joined: &mut Joined<'_>,
         out: &mut Outbox,
         action: impl FnOnce(&mut Leg, &mut LegGlue<'_>),
     ) {
@@ -436,19 +466,19 @@ impl LegSlot {
             source: self.source.or(self.local),
             rtcp_mux: self.rtcp_mux,
             side: &mut self.side,
-            wire: speakable(wire),
+            heard: self.partner.as_ref().is_some_and(|partner| partner.heard),
+            digits: self.partner.as_ref().is_some_and(|partner| partner.digits),
+            wire: joined
+                .wire
+                .as_deref_mut()
+                .filter(|wire| wire.is_up() && wire.ending.is_none()),
+            partner: joined.partner.as_deref_mut(),
             out,
         };
         action(&mut self.leg, &mut sink);
         let side = &self.side;
         if side.interrupted.is_some() || side.barge_in.is_some() || side.backchannel.is_some() {
-            self.settle(now, speakable(wire), out);
+            self.settle(now, joined.speakable(), out);
         }
     }
-}
-
-/// The wire, if its agent can be told anything.
-fn speakable<'a>(wire: &'a mut Option<&mut WireSlot>) -> Option<&'a mut WireSlot> {
-    wire.as_deref_mut()
-        .filter(|wire| wire.is_up() && wire.ending.is_none())
 }

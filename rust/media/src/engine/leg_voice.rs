@@ -13,6 +13,7 @@ use crate::clock::{Time, duration_of};
 use crate::convert::AudioFormat;
 use crate::leg::Overlap;
 use crate::playout::LINE_RATE;
+use crate::telephone_event::{Digit, KeyTiming};
 use crate::utterance::{Cut, Utterance};
 use crate::wire::{By, Heard, Interruption, SpokenOver};
 
@@ -231,6 +232,18 @@ impl LegSlot {
     pub fn end_agent_utterance(&mut self) {
         self.side.stale = None;
         self.leg.end_utterance();
+    }
+
+    /// A key that the partner's peer has pressed, for as long as a key may be.
+    pub fn press_on(&mut self, digit: Digit, duration: Duration) {
+        let (least, most) = KeyTiming::POSSIBLE.into_inner();
+        let timing = KeyTiming {
+            lasts: duration.clamp(least, most),
+            gap: KeyTiming::default().gap,
+        };
+        let mut key = [0; 4];
+        let key = digit.as_char().encode_utf8(&mut key);
+        self.leg.send_dtmf_timed(key, timing);
     }
 
     pub fn push_agent_mark(&mut self, wire: u64, name: &str) -> bool {

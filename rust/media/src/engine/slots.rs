@@ -52,6 +52,17 @@ impl<T> Slots<T> {
         self.entries.get_mut(index as usize)?.value.as_deref_mut()
     }
 
+    /// What is kept at two numbers; the second is nothing if they are one.
+    pub fn pair_mut(&mut self, a: u32, b: u32) -> (Option<&mut T>, Option<&mut T>) {
+        if a == b {
+            return (self.get_mut(a), None);
+        }
+        match self.entries.get_disjoint_mut([a as usize, b as usize]) {
+            Ok([a, b]) => (a.value.as_deref_mut(), b.value.as_deref_mut()),
+            Err(_) => (None, None),
+        }
+    }
+
     /// Whether the number still belongs to the one that had it in `generation`.
     pub fn is_current(&self, index: u32, generation: u32) -> bool {
         self.entries

@@ -2,6 +2,7 @@
 //!
 //! One turn is: wait, obey Python, read what is there, do what is due, write everything at once.
 
+mod bridges;
 mod legs;
 mod muxes;
 mod ports;
@@ -321,6 +322,8 @@ impl Worker {
                 Ok(Command::OpenCall(new, mux)) => self.open_call(*new, mux, now),
                 Ok(Command::Mux(mux, command)) => self.obey_mux(mux, command, now),
                 Ok(Command::Dialled(wire, outcome)) => self.dialled(wire, *outcome, now),
+                Ok(Command::Bridge(new)) => self.bridge(new, now),
+                Ok(Command::Unbridge { bridge, leg }) => self.unbridge(bridge, leg, now),
                 Ok(Command::Leg(leg, command)) => self.obey_leg(leg, command, now),
                 Ok(Command::Wire(wire, command)) => self.obey_wire(wire, command, now),
                 Ok(Command::Shutdown) | Err(TryRecvError::Disconnected) => {

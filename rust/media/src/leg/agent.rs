@@ -37,6 +37,7 @@ impl Leg {
 
     /// Appends sound that is not the agent's: the peer's user interrupts it by nothing.
     pub fn push_prompt(&mut self, now: Time, sound: &[u8]) {
+        self.break_off_partner(now);
         let begin = self.playout.end();
         if self.prompts.end <= self.playout.left() {
             self.prompts.start = begin;

@@ -53,12 +53,12 @@ impl Leg {
         self.stats.speech_ms.set(spoken.as_millis() as u64);
         let noise = self.voice.noise_level().unwrap_or(0);
         self.stats.noise_level.set(noise.into());
-        if let Some(echo) = &self.echo {
-            let counts = echo.counts();
+        if let Some(passage) = &self.passage {
+            let counts = passage.counts();
             let millis = |ticks: u64| ticks * 1_000 / u64::from(LINE_RATE);
             self.stats
                 .jitter_delay_us
-                .set(echo.delay().as_micros() as u64);
+                .set(passage.delay().as_micros() as u64);
             self.stats
                 .jitter_concealed_frames
                 .set(counts.concealed_frames);

@@ -104,11 +104,9 @@ impl Leg {
             payload: packet.payload,
             missing: 0,
         };
-        if let Some(echo) = self.echo.as_mut().filter(|_| self.started) {
-            if begins_anew {
-                echo.restart();
-            }
-            echo.receive(now, queued);
+        if self.started {
+            self.echo_back(now, queued, begins_anew);
+            sink.onward(queued, begins_anew);
         }
         self.hear(now, sink, |uplink, out| {
             uplink.set_jitter(jitter);
@@ -175,10 +173,7 @@ impl Leg {
                 self.contender = None;
                 self.last_report = None;
                 self.restart_events(now, sink);
-                if let Some(echo) = &mut self.echo {
-                    echo.restart();
-                }
-                self.hear(now, sink, |uplink, out| uplink.restart(now, out));
+                self.begins_anew = true;
             }
         }
         self.reception = Some(Reception::new(packet.ssrc, packet.sequence, LINE_RATE));
@@ -263,7 +258,7 @@ impl Leg {
             utterances,
             prompts,
             keys,
-            echo,
+            passage,
             playout,
             stats,
             ..
@@ -297,7 +292,7 @@ impl Leg {
             });
             let left = playout.left();
             let policy = match (utterances.policy(left), *barge_in_policy) {
-                _ if echo.is_some() || prompts.contains(&left) => Policy::Off,
+                _ if passage.is_some() || prompts.contains(&left) => Policy::Off,
                 (Some(Some(own)), _) | (_, Some(own)) => own,
                 (Some(None), None) => Policy::default(),
                 (None, None) => Policy::Off,

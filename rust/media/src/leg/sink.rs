@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::convert::AudioFormat;
 use crate::playout::MarkId;
 use crate::presses::PressedBy;
+use crate::shelf::Queued;
 use crate::telephone_event::Digit;
 use crate::tones::Likeness;
 use crate::uplink::UplinkFrame;
@@ -18,6 +19,11 @@ pub trait LegSink {
     /// The frame that follows is so much like a key's tones, and the 60 ms before it may have been; see [`super::Leg::watch_tones`].
     fn tone(&mut self, likeness: Likeness) {
         let _ = likeness;
+    }
+    /// A packet of the peer's that is heard, in the order in which it came, for the leg that this one is bridged with. `anew`: another stream
+    /// begins with it.
+    fn onward(&mut self, packet: Queued<'_>, anew: bool) {
+        let _ = (packet, anew);
     }
     /// An RTP packet to send.
     fn send_rtp(&mut self, to: SocketAddr, packet: &[u8]);

@@ -70,7 +70,7 @@ impl Fade {
 }
 
 /// A sample with `n` of `count` to go to silence, along a curve without corners: 3t² - 2t³.
-fn scaled(sample: i16, n: usize, count: usize) -> i16 {
+pub(crate) fn scaled(sample: i16, n: usize, count: usize) -> i16 {
     let (n, count) = (n as i64, count as i64);
     let gain = n * n * (3 * count - 2 * n);
     (i64::from(sample) * gain / (count * count * count)) as i16

@@ -24,6 +24,11 @@ impl Playout {
         })
     }
 
+    /// When the next frame leaves if it is there, for a source that goes by this clock.
+    pub(crate) fn next_tick(&self) -> Time {
+        self.tick()
+    }
+
     /// When the next frame leaves if it is there.
     pub(super) fn tick(&self) -> Time {
         let even = self.nominal + self.last_time;

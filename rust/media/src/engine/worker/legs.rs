@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::super::command::{LegCommand, NewLeg, WireCommand};
 use super::super::event::{Subject, What};
-use super::super::leg_slot::{LegInput, LegSlot};
+use super::super::leg_slot::{Joined, LegInput, LegSlot};
 use super::{Worker, leg_timer};
 use crate::claim::LegKey;
 use crate::clock::Time;
@@ -18,17 +18,26 @@ impl Worker {
             return;
         };
         let wire_index = leg.wire;
-        let wire = wire_index.and_then(|wire| self.wires.get_mut(wire));
+        let partner_index = leg.partner.as_ref().map(|partner| partner.index);
+        // Without a partner the second is nobody.
+        let (leg, partner) = self.legs.pair_mut(index, partner_index.unwrap_or(index));
+        let Some(leg) = leg else { return };
+        let joined = Joined {
+            wire: wire_index.and_then(|wire| self.wires.get_mut(wire)),
+            partner,
+        };
         let out = &mut self.out;
-        let result = catch_unwind(AssertUnwindSafe(|| leg.handle(now, input, wire, out)));
+        let result = catch_unwind(AssertUnwindSafe(|| leg.handle(now, input, joined, out)));
         if let Err(panic) = result {
             let id = leg.id;
             return self.fail_call(id, &*panic, now);
         }
-        self.timers
-            .arm(leg_timer(index), leg.next_timeout().map(Time::as_nanos));
+        let silent = !leg.is_speaking();
+        self.arm_leg(index);
+        if let Some(partner) = partner_index {
+            self.arm_leg(partner);
+        }
         if let Some(wire_index) = wire_index {
-            let silent = !leg.is_speaking();
             if let Some(wire) = self.wires.get_mut(wire_index)
                 && let Some(transport) = &wire.transport
             {
@@ -71,12 +80,22 @@ impl Worker {
         match command {
             LegCommand::Close => self.close_leg(id, now),
             LegCommand::Connect { wire, deaf } => {
+                if wire.is_some() {
+                    self.part(index, now);
+                }
                 self.connect(index, wire, deaf, now);
                 self.drive_leg(index, LegInput::Timeout, now);
             }
             LegCommand::Place(placement) => self.place_leg(index, placement, now),
             LegCommand::Unplace => self.unplace_leg(index, now),
-            LegCommand::SetRemote(agreed) => self.set_remote(index, agreed, now),
+            LegCommand::SetRemote(agreed) => {
+                self.set_remote(index, agreed, now);
+                self.tell_partner_codecs(index);
+            }
+            LegCommand::Echo(true) => {
+                self.part(index, now);
+                self.drive_leg(index, LegInput::Command(command), now);
+            }
             command => self.drive_leg(index, LegInput::Command(command), now),
         }
     }
@@ -151,6 +170,7 @@ impl Worker {
             // A panic here could only hide the last RTCP report.
             let _ = catch_unwind(AssertUnwindSafe(|| leg.end(now, out)));
         }
+        self.part(index, now);
         self.timers.arm(leg_timer(index), None);
         let Some(leg) = self.legs.remove(id) else {
             return;
