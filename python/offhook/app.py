@@ -22,6 +22,7 @@ from offhook.api.health import Readiness, health_routes
 from offhook.api.keys import ApiKeys
 from offhook.api.local_key import LocalKey, own_url
 from offhook.api.server import HttpServer
+from offhook.api.trunks import trunk_routes
 from offhook.api.worker_door import PATH as WORKER_PATH
 from offhook.api.worker_door import Tokens, WorkerDoor
 from offhook.api.workers import worker_routes
@@ -150,6 +151,8 @@ class Gateway:
         await self._stop.wait()
         self._signalling.drain()
         self._worker_door.drain()
+        # Whoever calls next finds another way sooner than a 503 would tell.
+        await self._signalling.registrations.close()
         switchboard = self._signalling.switchboard
         waiting = switchboard.calls
         _log.info("gateway.draining", calls=waiting)
@@ -251,9 +254,11 @@ class Gateway:
             knows=signalling.screen.knows,
             on_tls_failure=signalling.tls_failed,
         )
-        signalling.perform = self._stack.perform
+        signalling.perform, signalling.reaches = self._stack.perform, self._stack.reaches
         self._resources.push_async_callback(self._stack.close)
         await self._stack.start()
+        self._resources.push_async_callback(signalling.registrations.close)
+        signalling.registrations.start()
 
     async def _open_recorder(self) -> Recorder | None:
         """The recorder, if calls may be recorded, or if there are recordings that grow old."""
@@ -295,6 +300,7 @@ class Gateway:
         routes = [
             *health_routes(self._readiness, self._metrics.registry),
             *worker_routes(signalling.workers, guard, self._wall),
+            *trunk_routes(self.config, signalling.registrations.states, guard),
             *desk.routes(guard),
         ]
         upgrades = {WORKER_PATH: self._worker_door.judge}
@@ -384,6 +390,7 @@ class Gateway:
             lambda: workers.by_agent(lambda worker: worker.stalled),
             lambda: workers.events,
         )
+        self._metrics.watch_registrations(self._signalling.registrations.registered)
         self._metrics.watch_store(lambda: asdict(self._store.stats()))
 
     def _sip_open(self) -> dict[str, int]:

@@ -15,6 +15,7 @@ from offhook.call.dialler import Dialler, Gatekeeper, Resolve, no_names
 from offhook.call.early_sounds import EarlySounds
 from offhook.call.news import Follower
 from offhook.call.outbound_gate import OutboundGate
+from offhook.call.registrations import Registrations
 from offhook.call.screen import ScreenRules, TrunkScreen
 from offhook.call.services import CallServices, Perform
 from offhook.call.switchboard import Records, Rules, Switchboard
@@ -46,7 +47,8 @@ _REFUSED = {"worker_token": "worker.refused", "talk_token": "talk.refused", "tal
 
 
 class Signalling:
-    """The signalling plane of a configuration. `perform`, which its user sets, is how its calls speak.
+    """The signalling plane of a configuration. `perform`, which its user sets, is how its calls speak, and
+    `reaches` says whether the way to a target is open.
 
     `now` is monotonic seconds, `wall` turns them into UTC milliseconds, `loop_lag` is seconds. What its calls want to
     say leaves by `perform`, which is the stack's once there is one. `route` gives the address of ours by which the
@@ -77,6 +79,7 @@ class Signalling:
         self.config = config
         self._route = route
         self.perform: Perform = _no_stack
+        self.reaches: Callable[[Target], bool] = lambda target: True
         self.refusals = RefusalLog()
         self._metrics = metrics
         self._now = now
@@ -130,6 +133,19 @@ class Signalling:
             local=self._local,
             logins=logins(config),
             loop_lag=loop_lag,
+            service_route=lambda trunk: self.registrations.service_route(trunk),
+        )
+        self.registrations = Registrations(
+            tuple(routing.trunks),
+            logins(config),
+            self.user_agent,
+            self.screen,
+            perform=lambda action: self.perform(action),
+            wall=wall,
+            resolve=resolve,
+            reaches=lambda target: self.reaches(target),
+            attempted=metrics.registration_attempted,
+            node=config.node.name,
         )
         services.placing.dialler = self.dialler
 

@@ -81,7 +81,8 @@ async def no_names(uri: SipUri) -> tuple[Target, ...]:
 class Dialler:
     """Places calls out. Lives on the event loop.
 
-    `resolve` looks up where a trunk is, `local` says which address of ours is used towards a target, with the port.
+    `resolve` looks up where a trunk is, `local` says which address of ours is used towards a target, with the port,
+    `service_route` which way the registrar of a trunk wants calls to take (RFC 3608).
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Dialler:
         local: Callable[[Target], tuple[str, int]],
         logins: Mapping[TrunkName, tuple[str, str]],
         loop_lag: Callable[[], float],
+        service_route: Callable[[TrunkName], tuple[str, ...]] = lambda trunk: (),
     ) -> None:
         self._gate = gate
         self._admission = admission
@@ -108,6 +110,7 @@ class Dialler:
         self._local = local
         self._logins = logins
         self._loop_lag = loop_lag
+        self._service_route = service_route
 
     async def dial(
         self, wish: Wish, over: Callable[[OutboundCall], None] = lambda call: None
@@ -221,7 +224,7 @@ class Dialler:
         assert trunk.host is not None, "a trunk that can be called"
         callee = SipUri(trunk.host, trunk.port, written(allowed.number, trunk.number_format, trunk.country))
         number = written(allowed.caller_id, trunk.number_format, trunk.country)
-        caller = shown(trunk, number, trunk.host, private=attempt.wish.private)
+        caller = shown(trunk, number, trunk.from_domain or trunk.host, private=attempt.wish.private)
         login = self._logins.get(trunk.name)
         hosts = frozenset({trunk.host, target.host})
         return self._user_agent.invite(
@@ -230,6 +233,7 @@ class Dialler:
             f"<{callee}>",
             leg.offer,
             now,
+            route=self._service_route(trunk.name),
             next_hop=SipUri(target.host, target.port, params=UriParams({"transport": target.transport})),
             credentials=Credentials(*login, hosts) if login is not None else None,
             headers=(*caller.headers, *attempt.wish.headers),

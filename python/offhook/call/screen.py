@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from offhook.ids import TrunkName
-from offhook.route.trunk import Known, NeedsDigest, Stranger, Trunk, TrunkTable
+from offhook.route.trunk import Identity, Known, NeedsDigest, Stranger, Trunk, TrunkTable
 from offhook.sip.digest import Challenger
 from offhook.sip.effects import Source
 from offhook.sip.message import Request
@@ -33,6 +33,15 @@ class ScreenRules:
     refuse_status: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """A trunk that we are registered with: the user of our Contact there, and the addresses of its registrar."""
+
+    trunk: Trunk
+    contact_user: str
+    addresses: frozenset[str]
+
+
 class TrunkScreen:
     """Says of each request whose trunk it is, as `UserAgent` asks it."""
 
@@ -51,6 +60,8 @@ class TrunkScreen:
         self._strangers: dict[tuple[str, str], Stranger] = {}
         self._inside: dict[int, Trunk] = {}
         self._called: Counter[str] = Counter()
+        self._homes: dict[TrunkName, _Home] = {}
+        self._home_addresses: frozenset[str] = frozenset()
 
     def called(self, remote: str) -> None:
         """We call somebody there: what comes from that address is heard, until `forgotten` undoes it.
@@ -64,6 +75,17 @@ class TrunkScreen:
         self._called[remote] -= 1
         if self._called[remote] <= 0:
             del self._called[remote]
+
+    def registered(self, trunk: Trunk, contact_user: str, addresses: frozenset[str]) -> None:
+        """We are registered with a trunk: its calls come from these addresses too, no longer where there are none.
+
+        Where several trunks are at one address, the user of the Request-URI tells them apart: our Contact of each has
+        one of its own.
+        """
+        self._homes.pop(trunk.name, None)
+        if addresses:
+            self._homes[trunk.name] = _Home(trunk, contact_user, addresses)
+        self._home_addresses = frozenset(address for home in self._homes.values() for address in home.addresses)
 
     def admit_inside(self, flow: int, trunk: Trunk) -> None:
         """Whoever speaks on this connection, which is one within this process, is this trunk."""
@@ -84,7 +106,7 @@ class TrunkScreen:
 
         Strangers who are to get a status have to be parsed for it.
         """
-        if self.rules.refuse_status is not None or remote in self._called:
+        if self.rules.refuse_status is not None or remote in self._called or remote in self._home_addresses:
             return True
         if self.rules.trunks.admits_source(remote, transport):
             return True
@@ -103,6 +125,8 @@ class TrunkScreen:
         uri = request.request_uri
         host = uri.host if isinstance(uri, SipUri) else ""
         identity = self.rules.trunks.identify(source.remote[0], source.transport, host, user, _proven(source))
+        if (home := self._home_of(request, source, identity)) is not None:
+            return Admit(home)
         if isinstance(identity, Stranger) and identity.rule == "domain" and request.method == "OPTIONS":
             # A qualify ping names our address, not the trunk's domain: its source is what counts.
             trunks = self.rules.trunks.from_source(source.remote[0], source.transport, _proven(source))
@@ -117,11 +141,32 @@ class TrunkScreen:
             case Stranger():
                 return self._refuse(source, identity)
 
+    def _home_of(self, request: Request, source: Source, identity: Identity) -> Trunk | None:
+        """The trunk that we are registered with and whose call this is: for its own contact of ours, or no one else's.
+
+        A trunk that lists the address keeps its calls, but for those to a contact that is registered with another.
+        """
+        uri, remote = request.request_uri, source.remote[0]
+        user = uri.user if isinstance(uri, SipUri) else None
+        near = [
+            home
+            for home in self._homes.values()
+            if home.trunk.takes(source.transport, _proven(source)) and home.trunk.inbound is None
+        ]
+        for home in near:
+            listed = remote in home.addresses or isinstance(identity, Known)
+            if user is not None and home.contact_user == user and listed:
+                return home.trunk
+        if not isinstance(identity, Stranger):
+            return None
+        return next((home.trunk for home in near if remote in home.addresses), None)
+
     def _within_dialog(self, request: Request, source: Source, user: str | None) -> Verdict:
         """A request of a dialog names our Contact, so it is the dialog's own trunk that it must come from."""
         host = source.remote[0]
         found = self._dialog_peer(request)
         candidates = self.rules.trunks.from_source(host, source.transport, _proven(source))
+        candidates += tuple(home.trunk for home in self._homes.values() if host in home.addresses)
         if found is None:
             # No such call: whoever may call us is told so (481), strangers are not.
             return Admit(candidates[0]) if candidates else self._unknown(source)

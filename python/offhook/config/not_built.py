@@ -50,12 +50,6 @@ NOT_BUILT = (
     NotBuilt(("store", "url"), _postgresql, "PostgreSQL", "use sqlite:///PATH"),
     NotBuilt(("trunk", "*", "codecs", "*"), _other_than("PCMU", "PCMA", "G722"), "Opus", "use G722, PCMU and PCMA"),
     NotBuilt(
-        ("trunk", "*", "register"),
-        _other_than(False),
-        "registering with a carrier",
-        "have the carrier send calls to our address",
-    ),
-    NotBuilt(
         ("route", "*", "destination"),
         _other_destination,
         "destinations that are no agent, worker, WebSocket or echo",

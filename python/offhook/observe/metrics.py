@@ -65,6 +65,14 @@ DIAL_REFUSED = MetricSpec(
     "What was not dialled, by who asked (`dial`: a call out, `transfer`: an agent, to hand its caller over, `refer`: "
     "the other side of a call, to transfer us) and by rule (see docs/guides/what-may-be-dialled.md).",
 )  # fmt: skip
+REGISTRATIONS = MetricSpec(
+    "offhook_registrations_total", "counter", ("trunk", "outcome"),
+    "Our attempts to register with a trunk, by what they came to: `registered`, or the code of what stood against it "
+    "(see docs/guides/register.md).",
+)  # fmt: skip
+REGISTERED = MetricSpec(
+    "offhook_registered", "gauge", ("trunk",), "1 while we are registered with a trunk that has `register`, else 0."
+)
 DIAL_ALARMS = MetricSpec(
     "offhook_dial_alarms_total", "counter", ("kind", "limit"),
     "How often 80 % of a limit on what leaves were used, once a day for each: `kind` is `trunk`, `agent` or "
@@ -196,6 +204,7 @@ class Metrics:
         self._hand_overs = self._counter(HAND_OVERS)
         self._dial_refused = self._counter(DIAL_REFUSED)
         self._dial_alarms = self._counter(DIAL_ALARMS)
+        self._registrations = self._counter(REGISTRATIONS)
         self._one_way = self._counter(ONE_WAY)
         self._packets = self._counter(PACKETS)
         self._lost = self._counter(LOST)
@@ -300,6 +309,14 @@ class Metrics:
         for spec, read in ((WORKERS, workers), (WORKER_CALLS, calls), (WORKERS_STALLED, stalled)):
             self.registry.register(_Watched(spec, read))
         self.registry.register(_Watched(WORKER_EVENTS, events))
+
+    def registration_attempted(self, trunk: str, outcome: str) -> None:
+        """A REGISTER of ours has its final answer, or will get none."""
+        self._registrations.labels(trunk=trunk, outcome=outcome).inc()
+
+    def watch_registrations(self, read: Callable[[], Counters]) -> None:
+        """Ask `read` for 1 or 0 of each trunk that we register with, whenever metrics are read."""
+        self.registry.register(_Watched(REGISTERED, read))
 
     def watch_store(self, read: Callable[[], Counters]) -> None:
         """Ask `read` for the counters of the store's writer whenever metrics are read."""

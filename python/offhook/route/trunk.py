@@ -119,6 +119,15 @@ class Trunk:
     private: bool = False
     """Whether nobody who is called by it learns the caller's number (RFC 3323)."""
 
+    registers: bool = False
+    """Whether we register with it."""
+    register_expires: int = 600
+    """Seconds that we ask for."""
+    registrar: str | None = None
+    """Where we register if not at `host`."""
+    from_domain: str | None = None
+    """Domain of our own address there."""
+
     rates: tuple[tuple[str, float], ...] = ()
     """What a minute to a number costs, by its prefix; in any money, as long as it is that of the limits."""
 
@@ -126,6 +135,11 @@ class Trunk:
         """What a minute to this number costs, by the longest prefix that fits; None if none does."""
         fitting = [(len(prefix), rate) for prefix, rate in self.rates if e164.startswith(prefix)]
         return max(fitting)[1] if fitting else None
+
+    @property
+    def own_domain(self) -> str:
+        """The domain of our address there; empty for a trunk without a host."""
+        return self.from_domain or self.registrar or self.host or ""
 
     @property
     def sources(self) -> tuple[Network, ...]:

@@ -120,7 +120,8 @@ class ClientRequest:
     `fixed` is a target that is tried before `next_hop` is resolved: the flow on which the peer was last seen. `targets`
     are known already, so that nothing is resolved; `tries` lays down how they are gone through, and `stray` hears of a
     2xx of one that was left. With
-    `secure` it leaves by TLS or not at all. `names` may be proven by the peer in place of the next hop's own.
+    `secure` it leaves by TLS or not at all. `names` may be proven by the peer in place of the next hop's own. `contact`
+    writes its Contact in place of the core's.
     ACK to a 2xx is sent without a transaction, and again with `repeat`.
     """
 
@@ -129,6 +130,7 @@ class ClientRequest:
         "_cancel",
         "_cancel_headers",
         "_challenges",
+        "_contact",
         "_core",
         "_credentials",
         "_done",
@@ -171,6 +173,7 @@ class ClientRequest:
         targets: Sequence[Target] = (),
         tries: Tries | None = None,
         stray: Progress | None = None,
+        contact: Callable[[LocalAddress], str] | None = None,
     ) -> None:
         self._core = core
         self.request = request
@@ -184,6 +187,7 @@ class ClientRequest:
         self._number = number
         self._secure = secure or next_hop.is_secure or _is_sips(request)
         self._names = names
+        self._contact = contact
         self.owner = owner
         self.why = ""
         """What the network said when it failed, in words."""
@@ -474,7 +478,9 @@ class ClientRequest:
         headers += self.request.headers
         if self.owner is not None and "Session-ID" not in self.request.headers:
             headers += self.owner.letterhead.mark
-        if self.request.method in WITH_CONTACT:
+        if self._contact is not None:
+            headers.append(("Contact", self._contact(local)))
+        elif self.request.method in WITH_CONTACT:
             # RFC 3261 8.1.1.8: a sips Request-URI, or first hop, asks for a sips Contact.
             secure = self._next_hop.is_secure or _is_sips(self.request)
             headers.append(("Contact", self._core.contact(local, secure=secure)))

@@ -110,6 +110,13 @@ class SendRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class SendKeepAlive:
+    """Send two line ends to `target` by the way that is open there; a connection that is gone is not opened for it."""
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
 class Resolve:
     """Find the targets of `uri` (RFC 3263) and give them to `UserAgent.resolved(resolution, ...)`."""
 
@@ -124,4 +131,4 @@ class Tell:
     event: "Event"
 
 
-Effect: TypeAlias = SendResponse | SendRequest | Resolve | Tell
+Effect: TypeAlias = SendResponse | SendRequest | SendKeepAlive | Resolve | Tell

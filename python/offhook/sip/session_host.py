@@ -102,12 +102,13 @@ class SessionHost:
         """Queue an event for the layer above."""
         self._effects.append(Tell(event))
 
-    def contact(self, local: LocalAddress, *, secure: bool = False) -> str:
+    def contact(self, local: LocalAddress, *, secure: bool = False, user: str = "") -> str:
         """Our Contact value at an address of ours; a `sips:` one where the dialog has to be secure on every hop."""
+        user = user or self.config.contact_user
         if secure and local.transport == "tls":
-            return f"<sips:{self.config.contact_user}@{local.sent_by}>"
+            return f"<sips:{user}@{local.sent_by}>"
         transport = "" if local.transport == "udp" else f";transport={local.transport}"
-        return f"<sip:{self.config.contact_user}@{local.sent_by}{transport}>"
+        return f"<sip:{user}@{local.sent_by}{transport}>"
 
     def token(self, bits: int = 64) -> str:
         """An unguessable token in hexadecimal."""

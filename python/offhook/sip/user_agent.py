@@ -1,5 +1,9 @@
 """The user agent core: which message belongs to what, who may speak, and what a request outside any dialog gets."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
+
 from offhook.errors import RemoteProtocolError
 from offhook.sip.client_request import ClientRequest
 from offhook.sip.dialog_table import is_peer_of
@@ -7,6 +11,7 @@ from offhook.sip.digest import Credentials
 from offhook.sip.doorkeeper import is_behind_nat
 from offhook.sip.effects import (
     Effect,
+    SendKeepAlive,
     SendResponse,
     Source,
     Target,
@@ -34,6 +39,9 @@ from offhook.sip.uri import SipUri, Uri
 from offhook.sip.user_agent_config import UserAgentConfig
 
 __all__ = ["Admit", "Challenge", "Credentials", "Drop", "Refuse", "UserAgent", "UserAgentConfig", "Verdict"]
+
+Registered: TypeAlias = Callable[[Response | None, str, Target | None, float], None]
+"""Hears how a REGISTER has ended: its final response, or why there was none, where it was sent last, and when."""
 
 
 class UserAgent(SessionHost):
@@ -189,6 +197,53 @@ class UserAgent(SessionHost):
             number=lambda: next(numbers),
         )
         client.begin(now)
+
+    def register(
+        self,
+        registrar: SipUri,
+        address: SipUri,
+        expires: int,
+        done: Registered,
+        now: float,
+        *,
+        contact_user: str,
+        call_id: str,
+        number: Callable[[], int],
+        next_hop: SipUri,
+        credentials: Credentials | None = None,
+    ) -> None:
+        """Send a REGISTER for `address` (RFC 3261 10.2), which asks for `expires` seconds; `done` hears of its end.
+
+        `registrar` is the Request-URI, `number` gives each CSeq number. Our Contact has `contact_user` for its user.
+        """
+
+        def ended(response: Response | None, cause: FailureCause | None, at: float) -> None:
+            why = client.why or (cause.value if cause is not None else "")
+            done(response, why, client.target, at)
+
+        request = request_outside(
+            "REGISTER",
+            registrar,
+            f"<{address}>",
+            f"<{address}>",
+            (("Expires", str(expires)), ("Supported", "path"), *self.user_agent_header()),
+            tag=self.token(),
+            call_id=call_id,
+        )
+        client = ClientRequest(
+            self,
+            replace(request, headers=request.headers.replacing("CSeq", f"{number()} REGISTER")),
+            next_hop,
+            ended,
+            credentials=credentials,
+            number=number,
+            contact=lambda local: self.contact(local, user=contact_user),
+        )
+        client.begin(now)
+
+    def keep_alive(self, target: Target) -> None:
+        """Send what keeps the way open there, and asks for nothing (RFC 5626 section 3.5.1, and the same for UDP)."""
+        self._effects.append(SendKeepAlive(target))
 
     def flows_in_use(self) -> set[int]:
         """The flows by which peers of live sessions are reached: their connections must not be closed for idleness."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar
 
 import structlog
 
-from offhook.sip.effects import Address, Resolve, SendRequest, SendResponse, Source, Target, Tell
+from offhook.sip.effects import Address, Resolve, SendKeepAlive, SendRequest, SendResponse, Source, Target, Tell
 from offhook.sip.events import Event
 from offhook.sip.message import Message
 from offhook.sip.parser import MessageError, parse_datagram
@@ -139,6 +139,10 @@ class SipStack:
         tcp = [(entry.listener.transport, *entry.address) for entry in self._flows.tcp.values()]
         return (*udp, *tcp)
 
+    def reaches(self, target: Target) -> bool:
+        """Whether the way to a target is open: by UDP it always is, else by a connection that is up."""
+        return self._flows.reaches(target)
+
     @property
     def open_connections(self) -> int:
         """TCP and TLS connections that are up."""
@@ -237,6 +241,8 @@ class SipStack:
                         case SendRequest():
                             left = self._flows.send_request(effect.wire, effect.target, effect.transaction)
                             self._watch_sent(effect.request, left, effect.target.transport, effect.target.remote)
+                        case SendKeepAlive(target):
+                            self._flows.keep_alive(target)
                         case Resolve():
                             self._resolve(effect)
                         case Tell(event):

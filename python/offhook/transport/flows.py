@@ -1,6 +1,7 @@
 """Which socket a message leaves by, which connections are kept, and which address of ours a peer is told."""
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 import socket
@@ -32,6 +33,8 @@ OnFailure: TypeAlias = Callable[[int, str], None]
 
 Way: TypeAlias = tuple[str, Address, tuple[str, ...]]
 """Transport, address, and on TLS the names of which the peer has to prove one."""
+
+KEEP_ALIVE = b"\r\n\r\n"
 
 ROUTES_KEPT = 1_024
 ROUTE_SECONDS = 30.0
@@ -182,7 +185,7 @@ class Flows:
             endpoint = self._udp_for(target)
             return self._send_udp(endpoint, data, target.remote, None, transaction)
         connection = self.connections.get(target.flow) if target.flow is not None else None
-        way = (target.transport, target.remote, (target.names or (target.host,)) if target.transport == "tls" else ())
+        way = _way_of(target)
         if connection is None or not connection.is_open:
             connection = self._connected(way)
             if connection is None and target.flow is not None:
@@ -190,6 +193,28 @@ class Flows:
                 self._failed(transaction, f"the connection of {_shown(target.remote)} is gone")
                 return None
         return self._send_tcp(connection, data, way, transaction)
+
+    def keep_alive(self, target: Target) -> None:
+        """Send two line ends where the way is open (RFC 5626 section 3.5.1 for connections); else nothing."""
+        if target.transport == "udp":
+            endpoint = self._udp_for(target)
+            if endpoint is not None:
+                with contextlib.suppress(OSError):
+                    endpoint.send(KEEP_ALIVE, target.remote, None)
+            return
+        connection = self._open_to(target)
+        if connection is not None:
+            connection.write(KEEP_ALIVE)
+
+    def reaches(self, target: Target) -> bool:
+        """Whether the way to a target is open: by UDP it always is, else by a connection that is up."""
+        return target.transport == "udp" or self._open_to(target) is not None
+
+    def _open_to(self, target: Target) -> TcpConnection | None:
+        connection = self.connections.get(target.flow) if target.flow is not None else None
+        if connection is not None and connection.is_open:
+            return connection
+        return self._connected(_way_of(target))
 
     def send_response(
         self, data: bytes, source: Source, to: Address, transaction: int | None, *, sent_by: str = ""
@@ -521,6 +546,10 @@ class Flows:
         if len(self._routes) > ROUTES_KEPT:
             self._routes.popitem(last=False)
         return route
+
+
+def _way_of(target: Target) -> Way:
+    return (target.transport, target.remote, (target.names or (target.host,)) if target.transport == "tls" else ())
 
 
 def _serves(connection: TcpConnection, names: tuple[str, ...]) -> bool:

@@ -32,4 +32,22 @@ class Target(Section):
         description="Password that goes with it. Only its digest is sent, and only to `host` or to where the call came "
         "from.",
     )
-    register_: bool = Field(default=False, alias="register", description="Register with it, so that its calls find us.")
+    register_: bool = Field(
+        default=False,
+        alias="register",
+        description="Register with it as `username`, so that its calls find us. Its calls are taken from the addresses "
+        "of its registrar then, besides those in `allow`.",
+    )
+    register_expires: Annotated[int, Field(ge=30, le=86400)] = Field(
+        default=600,
+        description="Seconds for which we ask to be registered; it is refreshed well before. The registrar may grant "
+        "less, or ask for more.",
+    )
+    registrar: Domain | None = Field(
+        default=None, description="Where we register, a name or an address, if that is not `host`."
+    )
+    from_domain: Domain | None = Field(
+        default=None,
+        description="Domain of our own address there: what stands behind the `@` when we register, and in From of our "
+        "calls. Without it `registrar`, or `host`.",
+    )

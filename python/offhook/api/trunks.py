@@ -1,0 +1,30 @@
+"""`/v1/trunks`: which trunks there are, and how our registrations with them stand."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from offhook.api.guard import Guard
+from offhook.config.schema import Config
+
+
+def trunk_routes(config: Config, registrations: Callable[[], Mapping[str, Any]], guard: Guard) -> list[Route]:
+    """`/v1/trunks` is the list of the trunks in the file; `registration` is null where we do not register."""
+
+    async def all_of_them(request: Request) -> Response:
+        states = registrations()
+        trunks = [
+            {
+                "name": trunk.name,
+                "host": trunk.host,
+                "transport": trunk.transport,
+                "registration": states.get(trunk.name),
+            }
+            for trunk in config.trunks
+        ]
+        return JSONResponse({"trunks": trunks})
+
+    return [guard.route("/v1/trunks", all_of_them)]
