@@ -137,6 +137,8 @@ class MemoryFlows:
     ) -> None:
         self.host = host
         self.port = 5060
+        self.kept_alive: list[tuple[float, Target]] = []
+        self.unreached: set[Address] = set()
         self.udp: dict[int, Any] = {}
         self.tcp: dict[int, Any] = {}
         self.connections: dict[int, Any] = {}
@@ -158,6 +160,12 @@ class MemoryFlows:
 
     def send_request(self, data: bytes, target: Target, transaction: int | None) -> Source | None:
         return self._send(data, target.remote, transaction)
+
+    def keep_alive(self, target: Target) -> None:
+        self.kept_alive.append((asyncio.get_running_loop().time(), target))
+
+    def reaches(self, target: Target) -> bool:
+        return target.remote not in self.unreached
 
     def send_response(self, data: bytes, source: Source, to: Address, transaction: int | None) -> Source | None:
         return self._send(data, to, transaction)
@@ -193,11 +201,15 @@ class Party:
             lambda request, source, user: Admit(None),
         )
         self.flows: MemoryFlows
+        self.registrar: Callable[[Request], Response | None] | None = None
+        """What it answers to a REGISTER, if it is a registrar."""
 
         def make_flows(*args: object, on_datagram: Any, on_failure: Any, admits: Any, **options: object) -> Any:
             def heard(data: bytes, source: Source) -> None:
                 if data.startswith(b"REFER "):
                     self._referred(data, source)
+                elif data.startswith(b"REGISTER ") and self.registrar is not None:
+                    self._answer_register(self.registrar, data, source)
                 else:
                     on_datagram(data, source)
 
@@ -236,6 +248,13 @@ class Party:
         )
         placed = self._calls[session.sip_call_id] = PhoneCall(self, session)
         return placed
+
+    def _answer_register(self, registrar: Callable[[Request], Response | None], data: bytes, source: Source) -> None:
+        request = parse_datagram(data)
+        assert isinstance(request, Request)
+        answer = registrar(request)
+        if answer is not None:
+            self.network.send(self.flows, bytes(answer), source.remote)
 
     def _referred(self, data: bytes, source: Source) -> None:
         """A REFER: as a phone that serves it has it, by the word of its call. Our own user agent does not."""
@@ -476,7 +495,7 @@ class World:
             on_message=lambda direction, message, source, now: signalling.switchboard.see(direction, message, source),
             make_flows=make_flows,
         )
-        signalling.perform = self.stack.perform
+        signalling.perform, signalling.reaches = self.stack.perform, self.stack.reaches
         await self.stack.start()
         self.caller = await self.party(CALLER)
         return self

@@ -1,10 +1,11 @@
 """Our registrations with the trunks that want one: each kept up, its state told, its way in opened for its calls."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,6 +41,9 @@ Perform = Callable[[Callable[[float], object]], Any]
 class Doors(Protocol):
     """Where the calls of a registered trunk come in."""
 
+    def listening(self, trunk: TrunkName, addresses: frozenset[str]) -> None:
+        """A registrar is at these addresses: what it answers is heard."""
+
     def registered(self, trunk: Trunk, contact_user: str, addresses: frozenset[str]) -> None:
         """Its calls come from these addresses, or for this user; no address takes it back."""
 
@@ -51,10 +55,12 @@ class _Kept:
     trunk: Trunk
     registration: Registration
     call_id: str
-    login: tuple[str, str] | None
+    login: tuple[str, str]
     target: Target | None = None
     keep_alive_at: float | None = None
     addresses: frozenset[str] = field(default_factory=frozenset)
+    is_open: bool = False
+    """Whether its calls are taken."""
 
 
 class Registrations:
@@ -85,18 +91,20 @@ class Registrations:
         self._rng = rng or random.SystemRandom()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._left = asyncio.Event()
         self._kept: dict[TrunkName, _Kept] = {}
         self._node = node
         self._wanted = [
-            (trunk, logins.get(trunk.name)) for trunk in trunks if trunk.registers and trunk.host is not None
+            (trunk, login)
+            for trunk in trunks
+            if trunk.registers and trunk.host is not None and (login := logins.get(trunk.name)) is not None
         ]
 
-    def _add(self, trunk: Trunk, login: tuple[str, str] | None) -> None:
+    def _add(self, trunk: Trunk, login: tuple[str, str]) -> None:
         start_at = self._now() + APART * len(self._kept) + self._rng.uniform(0, APART / 2)
         registration = Registration(
-            _contact_user(trunk, login, self._node) or self._user_agent.token(96),
+            _contact_user(trunk, login, self._node),
             expires=trunk.register_expires,
-            has_login=login is not None,
             start_at=start_at,
             rng=self._rng,
         )
@@ -115,14 +123,22 @@ class Registrations:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for kept in self._kept.values():
-            self._perform(lambda now, kept=kept: self._do(kept, lambda: kept.registration.leave(now), now))
-        ends = self._now() + GOODBYES
-        while self._now() < ends and any(kept.registration.state is State.LEAVING for kept in self._kept.values()):
-            await asyncio.sleep(0.02)
+        self._perform(self._leave)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYES):
+                await self._left.wait()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _leave(self, now: float) -> None:
+        for kept in self._kept.values():
+            self._do(kept, lambda kept=kept: kept.registration.leave(now), now)  # type: ignore[misc]
+        self._see_whether_left()
+
+    def _see_whether_left(self) -> None:
+        if not any(kept.registration.state is State.LEAVING for kept in self._kept.values()):
+            self._left.set()
 
     @staticmethod
     def _now() -> float:
@@ -172,6 +188,7 @@ class Registrations:
             self._timer = None
         due = [at for kept in self._kept.values() for at in (kept.registration.next_timeout(), kept.keep_alive_at)]
         wanted = [at for at in due if at is not None]
+        wanted += [kept.registration.until for kept in self._kept.values() if kept.is_open]
         if wanted:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(max(0.0, min(wanted) - self._now()), self._turn)
@@ -186,8 +203,16 @@ class Registrations:
         at = now + 0.001
         for kept in self._kept.values():
             self._do(kept, lambda kept=kept: kept.registration.handle_timeout(at), now)  # type: ignore[misc]
+            if kept.is_open and not kept.registration.is_registered(at):
+                _log.warning("registration.lapsed", trunk=kept.trunk.name, address=str(_address(kept)))
+                self._open(kept, frozenset())
             if kept.keep_alive_at is not None and at >= kept.keep_alive_at:
                 self._keep_alive(kept, now)
+
+    def _open(self, kept: _Kept, addresses: frozenset[str]) -> None:
+        """Take its calls from these addresses; from none, no longer."""
+        kept.is_open = bool(addresses)
+        self._doors.registered(kept.trunk, kept.registration.contact_user, addresses)
 
     def _keep_alive(self, kept: _Kept, now: float) -> None:
         target, kept.keep_alive_at = kept.target, None
@@ -204,9 +229,26 @@ class Registrations:
         """One input, then what it asks for."""
         action()
         for wanted in kept.registration.drain():
-            self._send(kept, wanted.expires, now)
+            self._follow(self._ask(kept, wanted.expires), f"REGISTER to {kept.trunk.name}")
 
-    def _send(self, kept: _Kept, expires: int, now: float) -> None:
+    def _follow(self, life: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(life, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask(self, kept: _Kept, expires: int) -> None:
+        """Look up where the registrar is, so that its answer is heard, and send a REGISTER there."""
+        found: tuple[Target, ...] = ()
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(_LOOK_UP_TIME):
+                found = await self._resolve(_hop(kept.trunk))
+        # Where nothing was found now, what was found before may hold.
+        if found:
+            kept.addresses = frozenset(target.host for target in found[:_MOST_ADDRESSES])
+            self._doors.listening(kept.trunk.name, kept.addresses)
+        self._perform(lambda now: self._register(kept, expires, now))
+
+    def _register(self, kept: _Kept, expires: int, now: float) -> None:
         trunk, registration = kept.trunk, kept.registration
         hop = _hop(trunk)
 
@@ -223,7 +265,7 @@ class Registrations:
             call_id=kept.call_id,
             number=registration.next_number,
             next_hop=hop,
-            credentials=None if kept.login is None else Credentials(*kept.login, frozenset({hop.host})),
+            credentials=Credentials(*kept.login, frozenset({hop.host})),
         )
 
     def _answered(self, kept: _Kept, response: Response | None, why: str, target: Target | None, now: float) -> None:
@@ -234,7 +276,7 @@ class Registrations:
             kept.target = target or kept.target
             if kept.target is not None:
                 kept.keep_alive_at = now + KEEP_ALIVE[kept.target.transport] * self._rng.uniform(0.9, 1.0)
-            self._open_door(kept)
+            self._open(kept, kept.addresses)
             self._attempted(kept.trunk.name, "registered")
             if not before or was_known is not None:
                 _log.info(
@@ -248,30 +290,10 @@ class Registrations:
                 "registration.failed", trunk=kept.trunk.name, code=problem.code, why=problem.text, hint=problem.hint,
                 again_in=round(due - now, 1), still_registered=registration.is_registered(now),
             )  # fmt: skip
-            if not registration.is_registered(now):
-                self._doors.registered(kept.trunk, registration.contact_user, frozenset())
-        if registration.state is not State.OVER:
+        if registration.state is State.OVER:
+            self._see_whether_left()
+        else:
             self._arm()
-
-    def _open_door(self, kept: _Kept) -> None:
-        """Its calls are heard from where its registrar is: the address that has answered, and all of that name."""
-        if kept.target is not None:
-            kept.addresses = frozenset({kept.target.host, *sorted(kept.addresses)[: _MOST_ADDRESSES - 1]})
-        self._doors.registered(kept.trunk, kept.registration.contact_user, kept.addresses)
-        task = asyncio.get_running_loop().create_task(self._look_up(kept), name=f"addresses of {kept.trunk.name}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _look_up(self, kept: _Kept) -> None:
-        try:
-            async with asyncio.timeout(_LOOK_UP_TIME):
-                found = await self._resolve(_hop(kept.trunk))
-        except (TimeoutError, OSError):
-            return
-        hosts = [target.host for target in found[:_MOST_ADDRESSES]]
-        kept.addresses = frozenset({*hosts, *([kept.target.host] if kept.target is not None else [])})
-        if kept.registration.is_registered(self._now()):
-            self._doors.registered(kept.trunk, kept.registration.contact_user, kept.addresses)
 
 
 def _hop(trunk: Trunk) -> SipUri:
@@ -283,14 +305,11 @@ def _hop(trunk: Trunk) -> SipUri:
 
 def _address(kept: _Kept) -> SipUri:
     """Our address of record there."""
-    user = kept.login[0] if kept.login is not None else kept.trunk.caller_ids[0] if kept.trunk.caller_ids else "offhook"
-    return SipUri(kept.trunk.own_domain, None, user)
+    return SipUri(kept.trunk.own_domain, None, kept.login[0])
 
 
-def _contact_user(trunk: Trunk, login: tuple[str, str] | None, node: str) -> str:
+def _contact_user(trunk: Trunk, login: tuple[str, str], node: str) -> str:
     """The user part of our Contact: nobody can guess it, and a gateway that starts anew has the same one."""
-    if login is None:
-        return ""
     said = "\0".join(("offhook contact", node, trunk.name, login[0]))
     return hmac.new(login[1].encode(), said.encode(), hashlib.sha256).hexdigest()[:24]
 

@@ -61,7 +61,8 @@ class TrunkScreen:
         self._inside: dict[int, Trunk] = {}
         self._called: Counter[str] = Counter()
         self._homes: dict[TrunkName, _Home] = {}
-        self._home_addresses: frozenset[str] = frozenset()
+        self._registrars: dict[TrunkName, frozenset[str]] = {}
+        self._heard: frozenset[str] = frozenset()
 
     def called(self, remote: str) -> None:
         """We call somebody there: what comes from that address is heard, until `forgotten` undoes it.
@@ -76,16 +77,21 @@ class TrunkScreen:
         if self._called[remote] <= 0:
             del self._called[remote]
 
+    def listening(self, trunk: TrunkName, addresses: frozenset[str]) -> None:
+        """The registrar of a trunk is at these addresses: what it answers is heard. It makes no trunk of them."""
+        self._registrars[trunk] = addresses
+        self._heard = frozenset(address for found in self._registrars.values() for address in found)
+
     def registered(self, trunk: Trunk, contact_user: str, addresses: frozenset[str]) -> None:
         """We are registered with a trunk: its calls come from these addresses too, no longer where there are none.
 
         Where several trunks are at one address, the user of the Request-URI tells them apart: our Contact of each has
         one of its own.
         """
-        self._homes.pop(trunk.name, None)
         if addresses:
             self._homes[trunk.name] = _Home(trunk, contact_user, addresses)
-        self._home_addresses = frozenset(address for home in self._homes.values() for address in home.addresses)
+        else:
+            self._homes.pop(trunk.name, None)
 
     def admit_inside(self, flow: int, trunk: Trunk) -> None:
         """Whoever speaks on this connection, which is one within this process, is this trunk."""
@@ -106,7 +112,7 @@ class TrunkScreen:
 
         Strangers who are to get a status have to be parsed for it.
         """
-        if self.rules.refuse_status is not None or remote in self._called or remote in self._home_addresses:
+        if self.rules.refuse_status is not None or remote in self._called or remote in self._heard:
             return True
         if self.rules.trunks.admits_source(remote, transport):
             return True
@@ -125,7 +131,7 @@ class TrunkScreen:
         uri = request.request_uri
         host = uri.host if isinstance(uri, SipUri) else ""
         identity = self.rules.trunks.identify(source.remote[0], source.transport, host, user, _proven(source))
-        if (home := self._home_of(request, source, identity)) is not None:
+        if self._homes and (home := self._home_of(request, source, identity)) is not None:
             return Admit(home)
         if isinstance(identity, Stranger) and identity.rule == "domain" and request.method == "OPTIONS":
             # A qualify ping names our address, not the trunk's domain: its source is what counts.
@@ -148,10 +154,10 @@ class TrunkScreen:
         """
         uri, remote = request.request_uri, source.remote[0]
         user = uri.user if isinstance(uri, SipUri) else None
+        # In the order of the file, whichever registered first.
+        homes = [self._homes[trunk.name] for trunk in self.rules.trunks if trunk.name in self._homes]
         near = [
-            home
-            for home in self._homes.values()
-            if home.trunk.takes(source.transport, _proven(source)) and home.trunk.inbound is None
+            home for home in homes if home.trunk.takes(source.transport, _proven(source)) and home.trunk.inbound is None
         ]
         for home in near:
             listed = remote in home.addresses or isinstance(identity, Known)

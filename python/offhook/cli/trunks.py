@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from offhook.cli.gateway_file import ConfigFile
 from offhook.config import presets as known
 from offhook.config.presets import Fill, Preset
 
@@ -17,6 +18,20 @@ app = typer.Typer(help="Look at trunks.", no_args_is_help=True)
 @app.callback()
 def trunks() -> None:
     """Look at trunks."""
+
+
+@app.command("list")
+def list_trunks(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: JSON, all times in UTC milliseconds.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """List the trunks of the running gateway, and how our registrations with them stand.
+
+    It asks the gateway, with the key that this has left in its data directory. Exit code 1 if there is none.
+    """
+    from offhook.cli.trunk_states import print_states
+
+    print_states(config, as_json=as_json)
 
 
 @app.command("presets")

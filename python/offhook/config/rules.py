@@ -144,7 +144,7 @@ def warnings(draft: Draft) -> Iterator[Finding]:
     for index, trunk in draft.trunks.items():
         yield from presets.warnings(("trunk", index), trunk, draft.filled.get(trunk.name, ()))
         named = trunk.host is not None and "host" not in draft.filled.get(trunk.name, ())
-        if named and not trunk.dial_to and trunk.refer == "refuse":
+        if named and not trunk.dial_to and trunk.refer == "refuse" and not trunk.register_:
             message = f"trunk '{trunk.name}' has a host, and no number is called by it"
             yield Finding(("trunk", index, "host"), message, 'list them in dial_to, such as dial_to = "+1415*"')
         if trunk.srtp != "off" and trunk.tls != "required" and trunk.tls_name is None:
@@ -307,10 +307,19 @@ def _calls_out(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
         yield Finding((*path, "refer"), "accept has no meaning without refer_to", hint)
     if trunk.refer_to and trunk.refer == "refuse":
         yield Finding((*path, "refer_to"), "has no meaning without refer", 'set refer = "accept"')
+    if trunk.register_ and trunk.host is None:
+        yield Finding((*path, "register"), "registers nowhere without host", "write the carrier's registrar into host")
+    if trunk.register_ and trunk.username is None:
+        hint = "write the user name and the password that the carrier has given you"
+        yield Finding((*path, "register"), "registers nobody without username and password", hint)
+    for name in ("register_expires", "registrar"):
+        if not trunk.register_ and getattr(trunk, name) != type(trunk).model_fields[name].default:
+            yield Finding((*path, name), "has no meaning without register", "set register = true")
     if trunk.host is None:
         for name in (
             "port",
             "transport",
+            "from_domain",
             "caller_id",
             "dial_to",
             "number_format",
@@ -322,7 +331,7 @@ def _calls_out(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
             if getattr(trunk, name) != type(trunk).model_fields[name].default:
                 yield Finding((*path, name), "has no meaning without host: it is about our calls to the trunk")
         return
-    if not trunk.caller_id:
+    if not trunk.caller_id and (trunk.dial_to or not trunk.register_):
         hint = "write the number, or the numbers, that the carrier has given you"
         yield Finding(path, f"trunk '{trunk.name}' has a host and no caller_id, so no call to it could be made", hint)
     for index, text in enumerate(trunk.caller_id):

@@ -86,8 +86,7 @@ class Register:
 class Registration:
     """One address of record of ours at one registrar, under one Contact whose user part is `contact_user`.
 
-    `expires` is what we ask for in seconds, `start_at` when it is asked for first. `has_login` says whether we could
-    have answered a challenge.
+    `expires` is what we ask for in seconds, `start_at` when it is asked for first.
     """
 
     __slots__ = (
@@ -109,9 +108,8 @@ class Registration:
         "until",
     )  # fmt: skip
 
-    def __init__(self, contact_user: str, *, expires: int, has_login: bool, start_at: float, rng: Chance) -> None:
+    def __init__(self, contact_user: str, *, expires: int, start_at: float, rng: Chance) -> None:
         self.contact_user = contact_user
-        self.has_login = has_login
         self.state = State.WAITING
         self.number = 0
         """The CSeq number of the last REGISTER; it only grows (RFC 3261 10.2)."""
@@ -148,7 +146,7 @@ class Registration:
             self._step(Input.TOO_BRIEF)
             self._send()
         else:
-            self._refused(problem_of(response, cause, has_login=self.has_login), now)
+            self._refused(problem_of(response, cause), now)
 
     def flow_lost(self, now: float) -> None:
         """The connection by which the registrar reaches us is gone: it is told the new one (RFC 5626 section 4.4)."""

@@ -45,7 +45,7 @@ _HINTS: dict[int, tuple[str, str, bool]] = {
 }
 
 
-def problem_of(response: Response | None, cause: str, *, has_login: bool) -> Problem:
+def problem_of(response: Response | None, cause: str) -> Problem:
     """What a final answer that is no 2xx means; without one, what `cause` says."""
     if response is None:
         return Problem(
@@ -54,9 +54,6 @@ def problem_of(response: Response | None, cause: str, *, has_login: bool) -> Pro
         )  # fmt: skip
     said = f"{response.status} {excerpt(response.reason)[1:-1]}".strip()
     retry_after = response.retry_after
-    if response.status in (401, 407) and not has_login:
-        hint = "it asks for a password: set `username` and `password` of the [[trunk]]"
-        return Problem("needs_password", said, hint, is_lasting=True, retry_after=retry_after)
     if response.status in _HINTS:
         code, hint, is_lasting = _HINTS[response.status]
         return Problem(code, said, hint, is_lasting, retry_after)

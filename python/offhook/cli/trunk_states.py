@@ -1,0 +1,45 @@
+"""`offhook trunks list`: how the trunks of the running gateway stand."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from offhook.cli.gateway_file import GatewayFile
+from offhook.cli.local_api import LocalApi
+from offhook.observe.printable import printable
+from offhook.report.page import console, local_time, print_line
+
+
+def print_states(config: Path | None, *, as_json: bool) -> None:
+    """Ask the running gateway and print what it says, a line or two a trunk."""
+    trunks = LocalApi.of(GatewayFile.read(config).data_dir).get("/v1/trunks")["trunks"]
+    if as_json:
+        sys.stdout.write(json.dumps(trunks, indent=2) + "\n")
+        return
+    page = console()
+    for trunk in trunks:
+        for line in _lines(trunk):
+            print_line(page, Text(printable(line)))
+
+
+def _lines(trunk: dict[str, Any]) -> list[str]:
+    where = f"calls go to {trunk['host']}" if trunk["host"] else "sends us calls"
+    lines = [f"{trunk['name']}: {where}"]
+    state = trunk["registration"]
+    if state is None:
+        return lines
+    if state["registered"]:
+        seen = f", seen as {state['seen_as']}" if state["seen_as"] else ""
+        lines.append(
+            f"  registered as {state['address']} at {state['registrar']} for {state['granted']} s, since "
+            f"{local_time(state['since'])}{seen}"
+        )
+    else:
+        lines.append(f"  not registered as {state['address']} ({state['state']})")
+    if (problem := state["problem"]) is not None:
+        again = f"; tried again at {local_time(state['next_at'])}" if state["next_at"] else ""
+        lines += [f"  {problem['code']}: {problem['message']}{again}", f"    {problem['hint']}"]
+    return lines
