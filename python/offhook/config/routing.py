@@ -94,7 +94,6 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         registers=config.register_,
         register_expires=config.register_expires,
         registrar=config.registrar,
-        from_domain=config.from_domain,
         dial_to=config.dial_to,
         number_format=config.number_format,
         from_user=config.from_user,

@@ -125,8 +125,6 @@ class Trunk:
     """Seconds that we ask for."""
     registrar: str | None = None
     """Where we register if not at `host`."""
-    from_domain: str | None = None
-    """Domain of our own address there."""
 
     rates: tuple[tuple[str, float], ...] = ()
     """What a minute to a number costs, by its prefix; in any money, as long as it is that of the limits."""

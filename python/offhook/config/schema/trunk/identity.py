@@ -18,7 +18,8 @@ class Identity(Section):
     )
     from_domain: Domain | None = Field(
         default=None,
-        description="Host of From, and of the number in P-Asserted-Identity, in our calls to it. Without it, `host`.",
+        description="Host of From, and of the number in P-Asserted-Identity, in our calls to it, and of our address "
+        "where we register. Without it, `host`, and for registering `registrar` if that is set.",
     )
     assert_identity: AssertIdentityValue = Field(
         default=False,

@@ -46,8 +46,3 @@ class Target(Section):
     registrar: Domain | None = Field(
         default=None, description="Where we register, a name or an address, if that is not `host`."
     )
-    from_domain: Domain | None = Field(
-        default=None,
-        description="Domain of our own address there: what stands behind the `@` when we register, and in From of our "
-        "calls. Without it `registrar`, or `host`.",
-    )
