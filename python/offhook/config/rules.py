@@ -1,7 +1,7 @@
 """What takes two settings to tell: names that must exist, values that contradict each other, trunks that collide."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from offhook.config.lines import Path
@@ -33,7 +33,8 @@ _HANDSHAKE_HEADERS = frozenset({
 })  # fmt: skip
 
 _CALLING = (
-    "port", "transport", "caller_id", "dial_to", "number_format", "from_user", "assert_identity", "privacy", "rates",
+    "port", "transport", "from_user", "from_domain", "caller_id", "dial_to", "number_format", "assert_identity",
+    "privacy", "rates",
 )  # fmt: skip
 """Settings of a trunk that are about our calls to it."""
 
@@ -79,7 +80,7 @@ def errors(draft: Draft) -> Iterator[Finding]:
     if draft.sip is not None:
         yield from _tls(draft.sip)
     for index, trunk in draft.trunks.items():
-        yield from _trunk(("trunk", index), trunk)
+        yield from _trunk(("trunk", index), trunk, draft.filled.get(trunk.name, ()))
         yield from presets.errors(("trunk", index), trunk, draft.sip)
         if draft.sip is not None:
             yield from _trunk_over_tls(("trunk", index), trunk, draft.sip)
@@ -256,7 +257,7 @@ def _trunk_over_tls(path: Path, trunk: TrunkConfig, sip: SipConfig) -> Iterator[
         yield Finding((*path, "tls_name"), "no peer is asked for a certificate, so none can prove this name", hint)
 
 
-def _trunk(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
+def _trunk(path: Path, trunk: TrunkConfig, filled: Collection[str]) -> Iterator[Finding]:
     if not trunk.allow and trunk.inbound is None and trunk.tls_name is None and trunk.host is None:
         message = f"trunk '{trunk.name}' admits nobody: it has neither allow nor inbound nor tls_name"
         if trunk.domain:
@@ -271,7 +272,7 @@ def _trunk(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
     if (trunk.username is None) != (trunk.password is None):
         has, lacks = ("username", "password") if trunk.password is None else ("password", "username")
         yield Finding((*path, has), f"a {has} without a {lacks} proves nothing", f"add {lacks}, or leave both out")
-    yield from _calls_out(path, trunk)
+    yield from _calls_out(path, trunk, filled)
     for index, network in enumerate(trunk.media_allow):
         if network.prefixlen == 0:
             hint = "write the peer's media networks; nat = true copes with one that hides behind a router"
@@ -297,8 +298,8 @@ def _outbound(draft: Draft) -> Iterator[Finding]:
             yield Finding((*path, "outbound", "max_spend_per_day"), "no rate is known to count it by", hint)
 
 
-def _calls_out(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
-    """What our calls to it need, and what has no meaning without them."""
+def _calls_out(path: Path, trunk: TrunkConfig, filled: Collection[str]) -> Iterator[Finding]:
+    """What our calls to it need, and what has no meaning without them; what a preset knows of them may wait."""
     if trunk.refer == "accept" and trunk.host is None:
         hint = "give the trunk a host: whom it refers us to is called by it"
         yield Finding((*path, "refer"), "accept has no meaning without host", hint)
@@ -316,20 +317,11 @@ def _calls_out(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
         if not trunk.register_ and getattr(trunk, name) != type(trunk).model_fields[name].default:
             yield Finding((*path, name), "has no meaning without register", "set register = true")
     if trunk.host is None:
-        for name in (
-            "port",
-            "transport",
-            "from_domain",
-            "caller_id",
-            "dial_to",
-            "number_format",
-            "assert_identity",
-            "rates",
-            "from_user",
-            "privacy",
-        ):
-            if getattr(trunk, name) != type(trunk).model_fields[name].default:
+        for name in _CALLING:
+            if name not in filled and getattr(trunk, name) != type(trunk).model_fields[name].default:
                 yield Finding((*path, name), "has no meaning without host: it is about our calls to the trunk")
+        return
+    if "host" in filled and not (trunk.caller_id or trunk.dial_to or trunk.refer == "accept"):
         return
     if not trunk.caller_id and (trunk.dial_to or not trunk.register_):
         hint = "write the number, or the numbers, that the carrier has given you"

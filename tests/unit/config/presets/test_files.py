@@ -1,5 +1,6 @@
 """Every preset file is whole: its settings exist, its values are right, its pages are dated, its guide is there."""
 
+import re
 from itertools import product
 from pathlib import Path
 
@@ -20,6 +21,7 @@ OURS = {
     "username": 'username = "alice"\npassword = "not-a-secret"',
     "password": "",
     "country": 'country = "IN"',
+    "from_domain": 'from_domain = "sbc.example.com"',
 }
 """What a user writes for what a preset can't know."""
 
@@ -89,6 +91,19 @@ def test_its_guide_exists_and_says_what_is_not_verified(name: str) -> None:
     assert f'preset = "{name}"' in text or f'name = "{name}"' in text
     if found.verified == "simulated":
         assert "Not verified live" in text
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_configurations_of_its_guide_are_right(name: str) -> None:
+    text = (ROOT / preset(name).guide).read_text(encoding="utf-8")
+    agent = '\n[[agent]]\nname = "front-desk"\nkind = "worker"\ntoken = "a-long-enough-token"\n'
+    environ = dict.fromkeys(re.findall(r'env = "(\w+)"', text), "not-a-secret")
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        listener = "" if "[sip]" in block else written(name, {}).partition("[[trunk]]")[0]
+        found = examine_text(listener + block + agent, environ, file="f.toml", base=Path("/nowhere"), host_name="g")
+        assert [str(problem) for problem in found.errors if ".tls_" not in f".{problem.path}"] == [], block
 
 
 @pytest.mark.parametrize("name", names())

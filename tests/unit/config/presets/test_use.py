@@ -66,6 +66,17 @@ def test_a_host_of_another_form_is_warned_about() -> None:
     assert "NAME.pstn.twilio.com" in warning.message
 
 
+@pytest.mark.parametrize("preset", ['"telnyx"', '{ name = "plivo", secure = true }'])
+def test_what_it_knows_of_calls_out_is_no_fault_of_a_trunk_that_only_sends_us_calls(preset: str) -> None:
+    found = examined(f"preset = {preset}")
+    assert [str(problem) for problem in found.errors if "asks for TLS" not in problem.message] == []
+    assert [str(warning) for warning in found.warnings if "host" in warning.message] == []
+
+
+def test_a_trunk_that_calls_out_by_the_host_of_its_preset_still_needs_a_number_to_show() -> None:
+    assert any("no caller_id" in problem.message for problem in examined('preset = "telnyx"\ndial_to = "+1*"').errors)
+
+
 def test_parameters_choose() -> None:
     text = 'preset = { name = "twilio", secure = true }'
     assert any("asks for TLS" in problem.message for problem in examined(text).errors), "it fills in tls = required"
