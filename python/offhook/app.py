@@ -10,7 +10,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import structlog
 from starlette.applications import Starlette
@@ -85,7 +85,7 @@ class Gateway:
         self._resources = contextlib.AsyncExitStack()
         self._version = _version()
         self._wall_offset = time.time() - time.monotonic()
-        self._resolver = DnsResolver()
+        self._resolver = _resolver_of(config)
 
     async def __aenter__(self) -> Self:
         try:
@@ -391,6 +391,7 @@ class Gateway:
             lambda: workers.events,
         )
         self._metrics.watch_registrations(self._signalling.registrations.registered)
+        self._metrics.watch_targets(self._signalling.targets_down)
         self._metrics.watch_store(lambda: asdict(self._store.stats()))
 
     def _sip_open(self) -> dict[str, int]:
@@ -445,6 +446,16 @@ def _wrapping_key(source: KeySource | None) -> "WrappingKey | None":
     from offhook.recording.envelope import WrappingKey
 
     return WrappingKey(key_of(source))
+
+
+def _resolver_of(config: Config) -> DnsResolver:
+    """Names are looked up for what we can send by: TCP needs no listener, UDP one of the IP version."""
+    families: dict[Literal[4, 6], None] = dict.fromkeys(6 if ":" in listen.host else 4 for listen in config.sip.listen)
+    return DnsResolver(
+        name_servers=[(server.host, server.port) for server in config.sip.name_servers],
+        speaks=("udp", "tcp", "tls") if config.tls is not None else ("udp", "tcp"),
+        families=tuple(families),
+    )
 
 
 def _tls_keeper(settings: "TlsSettings") -> "TlsKeeper":

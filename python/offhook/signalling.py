@@ -1,6 +1,7 @@
 """The signalling plane without its sockets: who may speak, which calls there are, and where they go."""
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
@@ -19,6 +20,7 @@ from offhook.call.registrations import Registrations
 from offhook.call.screen import ScreenRules, TrunkScreen
 from offhook.call.services import CallServices, Perform
 from offhook.call.switchboard import Records, Rules, Switchboard
+from offhook.call.target_health import TargetHealth, TargetRow, spelt
 from offhook.config.routing import build_routing, inbound_password, logins
 from offhook.config.schema import Config
 from offhook.config.sounds import early_sounds
@@ -55,6 +57,7 @@ class Signalling:
     system reaches a peer. Without a `recorder` no call is recorded. `hold_music` is the music that callers on hold may
     hear, by its names in trunks and routes. `follower`, which its user may set, says who is told of a call while it
     goes on. `used` is what days have used of the limits on what leaves; `keep` is to write that down.
+    `chance` is a number from 0 up to 1, by which trunks are drawn and pauses spread.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Signalling:
         keep: Callable[[Sequence[DayUse]], None] = lambda rows: None,
         resolve: Resolve = no_names,
         gate: Gatekeeper | None = None,
+        chance: Callable[[], float] | None = None,
     ) -> None:
         self.config = config
         self._route = route
@@ -97,6 +101,8 @@ class Signalling:
             self.workers,
             node=config.node.name,
         )
+        self._chance = secrets.SystemRandom().random if chance is None else chance
+        self.health = TargetHealth(self._chance, self._target_changed)
         self.gate = DialGate(
             Usage(routing.outbound, used),
             wall=wall,
@@ -123,7 +129,7 @@ class Signalling:
             self.screen,
         )
         self.dialler = Dialler(
-            OutboundGate(routing.trunks, self.gate) if gate is None else gate,
+            self._make_gate(routing.trunks) if gate is None else gate,
             self.admission,
             services,
             self.switchboard,
@@ -134,6 +140,8 @@ class Signalling:
             logins=logins(config),
             loop_lag=loop_lag,
             service_route=lambda trunk: self.registrations.service_route(trunk),
+            health=self.health,
+            tried=metrics.target_tried,
         )
         self.registrations = Registrations(
             tuple(routing.trunks),
@@ -167,6 +175,23 @@ class Signalling:
             early_sounds=EarlySounds(early_sounds(self.config)),
             hold_music=hold_music,
         )
+
+    def _make_gate(self, trunks: TrunkTable) -> OutboundGate:
+        return OutboundGate(trunks, self.gate, chance=self._chance, is_down=self.health.is_down)
+
+    def _target_changed(self, row: TargetRow) -> None:
+        """A target of a trunk has gone down, or come back."""
+        if row.state == "up":
+            _log.info("target.up", trunk=row.trunk, target=spelt(row.target))
+        else:
+            again = round(row.again - self._now(), 1) if row.again is not None else None
+            _log.warning("target.down", trunk=row.trunk, target=spelt(row.target), why=row.why, tried_again_in=again)
+
+    def targets_down(self) -> dict[str, int]:
+        """How many addresses of each trunk are down."""
+        down = Counter({str(trunk.name): 0 for trunk in self.screen.rules.trunks if trunk.host is not None})
+        down.update(str(row.trunk) for row in self.health.rows(self._now()) if row.state != "up")
+        return dict(down)
 
     def drain(self) -> None:
         """Take no new calls: 503 to INVITE and OPTIONS. Those that run go on."""

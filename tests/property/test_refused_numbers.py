@@ -147,7 +147,7 @@ def test_no_spelling_of_a_costly_number_is_called(data: st.DataObject) -> None:
         dial_to=(ANY, Pattern("+*")),
         number_format=draw(st.sampled_from(("e164", "e164-no-plus", "national"))),
     )
-    gate = OutboundGate([trunk], DialGate(Usage({}), wall=round))
+    gate = OutboundGate([trunk], DialGate(Usage({}), wall=round), chance=lambda: 0.0)
     verdict = gate.judge(Wish(draw(st.sampled_from((text, f"tel:{text}", f" {text};ext=1"))), AgentUri("bot")), 0)
     assert isinstance(verdict, Denied), f"{text!r} of {e164} on a trunk of {country}: {verdict}"
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 from offhook.call.dialler import Allowed, Denied
 from offhook.call.outbound import OutboundCall
 from offhook.call.wish import Wish
+from offhook.ids import TrunkName
 from offhook.route.destination_uri import AgentUri
 from offhook.route.number import read_number
 from offhook.route.trunk import TrunkTable
@@ -65,14 +66,18 @@ class OpenGate:
         self.permits: list[Permits] = []
         self.asked: list[Wish] = []
 
-    def judge(self, wish: Wish, now: float) -> Allowed | Denied:
+    def judge(self, wish: Wish, now: float, without: frozenset[TrunkName] = frozenset()) -> Allowed | Denied:
         self.asked.append(wish)
         if self.denies is not None:
             return self.denies
-        trunk = next(trunk for trunk in self.trunks if trunk.host is not None and wish.trunk in (None, trunk.name))
+        trunks = [trunk for trunk in self.trunks if trunk.host is not None and wish.trunk in (None, trunk.name)]
+        left = [trunk for trunk in trunks if trunk.name not in without]
+        if not left:
+            return Denied("dial_no_trunk", "all were tried")
+        trunk = left[0]
         self.permits.append(Permits())
         number = read_number(wish.to, trunk.country).canonical
-        return Allowed(trunk, number, wish.caller_id or trunk.caller_ids[0], self.permits[-1])
+        return Allowed(trunk, number, wish.caller_id or trunk.caller_ids[0], self.permits[-1], len(left) - 1)
 
 
 class CalledPhone:
@@ -165,9 +170,10 @@ class Carrier(Party):
 class DiallingWorld(World):
     """A gateway that may dial everything by trunk `out`, and the carrier behind it."""
 
-    def __init__(self, config: str = CONFIG, **options: Any) -> None:
+    def __init__(self, config: str = CONFIG, *, opens: bool = True, **options: Any) -> None:
+        """Unless it `opens`, the gate is the real one, by the lists of the trunks."""
         self.gate = OpenGate()
-        super().__init__(config, gate=self.gate, **options)
+        super().__init__(config, gate=self.gate if opens else None, **options)
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()

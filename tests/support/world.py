@@ -22,6 +22,7 @@ from offhook.report.record import CallRecord
 from offhook.report.timeline import Timeline
 from offhook.signalling import Signalling
 from offhook.sip import in_dialog
+from offhook.sip.client_request import literal_target
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Address, LocalAddress, Source, Target
 from offhook.sip.events import (
@@ -41,7 +42,7 @@ from offhook.sip.invite import InviteSession
 from offhook.sip.message import Message, Request, Response
 from offhook.sip.parser import parse_datagram
 from offhook.sip.screening import Admit
-from offhook.sip.uri import parse_uri
+from offhook.sip.uri import SipUri, parse_uri
 from offhook.sip.user_agent import UserAgent, UserAgentConfig
 from offhook.transport.driver import SipStack
 
@@ -449,7 +450,10 @@ class World:
         recorder: Recorder | None = None,
         hold_music: Mapping[str, Any] = MappingProxyType({}),
         gate: Any = None,
+        names: Mapping[str, Sequence[Target]] = MappingProxyType({}),
+        chance: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`names` is DNS as this gateway sees it, which may change; `chance` what it draws trunks and pauses by."""
         examined = examine_text(config, environ or {}, file="test", base=Path("/"), host_name="edge")
         assert examined.config is not None, examined.errors
         self.config: Config = examined.config
@@ -461,6 +465,8 @@ class World:
         self._recorder = recorder
         self._hold_music = hold_music
         self._gate = gate
+        self._names = names
+        self._chance = chance
         self.wall_offset = float(UTC_START)
 
     async def __aenter__(self) -> Self:
@@ -481,6 +487,8 @@ class World:
             recorder=self._recorder,
             hold_music=self._hold_music,
             gate=self._gate,
+            resolve=self._resolve,
+            chance=self._chance,
         )
 
         def make_flows(*args: object, on_datagram: Any, on_failure: Any, admits: Any, **options: object) -> Any:
@@ -508,6 +516,10 @@ class World:
         self.engine.dispose()
         if kind is None:
             assert self.faults == {}, "a fault of ours that no test expects"
+
+    async def _resolve(self, uri: SipUri) -> tuple[Target, ...]:
+        target = literal_target(uri)
+        return (target,) if target is not None else tuple(self._names.get(uri.host, ()))
 
     async def party(self, host: str, config: UserAgentConfig | None = None) -> Party:
         """Somebody else who calls."""

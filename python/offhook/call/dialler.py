@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias
 
 from offhook.call.end_reason import EndReason
-from offhook.call.event import FromLeg
+from offhook.call.event import FromLeg, HangUp
 from offhook.call.outbound import OutboundCall, Permit
 from offhook.call.outbound_leg import CalleeLeg
 from offhook.call.outcome import NotPlaced, Outcome, kind_of
 from offhook.call.screen import TrunkScreen
 from offhook.call.services import CallServices
 from offhook.call.shown import shown
+from offhook.call.state import CallState
 from offhook.call.switchboard import Switchboard
+from offhook.call.target_health import TargetHealth
+from offhook.call.target_tries import MAX_TRIES, Search, TargetTries
 from offhook.call.wish import Wish
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.ids import CallId, RouteName, TrunkName, new_call_id
@@ -52,6 +55,8 @@ class Allowed:
     number: str
     caller_id: str
     permit: Permit
+    others: int = 0
+    """How many other trunks might be taken instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,8 @@ class Denied:
 class Gatekeeper(Protocol):
     """Stands before everything that dials."""
 
-    def judge(self, wish: Wish, now: float) -> Allowed | Denied:
-        """Whether this may be dialled now; an `Allowed` counts until its permit is released."""
+    def judge(self, wish: Wish, now: float, without: frozenset[TrunkName] = frozenset()) -> Allowed | Denied:
+        """Whether this may be dialled now, by none of the trunks `without`; an `Allowed` counts until its release."""
 
 
 async def no_names(uri: SipUri) -> tuple[Target, ...]:
@@ -99,6 +104,8 @@ class Dialler:
         logins: Mapping[TrunkName, tuple[str, str]],
         loop_lag: Callable[[], float],
         service_route: Callable[[TrunkName], tuple[str, ...]] = lambda trunk: (),
+        health: TargetHealth,
+        tried: Callable[[TrunkName, str], None] = lambda trunk, outcome: None,
     ) -> None:
         self._gate = gate
         self._admission = admission
@@ -111,6 +118,8 @@ class Dialler:
         self._logins = logins
         self._loop_lag = loop_lag
         self._service_route = service_route
+        self._health = health
+        self._tried = tried
 
     async def dial(
         self, wish: Wish, over: Callable[[OutboundCall], None] = lambda call: None
@@ -124,61 +133,88 @@ class Dialler:
         if isinstance(verdict, Denied):
             detail = f"{verdict.slug}: {verdict.why}" + (f" ({verdict.hint})" if verdict.hint else "")
             attempt = _Attempt(wish, call_id, arrived_at, verdict.trunk or TrunkName(wish.trunk or ""), wish.to)
-            return self._not_placed(attempt, EndReason.DIAL_REFUSED, detail, verdict.slug, verdict.retry_after)
+            no_way = _NoWay(EndReason.DIAL_REFUSED, detail, verdict.slug, verdict.retry_after)
+            return self._not_placed(attempt, no_way)
         attempt = _Attempt(wish, call_id, arrived_at, verdict.trunk.name, verdict.number, verdict.caller_id)
-        try:
-            return await self._dial(attempt, verdict, over)
-        except BaseException:
-            # Whoever waits may give up, and we may have a bug: what was counted is given back.
-            verdict.permit.release(self._services.now())
-            raise
+        first: _NoWay | None = None
+        while isinstance(verdict, Allowed):
+            attempt.take(verdict)
+            placed = await self._dial(attempt, verdict, over)
+            if isinstance(placed, OutboundCall):
+                return placed
+            attempt.told.append(placed.detail)
+            first = placed if first is None else first
+            verdict = self._next_trunk(attempt)
+        assert first is not None, "one trunk was tried"
+        return self._not_placed(attempt, replace(first, detail="; ".join(dict.fromkeys(attempt.told))))
+
+    def _next_trunk(self, attempt: "_Attempt") -> Allowed | Denied:
+        """The gate's word on the trunks that have not been tried; whoever names a trunk means that one."""
+        if attempt.wish.trunk is not None or not attempt.search.may_go_on(self._services.now()):
+            return Denied("dial_no_trunk", "no other trunk")
+        return self._gate.judge(attempt.wish, self._services.now(), frozenset(attempt.trunks))
 
     async def _dial(
         self, attempt: "_Attempt", allowed: Allowed, over: Callable[[OutboundCall], None]
-    ) -> OutboundCall | NotPlaced:
-        trunk, now = allowed.trunk, self._services.now()
-        admitted = self._admission.admit(trunk.name, now, self._loop_lag())
+    ) -> "OutboundCall | _NoWay":
+        try:
+            ticket = self._admit(allowed)
+            if isinstance(ticket, _NoWay):
+                return ticket
+            try:
+                placed = await self._place(attempt, allowed, ticket, over)
+            except BaseException:
+                self._admission.release(ticket)
+                raise
+        except BaseException:
+            # Whoever waits may give up, and we may have a bug: what was counted is given back.
+            allowed.permit.release(self._services.now())
+            raise
+        if isinstance(placed, _NoWay):
+            self._give_back(allowed, ticket)
+        return placed
+
+    def _admit(self, allowed: Allowed) -> "int | _NoWay":
+        """A place for the call; without one, what the gate has counted is given back."""
+        now = self._services.now()
+        admitted = self._admission.admit(allowed.trunk.name, now, self._loop_lag())
         if isinstance(admitted, Refused):
             allowed.permit.release(now)
-            return self._not_placed(
-                attempt, EndReason.of(admitted.slug), admitted.why, admitted.slug, admitted.retry_after
-            )
-        try:
-            placed = await self._place(attempt, allowed, admitted.ticket, over)
-        except BaseException:
-            self._admission.release(admitted.ticket)
-            raise
-        if isinstance(placed, NotPlaced):
-            self._admission.release(admitted.ticket)
-            allowed.permit.release(self._services.now())
-        return placed
+            return _NoWay(EndReason.of(admitted.slug), admitted.why, admitted.slug, admitted.retry_after)
+        return admitted.ticket
+
+    def _give_back(self, allowed: Allowed, ticket: int) -> None:
+        self._admission.release(ticket)
+        allowed.permit.release(self._services.now())
 
     async def _place(
         self, attempt: "_Attempt", allowed: Allowed, ticket: int, over: Callable[[OutboundCall], None]
-    ) -> OutboundCall | NotPlaced:
+    ) -> "OutboundCall | _NoWay":
         trunk = allowed.trunk
-        assert trunk.host is not None, "the gate lets calls out by trunks with a host"
-        target = await self._look_up(trunk)
-        if target is None:
-            detail = f"no address of {trunk.host} is known"
-            return self._not_placed(attempt, EndReason.TRUNK_UNREACHABLE, detail, "unknown_host")
-        if target.transport == "tls" and not self._user_agent.speaks_tls:
-            return self._not_placed(attempt, EndReason.TRUNK_UNREACHABLE, "TLS is not set up here", "no_tls")
-        source = Source(target.transport, target.remote, self._local(target))
+        targets = await self._look_up(trunk)
+        if isinstance(targets, _NoWay):
+            return targets
         timeline = Timeline(attempt.call_id, started=attempt.arrived_at)
-        leg = CalleeLeg(source, trunk, timeline)
-        # The leg has nothing to tell before the call that it tells has been made.
-        refused = leg.open(
-            self._services.media,
-            self._services.media_address,
-            on_event=lambda event: call.post(FromLeg(event)),
-            on_error=lambda error: call.post_fault(error),
-        )
-        if refused is not None:
+        for number, target in enumerate(targets):
+            leg = CalleeLeg(self._source_to(target), trunk, timeline)
+            # The leg has nothing to tell before the call that it tells has been made.
+            refused = leg.open(
+                self._services.media,
+                self._services.media_address,
+                on_event=lambda event: call.post(FromLeg(event)),
+                on_error=lambda error: call.post_fault(error),
+            )
+            if refused is None:
+                targets = targets[number:]
+                break
             leg.close()
-            return self._not_placed(attempt, refused.reason, refused.detail, refused.reason.slug)
+        if refused is not None:
+            return _NoWay(refused.reason, refused.detail, refused.reason.slug)
+        for told in attempt.told:
+            timeline.add("note", self._services.now(), note=f"another trunk could not be taken: {told}")
+        tries = self._tries(attempt, allowed, leg, timeline)
         try:
-            session = self._services.perform(lambda now: self._invite(attempt, allowed, target, leg, now))
+            session = self._services.perform(lambda now: self._invite(attempt, allowed, targets, leg, tries, now))
         except BaseException:
             leg.close()
             raise
@@ -196,37 +232,125 @@ class Dialler:
             wish=attempt.wish,
             permit=allowed.permit,
         )
-        self._screen.called(target.host)
+        call.elsewhere = lambda call, why: self._go_elsewhere(call, attempt, why)
+        call.tried = attempt.search.told
 
         def is_over() -> None:
-            asyncio.get_running_loop().call_later(_HEARD_FOR, self._screen.forgotten, target.host)
+            for one in attempt.tries:
+                one.over()
+                asyncio.get_running_loop().call_later(_HEARD_FOR, one.forget)
             over(call)
 
         self._switchboard.adopt(call, ticket, over=is_over)
         return call
 
-    async def _look_up(self, trunk: Trunk) -> Target | None:
-        """Where the trunk is: the first address that it has, which has to prove to be `host` where it is TLS."""
-        assert trunk.host is not None, "a trunk that can be called"
-        uri = SipUri(trunk.host, trunk.port, params=UriParams({"transport": trunk.transport}))
+    def _tries(self, attempt: "_Attempt", allowed: Allowed, leg: CalleeLeg, timeline: Timeline) -> TargetTries:
+        others = allowed.others if attempt.wish.trunk is None else 0
+        tries = TargetTries(
+            allowed.trunk,
+            leg,
+            timeline,
+            self._health,
+            self._screen,
+            attempt.search,
+            now=self._services.now,
+            source_to=self._source_to,
+            has_others=others > 0,
+            counted=self._tried,
+        )
+        attempt.tries.append(tries)
+        return tries
+
+    # -- another trunk for a call that lives
+
+    def _go_elsewhere(self, call: OutboundCall, attempt: "_Attempt", why: str) -> bool:
+        """Ask another trunk, since this one could not be reached or has no room; False if there is none."""
+        while isinstance(allowed := self._next_trunk(attempt), Allowed):
+            attempt.take(allowed)
+            ticket = self._admit(allowed)
+            if isinstance(ticket, _NoWay):
+                call.timeline.add("note", self._services.now(), note=f"trunk '{allowed.trunk.name}': {ticket.detail}")
+                continue
+            note = f"trunk '{call.trunk.name}': {why}; the call goes to trunk '{allowed.trunk.name}'"
+            call.timeline.add("note", self._services.now(), note=note)
+            self._services.placing.follow(self._take_trunk(call, attempt, allowed, ticket))
+            return True
+        return False
+
+    async def _take_trunk(self, call: OutboundCall, attempt: "_Attempt", allowed: Allowed, ticket: int) -> None:
+        try:
+            no_way = await self._turn(call, attempt, allowed, ticket)
+        except BaseException as error:
+            self._give_back(allowed, ticket)
+            if not isinstance(error, Exception):
+                raise
+            call.post_fault(error)
+            return
+        if no_way is None:
+            return
+        self._give_back(allowed, ticket)
+        if call.state is CallState.CALLING and not self._go_elsewhere(call, attempt, no_way.detail):
+            call.post(HangUp(no_way.reason, no_way.detail))
+
+    async def _turn(self, call: OutboundCall, attempt: "_Attempt", allowed: Allowed, ticket: int) -> "_NoWay | None":
+        """Give a call that nobody has heard of yet to another trunk; or why that can't be."""
+        targets = await self._look_up(allowed.trunk)
+        if isinstance(targets, _NoWay):
+            return targets
+        if call.state is not CallState.CALLING:
+            return _NoWay(EndReason.DIAL_CANCELLED, "given up meanwhile", "cancelled")
+        leg = call.leg
+        refused = leg.face(self._source_to(targets[0]), allowed.trunk)
+        if refused is not None:
+            return _NoWay(refused.reason, refused.detail, refused.reason.slug)
+        tries = self._tries(attempt, allowed, leg, call.timeline)
+        session = self._services.perform(lambda now: self._invite(attempt, allowed, targets, leg, tries, now))
+        self._switchboard.renewed(call, session, ticket)
+        leg.dialled(session)
+        call.rerouted(allowed.trunk, allowed.permit, self._facts(attempt, allowed, session, _route_of(attempt.wish)))
+        self._services.perform(lambda now: session.place(now=now))
+        return None
+
+    async def _look_up(self, trunk: Trunk) -> "tuple[Target, ...] | _NoWay":
+        """Where the trunk is, in the order to ask; each has to prove to be `host` where it is TLS."""
+        assert trunk.host is not None, "the gate lets calls out by trunks with a host"
+        params = UriParams() if trunk.transport == "auto" else UriParams({"transport": trunk.transport})
+        uri = SipUri(trunk.host, trunk.port, params=params)
         try:
             async with asyncio.timeout(_LOOK_UP_TIME):
                 found = await self._resolve(uri)
         except TimeoutError:
-            return None
-        return replace(found[0], names=(trunk.host,)) if found else None
+            found = ()
+        if not found:
+            return _NoWay(EndReason.TRUNK_UNREACHABLE, f"no address of {trunk.host} is known", "unknown_host")
+        spoken = [target for target in found if target.transport != "tls" or self._user_agent.speaks_tls]
+        if not spoken:
+            return _NoWay(EndReason.TRUNK_UNREACHABLE, "TLS is not set up here", "no_tls")
+        ordered = self._health.in_order(trunk.name, spoken, self._services.now())
+        return tuple(replace(target, names=(trunk.host,)) for target in ordered[:MAX_TRIES])
+
+    def _source_to(self, target: Target) -> Source:
+        """A target, and the address of ours that is used towards it."""
+        return Source(target.transport, target.remote, self._local(target))
 
     def _invite(
-        self, attempt: "_Attempt", allowed: Allowed, target: Target, leg: CalleeLeg, now: float
+        self,
+        attempt: "_Attempt",
+        allowed: Allowed,
+        targets: tuple[Target, ...],
+        leg: CalleeLeg,
+        tries: TargetTries,
+        now: float,
     ) -> InviteSession:
-        """The INVITE, made and not sent. It goes to the one target that our offer's address was chosen for."""
+        """The INVITE, made and not sent. `tries` sees to the offer that each of its targets gets."""
         trunk = allowed.trunk
         assert trunk.host is not None, "a trunk that can be called"
         callee = SipUri(trunk.host, trunk.port, written(allowed.number, trunk.number_format, trunk.country))
         number = written(allowed.caller_id, trunk.number_format, trunk.country)
         caller = shown(trunk, number, trunk.from_domain or trunk.host, private=attempt.wish.private)
         login = self._logins.get(trunk.name)
-        hosts = frozenset({trunk.host, target.host})
+        hosts = frozenset({trunk.host, *(target.host for target in targets)})
+        first = targets[0]
         return self._user_agent.invite(
             callee,
             caller.from_,
@@ -234,11 +358,12 @@ class Dialler:
             leg.offer,
             now,
             route=self._service_route(trunk.name),
-            next_hop=SipUri(target.host, target.port, params=UriParams({"transport": target.transport})),
+            next_hop=SipUri(first.host, first.port, params=UriParams({"transport": first.transport})),
             credentials=Credentials(*login, hosts) if login is not None else None,
             headers=(*caller.headers, *attempt.wish.headers),
             peer=trunk,
-            target=target,
+            targets=targets,
+            tries=tries,
             at_once=False,
         )
 
@@ -255,25 +380,36 @@ class Dialler:
             data=attempt.wish.data,
         )
 
-    def _not_placed(
-        self, attempt: "_Attempt", reason: EndReason, detail: str, code: str, retry_after: int | None = None
-    ) -> NotPlaced:
+    def _not_placed(self, attempt: "_Attempt", why: "_NoWay") -> NotPlaced:
         """Write down a call that nobody heard of."""
+        reason = why.reason
         self._switchboard.not_placed(
             attempt.call_id,
             reason,
-            detail,
+            why.detail,
             arrived_at=attempt.arrived_at,
             trunk=attempt.trunk,
             destination=attempt.wish.agent.redacted,
             from_number=attempt.caller_id or attempt.wish.caller_id,
             to_number=attempt.number,
         )
-        outcome = Outcome(kind_of(reason), q850=reason.q850, end_reason=reason.slug, detail=detail, hint=reason.hint)
-        return NotPlaced(attempt.call_id, code, outcome, retry_after)
+        outcome = Outcome(
+            kind_of(reason), q850=reason.q850, end_reason=reason.slug, detail=why.detail, hint=reason.hint
+        )
+        return NotPlaced(attempt.call_id, why.code, outcome, why.retry_after)
 
 
 @dataclass(frozen=True, slots=True)
+class _NoWay:
+    """Why a call can't go by a trunk, with the `code` of `NotPlaced`."""
+
+    reason: EndReason
+    detail: str
+    code: str
+    retry_after: int | None = None
+
+
+@dataclass(slots=True)
 class _Attempt:
     """A wish on its way to a call, as far as it has come."""
 
@@ -283,6 +419,17 @@ class _Attempt:
     trunk: TrunkName
     number: str
     caller_id: str = ""
+    search: Search = field(default_factory=Search)
+    trunks: list[TrunkName] = field(default_factory=list)
+    """The trunks that were tried."""
+    told: list[str] = field(default_factory=list)
+    """Why those that got no call did not."""
+    tries: list[TargetTries] = field(default_factory=list)
+
+    def take(self, allowed: Allowed) -> None:
+        """Try it by this trunk."""
+        self.trunk, self.number, self.caller_id = allowed.trunk.name, allowed.number, allowed.caller_id
+        self.trunks.append(allowed.trunk.name)
 
 
 def _route_of(wish: Wish) -> Route:

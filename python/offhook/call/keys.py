@@ -7,7 +7,7 @@ from offhook.call.services import CallServices
 from offhook.destination.base import Destination, DigitsState, MaskAsked
 from offhook.report.timeline import Timeline
 from offhook.route.table import DigitPolicy
-from offhook.route.trunk import DtmfWay
+from offhook.route.trunk import DtmfWay, Trunk
 from offhook.sip import events as sip
 from offhook.sip.message import Request
 
@@ -34,6 +34,10 @@ class Keys:
         self._asker: Destination | None = None
         self._told_refusal = False
         timeline.shows_digits = self.state == "shown"
+
+    def take_trunk(self, trunk: Trunk) -> None:
+        """The call goes by another trunk."""
+        self._way = trunk.dtmf
 
     def begin(self) -> None:
         """There is an RTP leg from now on."""

@@ -46,6 +46,16 @@ class Proposal:
     moves: bool
 
 
+def terms_of(trunk: Trunk) -> Terms:
+    """What we agree to with this trunk."""
+    return Terms(
+        codecs=trunk.codecs,
+        telephone_event=trunk.dtmf in ("auto", "rfc4733"),
+        prefer_local=True,
+        srtp=trunk.srtp,
+    )
+
+
 class CallerLeg:
     """The side of a call that dialled us. Its sound and its signalling end together.
 
@@ -65,12 +75,7 @@ class CallerLeg:
         """The SRTP suite of the media, "none" if any of it was agreed on in the clear; None before there is any."""
         self._trunk = trunk
         self._timeline = timeline
-        self._terms = Terms(
-            codecs=trunk.codecs,
-            telephone_event=trunk.dtmf in ("auto", "rfc4733"),
-            prefer_local=True,
-            srtp=trunk.srtp,
-        )
+        self._terms = terms_of(trunk)
         self._media_address: MediaAddress = lambda source, family, towards: None
         self._rtp: RtpLeg | None = None
         self._local: LocalMedia | None = None

@@ -5,6 +5,8 @@ so whoever picks up is spoken to at once. It hears nothing before the true answe
 """
 
 import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from offhook.call.call import Call
@@ -26,10 +28,15 @@ from offhook.route.table import Route
 from offhook.route.trunk import Trunk
 from offhook.sip import events as sip
 from offhook.sip.causes import q850_of
+from offhook.sip.events import FailureCause
 from offhook.sip.message import Request, Response
 from offhook.sip.session_state import State
 
 _RINGING = (180, 181, 182, 183)
+
+_UNREACHED = (FailureCause.TIMEOUT, FailureCause.TRANSPORT, FailureCause.UNRESOLVED)
+
+_LONGEST_DETAIL = 600
 
 
 class Permit(Protocol):
@@ -48,7 +55,7 @@ class Permit(Protocol):
 class OutboundCall(Call):
     """One call out, from the wish to its end reason. `await run(invite)` is its whole life."""
 
-    __slots__ = ("_changed", "_permit", "_wish", "decided")
+    __slots__ = ("_changed", "_permit", "_wish", "decided", "elsewhere", "tried")
 
     direction: CallDirection = "outbound"
     _answer_milestone: Milestone = "picked_up"
@@ -76,6 +83,10 @@ class OutboundCall(Call):
             before = wish.begun.account
             self._note(f"goes on for call {before['call_id']}: {before['by']} referred us to {before['to']}")
         self._permit = permit
+        self.elsewhere: Callable[[OutboundCall, str], bool] = lambda call, why: False
+        """Has another trunk asked, of which `rerouted` tells; False if there is none."""
+        self.tried: Sequence[str] = ()
+        """Which targets have failed, and why."""
         self._changed = asyncio.Event()
         self.decided: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         """What the call came to; known at the answer, or at its end without one."""
@@ -138,6 +149,9 @@ class OutboundCall(Call):
     # -- what the other side says
 
     def _take_sip(self, event: sip.SessionEvent) -> None:
+        if event.session is not self.leg.session:
+            # Of a trunk that was left.
+            return
         match event:
             case sip.Provisional(_, response):
                 self._rang(response)
@@ -146,7 +160,9 @@ class OutboundCall(Call):
             case sip.Refused(_, response):
                 self._refused(response)
             case sip.Failed(_, cause, detail) if self.answered_at is None:
-                self._end(*failure_of(cause, detail))
+                if cause not in _UNREACHED or not self._goes_elsewhere(detail or cause.value):
+                    reason, why = failure_of(cause, detail)
+                    self._end(reason, self._with_tries(why))
             case _:
                 super()._take_sip(event)
 
@@ -185,10 +201,30 @@ class OutboundCall(Call):
         self.hold.settle(self.agent.joined)
 
     def _refused(self, response: Response) -> None:
+        if response.status == 503 and self._goes_elsewhere(f"503 {printable(response.reason)}"):
+            return
         self.causes = causes_of(response)
         reason, detail = ending_of(response, has_login=self.leg.session.credentials is not None)
         said = ", ".join(map(str, self.causes))
+        detail = self._with_tries(detail) if response.status == 503 else detail
         self._end(reason, f"{detail}; {said}" if said else detail)
+
+    def _goes_elsewhere(self, why: str) -> bool:
+        """Have another trunk asked, as long as nobody's phone has rung."""
+        return self.state is CallState.CALLING and self.rang_at is None and self.elsewhere(self, why)
+
+    def _with_tries(self, detail: str) -> str:
+        return f"{detail} (tried {'; '.join(self.tried)})"[:_LONGEST_DETAIL] if len(self.tried) > 1 else detail
+
+    def rerouted(self, trunk: Trunk, permit: Permit, facts: AgentFacts) -> None:
+        """From now on it is a call of this trunk; its leg and session are already."""
+        self._permit.release(self._services.now())
+        self._permit, self.trunk = permit, trunk
+        # The agent knows the call by what it was told at its start.
+        self.facts = replace(self.facts, trunk=trunk.name, from_number=facts.from_number, to_number=facts.to_number)
+        self.transfers.take_trunk(trunk)
+        self.referral.take_trunk(trunk)
+        self._keys.take_trunk(trunk)
 
     @property
     def _hung_up_by_other_side(self) -> EndReason:

@@ -4,11 +4,13 @@ Who asks may be an agent that was talked into it, so every wish is judged by the
 which a carrier could read what we send.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from offhook.call.dial_gate import DialGate
 from offhook.call.dialler import Allowed, Denied
 from offhook.call.wish import Wish
+from offhook.ids import TrunkName
 from offhook.route.called_name import read_own
 from offhook.route.destination_uri import AgentUri, WorkerUri
 from offhook.route.dialling import NotDialled, judge_called, judge_target
@@ -16,33 +18,64 @@ from offhook.route.number import written
 from offhook.route.quoting import printable
 from offhook.route.trunk import Trunk
 from offhook.route.usage import OverLimit
+from offhook.sip.locating import drawn
 
 
 class OutboundGate:
-    """Judges wishes by the lists of `trunks`, in their order."""
+    """Judges wishes by the lists of `trunks`.
 
-    def __init__(self, trunks: Iterable[Trunk], gate: DialGate) -> None:
+    Of several that may dial a number the one with the lowest priority is taken, within one by chance according to
+    weight, and without weights in the order of the file; how exact its pattern is says nothing. One whose targets are
+    all down goes last (`is_down`).
+    """
+
+    def __init__(
+        self,
+        trunks: Iterable[Trunk],
+        gate: DialGate,
+        *,
+        chance: Callable[[], float],
+        is_down: Callable[[TrunkName, float], bool] = lambda trunk, now: False,
+    ) -> None:
         self._trunks = tuple(trunk for trunk in trunks if trunk.host is not None)
         self._gate = gate
+        self._chance = chance
+        self._is_down = is_down
 
-    def judge(self, wish: Wish, now: float) -> Allowed | Denied:
-        """The first trunk that may, of those that the wish leaves open; or what is against the first that has it."""
-        verdict = self._best(wish, now)
-        if isinstance(verdict, Denied):
+    def judge(self, wish: Wish, now: float, without: frozenset[TrunkName] = frozenset()) -> Allowed | Denied:
+        """The best trunk that may, of those that the wish leaves open; or what is against the first that has it."""
+        verdict = self._best(wish, now, without)
+        if isinstance(verdict, Denied) and not without:
             self._gate.refused("dial", verdict.slug)
         return verdict
 
-    def _best(self, wish: Wish, now: float) -> Allowed | Denied:
+    def _best(self, wish: Wish, now: float, without: frozenset[TrunkName]) -> Allowed | Denied:
         candidates = [trunk for trunk in self._trunks if wish.trunk in (None, trunk.name)]
         if not candidates:
             return self._no_trunk(wish)
         verdicts = []
-        for trunk in candidates:
+        may = [trunk for trunk in candidates if not isinstance(_by_rules(wish, trunk), Denied)]
+        left = self._in_order([trunk for trunk in may if trunk.name not in without], now)
+        # What is against those that may not is said of the first in the file.
+        for number, trunk in enumerate((*left, *(trunk for trunk in candidates if trunk not in may))):
             verdict = self._judge(wish, trunk, now)
             if isinstance(verdict, Allowed):
-                return verdict
+                return replace(verdict, others=len(left) - number - 1)
             verdicts.append(verdict)
+        if not verdicts:
+            return Denied("dial_no_trunk", "every trunk that may dial it has been tried")
         return next((denied for denied in verdicts if denied.slug != "dial_not_listed"), verdicts[0])
+
+    def _in_order(self, trunks: Sequence[Trunk], now: float) -> list[Trunk]:
+        """By priority, within one as often as their weights say; those that can't be reached go last."""
+        ordered: list[Trunk] = []
+        for priority in sorted({trunk.priority for trunk in trunks}):
+            group = [trunk for trunk in trunks if trunk.priority == priority]
+            weighty = [trunk for trunk in group if trunk.weight]
+            while weighty:
+                ordered.append(weighty.pop(drawn([trunk.weight for trunk in weighty], self._chance)))
+            ordered += [trunk for trunk in group if not trunk.weight]
+        return sorted(ordered, key=lambda trunk: self._is_down(trunk.name, now))
 
     def _judge(self, wish: Wish, trunk: Trunk, now: float) -> Allowed | Denied:
         allowed = _by_rules(wish, trunk)

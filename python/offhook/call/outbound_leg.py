@@ -1,10 +1,11 @@
 """The called party's leg: our offer goes out first, several phones may ring, and one of them answers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from offhook._media import MediaError, MediaEvent
 from offhook.call.end_reason import EndReason
-from offhook.call.leg import CallerLeg
+from offhook.call.leg import CallerLeg, terms_of
 from offhook.call.refused import Refused, no_media
 from offhook.call.services import MediaAddress
 from offhook.media.plane import MediaPlane
@@ -54,6 +55,38 @@ class CalleeLeg(CallerLeg):
         if refused is None:
             self._offered = self._offer()
         return refused
+
+    def face(self, source: Source, trunk: Trunk | None = None) -> Refused | None:
+        """Turn to another target before anybody was heard, of another trunk if it is given; or why that can't be.
+
+        Where our address towards it is another one, the offer is written anew. On a refusal all is as it was.
+        """
+        before = self.source, self._trunk, self._terms
+        self.source = source
+        if trunk is not None:
+            self._trunk, self._terms = trunk, terms_of(trunk)
+        try:
+            refused = self._move_to_source(anew=trunk is not None)
+        except MediaError as error:
+            refused = no_media(error)
+        if refused is not None:
+            self.source, self._trunk, self._terms = before
+        return refused
+
+    def _move_to_source(self, *, anew: bool) -> Refused | None:
+        assert self._local is not None, "open comes first"
+        ours = self._our_address(None)
+        if isinstance(ours, Refused):
+            return ours
+        if ours == self._local.address and not anew:
+            return None
+        port = self._local.port
+        if (":" in ours) != (":" in self._local.address):
+            # Where its sound will come from is not known yet, but by which IP version.
+            _, port = self.rtp.place(self.source.remote)
+        self._local = replace(self._local, address=ours, port=port)
+        self._offered = self._offer()
+        return None
 
     def dialled(self, session: InviteSession) -> None:
         """The session of the INVITE that carries the offer."""

@@ -119,6 +119,10 @@ class Referral:
         self.is_done = False
         """Whether somebody has answered: the agent has gone on, and this call only waits for its end."""
 
+    def take_trunk(self, trunk: Trunk) -> None:
+        """The call goes by another trunk, which may refer us to what its own list has."""
+        self._trunk = trunk
+
     @property
     def is_open(self) -> bool:
         """Whether one is being tried."""

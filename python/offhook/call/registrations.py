@@ -300,7 +300,8 @@ def _hop(trunk: Trunk) -> SipUri:
     """Where REGISTER goes."""
     host = trunk.registrar or trunk.host
     assert host is not None, "a trunk that registers has a host"
-    return SipUri(host, trunk.port, params=UriParams({"transport": trunk.transport}))
+    by = {} if trunk.transport == "auto" else {"transport": trunk.transport}
+    return SipUri(host, trunk.port, params=UriParams(by))
 
 
 def _address(kept: _Kept) -> SipUri:

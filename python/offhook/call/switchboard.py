@@ -110,6 +110,7 @@ class Switchboard:
         self._calls: dict[CallId, Call] = {}
         self._by_dialog: dict[tuple[str, str], Call] = {}
         self._tickets: dict[CallId, int] = {}
+        self._followed: dict[CallId, tuple[Request, Source, str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._trace = SipTrace()
         self._idle = asyncio.Event()
@@ -197,10 +198,8 @@ class Switchboard:
         when it is over.
         """
         session = call.leg.session
-        session.context = call
         self._calls[call.id] = call
-        self._by_dialog[session.sip_call_id, session.local_tag] = call
-        self._trace.follow(session.request, call.leg.source, session.local_tag, call.timeline)
+        self._follow(call, session)
         if ticket is not None:
             self._tickets[call.id] = ticket
         self._idle.clear()
@@ -210,6 +209,24 @@ class Switchboard:
         task.add_done_callback(self._tasks.discard)
         self._metrics.call_started(call.trunk.name)
         self._records.begin(self.record(call))
+
+    def renewed(self, call: Call, session: InviteSession, ticket: int) -> None:
+        """A call out begins anew by another trunk: with another session, and in another place."""
+        self._unfollow(call, call.leg.session)
+        self._follow(call, session)
+        self.ended(call)
+        self._tickets[call.id] = ticket
+
+    def _follow(self, call: Call, session: InviteSession) -> None:
+        session.context = call
+        self._by_dialog[session.sip_call_id, session.local_tag] = call
+        followed = self._followed[call.id] = (session.request, call.leg.source, session.local_tag)
+        self._trace.follow(*followed, call.timeline)
+
+    def _unfollow(self, call: Call, session: InviteSession) -> None:
+        self._by_dialog.pop((session.sip_call_id, session.local_tag), None)
+        self._trace.forget(*self._followed.pop(call.id))
+        session.context = None
 
     def _make_call(
         self, event: sip.InviteReceived, trunk: Trunk, admitted: Admitted | Refused
@@ -306,9 +323,7 @@ class Switchboard:
     def _close(self, call: Call) -> None:
         session = call.leg.session
         del self._calls[call.id]
-        self._by_dialog.pop((session.sip_call_id, session.local_tag), None)
-        self._trace.forget(session.request, call.leg.source, session.local_tag)
-        session.context = None
+        self._unfollow(call, session)
         if not self._calls:
             self._idle.set()
         record = self.record(call)

@@ -87,6 +87,10 @@ class Transfers:
         self.silent_since: int | None = None
         """How many packets had come when the caller's media timed out in one: on hold elsewhere there are none."""
 
+    def take_trunk(self, trunk: Trunk) -> None:
+        """The call goes by another trunk, whose lists say where it may be transferred to."""
+        self._trunk = trunk
+
     @property
     def is_open(self) -> bool:
         """Whether one is being tried."""

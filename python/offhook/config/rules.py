@@ -33,8 +33,8 @@ _HANDSHAKE_HEADERS = frozenset({
 })  # fmt: skip
 
 _CALLING = (
-    "port", "transport", "from_user", "from_domain", "caller_id", "dial_to", "number_format", "assert_identity",
-    "privacy", "rates",
+    "port", "transport", "priority", "weight", "target_timeout", "options_interval", "from_user", "from_domain",
+    "caller_id", "dial_to", "number_format", "assert_identity", "privacy", "rates",
 )  # fmt: skip
 """Settings of a trunk that are about our calls to it."""
 

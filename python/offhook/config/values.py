@@ -177,6 +177,13 @@ def read_advertised(text: str, default_port: int | None) -> HostPort:
     return told
 
 
+def _name_server(value: object) -> HostPort:
+    read = split_host_port(text_of(value), 53)
+    if _ip(read.host) is None:
+        raise WrongValue(f"'{read.host}' is no IP address", "a name server has to be known by its address")
+    return read
+
+
 def _sip_advertise(value: object) -> HostPort | str:
     text = text_of(value)
     # Port 0 stands for "the listener's own", as it is not known here.
@@ -532,6 +539,7 @@ def _read(reader: Callable[..., Any]) -> PlainValidator:
 
 
 ListenValue = Annotated[Listen, _read(read_listen)]
+NameServer = Annotated[HostPort, _read(_name_server)]
 SipAdvertise = Annotated[HostPort | str, _read(_sip_advertise)]
 MediaAdvertise = Annotated[tuple[str, ...] | str, _read(_media_advertise)]
 MediaListen = Annotated[tuple[str, ...], _read(_media_listen)]

@@ -78,6 +78,14 @@ DIAL_ALARMS = MetricSpec(
     "How often 80 % of a limit on what leaves were used, once a day for each: `kind` is `trunk`, `agent` or "
     "`key`, `limit` the setting in its `outbound`.",
 )  # fmt: skip
+TARGETS_TRIED = MetricSpec(
+    "offhook_targets_tried_total", "counter", ("trunk", "outcome"),
+    "Addresses of trunks that calls out went to: `answered` (by any final response but 503), `unavailable` (503) or "
+    "`unreachable` (silent, or nothing got there). After the last two the next address, or trunk, is asked.",
+)  # fmt: skip
+TARGETS_DOWN = MetricSpec(
+    "offhook_targets_down", "gauge", ("trunk",), "Addresses of a trunk that are asked last, since they have failed."
+)
 HAND_OVERS = MetricSpec(
     "offhook_hand_overs_total", "counter", ("trunk", "outcome"),
     "Hand-overs to other agents that agents asked for, by what they came to: `handed_over`, `not_allowed`, "
@@ -156,6 +164,7 @@ LOG = MetricSpec(
 METRICS: tuple[MetricSpec, ...] = (
     CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, TRANSFERS, HAND_OVERS, DIAL_REFUSED, DIAL_ALARMS,
     REGISTRATIONS, REGISTERED,
+    TARGETS_TRIED, TARGETS_DOWN,
     ONE_WAY, PACKETS, LOST, REFUSED, TLS_FAILURES, TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, RECORDINGS,
     RECORDING_LOST, RECORDINGS_DELETED, WORKERS, WORKER_CALLS, WORKERS_STALLED, WORKER_EVENTS, LOG,
 )  # fmt: skip
@@ -206,6 +215,7 @@ class Metrics:
         self._dial_refused = self._counter(DIAL_REFUSED)
         self._dial_alarms = self._counter(DIAL_ALARMS)
         self._registrations = self._counter(REGISTRATIONS)
+        self._targets_tried = self._counter(TARGETS_TRIED)
         self._one_way = self._counter(ONE_WAY)
         self._packets = self._counter(PACKETS)
         self._lost = self._counter(LOST)
@@ -261,6 +271,14 @@ class Metrics:
     def dial_refused(self, way: str, rule: str) -> None:
         """Something was not dialled; ways and rules are those of the gate."""
         self._dial_refused.labels(way=way, rule=rule).inc()
+
+    def target_tried(self, trunk: str, outcome: str) -> None:
+        """A call out went to an address of a trunk: `answered`, `unavailable` or `unreachable`."""
+        self._targets_tried.labels(trunk=trunk, outcome=outcome).inc()
+
+    def watch_targets(self, down: Callable[[], Counters]) -> None:
+        """Ask for the addresses of each trunk that are down, at each reading."""
+        self.registry.register(_Watched(TARGETS_DOWN, down))
 
     def dial_limit_near(self, kind: str, limit: str) -> None:
         """80 % of a limit on what leaves are used."""

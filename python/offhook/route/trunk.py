@@ -104,11 +104,20 @@ class Trunk:
     host: str | None = None
     """Where our calls to it go, a name or an address; None for a trunk that only sends us calls."""
     port: int | None = None
-    transport: Literal["udp", "tcp", "tls"] = "udp"
+    transport: Literal["udp", "tcp", "tls", "auto"] = "udp"
+    """How our calls to it go; `auto` leaves it to its DNS (NAPTR, else SRV of UDP before TCP)."""
     caller_ids: tuple[str, ...] = ()
     """The numbers (E.164) that our calls to it may show, the first of them where none is asked for."""
     dial_to: tuple[Pattern, ...] = ()
     """Patterns of the numbers (E.164) that may be called by it; none without."""
+    priority: int = 0
+    """Which of several trunks that may call a number goes first: the lowest."""
+    weight: int = 0
+    """How often it goes first among those of its priority, as a share of their weights; those with 0 follow."""
+    target_timeout: float = 4.0
+    """Seconds that one of its addresses may be silent before the next one is asked, or the next trunk."""
+    options_interval: float | None = None
+    """How often each of its addresses is asked whether it is there, in seconds; None for never."""
     number_format: NumberFormat = "e164"
     from_user: str | None = None
     """The user part of From in our calls to it, in place of the number that they show."""

@@ -294,7 +294,8 @@ class ClientRequest:
             self._core.tcp_refused(fallback, now)
             self._attempt(fallback, now, may_grow=False)
             return
-        self._failed(self.why or f"no answer in {self._core.timers.transaction:g} s", None, now)
+        silent = f"no answer in {self._core.timers.transaction:g} s"
+        self._failed(self.why or (silent if trouble is Trouble.TIMEOUT else "nothing gets there"), None, now)
         if self._try_next(now):
             return
         cause = FailureCause.TRANSPORT if trouble is Trouble.TRANSPORT else FailureCause.TIMEOUT

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from offhook.config.schema.base import Section, Text
-from offhook.config.values import Listen, ListenValue, NetworkValue, SipAdvertise
+from offhook.config.values import Listen, ListenValue, NameServer, NetworkValue, SipAdvertise
 
 
 class SipConfig(Section):
@@ -24,6 +24,11 @@ class SipConfig(Section):
     )
     local_networks: Annotated[tuple[NetworkValue, ...], Field(max_length=256)] = Field(
         default=(), description="Peers in these networks are told our own address, never `advertise`; for media, too."
+    )
+    name_servers: Annotated[tuple[NameServer, ...], Field(max_length=8)] = Field(
+        default=(),
+        description="Name servers that are asked where trunks are: addresses, with `:PORT` where it isn't 53. Without "
+        "it, the system's.",
     )
     tls_certificate: Text | None = Field(
         default=None,

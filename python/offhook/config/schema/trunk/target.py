@@ -19,8 +19,31 @@ class Target(Section):
         default=None,
         description="Port of `host`. Without it, the one that DNS names (SRV), else 5060, or 5061 for `tls`.",
     )
-    transport: Literal["udp", "tcp", "tls"] | None = Field(
-        default=None, description='Transport of our calls to it: `udp` without it, `tls` with `tls = "required"`.'
+    transport: Literal["udp", "tcp", "tls", "auto"] | None = Field(
+        default=None,
+        description='Transport of our calls to it: `udp` without it, `tls` with `tls = "required"`. `auto` leaves it '
+        "to the DNS of `host` (NAPTR, else SRV of UDP before TCP).",
+    )
+    priority: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=0,
+        description="Which trunk goes first where several may call a number: the one with the lowest. The next one is "
+        "asked where it can't be reached, says 503 or is at a limit, never where the called party is busy or says no. "
+        "How exact a pattern of `dial_to` is says nothing.",
+    )
+    weight: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=0,
+        description="How often it goes first among trunks of its `priority`: its share of their weights. Those of "
+        "weight 0 come after the others, in the order of the file.",
+    )
+    target_timeout: Annotated[float, Field(gt=0, le=32, allow_inf_nan=False)] = Field(
+        default=4.0,
+        description="Seconds that one of its addresses may say nothing to an INVITE before the next address, or the "
+        "next trunk, is asked. The last one has the 32 s that SIP gives it.",
+    )
+    options_interval: Annotated[float, Field(ge=5, le=3600, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="Seconds between two OPTIONS to each of its addresses, which ask whether it is there. Any answer "
+        "but 503 counts. Without it, only what comes of calls says so: some carriers leave OPTIONS unanswered.",
     )
     username: Text | None = Field(
         default=None,
