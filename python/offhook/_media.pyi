@@ -443,6 +443,18 @@ class MediaEvent:
                                that waited not; `text` is what was heard in words, as far as the agent told them
         `barge_in`             the caller speaks over `utterance`, whose policy is only to be told
         `backchannel`          the caller said a word over `utterance`, which was lowered and goes on
+        `answered_by`          `detect` has heard who it is: `who` is `human`, `machine`, `fax`, `sit` (special information
+                               tones), `busy_tone`, `no_one` (it rings on, or a dial tone), `silence` or `unknown`, as
+                               sure as `confidence` (0 to 1) says, `position_ms` after it began to listen. The last three
+                               and `no_one` may be followed by another; a machine may follow a human by its beep.
+                               `code` says what told it: `short_then_silence`, `long_speech`, `beep`, `sit_intercept`,
+                               `sit_vacant`, `sit_reorder`, `sit_no_circuit`, `sit`, `fax_answer_tone`,
+                               `fax_calling_tone`, `busy_tone`, `congestion_tone`, `ringing_tone`, `dial_tone`,
+                               `silence`, `steady_sound` or `announcement` (before the answer). `speech_ms` from the first
+                               word to the last, `pause_ms` since, `tone` if a tone told it
+        `greeting_over`        a machine takes a message from now on: its beep has ended (`tone`), or it has fallen silent
+                               (`tone` is None); `position_ms` as above. Once at most
+        `detection_over`       `detect` tells nothing more
         `drained`              the queue that `drain()` waited for has left, or the wire closed normally and it has
         `media_timeout`        no RTP for the leg's `media_timeout_ms`; told again after the same time
         `unauthentic`          `packets` more came from the caller's address that are not authentic, where media is
@@ -516,6 +528,17 @@ class MediaEvent:
     def digit(self) -> str | None: ...
     @property
     def duration_ms(self) -> int | None: ...
+    @property
+    def who(self) -> str | None: ...
+    @property
+    def confidence(self) -> float | None: ...
+    @property
+    def speech_ms(self) -> int | None: ...
+    @property
+    def pause_ms(self) -> int | None: ...
+    @property
+    def tone(self) -> tuple[int, int, int] | None:
+        """Its Hz, those of a second one beside it (0 if there is none), and how many ms it lasted."""
     @property
     def played_ms(self) -> int | None: ...
     @property
@@ -1128,6 +1151,14 @@ class RtpLeg:
         """What the caller's speech does to what the agent says, where that doesn't say so itself: `off`, `clear`,
         `duck-then-decide` or `agent`. `None` is the default: `duck-then-decide` for utterances, and nothing for sound
         that belongs to none. Raises `MediaError` (`bad_config`).
+        """
+
+    def detect(self, stage: Literal["early", "answered"] | None, limit_ms: int) -> None:
+        """Listen for who has answered, from the next sound on and for `limit_ms` at most; `None` for no longer.
+
+        `answered_by`, `greeting_over` and at the end `detection_over` are told. `early` is for sound before the answer:
+        it tells tones of the network, fax tones and announcements alone. Called again, it begins anew. Raises
+        `MediaError` (`bad_config`).
         """
 
     def hold_music(self, melody: Melody | None) -> None:

@@ -201,6 +201,8 @@ class FakeLeg:
         self.echoing = False
         self.policy: str | None = None
         """What `barge_in` said last."""
+        self.listens: tuple[str | None, int] | None = None
+        """What `detect` said last."""
         self.music: object = None
         """What `hold_music` said last."""
         self.closed = False
@@ -271,6 +273,9 @@ class FakeLeg:
 
     def barge_in(self, policy: str | None) -> None:
         self.policy = policy
+
+    def detect(self, stage: str | None, limit_ms: int) -> None:
+        self.listens = (stage, limit_ms)
 
     def hold_music(self, melody: Any) -> None:
         self.music = melody

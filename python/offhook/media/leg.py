@@ -90,6 +90,10 @@ class RtpLeg(Owned):
         """
         self.native.barge_in(policy)
 
+    def detect(self, stage: Literal["early", "answered"] | None, limit_ms: int = 0) -> None:
+        """Listen for who has answered, for `limit_ms` at most; `None` for no longer. `_media.pyi` says what is told."""
+        self.native.detect(stage, limit_ms)
+
     def hold_music(self, melody: Melody | None) -> None:
         """What the peer hears while we hold it; None for silence."""
         self.native.hold_music(melody)

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use offhook_media::engine::{Event, Subject, Timings, What};
+use offhook_media::who_answered::Facts;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -30,6 +31,13 @@ fn pair(address: SocketAddr) -> (String, u16) {
 }
 
 impl MediaEvent {
+    fn facts(&self) -> Option<&Facts> {
+        match &self.what {
+            What::AnsweredBy { facts, .. } => Some(facts),
+            _ => None,
+        }
+    }
+
     fn timings(&self) -> Option<Timings> {
         match &self.what {
             What::Connected { timings, .. } => Some(*timings),
@@ -109,6 +117,7 @@ impl MediaEvent {
         match &self.what {
             What::Failed { code, .. } | What::ProtocolError { code, .. } => Some(code),
             What::Closed { code, .. } => *code,
+            What::AnsweredBy { why, .. } => Some(why.name()),
             _ => None,
         }
     }
@@ -264,6 +273,49 @@ impl MediaEvent {
             What::RecordingPaused { position_ms } | What::RecordingResumed { position_ms } => {
                 Some(*position_ms)
             }
+            What::AnsweredBy { at_ms, .. } | What::GreetingOver { at_ms, .. } => {
+                Some(u64::from(*at_ms))
+            }
+            _ => None,
+        }
+    }
+
+    #[getter]
+    fn who(&self) -> Option<&'static str> {
+        match &self.what {
+            What::AnsweredBy { who, .. } => Some(who.name()),
+            _ => None,
+        }
+    }
+
+    #[getter]
+    fn confidence(&self) -> Option<f64> {
+        match &self.what {
+            What::AnsweredBy { confidence, .. } => Some(f64::from(*confidence) / 100.0),
+            _ => None,
+        }
+    }
+
+    #[getter]
+    fn speech_ms(&self) -> Option<u32> {
+        self.facts().map(|facts| facts.speech_ms)
+    }
+
+    #[getter]
+    fn pause_ms(&self) -> Option<u32> {
+        self.facts().map(|facts| facts.pause_ms)
+    }
+
+    #[getter]
+    fn tone(&self) -> Option<(u32, u32, u32)> {
+        match &self.what {
+            What::AnsweredBy { facts, .. } if facts.hertz > 0 => {
+                Some((facts.hertz, facts.second_hertz, facts.tone_ms))
+            }
+            What::GreetingOver {
+                beep: Some((hertz, lasted)),
+                ..
+            } => Some((*hertz, 0, *lasted)),
             _ => None,
         }
     }

@@ -23,6 +23,7 @@ use offhook_media::engine::{
 use offhook_media::melody;
 use offhook_media::rehearsal;
 use offhook_media::telephone_event::KeyTiming;
+use offhook_media::who_answered::Stage;
 use pyo3::prelude::*;
 
 use bridge::Bridge;
@@ -320,6 +321,18 @@ impl RtpLeg {
             .map(known)
             .transpose()
             .and_then(|policy| self.leg.barge_in(policy));
+        done.map_err(|error| raise(py, &error))
+    }
+
+    fn detect(&self, py: Python<'_>, stage: Option<&str>, limit_ms: u32) -> PyResult<()> {
+        let known = |name| {
+            Stage::parse(name)
+                .ok_or_else(|| MediaError::BadConfig(format!("detect: no stage `{name}`")))
+        };
+        let done = stage
+            .map(known)
+            .transpose()
+            .and_then(|stage| self.leg.detect(stage, limit_ms));
         done.map_err(|error| raise(py, &error))
     }
 

@@ -32,6 +32,7 @@ use crate::stats::LegStats;
 use crate::uplink::Uplink;
 use crate::utterance::Utterances;
 use crate::vad::{OwnVoice, Vad};
+use crate::who_answered::{Stage, WhoAnswered};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -114,6 +115,7 @@ pub struct Leg {
     uplink: Uplink,
     voice: Vad,
     own_voice: OwnVoice,
+    who_answered: Option<Box<WhoAnswered>>,
     barge_in: BargeIn,
     /// What the caller's speech does to sound that doesn't say so itself: of utterances, and of no utterance.
     barge_in_policy: Option<barge_in::Policy>,
@@ -171,6 +173,7 @@ impl Leg {
             uplink: Uplink::new(config.playout.codec),
             voice: Vad::new(),
             own_voice: OwnVoice::new(),
+            who_answered: None,
             barge_in: BargeIn::default(),
             barge_in_policy: None,
             utterances: Utterances::default(),
@@ -336,6 +339,11 @@ impl Leg {
     /// Whether the agent's sound may leave.
     pub fn is_released(&self) -> bool {
         self.released
+    }
+
+    /// Listens for who has answered, from the next sound on and for `limit_ms` at most; `None` for no longer. One that listens begins anew.
+    pub fn detect(&mut self, stage: Option<Stage>, limit_ms: u32) {
+        self.who_answered = stage.map(|stage| Box::new(WhoAnswered::new(stage, limit_ms)));
     }
 
     /// The claim has latched to another source: we may have to send there.

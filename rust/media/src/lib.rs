@@ -36,4 +36,5 @@ pub mod uplink;
 pub mod utterance;
 pub mod vad;
 mod way;
+pub mod who_answered;
 pub mod wire;

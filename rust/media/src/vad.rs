@@ -13,7 +13,7 @@ pub mod listeners;
 pub mod network;
 mod own_voice;
 mod pitch;
-mod spectrum;
+pub(crate) mod spectrum;
 
 use crate::clock::{Time, duration_of};
 use crate::uplink::{Fill, UplinkFrame};

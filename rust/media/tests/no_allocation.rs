@@ -15,6 +15,7 @@ use offhook_media::rtp::Header;
 use offhook_media::srtp::{MAX_TRAILER, Protection, SrtpKeys, Suite};
 use offhook_media::vad::listeners::{Listeners, SpeechCounts};
 use offhook_media::vad::network::SpeechNetwork;
+use offhook_media::who_answered::Stage;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io;
@@ -251,6 +252,7 @@ fn a_minute_of_a_call(codec: Codec, suite: Option<Suite>, mut tap: Option<Tap>) 
     let mut leg = Leg::new(config, start);
     leg.set_remote(start, &remote);
     leg.start(start, Some(Duration::from_millis(300)));
+    leg.detect(Some(Stage::Answered), 120_000);
     leg.set_barge_in(Some(barge_in::Policy::DuckThenDecide));
     if let Some(tap) = &mut tap {
         tap.begin(start);

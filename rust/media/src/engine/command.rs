@@ -15,6 +15,7 @@ use crate::leg::{Leg, RemoteMedia};
 use crate::melody::Melody;
 use crate::recorder::Tap;
 use crate::telephone_event::{Digit, KeyTiming};
+use crate::who_answered::Stage;
 use crate::wire::Wire;
 use crate::wire::mux::Mux;
 
@@ -111,6 +112,8 @@ pub(super) enum LegCommand {
     },
     Echo(bool),
     BargeIn(Option<barge_in::Policy>),
+    /// Listen for who has answered, for so many milliseconds.
+    Detect(Option<Stage>, u32),
     Music(Option<Arc<Melody>>),
     Play(Box<Prompt>),
     Clear,

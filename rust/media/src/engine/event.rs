@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use offhook_media_sys::{Driver, Wake};
 
 use crate::clock::Time;
+use crate::who_answered::{Facts, Who, Why};
 
 /// Something that happened to one leg, wire, recording or connection of a worker.
 #[derive(Debug)]
@@ -87,6 +88,18 @@ pub enum What {
     Backchannel {
         utterance: String,
     },
+    AnsweredBy {
+        who: Who,
+        why: Why,
+        confidence: u8,
+        at_ms: u32,
+        facts: Facts,
+    },
+    GreetingOver {
+        at_ms: u32,
+        beep: Option<(u32, u32)>,
+    },
+    DetectionOver,
     Drained,
     MediaTimeout,
     Unauthentic {
@@ -179,6 +192,9 @@ impl What {
             Self::Interrupted { .. } => "interrupted",
             Self::BargeIn { .. } => "barge_in",
             Self::Backchannel { .. } => "backchannel",
+            Self::AnsweredBy { .. } => "answered_by",
+            Self::GreetingOver { .. } => "greeting_over",
+            Self::DetectionOver => "detection_over",
             Self::Drained => "drained",
             Self::MediaTimeout => "media_timeout",
             Self::Unauthentic { .. } => "unauthentic",

@@ -16,6 +16,7 @@ use crate::leg::RemoteMedia;
 use crate::melody::Melody;
 use crate::stats::LegStats;
 use crate::telephone_event::{Digit, KeyTiming};
+use crate::who_answered::Stage;
 
 /// One RTP leg, seen from Python. Dropping it closes the leg.
 pub struct LegHandle {
@@ -218,6 +219,12 @@ impl LegHandle {
     #[allow(clippy::missing_errors_doc)]
     pub fn barge_in(&self, policy: Option<barge_in::Policy>) -> Result<(), MediaError> {
         self.send(LegCommand::BargeIn(policy))
+    }
+
+    /// Listen for who has answered, for `limit_ms` at most; `None` for no longer.
+    #[allow(clippy::missing_errors_doc)]
+    pub fn detect(&self, stage: Option<Stage>, limit_ms: u32) -> Result<(), MediaError> {
+        self.send(LegCommand::Detect(stage, limit_ms))
     }
 
     /// What the caller hears while we hold it; `None` for silence.

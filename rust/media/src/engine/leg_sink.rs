@@ -18,6 +18,7 @@ use crate::shelf::Queued;
 use crate::tones::Likeness;
 use crate::vad::Speech;
 use crate::vad::listeners::Listeners;
+use crate::who_answered::Sign;
 use crate::wire::{DTMF_NOT_SENT, DTMF_NOT_SENT_WHY};
 
 /// What an agent is told of a key that it may not know.
@@ -201,6 +202,23 @@ impl LegSink for LegGlue<'_> {
                 self.side.backchannel = Some(overlap);
                 return;
             }
+            LegEvent::WhoAnswered(sign) => match sign {
+                Sign::Verdict {
+                    who,
+                    why,
+                    confidence,
+                    at_ms,
+                    facts,
+                } => What::AnsweredBy {
+                    who,
+                    why,
+                    confidence,
+                    at_ms,
+                    facts,
+                },
+                Sign::GreetingOver { at_ms, beep } => What::GreetingOver { at_ms, beep },
+                Sign::Over => What::DetectionOver,
+            },
             LegEvent::FirstAudioSent => What::FirstAgentAudioSent,
             LegEvent::MediaTimeout => What::MediaTimeout,
             LegEvent::Unauthentic { packets } => What::Unauthentic { packets },

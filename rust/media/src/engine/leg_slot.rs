@@ -315,6 +315,7 @@ impl LegSlot {
             LegCommand::Release => self.leg.release(now),
             LegCommand::Echo(on) => self.leg.set_echo(on),
             LegCommand::BargeIn(policy) => self.leg.set_barge_in(policy),
+            LegCommand::Detect(stage, limit_ms) => self.leg.detect(stage, limit_ms),
             LegCommand::Tap(on) => {
                 self.side.tap = on;
                 self.watch_tones();

@@ -257,6 +257,7 @@ impl Leg {
             barge_in_policy,
             utterances,
             prompts,
+            who_answered,
             keys,
             passage,
             playout,
@@ -290,6 +291,14 @@ impl Leg {
             voice.hear_beside_own(now, &frame, own_voice, |speech| {
                 sink.event(LegEvent::Speech(speech));
             });
+            if let Some(listening) = who_answered {
+                listening.hear(&frame, own_voice.echo_level(now), |sign| {
+                    sink.event(LegEvent::WhoAnswered(sign))
+                });
+                if listening.is_over() {
+                    *who_answered = None;
+                }
+            }
             let left = playout.left();
             let policy = match (utterances.policy(left), *barge_in_policy) {
                 _ if passage.is_some() || prompts.contains(&left) => Policy::Off,

@@ -11,6 +11,7 @@ use crate::tones::Likeness;
 use crate::uplink::UplinkFrame;
 use crate::vad::Speech;
 use crate::vad::listeners::Listeners;
+use crate::who_answered::Sign;
 
 /// Where a leg's output goes. Nothing is allocated on the way.
 pub trait LegSink {
@@ -103,6 +104,8 @@ pub enum LegEvent {
     BargeIn(Overlap),
     /// The agent's voice was lowered for a word in passing, and comes back.
     Backchannel(Overlap),
+    /// Who has answered, and whether its machine takes a message; see [`super::Leg::detect`].
+    WhoAnswered(Sign),
     /// After [`super::Leg::drain`]: all sound has left, and the peer has had time to play it.
     Drained,
     /// No RTP for the configured time though the peer should be sending. Told once, and again only after packets have come.

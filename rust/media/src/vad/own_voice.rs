@@ -24,6 +24,8 @@ const HALF: u32 = 4_000;
 const BOUNDS: usize = 8;
 /// The power that comes back of each band as long as nothing is known: -6 dB.
 const UNKNOWN: f32 = 0.25;
+/// What most lines return at most: -15 dB.
+const USUAL: f32 = 0.03;
 /// A band is loud enough to judge an echo by, as mean power of its bins: -70 dBov.
 const LOUD: f32 = 1e-7;
 /// What is heard may be so much louder than the bound, whose parts are measured at other moments: 2.5 dB.
@@ -201,6 +203,24 @@ impl OwnVoice {
 
     /// What may be heard of it at `now`, as powers of bands; `None` if we have been silent.
     pub fn expected(&self, now: Time) -> Option<Bands> {
+        let loudest = self.loudest(now)?;
+        Some(std::array::from_fn(|band| {
+            MARGIN * self.bound[band] * loudest[band]
+        }))
+    }
+
+    /// How loud it may come back at `now`, in dBov; of what nobody knows yet, as most lines return it.
+    pub fn echo_level(&self, now: Time) -> f32 {
+        let Some(loudest) = self.loudest(now) else {
+            return f32::NEG_INFINITY;
+        };
+        let most = if self.delay.is_none() { USUAL } else { 1.0 };
+        let echo: Bands = std::array::from_fn(|band| self.bound[band].min(most) * loudest[band]);
+        10.0 * bands::total(&echo).log10()
+    }
+
+    /// The loudest of what left so long ago that it may be heard at `now`; `None` if we have been silent.
+    fn loudest(&self, now: Time) -> Option<Bands> {
         if self.silent >= STEPS {
             return None;
         }
@@ -219,9 +239,7 @@ impl OwnVoice {
                 *loudest = loudest.max(share * *power);
             }
         }
-        Some(std::array::from_fn(|band| {
-            MARGIN * self.bound[band] * loudest[band]
-        }))
+        Some(loudest)
     }
 
     /// So many samples were heard up to `now`; what they were teaches how much comes back.

@@ -1,0 +1,215 @@
+"""Lines: what is heard of a callee from the answer on, with the truth about it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .noises import KINDS, at, music, office, talk, white
+from .phrases import ANSWERS, HUMAN, MACHINE, PROMPTS
+from .tones import BEEPS, BUSY, FAX, RINGING, SIT, silence
+from .voices import RATE, VOICES, Chance, Set, Sound, allison, reader
+
+SEEDS: dict[Set, int] = {"tuning": 1_000_000, "test": 2_000_000}
+
+
+@dataclass(slots=True)
+class Callee:
+    """One line. `truth` is who it is, `beep` the seconds from the answer at which its beep ends."""
+
+    name: str
+    truth: str
+    sound: Sound
+    kind: str = ""
+    code: str = ""
+    beep: float | None = None
+    beep_kind: str = ""
+    greeting_ends: float | None = None
+    level: float = -20.0
+    codec: str = "PCMU"
+    loss: float = 0.0
+    jitter_ms: float = 0.0
+    noise: str = ""
+    agent_speaks: bool = False
+    seed: int = 0
+    marks: dict[str, float] = field(default_factory=dict)
+
+
+def _said(chance: Chance, of: Set, text: str, voice: int) -> Sound:
+    voices = VOICES[of]
+    sound = voices[voice % len(voices)].say(text)
+    if of == "tuning" and voice % len(voices) == 1:
+        # The same voice, deeper and slower or higher and quicker.
+        stretch = float(chance.choice([0.9, 1.12]))
+        at_points = np.arange(0, len(sound) - 1, stretch)
+        sound = np.interp(at_points, np.arange(len(sound)), sound)
+    return sound
+
+
+def _human(chance: Chance, of: Set, number: int) -> Callee:
+    texts = HUMAN[of]
+    if of == "test" and number % 5 == 4:
+        kind = number // 5 % 2
+        said = allison(ANSWERS[number // 10 % len(ANSWERS)]) if kind else reader(number // 10)
+        text = "recorded"
+    else:
+        text = texts[number % len(texts)]
+        said = _said(chance, of, text, int(chance.integers(0, 1000)))
+    before = float(min(3.0, 0.12 + chance.gamma(2.0, 0.22)))
+    parts = [silence(before), said, silence(float(chance.uniform(2.5, 4.0)))]
+    if chance.random() < 0.4:
+        parts += [_said(chance, of, texts[number % 4], int(chance.integers(0, 1000))), silence(1.5)]
+    sound = np.concatenate([*parts, silence(2.0)])
+    marks = {"speech_ends": before + len(said) / RATE}
+    return Callee(f"human: {text}", "human", sound, kind="human", marks=marks)
+
+
+def _machine(chance: Chance, of: Set, number: int) -> Callee:
+    texts = MACHINE[of]
+    before = float(chance.uniform(0.2, 1.6))
+    if of == "test" and number % 4 == 3:
+        names = PROMPTS[number // 4 % len(PROMPTS)]
+        gap = silence(float(chance.uniform(0.05, 0.4)))
+        said = np.concatenate([part for name in names for part in (allison(name), gap)])
+        text = "+".join(names)
+    else:
+        text = texts[number % len(texts)]
+        said = _said(chance, of, text, int(chance.integers(0, 1000)))
+    ends = before + len(said) / RATE
+    callee = Callee(f"machine: {text[:40]}", "machine", said, kind="machine", greeting_ends=ends)
+    parts = [silence(before), said]
+    if chance.random() < 0.8:
+        name, beep = BEEPS[of][number % len(BEEPS[of])]
+        gap_s = float(chance.uniform(0.1, 1.6))
+        parts += [silence(gap_s), beep]
+        callee.beep, callee.beep_kind = ends + gap_s + len(beep) / RATE, name
+    parts += [silence(5.0)]
+    callee.sound = np.concatenate(parts)
+    return callee
+
+
+def _beep_alone(chance: Chance, of: Set, number: int) -> Callee:
+    name, beep = BEEPS[of][number % len(BEEPS[of])]
+    before = float(chance.uniform(0.3, 2.0))
+    sound = np.concatenate([silence(before), beep, silence(6.0)])
+    ends = before + len(beep) / RATE
+    return Callee(f"beep alone: {name}", "machine", sound, kind="beep alone", beep=ends, beep_kind=name)
+
+
+def _sit(chance: Chance, of: Set, number: int) -> Callee:
+    code, tones = SIT[of][number % len(SIT[of])]
+    before = float(chance.uniform(0.1, 0.8))
+    text = "We're sorry. The number you have dialed is not in service. Please check the number and dial again."
+    said = _said(chance, of, text, int(chance.integers(0, 1000)))
+    sound = np.concatenate([silence(before), tones, silence(0.25), said, silence(1.0)])
+    return Callee(f"sit: {code}", "sit", sound, kind="sit", code=code)
+
+
+def _simple(kind: str, truth: str, before: tuple[float, float]) -> "type[_Simple]":
+    return type("Made", (_Simple,), {"kind": kind, "truth": truth, "before": before})
+
+
+class _Simple:
+    kind = ""
+    truth = ""
+    before = (0.0, 1.0)
+
+    @classmethod
+    def make(cls, chance: Chance, name: str, sound: Sound) -> Callee:
+        before = silence(float(chance.uniform(*cls.before)))
+        made = np.concatenate([before, sound, silence(1.0)])
+        return Callee(f"{cls.kind}: {name}", cls.truth, made, kind=cls.kind)
+
+
+def _tones(chance: Chance, of: Set, kind: str, number: int) -> Callee:
+    match kind:
+        case "fax":
+            name, sound = str(number % len(FAX[of])), FAX[of][number % len(FAX[of])]
+            return _simple("fax", "fax", (0.2, 1.5)).make(chance, name, sound)
+        case "busy":
+            name, sound = BUSY[of][number % len(BUSY[of])]
+            return _simple("busy", "busy_tone", (0.0, 0.6)).make(chance, name, sound)
+        case _:
+            name, sound = RINGING[of][number % len(RINGING[of])]
+            return _simple("ringing", "no_one", (0.0, 0.6)).make(chance, name, sound)
+
+
+def _nobody(chance: Chance, of: Set, number: int) -> Callee:
+    count = round(11 * RATE)
+    match number % 3:
+        case 0:
+            return Callee("silence", "silence", silence(11), kind="silence")
+        case 1:
+            level = float(chance.uniform(-70, -52))
+            return Callee("soft noise", "silence", at(white(chance, count), level), kind="silence")
+        case _:
+            level = float(chance.uniform(-60, -50))
+            return Callee("a quiet room", "silence", at(office(chance, count), level), kind="silence")
+
+
+def _else(chance: Chance, of: Set, number: int) -> Callee:
+    count = round(12 * RATE)
+    match number % 3:
+        case 0:
+            return Callee("music", "unknown", at(music(chance, count), -20), kind="music")
+        case 1:
+            return Callee("noise", "unknown", at(office(chance, count), -28), kind="noise")
+        case _:
+            sound = at(talk(chance, count, of), -32)
+            return Callee("people far away", "unknown", sound, kind="talk")
+
+
+COUNTS = {
+    "human": 220, "machine": 160, "beep alone": 20, "sit": 24, "fax": 16, "busy": 28, "ringing": 24, "silence": 24,
+    "else": 24,
+}  # fmt: skip
+
+
+def callees(of: Set, share: float = 1.0) -> Iterator[Callee]:
+    """The lines of a set, or the first of each kind."""
+    seed = SEEDS[of]
+    for kind, count in COUNTS.items():
+        for number in range(max(1, round(count * share))):
+            seed += 1
+            chance = np.random.default_rng(seed)
+            match kind:
+                case "human":
+                    made = _human(chance, of, number)
+                case "machine":
+                    made = _machine(chance, of, number)
+                case "beep alone":
+                    made = _beep_alone(chance, of, number)
+                case "sit":
+                    made = _sit(chance, of, number)
+                case "silence":
+                    made = _nobody(chance, of, number)
+                case "else":
+                    made = _else(chance, of, number)
+                case _:
+                    made = _tones(chance, of, kind, number)
+            made.seed = seed
+            yield _carried(chance, of, made)
+
+
+def _carried(chance: Chance, of: Set, callee: Callee) -> Callee:
+    """The line that it comes over: how loud, what lies behind it, codec, loss, jitter, and whether our agent speaks."""
+    if callee.truth not in ("silence", "unknown"):
+        callee.level = float(chance.uniform(-30, -6))
+        sound = callee.sound * 10 ** ((callee.level + 20) / 20)
+        if chance.random() < 0.6:
+            kind = str(chance.choice(["white", "office", "car", "music", "talk"]))
+            ratio = float(chance.uniform(12, 35))
+            if kind in ("music", "talk"):
+                ratio = max(ratio, 20.0)
+            behind = talk(chance, len(sound), of) if kind == "talk" else KINDS[kind](chance, len(sound))
+            sound = sound + at(behind, callee.level - ratio)
+            callee.noise = f"{kind} {ratio:.0f} dB"
+        else:
+            sound = sound + at(white(chance, len(sound)), float(chance.uniform(-75, -60)))
+        callee.sound = sound
+    callee.codec = str(chance.choice(["PCMU", "PCMA", "G722"], p=[0.45, 0.45, 0.1]))
+    if chance.random() < 0.35:
+        callee.loss = float(chance.uniform(0.005, 0.05))
+    callee.jitter_ms = float(chance.choice([0, 0, 2, 6]))
+    callee.agent_speaks = bool(chance.random() < 0.3)
+    return callee

@@ -1,0 +1,149 @@
+"""Voices: engines of Debian and our own, and people who were recorded. Each belongs to one set."""
+
+import asyncio
+import hashlib
+import shutil
+import subprocess
+import wave
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..gateway import REPOSITORY
+from ..human import PHRASES, reading
+from ..speech import read_wav, resampled
+
+RATE = 8000
+Sound = NDArray[np.float64]
+"""Samples at 8 kHz, full scale 1."""
+Set = Literal["tuning", "test"]
+
+_KEPT = REPOSITORY / "target" / "callees"
+_ALLISON = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Somebody who says any text."""
+
+    name: str
+    command: Sequence[str] = ()
+    """Reads the text from stdin and writes `{out}`."""
+
+    def say(self, text: str) -> Sound:
+        """The text, from its first sound to its last, kept for the next time."""
+        key = hashlib.sha256(f"{self.name}|{self.command}|{text}".encode()).hexdigest()[:24]
+        path = _KEPT / f"{key}.wav"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made = path.with_suffix(".new.wav")
+            if self.command:
+                command = [word.format(out=made) for word in self.command]
+                subprocess.run(command, input=text.encode(), check=True, capture_output=True, timeout=60)
+            else:
+                _hibari(text, made)
+            made.rename(path)
+        return trimmed(*read_wav(path))
+
+
+def _hibari(text: str, path: Path) -> None:
+    from offhook.speech.hibari import HibariTextToSpeech
+
+    async def said() -> bytes:
+        engine = HibariTextToSpeech()
+        try:
+            return b"".join([piece.pcm async for piece in engine.say(text, rate=16_000)])
+        finally:
+            await engine.close()
+
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(asyncio.run(said()))
+
+
+def trimmed(pcm: NDArray[np.int16], rate: int) -> Sound:
+    """At 8 kHz, without silence at its ends, its loud parts at -20 dBov."""
+    sound = resampled(pcm, rate, RATE).astype(float) / 32_768
+    pieces = [float(np.sqrt(np.mean(piece**2))) for piece in np.array_split(sound, max(1, len(sound) // 160))]
+    loud = float(np.percentile(pieces, 90)) or 1.0
+    there = [index for index, level in enumerate(pieces) if level > loud * 0.03]
+    begin, end = (there[0] * 160, (there[-1] + 1) * 160) if there else (0, len(sound))
+    return sound[max(0, begin - 160) : end + 160] * (0.1 / loud)
+
+
+def _espeak(voice: str, speed: int, pitch: int) -> Voice:
+    command = ("espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "-w", "{out}", "--stdin")
+    return Voice(f"espeak-ng {voice} {speed} {pitch}", command)
+
+
+def _flite(voice: str, stretch: float = 1.0) -> Voice:
+    command = ("flite", "-voice", voice, "--setf", f"duration_stretch={stretch}", "-f", "/dev/stdin", "-o", "{out}")
+    return Voice(f"flite {voice} {stretch}", command)
+
+
+def _festival(voice: str) -> Voice:
+    return Voice(f"festival {voice}", ("text2wave", "-eval", f"(voice_{voice})", "-o", "{out}", "-"))
+
+
+VOICES: dict[Set, tuple[Voice, ...]] = {
+    "tuning": (
+        Voice("hibari"),
+        Voice("hibari"),
+        _espeak("en-us+m3", 165, 45),
+        _espeak("en-us+f2", 175, 60),
+        _espeak("en-gb+m1", 155, 40),
+        _flite("kal16"),
+        _flite("awb", 0.9),
+        _festival("kal_diphone"),
+    ),
+    "test": (
+        _espeak("en-us+f4", 185, 55),
+        _espeak("en-gb+f3", 160, 50),
+        _espeak("en-us+m7", 170, 35),
+        _espeak("en-gb-scotland+m4", 150, 45),
+        _flite("slt"),
+        _flite("slt", 0.85),
+        _flite("rms"),
+        _flite("rms", 1.15),
+        _festival("cmu_us_slt_arctic_hts"),
+        _festival("ked_diphone"),
+    ),
+}
+"""Who says what, by set."""
+
+
+def missing() -> list[str]:
+    """The programs and packages that are not installed."""
+    there = {"espeak-ng": "espeak-ng", "flite": "flite", "text2wave": "festival"}
+    gone = [package for program, package in there.items() if shutil.which(program) is None]
+    return gone if _ALLISON.is_dir() else [*gone, "asterisk-core-sounds-en-wav"]
+
+
+@cache
+def allison(name: str) -> Sound:
+    """A prompt of Asterisk's, which a person has recorded."""
+    return trimmed(*read_wav(_ALLISON / f"{name}.wav"))
+
+
+def reader(number: int) -> Sound:
+    """A phrase of the reader of Dickens."""
+    phrase = PHRASES[number % len(PHRASES)]
+    return trimmed(phrase.sound(RATE), RATE)
+
+
+@cache
+def play(begin: float, end: float) -> Sound:
+    """A part of a radio play: two people, a room."""
+    sound, rate = reading("endgame_nagg_nell.wav")
+    return trimmed(sound[round(begin * rate) : round(end * rate)], rate)
+
+
+Chance = np.random.Generator
+Maker = Callable[[Chance], Sound]
