@@ -443,17 +443,17 @@ class MediaEvent:
                                that waited not; `text` is what was heard in words, as far as the agent told them
         `barge_in`             the caller speaks over `utterance`, whose policy is only to be told
         `backchannel`          the caller said a word over `utterance`, which was lowered and goes on
-        `answered_by`          `detect` has heard who it is: `who` is `human`, `machine`, `fax`, `sit` (special information
-                               tones), `busy_tone`, `no_one` (it rings on, or a dial tone), `silence` or `unknown`, as
-                               sure as `confidence` (0 to 1) says, `position_ms` after it began to listen. The last three
-                               and `no_one` may be followed by another; a machine may follow a human by its beep.
-                               `code` says what told it: `short_then_silence`, `long_speech`, `beep`, `sit_intercept`,
-                               `sit_vacant`, `sit_reorder`, `sit_no_circuit`, `sit`, `fax_answer_tone`,
-                               `fax_calling_tone`, `busy_tone`, `congestion_tone`, `ringing_tone`, `dial_tone`,
-                               `silence`, `steady_sound` or `announcement` (before the answer). `speech_ms` from the first
-                               word to the last, `pause_ms` since, `tone` if a tone told it
-        `greeting_over`        a machine takes a message from now on: its beep has ended (`tone`), or it has fallen silent
-                               (`tone` is None); `position_ms` as above. Once at most
+        `answered_by`          `detect` has heard who it is: `who` is `human`, `machine`, `fax`, `sit` (special
+                               information tones), `busy_tone`, `no_one` (it rings on, or a dial tone), `silence` or
+                               `unknown`, as sure as `confidence` (0 to 1) says, `position_ms` after it began to listen.
+                               After one of the last three another may follow, and a machine, told by its beep, after a
+                               human. `code` says what told it: `short_then_silence`, `long_speech`, `beep`,
+                               `sit_intercept`, `sit_vacant`, `sit_reorder`, `sit_no_circuit`, `sit`,
+                               `fax_answer_tone`, `fax_calling_tone`, `busy_tone`, `congestion_tone`, `ringing_tone`,
+                               `dial_tone`, `silence`, `steady_sound` or `announcement` (before the answer).
+                               `speech_ms` from the first word to the last, `pause_ms` since, `tone` if a tone told it
+        `greeting_over`        a machine takes a message from now on: its beep has ended (`tone`), or it has fallen
+                               silent (`tone` is None); `position_ms` as above. Once at most
         `detection_over`       `detect` tells nothing more
         `drained`              the queue that `drain()` waited for has left, or the wire closed normally and it has
         `media_timeout`        no RTP for the leg's `media_timeout_ms`; told again after the same time

@@ -55,6 +55,11 @@ class FakeEvent:
     file_bytes: int | None = None
     utterance: str | None = None
     by: str | None = None
+    who: str | None = None
+    confidence: float | None = None
+    speech_ms: int | None = None
+    pause_ms: int | None = None
+    tone: tuple[int, int, int] | None = None
 
 
 class Counters(SimpleNamespace):

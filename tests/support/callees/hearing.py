@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from tests.support.speech import speech
 
 from offhook._media import EngineConfig, LegConfig, Line, MediaEvent, NetworkConfig, RemoteMedia, RtpLeg
 
-from ..speech import speech
 from .lines import Callee
 from .voices import RATE
 
@@ -25,13 +25,10 @@ class Told:
 
     @property
     def first(self) -> tuple[float, str, float, str]:
-        """The first that a policy acts on, or else the last."""
+        """The first that a policy acts on, or else the last; `nothing` if nothing was told."""
         sure = [told for told in self.verdicts if told[1] not in ("silence", "unknown", "no_one")]
-        return (sure or self.verdicts or [(0.0, "nothing", 0.0, "")])[:1][0][:4] if sure else self._last[:4]
-
-    @property
-    def _last(self) -> tuple[float, str, float, str]:
-        return self.verdicts[-1][:4] if self.verdicts else (0.0, "nothing", 0.0, "")
+        told = sure[0] if sure else self.verdicts[-1] if self.verdicts else None
+        return told[:4] if told is not None else (0.0, "nothing", 0.0, "")
 
 
 def hear(callee: Callee) -> Told:
@@ -76,7 +73,8 @@ def _take(events: list[MediaEvent], told: Told) -> bool:
     for event in events:
         match event.kind:
             case "answered_by":
-                assert event.who is not None and event.position_ms is not None
+                assert event.who is not None
+                assert event.position_ms is not None
                 told.verdicts.append(
                     (event.position_ms / 1000, event.who, event.confidence or 0.0, event.code or "", event)
                 )

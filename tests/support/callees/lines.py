@@ -105,33 +105,16 @@ def _sit(chance: Chance, of: Set, number: int) -> Callee:
     return Callee(f"sit: {code}", "sit", sound, kind="sit", code=code)
 
 
-def _simple(kind: str, truth: str, before: tuple[float, float]) -> "type[_Simple]":
-    return type("Made", (_Simple,), {"kind": kind, "truth": truth, "before": before})
-
-
-class _Simple:
-    kind = ""
-    truth = ""
-    before = (0.0, 1.0)
-
-    @classmethod
-    def make(cls, chance: Chance, name: str, sound: Sound) -> Callee:
-        before = silence(float(chance.uniform(*cls.before)))
-        made = np.concatenate([before, sound, silence(1.0)])
-        return Callee(f"{cls.kind}: {name}", cls.truth, made, kind=cls.kind)
-
-
 def _tones(chance: Chance, of: Set, kind: str, number: int) -> Callee:
     match kind:
         case "fax":
-            name, sound = str(number % len(FAX[of])), FAX[of][number % len(FAX[of])]
-            return _simple("fax", "fax", (0.2, 1.5)).make(chance, name, sound)
+            name, sound, truth, latest = str(number % len(FAX[of])), FAX[of][number % len(FAX[of])], "fax", 1.5
         case "busy":
-            name, sound = BUSY[of][number % len(BUSY[of])]
-            return _simple("busy", "busy_tone", (0.0, 0.6)).make(chance, name, sound)
+            (name, sound), truth, latest = BUSY[of][number % len(BUSY[of])], "busy_tone", 0.6
         case _:
-            name, sound = RINGING[of][number % len(RINGING[of])]
-            return _simple("ringing", "no_one", (0.0, 0.6)).make(chance, name, sound)
+            (name, sound), truth, latest = RINGING[of][number % len(RINGING[of])], "no_one", 0.6
+    made = np.concatenate([silence(float(chance.uniform(0.1, latest))), sound, silence(1.0)])
+    return Callee(f"{kind}: {name}", truth, made, kind=kind)
 
 
 def _nobody(chance: Chance, of: Set, number: int) -> Callee:

@@ -49,7 +49,7 @@ MACHINE: dict[Set, tuple[str, ...]] = {
         "after the beep, and I will call you back.",
         "You have reached five five five, one two three four. Nobody is available to take your call. Please leave a "
         "message after the tone.",
-        "Hello, this is Anna. I'm not at home at the moment. Leave your name and your number, and I'll get back to you.",
+        "Hello, this is Anna. I'm not at home at the moment. Leave your name and your number, and I'll call back.",
         "The person you are calling is not available. At the tone, please record your message. When you have finished, "
         "you may hang up, or press one for more options.",
         "Hi, it's Tom. Leave a message.",
@@ -60,9 +60,9 @@ MACHINE: dict[Set, tuple[str, ...]] = {
     "test": (
         "Your call has been forwarded to an automated voice messaging system. The subscriber is not available. Please "
         "leave your message after the tone.",
-        "Hi there, this is Carol Jones. I am either away from my desk or on another call. Your call is important to me, "
+        "Hi there, this is Carol Jones. I am either away from my desk or on another call. Your call matters to me, "
         "so please leave a detailed message.",
-        "Hello, you have reached the Foster family. We can't come to the phone right now. Please leave your name, number "
+        "Hello, you have reached the Foster family. We can't come to the phone right now. Please leave your name "
         "and a short message after the beep. Thank you, and have a nice day.",
         "We're sorry, but nobody can answer your call. Please try again later, or leave a message after the tone.",
         "This is Robert's phone. Say something after the beep.",

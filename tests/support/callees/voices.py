@@ -13,10 +13,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from ..gateway import REPOSITORY
-from ..human import PHRASES, reading
-from ..speech import read_wav, resampled
+from tests.support.gateway import REPOSITORY
+from tests.support.human import PHRASES, reading
+from tests.support.speech import read_wav, resampled
 
 RATE = 8000
 Sound = NDArray[np.float64]
