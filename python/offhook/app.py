@@ -259,6 +259,8 @@ class Gateway:
         await self._stack.start()
         self._resources.push_async_callback(signalling.registrations.close)
         signalling.registrations.start()
+        self._resources.push_async_callback(signalling.pings.close)
+        signalling.pings.start()
 
     async def _open_recorder(self) -> Recorder | None:
         """The recorder, if calls may be recorded, or if there are recordings that grow old."""
@@ -300,7 +302,7 @@ class Gateway:
         routes = [
             *health_routes(self._readiness, self._metrics.registry),
             *worker_routes(signalling.workers, guard, self._wall),
-            *trunk_routes(self.config, signalling.registrations.states, guard),
+            *trunk_routes(self.config, signalling.registrations.states, signalling.target_states, guard),
             *desk.routes(guard),
         ]
         upgrades = {WORKER_PATH: self._worker_door.judge}

@@ -21,6 +21,7 @@ from offhook.call.screen import ScreenRules, TrunkScreen
 from offhook.call.services import CallServices, Perform
 from offhook.call.switchboard import Records, Rules, Switchboard
 from offhook.call.target_health import TargetHealth, TargetRow, spelt
+from offhook.call.target_pings import TargetPings
 from offhook.config.routing import build_routing, inbound_password, logins
 from offhook.config.schema import Config
 from offhook.config.sounds import early_sounds
@@ -156,6 +157,16 @@ class Signalling:
             node=config.node.name,
         )
         services.placing.dialler = self.dialler
+        self.pings = TargetPings(
+            routing.trunks,
+            self.user_agent,
+            self.screen,
+            self.health,
+            perform=lambda action: self.perform(action),
+            look_up=self.dialler.addresses_of,
+            now=now,
+            chance=self._chance,
+        )
 
     def _make_services(
         self, media: MediaPlane, directory: Directory, recorder: Recorder | None, hold_music: Mapping[str, Melody]
@@ -186,6 +197,22 @@ class Signalling:
         else:
             again = round(row.again - self._now(), 1) if row.again is not None else None
             _log.warning("target.down", trunk=row.trunk, target=spelt(row.target), why=row.why, tried_again_in=again)
+
+    def target_states(self) -> dict[str, list[dict[str, Any]]]:
+        """The addresses of each trunk that calls out, or OPTIONS, have gone to of late; times are UTC milliseconds."""
+        states: dict[str, list[dict[str, Any]]] = {}
+        for row in self.health.rows(self._now()):
+            told = {
+                "transport": row.target.transport,
+                "address": row.target.host,
+                "port": row.target.port,
+                "state": row.state,
+                "since": self._wall(row.since),
+                "why": row.why,
+                "again_at": None if row.again is None else self._wall(row.again),
+            }
+            states.setdefault(row.trunk, []).append(told)
+        return states
 
     def targets_down(self) -> dict[str, int]:
         """How many addresses of each trunk are down."""

@@ -379,3 +379,68 @@ async def test_a_call_that_changed_trunks_is_judged_by_the_lists_of_the_one_it_h
         await world.answer(TWO)
         assert call.trunk.name == "second"
         assert call.transfers._trunk.name == call.referral._trunk.name == "second"
+
+
+# -- OPTIONS
+
+PINGED = trunk("acme", "acme.test", "options_interval = 10")
+
+
+def pings(world: Edge) -> dict[str, int]:
+    """OPTIONS that each address was sent, repetitions left out."""
+    sent = {(m.call_id, m.via.branch) for m in world.network.requests("OPTIONS")}
+    return {"calls": len(sent)}
+
+
+def states(world: Edge) -> dict[str, str]:
+    return {told["address"]: told["state"] for told in world.signalling.target_states().get("acme", [])}
+
+
+@in_virtual_time
+async def test_an_address_that_stops_answering_options_is_known_before_a_call_finds_out() -> None:
+    async with Edge(PINGED) as world:
+        world.signalling.pings.start()
+        await world.pass_time(12)
+        assert states(world) == {ONE: "up", TWO: "up", THREE: "up"}
+        heard = world.edges[ONE].flows.deliver
+        world.silence(ONE)
+        await world.pass_time(15)
+        assert states(world)[ONE] == "down"
+        await world.place()
+        assert world.asked() == [TWO]
+        assert len(world.network.requests("INVITE")) == 1
+        world.edges[ONE].flows.deliver = heard  # type: ignore[method-assign]
+        await world.pass_time(12)
+        assert states(world)[ONE] == "up"
+        await world.place()
+        assert world.asked() == [TWO, ONE]
+        await world.signalling.pings.close()
+
+
+@in_virtual_time
+async def test_who_has_never_answered_options_is_not_down_for_that() -> None:
+    async with Edge(PINGED) as world:
+        world.silence(ONE)
+        world.signalling.pings.start()
+        await world.pass_time(60)
+        assert states(world).get(ONE, "up") == "up"
+        await world.signalling.pings.close()
+
+
+@in_virtual_time
+async def test_an_address_where_nothing_gets_is_down_at_the_first_options() -> None:
+    async with Edge(PINGED, TWO, THREE) as world:
+        world.signalling.pings.start()
+        await world.pass_time(6)
+        assert states(world) == {ONE: "down", TWO: "up", THREE: "up"}
+        # To that address alone, whatever came of it: nobody else gets its OPTIONS.
+        assert pings(world) == {"calls": 3}
+        await world.signalling.pings.close()
+
+
+@in_virtual_time
+async def test_without_an_interval_nobody_is_asked() -> None:
+    async with Edge() as world:
+        world.signalling.pings.start()
+        await world.pass_time(100)
+        assert world.network.requests("OPTIONS") == []

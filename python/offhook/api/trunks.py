@@ -1,4 +1,4 @@
-"""`/v1/trunks`: which trunks there are, and how our registrations with them stand."""
+"""`/v1/trunks`: which trunks there are, how our registrations with them stand, and which of their addresses work."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,17 +11,26 @@ from offhook.api.guard import Guard
 from offhook.config.schema import Config
 
 
-def trunk_routes(config: Config, registrations: Callable[[], Mapping[str, Any]], guard: Guard) -> list[Route]:
-    """`/v1/trunks` is the list of the trunks in the file; `registration` is null where we do not register."""
+def trunk_routes(
+    config: Config,
+    registrations: Callable[[], Mapping[str, Any]],
+    targets: Callable[[], Mapping[str, Any]],
+    guard: Guard,
+) -> list[Route]:
+    """`/v1/trunks` is the list of the trunks in the file; `registration` is null where we do not register.
+
+    `targets` are the addresses that our calls, or OPTIONS, have gone to of late.
+    """
 
     async def all_of_them(request: Request) -> Response:
-        states = registrations()
+        states, addresses = registrations(), targets()
         trunks = [
             {
                 "name": trunk.name,
                 "host": trunk.host,
                 "transport": trunk.transport,
                 "registration": states.get(trunk.name),
+                "targets": addresses.get(trunk.name, []),
             }
             for trunk in config.trunks
         ]

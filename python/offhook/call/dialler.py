@@ -311,7 +311,12 @@ class Dialler:
         self._services.perform(lambda now: session.place(now=now))
         return None
 
-    async def _look_up(self, trunk: Trunk) -> "tuple[Target, ...] | _NoWay":
+    async def addresses_of(self, trunk: Trunk) -> tuple[Target, ...]:
+        """Where the trunk is, as its DNS has it; nothing if that can't be known, or could not be spoken to."""
+        found = await self._look_up(trunk, by_health=False)
+        return () if isinstance(found, _NoWay) else found
+
+    async def _look_up(self, trunk: Trunk, *, by_health: bool = True) -> "tuple[Target, ...] | _NoWay":
         """Where the trunk is, in the order to ask; each has to prove to be `host` where it is TLS."""
         assert trunk.host is not None, "the gate lets calls out by trunks with a host"
         params = UriParams() if trunk.transport == "auto" else UriParams({"transport": trunk.transport})
@@ -326,7 +331,7 @@ class Dialler:
         spoken = [target for target in found if target.transport != "tls" or self._user_agent.speaks_tls]
         if not spoken:
             return _NoWay(EndReason.TRUNK_UNREACHABLE, "TLS is not set up here", "no_tls")
-        ordered = self._health.in_order(trunk.name, spoken, self._services.now())
+        ordered = self._health.in_order(trunk.name, spoken, self._services.now()) if by_health else tuple(spoken)
         return tuple(replace(target, names=(trunk.host,)) for target in ordered[:MAX_TRIES])
 
     def _source_to(self, target: Target) -> Source:

@@ -128,6 +128,8 @@ class Switchboard:
                 self._arrive(event)
             case sip.InviteRefused():
                 self._refused_by_protocol(event)
+            case sip.OptionsAnswered(asker) if callable(asker):
+                asker(event)
             case sip.OptionsAnswered():
                 pass
             case _:

@@ -12,6 +12,8 @@ from offhook.cli.local_api import LocalApi
 from offhook.observe.printable import printable
 from offhook.report.page import console, local_time, print_line
 
+_STATES = {"up": "up", "down": "down", "trial": "being tried again"}
+
 
 def print_states(config: Path | None, *, as_json: bool) -> None:
     """Ask the running gateway and print what it says, a line or two a trunk."""
@@ -25,9 +27,19 @@ def print_states(config: Path | None, *, as_json: bool) -> None:
             print_line(page, Text(printable(line)))
 
 
+def _target(target: dict[str, Any]) -> str:
+    host = f"[{target['address']}]" if ":" in target["address"] else target["address"]
+    state, since = _STATES[target["state"]], local_time(target["since"])
+    line = f"  {target['transport']} {host}:{target['port']} is {state} since {since}"
+    if target["why"]:
+        line += f": {target['why']}"
+    again = target["again_at"]
+    return line + (f"; asked last until {local_time(again)}" if again and target["state"] == "down" else "")
+
+
 def _lines(trunk: dict[str, Any]) -> list[str]:
     where = f"calls go to {trunk['host']}" if trunk["host"] else "sends us calls"
-    lines = [f"{trunk['name']}: {where}"]
+    lines = [f"{trunk['name']}: {where}", *map(_target, trunk["targets"])]
     state = trunk["registration"]
     if state is None:
         return lines
