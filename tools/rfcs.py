@@ -81,6 +81,7 @@ RFCS: tuple[Rfc, ...] = (
             "15.1.1": "BYE as the one who hangs up",
             "15.1.2": "BYE as the one who is hung up on",
             "16.3": "Requests that can't be served: checks in their order, loops",
+            "16.6": "Max-Forwards of a call that goes on from here",
             "17.1.1": "INVITE client transaction",
             "17.1.1.1": "INVITE client transaction: the whole of it",
             "17.1.1.2": "INVITE client transaction: timers A, B, D",

@@ -156,7 +156,9 @@ class Signalling:
             attempted=metrics.registration_attempted,
             node=config.node.name,
         )
-        services.placing.dialler = self.dialler
+        self.placing = services.placing
+        self.placing.dialler = self.dialler
+        self.placing.calls_out = any(trunk.host is not None for trunk in routing.trunks)
         self.pings = TargetPings(
             routing.trunks,
             self.user_agent,

@@ -59,7 +59,10 @@ async def test_livekit_sip_91_a_transfer_that_succeeds_ends_the_call() -> None:
         assert "the transfer: 180 Ringing" in said
         assert "the transfer to +14155550142: completed (200 OK)" in said
         page = world.metrics.registry
-        assert page.get_sample_value("offhook_transfers_total", {"trunk": "acme", "outcome": "completed"}) == 1
+        assert (
+            page.get_sample_value("offhook_transfers_total", {"trunk": "acme", "outcome": "completed", "way": "refer"})
+            == 1
+        )
         await world.pass_time(35)
         world.assert_nothing_left()
 

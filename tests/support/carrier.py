@@ -11,7 +11,7 @@ from offhook.route.destination_uri import AgentUri
 from offhook.route.number import read_number
 from offhook.route.trunk import TrunkTable
 from offhook.sip.effects import Source
-from offhook.sip.events import Acknowledged, ByeReceived, Cancelled, Event, InviteReceived
+from offhook.sip.events import Acknowledged, ByeReceived, Cancelled, Event, InviteReceived, Reinvited
 from offhook.sip.invite import InviteSession
 from offhook.sip.message import Request
 from offhook.sip.parser import parse_datagram
@@ -93,6 +93,8 @@ class CalledPhone:
         self.at: dict[str, float] = {}
         self.refers: list[Request] = []
         """REFERs of the gateway; 202 is the answer."""
+        self.answers_reinvites: bytes | None = None
+        """SDP of the answer to the gateway's re-INVITE; None leaves it unanswered."""
         self.must = True
         """Whether it is a fault of the test to have it do what comes too late."""
         session.context = self
@@ -163,6 +165,9 @@ class Carrier(Party):
                 phone.at["bye"] = now
             case Cancelled(_, request):
                 phone.cancel = request
+            case Reinvited() if phone.answers_reinvites is not None:
+                answer = phone.answers_reinvites
+                self.stack.perform(lambda now: session.answer_reinvite(answer, now=now))
             case _:
                 pass
 

@@ -340,6 +340,14 @@ class FakeLeg:
     # -- for tests
 
     @property
+    def hears_leg(self) -> "FakeLeg | None":
+        """The other leg whose sound its peer is to hear."""
+        if self.bridge is None:
+            return None
+        a, b = self.bridge.legs
+        return b if self is a else None if self.bridge.one_way else a
+
+    @property
     def remote(self) -> RemoteMedia:
         """What was negotiated last."""
         return self.remotes[-1]

@@ -110,6 +110,10 @@ TransferEnd = Literal["completed", "refused", "busy", "no_answer", "caller_gone"
 """How a transfer ends: `refused` stands for every failure that has no word of its own."""
 
 
+TransferWay = Literal["refer", "bridge"]
+"""How a caller gets to somebody else: the other side takes it there, or the gateway calls and joins the two."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transferred:
     """What became of a transfer.
@@ -117,7 +121,8 @@ class Transferred:
     `outcome` is `completed`, `refused`, `busy`, `no_answer`, `caller_gone` or `timed_out`; `status` the final SIP
     status (the target's, or that of the refusal), None if none came. `reason` says it in words and `hint` what to
     change; both may be empty. Of a transfer that is completed but not `confirmed`, the other side took the caller over
-    without telling how it went.
+    without telling how it went. `way` is `refer` where the other side was asked to do it, `bridge` where the gateway
+    called the target itself and has joined it to the caller.
     """
 
     outcome: TransferEnd
@@ -125,6 +130,7 @@ class Transferred:
     reason: str = ""
     hint: str = ""
     confirmed: bool = True
+    way: TransferWay = "refer"
 
     @property
     def completed(self) -> bool:

@@ -362,7 +362,7 @@ class Session:
             raise
         if not answer.done():
             self.line.transfer(target, headers, timeout)
-            await asyncio.wait({answer}, timeout=(timeout or _TRANSFER) + _STOPPING)
+            await asyncio.wait({answer}, timeout=2 * (timeout or _TRANSFER) + _STOPPING)
         if not answer.done():
             self._transferred(
                 Transferred("timed_out", reason="the gateway does not answer: it may be too old for that")

@@ -23,6 +23,7 @@ from offhook.agent.events import (
     SpeechStarted,
     TransferEnd,
     Transferred,
+    TransferWay,
     WantsFloor,
 )
 from offhook.agent.headers import Place
@@ -395,7 +396,8 @@ def _transferred(message: dict[str, Any]) -> Transferred:
     outcome = _OUTCOMES.get(words(message, "outcome"), "refused")
     status = number(message, "status") or None
     confirmed = message.get("confirmed") is not False
-    return Transferred(outcome, status, words(message, "reason"), words(message, "hint"), confirmed)
+    way: TransferWay = "bridge" if words(message, "way") == "bridge" else "refer"
+    return Transferred(outcome, status, words(message, "reason"), words(message, "hint"), confirmed, way)
 
 
 def _offered_rate(ringing: dict[str, Any]) -> int:

@@ -53,6 +53,8 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         sip_status=final if final >= 200 else None,
         q850=_q850_of(call),
         fault=reason.fault if reason is not None else None,
+        bridged_to=call.bridging.to,
+        bridged_from=call.bridging.for_,
         intervals=call.set_up.intervals(),
         media=leg.media_stats() | call.hold.counters() if leg.is_open else {},
         wire=call.agent.wire_stats,

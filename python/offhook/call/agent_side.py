@@ -12,18 +12,20 @@ import structlog
 from offhook.call.event import CallEvent, FromDestination, Prepared
 from offhook.call.history import History
 from offhook.call.leg import CallerLeg
-from offhook.call.services import CallServices
+from offhook.call.services import CallServices, MakeDestination
 from offhook.call.timers import Timers
 from offhook.destination.base import Destination
 from offhook.destination.dialect.facts import AgentFacts, EndCause, HandedOver
 from offhook.errors import DestinationError
 from offhook.report.setup import SetUp
 from offhook.report.timeline import Timeline
-from offhook.route.destination_uri import DestinationUri
+from offhook.route.destination_uri import DestinationUri, DialUri
 from offhook.route.table import FallbackCause, Route
 from offhook.sip.outgoing import NOTHING
 
 _log = structlog.get_logger("offhook.call")
+
+_AFTER_RINGING = 12.0
 
 
 class Engagement:
@@ -64,6 +66,7 @@ class AgentSide:
         "_facts",
         "_fallbacks",
         "_leg",
+        "_make",
         "_post",
         "_post_fault",
         "_ready_within",
@@ -90,6 +93,7 @@ class AgentSide:
         *,
         post: Callable[[CallEvent], None],
         post_fault: Callable[[Exception], None],
+        make: MakeDestination,
         chosen: Callable[[str], None],
     ) -> None:
         self.current: Engagement | None = None
@@ -105,7 +109,7 @@ class AgentSide:
         self._ready_within = route.ring_timeout if route is not None else 0.0
         self._facts, self._leg = facts, leg
         self._timeline, self._set_up, self._services, self._timers = timeline, set_up, services, timers
-        self._post, self._post_fault, self._chosen = post, post_fault, chosen
+        self._post, self._post_fault, self._make, self._chosen = post, post_fault, make, chosen
 
     @property
     def destination(self) -> Destination | None:
@@ -135,16 +139,23 @@ class AgentSide:
         """The call goes on to `uri`: ask it, with the route's ringing time for itself. Nobody else is engaged."""
         assert self.current is None, "one at a time"
         self.take(self.ask(uri, handed_over=handed_over))
-        self._timers.arm("ring_timeout", self._ready_within)
+        # Who is called rings so long, and says then that nobody has answered.
+        slack = _AFTER_RINGING if isinstance(uri, DialUri) else 0.0
+        self._timers.arm("ring_timeout", self._ready_within + slack)
 
     def ask(
-        self, uri: DestinationUri, *, handed_over: HandedOver | None = None, ready_within: float | None = None
+        self,
+        uri: DestinationUri,
+        *,
+        handed_over: HandedOver | None = None,
+        ready_within: float | None = None,
+        make: MakeDestination | None = None,
     ) -> Engagement:
         """Ask an agent, who is not the call's: `Prepared` says what came of it; then `take` it or let it go.
 
-        `ready_within` seconds is the time that it is told, by default the route's.
+        `ready_within` seconds is the time that it is told, by default the route's. `make` makes what no URI says.
         """
-        destination = self._services.make_destination(
+        destination = (make or self._make)(
             uri,
             lambda who, event: self._post(FromDestination(who, event)),
             ready_within=ready_within or self._ready_within,

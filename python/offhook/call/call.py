@@ -12,6 +12,8 @@ import structlog
 
 from offhook._media import MediaEvent
 from offhook.call.agent_side import AgentSide, described
+from offhook.call.bridge import NotJoined, across
+from offhook.call.bridging import Bridging
 from offhook.call.course import Course
 from offhook.call.end_reason import EndReason
 from offhook.call.event import (
@@ -55,21 +57,26 @@ from offhook.destination.base import (
     CallerAudio,
     Destination,
     DestinationEvent,
+    DestinationListener,
     HandOverAsked,
     HandOverResult,
     HeadersAsked,
     HoldAsked,
     MaskAsked,
+    OtherCall,
+    OtherCallEnded,
     RecordingAsked,
     TransferAsked,
     TransferResult,
 )
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.errors import DestinationError
+from offhook.ids import CallId
 from offhook.observe.printable import printable
 from offhook.report.record import CallDirection
 from offhook.report.setup import Milestone, SetUp
 from offhook.report.timeline import Timeline
+from offhook.route.destination_uri import DestinationUri, DialUri
 from offhook.route.early_media import NO_EARLY_MEDIA
 from offhook.route.table import AnswerPolicy, FallbackCause, RecordPolicy, Route
 from offhook.route.trunk import Trunk
@@ -101,6 +108,7 @@ class Call(Course):
         "_ringing",
         "_timers",
         "agent",
+        "bridging",
         "hand_overs",
         "hold",
         "leg",
@@ -124,7 +132,6 @@ class Call(Course):
         super().__init__(facts, trunk, route, timeline, set_up, services, arrived_at=arrived_at)
         self.leg = leg
         self.tape = Tape(facts.call_id, services, timeline, self.leg, route.record if route else RecordPolicy.NEVER)
-        self.transfers = Transfers(self.leg, trunk, timeline, services, facts.agent_headers)
         early = route.early_media if route is not None else NO_EARLY_MEDIA
         self._ringing = Ringing(self.leg, trunk, early, timeline, services)
         self.hold = Hold(self.leg, services, timeline)
@@ -140,14 +147,24 @@ class Call(Course):
             self._timers,
             post=self.post,
             post_fault=self.post_fault,
+            make=self._make_destination,
             chosen=self._agent_chosen,
         )
+        self.bridging = Bridging(self.leg, trunk, route, services, self.direction)
+        self.transfers = Transfers(self.leg, trunk, self.agent, self.bridging, timeline, services, facts.agent_headers)
         self.hand_overs = HandOvers(self.agent, self.leg, route, timeline, services, self._timers)
         self.referral = Referral(self.leg, trunk, route, self.agent, timeline, services, self.post)
         digits = route.digits if route is not None else "mask"
         self._keys = Keys(self.leg, timeline, services, way=trunk.dtmf, policy=digits)
         self._floor = Floor(timeline, self.tape, self._tell)
         self._farewell = ""
+
+    def _make_destination(
+        self, uri: DestinationUri, listener: DestinationListener, *, ready_within: float
+    ) -> Destination:
+        if isinstance(uri, DialUri):
+            return self.bridging.onward(uri, listener, ready_within=ready_within)
+        return self._services.make_destination(uri, listener, ready_within=ready_within)
 
     def post(self, event: CallEvent) -> None:
         """Put an event into the inbox. If it is full, all that waits is given up and the call ends."""
@@ -284,10 +301,13 @@ class Call(Course):
                     self._take_destination(said)
                 elif self.hand_overs.serves(destination):
                     self._handed_over(self.hand_overs.told(said))
+                elif self.transfers.direct.serves(destination):
+                    self._transferred(self.transfers.told(said))
             case TimeUp(timer):
                 if self._timers.is_due(event):
                     self._take_time_up(timer)
-            case HangUp(reason, detail):
+            case HangUp(reason, detail, causes):
+                self.bridging.causes = causes
                 self._end(reason, detail)
             case Referring():
                 if self.referral.told(event):
@@ -302,10 +322,12 @@ class Call(Course):
     def _take_prepared(self, event: Prepared) -> None:
         if self.hand_overs.serves(event.destination):
             self._handed_over(self.hand_overs.prepared(event.error))
+        if self.transfers.direct.serves(event.destination):
+            self._transferred(self.transfers.prepared(event.error))
         if not self.agent.serves(event.destination):
             return
         if event.error is not None:
-            self._give_up_agent(event.error, FallbackCause.REFUSED)
+            self._not_taken(event.error)
             return
         self.agent.ready()
         at_first_audio = self._route.answer is AnswerPolicy.FIRST_AUDIO and not self.agent.has_spoken
@@ -314,6 +336,15 @@ class Call(Course):
             self._await_audio(event.destination)
         else:
             self._agent_takes_call()
+
+    def _not_taken(self, error: DestinationError) -> None:
+        if isinstance(error, NotJoined):
+            self.bridging.causes = error.outcome.causes
+        late = error.code == EndReason.NO_ANSWER.slug
+        self._give_up_agent(error, FallbackCause.LATE if late else FallbackCause.REFUSED)
+        if self.state is not CallState.ENDED:
+            # Somebody else is asked now.
+            self.bridging.causes = ()
 
     def _await_audio(self, destination: Destination) -> None:
         self.set_up.await_agent(self._services.now())
@@ -367,6 +398,11 @@ class Call(Course):
             case AgentTranscript():
                 self.agent.history.told(event)
                 self._floor.words(event, self._services.now())
+            case OtherCall(call_id):
+                self.bridging.to = call_id
+            case OtherCallEnded(reason, detail, causes):
+                self.bridging.causes = causes
+                self._end(across(reason), detail)
             case AgentNote(what, fields):
                 self.timeline.add("agent", self._services.now(), note=what, **dict(fields))
             case _:
@@ -595,8 +631,8 @@ class Call(Course):
             case sip.ReferOver(_, outcome):
                 self._transferred(self.transfers.over(outcome))
             case sip.ReferLate(_, status, reason):
-                self.transfers.succeeded_late(status, reason)
-                self._end(EndReason.TRANSFERRED, self.transfers.account)
+                if self.transfers.succeeded_late(status, reason):
+                    self._end(EndReason.TRANSFERRED, self.transfers.account)
 
     def _caller_hung_up(self, request: Request) -> None:
         reason = EndReason.REFERRED if self.referral.is_done else self._hung_up_by_other_side
@@ -618,7 +654,9 @@ class Call(Course):
         if self.agent.destination is not None:
             self.agent.destination.transferred(result)
         deferred = self.transfers.deferred()
-        if result.outcome == "completed":
+        if result.outcome == "completed" and result.way == "bridge":
+            self._join_target()
+        elif result.outcome == "completed":
             self._end(EndReason.TRANSFERRED, self.transfers.account)
         elif deferred is not None:
             deferred()
@@ -626,6 +664,20 @@ class Call(Course):
             self._say_goodbye()
         else:
             self._timers.arm("back_from_transfer", self.trunk.media_timeout)
+
+    def _join_target(self) -> None:
+        """Whom the gateway has called for a transfer has answered: the caller is with them from here on."""
+        target = self.transfers.direct.take()
+        self.bridging.to = CallId(self.transfers.direct.call_id)
+        self.agent.let_go(EndReason.TRANSFERRED.slug)
+        # What the agent has said since is not heard behind the target.
+        self.leg.rtp.connect(None)
+        self.leg.rtp.clear()
+        self.agent.replace(target)
+        self._farewell = ""
+        self._move(CallInput.REPLACE)
+        self.hold.agent_gone()
+        self._begin()
 
     @property
     def _is_being_given_away(self) -> bool:
@@ -705,7 +757,7 @@ class Call(Course):
         self._move(CallInput.END)
         self.ended_at = self._services.now()
         self.reason, self.end_detail = reason, detail or self.agent.replaced
-        self.transfers.call_ended()
+        self.transfers.call_ended(reason.slug)
         self.hand_overs.call_ended(reason.slug)
         self.referral.call_ended(by_other_side=reason in (EndReason.CALLER_HUNG_UP, EndReason.CALLEE_HUNG_UP))
         self.hold.over()
@@ -722,10 +774,11 @@ class Call(Course):
     def _tell_caller(self, reason: EndReason) -> None:
         session = self.leg.session
         if session.state not in UNANSWERED:
-            self._services.perform(lambda now: session.hang_up(reason.hang_up_headers, now=now))
+            said = self.bridging.cause_headers or reason.hang_up_headers
+            self._services.perform(lambda now: session.hang_up(said, now=now))
             return
         status = self.reject_status or reason.sip_status or 500
-        headers = reason.refusal_headers
+        headers = self.bridging.cause_headers or reason.refusal_headers
         if status == 503:
             headers = (*headers, ("Retry-After", str(self.retry_after)))
         self._services.perform(lambda now: session.reject(status, headers=headers, now=now))

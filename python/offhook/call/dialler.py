@@ -30,6 +30,7 @@ from offhook.route.trunk import Trunk
 from offhook.sip.client_request import literal_target
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Source, Target
+from offhook.sip.headers.session_id import SessionId
 from offhook.sip.invite import InviteSession
 from offhook.sip.uri import SipUri, UriParams
 from offhook.sip.user_agent import UserAgent
@@ -195,6 +196,7 @@ class Dialler:
         if isinstance(targets, _NoWay):
             return targets
         timeline = Timeline(attempt.call_id, started=attempt.arrived_at)
+        joined = attempt.wish.joined
         for number, target in enumerate(targets):
             leg = CalleeLeg(self._source_to(target), trunk, timeline)
             # The leg has nothing to tell before the call that it tells has been made.
@@ -203,6 +205,7 @@ class Dialler:
                 self._services.media_address,
                 on_event=lambda event: call.post(FromLeg(event)),
                 on_error=lambda error: call.post_fault(error),
+                beside=joined.beside if joined is not None else None,
             )
             if refused is None:
                 targets = targets[number:]
@@ -356,7 +359,8 @@ class Dialler:
         login = self._logins.get(trunk.name)
         hosts = frozenset({trunk.host, *(target.host for target in targets)})
         first = targets[0]
-        return self._user_agent.invite(
+        joined = attempt.wish.joined
+        session = self._user_agent.invite(
             callee,
             caller.from_,
             f"<{callee}>",
@@ -366,11 +370,16 @@ class Dialler:
             next_hop=SipUri(first.host, first.port, params=UriParams({"transport": first.transport})),
             credentials=Credentials(*login, hosts) if login is not None else None,
             headers=(*caller.headers, *attempt.wish.headers),
+            max_forwards=joined.max_forwards if joined is not None else 70,
             peer=trunk,
             targets=targets,
             tries=tries,
             at_once=False,
         )
+        if joined is not None:
+            # One session from end to end has one pair of ids (RFC 7989 section 6).
+            session.letterhead.session_id = SessionId(joined.session_uuid)
+        return session
 
     def _facts(self, attempt: "_Attempt", allowed: Allowed, session: InviteSession, route: Route) -> AgentFacts:
         return AgentFacts(

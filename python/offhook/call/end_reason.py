@@ -34,6 +34,9 @@ class EndReason(Enum):
     CALLER_HUNG_UP = _Ending("caller_hung_up", None, 16, "none", "The caller hung up.")
     CALLEE_HUNG_UP = _Ending("callee_hung_up", None, 16, "none", "The called party hung up.")
     AGENT_HUNG_UP = _Ending("agent_hung_up", None, 16, "none", "The agent ended the call.")
+    PARTNER_HUNG_UP = _Ending(
+        "partner_hung_up", 480, 16, "none", "The party that the call was joined to hung up.",
+    )  # fmt: skip
     TRANSFERRED = _Ending("transferred", None, 16, "none", "The caller was transferred to somebody else.")
     REFERRED = _Ending(
         "referred", None, 16, "none",
@@ -305,6 +308,11 @@ class EndReason(Enum):
         "trunk_unreachable", 503, 38, "operator",
         "The trunk could not be reached, or said nothing to our call.",
         "The detail names the address: check `host`, `port` and `transport` of the [[trunk]], and the firewall.",
+    )  # fmt: skip
+    PARTNER_LOST = _Ending(
+        "partner_lost", 480, 41, "carrier",
+        "The call that this one was joined to failed.",
+        "The detail names that call and its end reason: look there.",
     )  # fmt: skip
     GATEWAY_SHUTDOWN = _Ending(
         "gateway_shutdown", 503, 41, "operator",

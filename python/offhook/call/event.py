@@ -7,6 +7,7 @@ from offhook._media import MediaEvent
 from offhook.call.end_reason import EndReason
 from offhook.call.outcome import Outcome
 from offhook.destination.base import Destination, DestinationEvent
+from offhook.destination.dialect.facts import EndCause
 from offhook.errors import DestinationError
 from offhook.ids import CallId
 from offhook.sip import events as sip
@@ -41,10 +42,11 @@ class TimeUp:
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """The gateway wants the call to end."""
+    """The gateway wants the call to end. `causes` are what the other side of a call that is joined to it gave."""
 
     reason: EndReason
     detail: str
+    causes: tuple[EndCause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from offhook.report.timeline import Timeline
 from offhook.route.destination_uri import (
     DestinationUri,
     DestinationUriError,
+    DialUri,
     OtherUri,
     WireUri,
     parse_destination,
@@ -250,9 +251,10 @@ class HandOvers:
             uri = parse_destination(text)
         except DestinationUriError as error:
             return HandOverResult("not_allowed", printable(str(error)), error.hint)
-        if isinstance(uri, OtherUri):
+        if isinstance(uri, DialUri | OtherUri):
             hint = "people are reached by a transfer"
-            return HandOverResult("not_allowed", f"calls are handed over to agents, and {uri.scheme}: is none", hint)
+            scheme = text.partition(":")[0].lower()
+            return HandOverResult("not_allowed", f"calls are handed over to agents, and {scheme}: is none", hint)
         return uri if self._may(uri) else self._forbidden(uri)
 
     def _may(self, uri: DestinationUri) -> bool:

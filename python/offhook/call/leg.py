@@ -345,6 +345,7 @@ class CallerLeg:
         audio: NegotiatedAudio | None,
         on_event: Callable[[MediaEvent], None],
         on_error: Callable[[Exception], None],
+        beside: RtpLeg | None = None,
     ) -> Refused | None:
         """Take a port for what the caller offered; without an offer one that any caller may answer to."""
         ours = self._our_address(audio)
@@ -359,7 +360,7 @@ class CallerLeg:
             playout_limit_ms=round(PLAYOUT_LIMIT * 1000),
             media_timeout_ms=round(self._trunk.media_timeout * 1000),
         )
-        self._rtp = media.open_leg(config, on_event=on_event, on_error=on_error)
+        self._rtp = media.open_leg(config, on_event=on_event, on_error=on_error, beside=beside)
         self._local = LocalMedia(
             address=ours,
             port=self._rtp.local_address[1],

@@ -19,11 +19,13 @@ from offhook.call.outcome import Outcome, ending_of, failure_of, kind_of, q850_i
 from offhook.call.services import CallServices
 from offhook.call.state import CallInput, CallState
 from offhook.call.wish import Wish
+from offhook.destination.base import Destination, DestinationListener
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.observe.printable import printable
 from offhook.report.record import CallDirection
 from offhook.report.setup import Milestone, SetUp
 from offhook.report.timeline import Timeline
+from offhook.route.destination_uri import CallUri, DestinationUri
 from offhook.route.table import Route
 from offhook.route.trunk import Trunk
 from offhook.sip import events as sip
@@ -77,6 +79,8 @@ class OutboundCall(Call):
     ) -> None:
         super().__init__(facts, leg, trunk, route, timeline, set_up, services, arrived_at=arrived_at)
         self._wish = wish
+        if wish.joined is not None:
+            self.bridging.for_ = wish.joined.call_id
         self.referral.begun, self.referral.key = wish.begun, wish.key
         if wish.begun is not None:
             self.agent.history.begin(wish.begun.history)
@@ -90,6 +94,13 @@ class OutboundCall(Call):
         self._changed = asyncio.Event()
         self.decided: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         """What the call came to; known at the answer, or at its end without one."""
+
+    def _make_destination(
+        self, uri: DestinationUri, listener: DestinationListener, *, ready_within: float
+    ) -> Destination:
+        if self._wish.joined is not None and isinstance(uri, CallUri):
+            return self._wish.joined.make(listener)
+        return super()._make_destination(uri, listener, ready_within=ready_within)
 
     async def changed(self) -> None:
         """Wait until it has come further: another state, or ringing."""
@@ -225,6 +236,7 @@ class OutboundCall(Call):
         self.transfers.take_trunk(trunk)
         self.referral.take_trunk(trunk)
         self._keys.take_trunk(trunk)
+        self.bridging.take_trunk(trunk)
 
     @property
     def _hung_up_by_other_side(self) -> EndReason:

@@ -9,12 +9,14 @@ from dataclasses import replace
 
 from offhook.call.dial_gate import DialGate
 from offhook.call.dialler import Allowed, Denied
+from offhook.call.joining import Joining
 from offhook.call.wish import Wish
 from offhook.ids import TrunkName
 from offhook.route.called_name import read_own
-from offhook.route.destination_uri import AgentUri, WorkerUri
+from offhook.route.destination_uri import AgentUri, WorkerUri, host_of, user_of
 from offhook.route.dialling import NotDialled, judge_called, judge_target
 from offhook.route.number import written
+from offhook.route.pattern import Pattern
 from offhook.route.quoting import printable
 from offhook.route.trunk import Trunk
 from offhook.route.usage import OverLimit
@@ -50,7 +52,10 @@ class OutboundGate:
         return verdict
 
     def _best(self, wish: Wish, now: float, without: frozenset[TrunkName]) -> Allowed | Denied:
-        candidates = [trunk for trunk in self._trunks if wish.trunk in (None, trunk.name)]
+        host = host_of(wish.to)
+        candidates = [
+            trunk for trunk in self._trunks if wish.trunk in (None, trunk.name) and host in (None, trunk.host)
+        ]
         if not candidates:
             return self._no_trunk(wish)
         verdicts = []
@@ -82,7 +87,8 @@ class OutboundGate:
         if isinstance(allowed, Denied):
             return allowed
         number, shown = allowed
-        agent = wish.agent.name if isinstance(wish.agent, AgentUri | WorkerUri) else None
+        asker = wish.agent if wish.joined is None else wish.joined.agent
+        agent = asker.name if isinstance(asker, AgentUri | WorkerUri) else None
         counted = self._gate.call(trunk, number, agent, wish.key, now)
         if isinstance(counted, OverLimit):
             return Denied(counted.slug, counted.why, counted.hint, counted.retry_after, trunk.name)
@@ -90,6 +96,8 @@ class OutboundGate:
 
     def _no_trunk(self, wish: Wish) -> Denied:
         hint = "give a [[trunk]] a `host`, a `caller_id` and `dial_to`"
+        if (host := host_of(wish.to)) is not None:
+            return Denied("dial_no_trunk", f"no trunk that may be taken has the host '{printable(host)}'", hint)
         if wish.trunk is None:
             return Denied("dial_no_trunk", "no trunk calls out", hint)
         return Denied("dial_no_trunk", f"there is no trunk '{printable(wish.trunk)}' that calls out", hint)
@@ -101,9 +109,16 @@ def _by_rules(wish: Wish, trunk: Trunk) -> tuple[str, str] | Denied:
     if wish.begun is not None:
         # The other side of a call refers us there: to a number, or to an extension of its own.
         return _by_referral(wish.to, trunk)
-    number = judge_called(wish.to, trunk)
+    joined = wish.joined
+    if joined is not None and joined.setting == "transfer_to" and joined.trunk == trunk.name:
+        # An agent transfers a call of this trunk, as it might by REFER.
+        listed = _by_list(user_of(wish.to), trunk, trunk.transfer_to, "transfer_to", name=wish.to)
+        return listed if isinstance(listed, Denied) else (listed, _shown_for(joined, trunk))
+    number = judge_called(user_of(wish.to), trunk)
     if isinstance(number, NotDialled):
         return Denied(number.rule, number.why, number.hint, trunk=trunk.name)
+    if joined is not None and wish.caller_id is None:
+        return number, _shown_for(joined, trunk)
     shown = trunk.caller_ids[0] if wish.caller_id is None else read_own(wish.caller_id, trunk.country)
     if shown not in trunk.caller_ids:
         return Denied(
@@ -116,8 +131,18 @@ def _by_rules(wish: Wish, trunk: Trunk) -> tuple[str, str] | Denied:
 
 
 def _by_referral(to: str, trunk: Trunk) -> tuple[str, str] | Denied:
+    listed = _by_list(to, trunk, trunk.refer_to, "refer_to", name=to)
+    return listed if isinstance(listed, Denied) else (listed, trunk.caller_ids[0])
+
+
+def _by_list(to: str, trunk: Trunk, patterns: Sequence[Pattern], setting: str, *, name: str) -> str | Denied:
     for dialled in (to, written(to, trunk.number_format, trunk.country)):
-        against = judge_target(to, dialled, trunk, trunk.refer_to, "refer_to")
+        against = judge_target(name, dialled, trunk, patterns, setting)
         if against is not None:
             return Denied(against.rule, against.why, against.hint, trunk=trunk.name)
-    return to, trunk.caller_ids[0]
+    return to
+
+
+def _shown_for(joined: Joining, trunk: Trunk) -> str:
+    """The number that a call shows which goes on for another one: the caller's own where that is one of ours."""
+    return joined.caller if joined.caller in trunk.caller_ids else trunk.caller_ids[0]

@@ -8,6 +8,7 @@ from offhook.call.end_reason import EndReason
 from offhook.call.leg import CallerLeg, terms_of
 from offhook.call.refused import Refused, no_media
 from offhook.call.services import MediaAddress
+from offhook.media.leg import RtpLeg
 from offhook.media.plane import MediaPlane
 from offhook.report.timeline import Timeline
 from offhook.route.trunk import Trunk
@@ -45,11 +46,15 @@ class CalleeLeg(CallerLeg):
         *,
         on_event: Callable[[MediaEvent], None],
         on_error: Callable[[Exception], None],
+        beside: RtpLeg | None = None,
     ) -> Refused | None:
-        """Take a port and write the offer; or why not. Nobody knows yet where sound will come from."""
+        """Take a port and write the offer; or why not. Nobody knows yet where sound will come from.
+
+        `beside` is a leg that this one will be joined to.
+        """
         self._media_address = media_address
         try:
-            refused = self._open(media, None, on_event, on_error)
+            refused = self._open(media, None, on_event, on_error, beside)
         except MediaError as error:
             return no_media(error)
         if refused is None:

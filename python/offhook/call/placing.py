@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Protocol
 
+from offhook.call.loops import Loops
 from offhook.call.outcome import NotPlaced
 from offhook.call.wish import Wish
 
@@ -23,6 +24,10 @@ class Placing:
 
     def __init__(self) -> None:
         self.dialler: Places | None = None
+        self.calls_out = False
+        """Whether any trunk does."""
+        self.loops = Loops()
+        """The calls that go on to others from here."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def dial(self, wish: Wish) -> "OutboundCall | NotPlaced":

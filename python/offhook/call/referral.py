@@ -25,6 +25,7 @@ from offhook.call.wish import LONGEST_RINGING, Wish
 from offhook.destination.dialect.facts import HandedOver
 from offhook.observe.printable import printable
 from offhook.report.timeline import Timeline
+from offhook.route.destination_uri import CallUri, DialUri
 from offhook.route.table import RecordPolicy, Route
 from offhook.route.trunk import Trunk
 from offhook.sip.events import ReferReceived
@@ -45,6 +46,11 @@ MAX_STEPS = 5
 LEAVES_WITHIN = 4.0
 """Seconds in which the other side is to hang up once it knows that its transfer succeeded; then we do."""
 
+_JOINED = NoTarget(
+    "the call is joined to another one, and not referred on",
+    "who is called may transfer the call in the phone system that it belongs to",
+    rule="refer_joined",
+)
 _RETRY: tuple[tuple[str, str], ...] = (("Retry-After", "5"),)
 _LONGEST_SHOWN = 300
 _STATUS = {"busy": 486, "refused": 603, "no_answer": 480, "failed": 503, "cancelled": 487}
@@ -160,7 +166,7 @@ class Referral:
             self._note(f"{asks}: refused with 500, this can't be done now")
             self._services.perform(lambda now: self._leg.session.answer_refer(500, _RETRY, now=now))
             return
-        target = self._judge(event.wanted)
+        target = self._judge(event.wanted) if not isinstance(self._agent.uri, DialUri | CallUri) else _JOINED
         if isinstance(target, NoTarget):
             self._refuse(asks, shown, target)
             return

@@ -1,22 +1,34 @@
-"""The transfers of a call: asked for by its agent, tried by REFER, judged in one word.
+"""The transfers of a call: asked for by its agent, tried by REFER or by calling the target, judged in one word.
 
 One at a time. Until it is decided the session stays up whatever else happens, since many phone systems give up a
 transfer whose transferor leaves early: an agent that goes meanwhile is let go, the caller's leg is not.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
+from offhook.call.agent_side import AgentSide
+from offhook.call.bridging import Bridging
+from offhook.call.direct_transfer import DirectTransfer, can_be_called, may_call
+from offhook.call.end_reason import EndReason
 from offhook.call.leg import CallerLeg
 from offhook.call.services import CallServices
 from offhook.call.state import CallState
 from offhook.call.transfer_hints import hint_for_refusal, hint_for_target
 from offhook.call.transfer_target import NoTarget, Target, read_target
 from offhook.destination.agent_headers import AgentHeaders
-from offhook.destination.base import TransferAsked, TransferEnd, TransferResult
-from offhook.errors import LocalProtocolError
+from offhook.destination.base import (
+    AgentNote,
+    DestinationEvent,
+    OtherCall,
+    TransferAsked,
+    TransferEnd,
+    TransferResult,
+    TransferWay,
+)
+from offhook.errors import DestinationError, LocalProtocolError
 from offhook.observe.printable import printable
 from offhook.report.timeline import Timeline
 from offhook.route.destination_uri import AgentUri, DestinationUri, WorkerUri
@@ -25,6 +37,8 @@ from offhook.sip.events import ReferProgress
 from offhook.sip.refer import Ending, ReferOutcome
 
 _log = structlog.get_logger("offhook.call")
+
+_NO_WAY = "Give a [[trunk]] a `host`, a `caller_id` and `dial_to`, and the gateway calls the target itself."
 
 MAX_ATTEMPTS = 20
 """Transfers that one call may try; more are refused."""
@@ -44,6 +58,9 @@ class _Attempt:
     result: TransferResult | None = None
     over_at: float | None = None
     rule: str | None = None
+    way: TransferWay = "refer"
+    call_id: str | None = None
+    by: str = ""
 
     def summary(self) -> dict[str, int | str | bool | None]:
         result = self.result
@@ -54,6 +71,9 @@ class _Attempt:
             "reason": result.reason if result is not None else "",
             "confirmed": result.confirmed if result is not None else False,
             "rule": self.rule,
+            "way": self.way,
+            "call_id": self.call_id,
+            "by": self.by,
             "duration_ms": round(1000 * (self.over_at - self.since)) if self.over_at is not None else None,
         }
 
@@ -66,21 +86,38 @@ class Transfers:
 
     __slots__ = (
         "_after",
+        "_agent",
         "_allowed",
         "_attempts",
+        "_by_refer",
+        "_headers",
         "_leg",
         "_services",
+        "_target",
         "_timeline",
         "_timeout",
         "_trunk",
+        "direct",
         "silent_since",
     )
 
     def __init__(
-        self, leg: CallerLeg, trunk: Trunk, timeline: Timeline, services: CallServices, allowed: tuple[str, ...]
+        self,
+        leg: CallerLeg,
+        trunk: Trunk,
+        agent: AgentSide,
+        bridging: Bridging,
+        timeline: Timeline,
+        services: CallServices,
+        allowed: tuple[str, ...],
     ) -> None:
         self._leg, self._trunk, self._timeline, self._services = leg, trunk, timeline, services
-        self._allowed = allowed
+        self._agent, self._allowed = agent, allowed
+        self.direct = DirectTransfer(agent, bridging)
+        """The target of one that the gateway does by itself."""
+        self._target: Target | None = None
+        self._by_refer: TransferResult | None = None
+        self._headers: tuple[tuple[str, str], ...] = ()
         self._attempts: list[_Attempt] = []
         self._timeout = 0.0
         self._after: Callable[[], None] | None = None
@@ -112,8 +149,11 @@ class Transfers:
     def defers(self, action: Callable[[], None], *, is_last: bool = False) -> bool:
         """Whether `action`, which would end the call, has to wait: while one is tried.
 
-        The first to come is kept, unless another is the last word: the caller's BYE.
+        The first to come is kept, unless another is the last word: the caller's BYE, which ends what the gateway itself
+        is trying.
         """
+        if self.direct.is_open and is_last:
+            return False
         if self.is_open and (self._after is None or is_last):
             self._after = action
         return self.is_open
@@ -146,7 +186,13 @@ class Transfers:
         if (over := self._services.gate.transfer(self._trunk.name, named, now)) is not None:
             return self._not_tried(asked.target, over.why, over.hint, over.slug)
         self._timeout = min(max(1.0, asked.timeout or self._trunk.transfer_timeout), LONGEST)
-        self._attempts.append(_Attempt(target.name, now))
+        by = self._agent.destination.uri if self._agent.destination is not None else ""
+        self._attempts.append(_Attempt(target.name, now, by=by))
+        self._target, self._headers, self._by_refer = target, headers.outgoing.requests, None
+        if self._trunk.transfer == "bridge":
+            self._note(f"the agent transfers the caller to {target.name}, whom the gateway calls")
+            self._call(target)
+            return None
         self._note(f"the agent transfers the caller to {target.name}: REFER")
         refer_to, wished = _addressed(target, headers.outgoing.requests)
         reports = self._trunk.transfer_reports
@@ -167,21 +213,76 @@ class Transfers:
 
     def over(self, outcome: ReferOutcome) -> TransferResult | None:
         """It has come to its end; None if none is open."""
-        return self._over(self._judge(outcome)) if self.is_open else None
+        if not self.is_open or self.direct.is_open:
+            return None
+        result, target = self._judge(outcome), self._target
+        if self._trunk.transfer == "auto" and target is not None and may_call(outcome):
+            if can_be_called(target, self._trunk, anybody=self._services.placing.calls_out):
+                self._note(f"{result.reason}; so the gateway calls {target.name}")
+                self._by_refer = result
+                self._call(target)
+                return None
+            result = replace(result, hint=f"{result.hint} {_NO_WAY}".strip())
+        return self._over(result)
 
-    def succeeded_late(self, status: int, reason: str) -> None:
-        """One that was given up has succeeded after all."""
+    def prepared(self, error: DestinationError | None) -> TransferResult:
+        """Whom the gateway has called for one has answered, and is to be the call's agent; or why not."""
+        attempt, direct = self._attempts[-1], self.direct
+        if error is not None:
+            result = direct.failed(error)
+            attempt.call_id = result.call_id or None
+            if self._by_refer is not None and error.code == EndReason.DIAL_REFUSED.slug:
+                # Nobody was called: what stands is what became of the REFER.
+                attempt.way, before = "refer", self._by_refer
+                result = replace(before, hint=f"{before.hint} Nor may the gateway call the target: {error}".strip())
+            return self._over(result)
+        attempt.call_id = direct.call_id
+        return self._over(TransferResult("completed", 200, "answered", way="bridge", call_id=direct.call_id))
+
+    def told(self, event: DestinationEvent) -> TransferResult | None:
+        """Whom the gateway calls for one says something: a result if that is its end."""
+        match event:
+            case OtherCall(call_id):
+                self.direct.call_id = self._attempts[-1].call_id = call_id
+            case AgentNote(what, fields):
+                self._timeline.add("agent", self._services.now(), note=what, **dict(fields))
+        result = self.direct.told(event)
+        return None if result is None else self._over(result)
+
+    def succeeded_late(self, status: int, reason: str) -> bool:
+        """One that was given up has succeeded after all. False if the caller is with the target already, by us."""
+        if self.result is not None and self.result.outcome == "completed":
+            self._note(f"the trunk reports of a transfer that was given up, too late: {status} {printable(reason)}")
+            return False
+        self.direct.give_up(EndReason.TRANSFERRED.slug)
         said = f"{status} {printable(reason)}".rstrip()
         result = TransferResult("completed", status, f"{said}, after the time was up")
         if self._attempts:
-            self._attempts[-1].result = result
+            was_open, last = self.is_open, self._attempts[-1]
+            last.result, last.way, last.over_at = result, "refer", self._services.now()
+            if was_open:
+                self._tell(result)
         self._note(f"the transfer that was given up has succeeded: {said}")
+        return True
 
-    def call_ended(self) -> None:
+    def _tell(self, result: TransferResult) -> None:
+        if self._agent.destination is not None:
+            self._agent.destination.transferred(result)
+
+    def _call(self, target: Target) -> None:
+        attempt = self._attempts[-1]
+        attempt.way = "bridge"
+        agent = self._agent.uri if isinstance(self._agent.uri, AgentUri | WorkerUri) else None
+        self.direct.begin(target, agent, self._headers, self._timeout)
+
+    def call_ended(self, reason: str) -> None:
         """The call is over, perhaps with one under way."""
         self._after = None
+        self.direct.give_up(reason)
         if self.is_open:
-            self._over(TransferResult("caller_gone", reason="the call ended while it was being tried", confirmed=False))
+            way = self._attempts[-1].way
+            why = "the call ended while it was being tried"
+            self._tell(self._over(TransferResult("caller_gone", reason=why, confirmed=False, way=way)))
 
     def summary(self) -> Mapping[str, object]:
         """What the record of the call says: the last one, and `earlier` ones if there were any. Empty without any."""

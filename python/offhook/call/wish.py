@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from offhook.call.begun import Begun
+from offhook.call.joining import Joining
 from offhook.route.destination_uri import DestinationUri
 
 RING_TIMEOUT = 60.0
@@ -21,6 +22,7 @@ class Wish:
     trunk's. `early_media` lets the agent hear what the network plays before the answer. `headers` go into the INVITE,
     `data` to the agent. With `private` the one called does not learn the number.
     `key` is the API key that it was asked with, None for the owner of this machine.
+    `joined` is the call that it is placed for and will be joined to, which takes the place of an agent.
     `begun` is what the call goes on for, if the other side of another call referred us to `to`, which is allowed then.
     """
 
@@ -37,3 +39,4 @@ class Wish:
     data: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None
     begun: Begun | None = None
+    joined: Joining | None = None

@@ -7,7 +7,7 @@ from offhook.config.presets.use import PresetUse
 from offhook.config.schema import Config, Section
 from offhook.config.secret import Secret
 from offhook.config.values import HostPort, KeySource, Listen, PortRange
-from offhook.route.destination_uri import AgentUri, EchoUri, OtherUri, WireUri, WorkerUri
+from offhook.route.destination_uri import AgentUri, CallUri, DialUri, EchoUri, OtherUri, WireUri, WorkerUri
 from offhook.route.early_media import EarlyMedia
 from offhook.route.pattern import Pattern
 
@@ -66,7 +66,9 @@ def shown(value: object) -> object:
             return value.host
         case HostPort() | EarlyMedia() | PortRange() | Pattern() | IPv4Network() | IPv6Network():
             return str(value)
-        case EchoUri() | AgentUri() | WorkerUri() | WireUri() | OtherUri():
+        case DialUri():
+            return str(value)
+        case EchoUri() | AgentUri() | WorkerUri() | WireUri() | CallUri() | OtherUri():
             return value.redacted
         case _:
             raise AssertionError(f"a setting of type {type(value).__name__} has no form for people")

@@ -41,7 +41,7 @@ def _postgresql(value: object) -> bool:
 
 
 _LISTEN_INSTEAD = "use tls://, tcp:// or udp://"
-_DESTINATION_INSTEAD = "use agent:NAME, worker:NAME, ws://, wss://, twilio+ws://, twilio+wss:// or echo:"
+_DESTINATION_INSTEAD = "use agent:NAME, worker:NAME, ws://, wss://, twilio+ws://, twilio+wss://, tel:, sip: or echo:"
 
 NOT_BUILT = (
     NotBuilt(("sip", "listen", "*"), _websocket_listener, "SIP over WebSocket", _LISTEN_INSTEAD),
@@ -52,13 +52,13 @@ NOT_BUILT = (
     NotBuilt(
         ("route", "*", "destination"),
         _other_destination,
-        "destinations that are no agent, worker, WebSocket or echo",
+        "destinations that are no agent, worker, WebSocket, number or echo",
         _DESTINATION_INSTEAD,
     ),
     NotBuilt(
         ("route", "*", "fallback", "*", "to"),
         _other_destination,
-        "destinations that are no agent, worker, WebSocket or echo",
+        "destinations that are no agent, worker, WebSocket, number or echo",
         _DESTINATION_INSTEAD,
     ),
     NotBuilt(("recording", "format"), _other_than("wav", "flac"), "recordings in Opus", "use flac or wav"),

@@ -80,6 +80,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         transfer_to=config.transfer_to,
         emergency_to=config.emergency_to,
         premium_to=config.premium_to,
+        transfer=config.transfer,
         transfer_domain=config.transfer_domain,
         transfer_timeout=config.transfer_timeout,
         transfer_reports=config.transfer_reports,

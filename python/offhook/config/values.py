@@ -9,7 +9,14 @@ from urllib.parse import urlsplit
 from pydantic import PlainValidator, ValidationInfo
 
 from offhook.config.secret import Secret
-from offhook.route.destination_uri import DestinationUri, DestinationUriError, OtherUri, WireUri, parse_destination
+from offhook.route.destination_uri import (
+    DestinationUri,
+    DestinationUriError,
+    DialUri,
+    OtherUri,
+    WireUri,
+    parse_destination,
+)
 from offhook.route.early_media import EarlyMedia
 from offhook.route.number import is_country
 from offhook.route.pattern import Pattern
@@ -387,9 +394,9 @@ def _hand_over_pattern(value: object) -> Pattern:
             raise WrongValue(f"'{text}' has a star", "stars stand for agents of this file; list a WebSocket as it is")
         return Pattern(text)
     uri = _destination(text)
-    if isinstance(uri, OtherUri):
+    if isinstance(uri, DialUri | OtherUri):
         hint = "people are reached by a transfer: list them in `transfer_to` of the [[trunk]]"
-        raise WrongValue(f"calls are handed over to agents, and '{uri.scheme}:' is none", hint)
+        raise WrongValue(f"calls are handed over to agents, and '{text.partition(':')[0]}:' is none", hint)
     return Pattern(str(uri))
 
 

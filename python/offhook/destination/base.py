@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from offhook.destination.dialect.facts import AgentFacts, EndCause
 from offhook.errors import DestinationError
+from offhook.ids import CallId
 from offhook.media.leg import RtpLeg
 from offhook.sip.outgoing import Outgoing
 
@@ -127,6 +128,10 @@ TransferEnd = Literal["completed", "refused", "busy", "no_answer", "caller_gone"
 """How a transfer ends."""
 
 
+TransferWay = Literal["refer", "bridge"]
+"""How a call gets to somebody else: the other side takes it there, or the gateway calls and joins the two."""
+
+
 @dataclass(frozen=True, slots=True)
 class TransferAsked:
     """The agent wants the caller transferred to `target`. `transferred` answers in any case.
@@ -144,7 +149,8 @@ class TransferResult:
     """What became of a transfer. `status` is the final SIP status, the target's or the refusal's, None if none came.
 
     `reason` says it in words and `hint` what to change, both may be empty. `confirmed` is false of a transfer that is
-    completed by all signs, of which no report came.
+    completed by all signs, of which no report came. `way` is `refer` where the other side was asked to do it, `bridge`
+    where the gateway called the target itself; `call_id` is that call.
     """
 
     outcome: TransferEnd
@@ -152,6 +158,8 @@ class TransferResult:
     reason: str = ""
     hint: str = ""
     confirmed: bool = True
+    way: TransferWay = "refer"
+    call_id: str = ""
 
 
 HandOverEnd = Literal["handed_over", "not_allowed", "unreachable", "no_capacity", "refused", "timed_out", "caller_gone"]
@@ -186,6 +194,22 @@ class HeadersAsked:
     outgoing: Outgoing
 
 
+@dataclass(frozen=True, slots=True)
+class OtherCall:
+    """Where the call goes on is another call of this gateway, which has been placed, or could not be."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class OtherCallEnded:
+    """That other call was up, and has ended. `reason` is its end reason's slug, `causes` what its other side gave."""
+
+    reason: str
+    detail: str
+    causes: tuple[EndCause, ...] = ()
+
+
 DestinationEvent = (
     AgentConnected
     | AgentAudio
@@ -201,6 +225,8 @@ DestinationEvent = (
     | HandOverAsked
     | HeadersAsked
     | HoldAsked
+    | OtherCall
+    | OtherCallEnded
 )
 """What a destination tells the call that it serves, through the listener that it was made with."""
 

@@ -10,7 +10,16 @@ from offhook.destination.worker import WorkerDestination
 from offhook.destination.workers import Workers
 from offhook.errors import DestinationError
 from offhook.media.plane import MediaPlane
-from offhook.route.destination_uri import AgentUri, DestinationUri, EchoUri, OtherUri, WireUri, WorkerUri
+from offhook.route.destination_uri import (
+    AgentUri,
+    CallUri,
+    DestinationUri,
+    DialUri,
+    EchoUri,
+    OtherUri,
+    WireUri,
+    WorkerUri,
+)
 from offhook.route.limits import Admission
 
 
@@ -56,6 +65,8 @@ class Directory:
                     ready_within=ready_within,
                     seat=seat,
                 )
+            case DialUri() | CallUri():
+                raise AssertionError("calls make of each other what they are joined to")
             case OtherUri():
                 raise AssertionError("refused when the configuration was loaded")
             case _:

@@ -56,9 +56,9 @@ GREETING = MetricSpec(
     "offhook_call_greeting_seconds", "histogram", (), "From our 200 to the first agent audio on the line.", _SET_UP
 )
 TRANSFERS = MetricSpec(
-    "offhook_transfers_total", "counter", ("trunk", "outcome"),
+    "offhook_transfers_total", "counter", ("trunk", "outcome", "way"),
     "Transfers that agents asked for, by what they came to: `completed`, `refused`, `busy`, `no_answer`, `caller_gone` "
-    "or `timed_out`.",
+    "or `timed_out`, and by their `way`: by `refer` of the trunk, or a `bridge` of ours.",
 )  # fmt: skip
 DIAL_REFUSED = MetricSpec(
     "offhook_dial_refused_total", "counter", ("way", "rule"),
@@ -246,7 +246,8 @@ class Metrics:
             if value is not None:
                 histogram.observe(value / 1000)
         for attempt in (*call.transfer.get("earlier", ()), call.transfer) if call.transfer else ():
-            self._transfers.labels(trunk=call.trunk or "", outcome=attempt["outcome"] or "").inc()
+            way = attempt.get("way") or "refer"
+            self._transfers.labels(trunk=call.trunk or "", outcome=attempt["outcome"] or "", way=way).inc()
         for attempt in (*call.hand_over.get("earlier", ()), call.hand_over) if call.hand_over else ():
             self._hand_overs.labels(trunk=call.trunk or "", outcome=attempt["outcome"] or "").inc()
         received, sent = _number(call.media, "received_packets"), _number(call.media, "sent_packets")

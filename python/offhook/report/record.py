@@ -28,6 +28,8 @@ class CallRecord:
     `reason`, whether it is `confirmed`, and its `duration_ms`; `earlier` has those before it.
     `hand_over` is empty unless an agent gave the call to another one: then the last one's `to`, `by`, `outcome`,
     `reason` and `duration_ms`; `earlier` has those before it.
+    `bridged_to` is the call that this one went on to, by a number or for a transfer, and `bridged_from` the one that it
+    was placed for: the same pair in the records of both.
     `billable_seconds` runs from answer to end, begun seconds counted whole.
     """
 
@@ -65,6 +67,8 @@ class CallRecord:
     sip_status: int | None = None
     q850: int | None = None
     fault: str | None = None
+    bridged_to: str | None = None
+    bridged_from: str | None = None
     intervals: Mapping[str, float] = field(default_factory=dict)
     media: Mapping[str, int | float | str | None] = field(default_factory=dict)
     wire: Mapping[str, int | float | str | None] = field(default_factory=dict)

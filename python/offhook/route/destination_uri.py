@@ -1,5 +1,6 @@
 """Destination URIs: where a call goes on, as a value."""
 
+import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -21,7 +22,7 @@ WIRE_SCHEMES = {
 
 OTHER_SCHEMES = (
     "vobiz+ws", "vobiz+wss", "plivo+ws", "plivo+wss", "telnyx+ws", "telnyx+wss", "twilio+https",
-    "sip", "sips", "tel", "vapi", "retell", "elevenlabs+sip", "livekit+sip", "openai+sip",
+    "sips", "vapi", "retell", "elevenlabs+sip", "livekit+sip", "openai+sip",
 )  # fmt: skip
 """Schemes that have a meaning here but no implementation; the configuration refuses them by name."""
 
@@ -97,6 +98,55 @@ class WireUri:
 
 
 @dataclass(frozen=True, slots=True)
+class DialUri:
+    """`tel:NUMBER` or `sip:USER@HOST`: somebody whom the gateway calls, in a call of its own joined to this one.
+
+    `to` is a number, an extension, or the whole SIP URI. `?trunk=NAME` behind it names the trunk; without, the gate
+    chooses one of those that may.
+    """
+
+    to: str
+    trunk: str | None = None
+
+    def __str__(self) -> str:
+        by = f"?trunk={self.trunk}" if self.trunk is not None else ""
+        return f"{self.redacted}{by}"
+
+    @property
+    def redacted(self) -> str:
+        """Who is called."""
+        return self.to if self.to.startswith("sip:") else f"tel:{self.to}"
+
+
+def host_of(to: str) -> str | None:
+    """The host of `sip:USER@HOST[:PORT]`; None of a number or an extension."""
+    if not to.startswith("sip:"):
+        return None
+    host = to.rpartition("@")[2]
+    return host if host.endswith("]") else host.partition(":")[0] if host.count(":") == 1 else host
+
+
+def user_of(to: str) -> str:
+    """The user of `sip:USER@HOST`, or the number or extension itself."""
+    return to.removeprefix("sip:").partition("@")[0] if to.startswith("sip:") else to
+
+
+@dataclass(frozen=True, slots=True)
+class CallUri:
+    """`call:ID`: another call of this gateway, which this one was placed for. No configuration can name one."""
+
+    call_id: str
+
+    def __str__(self) -> str:
+        return f"call:{self.call_id}"
+
+    @property
+    def redacted(self) -> str:
+        """The same: there is nothing to hide."""
+        return str(self)
+
+
+@dataclass(frozen=True, slots=True)
 class OtherUri:
     """A URI of a known scheme (`OTHER_SCHEMES`) that cannot be reached; it never gets into a route table."""
 
@@ -112,7 +162,12 @@ class OtherUri:
         return f"{self.scheme}:…"
 
 
-DestinationUri = EchoUri | AgentUri | WorkerUri | WireUri | OtherUri
+DestinationUri = EchoUri | AgentUri | WorkerUri | WireUri | DialUri | CallUri | OtherUri
+
+_NUMBER = re.compile(r"\+?[0-9*#().-]{1,32}")
+_SEPARATORS = re.compile(r"[().-]")
+_SIP = re.compile(r"[\w.!~*'#+-]{1,128}@([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?", re.ASCII)
+_TRUNK = re.compile(r"trunk=([^&=]{1,64})")
 
 
 def parse_destination(text: str) -> DestinationUri:
@@ -141,14 +196,33 @@ def parse_destination(text: str) -> DestinationUri:
         if not rest:
             raise DestinationUriError("the agent's name is missing", hint="write worker:NAME")
         return WorkerUri(rest)
+    if scheme in ("tel", "sip"):
+        return _dialled(scheme, rest)
     if dialect := WIRE_SCHEMES.get(scheme):
         return _wire(dialect, scheme.rpartition("+")[2], rest)
     if scheme in OTHER_SCHEMES:
         return OtherUri(scheme, text)
-    hint = "known: echo, agent, worker, ws, wss, twilio+ws, twilio+wss"
+    hint = "known: echo, agent, worker, ws, wss, twilio+ws, twilio+wss, tel, sip"
     if scheme in ("http", "https"):
         hint = "an agent's WebSocket is written wss://, or twilio+wss:// for Twilio Media Streams"
     raise DestinationUriError(f"unknown kind of destination '{scheme}:'", hint=hint)
+
+
+def _dialled(scheme: str, rest: str) -> DialUri:
+    who, question, query = rest.partition("?")
+    trunk = _TRUNK.fullmatch(query) if question else None
+    if question and trunk is None:
+        raise DestinationUriError(f"'?{query[:80]}' says nothing here", hint="only ?trunk=NAME may follow")
+    name = trunk.group(1) if trunk is not None else None
+    if scheme == "tel":
+        if _NUMBER.fullmatch(who) is None or not any("0" <= c <= "9" for c in who):
+            raise DestinationUriError(f"'{who[:80]}' is no number", hint="write for example tel:+14155550100")
+        return DialUri(_SEPARATORS.sub("", who), name)
+    if _SIP.fullmatch(who) is None:
+        hint = "write sip:USER@HOST, with HOST as the `host` of a [[trunk]] and no parameters behind it"
+        raise DestinationUriError(f"'sip:{who[:80]}' can't be called", hint=hint)
+    user, _, host = who.rpartition("@")
+    return DialUri(f"sip:{user}@{host.lower()}", name)
 
 
 def redact_query(url: str) -> str:

@@ -91,6 +91,8 @@ class Trunk:
     """Patterns of the emergency numbers that may be reached, if they are listed besides."""
     premium_to: tuple[Pattern, ...] = ()
     """Patterns of the premium, satellite and other costly numbers that may be reached, if they are listed besides."""
+    transfer: Literal["auto", "refer", "bridge"] = "auto"
+    """Who takes calls to others: the trunk by REFER, the gateway by calling them, or who of the two can."""
     transfer_domain: str | None = None
     """The host of the SIP URIs in which it wants numbers to transfer to; None for `tel:` URIs."""
     transfer_timeout: float = 60.0

@@ -58,6 +58,8 @@ calls = Table(
     Column("sip_status", Integer),
     Column("q850", Integer),
     Column("fault", String(16)),
+    Column("bridged_to", String(26)),
+    Column("bridged_from", String(26)),
     Column("intervals", JSON, nullable=False),
     Column("media", JSON, nullable=False),
     Column("wire", JSON, nullable=False),
@@ -137,6 +139,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     lambda connection: day_use.create(connection, checkfirst=True),
     _new_columns(calls, "hand_over"),
     _new_columns(day_use, "seconds", "spend"),
+    _new_columns(calls, "bridged_to", "bridged_from"),
 )
 """`MIGRATIONS[n]` brings version n to n + 1. A released one never changes; a change is a new one at the end."""
 

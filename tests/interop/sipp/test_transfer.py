@@ -75,7 +75,7 @@ def test_202_then_200(gateway: Gateway, sipp: Player, transferring_agent: Transf
     assert "NOTIFY (180 Ringing)" in ladder
     assert f"REFER ({TARGET})" in ladder
     assert "Transfer" in ladder
-    assert gateway.metric("offhook_transfers_total", trunk="plain", outcome="completed") >= 1
+    assert gateway.metric("offhook_transfers_total", trunk="plain", outcome="completed", way="refer") >= 1
 
 
 def test_202_then_503(gateway: Gateway, sipp: Player, transferring_agent: TransferringAgent) -> None:

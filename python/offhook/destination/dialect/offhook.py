@@ -188,6 +188,7 @@ def transferred(result: TransferResult) -> str:
         reason=clean(result.reason),
         hint=result.hint,
         confirmed=result.confirmed,
+        way=result.way,
     )
 
 

@@ -17,6 +17,12 @@ class Transfer(Section):
         "extensions (`2*`) and of URIs (`sip:*@example.com`). Without it, nowhere. `*` is everything but emergency and "
         "premium numbers.",
     )
+    transfer: Literal["auto", "refer", "bridge"] = Field(
+        default="auto",
+        description="How an agent's transfers are done. `refer` asks the trunk to do them (SIP REFER), `bridge` has "
+        "the gateway call the target and join the two calls, which costs two calls as long as they speak. `auto` asks "
+        "first, and calls the target where the trunk refuses REFER, does not know it or says nothing.",
+    )
     transfer_domain: Domain | None = Field(
         default=None,
         description="Host for the numbers that calls are transferred to, which the trunk then gets as "

@@ -1,0 +1,175 @@
+"""What a call has to do with another one that it is joined to: how that is placed, and what its record says of it."""
+
+from collections.abc import Sequence
+
+from offhook.call.bridge import Back, Onward
+from offhook.call.joining import Joining
+from offhook.call.leg import CallerLeg
+from offhook.call.loops import Step
+from offhook.call.services import CallServices
+from offhook.call.wish import LONGEST_RINGING, Wish
+from offhook.destination.base import DestinationListener
+from offhook.destination.dialect.facts import AgentFacts, EndCause
+from offhook.errors import DestinationError, LocalProtocolError
+from offhook.ids import CallId
+from offhook.media.leg import RtpLeg
+from offhook.report.record import CallDirection
+from offhook.route.destination_uri import CallUri, DestinationUri, DialUri, host_of
+from offhook.route.table import RecordPolicy, Route
+from offhook.route.trunk import Trunk
+from offhook.sip.headers.reason import Reason
+from offhook.sip.headers.session_id import NIL
+from offhook.sip.invite import InviteSession
+from offhook.sip.outgoing import check_header
+from offhook.sip.session_core import HeaderList
+
+_MAX_FORWARDS = 70
+_MOST_CAUSES = 2
+
+
+class Bridging:
+    """The other calls of one call: the one that it goes on to, and the one that it was placed for."""
+
+    __slots__ = (
+        "_direction",
+        "_leg",
+        "_route",
+        "_services",
+        "_trunk",
+        "causes",
+        "for_",
+        "to",
+    )
+
+    def __init__(
+        self, leg: CallerLeg, trunk: Trunk, route: Route | None, services: CallServices, direction: CallDirection
+    ) -> None:
+        self._leg, self._trunk, self._route, self._services = leg, trunk, route, services
+        self._direction = direction
+        self.to: CallId | None = None
+        """The call that this one goes on to, or was to go on to last."""
+        self.for_: CallId | None = None
+        """The call that this one was placed for."""
+        self.causes: tuple[EndCause, ...] = ()
+        """Why the other side of the other call ended it, in its own words."""
+
+    def take_trunk(self, trunk: Trunk) -> None:
+        """The call goes by another trunk from now on."""
+        self._trunk = trunk
+
+    @property
+    def cause_headers(self) -> HeaderList:
+        """The Reason fields that the other call's side gave, for this one's."""
+        return tuple(
+            ("Reason", str(Reason(cause.protocol, cause.cause, cause.text)))
+            for cause in self.causes[:_MOST_CAUSES]
+            if cause.protocol in ("Q.850", "SIP") and cause.cause is not None
+        )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether this call is joined to another one, or was placed to be."""
+        return self.for_ is not None or self.to is not None
+
+    def onward(
+        self,
+        uri: DialUri,
+        listener: DestinationListener,
+        *,
+        ready_within: float,
+        asked_by: DestinationUri | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        is_transfer: bool = False,
+    ) -> Onward:
+        """Another call as the destination of this one; `headers` go into its INVITE.
+
+        Where it `is_transfer`, an agent has asked for it, `asked_by` name: then it is judged as its REFER was.
+        """
+
+        steps: list[Step] = []
+
+        def wish(leg: RtpLeg, facts: AgentFacts, back: Back) -> Wish:
+            made, step = self._wish(uri, leg, facts, back, ready_within, tuple(headers), asked_by, is_transfer)
+            steps.append(step)
+            return made
+
+        def answered() -> None:
+            for step in steps:
+                step.answered()
+
+        def over() -> None:
+            for step in steps:
+                step.over()
+
+        return Onward(uri, listener, self._services, wish, answered=answered, over=over)
+
+    def _wish(
+        self,
+        uri: DialUri,
+        leg: RtpLeg,
+        facts: AgentFacts,
+        back: Back,
+        ready_within: float,
+        headers: tuple[tuple[str, str], ...],
+        asked_by: DestinationUri | None,
+        is_transfer: bool,
+    ) -> tuple[Wish, Step]:
+        session = self._leg.session
+        caller, dialled = facts.from_number, facts.to_number
+        if self._direction == "outbound":
+            # Who speaks here is the one whom we have called.
+            caller, dialled = dialled, caller
+        left = self._hops_left(session)
+        theirs = session.letterhead.session_id.remote
+        session_uuid = theirs if theirs not in (None, NIL) else session.letterhead.session_id.local
+        step = self._services.placing.loops.enter(session_uuid, caller, dialled, uri.to)
+        if isinstance(step, str):
+            raise DestinationError(step, code="loop_detected", retryable=False, sip_status=482)
+        own = self._trunk.name if is_transfer and self._serves(uri.to) else None
+        made = Wish(
+            uri.to,
+            CallUri(facts.call_id),
+            trunk=uri.trunk if uri.trunk is not None else own,
+            ring_timeout=min(ready_within, LONGEST_RINGING),
+            early_media=not is_transfer and self._route is not None and self._route.early_media.source == "agent",
+            record=not is_transfer and self._route is not None and self._route.record is RecordPolicy.ALWAYS,
+            headers=(*(() if is_transfer else self._passed(facts)), *headers),
+            joined=Joining(
+                facts.call_id,
+                back.serve,
+                leg,
+                left,
+                session_uuid,
+                caller,
+                dialled,
+                agent=asked_by,
+                trunk=own,
+                setting="dial_to" if own is None else "transfer_to",
+            ),
+        )
+        return made, step
+
+    def _serves(self, to: str) -> bool:
+        """Whether this call's own trunk reaches somebody: all but who is at another host."""
+        return self._trunk.host is not None and host_of(to) in (None, self._trunk.host)
+
+    def _hops_left(self, session: InviteSession) -> int:
+        """Max-Forwards of the second call (RFC 3261 section 16.6): one less than the first one had."""
+        left = (session.request.max_forwards or 0) - 1 if session.request.max_forwards is not None else _MAX_FORWARDS
+        if left < 1:
+            why = "its hops (Max-Forwards) are used up, and it would have to go on"
+            raise DestinationError(why, code="loop_detected", retryable=False, sip_status=483)
+        return left
+
+    def _passed(self, facts: AgentFacts) -> list[tuple[str, str]]:
+        """What of the first INVITE goes into the second: the headers that the route names, and nothing else."""
+        passed = []
+        if self._route is None or self._route.pass_headers is None:
+            return []
+        for name, value in facts.headers.items():
+            try:
+                passed.append(check_header(name, value))
+            except LocalProtocolError:
+                # One that each side of a call has of its own.
+                continue
+        return passed
