@@ -312,6 +312,8 @@ def _facts(record: CallRecord, width: int) -> Iterable[Text]:
         yield from _fact("Kept alive", f"every {record.session_interval} s at least, refreshed {times}", width)
     if record.recording:
         yield from _fact("Recording", _recording(record), width)
+    yield from _fact("Joined to", record.bridged_to and f"call {record.bridged_to}, which goes on from here", width)
+    yield from _fact("Placed for", record.bridged_from and f"call {record.bridged_from}, which it is joined to", width)
     for attempt in (*record.transfer.get("earlier", ()), record.transfer) if record.transfer else ():
         yield from _fact("Transfer", _transfer(attempt), width)
     for attempt in (*record.hand_over.get("earlier", ()), record.hand_over) if record.hand_over else ():
@@ -371,7 +373,8 @@ def _transfer(attempt: Mapping[str, Any]) -> str:
     sure = "" if attempt.get("confirmed") or outcome != "completed" else ", unconfirmed"
     after = f" after {_duration(int(attempt['duration_ms']))}" if attempt.get("duration_ms") else ""
     why = f": {attempt['reason']}" if attempt.get("reason") else ""
-    return f"to {attempt.get('target')}, {outcome}{sure}{after}{why}"
+    way = f", by call {attempt.get('call_id')}" if attempt.get("way") == "bridge" else ""
+    return f"to {attempt.get('target')}, {outcome}{sure}{after}{way}{why}"
 
 
 def _hand_over(attempt: Mapping[str, Any]) -> str:

@@ -1,0 +1,162 @@
+"""Two real phones joined by the gateway: a call that goes on to one, and a transfer that the gateway does itself."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.interop.baresip.phone import RATE, Baresip, tone
+from tests.interop.sipp.scenario import Check, Player, Scenario
+from tests.support import tone as frames
+from tests.support.gateway import Gateway, running_gateway
+from tests.support.plain_phone import PhoneCall, PlainPhone
+from tests.support.sip_text import Heard, ok
+from tests.support.tone import share
+from tests.support.transferring import TransferringAgent
+
+pytestmark = pytest.mark.interop
+
+PROVE = os.environ.get("OFFHOOK_PROVE") == "1"
+NUMBER = "+14155550142"
+_TOML = """
+[[trunk]]
+name = "phones"
+allow = ["127.0.0.1"]
+transfer_to = "*"
+
+[[trunk]]
+name = "carrier"
+host = "127.0.0.1"
+port = {port}
+caller_id = "+14155550100"
+dial_to = "+1415*"
+
+[[route]]
+name = "on"
+to = "on"
+destination = "tel:{number}"
+
+[[route]]
+name = "transfer"
+to = "transfer"
+destination = "ws://127.0.0.1:{agent}/"
+"""
+
+
+@pytest.fixture(scope="module")
+def person(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Baresip]:
+    """Whoever is called: takes every call, and says 660 Hz."""
+    with Baresip(tmp_path_factory.mktemp("person") / "phone", tone(660, 60), answers=True, user=NUMBER) as phone:
+        yield phone
+
+
+@pytest.fixture(scope="module")
+def agent() -> Iterator[TransferringAgent]:
+    agent = TransferringAgent(f"tel:{NUMBER}", after=0.2)
+    yield agent
+    agent.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, person: Baresip, agent: TransferringAgent) -> Iterator[Gateway]:
+    toml = _TOML.format(port=person.port, agent=agent.port, number=NUMBER)
+    with running_gateway(tmp_path_factory.mktemp("gateway"), toml) as running:
+        yield running
+
+
+def test_a_baresip_is_put_through_to_another_and_both_are_heard(
+    gateway: Gateway, person: Baresip, tmp_path: Path
+) -> None:
+    with Baresip(tmp_path / "caller", tone(440, 30)) as caller:
+        call_id = caller.dial("on", gateway.udp)
+        person.wait_for("CALL_ESTABLISHED")
+        time.sleep(1.5)
+        caller.command("hangup")
+        person.wait_for("CALL_CLOSED")
+        first = gateway.record(call_id)
+        heard_by_caller, heard_by_person = caller.heard(), person.heard()
+    assert share(heard_by_caller[-RATE:], 660) > 0.9
+    assert share(heard_by_person[-RATE:], 440) > 0.9
+    second = json.loads(gateway.run("calls", "show", first["bridged_to"], "--json"))["call"]
+    assert (first["end_reason"], second["end_reason"]) == ("caller_hung_up", "partner_hung_up")
+    assert (first["bridged_to"], second["bridged_from"]) == (second["call_id"], first["call_id"])
+    assert first["destination"] == f"tel:{NUMBER}"
+    shown = gateway.run("calls", "show", first["call_id"])
+    assert second["call_id"] in shown
+
+
+class _RefusesRefer(PhoneCall):
+    """A phone that knows no REFER, or takes it and says nothing more."""
+
+    status = "405 Method Not Allowed"
+
+    def _answer(self, request: Heard) -> None:
+        if request.method == "REFER":
+            self.phone.send(ok(request).replace("200 OK", self.status, 1), self.gateway)
+        else:
+            super()._answer(request)
+
+
+class _TakesReferInSilence(_RefusesRefer):
+    status = "202 Accepted"
+
+
+class _OldPhone(PlainPhone):
+    call_type = _RefusesRefer
+
+
+class _SilentPhone(PlainPhone):
+    call_type = _TakesReferInSilence
+
+
+@pytest.mark.parametrize("phones", [_OldPhone, _SilentPhone])
+async def test_a_transfer_by_us_joins_the_caller_to_a_person(
+    gateway: Gateway, person: Baresip, agent: TransferringAgent, phones: type[PlainPhone]
+) -> None:
+    async with phones.open() as phone:
+        call = phone.dial(gateway.udp, "transfer", headers=("X-Timeout-Ms: 1000",))
+        await call.answered()
+        call.say(frames.tone(440, 20))
+        await call.hears(660, frames=25)
+        await asyncio.to_thread(person.wait_for, "CALL_ESTABLISHED")
+        await asyncio.sleep(1.2)
+        person.command("hangup")
+        await call.hung_up()
+        record = await asyncio.to_thread(gateway.record, call.call_id)
+        await asyncio.to_thread(person.wait_for, "CALL_CLOSED")
+        sources = {packet.ssrc for packet in call.packets}
+        missing = call.packets[-1].sequence - call.packets[0].sequence + 1 - len(call.packets)
+    [result] = agent.transfers(call.call_id)
+    assert (result["outcome"], result["way"]) == ("completed", "bridge")
+    assert agent.told[call.call_id][-1]["reason"] == "transferred"
+    assert share(person.heard()[-RATE:], 440) > 0.9
+    # For the caller it was one stream from first to last.
+    assert len(sources) == 1
+    assert missing == 0
+    assert (record["end_reason"], record["transfer"]["way"]) == ("partner_hung_up", "bridge")
+
+
+@pytest.mark.parametrize(
+    "status", ["405 Method Not Allowed", "403 Forbidden", "501 Not Implemented", "603 Decline"][: 4 if PROVE else 1]
+)
+def test_sipp_refuses_the_refer_and_is_put_through(
+    gateway: Gateway, person: Baresip, agent: TransferringAgent, status: str, tmp_path: Path
+) -> None:
+    call = (
+        Scenario(f"bridge-{status[:3]}", to="transfer")
+        .set_up()
+        .expect_request("REFER", Check("Refer-To", "Refer-To", absent=True))
+        .answer(status)
+        .pause(800)
+        .tear_down()
+    )
+    call_id = Player(tmp_path, gateway.udp).play(call).call_id
+    person.wait_for("CALL_ESTABLISHED")
+    person.wait_for("CALL_CLOSED")
+    record = gateway.record(call_id)
+    [result] = agent.transfers(call_id)
+    assert (result["outcome"], result["way"]) == ("completed", "bridge")
+    assert (record["end_reason"], record["transfer"]["way"]) == ("caller_hung_up", "bridge")
