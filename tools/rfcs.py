@@ -403,6 +403,7 @@ RFCS: tuple[Rfc, ...] = (
         rust="wire/websocket.rs",
         about="as client: framing, masking, fragments, close codes",
     ),
+    Rfc(6716, "The Opus codec", rust="codec/opus.rs", about="packets of any mode and length, in-band FEC, DTX"),
     Rfc(
         6665,
         "Events: SUBSCRIBE and NOTIFY",
@@ -442,6 +443,11 @@ RFCS: tuple[Rfc, ...] = (
         7433,
         "User-to-User information",
         {"4.1": "Values and their parameters", "4.2": "Data in hexadecimal"},
+    ),
+    Rfc(
+        7587,
+        "Opus in RTP and SDP",
+        {"4.2": "Packet times", "6.1": "What a peer asks for", "7": "Offers and answers"},
     ),
     Rfc(
         7616,

@@ -30,6 +30,7 @@ __all__ = [
     "Melody",
     "Mux",
     "NetworkConfig",
+    "OpusWishes",
     "Recording",
     "RecordingConfig",
     "RemoteMedia",
@@ -190,6 +191,28 @@ class SrtpKeys:
     def suite(self) -> str: ...
 
 @final
+class OpusWishes:
+    """What a peer asks of the Opus that we send it (RFC 7587 section 6.1)."""
+
+    def __new__(
+        cls, *, bitrate: int = 32_000, fec: bool = True, dtx: bool = False, cbr: bool = False, max_rate: int = 48_000
+    ) -> Self:
+        """`bitrate`: bits a second on average, brought into 6000 to 60000. `fec`: each packet has a copy of the one
+        before, if losses are likely. `dtx`: nothing is sent in pauses. `cbr`: all packets have one size. `max_rate`:
+        the highest rate in Hz that the peer plays; sound is sent at 16 kHz at most.
+        """
+    @property
+    def bitrate(self) -> int: ...
+    @property
+    def fec(self) -> bool: ...
+    @property
+    def dtx(self) -> bool: ...
+    @property
+    def cbr(self) -> bool: ...
+    @property
+    def max_rate(self) -> int: ...
+
+@final
 class RemoteMedia:
     """What offer and answer agreed on for one leg: where RTP goes, who may send it, in which codec."""
 
@@ -198,7 +221,7 @@ class RemoteMedia:
         *,
         address: str,
         port: int,
-        codec: Literal["PCMU", "PCMA", "G722"],
+        codec: Literal["PCMU", "PCMA", "G722", "opus"],
         payload_type: int,
         receive_payload_types: Mapping[int, str],
         rtcp_address: str | None = None,
@@ -218,11 +241,13 @@ class RemoteMedia:
         nat: bool = False,
         allow_loopback: bool = False,
         srtp: SrtpKeys | None = None,
+        opus: OpusWishes | None = None,
     ) -> Self:
         """`address`, `port`: where the peer's SDP wants its RTP, a literal IP address.
 
         `codec`, `payload_type`: what we send. `receive_payload_types`: what we accept, number to codec name. The RTP
-        clock of all three is 8000 Hz, also of G722, which carries 16 kHz sound (RFC 3551 section 4.5.2).
+        clock of opus is 48000 Hz (RFC 7587), that of the others 8000 Hz, also of G722, which carries 16 kHz sound (RFC
+        3551 section 4.5.2). Telephone events and comfort noise count as `codec` does. `opus`: what the peer asks of it.
         `rtcp_address`, `rtcp_port`: `a=rtcp`; by default the RTP address and the port above. `rtcp_mux`: RTCP goes
         where RTP goes, both ways (RFC 5761).
         `dtmf_send`, `dtmf_receive`: telephone-event payload types, which may differ per direction (RFC 4733); at most
@@ -291,6 +316,8 @@ class RemoteMedia:
     def allow_loopback(self) -> bool: ...
     @property
     def srtp(self) -> SrtpKeys | None: ...
+    @property
+    def opus(self) -> OpusWishes | None: ...
 
 @final
 class WireConfig:
@@ -639,6 +666,12 @@ class MediaStats:
     def received_bad_comfort_noise(self) -> int:
         """Of those, the ones that describe no noise: an empty payload, a level above 127."""
     @property
+    def received_bad_payloads(self) -> int:
+        """Payloads that are none of their codec."""
+    @property
+    def recovered_frames(self) -> int:
+        """Frames of lost sound that the packet behind it had a copy of (Opus)."""
+    @property
     def concealed_frames(self) -> int:
         """Frames of 20 ms or less made in place of sound that was lost."""
     @property
@@ -732,6 +765,9 @@ class MediaStats:
     @property
     def unsent_packets(self) -> int:
         """Packets not sent because no address is known, the peer holds the call, or the key is used up."""
+    @property
+    def unsent_pauses(self) -> int:
+        """Packets not sent because they would have held silence, and the peer asked not to be sent that (Opus)."""
     @property
     def sent_unreachable(self) -> int:
         """RTP packets that the peer's host or a router answered with an ICMP error."""

@@ -34,7 +34,7 @@ Caller = Annotated[str, typer.Option("--from", help="Who calls: a number, a name
 Header = Annotated[list[str] | None, typer.Option(help="A further SIP header, 'X-Name: value'; repeatable.")]
 User = Annotated[str | None, typer.Option(help="The user name, where the far end asks for one.")]
 Password = Annotated[str | None, typer.Option(envvar="OFFHOOK_PHONE_PASSWORD", help="Its password.", show_envvar=True)]
-Codec = Annotated[str, typer.Option(help="What to offer, best first, by comma: G722, PCMU, PCMA.")]
+Codec = Annotated[str, typer.Option(help="What to offer, best first, by comma: opus, G722, PCMU, PCMA.")]
 Srtp = Annotated[bool, typer.Option("--srtp", help="Insist on encrypted sound (SRTP, keys in SDP).")]
 Transport = Annotated[Literal["udp", "tcp", "tls"] | None, typer.Option(help="How SIP travels; udp by default.")]
 TlsCa = Annotated[Path | None, typer.Option(help="Whom to trust over TLS, PEM; by default the system's CAs.")]

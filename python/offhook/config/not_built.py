@@ -48,7 +48,6 @@ NOT_BUILT = (
     NotBuilt(("sip", "advertise"), lambda v: v == "auto", "finding our address by STUN", "write the address itself"),
     NotBuilt(("media", "advertise"), lambda v: v == "auto", "finding our address by STUN", "write the address itself"),
     NotBuilt(("store", "url"), _postgresql, "PostgreSQL", "use sqlite:///PATH"),
-    NotBuilt(("trunk", "*", "codecs", "*"), _other_than("PCMU", "PCMA", "G722"), "Opus", "use G722, PCMU and PCMA"),
     NotBuilt(
         ("route", "*", "destination"),
         _other_destination,

@@ -4,7 +4,8 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Literal
 
-from offhook._media import RemoteMedia, SrtpKeys
+from offhook._media import OpusWishes, RemoteMedia, SrtpKeys
+from offhook.sdp import opus
 from offhook.sdp.terms import NegotiatedAudio
 
 _STATIC_COMFORT_NOISE = 13
@@ -58,7 +59,13 @@ def remote_media(
         nat=nat,
         allow_loopback=ipaddress.ip_address(signalling.partition("%")[0]).is_loopback,
         srtp=None if keys is None else SrtpKeys(keys.suite, send=keys.send, receive=keys.receive),
+        opus=None if audio.opus is None else _opus(audio.opus),
     )
+
+
+def _opus(asked: opus.OpusWishes) -> OpusWishes:
+    rest = {} if asked.bitrate is None else {"bitrate": asked.bitrate}
+    return OpusWishes(fec=asked.fec, dtx=asked.dtx, cbr=asked.cbr, max_rate=asked.max_rate, **rest)
 
 
 def dtmf_by(audio: NegotiatedAudio, dtmf: DtmfWay) -> Literal["rfc4733", "info", "inband"]:

@@ -10,7 +10,7 @@ from offhook.sip.uri import SipUri, parse_uri
 
 Transport = Literal["udp", "tcp", "tls"]
 
-CODECS = ("PCMU", "PCMA", "G722")
+CODECS = ("PCMU", "PCMA", "G722", "opus")
 """What the phone speaks."""
 
 OFFERED = ("PCMU", "PCMA")
@@ -91,7 +91,9 @@ def read_header(text: str) -> tuple[str, str]:
 
 def read_codecs(text: str) -> tuple[str, ...]:
     """Read `PCMU`, or `PCMA,PCMU`: what is offered, best first; nothing is G.711."""
-    codecs = tuple(dict.fromkeys(name.strip().upper() for name in text.split(",") if name.strip()))
+    spelt = {name.upper(): name for name in CODECS}
+    named = (name.strip().upper() for name in text.split(",") if name.strip())
+    codecs = tuple(dict.fromkeys(spelt.get(name, name) for name in named))
     unknown = next((name for name in codecs if name not in CODECS), None)
     if unknown is not None:
         raise UsageError(f"codec {unknown} is not spoken", hint=f"choose of {', '.join(CODECS)}")

@@ -46,4 +46,4 @@ class Plan:
 
 def rate_of(codecs: tuple[str, ...]) -> int:
     """Samples a second of the sound that the best of these codecs carries."""
-    return WIDE_RATE if "G722" in codecs else RATE
+    return WIDE_RATE if {"G722", "opus"} & {*codecs} else RATE

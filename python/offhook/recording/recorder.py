@@ -194,7 +194,7 @@ class CallRecording:
         """Frames that had no room on their way to the disk and are silence."""
         self._recorder = recorder
         self._codec = codec
-        self._rate = 16_000 if codec == "G722" else 8_000
+        self._rate = 16_000 if codec in ("G722", "opus") else 8_000
         self._started_at = utc()
         self._pauses: list[dict[str, int | None]] = []
         self._samples = 0

@@ -7,7 +7,7 @@ without.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from offhook.sdp import crypto
@@ -23,6 +23,8 @@ from offhook.sdp.description import (
     Origin,
     SessionDescription,
 )
+from offhook.sdp.opus import OFFERED_PAYLOAD_TYPE as OFFERED_OPUS
+from offhook.sdp.opus import OPUS, PARAMETERS, packet_time, wishes
 from offhook.sdp.terms import (
     CODECS,
     COMFORT_NOISE,
@@ -127,14 +129,11 @@ def offer(
     known = {encoding: number for number, encoding in standing.encodings.items()} if standing else {}
     payload_types: dict[int, Encoding] = {}
     for name in codecs:
-        static = next(number for number, encoding in STATIC_PAYLOAD_TYPES.items() if encoding == CODECS[name])
-        payload_types[known.get(CODECS[name], static)] = CODECS[name]
-    if terms.telephone_event:
-        event = Encoding(TELEPHONE_EVENT, 8000)
-        number = known.get(event, OFFERED_EVENT_PAYLOAD_TYPE)
-        while number in payload_types:
-            number -= 1
-        payload_types[number] = event
+        static = (number for number, encoding in STATIC_PAYLOAD_TYPES.items() if encoding == CODECS[name])
+        payload_types[_number_for(CODECS[name], next(static, OFFERED_OPUS), known, payload_types)] = CODECS[name]
+    clocks = dict.fromkeys(CODECS[name].clock_rate for name in codecs) if terms.telephone_event else ()
+    for event in (Encoding(TELEPHONE_EVENT, clock) for clock in clocks):
+        payload_types[_number_for(event, OFFERED_EVENT_PAYLOAD_TYPE, known, payload_types)] = event
     kept = was.crypto if was is not None else None
     protocol, extra = crypto.offered(terms.srtp, _keys(terms, fresh), standing.protocol if standing else None, kept)
     if was is not None and was.rtcp_mux:
@@ -195,13 +194,14 @@ def accept(
         dtmf_receive=tuple(number for number in dtmf_receive if number not in receive),
         remote=None,
         remote_rtcp=None,
-        ptime=_ptime(theirs, ours.ptime_ms or 20),
+        ptime=_ptime(theirs, ours.ptime_ms or 20, encoding),
         send=True,
         receive=True,
         remote_hold=False,
         line=index,
         rtcp_mux=theirs.attribute("rtcp-mux") is not None and ours.attribute("rtcp-mux") is not None,
         crypto=security.keys if isinstance(security, crypto.Encrypted) else None,
+        opus=wishes(theirs, payload_type) if encoding == OPUS else None,
     )
     audio = _with_old_types(_located(audio, answer, offer.direction_of(ours), notes), was)
     return Judgement(answer, audio, _told(notes))
@@ -279,7 +279,7 @@ class _LineJudge:
             dtmf_receive=tuple(events),
             remote=None,
             remote_rtcp=None,
-            ptime=_ptime(line, terms.ptime),
+            ptime=_ptime(line, terms.ptime, CODECS[codec]),
             send=True,
             receive=True,
             remote_hold=False,
@@ -287,6 +287,7 @@ class _LineJudge:
             comfort_noise=noise[0] if noise else None,
             rtcp_mux=mux,
             crypto=security.keys if isinstance(security, crypto.Encrypted) else None,
+            opus=wishes(line, payload_type) if CODECS[codec] == OPUS else None,
         )
         ours = Direction.SENDONLY if self._hold else Direction.SENDRECV
         self.audio = _with_old_types(_located(audio, self._offer, ours, notes), self._was)
@@ -359,6 +360,14 @@ def _read_past(offer: SessionDescription, line: MediaDescription, notes: list[st
         notes.append(f"{' and '.join(found)} not taken: media goes between the addresses in SDP")
 
 
+def _number_for(encoding: Encoding, usual: int, known: Mapping[Encoding, int], taken: Container[int]) -> int:
+    """The payload type that an encoding has already in the session, else the usual one, or the next that is free."""
+    number = known.get(encoding, usual)
+    while encoding not in known and (number in taken or number in known.values()):
+        number -= 1
+    return number
+
+
 def _numbers(line: MediaDescription, wanted: Encoding) -> list[int]:
     """The payload types that stand for an encoding, in the order of the line."""
     return [number for number, encoding in line.encodings.items() if encoding == wanted]
@@ -421,13 +430,13 @@ def _sendable(connection: Connection | None, port: int) -> tuple[str, int] | Non
     return str(ip), port
 
 
-def _ptime(line: MediaDescription, ours: int) -> int:
-    """The packet time we send: the peer's wish rounded down to 10 ms, else ours, never past the peer's maximum."""
+def _ptime(line: MediaDescription, ours: int, codec: Encoding) -> int:
+    """The packet time we send: the peer's wish rounded down to what the codec has, else ours, within its maximum."""
     wanted = line.ptime_ms or ours
     longest = line.max_ptime_ms
     if longest is not None:
         wanted = min(wanted, longest)
-    return wanted - wanted % 10
+    return packet_time(wanted) if codec == OPUS else wanted - wanted % 10
 
 
 def _answered(
@@ -450,11 +459,11 @@ def _audio_line(
 ) -> MediaDescription:
     attributes: list[Attribute] = []
     for number, encoding in payload_types.items():
-        events = encoding.name == TELEPHONE_EVENT
-        # Our readers take any case, and not all others do: RFC 4733 section 7.1.1 registers it in small letters.
-        attributes.append(Attribute("rtpmap", f"{number} {str(encoding).lower() if events else encoding}"))
-        if events:
-            attributes.append(Attribute("fmtp", f"{number} {EVENTS}"))
+        parameters = EVENTS if encoding.name == TELEPHONE_EVENT else PARAMETERS if encoding == OPUS else None
+        # Our readers take any case, and not all others do: both are registered in small letters.
+        attributes.append(Attribute("rtpmap", f"{number} {str(encoding).lower() if parameters else encoding}"))
+        if parameters:
+            attributes.append(Attribute("fmtp", f"{number} {parameters}"))
     attributes.append(Attribute("ptime", str(ptime)))
     attributes += extra
     muxed = any(attribute.name == "rtcp-mux" for attribute in attributes)

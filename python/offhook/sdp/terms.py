@@ -7,19 +7,21 @@ from typing import Literal
 from offhook.errors import LocalProtocolError
 from offhook.sdp.crypto import CryptoKeys, Policy
 from offhook.sdp.description import HIGHEST_PORT, LONGEST_PTIME_MS, SHORTEST_PTIME_MS, Connection, Direction, Encoding
+from offhook.sdp.opus import OPUS, OpusWishes
 
 Refusal = Literal[
     "no_audio_offered", "no_common_codec", "srtp_not_supported", "srtp_required", "no_common_crypto", "no_offer_answer"
 ]
 """Why no audio came out of an offer, or of the answer to ours; each is the slug of an end reason too."""
 
-Codec = Literal["PCMU", "PCMA", "G722"]
+Codec = Literal["PCMU", "PCMA", "G722", "opus"]
 """The audio codecs that the media core speaks."""
 
 SPOKEN: Mapping[Encoding, Codec] = {
     Encoding("PCMU", 8000): "PCMU",
     Encoding("PCMA", 8000): "PCMA",
     Encoding("G722", 8000): "G722",
+    OPUS: "opus",
 }
 """What SDP calls them.
 
@@ -94,7 +96,8 @@ class NegotiatedAudio:
     0.0.0.0, a host name, multicast), and then only an address learned from received packets may be used. `family` is
     the IP version of the address that the peer stated, None if it stated none. With `rtcp_mux` RTP and RTCP share a
     port at both ends (RFC 5761). `send` and `receive` are the directions from our side; `remote_hold` says that the
-    peer has put us on hold. `crypto` are the keys if the media is encrypted. `line` is the index of the m= line.
+    peer has put us on hold. `opus` is what the peer asks of that codec. `crypto` are the keys if the media is
+    encrypted. `line` is the index of the m= line.
     """
 
     codec: Codec
@@ -113,6 +116,7 @@ class NegotiatedAudio:
     rtcp_mux: bool = False
     family: Literal[4, 6] | None = None
     crypto: CryptoKeys | None = None
+    opus: OpusWishes | None = None
 
     def is_same_as(self, other: "NegotiatedAudio | None") -> bool:
         """Whether `other` comes to the same; what is still under way of a codec before it doesn't count."""
@@ -124,6 +128,8 @@ class NegotiatedAudio:
             f"{self.ptime} ms",
             f"DTMF {self.dtmf_send}" if self.dtmf_send is not None else "no DTMF",
         ]
+        if self.opus is not None:
+            said.append(f"the peer asks for {self.opus}")
         if self.comfort_noise is not None:
             said.append(f"comfort noise {self.comfort_noise}")
         said.append(Direction.of(send=self.send, receive=self.receive).value)

@@ -14,7 +14,7 @@ use offhook_media::recorder::{Format, SealKey};
 use offhook_media::rehearsal::NetworkProfile;
 use pyo3::prelude::*;
 
-pub(crate) use agreed::{RemoteMedia, SrtpKeys};
+pub(crate) use agreed::{OpusWishes, RemoteMedia, SrtpKeys};
 pub(crate) use leg::LegConfig;
 pub(crate) use wire::{CallConfig, WireConfig};
 

@@ -28,8 +28,8 @@ use pyo3::prelude::*;
 
 use bridge::Bridge;
 use config::{
-    CallConfig, EngineConfig, LegConfig, NetworkConfig, RecordingConfig, RemoteMedia, SrtpKeys,
-    WireConfig, socket_address,
+    CallConfig, EngineConfig, LegConfig, NetworkConfig, OpusWishes, RecordingConfig, RemoteMedia,
+    SrtpKeys, WireConfig, socket_address,
 };
 use error::{media_error, raise};
 use event::MediaEvent;
@@ -478,6 +478,7 @@ fn _media(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("MediaError", media_error(py)?.bind(py))?;
     module.add_class::<EngineConfig>()?;
     module.add_class::<LegConfig>()?;
+    module.add_class::<OpusWishes>()?;
     module.add_class::<SrtpKeys>()?;
     module.add_class::<RemoteMedia>()?;
     module.add_class::<WireConfig>()?;

@@ -70,6 +70,8 @@ leg_counters! {
     received_while_held
     received_comfort_noise
     received_bad_comfort_noise
+    received_bad_payloads
+    recovered_frames
     concealed_frames
     noise_frames
     silence_frames
@@ -101,6 +103,7 @@ leg_counters! {
     sent_digits
     dropped_digits
     unsent_packets
+    unsent_pauses
     sent_unreachable
     playout_underruns
     playout_dropped_bytes

@@ -2,7 +2,7 @@
 use crate::codec::{Codec, Decoder};
 
 /// One decoder for each codec that the peer may send; made when that is known, not when the first packet comes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Decoders(Vec<Decoder>);
 
 impl Decoders {

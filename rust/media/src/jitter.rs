@@ -12,7 +12,7 @@
 //! Cost: a tick copies its samples and decodes a packet; a repeat that is left out or said twice costs what [`crate::tempo`] says, on one tick of three
 //! at most. Memory is taken for codecs as they are expected, and as more packets wait than ever before.
 use crate::clock::{Time, duration_of};
-use crate::codec::Codec;
+use crate::codec::{Codec, opus};
 use crate::comfort_noise::ComfortNoise;
 use crate::decoders::Decoders;
 use crate::plc::{BRIDGE_MS, Concealer};
@@ -54,10 +54,10 @@ const MAX_BYTES: usize = 8_192;
 const MAX_AHEAD: i16 = 1_000;
 /// A gap in the timestamps that is longer than this is a leap: 60 s.
 const MAX_GAP: i64 = 480_000;
-/// Payload bytes decoded at a time: 20 ms of the line's codecs, which all have a byte for a tick.
+/// Payload bytes decoded at a time where they have a byte for a tick: 20 ms.
 const PIECE: usize = 160;
-/// Milliseconds of decoded sound: what is bridged, a piece, and what a cut looks at.
-const READY_MS: usize = BRIDGE_MS + 60;
+/// Milliseconds of decoded sound: what is bridged, the longest packet or a piece, and what a cut looks at.
+const READY_MS: usize = BRIDGE_MS + opus::MAX_SAMPLES / 16 + 40;
 /// Shortest repeat that is cut, in ticks.
 const SHORTEST: i64 = 20;
 /// A lack of as much as this is made up for by repeats that are not longer.
@@ -495,7 +495,8 @@ impl JitterBuffer {
 
     /// Comes to where the first packet goes on. Returns the ticks that are missing before it, or `None` if it is not yet to be played.
     fn come_to(&mut self, tick: i64, first: &Label, codec: Codec) -> Option<i64> {
-        let place = self.whole(first.timestamp) + i64::from(codec.ticks_in(self.decoded));
+        let decoded = &self.shelf.payload()[..self.decoded];
+        let place = self.whole(first.timestamp) + i64::from(codec.ticks_in(decoded));
         let gap = place - self.end;
         let is_loss = self.next_sequence != Some(first.sequence);
         if !self.playing {
@@ -547,22 +548,29 @@ impl JitterBuffer {
         };
         self.next_sequence = Some(first.sequence);
         let rest = &self.shelf.payload()[self.decoded..];
-        let piece = &rest[..rest.len().min(PIECE)];
+        let piece = match codec.conceals() {
+            true => rest,
+            false => &rest[..rest.len().min(PIECE)],
+        };
         let length = piece.len();
         let begins = self.waiting + self.samples_of(missing);
         let decoder = self.decoders.of(codec);
+        let recovered =
+            missing > 0 && decoder.recover(piece, &mut self.ready[self.waiting..begins]);
         let ends = begins + decoder.decode(piece, &mut self.ready[begins..]);
-        if missing > 0 {
+        if recovered {
+            self.concealer.heard(&mut self.ready[self.waiting..begins]);
+        } else if missing > 0 {
             let (made, heard) = self.ready.split_at_mut(begins);
             let made = &mut made[self.waiting..];
             if !self.concealer.bridge(made, &heard[..ends - begins]) {
                 self.concealer.conceal(made);
             }
-            self.counts.concealed_frames += 1;
         }
+        self.counts.concealed_frames += u64::from(missing > 0);
         self.concealer.heard(&mut self.ready[begins..ends]);
         self.waiting = ends;
-        self.end += i64::from(codec.ticks_in(length));
+        self.end += self.ticks_of(ends - begins);
         self.decoded += length;
         if self.decoded == first.payload_len() {
             self.take_first(&first);

@@ -6,6 +6,7 @@
 //! talkspurt leaves at once.
 mod agent;
 mod agreed;
+mod clocks;
 mod counters;
 mod hold;
 mod keys;
@@ -16,6 +17,7 @@ mod secure;
 mod send;
 mod sink;
 
+use self::clocks::{HeardClock, SentClock};
 use self::hold::Music;
 use self::keys::Keys;
 use self::passage::Passage;
@@ -126,6 +128,7 @@ pub struct Leg {
     keys: Keys,
     watches_tones: bool,
     reception: Option<Reception>,
+    heard_clock: HeardClock,
     contender: Option<Contender>,
     /// Losses of the SSRCs before this one.
     lost_before: i64,
@@ -145,7 +148,9 @@ pub struct Leg {
     encoder: Encoder,
     regularity: Regularity,
     sequence: u16,
+    /// Of the last frame, in ticks.
     timestamp: u32,
+    sent_clock: SentClock,
     /// Nothing was sent at the last tick: the next packet begins anew.
     paused: bool,
     first_audio_told: bool,
@@ -181,6 +186,7 @@ impl Leg {
             keys: Keys::new(),
             watches_tones: false,
             reception: None,
+            heard_clock: HeardClock::default(),
             contender: None,
             lost_before: 0,
             named: None,
@@ -198,6 +204,7 @@ impl Leg {
             sequence: config.first_sequence,
             // Playout steps by a frame before the first one.
             timestamp: config.first_timestamp.wrapping_sub(playout.frame_ticks()),
+            sent_clock: SentClock::new(config.first_timestamp),
             paused: false,
             first_audio_told: false,
             last_sent: None,
@@ -228,6 +235,7 @@ impl Leg {
         if remote.codec != self.encoder.codec() {
             self.encoder = Encoder::new(remote.codec);
         }
+        self.encoder.set_opus(remote.opus);
         self.playout.set_format(remote.codec, remote.ptime_ms);
         if !self.started {
             self.timestamp = self
@@ -235,6 +243,9 @@ impl Leg {
                 .wrapping_add(before)
                 .wrapping_sub(self.playout.frame_ticks());
         }
+        let next = self.timestamp.wrapping_add(self.playout.frame_ticks());
+        self.sent_clock.set_rate(next, remote.codec.rtp_clock());
+        self.keys.set_event_clock(remote.codec.rtp_clock());
         self.kinds.fill(Kind::Unknown);
         let mut assign =
             |payload_type: u8, kind| self.kinds[usize::from(payload_type & 0x7f)] = kind;

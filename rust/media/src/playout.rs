@@ -51,8 +51,8 @@ pub(crate) use fade::scaled;
 pub use frame::{Cleared, Frame, FrameKind, MarkId, PlayoutConfig, PlayoutCounts};
 pub use trim::TRIM_ABOVE;
 
-/// The RTP clock of the line's codecs and of telephone events, in Hz.
-pub const LINE_RATE: u32 = 8_000;
+/// What timestamps count within a leg, in Hz.
+pub const LINE_RATE: u32 = crate::codec::TICKS;
 /// Bytes of the longest frame: 60 ms of linear samples at 16 kHz.
 pub const MAX_FRAME: usize = 1_920;
 /// What sound is counted in, whatever its rate: 1/48000 s. A sample of every rate is a whole number of them.
@@ -207,8 +207,8 @@ impl Playout {
         self.marks
             .iter_mut()
             .for_each(|(position, _)| *position = end.min(*position));
-        let ptime_ms = ptime_ms.clamp(10, 60);
-        self.frame_ticks = ptime_ms * codec.rtp_clock() / 1_000;
+        let ptime_ms = codec.packet_ms(ptime_ms);
+        self.frame_ticks = ptime_ms * LINE_RATE / 1_000;
         self.frame = codec.samples_of_ticks(self.frame_ticks);
         self.frame_time = Duration::from_millis(u64::from(ptime_ms));
         if !self.started {
@@ -335,7 +335,7 @@ impl Playout {
         }
         if now - self.in_hand_since >= TRIM_WINDOW {
             if self.in_hand > margin + ENOUGH {
-                let behind = duration_of(self.lag.max(0) as u64, self.codec.rtp_clock());
+                let behind = duration_of(self.lag.max(0) as u64, LINE_RATE);
                 self.shrink = (self.in_hand - margin).min(behind);
             }
             self.in_hand = Duration::MAX;

@@ -94,6 +94,10 @@ counters! {
         received_comfort_noise,
         /// Of those, the ones that describe no noise: an empty payload, a level above 127.
         received_bad_comfort_noise,
+        /// Payloads that are none of their codec.
+        received_bad_payloads,
+        /// Frames of lost sound that the packet behind it had a copy of (Opus).
+        recovered_frames,
         /// Frames of 20 ms or less made in place of sound that was lost.
         concealed_frames,
         /// Frames of comfort noise, made while the peer pauses.
@@ -156,6 +160,8 @@ counters! {
         dropped_digits,
         /// Packets not sent because no address is known, the peer holds the call, or the key is used up.
         unsent_packets,
+        /// Packets not sent because they would have held silence, and the peer asked not to be sent that (Opus).
+        unsent_pauses,
         /// RTP packets that the peer's host or a router answered with an ICMP error.
         sent_unreachable,
         /// Times when playout ran dry in the middle of speech.

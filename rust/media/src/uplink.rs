@@ -7,7 +7,7 @@
 //! What was filled in too early (the network stood still, then everything came at once) never costs speech: the late packets go on,
 //! and the time is won back from gaps in the timestamps, from quiet frames, and from repeats in voiced sound ([`shorten`]).
 use crate::clock::{Time, duration_of, earliest, samples_in};
-use crate::codec::Codec;
+use crate::codec::{Codec, opus};
 use crate::comfort_noise::ComfortNoise;
 use crate::decoders::Decoders;
 use crate::order::{Content, MIN_PATIENCE, Order, Queued};
@@ -80,7 +80,7 @@ const MAX_SURPLUS: u64 = 8_000;
 const PAUSE: u32 = 160;
 /// Frames made up for after a pause of the machine.
 const MAX_CATCH_UP: u32 = 10;
-/// Payload bytes handled at a time: 60 ms of the line's codecs, which all have a byte for a tick.
+/// Payload bytes handled at a time where they have a byte for a tick: 60 ms.
 const MAX_PIECE: usize = 480;
 const MAX_SAMPLES: usize = BRIDGE_MS * 16;
 /// A frame none of whose samples is beyond this (-48 dBFS) is a pause: it may be left out.
@@ -95,6 +95,10 @@ const CUT_EVERY: u32 = 2;
 pub struct UplinkCounts {
     /// Packets that came after their place was filled.
     pub late: u64,
+    /// Payloads that are none of their codec.
+    pub bad_payloads: u64,
+    /// Frames of lost sound that the packet behind it had a copy of.
+    pub recovered_frames: u64,
     /// Frames of made sound.
     pub concealed_frames: u64,
     /// Frames of described noise.
@@ -142,8 +146,27 @@ struct Timeline {
     concealer: Concealer,
     noise: ComfortNoise,
     /// The peer pauses, and has described its noise.
-    pausing: bool,
+    pausing: Option<Pause>,
     counts: UplinkCounts,
+}
+
+/// How the peer has described its noise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pause {
+    /// In a packet of its own (RFC 3389).
+    Noise,
+    /// In the last packets of its codec.
+    Codec,
+}
+
+/// What is known of the sound behind a gap.
+#[derive(Clone, Copy)]
+enum Behind<'a> {
+    Nothing,
+    /// It is here already.
+    Heard(&'a [i16]),
+    /// The decoder makes the gap itself before it decodes this.
+    Coded(&'a [u8]),
 }
 
 impl Uplink {
@@ -169,7 +192,7 @@ impl Uplink {
                 decoders: Decoders::new(),
                 concealer: Concealer::new(codec.sample_rate()),
                 noise: ComfortNoise::new(),
-                pausing: false,
+                pausing: None,
                 counts: UplinkCounts::default(),
             },
         }
@@ -224,7 +247,7 @@ impl Uplink {
 
     /// The peer is heard no longer: what is filled in from here is no noise of its pauses.
     pub fn end_pause(&mut self) {
-        self.line.pausing = false;
+        self.line.pausing = None;
     }
 
     /// Takes a packet that is no duplicate.
@@ -274,7 +297,7 @@ impl Uplink {
 impl Timeline {
     fn restart(&mut self) {
         self.surplus = 0;
-        self.pausing = false;
+        self.pausing = None;
         self.decoders.reset();
         if self.next_timestamp.take().is_none() {
             return;
@@ -312,8 +335,8 @@ impl Timeline {
     }
 
     fn take_noise(&mut self, now: Time, packet: &Queued<'_>, out: &mut dyn FnMut(UplinkFrame<'_>)) {
-        self.close_gap(now, packet, &[], out);
-        self.pausing = true;
+        self.close_gap(now, packet, Behind::Nothing, out);
+        self.pausing = Some(Pause::Noise);
         self.next_timestamp = Some(packet.timestamp);
         self.last_arrival = now;
         // A pause needs no patience: it has been announced. What comes after it may come a little early against it.
@@ -328,39 +351,94 @@ impl Timeline {
         out: &mut dyn FnMut(UplinkFrame<'_>),
     ) {
         self.set_codec(codec);
-        let ticks = codec.ticks_in(packet.payload.len());
-        let mut room = [0; MAX_SAMPLES];
-        for (index, piece) in packet.payload.chunks(MAX_PIECE).enumerate() {
-            let decoder = self.decoders.of(codec);
-            let samples = decoder.decode(piece, &mut room);
-            let heard = &mut room[..samples];
-            if index == 0 {
-                self.close_gap(now, packet, heard, out);
-                self.pausing = false;
-            }
-            if self.is_left_out(heard) {
-                continue;
-            }
-            let cut = self.cut(heard);
-            let heard = &mut heard[..samples - cut];
-            let joined = self.concealer.heard(heard);
-            let coded = (cut == 0 && !joined).then_some(piece);
-            out(UplinkFrame {
-                codec,
-                coded,
-                pcm: heard,
-                rate: codec.sample_rate(),
-                position: self.position,
-                fill: Fill::Heard,
-                after_pause: std::mem::take(&mut self.after_pause),
-            });
-            self.position += self.ticks_of(heard.len());
+        let ticks = codec.ticks_in(packet.payload);
+        if ticks == 0 {
+            self.counts.bad_payloads += 1;
+            self.next_timestamp.get_or_insert(packet.timestamp);
+            self.soundless = true;
+            return;
+        }
+        if codec.conceals() {
+            self.take_packet(now, packet, out);
+        } else {
+            self.take_bytes(now, packet, out);
         }
         self.next_timestamp = Some(packet.timestamp.wrapping_add(ticks));
         (self.last_ticks, self.soundless) = (ticks, false);
         self.last_arrival = now;
-        self.next_fill = now + duration_of(u64::from(ticks), RATE) + self.patience;
+        let patience = match self.pausing {
+            Some(_) => self.jitter.min(self.patience),
+            None => self.patience,
+        };
+        self.next_fill = now + duration_of(u64::from(ticks), RATE) + patience;
         self.filling = false;
+    }
+
+    /// Sound with a byte for a tick, a piece at a time: a gap before it is bridged to what is heard then.
+    fn take_bytes(&mut self, now: Time, packet: &Queued<'_>, out: &mut dyn FnMut(UplinkFrame<'_>)) {
+        let mut room = [0; MAX_SAMPLES];
+        for (index, piece) in packet.payload.chunks(MAX_PIECE).enumerate() {
+            let decoder = self.decoders.of(self.codec);
+            let samples = decoder.decode(piece, &mut room);
+            let heard = &mut room[..samples];
+            if index == 0 {
+                self.close_gap(now, packet, Behind::Heard(heard), out);
+                self.pausing = None;
+            }
+            self.give_heard(heard, Some(piece), out);
+        }
+    }
+
+    /// A packet that makes sense as a whole, to a decoder that knows what came before: it makes up for a gap itself.
+    fn take_packet(
+        &mut self,
+        now: Time,
+        packet: &Queued<'_>,
+        out: &mut dyn FnMut(UplinkFrame<'_>),
+    ) {
+        let pauses = packet.payload.len() <= opus::DTX_BYTES;
+        self.close_gap(now, packet, Behind::Coded(packet.payload), out);
+        let mut room = [0; opus::MAX_SAMPLES];
+        let samples = self
+            .decoders
+            .of(self.codec)
+            .decode(packet.payload, &mut room);
+        if samples == 0 {
+            self.counts.bad_payloads += 1;
+            let ticks = self.codec.ticks_in(packet.payload) as usize;
+            self.fill_all(ticks, out);
+        }
+        self.pausing = pauses.then_some(Pause::Codec);
+        let whole = (samples <= MAX_SAMPLES).then_some(packet.payload);
+        for heard in room[..samples].chunks_mut(MAX_SAMPLES) {
+            self.give_heard(heard, whole, out);
+        }
+    }
+
+    /// Gives on what the caller said, less what makes up for what was filled in too early.
+    fn give_heard(
+        &mut self,
+        heard: &mut [i16],
+        coded: Option<&[u8]>,
+        out: &mut dyn FnMut(UplinkFrame<'_>),
+    ) {
+        if self.is_left_out(heard) {
+            return;
+        }
+        let cut = self.cut(heard);
+        let left = heard.len() - cut;
+        let heard = &mut heard[..left];
+        let joined = self.concealer.heard(heard);
+        out(UplinkFrame {
+            codec: self.codec,
+            coded: coded.filter(|_| cut == 0 && !joined),
+            pcm: heard,
+            rate: self.codec.sample_rate(),
+            position: self.position,
+            fill: Fill::Heard,
+            after_pause: std::mem::take(&mut self.after_pause),
+        });
+        self.position += self.ticks_of(heard.len());
     }
 
     fn ticks_of(&self, samples: usize) -> u64 {
@@ -399,12 +477,12 @@ impl Timeline {
         self.counts.won_back += ticks;
     }
 
-    /// Fills up to the place of a packet that begins with what is `heard`, as far as time that has passed explains it.
+    /// Fills up to the place of a packet with what is `behind` the gap, as far as time that has passed explains it.
     fn close_gap(
         &mut self,
         now: Time,
         packet: &Queued<'_>,
-        heard: &[i16],
+        behind: Behind<'_>,
         out: &mut dyn FnMut(UplinkFrame<'_>),
     ) {
         let Some(expected) = self.next_timestamp else {
@@ -428,14 +506,18 @@ impl Timeline {
             self.counts.jumps += 1;
         }
         let missing = missing.min(u64::from(MAX_FILL)) as usize;
-        let lost = packet.missing > 0 || !packet.marker;
-        if !(lost && !self.pausing && self.bridge(missing, heard, out)) {
-            let mut left = missing;
-            while left > 0 {
-                let ticks = left.min(FILL_FRAME);
-                self.fill(ticks, out);
-                left -= ticks;
-            }
+        let bridged = self.pausing.is_none()
+            && match behind {
+                Behind::Heard(heard) if packet.missing > 0 || !packet.marker => {
+                    self.bridge(missing, heard, out)
+                }
+                Behind::Coded(next) if packet.missing > 0 => {
+                    self.recover(missing, lost as usize, next, out)
+                }
+                _ => false,
+            };
+        if !bridged {
+            self.fill_all(missing, out);
         }
         if packet.missing == 0 && gap > 0 && self.concealer.has_faded() {
             // The talker paused: the first word stays as it came.
@@ -444,6 +526,42 @@ impl Timeline {
         if self.surplus > MAX_SURPLUS {
             self.surplus = 0;
         }
+    }
+
+    /// Lets the decoder make what `lost` ticks were, of which `missing` are still to be given out; `false` if that is too much.
+    fn recover(
+        &mut self,
+        missing: usize,
+        lost: usize,
+        next: &[u8],
+        out: &mut dyn FnMut(UplinkFrame<'_>),
+    ) -> bool {
+        let samples = self.codec.samples_of_ticks(lost as u32);
+        if !(1..=MAX_SAMPLES).contains(&samples) {
+            return false;
+        }
+        let mut made = [0; MAX_SAMPLES];
+        let made = &mut made[..samples];
+        // What was made up while nothing came is heard already; the decoder has to know of the loss all the same.
+        if !self.decoders.of(self.codec).recover(next, made) || missing > lost {
+            return false;
+        }
+        let copied = self.codec.samples_of_ticks(opus::copied_ticks(next));
+        let copied = copied.min(samples);
+        let skipped = samples - self.codec.samples_of_ticks(missing as u32);
+        let frame = self.codec.samples_of_ticks(FILL_FRAME as u32);
+        let (made, copy) = made.split_at_mut(samples - copied);
+        for made in made[skipped.min(samples - copied)..].chunks_mut(frame) {
+            self.concealer.heard(made);
+            self.give_made(made, Fill::Concealed, out);
+        }
+        let skipped = skipped.saturating_sub(samples - copied);
+        for copy in copy[skipped..].chunks_mut(frame) {
+            self.counts.recovered_frames += 1;
+            self.concealer.heard(copy);
+            self.give(copy, Fill::Heard, out);
+        }
+        true
     }
 
     /// Bridges a gap whose end is heard already; `false` if there is nothing that could be.
@@ -480,13 +598,24 @@ impl Timeline {
         self.fill(FILL_FRAME, out);
     }
 
+    /// Fills so many ticks, frame by frame.
+    fn fill_all(&mut self, mut ticks: usize, out: &mut dyn FnMut(UplinkFrame<'_>)) {
+        while ticks > 0 {
+            let some = ticks.min(FILL_FRAME);
+            self.fill(some, out);
+            ticks -= some;
+        }
+    }
+
     /// Puts something where nothing came: the noise of a pause, made sound, or silence once that has faded.
     fn fill(&mut self, ticks: usize, out: &mut dyn FnMut(UplinkFrame<'_>)) {
         let samples = self.codec.samples_of_ticks(ticks as u32);
         let mut made = [0; MAX_SAMPLES];
         let made = &mut made[..samples];
-        let fill = if self.pausing {
-            self.noise.make(made);
+        let fill = if let Some(pause) = self.pausing {
+            if pause == Pause::Noise || !self.decoders.of(self.codec).conceal(made) {
+                self.noise.make(made);
+            }
             self.concealer.filled(made);
             Fill::Noise
         } else if self.next_timestamp.is_some() && !self.concealer.has_faded() {
@@ -506,6 +635,10 @@ impl Timeline {
             Fill::Silence | Fill::Heard => &mut self.counts.silence_frames,
         };
         *counter += 1;
+        self.give(made, fill, out);
+    }
+
+    fn give(&mut self, made: &[i16], fill: Fill, out: &mut dyn FnMut(UplinkFrame<'_>)) {
         let ticks = self.ticks_of(made.len());
         out(UplinkFrame {
             codec: self.codec,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use offhook_media::barge_in::Policy;
 use offhook_media::claim;
 use offhook_media::clock::Time;
-use offhook_media::codec::{Codec, Decoder, Encoder};
+use offhook_media::codec::{Codec, Decoder, Encoder, opus};
 use offhook_media::leg::{
     DtmfBy, DtmfTones, Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame,
 };
@@ -148,6 +148,7 @@ fn run(scene: &Scene) -> Told {
             dtmf_tones: DtmfTones::Ignored,
             comfort_noise: None,
             ptime_ms: 20,
+            opus: opus::Settings::default(),
             send: true,
             receive: true,
             hold: false,

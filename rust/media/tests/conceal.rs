@@ -135,7 +135,7 @@ impl Line {
 
     /// What is heard if nothing is lost.
     fn clean(&self) -> Vec<i16> {
-        let mut out = vec![0; self.codec.samples_in(self.payload.len())];
+        let mut out = vec![0; self.codec.samples_in(&self.payload)];
         Decoder::new(self.codec).decode(&self.payload, &mut out);
         out
     }
@@ -191,7 +191,7 @@ fn lost(burst: u32, every: u32) -> impl Fn(u32) -> bool {
 
 #[test]
 fn a_tone_goes_on_through_single_losses_and_bursts_in_phase_and_without_clicks() {
-    for codec in Codec::ALL {
+    for codec in Codec::BYTE_A_TICK {
         for burst in 1..=3 {
             for hertz in [200.0, 440.0, 1_000.0] {
                 let rate = codec.sample_rate();
@@ -215,7 +215,7 @@ fn a_tone_goes_on_through_single_losses_and_bursts_in_phase_and_without_clicks()
 
 #[test]
 fn speech_has_no_clicks_where_sound_was_made_and_stays_as_loud() {
-    for codec in Codec::ALL {
+    for codec in Codec::BYTE_A_TICK {
         let rate = codec.sample_rate();
         let sounds = [
             recording(rate),
@@ -242,7 +242,7 @@ fn speech_has_no_clicks_where_sound_was_made_and_stays_as_loud() {
 
 #[test]
 fn a_longer_loss_fades_to_silence_and_what_follows_stands_at_its_place() {
-    for codec in Codec::ALL {
+    for codec in Codec::BYTE_A_TICK {
         for burst in [4, 5, 10, 30, 200] {
             let rate = codec.sample_rate();
             let sound = tone(rate, 300.0, 8_000.0, 6 * rate as usize);
@@ -281,7 +281,7 @@ fn a_longer_loss_fades_to_silence_and_what_follows_stands_at_its_place() {
 
 #[test]
 fn when_nothing_comes_any_more_it_fades_in_time_and_the_timeline_goes_on() {
-    for codec in Codec::ALL {
+    for codec in Codec::BYTE_A_TICK {
         let rate = codec.sample_rate();
         let sound = tone(rate, 300.0, 8_000.0, rate as usize);
         let mut line = Line::new(codec, &sound, 20);
@@ -303,7 +303,7 @@ fn when_nothing_comes_any_more_it_fades_in_time_and_the_timeline_goes_on() {
 
 #[test]
 fn whatever_is_lost_the_timeline_keeps_its_length_and_what_came_its_place() {
-    for codec in Codec::ALL {
+    for codec in Codec::BYTE_A_TICK {
         for ptime in [10, 20, 30, 40, 50, 60] {
             for seed in 1..=4 {
                 let mut random = Random::new(seed);
@@ -369,7 +369,7 @@ fn with_pause(codec: Codec, noise: Option<&[u8]>) -> (Line, usize) {
 
 #[test]
 fn a_pause_without_packets_is_silence_of_its_length_and_the_next_word_is_whole() {
-    for codec in Codec::ALL {
+    for codec in Codec::BYTE_A_TICK {
         let (line, spurt) = with_pause(codec, None);
         let (clean, heard, per_ms) = (line.clean(), &line.heard.pcm, line.per_ms());
         assert_eq!(heard.len(), clean.len() + 3_000 * per_ms, "{codec:?}");
@@ -385,7 +385,7 @@ fn a_pause_without_packets_is_silence_of_its_length_and_the_next_word_is_whole()
 
 #[test]
 fn a_described_pause_is_noise_of_its_level_and_length_without_an_edge() {
-    for codec in Codec::ALL {
+    for codec in Codec::BYTE_A_TICK {
         for dbov in [45, 60] {
             let (line, spurt) = with_pause(codec, Some(&[dbov]));
             let (clean, heard, per_ms) = (line.clean(), &line.heard.pcm, line.per_ms());

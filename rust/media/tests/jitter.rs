@@ -116,7 +116,7 @@ impl Sender {
 
     /// What comes out if nothing goes wrong.
     fn decoded(&self) -> Vec<i16> {
-        let mut out = vec![0; self.codec.samples_in(self.payload.len())];
+        let mut out = vec![0; self.codec.samples_in(&self.payload)];
         Decoder::new(self.codec).decode(&self.payload, &mut out);
         out
     }

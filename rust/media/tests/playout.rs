@@ -851,7 +851,7 @@ fn steps_and_sound(pcm: &[i16]) -> (u16, usize) {
 
 #[test]
 fn where_loud_sound_is_cut_off_it_fades_and_no_click_is_sent() {
-    for codec in Codec::ALL {
+    for codec in Codec::BYTE_A_TICK {
         let rate = AudioFormat::of_line(codec).rate as usize;
         // A whole tone has steps of its own: 440 Hz as loud as this moves by so much, and G.711 rounds by as much again.
         let own = (12_000.0 * std::f64::consts::TAU * 440.0 / rate as f64) as u16 + 600;

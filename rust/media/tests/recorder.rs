@@ -272,7 +272,7 @@ fn near(found: &[usize], expected_ms: &[u32], rate: u32) {
 
 #[test]
 fn each_side_lies_where_it_was_spoken_and_where_it_left() {
-    for codec in Codec::ALL {
+    for codec in Codec::BYTE_A_TICK {
         let mut call = Call::new(codec, &plain(Format::Wav, codec.sample_rate()), usize::MAX);
         let rate = call.rate();
         let word = tone(rate, 700.0, 8_000.0, rate as usize / 5);

@@ -3,7 +3,7 @@ mod support;
 
 use offhook_media::claim::Policy;
 use offhook_media::clock::Time;
-use offhook_media::codec::Codec;
+use offhook_media::codec::{Codec, opus};
 use offhook_media::engine::{
     Engine, EngineSettings, Event, LegHandle, LegSettings, PortRange, What,
 };
@@ -48,6 +48,7 @@ fn agreed(peer: SocketAddr) -> (RemoteMedia, Policy) {
         dtmf_tones: DtmfTones::Ignored,
         comfort_noise: None,
         ptime_ms: 20,
+        opus: opus::Settings::default(),
         send: true,
         receive: true,
         hold: false,

@@ -237,7 +237,7 @@ def test_an_address_nobody_can_send_to_is_never_written(wrong: dict[str, object]
         LocalMedia(**{"address": "198.51.100.5", "port": 40_000, **wrong})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("wrong", [{"codecs": ()}, {"codecs": ("opus",)}, {"ptime": 15}, {"ptime": 0}])
+@pytest.mark.parametrize("wrong", [{"codecs": ()}, {"codecs": ("G729",)}, {"ptime": 15}, {"ptime": 0}])
 def test_terms_that_cannot_be_kept_are_never_written(wrong: dict[str, object]) -> None:
     with pytest.raises(LocalProtocolError):
         Terms(**wrong)  # type: ignore[arg-type]

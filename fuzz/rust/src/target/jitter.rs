@@ -61,6 +61,7 @@ pub fn run(random: &mut Random) {
                         Codec::Pcmu,
                         Codec::Pcma,
                         Codec::G722,
+                        Codec::Opus,
                     ])),
                 };
                 let packet = Queued {

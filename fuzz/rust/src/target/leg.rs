@@ -3,7 +3,7 @@ use crate::mutate::mutate;
 use crate::random::Random;
 use offhook_media::claim::{Policy, is_sendable};
 use offhook_media::clock::Time;
-use offhook_media::codec::Codec;
+use offhook_media::codec::{Codec, opus};
 use offhook_media::leg::{
     DtmfBy, DtmfTones, Fill, Leg, LegConfig, LegEvent, LegSink, RemoteMedia, UplinkFrame,
 };
@@ -100,6 +100,10 @@ fn remote(random: &mut Random) -> RemoteMedia {
         dtmf_by: *random.pick(&[DtmfBy::Event, DtmfBy::Tone, DtmfBy::Info]),
         dtmf_tones: *random.pick(&[DtmfTones::Ignored, DtmfTones::Heard, DtmfTones::Removed]),
         comfort_noise: random.once_in(2).then_some(13),
+        opus: opus::Settings {
+            dtx: random.once_in(2),
+            ..opus::Settings::default()
+        },
         ptime_ms: *random.pick(&[0, 10, 20, 20, 30, 60, 4_000]),
         send: !random.once_in(5),
         receive: !random.once_in(5),

@@ -46,6 +46,10 @@ pub const TARGETS: &[Target] = &[
         run: codec::run,
     },
     Target {
+        name: "opus",
+        run: codec::opus,
+    },
+    Target {
         name: "srtp",
         run: srtp::run,
     },

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use offhook_media::claim::Policy;
-use offhook_media::codec::Codec;
+use offhook_media::codec::{Codec, opus};
 use offhook_media::engine::MediaError;
 use offhook_media::leg::{DtmfBy, DtmfTones, RemoteMedia as Negotiated};
 use offhook_media::srtp;
@@ -46,6 +46,49 @@ impl SrtpKeys {
     }
 }
 
+/// What a peer asks of the Opus that we send it.
+#[pyclass(frozen, get_all, eq, from_py_object, module = "offhook._media")]
+#[derive(Clone, PartialEq)]
+pub(crate) struct OpusWishes {
+    bitrate: u32,
+    fec: bool,
+    dtx: bool,
+    cbr: bool,
+    max_rate: u32,
+}
+
+#[pymethods]
+impl OpusWishes {
+    #[new]
+    #[pyo3(signature = (*, bitrate = opus::BITRATE, fec = true, dtx = false, cbr = false, max_rate = opus::RTP_CLOCK))]
+    #[pyo3(text_signature = "(*, bitrate=32000, fec=True, dtx=False, cbr=False, max_rate=48000)")]
+    fn new(bitrate: u32, fec: bool, dtx: bool, cbr: bool, max_rate: u32) -> Self {
+        Self {
+            bitrate,
+            fec,
+            dtx,
+            cbr,
+            max_rate,
+        }
+    }
+
+    fn __repr__(&self) -> String {
+        format!("{:?}", self.settings())
+    }
+}
+
+impl OpusWishes {
+    fn settings(&self) -> opus::Settings {
+        opus::Settings {
+            bitrate: self.bitrate,
+            fec: self.fec,
+            dtx: self.dtx,
+            cbr: self.cbr,
+            max_rate: self.max_rate,
+        }
+    }
+}
+
 /// What offer and answer agreed on for one leg.
 #[pyclass(frozen, get_all, module = "offhook._media")]
 pub(crate) struct RemoteMedia {
@@ -72,6 +115,7 @@ pub(crate) struct RemoteMedia {
     nat: bool,
     allow_loopback: bool,
     srtp: Option<Py<SrtpKeys>>,
+    opus: Option<OpusWishes>,
 }
 
 #[pymethods]
@@ -80,11 +124,11 @@ impl RemoteMedia {
     #[pyo3(signature = (*, address, port, codec, payload_type, receive_payload_types, rtcp_address = None,
         rtcp_port = None, rtcp_mux = false, dtmf_send = None, dtmf_receive = Vec::new(),
         dtmf_by = "rfc4733".to_owned(), dtmf_tones = "ignored".to_owned(), comfort_noise = Some(COMFORT_NOISE), ptime_ms = 20, send = true, receive = true, hold = false, signalling_address = None,
-        media_allow = Vec::new(), nat = false, allow_loopback = false, srtp = None))]
+        media_allow = Vec::new(), nat = false, allow_loopback = false, srtp = None, opus = None))]
     #[pyo3(
         text_signature = "(*, address, port, codec, payload_type, receive_payload_types, rtcp_address=None, \
         rtcp_port=None, rtcp_mux=False, dtmf_send=None, dtmf_receive=(), dtmf_by='rfc4733', dtmf_tones='ignored', comfort_noise=13, ptime_ms=20, send=True, receive=True, \
-        hold=False, signalling_address=None, media_allow=(), nat=False, allow_loopback=False, srtp=None)"
+        hold=False, signalling_address=None, media_allow=(), nat=False, allow_loopback=False, srtp=None, opus=None)"
     )]
     #[allow(clippy::too_many_arguments)]
     fn new(
@@ -110,6 +154,7 @@ impl RemoteMedia {
         nat: bool,
         allow_loopback: bool,
         srtp: Option<Py<SrtpKeys>>,
+        opus: Option<OpusWishes>,
     ) -> Self {
         Self {
             address,
@@ -134,6 +179,7 @@ impl RemoteMedia {
             nat,
             allow_loopback,
             srtp,
+            opus,
         }
     }
 }
@@ -198,6 +244,10 @@ impl RemoteMedia {
             },
             comfort_noise,
             ptime_ms: self.ptime_ms,
+            opus: self
+                .opus
+                .as_ref()
+                .map_or_else(opus::Settings::default, OpusWishes::settings),
             send: self.send,
             receive: self.receive,
             hold: self.hold,

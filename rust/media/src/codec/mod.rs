@@ -4,6 +4,7 @@
 //! are written as bytes, which needs none.
 pub mod g711;
 pub mod g722;
+pub mod opus;
 
 /// What the line speaks: the payload format of an RTP stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -14,11 +15,19 @@ pub enum Codec {
     Pcma,
     /// G.722 at 64 kbit/s (RFC 3551 section 4.5.2).
     G722,
+    /// Opus at 16 kHz (RFC 6716, RFC 7587).
+    Opus,
 }
+
+/// Ticks of a line's timeline, in Hz. RTP timestamps of a codec that counts otherwise are turned into these where a leg takes packets.
+pub const TICKS: u32 = 8_000;
 
 impl Codec {
     /// All of them.
-    pub const ALL: [Codec; 3] = [Codec::Pcmu, Codec::Pcma, Codec::G722];
+    pub const ALL: [Codec; 4] = [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus];
+
+    /// Those whose payloads have a byte for each tick, and may be cut anywhere.
+    pub const BYTE_A_TICK: [Codec; 3] = [Codec::Pcmu, Codec::Pcma, Codec::G722];
 
     /// The name in SDP.
     pub const fn name(self) -> &'static str {
@@ -26,6 +35,7 @@ impl Codec {
             Codec::Pcmu => "PCMU",
             Codec::Pcma => "PCMA",
             Codec::G722 => "G722",
+            Codec::Opus => "opus",
         }
     }
 
@@ -40,6 +50,7 @@ impl Codec {
     pub const fn rtp_clock(self) -> u32 {
         match self {
             Codec::Pcmu | Codec::Pcma | Codec::G722 => 8_000,
+            Codec::Opus => opus::RTP_CLOCK,
         }
     }
 
@@ -48,27 +59,40 @@ impl Codec {
         match self {
             Codec::Pcmu | Codec::Pcma => 8_000,
             Codec::G722 => 16_000,
+            Codec::Opus => opus::RATE,
         }
     }
 
-    /// Samples, at [`Codec::sample_rate`], that a payload of this length holds.
-    pub const fn samples_in(self, payload_len: usize) -> usize {
+    /// Samples, at [`Codec::sample_rate`], that a payload holds.
+    pub fn samples_in(self, payload: &[u8]) -> usize {
+        self.samples_of_ticks(self.ticks_in(payload))
+    }
+
+    /// How many [`TICKS`] a payload lasts; 0 for what is none.
+    pub fn ticks_in(self, payload: &[u8]) -> u32 {
         match self {
-            Codec::Pcmu | Codec::Pcma => payload_len,
-            Codec::G722 => 2 * payload_len,
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => payload.len() as u32,
+            Codec::Opus => opus::ticks_in(payload),
         }
     }
 
-    /// How far RTP timestamps advance over a payload of this length.
-    pub const fn ticks_in(self, payload_len: usize) -> u32 {
-        match self {
-            Codec::Pcmu | Codec::Pcma | Codec::G722 => payload_len as u32,
-        }
-    }
-
-    /// How many samples pass while the RTP clock advances by `ticks`.
+    /// How many samples pass in so many [`TICKS`].
     pub const fn samples_of_ticks(self, ticks: u32) -> usize {
-        ticks as usize * (self.sample_rate() / self.rtp_clock()) as usize
+        ticks as usize * (self.sample_rate() / TICKS) as usize
+    }
+
+    /// The packet time that it has next to the one wished for, in milliseconds, from 10 to 60.
+    pub fn packet_ms(self, wished: u32) -> u32 {
+        match (self, wished.clamp(10, 60)) {
+            (Codec::Opus, 10..=19) => 10,
+            (Codec::Opus, ms) => ms / 20 * 20,
+            (_, ms) => ms,
+        }
+    }
+
+    /// Whether its decoder makes up for losses by itself, of what the next packet has a copy of too.
+    pub const fn conceals(self) -> bool {
+        matches!(self, Codec::Opus)
     }
 
     /// How its samples are written where each has its own byte; `None` where a payload makes sense only in its stream.
@@ -76,16 +100,34 @@ impl Codec {
         match self {
             Codec::Pcmu => Some(Encoding::Pcmu),
             Codec::Pcma => Some(Encoding::Pcma),
-            Codec::G722 => None,
+            Codec::G722 | Codec::Opus => None,
         }
     }
 }
 
 /// Turns the payloads of one stream into samples.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Decoder {
     codec: Codec,
-    g722: Option<Box<g722::Decoder>>,
+    memory: Memory<g722::Decoder, opus::Decoder>,
+}
+
+/// What a codec remembers of its stream.
+#[derive(Debug)]
+enum Memory<G722, Opus> {
+    None,
+    G722(Box<G722>),
+    Opus(Box<Opus>),
+}
+
+impl<G722: Default, Opus: Default> Memory<G722, Opus> {
+    fn of(codec: Codec) -> Self {
+        match codec {
+            Codec::Pcmu | Codec::Pcma => Memory::None,
+            Codec::G722 => Memory::G722(Box::default()),
+            Codec::Opus => Memory::Opus(Box::default()),
+        }
+    }
 }
 
 impl Decoder {
@@ -93,7 +135,7 @@ impl Decoder {
     pub fn new(codec: Codec) -> Self {
         Decoder {
             codec,
-            g722: (codec == Codec::G722).then(Box::default),
+            memory: Memory::of(codec),
         }
     }
 
@@ -103,36 +145,55 @@ impl Decoder {
     }
 
     /// Decodes a payload, or the part of it that `out` has room for, and returns how many samples were written: at [`Codec::sample_rate`],
-    /// [`Codec::samples_in`] of them. Any bytes are a payload.
+    /// [`Codec::samples_in`] of them. Any bytes are a payload, but for Opus: what is no packet of it, or has no room, has no samples.
     pub fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
-        match (self.codec, &mut self.g722) {
-            (Codec::G722, Some(g722)) => g722.decode(payload, out),
+        match (self.codec, &mut self.memory) {
+            (_, Memory::G722(g722)) => g722.decode(payload, out),
+            (_, Memory::Opus(opus)) => opus.decode(payload, out),
             (Codec::Pcma, _) => each(payload, out, |&code| g711::pcma_to_linear(code)),
             _ => each(payload, out, |&code| g711::pcmu_to_linear(code)),
         }
     }
 
+    /// Makes sound in place of what did not come, where the codec has its own way ([`Codec::conceals`]); `false` where it has none.
+    pub fn conceal(&mut self, out: &mut [i16]) -> bool {
+        match &mut self.memory {
+            Memory::Opus(opus) => opus.conceal(out),
+            _ => false,
+        }
+    }
+
+    /// Makes the sound before the payload `next`, of its copy of it if there is one; `false` where the codec can't.
+    pub fn recover(&mut self, next: &[u8], out: &mut [i16]) -> bool {
+        match &mut self.memory {
+            Memory::Opus(opus) => opus.recover(next, out),
+            _ => false,
+        }
+    }
+
     /// Another stream begins.
     pub fn reset(&mut self) {
-        if let Some(g722) = &mut self.g722 {
-            **g722 = g722::Decoder::default();
+        match &mut self.memory {
+            Memory::None => {}
+            Memory::G722(g722) => **g722 = g722::Decoder::default(),
+            Memory::Opus(opus) => opus.reset(),
         }
     }
 }
 
 /// Turns samples into the payloads of one stream.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Encoder {
     codec: Codec,
-    g722: Option<Box<g722::Encoder>>,
+    memory: Memory<g722::Encoder, opus::Encoder>,
 }
 
 impl Encoder {
-    /// An encoder at the start of a stream. It allocates here at most, never when it encodes.
+    /// An encoder at the start of a stream. It allocates here, and when it encodes none but [`opus::ENCODER_ALLOCATIONS`].
     pub fn new(codec: Codec) -> Self {
         Encoder {
             codec,
-            g722: (codec == Codec::G722).then(Box::default),
+            memory: Memory::of(codec),
         }
     }
 
@@ -142,19 +203,36 @@ impl Encoder {
     }
 
     /// Encodes samples at [`Codec::sample_rate`], or as many as `out` has room for, and returns how many bytes were written. G.722 takes samples by
-    /// twos: an odd last one is left out.
+    /// twos: an odd last one is left out. Opus takes a packet at a time ([`Codec::packet_ms`]); 0 means that none is to be sent.
     pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> usize {
-        match (self.codec, &mut self.g722) {
-            (Codec::G722, Some(g722)) => g722.encode(pcm, out),
+        match (self.codec, &mut self.memory) {
+            (_, Memory::G722(g722)) => g722.encode(pcm, out),
+            (_, Memory::Opus(opus)) => opus.encode(pcm, out),
             (Codec::Pcma, _) => each(pcm, out, |&sample| g711::linear_to_pcma(sample)),
             _ => each(pcm, out, |&sample| g711::linear_to_pcmu(sample)),
         }
     }
 
+    /// What the peer asks of Opus; of other codecs nothing.
+    pub fn set_opus(&mut self, settings: opus::Settings) {
+        if let Memory::Opus(opus) = &mut self.memory {
+            opus.set(settings);
+        }
+    }
+
+    /// The peer loses so much of what we send, in 1/256: the better codecs prepare for it.
+    pub fn set_loss(&mut self, fraction: u8) {
+        if let Memory::Opus(opus) = &mut self.memory {
+            opus.set_loss(fraction);
+        }
+    }
+
     /// Another stream begins.
     pub fn reset(&mut self) {
-        if let Some(g722) = &mut self.g722 {
-            **g722 = g722::Encoder::default();
+        match &mut self.memory {
+            Memory::None => {}
+            Memory::G722(g722) => **g722 = g722::Encoder::default(),
+            Memory::Opus(opus) => opus.reset(),
         }
     }
 }

@@ -2,7 +2,7 @@
 use std::net::SocketAddr;
 
 use super::MAX_PAYLOAD_TYPES;
-use crate::codec::Codec;
+use crate::codec::{Codec, opus};
 use crate::srtp::SrtpKeys;
 
 /// What offer and answer came to, seen from us.
@@ -32,6 +32,8 @@ pub struct RemoteMedia {
     pub comfort_noise: Option<u8>,
     /// Milliseconds in a packet that we send.
     pub ptime_ms: u32,
+    /// What the peer asks of Opus, where that is what we send.
+    pub opus: opus::Settings,
     /// Whether we send.
     pub send: bool,
     /// Whether the peer may send to us.
@@ -59,6 +61,7 @@ impl RemoteMedia {
             dtmf_receive: Vec::new(),
             comfort_noise: None,
             ptime_ms: 20,
+            opus: opus::Settings::default(),
             send: true,
             receive: true,
             hold: false,

@@ -43,6 +43,8 @@ impl Leg {
         self.stats.received_late.set(uplink.late);
         self.stats.received_leaps.set(uplink.jumps);
         self.stats.received_bad_comfort_noise.set(uplink.bad_noise);
+        self.stats.received_bad_payloads.set(uplink.bad_payloads);
+        self.stats.recovered_frames.set(uplink.recovered_frames);
         self.stats.concealed_frames.set(uplink.concealed_frames);
         self.stats.noise_frames.set(uplink.noise_frames);
         self.stats.silence_frames.set(uplink.silence_frames);

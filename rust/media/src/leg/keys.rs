@@ -150,6 +150,13 @@ impl Keys {
         possible
     }
 
+    /// The peer's events count at so many Hz.
+    pub fn set_event_clock(&mut self, rate: u32) {
+        if rate != self.events.clock_rate() {
+            self.events = EventReceiver::new(rate);
+        }
+    }
+
     /// Whether a press is a new one.
     pub fn is_new(&mut self, now: Time, by: PressedBy, keyed: Keyed) -> bool {
         let began = now.saturating_sub(keyed.duration);

@@ -2,7 +2,8 @@
 use std::net::SocketAddr;
 
 use super::{
-    Contender, Kind, LastReport, Leg, LegEvent, LegSink, Overlap, SSRC_PROBATION, SSRC_SILENCE,
+    Contender, HeardClock, Kind, LastReport, Leg, LegEvent, LegSink, Overlap, SSRC_PROBATION,
+    SSRC_SILENCE,
 };
 use crate::barge_in::{Action, Policy};
 use crate::clock::Time;
@@ -47,13 +48,18 @@ impl Leg {
             self.stats.received_wrong_ssrc.add(1);
             return;
         }
+        let clock = match kind {
+            Kind::Sound(codec) => codec.rtp_clock(),
+            _ => self.event_clock(),
+        };
+        let timestamp = self.heard_clock.ticks(packet.timestamp, clock);
         let reception = self
             .reception
             .as_mut()
             .expect("accepting an SSRC makes its reception");
         let arrival = reception.receive(packet.sequence);
         if let Kind::Sound(_) = kind {
-            reception.arrived(now, packet.timestamp);
+            reception.arrived(now, timestamp);
         }
         let jitter = reception.jitter();
         self.stats.received_jitter_us.set(jitter.as_micros() as u64);
@@ -98,7 +104,7 @@ impl Leg {
         };
         let queued = Queued {
             sequence: packet.sequence,
-            timestamp: packet.timestamp,
+            timestamp,
             marker: packet.marker,
             content,
             payload: packet.payload,
@@ -177,7 +183,15 @@ impl Leg {
             }
         }
         self.reception = Some(Reception::new(packet.ssrc, packet.sequence, LINE_RATE));
+        self.heard_clock = HeardClock::default();
         true
+    }
+
+    /// The clock of what is sent beside the sound, telephone events above all, in Hz: that of the sound (RFC 4733 section 2.1).
+    pub(super) fn event_clock(&self) -> u32 {
+        self.remote
+            .as_ref()
+            .map_or(LINE_RATE, |remote| remote.codec.rtp_clock())
     }
 
     /// Takes an RTCP packet that the claim has accepted. It ends nothing, BYE neither: anybody can forge it.
@@ -223,9 +237,11 @@ impl Leg {
             self.stats
                 .remote_fraction_lost
                 .set(u64::from(block.fraction_lost));
+            self.encoder.set_loss(block.fraction_lost);
+            let clock = u64::from(self.sent_clock.rate());
             self.stats
                 .remote_jitter_us
-                .set(u64::from(block.jitter) * 1_000_000 / u64::from(LINE_RATE));
+                .set(u64::from(block.jitter) * 1_000_000 / clock);
             if block.last_sr != 0 {
                 let middle = (self.ntp(now) >> 16) as u32;
                 let round_trip = middle

@@ -13,6 +13,7 @@ use crate::playout::{Frame, FrameKind, LINE_RATE, MAX_FRAME};
 use crate::rtcp::{self, Outgoing, ReportBlock, SenderInfo};
 use crate::rtp::{HEADER_LEN, Header};
 use crate::srtp::MAX_TRAILER;
+use crate::telephone_event::Event;
 
 /// The longest payload: 60 ms of any codec.
 const MAX_PAYLOAD: usize = 480;
@@ -50,7 +51,7 @@ impl Leg {
             marker: frame.marker || self.paused,
             payload_type: 0,
             sequence: self.sequence,
-            timestamp: self.timestamp,
+            timestamp: self.sent_clock.timestamp(self.timestamp),
             ssrc: self.config.ssrc,
         };
         let target = self.rtp_target();
@@ -67,7 +68,7 @@ impl Leg {
         let event = match pressing {
             Pressing::Event(keyed) => {
                 header.marker = keyed.marker;
-                header.timestamp = keyed.timestamp;
+                header.timestamp = self.sent_clock.timestamp(keyed.timestamp);
                 Some(keyed)
             }
             Pressing::Tones | Pressing::Silence => None,
@@ -89,18 +90,30 @@ impl Leg {
         let payload = &mut packet[HEADER_LEN..HEADER_LEN + MAX_PAYLOAD];
         let len = match event {
             Some(keyed) => {
-                let keyed = keyed.event.encode();
+                let lasts = u32::from(keyed.event.duration) * self.sent_clock.scale();
+                let keyed = Event {
+                    duration: lasts.min(0xffff) as u16,
+                    ..keyed.event
+                }
+                .encode();
                 payload[..keyed.len()].copy_from_slice(&keyed);
                 keyed.len()
             }
             None => encode(&mut self.encoder, &sound[..frame.len], payload),
         };
+        if len == 0 {
+            // The peer asked to be sent nothing in pauses.
+            self.stats.unsent_pauses.add(1);
+            self.paused = true;
+            self.regularity.pause();
+            return;
+        }
         if !self.send_rtp(target, &mut packet, HEADER_LEN + len, sink) {
             return;
         }
         if event.is_none() {
             sink.sent(SentFrame {
-                timestamp: header.timestamp,
+                timestamp: self.timestamp,
                 begins: frame.marker,
                 format: self.playout.format(),
                 sound: &sound[..frame.len],
@@ -181,7 +194,7 @@ impl Leg {
         let sent = self.stats.sent_packets.get();
         let sender = (sent > self.sent_at_last_report).then(|| SenderInfo {
             ntp: self.ntp(now),
-            rtp_timestamp: self.timestamp_at(now),
+            rtp_timestamp: self.sent_clock.timestamp(self.timestamp_at(now)),
             packets: sent as u32,
             bytes: self.stats.sent_bytes.get() as u32,
         });
@@ -190,12 +203,13 @@ impl Leg {
             let delay = (now - last.at).as_nanos() * 65_536 / 1_000_000_000;
             (last.ntp_middle, delay.min(u128::from(u32::MAX)) as u32)
         });
+        let scale = self.event_clock() / LINE_RATE;
         let block = self.reception.as_mut().map(|reception| ReportBlock {
             ssrc: reception.ssrc(),
             fraction_lost: reception.fraction_lost(),
             cumulative_lost: reception.lost().clamp(-0x80_0000, 0x7f_ffff) as i32,
             highest_sequence: reception.extended_highest(),
-            jitter: reception.jitter_ticks(),
+            jitter: reception.jitter_ticks().saturating_mul(scale),
             last_sr,
             delay_since_last_sr,
         });
@@ -225,7 +239,7 @@ impl Leg {
             .wrapping_add(fraction)
     }
 
-    /// The RTP clock at `now`, between the timestamps of packets too.
+    /// The ticks at `now`, between those of packets too.
     fn timestamp_at(&self, now: Time) -> u32 {
         let clock = self.playout.clock();
         let ahead = samples_in(now - clock, LINE_RATE) as u32;

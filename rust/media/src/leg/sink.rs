@@ -51,7 +51,7 @@ pub trait LegSink {
 /// The sound of a packet that has left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SentFrame<'a> {
-    /// Where it begins on the RTP clock of what we send.
+    /// Where it begins, in ticks of 8 kHz; wraps at 2^32.
     pub timestamp: u32,
     /// It is the first of a talkspurt, which leaves at once: its timestamp may be ahead of the clock.
     pub begins: bool,

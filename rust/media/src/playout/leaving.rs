@@ -41,7 +41,7 @@ impl Playout {
 
     /// How far timestamps are ahead of the clock.
     fn ahead(&self) -> Duration {
-        duration_of((-self.lag).max(0) as u64, self.codec.rtp_clock())
+        duration_of((-self.lag).max(0) as u64, LINE_RATE)
     }
 
     /// Writes the frame that is due at `now`, if one is. To be asked until `None`.
@@ -178,7 +178,7 @@ impl Playout {
 
     /// Moves the clock to `to` in whole timestamp units and returns how many.
     fn advance(&mut self, to: Time) -> u32 {
-        let rate = self.codec.rtp_clock();
+        let rate = LINE_RATE;
         let step = samples_in(to - self.nominal, rate);
         self.nominal += duration_of(step, rate);
         step as u32
@@ -186,7 +186,7 @@ impl Playout {
 
     /// The next frame leaves at `at`, a frame's time after the last, more or less: the clock moves there, timestamps by a frame.
     fn slide(&mut self, at: Time) {
-        let rate = self.codec.rtp_clock();
+        let rate = LINE_RATE;
         let even = self.nominal + self.last_time;
         let (late, early) = (samples_in(at - even, rate), samples_in(even - at, rate));
         self.lag += late as i64 - early as i64;

@@ -44,6 +44,11 @@ impl EventReceiver {
         }
     }
 
+    /// Units of its clock a second.
+    pub fn clock_rate(&self) -> u32 {
+        self.clock_rate
+    }
+
     /// Takes the event of a packet. Up to two digits may end with it: one whose end was lost, and its own.
     pub fn receive(&mut self, now: Time, timestamp: u32, event: Event) -> [Option<Keyed>; 2] {
         let Some(digit) = Digit::from_event(event.code) else {

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses what it needs")]
 use offhook_media::claim::Policy;
 use offhook_media::clock::Time;
-use offhook_media::codec::{Codec, Decoder, Encoder};
+use offhook_media::codec::{Codec, Decoder, Encoder, TICKS};
 use offhook_media::engine::{Engine, EngineSettings, Event, LegHandle, LegSettings, PortRange};
 use offhook_media::leg::RemoteMedia;
 use offhook_media::rtp::{Header, Packet};
@@ -53,6 +53,7 @@ impl Phone {
             Codec::Pcmu => 0,
             Codec::Pcma => 8,
             Codec::G722 => 9,
+            Codec::Opus => 107,
         };
         let address = SocketAddr::new("10.0.0.2".parse().expect("one"), 20_000 + 2 * n);
         Phone {
@@ -137,8 +138,8 @@ impl Phone {
 
     fn speak(&mut self, now: Time) {
         while self.next_at <= now {
+            let samples = self.codec.sample_rate() as usize * self.ptime_ms as usize / 1_000;
             let ticks = self.codec.rtp_clock() * self.ptime_ms / 1_000;
-            let samples = self.codec.samples_of_ticks(ticks);
             let (at, header) = (self.next_at, self.header);
             self.next_at += Duration::from_millis(self.ptime_ms.into());
             self.header.timestamp = self.header.timestamp.wrapping_add(ticks);
@@ -171,7 +172,7 @@ impl Phone {
                 continue;
             }
             whole &= end.is_none_or(|end| end == got.header.timestamp);
-            let ticks = self.codec.ticks_in(got.payload.len());
+            let ticks = self.codec.ticks_in(&got.payload) * (self.codec.rtp_clock() / TICKS);
             end = Some(got.header.timestamp.wrapping_add(ticks));
             out.extend_from_slice(&room[..samples]);
         }

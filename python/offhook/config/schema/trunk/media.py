@@ -13,7 +13,8 @@ class TrunkMedia(Section):
     codecs: Annotated[tuple[Literal["PCMU", "PCMA", "G722", "opus"], ...], Field(min_length=1)] = Field(
         default=("PCMU", "PCMA"),
         description="Codecs, in our order of preference: the first that the caller offers too is spoken. `G722` is "
-        "wideband, 16 kHz to the agent.",
+        "wideband, 16 kHz to the agent; so is `opus`, which stands losses and takes a third of the bytes for more "
+        "work.",
     )
     srtp: Literal["off", "optional", "required"] = Field(
         default="off",
