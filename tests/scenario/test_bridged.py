@@ -520,3 +520,36 @@ async def test_neither_side_of_it_refers_us_to_somebody_else() -> None:
         assert not call.is_over
         call.hang_up()
         await world.is_clean()
+
+
+@pytest.mark.parametrize(
+    ("settings", "caller", "shown", "beside"),
+    [
+        ("", "+14155550199", OURS, {}),
+        # One of ours is shown as it is.
+        ("", "+14155550101", "+14155550101", {}),
+        ("pass_caller = true", "+14155550199", "+14155550199", {"Diversion": OURS}),
+        (
+            "pass_caller = true\nassert_identity = true",
+            "+14155550199",
+            "+14155550199",
+            {"Diversion": OURS, "P-Asserted-Identity": OURS},
+        ),
+        ("pass_caller = true", "anonymous", "anonymous", {"P-Asserted-Identity": OURS, "Privacy": "id"}),
+        ("", "anonymous", OURS, {}),
+        ("pass_caller = true", "a%22%3e%0d%0ab", OURS, {}),
+    ],
+)
+@in_virtual_time
+async def test_whose_number_is_shown(settings: str, caller: str, shown: str, beside: dict[str, str]) -> None:
+    async with BridgingWorld(CONFIG.replace('name = "out"', f'name = "out"\n{settings}')) as world:
+        call, phone = await world.ringing(from_=f"<sip:{caller}@{CALLER}>")
+        invite = phone.request
+        assert getattr(invite.from_.uri, "user", None) == shown
+        for name in ("Diversion", "P-Asserted-Identity", "Privacy"):
+            assert (beside.get(name) is None) == (invite.headers.get(name) is None), name
+            assert beside.get(name, "") in (invite.headers.get(name) or "")
+        assert CALLER not in bytes(invite).decode()
+        call.hang_up()
+        assert (await world.of("outbound"))[0].from_number == (OURS if shown == "anonymous" else shown)
+        await world.is_clean()

@@ -355,11 +355,18 @@ class Dialler:
         assert trunk.host is not None, "a trunk that can be called"
         callee = SipUri(trunk.host, trunk.port, written(allowed.number, trunk.number_format, trunk.country))
         number = written(allowed.caller_id, trunk.number_format, trunk.country)
-        caller = shown(trunk, number, trunk.from_domain or trunk.host, private=attempt.wish.private)
+        joined = attempt.wish.joined
+        is_ours = joined is None or allowed.caller_id in trunk.caller_ids
+        caller = shown(
+            trunk,
+            number,
+            trunk.from_domain or trunk.host,
+            private=attempt.wish.private or (joined is not None and joined.is_withheld and trunk.pass_caller),
+            own=None if is_ours else written(trunk.caller_ids[0], trunk.number_format, trunk.country),
+        )
         login = self._logins.get(trunk.name)
         hosts = frozenset({trunk.host, *(target.host for target in targets)})
         first = targets[0]
-        joined = attempt.wish.joined
         session = self._user_agent.invite(
             callee,
             caller.from_,

@@ -30,3 +30,8 @@ class Joining:
     agent: DestinationUri | None = None
     trunk: str | None = None
     setting: Literal["dial_to", "transfer_to"] = "dial_to"
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the caller wants not to be known."""
+        return self.caller in ("", "anonymous")

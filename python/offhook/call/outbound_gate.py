@@ -4,6 +4,7 @@ Who asks may be an agent that was talked into it, so every wish is judged by the
 which a carrier could read what we send.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
@@ -21,6 +22,9 @@ from offhook.route.quoting import printable
 from offhook.route.trunk import Trunk
 from offhook.route.usage import OverLimit
 from offhook.sip.locating import drawn
+
+# What the caller's side has written goes into a header of ours: a number or a plain name, nothing else.
+_SHOWABLE = re.compile(r"[+]?[0-9A-Za-z._-]{1,64}")
 
 
 class OutboundGate:
@@ -144,5 +148,6 @@ def _by_list(to: str, trunk: Trunk, patterns: Sequence[Pattern], setting: str, *
 
 
 def _shown_for(joined: Joining, trunk: Trunk) -> str:
-    """The number that a call shows which goes on for another one: the caller's own where that is one of ours."""
-    return joined.caller if joined.caller in trunk.caller_ids else trunk.caller_ids[0]
+    """The number that a call shows which goes on for another: the caller's where it is ours, or the trunk lets us."""
+    passed = trunk.pass_caller and not joined.is_withheld and _SHOWABLE.fullmatch(joined.caller)
+    return joined.caller if passed or joined.caller in trunk.caller_ids else trunk.caller_ids[0]

@@ -20,13 +20,22 @@ class Shown:
     headers: HeaderList = ()
 
 
-def shown(trunk: Trunk, number: str, host: str, *, private: bool = False) -> Shown:
+def shown(trunk: Trunk, number: str, host: str, *, private: bool = False, own: str | None = None) -> Shown:
     """Who our call to `trunk` shows, with `number` as the trunk has it written; `host` stands where it names none.
 
     With `private`, or where the trunk wants it for all calls, From is anonymous and `Privacy: id` keeps the number
     within the networks that trust each other (RFC 3325 section 7). The trunk, whose customer we are, still learns it.
+
+    `own` is our number where `number` is that of a caller whose call goes on to the trunk: the trunk can hold ours to
+    account, and ours has been called (Diversion, RFC 5806).
     """
     domain = trunk.from_domain or host
+    if own is not None:
+        ours = NameAddr(SipUri(domain, None, own))
+        diversion = ("Diversion", f"{ours};reason=unconditional")
+        if private or trunk.private:
+            return Shown(ANONYMOUS, (*_asserted(trunk, ours, private=True), ("Privacy", "id"), diversion))
+        return Shown(NameAddr(SipUri(domain, None, number)), (*_asserted(trunk, ours, private=False), diversion))
     caller = NameAddr(SipUri(domain, None, number))
     if private or trunk.private:
         return Shown(ANONYMOUS, (*_asserted(trunk, caller, private=True), ("Privacy", "id")))

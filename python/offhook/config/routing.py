@@ -105,6 +105,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         from_domain=config.from_domain,
         assert_identity=config.assert_identity,
         private=config.privacy == "id",
+        pass_caller=config.pass_caller,
     )
 
 

@@ -127,6 +127,8 @@ class Trunk:
     """The host of From in our calls to it, in place of its own."""
     assert_identity: bool | Literal["preferred", "remote-party-id"] = False
     """The header that has the caller's number in our calls to it, too: P-Asserted-Identity (RFC 3325), or another."""
+    pass_caller: bool = False
+    """Whether calls that go on to it for a caller show that caller's number."""
     private: bool = False
     """Whether nobody who is called by it learns the caller's number (RFC 3323)."""
 

@@ -27,6 +27,13 @@ class Identity(Section):
         "P-Asserted-Identity (RFC 3325), `preferred` in P-Preferred-Identity, for networks that assert it themselves, "
         "`remote-party-id` in Remote-Party-ID, its forerunner. For carriers that take it from there.",
     )
+    pass_caller: bool = Field(
+        default=False,
+        description="Whether a call that goes on to it for a caller (a route to a number, a transfer that the gateway "
+        "does) shows the caller's own number in From, with ours in Diversion, and in the header of `assert_identity`. "
+        "Carriers take that only where it is agreed. Without it, one of our `caller_id` is shown. A caller who is "
+        "withheld stays so.",
+    )
     privacy: Literal["none", "id"] = Field(
         default="none",
         description="`id`: nobody who is called by it learns the number. From is anonymous, `Privacy: id` asks the "
