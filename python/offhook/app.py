@@ -233,6 +233,7 @@ class Gateway:
             used=self._used,
             keep=self._store.day_uses,
             resolve=self._resolver.resolve,
+            keeps_phones=True,
         )
 
     async def _open_sip(self, signalling: Signalling) -> None:
@@ -261,6 +262,8 @@ class Gateway:
         signalling.registrations.start()
         self._resources.push_async_callback(signalling.pings.close)
         signalling.pings.start()
+        self._resources.push_async_callback(signalling.phones.close)
+        await signalling.phones.start()
 
     async def _open_recorder(self) -> Recorder | None:
         """The recorder, if calls may be recorded, or if there are recordings that grow old."""
@@ -302,7 +305,13 @@ class Gateway:
         routes = [
             *health_routes(self._readiness, self._metrics.registry),
             *worker_routes(signalling.workers, guard, self._wall),
-            *trunk_routes(self.config, signalling.registrations.states, signalling.target_states, guard),
+            *trunk_routes(
+                self.config,
+                signalling.registrations.states,
+                signalling.target_states,
+                signalling.phones.listed,
+                guard,
+            ),
             *desk.routes(guard),
         ]
         upgrades = {WORKER_PATH: self._worker_door.judge}
@@ -392,6 +401,7 @@ class Gateway:
             lambda: workers.by_agent(lambda worker: worker.stalled),
             lambda: workers.events,
         )
+        self._metrics.watch_phones(self._signalling.phones.registered)
         self._metrics.watch_registrations(self._signalling.registrations.registered)
         self._metrics.watch_targets(self._signalling.targets_down)
         self._metrics.watch_store(lambda: asdict(self._store.stats()))

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -16,20 +17,20 @@ from offhook.call.dialler import Dialler, Gatekeeper, Resolve, no_names
 from offhook.call.early_sounds import EarlySounds
 from offhook.call.news import Follower
 from offhook.call.outbound_gate import OutboundGate
+from offhook.call.phones import Phones
 from offhook.call.registrations import Registrations
 from offhook.call.screen import ScreenRules, TrunkScreen
 from offhook.call.services import CallServices, Perform
 from offhook.call.switchboard import Records, Rules, Switchboard
 from offhook.call.target_health import TargetHealth, TargetRow, spelt
 from offhook.call.target_pings import TargetPings
-from offhook.config.routing import build_routing, inbound_password, logins
+from offhook.config.routing import build_routing, inbound_passwords, logins
 from offhook.config.schema import Config
 from offhook.config.sounds import early_sounds
 from offhook.destination.agents import agent_spec
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.destination.directory import Directory
 from offhook.destination.workers import Workers
-from offhook.ids import TrunkName
 from offhook.media.plane import MediaPlane
 from offhook.observe.metrics import Metrics
 from offhook.recording.recorder import Recorder
@@ -59,6 +60,7 @@ class Signalling:
     hear, by its names in trunks and routes. `follower`, which its user may set, says who is told of a call while it
     goes on. `used` is what days have used of the limits on what leaves; `keep` is to write that down.
     `chance` is a number from 0 up to 1, by which trunks are drawn and pauses spread.
+    `keeps_phones` says whether registrations of phones are kept in the data directory.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Signalling:
         resolve: Resolve = no_names,
         gate: Gatekeeper | None = None,
         chance: Callable[[], float] | None = None,
+        keeps_phones: bool = False,
     ) -> None:
         self.config = config
         self._route = route
@@ -158,7 +161,7 @@ class Signalling:
         )
         self.placing = services.placing
         self.placing.dialler = self.dialler
-        self.placing.calls_out = any(trunk.host is not None for trunk in routing.trunks)
+        self.placing.calls_out = any(trunk.calls_out for trunk in routing.trunks)
         self.pings = TargetPings(
             routing.trunks,
             self.user_agent,
@@ -169,6 +172,15 @@ class Signalling:
             now=now,
             chance=self._chance,
         )
+        self.phones = Phones(
+            routing.trunks,
+            perform=lambda action: self.perform(action),
+            ping=self.user_agent.keep_alive,
+            wall=wall,
+            directory=Path(config.data_dir) if keeps_phones else None,
+            counted=metrics.phone_registered,
+        )
+        self.user_agent.registrar, self.user_agent.in_use = self.phones.take, self.phones.flows
 
     def _make_services(
         self, media: MediaPlane, directory: Directory, recorder: Recorder | None, hold_music: Mapping[str, Melody]
@@ -261,13 +273,7 @@ class Signalling:
 
     def _make_screen(self, trunks: TrunkTable) -> TrunkScreen:
         config = self.config
-        passwords = {}
-        for trunk in trunks:
-            if trunk.inbound is None:
-                continue
-            password = inbound_password(config, trunk.name, trunk.inbound.username)
-            assert password is not None, "a trunk with an inbound user has its password"
-            passwords[TrunkName(trunk.name)] = (trunk.inbound.username, password)
+        passwords = {trunk.name: found for trunk in trunks if (found := inbound_passwords(config, trunk.name))}
         rules = ScreenRules(
             trunks,
             passwords,
@@ -278,7 +284,7 @@ class Signalling:
         def make_challenger(algorithms: tuple[str, ...]) -> Challenger:
             return Challenger(config.node.name, algorithms, secret=secret, rng=secrets.SystemRandom())
 
-        return TrunkScreen(rules, make_challenger, self.switchboard.dialog_peer, self._on_stranger)
+        return TrunkScreen(rules, make_challenger, self.switchboard.dialog_peer, self._on_stranger, self._now)
 
     def _media_address(self, source: Source, family: Literal[4, 6], towards: tuple[str, int] | None) -> str | None:
         bound = self.config.media_address(family)

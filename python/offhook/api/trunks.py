@@ -1,4 +1,4 @@
-"""`/v1/trunks`: which trunks there are, how our registrations with them stand, and which of their addresses work."""
+"""`/v1/trunks` and `/v1/phones`: which trunks there are, how our registrations stand, who has registered with us."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,11 +15,13 @@ def trunk_routes(
     config: Config,
     registrations: Callable[[], Mapping[str, Any]],
     targets: Callable[[], Mapping[str, Any]],
+    phones: Callable[[], list[dict[str, Any]]],
     guard: Guard,
 ) -> list[Route]:
     """`/v1/trunks` is the list of the trunks in the file; `registration` is null where we do not register.
 
     `targets` are the addresses that our calls, or OPTIONS, have gone to of late.
+    `/v1/phones` is the list of the phones that may register with us, with the contacts of those that have.
     """
 
     async def all_of_them(request: Request) -> Response:
@@ -36,4 +38,7 @@ def trunk_routes(
         ]
         return JSONResponse({"trunks": trunks})
 
-    return [guard.route("/v1/trunks", all_of_them)]
+    async def all_phones(request: Request) -> Response:
+        return JSONResponse({"phones": phones()})
+
+    return [guard.route("/v1/trunks", all_of_them), guard.route("/v1/phones", all_phones)]

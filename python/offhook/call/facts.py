@@ -1,6 +1,7 @@
 """What is read of an INVITE about its caller: for the routes, for the agent and for the record."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from offhook.call.trace import host_port
@@ -20,7 +21,7 @@ from offhook.route.number import read_number
 from offhook.route.pattern import names_fit
 from offhook.route.table import CallFacts
 from offhook.route.trunk import Trunk
-from offhook.sip.calling_party import CallingParty, calling_party
+from offhook.sip.calling_party import CallingParty, Claim, calling_party
 from offhook.sip.diverted import diversions
 from offhook.sip.headers import NameAddr, UserToUser
 from offhook.sip.message import Request, Response
@@ -44,9 +45,19 @@ _WHO_CALLS = frozenset({
 _SOURCES: dict[str, IdentitySource] = {"P-Asserted-Identity": "asserted", "Remote-Party-ID": "remote_party"}
 
 
-def caller_of(request: Request, trunk: Trunk) -> CallingParty:
-    """Who calls, as far as the trunk is believed. A broken From raises `RemoteProtocolError`."""
-    return calling_party(request, trusted=trunk.trust_identity)
+def caller_of(request: Request, trunk: Trunk, user: str | None = None) -> CallingParty:
+    """Who calls, as far as the trunk is believed. A broken From raises `RemoteProtocolError`.
+
+    `user` is who has proven to call by digest. Of a phone that is its user name, whatever it writes into From, which
+    then is one of its claims.
+    """
+    party = calling_party(request, trusted=trunk.trust_identity)
+    if user is None or trunk.phone(user) is None or user_of(party.claim.address.uri) == user:
+        return party
+    uri = request.from_.uri
+    host = uri.host if isinstance(uri, SipUri) else ""
+    proven = Claim("From", NameAddr(SipUri(host or "unknown.invalid", None, user)))
+    return replace(party, claim=proven, is_asserted=False, is_withheld=False)
 
 
 def facts_of(request: Request, trunk: Trunk, party: CallingParty | None = None) -> CallFacts:

@@ -1,5 +1,6 @@
 """The screen: who may speak SIP to us at all. Strangers learn nothing, and what they ran into is written down once."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from offhook.ids import TrunkName
 from offhook.route.trunk import Identity, Known, NeedsDigest, Stranger, Trunk, TrunkTable
 from offhook.sip.digest import Challenger
 from offhook.sip.effects import Source
+from offhook.sip.guesses import Guesses
 from offhook.sip.message import Request
 from offhook.sip.screening import Admit, Challenge, Drop, Refuse, Verdict
 from offhook.sip.uri import SipUri
@@ -23,13 +25,14 @@ _STRANGERS_KEPT = 1024
 
 @dataclass(frozen=True, slots=True)
 class ScreenRules:
-    """The part that a reload swaps whole. `passwords` are those of the trunks with `inbound`, by trunk.
+    """The part that a reload swaps whole. `passwords` are those of the trunks with `inbound` or `phones`, by trunk and
+    user.
 
     `refuse_status` is what strangers get; None is silence.
     """
 
     trunks: TrunkTable
-    passwords: Mapping[TrunkName, tuple[str, str]]
+    passwords: Mapping[TrunkName, Mapping[str, str]]
     refuse_status: int | None
 
 
@@ -51,8 +54,11 @@ class TrunkScreen:
         make_challenger: Callable[[tuple[str, ...]], Challenger],
         dialog_peer: DialogPeer,
         on_stranger: OnStranger,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rules = rules
+        self._now = now
+        self._guesses = Guesses()
         self._make_challenger = make_challenger
         self._challengers: dict[tuple[str, ...], Challenger] = {}
         self._dialog_peer = dialog_peer
@@ -141,7 +147,7 @@ class TrunkScreen:
                 return Admit(open_ones[0])
         match identity:
             case Known(trunk):
-                return Admit(trunk)
+                return Admit(trunk, user)
             case NeedsDigest(trunks):
                 return self._challenge(trunks, source)
             case Stranger():
@@ -180,14 +186,16 @@ class TrunkScreen:
         if not trunk.takes(source.transport, _proven(source)):
             # What the call has to prove, each of its requests has.
             return self._unknown(source)
-        if host == came_from or (trunk.inbound is not None and user == trunk.inbound.username):
+        if host == came_from or (trunk.inbound is not None and trunk.inbound.has(user)):
             return Admit(trunk)
         if trunk.name not in {candidate.name for candidate in candidates}:
             return self._unknown(source)
         return Admit(trunk) if trunk.inbound is None else self._challenge((trunk,), source)
 
     def _challenge(self, trunks: tuple[Trunk, ...], source: Source) -> Verdict:
-        passwords = dict(self.rules.passwords[trunk.name] for trunk in trunks if trunk.name in self.rules.passwords)
+        passwords: dict[str, str] = {}
+        for trunk in trunks:
+            passwords.update(self.rules.passwords.get(trunk.name, {}))
         allowed = [trunk.inbound.algorithms for trunk in trunks if trunk.inbound is not None]
         # What every one of them takes, in the first one's order; one weak trunk must not weaken its neighbour.
         algorithms = tuple(name for name in allowed[0] if all(name in others for others in allowed)) if allowed else ()
@@ -195,7 +203,22 @@ class TrunkScreen:
         if challenger is None:
             # Bounded by the trunks of the configuration.
             challenger = self._challengers[algorithms] = self._make_challenger(algorithms)
-        return Challenge(challenger, passwords.get, lambda why: self._auth_failed(trunks[0], source, why))
+        remote, claimed = source.remote[0], ""
+
+        def lookup(user: str) -> str | None:
+            nonlocal claimed
+            if not self._guesses.may_try(remote, user, self._now()):
+                # Answered like any wrong proof, and not looked at.
+                return None
+            claimed = user
+            return passwords.get(user)
+
+        def failed(why: str) -> None:
+            if claimed and why in ("wrong_password", "unknown_user"):
+                self._guesses.wrong(remote, claimed, self._now())
+            self._auth_failed(trunks[0], source, why)
+
+        return Challenge(challenger, lookup, failed)
 
     def _auth_failed(self, trunk: Trunk, source: Source, why: str) -> None:
         """A wrong password at the carrier is a call that never comes: it is written down, not only challenged again."""

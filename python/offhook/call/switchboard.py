@@ -238,7 +238,7 @@ class Switchboard:
         timeline, arrived_at = self._trace.claim(request, event.source, call_id, now)
         set_up = SetUp(arrived_at)
         set_up.reach("trying", now)
-        party = caller_of(request, trunk)
+        party = caller_of(request, trunk, event.user)
         facts = facts_of(request, trunk, party)
         decision: Decision | None = None
         if isinstance(admitted, Admitted):

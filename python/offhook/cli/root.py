@@ -13,6 +13,7 @@ from offhook.cli.dial import dial
 from offhook.cli.init import init
 from offhook.cli.models import app as models
 from offhook.cli.phone import phone
+from offhook.cli.phones import phones
 from offhook.cli.recordings import app as recordings
 from offhook.cli.routes import app as routes
 from offhook.cli.trunks import app as trunks
@@ -73,6 +74,7 @@ app.command()(worker)
 app.command()(workers)
 app.command()(check)
 app.command()(phone)
+app.command()(phones)
 app.command()(dial)
 app.add_typer(agents, name="agents")
 app.add_typer(routes, name="routes")

@@ -37,6 +37,25 @@ def _target(target: dict[str, Any]) -> str:
     return line + (f"; asked last until {local_time(again)}" if again and target["state"] == "down" else "")
 
 
+def print_phones(config: Path | None, *, as_json: bool) -> None:
+    """Ask the running gateway who has registered with it, and print that."""
+    phones = LocalApi.of(GatewayFile.read(config).data_dir).get("/v1/phones")["phones"]
+    if as_json:
+        sys.stdout.write(json.dumps(phones, indent=2) + "\n")
+        return
+    page = console()
+    if not phones:
+        page.print("No [[trunk]] has phones.")
+    for phone in phones:
+        state = "" if phone["contacts"] else " is not registered"
+        print_line(page, Text(printable(f"{phone['phone']} of {phone['trunk']}{state}")))
+        for contact in phone["contacts"]:
+            nat = ", behind NAT" if contact["behind_nat"] else ""
+            agent = f", {contact['user_agent']}" if contact["user_agent"] else ""
+            line = f"  {contact['address']}{nat}, until {local_time(contact['until'])}{agent}"
+            print_line(page, Text(printable(line)))
+
+
 def _lines(trunk: dict[str, Any]) -> list[str]:
     where = f"calls go to {trunk['host']}" if trunk["host"] else "sends us calls"
     lines = [f"{trunk['name']}: {where}", *map(_target, trunk["targets"])]

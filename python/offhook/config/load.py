@@ -467,6 +467,7 @@ def _readable_secrets(path: Path, config: Config, agent: LocalAgent | None) -> C
     """A file with passwords in it, which others on this machine may read."""
     secrets = [trunk.inbound.password for trunk in config.trunks if trunk.inbound]
     secrets += [trunk.password for trunk in config.trunks if trunk.password is not None]
+    secrets += [phone.password for trunk in config.trunks for phone in trunk.phones]
     secrets += [secret for agent in config.agents for secret in (agent.token, *agent.headers.values()) if secret]
     if config.talk.token is not None:
         secrets.append(config.talk.token)

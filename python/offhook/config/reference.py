@@ -10,7 +10,7 @@ from offhook.config.lines import Path
 from offhook.config.normal import shown
 from offhook.config.not_built import NOT_BUILT
 from offhook.config.presets.use import PresetUse
-from offhook.config.schema import LISTS, SECTIONS, FallbackConfig, InboundConfig, Section
+from offhook.config.schema import LISTS, SECTIONS, FallbackConfig, InboundConfig, PhoneConfig, Section
 from offhook.config.secret import Secret
 from offhook.config.values import KeySource, Listen
 from offhook.route.pattern import ANY, Pattern
@@ -97,6 +97,7 @@ def reference() -> str:
         parts.append(_table(f"`[[{name}]]`", model, (name, "*")))
         if name == "trunk":
             parts.append(_table("`inbound` of a trunk", InboundConfig, (name, "*", "inbound")))
+            parts.append(_table("`phones` of a trunk", PhoneConfig, (name, "*", "phones", "*")))
         if name == "route":
             parts.append(_table("`fallback` of a route", FallbackConfig, (name, "*", "fallback", "*")))
     return "\n".join(parts)

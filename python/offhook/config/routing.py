@@ -8,8 +8,9 @@ from offhook.config.schema import Config, OutboundConfig, RouteConfig, TrunkConf
 from offhook.ids import RouteName, TrunkName
 from offhook.route.called_name import read_own
 from offhook.route.limits import Limit, Limits
+from offhook.route.pattern import Pattern
 from offhook.route.table import AnswerPolicy, Fallback, FallbackCause, RecordPolicy, Route, RouteTable
-from offhook.route.trunk import InboundDigest, Trunk, TrunkTable
+from offhook.route.trunk import InboundDigest, Phone, Trunk, TrunkTable
 from offhook.route.usage import OutboundLimits, Party
 
 
@@ -54,6 +55,9 @@ def trunk_of(config: TrunkConfig) -> Trunk:
     """The trunk that a `[[trunk]]` describes. Its inbound password stays in the configuration."""
     asked = config.inbound
     inbound = None if asked is None else InboundDigest(asked.username, asked.algorithms)
+    if config.phones:
+        first, *others = (phone.username for phone in config.phones)
+        inbound = InboundDigest(first, others=tuple(others))
     tls_only = config.tls == "required" or config.tls_name is not None
     return Trunk(
         name=TrunkName(config.name),
@@ -61,7 +65,8 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         domain=config.domain,
         inbound=inbound,
         media_allow=config.media_allow,
-        nat=config.nat,
+        # Phones are mostly behind a router; answering where they were seen does those that are not no harm.
+        nat=config.nat or bool(config.phones),
         country=config.country,
         codecs=config.codecs,
         media_timeout=config.media_timeout,
@@ -91,11 +96,13 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         host=config.host,
         port=config.port,
         transport=config.transport or ("tls" if tls_only else "udp"),
-        caller_ids=tuple(read_own(text, config.country) for text in config.caller_id),
+        caller_ids=tuple(read_own(text, config.country) for text in config.caller_id)
+        or (("offhook",) if config.phones else ()),
         registers=config.register_,
         register_expires=config.register_expires,
         registrar=config.registrar,
-        dial_to=config.dial_to,
+        phones=tuple(Phone(phone.username, phone.max_contacts) for phone in config.phones),
+        dial_to=config.dial_to or tuple(Pattern(phone.username) for phone in config.phones),
         priority=config.priority,
         weight=config.weight,
         target_timeout=config.target_timeout,
@@ -151,9 +158,12 @@ def logins(config: Config) -> dict[TrunkName, tuple[str, str]]:
     }
 
 
-def inbound_password(config: Config, trunk: str, username: str) -> str | None:
-    """The password that `username` must prove to call over `trunk`, for the digest verifier; None if there is none."""
+def inbound_passwords(config: Config, trunk: str) -> dict[str, str]:
+    """The passwords by user name that callers of `trunk` must prove, for the digest verifier."""
     found = config.trunk(trunk)
-    if found is None or found.inbound is None or found.inbound.username != username:
-        return None
-    return found.inbound.password.reveal()
+    if found is None:
+        return {}
+    passwords = {phone.username: phone.password.reveal() for phone in found.phones}
+    if found.inbound is not None:
+        passwords[found.inbound.username] = found.inbound.password.reveal()
+    return passwords

@@ -40,6 +40,7 @@ _CALLING = (
 
 _FEW_PAIRS = 4
 _SHORT_TOKEN = 16
+_SHORT_PASSWORD = 8
 
 
 @dataclass(slots=True)
@@ -258,13 +259,14 @@ def _trunk_over_tls(path: Path, trunk: TrunkConfig, sip: SipConfig) -> Iterator[
 
 
 def _trunk(path: Path, trunk: TrunkConfig, filled: Collection[str]) -> Iterator[Finding]:
-    if not trunk.allow and trunk.inbound is None and trunk.tls_name is None and trunk.host is None:
-        message = f"trunk '{trunk.name}' admits nobody: it has neither allow nor inbound nor tls_name"
+    if not (trunk.allow or trunk.inbound or trunk.tls_name or trunk.host or trunk.phones):
+        message = f"trunk '{trunk.name}' admits nobody: it has neither allow nor inbound, phones nor tls_name"
         if trunk.domain:
             message += " (a domain alone is nothing, as anybody can write it)"
         hint = "write the peer's networks into allow, give it an inbound user and password, or a host to call"
         yield Finding(path, message, hint)
-    if trunk.inbound is None and trunk.tls_name is None:
+    yield from _phones(path, trunk)
+    if trunk.inbound is None and trunk.tls_name is None and not trunk.phones:
         for index, network in enumerate(trunk.allow):
             if network.prefixlen == 0:
                 hint = "write the peer's networks, or add inbound"
@@ -281,10 +283,10 @@ def _trunk(path: Path, trunk: TrunkConfig, filled: Collection[str]) -> Iterator[
 
 def _outbound(draft: Draft) -> Iterator[Finding]:
     """Money that is limited has to be known, and calls that are limited have to be possible."""
-    calling = [trunk for trunk in draft.trunks.values() if trunk.host is not None]
+    calling = [trunk for trunk in draft.trunks.values() if trunk.host is not None or trunk.phones]
     for index, trunk in draft.trunks.items():
         for name in ("max_calls", "max_minutes_per_day", "max_spend_per_day"):
-            if trunk.host is None and getattr(trunk.outbound, name) is not None:
+            if trunk not in calling and getattr(trunk.outbound, name) is not None:
                 where: Path = ("trunk", index, "outbound", name)
                 yield Finding(where, "has no meaning without host: it is about our calls to the trunk")
     entries = [
@@ -296,6 +298,28 @@ def _outbound(draft: Draft) -> Iterator[Finding]:
         if outbound.max_spend_per_day is not None and not any(trunk.rates for trunk in trunks):
             hint = 'add rates to the [[trunk]], such as { "+1" = 0.01 } for what a minute costs'
             yield Finding((*path, "outbound", "max_spend_per_day"), "no rate is known to count it by", hint)
+
+
+def _phones(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
+    """Phones that register with us, which are a trunk of their own."""
+    if not trunk.phones:
+        return
+    for name in ("inbound", "host"):
+        if getattr(trunk, name) is not None:
+            hint = "give the phones a [[trunk]] of their own"
+            yield Finding((*path, "phones"), f"a trunk with phones has no `{name}`: calls go to where they are", hint)
+    if trunk.refer == "accept":
+        yield Finding((*path, "refer"), "a trunk with phones takes no transfers from them", "leave refer out")
+    seen: set[str] = set()
+    for index, phone in enumerate(trunk.phones):
+        if phone.username in seen:
+            yield Finding((*path, "phones", index, "username"), f"there is another phone '{phone.username}' above")
+        seen.add(phone.username)
+        password = phone.password.reveal()
+        if len(password) < _SHORT_PASSWORD or password == phone.username:
+            message = f"the password of phone '{phone.username}' can be guessed, and whoever has it calls as that phone"
+            hint = f"use {_SHORT_PASSWORD} characters or more, such as `openssl rand -hex 12` makes"
+            yield Finding((*path, "phones", index, "password"), message, hint)
 
 
 def _calls_out(path: Path, trunk: TrunkConfig, filled: Collection[str]) -> Iterator[Finding]:
@@ -316,14 +340,14 @@ def _calls_out(path: Path, trunk: TrunkConfig, filled: Collection[str]) -> Itera
     for name in ("register_expires", "registrar"):
         if not trunk.register_ and getattr(trunk, name) != type(trunk).model_fields[name].default:
             yield Finding((*path, name), "has no meaning without register", "set register = true")
-    if trunk.host is None:
+    if trunk.host is None and not trunk.phones:
         for name in _CALLING:
             if name not in filled and getattr(trunk, name) != type(trunk).model_fields[name].default:
                 yield Finding((*path, name), "has no meaning without host: it is about our calls to the trunk")
         return
     if "host" in filled and not (trunk.caller_id or trunk.dial_to or trunk.refer == "accept"):
         return
-    if not trunk.caller_id and (trunk.dial_to or not trunk.register_):
+    if not trunk.caller_id and not trunk.phones and (trunk.dial_to or not trunk.register_):
         hint = "write the number, or the numbers, that the carrier has given you"
         yield Finding(path, f"trunk '{trunk.name}' has a host and no caller_id, so no call to it could be made", hint)
     for index, text in enumerate(trunk.caller_id):

@@ -73,6 +73,11 @@ REGISTRATIONS = MetricSpec(
 REGISTERED = MetricSpec(
     "offhook_registered", "gauge", ("trunk",), "1 while we are registered with a trunk that has `register`, else 0."
 )
+PHONES = MetricSpec("offhook_phones_registered", "gauge", ("trunk",), "Phones that are registered with us.")
+PHONE_REGISTRATIONS = MetricSpec(
+    "offhook_phone_registrations_total", "counter", ("trunk", "status"),
+    "REGISTERs of phones that have proven their password, by the SIP status that they got.",
+)  # fmt: skip
 DIAL_ALARMS = MetricSpec(
     "offhook_dial_alarms_total", "counter", ("kind", "limit"),
     "How often 80 % of a limit on what leaves were used, once a day for each: `kind` is `trunk`, `agent` or "
@@ -163,7 +168,7 @@ LOG = MetricSpec(
 
 METRICS: tuple[MetricSpec, ...] = (
     CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, TRANSFERS, HAND_OVERS, DIAL_REFUSED, DIAL_ALARMS,
-    REGISTRATIONS, REGISTERED,
+    REGISTRATIONS, REGISTERED, PHONES, PHONE_REGISTRATIONS,
     TARGETS_TRIED, TARGETS_DOWN,
     ONE_WAY, PACKETS, LOST, REFUSED, TLS_FAILURES, TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, RECORDINGS,
     RECORDING_LOST, RECORDINGS_DELETED, WORKERS, WORKER_CALLS, WORKERS_STALLED, WORKER_EVENTS, LOG,
@@ -216,6 +221,7 @@ class Metrics:
         self._dial_alarms = self._counter(DIAL_ALARMS)
         self._registrations = self._counter(REGISTRATIONS)
         self._targets_tried = self._counter(TARGETS_TRIED)
+        self._phone_registrations = self._counter(PHONE_REGISTRATIONS)
         self._one_way = self._counter(ONE_WAY)
         self._packets = self._counter(PACKETS)
         self._lost = self._counter(LOST)
@@ -333,6 +339,14 @@ class Metrics:
     def registration_attempted(self, trunk: str, outcome: str) -> None:
         """A REGISTER of ours has its final answer, or will get none."""
         self._registrations.labels(trunk=trunk, outcome=outcome).inc()
+
+    def phone_registered(self, trunk: str, status: int) -> None:
+        """A phone that has proven who it is got this status to its REGISTER."""
+        self._phone_registrations.labels(trunk=trunk, status=str(status)).inc()
+
+    def watch_phones(self, read: Callable[[], Counters]) -> None:
+        """Ask `read` for the registered phones of each trunk, whenever metrics are read."""
+        self.registry.register(_Watched(PHONES, read))
 
     def watch_registrations(self, read: Callable[[], Counters]) -> None:
         """Ask `read` for 1 or 0 of each trunk that we register with, whenever metrics are read."""

@@ -86,7 +86,8 @@ def _find_trunk(trunks: TrunkTable, question: Question, run: DryRun) -> Trunk | 
     identity = trunks.identify(*asked, proven=question.proven)
     proven = None
     if isinstance(identity, NeedsDigest):
-        users = [trunk.inbound.username for trunk in identity.trunks if trunk.inbound is not None]
+        inbound = [trunk.inbound for trunk in identity.trunks if trunk.inbound is not None]
+        users = [user for one in inbound for user in (one.username, *one.others)]
         user = question.user if question.user is not None or len(users) > 1 else users[0]
         if user is None:
             run.slug, run.why = "auth_failed", f"the caller must prove one of these users: {', '.join(users)}"

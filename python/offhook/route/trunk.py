@@ -46,6 +46,20 @@ class InboundDigest:
 
     username: str
     algorithms: tuple[str, ...] = ("SHA-256", "MD5")
+    others: tuple[str, ...] = ()
+    """Further users who may prove themselves so: all the phones of a trunk."""
+
+    def has(self, user: str | None) -> bool:
+        """Whether this is one of the users."""
+        return user is not None and (user == self.username or user in self.others)
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """A phone, or a phone system, that registers with us: its user name, and how many contacts it may have."""
+
+    username: str
+    max_contacts: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +146,8 @@ class Trunk:
     private: bool = False
     """Whether nobody who is called by it learns the caller's number (RFC 3323)."""
 
+    phones: tuple[Phone, ...] = ()
+    """Who registers with us; their calls are this trunk's, and calls to it go to where they are."""
     registers: bool = False
     """Whether we register with it."""
     register_expires: int = 600
@@ -146,6 +162,15 @@ class Trunk:
         """What a minute to this number costs, by the longest prefix that fits; None if none does."""
         fitting = [(len(prefix), rate) for prefix, rate in self.rates if e164.startswith(prefix)]
         return max(fitting)[1] if fitting else None
+
+    @property
+    def calls_out(self) -> bool:
+        """Whether anybody can be called by it."""
+        return self.host is not None or bool(self.phones)
+
+    def phone(self, user: str) -> Phone | None:
+        """The phone of that user name."""
+        return next((phone for phone in self.phones if phone.username == user), None)
 
     @property
     def own_domain(self) -> str:
@@ -298,7 +323,7 @@ class TrunkTable:
         if authenticated_user is None:
             return NeedsDigest(tuple(best))
         for trunk in best:
-            if trunk.inbound is not None and trunk.inbound.username == authenticated_user:
+            if trunk.inbound is not None and trunk.inbound.has(authenticated_user):
                 return Known(trunk)
         return Stranger(
             "user",
@@ -401,11 +426,8 @@ def _clash(first: Trunk, second: Trunk, network: Network) -> str | None:
         case None, None:
             return f"{source}, both have {domain}, and neither asks for a password"
         case InboundDigest() as a, InboundDigest() as b:
-            return (
-                f"{source}, both have {domain}, and both have the inbound user '{a.username}'"
-                if a.username == b.username
-                else None
-            )
+            both = {a.username, *a.others} & {b.username, *b.others}
+            return f"{source}, both have {domain}, and both have the inbound user '{min(both)}'" if both else None
         case None, _:
             open_one, closed_one = first, second
         case _:

@@ -23,7 +23,7 @@ class Capabilities:
     """The methods and extensions of a user agent.
 
     A peer may do without some extensions: its `unused_extensions`, if it has such an attribute, are neither offered to
-    it nor taken from it. REFER is served to those whose `may_refer` is true.
+    it nor taken from it. REFER is served to those whose `may_refer` is true, REGISTER to those that have `phones`.
     """
 
     __slots__ = ("_allow", "_made", "_supported")
@@ -31,7 +31,7 @@ class Capabilities:
     def __init__(self, allow: Sequence[str], supported: Sequence[str]) -> None:
         self._allow = tuple(allow)
         self._supported = tuple(supported)
-        self._made: dict[tuple[frozenset[str], bool], Made] = {}
+        self._made: dict[tuple[frozenset[str], bool, bool], Made] = {}
 
     def extensions(self, peer: object) -> frozenset[str]:
         """The option tags that are used with a peer."""
@@ -45,13 +45,16 @@ class Capabilities:
         """All of it."""
         unused: frozenset[str] = getattr(peer, "unused_extensions", None) or frozenset()
         may_refer = bool(getattr(peer, "may_refer", False))
-        made = self._made.get((unused, may_refer))
+        may_register = bool(getattr(peer, "phones", ()))
+        made = self._made.get((unused, may_refer, may_register))
         if made is None:
             # One for each set that the configuration has.
-            allow = (*self._allow, *(("REFER",) if may_refer else ()))
+            allow = (*self._allow, *(("REFER",) if may_refer else ()), *(("REGISTER",) if may_register else ()))
             tags = (*self._supported, *(("norefersub",) if may_refer else ()))
             left = [tag for tag in tags if tag not in unused]
             supported = (("Supported", ", ".join(left)),) if left else ()
             said = (("Allow", ", ".join(allow)), *supported, *(REFER if may_refer else ()))
-            made = self._made[unused, may_refer] = Made(frozenset(allow), ", ".join(allow), frozenset(left), said)
+            made = self._made[unused, may_refer, may_register] = Made(
+                frozenset(allow), ", ".join(allow), frozenset(left), said
+            )
         return made

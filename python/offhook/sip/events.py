@@ -33,12 +33,14 @@ class FailureCause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class InviteReceived:
-    """A new INVITE of an admitted peer; 100 has left. `peer` is what the screen admitted it as."""
+    """A new INVITE of an admitted peer; 100 has left. `peer` is what the screen admitted it as, `user` who has proven
+    to send it by digest, if anybody had to."""
 
     session: "InviteSession"
     request: "Request"
     source: "Source"
     peer: object
+    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Admit:
-    """The request is of this peer. `peer` travels to the events; its `nat` forces answers to the source port."""
+    """The request is of this peer. `peer` travels to the events; its `nat` forces answers to the source port.
+
+    `user` is who has proven to send it by digest, if anybody had to.
+    """
 
     peer: object
+    user: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from offhook.sip.message import Message, Request, Response
 from offhook.sip.options import answer_options
 from offhook.sip.out_of_dialog import Addressed, first_hop, request_outside
 from offhook.sip.parser import MessageError, validate
+from offhook.sip.registrar import Answer
 from offhook.sip.salvage import salvaged
 from offhook.sip.screening import Admit, Challenge, Drop, Refuse, Verdict
 from offhook.sip.session_core import HeaderList
@@ -43,12 +44,24 @@ __all__ = ["Admit", "Challenge", "Credentials", "Drop", "Refuse", "UserAgent", "
 Registered: TypeAlias = Callable[[Response | None, str, Target | None, float], None]
 """Hears how a REGISTER has ended: its final response, or why there was none, where it was sent last, and when."""
 
+TakesRegistration: TypeAlias = Callable[[Request, Source, object, str, float], Answer]
+"""Takes a REGISTER: (request, source, peer, the user who has proven to send it, now) to its answer."""
+
+PATH = frozenset({"path"})
+"""What a REGISTER may ask for besides (RFC 3327)."""
+
 
 class UserAgent(SessionHost):
     """All SIP of one node, without a socket: `receive` messages, `drain` effects, come back at `next_timeout`.
 
     Verbs of sessions and events of theirs meet here. A fault in one session ends that session, never the others.
     """
+
+    registrar: TakesRegistration | None = None
+    """Set by the layer above where phones register with us."""
+
+    in_use: Callable[[], set[int]] = staticmethod(set)
+    """Flows that must not be closed for idleness besides those of sessions; set by the layer above."""
 
     # ------------------------------------------------------------------ the five ends
 
@@ -247,7 +260,7 @@ class UserAgent(SessionHost):
 
     def flows_in_use(self) -> set[int]:
         """The flows by which peers of live sessions are reached: their connections must not be closed for idleness."""
-        return self._dialogs.flows()
+        return self._dialogs.flows() | self.in_use()
 
     @property
     def open_dialogs(self) -> int:
@@ -294,14 +307,14 @@ class UserAgent(SessionHost):
         if admitted is None:
             return
         try:
-            self._serve(request, key, source, admitted.peer, now)
+            self._serve(request, key, source, admitted, now)
         except RemoteProtocolError as error:
             # Asked again, the screen would want its proof again.
             self._door.objected(request, error, source, admitted)
 
-    def _serve(self, request: Request, key: tuple[str, ...], source: Source, peer: object, now: float) -> None:
+    def _serve(self, request: Request, key: tuple[str, ...], source: Source, admitted: Admit, now: float) -> None:
         """A request of an admitted peer that is no repetition."""
-        nat = is_behind_nat(peer)
+        peer, nat = admitted.peer, is_behind_nat(admitted.peer)
         validate(request)
         request = request.received_from(source.remote[0], source.remote[1], force_rport=nat)
         if request.method == "CANCEL":
@@ -313,13 +326,16 @@ class UserAgent(SessionHost):
             self._door.object(request, source, peer, 400, reason="SIPS Needs TLS", detail=detail)
             return
         able = self._capabilities.of(peer)
-        objection = inspect(request, allow=able.allow, supported=able.extensions, allow_header=able.allow_header)
+        extensions = able.extensions | PATH if request.method == "REGISTER" else able.extensions
+        objection = inspect(request, allow=able.allow, supported=extensions, allow_header=able.allow_header)
         if objection is not None:
             self._object(request, source, peer, objection)
         elif request.to.tag is not None:
             self._receive_within(request, key, source, peer, now)
         elif request.method == "INVITE":
-            self._receive_invite(request, key, source, peer, now)
+            self._receive_invite(request, key, source, admitted, now)
+        elif request.method == "REGISTER":
+            self._receive_register(request, key, source, admitted, now)
         elif request.method == "OPTIONS":
             # No transaction: the same question gets the same answer (RFC 3261 8.2.7).
             answer = answer_options(
@@ -348,7 +364,31 @@ class UserAgent(SessionHost):
             # The call that somebody wanted to transfer says so in its account.
             self._effects.append(Tell(ReferReceived(session, request, objection.status)))
 
-    def _receive_invite(self, request: Request, key: tuple[str, ...], source: Source, peer: object, now: float) -> None:
+    def _receive_register(
+        self, request: Request, key: tuple[str, ...], source: Source, admitted: Admit, now: float
+    ) -> None:
+        """Somebody registers with us (RFC 3261 10.3); who has proven nothing never does."""
+        peer = admitted.peer
+        if self.registrar is None or admitted.user is None:
+            self._door.object(request, source, peer, 403)
+            return
+        if self.transactions.full:
+            self.counters["overloads"] += 1
+            retry = (("Retry-After", str(self.config.overload_retry_seconds)),)
+            self._door.object(request, source, peer, 503, retry)
+            return
+        answer = self.registrar(request, source, peer, admitted.user, now)
+        transaction = self._transaction(request, source, peer, now)
+        self.transactions.add_server(transaction, key)
+        headers = (*answer.headers, *self.server_header())
+        tag = self._door.tag_of(request)
+        transaction.respond(request.response(answer.status, answer.reason, to_tag=tag, headers=headers), now)
+        self.pump(transaction, now)
+
+    def _receive_invite(
+        self, request: Request, key: tuple[str, ...], source: Source, admitted: Admit, now: float
+    ) -> None:
+        peer = admitted.peer
         verdict = self._merged.find(request, now)
         if verdict is not None:
             self.counters["merged_invites"] += 1
@@ -385,7 +425,7 @@ class UserAgent(SessionHost):
         transaction.respond(request.response(100, headers=session.letterhead.mark), now)
         self.pump(transaction, now)
         self.arm(session)
-        self._effects.append(Tell(InviteReceived(session, request, source, peer)))
+        self._effects.append(Tell(InviteReceived(session, request, source, peer, admitted.user)))
 
     def _receive_within(self, request: Request, key: tuple[str, ...], source: Source, peer: object, now: float) -> None:
         session = self._dialogs.find(request)

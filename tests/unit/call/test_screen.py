@@ -27,7 +27,7 @@ class Screened:
         self.rows: list[tuple[str, str, Stranger]] = []
         self.dialogs: dict[str, tuple[Trunk, str]] = {}
         self.challengers: list[tuple[str, ...]] = []
-        passwords = {t.name: (t.inbound.username, "secret") for t in trunks if t.inbound}
+        passwords = {t.name: {t.inbound.username: "secret"} for t in trunks if t.inbound}
         self.screen = TrunkScreen(
             ScreenRules(TrunkTable(trunks), passwords, refuse),
             self._make_challenger,
@@ -94,7 +94,7 @@ def test_a_trunk_with_a_password_is_challenged_by_what_it_takes() -> None:
     assert isinstance(challenge, Challenge)
     assert screened.challengers == [("SHA-256",)]
     assert (challenge.lookup("acme"), challenge.lookup("other")) == ("secret", None)
-    assert screened.ask(request(), "203.0.113.1", user="acme") == Admit(acme)
+    assert screened.ask(request(), "203.0.113.1", user="acme") == Admit(acme, "acme")
     assert challenge.failed is not None
     challenge.failed("wrong_password")
     [(source, _, stranger)] = screened.rows

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from offhook.config.load import LOOPBACK, PRIVATE, default_file, examine, examine_text, load
-from offhook.config.routing import build_routing, inbound_password
+from offhook.config.routing import build_routing, inbound_passwords
 from offhook.errors import ConfigError
 from offhook.route.destination_uri import EchoUri
 from offhook.route.table import CallFacts, Forward
@@ -141,9 +141,8 @@ def test_the_inbound_password_is_for_its_own_user_and_trunk() -> None:
     text = '[[trunk]]\nname = "a"\ninbound = { username = "u", password = { env = "P" } }\n'
     config = examine_text(text, {"P": "pass word"}, file="f", base=Path("/")).config
     assert config is not None
-    assert inbound_password(config, "a", "u") == "pass word"
-    assert inbound_password(config, "a", "v") is None
-    assert inbound_password(config, "b", "u") is None
+    assert inbound_passwords(config, "a") == {"u": "pass word"}
+    assert inbound_passwords(config, "b") == {}
     assert "pass word" not in repr(config)
 
 

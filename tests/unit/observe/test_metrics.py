@@ -38,6 +38,7 @@ def test_every_metric_of_the_page_is_exported_and_no_other() -> None:
         metrics.watch_log,
         metrics.watch_registrations,
         metrics.watch_targets,
+        metrics.watch_phones,
     )
     for watch in watches:
         watch(lambda: {"counted": 1})

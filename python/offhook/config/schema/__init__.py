@@ -16,7 +16,7 @@ from offhook.config.schema.outbound import OutboundConfig
 from offhook.config.schema.recording import RecordingConfig
 from offhook.config.schema.route import FallbackConfig, RouteConfig
 from offhook.config.schema.sip import SipConfig
-from offhook.config.schema.trunk import InboundConfig, TrunkConfig
+from offhook.config.schema.trunk import InboundConfig, PhoneConfig, TrunkConfig
 
 SECTIONS: dict[str, type[Section]] = {
     "node": NodeConfig,
@@ -46,6 +46,7 @@ __all__ = [
     "MediaConfig",
     "NodeConfig",
     "OutboundConfig",
+    "PhoneConfig",
     "RecordingConfig",
     "RouteConfig",
     "Section",

@@ -8,7 +8,7 @@ from offhook.config.schema.trunk.identity import Identity
 from offhook.config.schema.trunk.media import TrunkMedia
 from offhook.config.schema.trunk.numbers import Numbers
 from offhook.config.schema.trunk.signalling import Signalling
-from offhook.config.schema.trunk.source import InboundConfig, Source
+from offhook.config.schema.trunk.source import InboundConfig, PhoneConfig, Source
 from offhook.config.schema.trunk.target import Target
 from offhook.config.schema.trunk.transfer import Transfer
 
@@ -28,4 +28,4 @@ class TrunkConfig(Transfer, Signalling, TrunkMedia, Identity, Numbers, Target, S
     """A peer that sends us calls: a carrier, a PBX, a phone."""
 
 
-__all__ = ["InboundConfig", "TrunkConfig"]
+__all__ = ["InboundConfig", "PhoneConfig", "TrunkConfig"]

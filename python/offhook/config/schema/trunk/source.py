@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from offhook.config.schema.base import Section, Text
 from offhook.config.values import Domain, NetworkValue, SecretValue
@@ -16,6 +16,20 @@ class InboundConfig(Section):
     algorithms: Annotated[tuple[Literal["SHA-256", "SHA-512-256", "MD5"], ...], Field(min_length=1)] = Field(
         default=("SHA-256", "MD5"),
         description="Digest algorithms offered, best first (RFC 8760). Leave `MD5` out where the peer knows better.",
+    )
+
+
+class PhoneConfig(Section):
+    """A phone, or a phone system, that registers with us."""
+
+    username: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$")] = Field(
+        description="Its user name: what it registers as and is called by."
+    )
+    password: SecretValue = Field(description="Its password: a string or `{ env = NAME }`.")
+    max_contacts: Annotated[int, Field(ge=1, le=10)] = Field(
+        default=2,
+        description="Places where it may be registered at one time. One more takes that of the one that has not "
+        "registered for longest.",
     )
 
 
@@ -35,6 +49,12 @@ class Source(Section):
     inbound: InboundConfig | None = Field(
         default=None,
         description="User name and password that its callers must prove, on top of `allow` if that is set.",
+    )
+    phones: Annotated[tuple[PhoneConfig, ...], Field(max_length=1024)] = Field(
+        default=(),
+        description="Phones, or phone systems, that register with us: a list of tables `{ username = …, password = … "
+        "}`. Each proves its password, whenever it registers or calls; calls to it go to where it is. From anywhere, "
+        "unless `allow` is set.",
     )
     media_allow: Annotated[tuple[NetworkValue, ...], Field(max_length=1024)] = Field(
         default=(),
