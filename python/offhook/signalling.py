@@ -144,6 +144,7 @@ class Signalling:
             logins=logins(config),
             loop_lag=loop_lag,
             service_route=lambda trunk: self.registrations.service_route(trunk),
+            places=lambda trunk, user: self.phones.places(trunk, user),
             health=self.health,
             tried=metrics.target_tried,
         )

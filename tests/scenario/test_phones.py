@@ -5,6 +5,13 @@ from tests.support.clock import in_virtual_time
 from tests.support.phones import CONFIG, DeskWorld, Phone
 from tests.support.world import GATEWAY, OFFHOOK
 
+from offhook.call.end_reason import EndReason
+from offhook.call.event import HangUp
+from offhook.call.outbound import OutboundCall
+from offhook.call.outcome import NotPlaced
+from offhook.call.wish import Wish
+from offhook.route.destination_uri import AgentUri
+
 pytestmark = pytest.mark.scenario
 
 
@@ -135,3 +142,152 @@ async def test_registrations_outlive_a_restart(tmp_path: object) -> None:
         assert world.signalling.phones.registered() == {"desk": 1}
         await world.pass_time(700)
         assert world.signalling.phones.registered() == {"desk": 0}
+
+
+async def ring(world: DeskWorld, *phones: Phone, to: str = "alice") -> OutboundCall:
+    """A call of the bot to a phone; `phones` are those that it comes to."""
+    call = await world.signalling.dialler.dial(Wish(to, AgentUri("bot"), trunk="desk"))
+    assert isinstance(call, OutboundCall), call
+    await world.pass_time(0.05)
+    world.take_call()
+    await world.pass_time(0.05)
+    assert all(len(phone.calls) == 1 for phone in phones)
+    return call
+
+
+@in_virtual_time
+async def test_a_registered_phone_is_called_where_it_is() -> None:
+    async with DeskWorld() as world:
+        alice = await world.phone("alice")
+        missed = await world.signalling.dialler.dial(Wish("alice", AgentUri("bot")))
+        assert isinstance(missed, NotPlaced)
+        assert (missed.code, missed.outcome.kind) == ("not_registered", "failed")
+        assert await alice.register() == 200
+        call = await ring(world, alice)
+        [rung] = alice.calls
+        assert str(rung.request.request_uri) == f"sip:alice@{alice.host}:5060"
+        assert str(rung.request.from_.uri) == f"sip:100@{GATEWAY}"
+        assert str(rung.request.to.uri) == f"sip:alice@{GATEWAY}"
+        rung.ring()
+        await world.pass_time(2)
+        rung.answer()
+        await world.pass_time(0.1)
+        assert call.decided.result().kind == "answered"
+        assert rung.acknowledged == 1
+        rung.hang_up()
+        await world.pass_time(40)
+        record = world.records[-1]
+        assert (record.trunk, record.to_number, record.end_reason) == ("desk", "alice", "callee_hung_up")
+
+
+@in_virtual_time
+async def test_nobody_who_is_no_phone_is_called_by_the_trunk() -> None:
+    async with DeskWorld() as world:
+        for to in ("carol", "+14155550142", "911", "sip:alice@203.0.113.9", "alice@203.0.113.9", "al*"):
+            refused = await world.signalling.dialler.dial(Wish(to, AgentUri("bot"), trunk="desk"))
+            assert isinstance(refused, NotPlaced)
+            assert refused.outcome.end_reason == "dial_refused"
+
+
+@pytest.mark.rfc(3261, "16.7")
+@in_virtual_time
+async def test_all_of_a_phones_places_ring_and_the_first_that_answers_has_the_call() -> None:
+    async with DeskWorld() as world:
+        phones = [await world.phone("bob", host=f"198.51.100.{last}") for last in (10, 11, 12)]
+        for phone in phones:
+            assert await phone.register() == 200
+        call = await ring(world, *phones, to="bob")
+        for phone in phones:
+            phone.calls[0].ring()
+        await world.pass_time(2)
+        phones[1].calls[0].answer()
+        await world.pass_time(0.1)
+        assert call.decided.result().kind == "answered"
+        assert phones[1].calls[0].acknowledged == 1
+        for loser in (phones[0], phones[2]):
+            cancel = loser.calls[0].cancel
+            assert cancel is not None
+            assert "elsewhere" in (cancel.headers.get("Reason") or "").lower() + str(cancel.headers.get_all("Reason"))
+        await world.pass_time(10)
+        phones[1].calls[0].hang_up()
+        await world.pass_time(40)
+        assert world.records[-1].end_reason == "callee_hung_up"
+        world.assert_nothing_left()
+
+
+@pytest.mark.rfc(3261, "13.2.2.4")
+@in_virtual_time
+async def test_two_places_that_answer_at_once_are_one_call() -> None:
+    async with DeskWorld() as world:
+        phones = [await world.phone("bob", host=f"198.51.100.{last}") for last in (10, 11)]
+        for phone in phones:
+            assert await phone.register() == 200
+        await ring(world, *phones, to="bob")
+        for phone in phones:
+            phone.calls[0].answer()
+        await world.pass_time(1)
+        byes = [phone for phone in phones if phone.calls[0].bye is not None]
+        assert len(byes) == 1
+        assert all(phone.calls[0].acknowledged >= 1 for phone in phones)
+        [winner] = [phone for phone in phones if phone not in byes]
+        winner.calls[0].hang_up()
+        await world.pass_time(40)
+        assert world.records[-1].end_reason == "callee_hung_up"
+        world.assert_nothing_left()
+
+
+@pytest.mark.rfc(3261, "16.7")
+@pytest.mark.parametrize(
+    ("says", "kind", "status"),
+    [((486, 480), "busy", 486), ((486, 603), "refused", 603), ((404, 486), "refused", 404), ((500, 486), "busy", 486)],
+)  # fmt: skip
+@in_virtual_time
+async def test_the_best_refusal_of_all_places_counts(says: tuple[int, int], kind: str, status: int) -> None:
+    async with DeskWorld() as world:
+        phones = [await world.phone("bob", host=f"198.51.100.{last}") for last in (10, 11)]
+        for phone in phones:
+            assert await phone.register() == 200
+        call = await ring(world, *phones, to="bob")
+        for phone, code in zip(phones, says, strict=True):
+            phone.calls[0].refuse(code)
+            await world.pass_time(0.5)
+        outcome = call.decided.result()
+        assert outcome.kind == kind
+        assert outcome.status in (status, *says)
+        await world.pass_time(40)
+        world.assert_nothing_left()
+
+
+@in_virtual_time
+async def test_a_call_that_is_given_up_rings_nowhere() -> None:
+    async with DeskWorld() as world:
+        phones = [await world.phone("bob", host=f"198.51.100.{last}") for last in (10, 11)]
+        for phone in phones:
+            assert await phone.register() == 200
+        call = await ring(world, *phones, to="bob")
+        for phone in phones:
+            phone.calls[0].ring()
+        await world.pass_time(1)
+        call.post(HangUp(EndReason.DIAL_CANCELLED, "enough"))
+        await world.pass_time(1)
+        assert all(phone.calls[0].cancel is not None for phone in phones)
+        await world.pass_time(40)
+        world.assert_nothing_left()
+
+
+@in_virtual_time
+async def test_a_place_that_is_silent_does_not_keep_the_others_waiting() -> None:
+    async with DeskWorld() as world:
+        phones = [await world.phone("bob", host=f"198.51.100.{last}") for last in (10, 11)]
+        for phone in phones:
+            assert await phone.register() == 200
+        silent, other = phones
+        world.network.lost = lambda sender, message: sender == silent.host
+        call = await ring(world, other, to="bob")
+        other.calls[0].answer()
+        await world.pass_time(0.1)
+        assert call.decided.result().kind == "answered"
+        await world.pass_time(5)
+        other.calls[0].hang_up()
+        await world.pass_time(60)
+        world.assert_nothing_left()

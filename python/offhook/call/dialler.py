@@ -30,8 +30,10 @@ from offhook.route.trunk import Trunk
 from offhook.sip.client_request import literal_target
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Source, Target
+from offhook.sip.forking import Branch
 from offhook.sip.headers.session_id import SessionId
 from offhook.sip.invite import InviteSession
+from offhook.sip.registrar import Binding
 from offhook.sip.uri import SipUri, UriParams
 from offhook.sip.user_agent import UserAgent
 
@@ -105,6 +107,7 @@ class Dialler:
         logins: Mapping[TrunkName, tuple[str, str]],
         loop_lag: Callable[[], float],
         service_route: Callable[[TrunkName], tuple[str, ...]] = lambda trunk: (),
+        places: Callable[[TrunkName, str], tuple[Binding, ...]] = lambda trunk, user: (),
         health: TargetHealth,
         tried: Callable[[TrunkName, str], None] = lambda trunk, outcome: None,
     ) -> None:
@@ -119,6 +122,7 @@ class Dialler:
         self._logins = logins
         self._loop_lag = loop_lag
         self._service_route = service_route
+        self._places = places
         self._health = health
         self._tried = tried
 
@@ -192,7 +196,7 @@ class Dialler:
         self, attempt: "_Attempt", allowed: Allowed, ticket: int, over: Callable[[OutboundCall], None]
     ) -> "OutboundCall | _NoWay":
         trunk = allowed.trunk
-        targets = await self._look_up(trunk)
+        targets = await self._look_up(trunk, allowed.number)
         if isinstance(targets, _NoWay):
             return targets
         timeline = Timeline(attempt.call_id, started=attempt.arrived_at)
@@ -297,7 +301,7 @@ class Dialler:
 
     async def _turn(self, call: OutboundCall, attempt: "_Attempt", allowed: Allowed, ticket: int) -> "_NoWay | None":
         """Give a call that nobody has heard of yet to another trunk; or why that can't be."""
-        targets = await self._look_up(allowed.trunk)
+        targets = await self._look_up(allowed.trunk, allowed.number)
         if isinstance(targets, _NoWay):
             return targets
         if call.state is not CallState.CALLING:
@@ -319,8 +323,15 @@ class Dialler:
         found = await self._look_up(trunk, by_health=False)
         return () if isinstance(found, _NoWay) else found
 
-    async def _look_up(self, trunk: Trunk, *, by_health: bool = True) -> "tuple[Target, ...] | _NoWay":
-        """Where the trunk is, in the order to ask; each has to prove to be `host` where it is TLS."""
+    async def _look_up(self, trunk: Trunk, user: str = "", *, by_health: bool = True) -> "tuple[Target, ...] | _NoWay":
+        """Where the trunk is, in the order to ask; each has to prove to be `host` where it is TLS.
+
+        Of a trunk with phones it is where the phone `user` is.
+        """
+        if trunk.phones:
+            found = tuple(place.target for place in self._places(trunk.name, user))
+            away = f"phone '{user}' of trunk '{trunk.name}' is not registered"
+            return found or _NoWay(EndReason.TRUNK_UNREACHABLE, away, "not_registered")
         assert trunk.host is not None, "the gate lets calls out by trunks with a host"
         params = UriParams() if trunk.transport == "auto" else UriParams({"transport": trunk.transport})
         uri = SipUri(trunk.host, trunk.port, params=params)
@@ -352,6 +363,8 @@ class Dialler:
     ) -> InviteSession:
         """The INVITE, made and not sent. `tries` sees to the offer that each of its targets gets."""
         trunk = allowed.trunk
+        if trunk.phones:
+            return _one_session(self._ring_phone(attempt, allowed, targets[0], leg, now), attempt.wish)
         assert trunk.host is not None, "a trunk that can be called"
         callee = SipUri(trunk.host, trunk.port, written(allowed.number, trunk.number_format, trunk.country))
         number = written(allowed.caller_id, trunk.number_format, trunk.country)
@@ -383,10 +396,29 @@ class Dialler:
             tries=tries,
             at_once=False,
         )
-        if joined is not None:
-            # One session from end to end has one pair of ids (RFC 7989 section 6).
-            session.letterhead.session_id = SessionId(joined.session_uuid)
-        return session
+        return _one_session(session, attempt.wish)
+
+    def _ring_phone(
+        self, attempt: "_Attempt", allowed: Allowed, first: Target, leg: CalleeLeg, now: float
+    ) -> InviteSession:
+        """The INVITE to a phone that has registered with us, wherever it is; made and not sent."""
+        trunk, (host, _) = allowed.trunk, self._local(first)
+        places = self._places(trunk.name, allowed.number)
+        caller = shown(trunk, allowed.caller_id, trunk.from_domain or host, private=attempt.wish.private)
+        callee = SipUri(host, None, allowed.number)
+        return self._user_agent.invite(
+            callee,
+            caller.from_,
+            f"<{callee}>",
+            leg.offer,
+            now,
+            next_hop=SipUri(first.host, first.port, params=UriParams({"transport": first.transport})),
+            headers=(*caller.headers, *attempt.wish.headers),
+            max_forwards=70 if attempt.wish.joined is None else attempt.wish.joined.max_forwards,
+            peer=trunk,
+            branches=tuple(Branch(place.uri, place.target, place.path, place.q) for place in places),
+            at_once=False,
+        )
 
     def _facts(self, attempt: "_Attempt", allowed: Allowed, session: InviteSession, route: Route) -> AgentFacts:
         return AgentFacts(
@@ -451,6 +483,13 @@ class _Attempt:
         """Try it by this trunk."""
         self.trunk, self.number, self.caller_id = allowed.trunk.name, allowed.number, allowed.caller_id
         self.trunks.append(allowed.trunk.name)
+
+
+def _one_session(session: InviteSession, wish: Wish) -> InviteSession:
+    """A call that goes on for another is one session with it, which has one pair of ids (RFC 7989 section 6)."""
+    if wish.joined is not None:
+        session.letterhead.session_id = SessionId(wish.joined.session_uuid)
+    return session
 
 
 def _route_of(wish: Wish) -> Route:

@@ -43,7 +43,7 @@ class OutboundGate:
         chance: Callable[[], float],
         is_down: Callable[[TrunkName, float], bool] = lambda trunk, now: False,
     ) -> None:
-        self._trunks = tuple(trunk for trunk in trunks if trunk.host is not None)
+        self._trunks = tuple(trunk for trunk in trunks if trunk.calls_out)
         self._gate = gate
         self._chance = chance
         self._is_down = is_down

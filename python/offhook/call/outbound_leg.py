@@ -97,11 +97,18 @@ class CalleeLeg(CallerLeg):
         """The session of the INVITE that carries the offer."""
         self.session = session
 
+    def _see_who_speaks(self) -> None:
+        """Of several places that were called at once, the other side is the one that has said something last."""
+        target = self.session.path.target
+        if target is not None and target.remote != self.source.remote:
+            self.source = Source(target.transport, target.remote, self.source.local)
+
     def rang(self, response: Response, now: float, *, listen: bool) -> bool:
         """Take a provisional response. True if it brings sound before the answer, which flows to us with `listen`.
 
         What is said to the other side meanwhile waits: it is the answer that lets it out.
         """
+        self._see_who_speaks()
         sdp = self._forks.rang(response)
         if sdp is None or not listen or self._offered is None:
             return False
@@ -131,6 +138,7 @@ class CalleeLeg(CallerLeg):
 
         ACK is on its way, so whoever answered hears us: nothing that is said to it is held back any longer.
         """
+        self._see_who_speaks()
         heard, sdp = self._forks.heard, self._forks.answered(response)
         offered, self._offered = self._offered, None
         assert offered is not None, "our INVITE had an offer"

@@ -12,6 +12,7 @@ from offhook.sip.dialog import Dialog
 from offhook.sip.early_dialog import EarlyDialog
 from offhook.sip.effects import Target
 from offhook.sip.events import Answered, Failed, FailureCause, Provisional, Refused
+from offhook.sip.forking import Branch, ForkingRequest
 from offhook.sip.headers.rack import RAck
 from offhook.sip.message import Request, Response
 from offhook.sip.reliable import is_reliable
@@ -41,7 +42,7 @@ class Calling:
     at once, not when the collector looks.
     """
 
-    __slots__ = ("_cancel_deadline", "_early", "_fixed", "_invite", "_next_hop", "_number", "_tries")
+    __slots__ = ("_branches", "_cancel_deadline", "_early", "_fixed", "_invite", "_next_hop", "_number", "_tries")
 
     def __init__(
         self,
@@ -51,7 +52,9 @@ class Calling:
         fixed: Target | None,
         targets: tuple[Target, ...] = (),
         tries: Tries | None = None,
+        branches: tuple[Branch, ...] = (),
     ) -> None:
+        self._branches = branches
         self._next_hop = next_hop
         self._fixed = fixed
         self._tries = tries
@@ -60,7 +63,21 @@ class Calling:
         self._cancel_deadline: float | None = None
         self._invite = self._made(session, session.request, targets)
 
-    def _made(self, session: "InviteSession", request: Request, targets: tuple[Target, ...]) -> ClientRequest:
+    def _made(
+        self, session: "InviteSession", request: Request, targets: tuple[Target, ...]
+    ) -> ClientRequest | ForkingRequest:
+        if self._branches:
+            return ForkingRequest(
+                session.core,
+                request,
+                self._branches,
+                lambda *final: self._on_final(session, *final),
+                progress=lambda *progress: self._on_provisional(session, *progress),
+                stray=lambda response, now: self._on_stray(session, response, now),
+                credentials=session.credentials,
+                number=self._next_number,
+                owner=session,
+            )
         return ClientRequest(
             session.core,
             request,

@@ -317,6 +317,16 @@ class ClientRequest:
         else:
             self._send_cancel(now)
 
+    def withdraw(self, headers: tuple[tuple[str, str], ...], now: float) -> None:
+        """Somebody else has the call: CANCEL as soon as that may be, and nothing is told but a 2xx that comes late."""
+        if self.state is State.DONE or self.transaction is None:
+            return
+        self._cancel_headers = headers
+        self._leave(self.transaction, now)
+        self._core.pump(self.transaction, now)
+        self.transaction = None
+        self._step(Input.FINAL)
+
     def abandon(self, now: float) -> None:
         """Wait no longer for the final response to a cancelled INVITE."""
         if isinstance(self.transaction, InviteClientTransaction):
@@ -418,7 +428,7 @@ class ClientRequest:
     def _cancel_left(self, transaction: AnyClientTransaction, now: float) -> None:
         sent, self._left[transaction.transaction_id] = self._left[transaction.transaction_id], None
         if sent is not None:
-            self._emit_cancel(sent, (), now)
+            self._emit_cancel(sent, self._cancel_headers, now)
 
     def _attempt(self, target: Target, now: float, *, may_grow: bool = True) -> None:
         target = self._named(self._on_listener(target))

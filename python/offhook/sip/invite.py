@@ -21,6 +21,7 @@ from offhook.sip.events import (
     HungUp,
     Replied,
 )
+from offhook.sip.forking import Branch
 from offhook.sip.message import Request, Response
 from offhook.sip.provisionals import NO_PRACK_REASON
 from offhook.sip.questions import Question
@@ -82,6 +83,7 @@ class InviteSession(SessionParts):
         fixed: Target | None,
         targets: tuple[Target, ...] = (),
         tries: Tries | None = None,
+        branches: tuple[Branch, ...] = (),
     ) -> "InviteSession":
         """The caller's side: `request` is an INVITE without Via and Contact; `place` sends it."""
         self = cls(core, request, local_tag=request.from_.tag or "", peer=peer, state=State.CALLING)
@@ -89,7 +91,7 @@ class InviteSession(SessionParts):
             request = replace(request, headers=request.headers.adding(name, value))
         self.request = request
         self.credentials = credentials
-        self.calling = Calling(self, next_hop, fixed=fixed, targets=targets, tries=tries)
+        self.calling = Calling(self, next_hop, fixed=fixed, targets=targets, tries=tries, branches=branches)
         return self
 
     # ------------------------------------------------------------------ the callee's verbs

@@ -18,6 +18,7 @@ from offhook.sip.effects import (
     Tell,
 )
 from offhook.sip.events import FailureCause, InviteReceived, OptionsAnswered, ReferReceived
+from offhook.sip.forking import Branch
 from offhook.sip.inspection import SDP, Objection, inspect
 from offhook.sip.invite import InviteSession
 from offhook.sip.merged import MERGED
@@ -138,13 +139,15 @@ class UserAgent(SessionHost):
         target: Target | None = None,
         targets: tuple[Target, ...] = (),
         tries: Tries | None = None,
+        branches: tuple[Branch, ...] = (),
         at_once: bool = True,
     ) -> InviteSession:
         """Send an INVITE (RFC 3261 13.2.1). Without `offer` the peer is asked for one.
 
-        It goes to `target`, or to `targets` in turn as `tries` lays down, else to `next_hop`, else to the first
-        `route`, else to the Request-URI. `max_forwards` is one less than that of the call it continues; at 0 it must
-        not be sent (LocalProtocolError). Unless `at_once`, it is only made: `place` of the session sends it.
+        It goes to `target`, or to `targets` in turn as `tries` lays down, or to all `branches`, else to `next_hop`,
+        else to the first `route`, else to the Request-URI. `max_forwards` is one less than that of the call it
+        continues; at 0 it must not be sent (LocalProtocolError). Unless `at_once`, it is only made: `place` of the
+        session sends it.
         """
         content: HeaderList = (("Content-Type", SDP),) if offer else ()
         request = request_outside(
@@ -168,6 +171,7 @@ class UserAgent(SessionHost):
             fixed=target,
             targets=targets,
             tries=tries,
+            branches=branches,
         )
         if at_once:
             session.place(now=now)
