@@ -134,11 +134,10 @@ def test_cancel_and_answer_cross(dialled: Dialled) -> None:
 
 def test_two_phones_ring_and_both_pick_up(dialled: Dialled) -> None:
     """The second answer came too late: it is acknowledged and hung up, and the first goes on (RFC 3261 13.2.2.4)."""
-    flow = callee("forks").answer("180 Ringing", tag="desk")
-    flow = again(flow, "180 Ringing", "mobile").pause(200)
-    flow = again(flow, "200 OK", "mobile", body=OFFER)
-    flow = again(flow, "200 OK", "desk", body=OFFER)
-    flow = flow.expect_request("ACK", Check("tag=mobile", "To")).expect_request("ACK", Check("tag=desk", "To"))
+    flow = Scenario("forks").expect_request("INVITE", keep=True)
+    flow = flow.answer("180 Ringing", tag="desk", keep=True).answer("180 Ringing", tag="mobile", keep=True).pause(200)
+    flow = flow.answer("200 OK", OFFER, tag="mobile", keep=True).expect_request("ACK", Check("tag=mobile", "To"))
+    flow = flow.answer("200 OK", OFFER, tag="desk").expect_request("ACK", Check("tag=desk", "To"))
     flow = flow.expect_request("BYE", Check("tag=desk", "To")).answer("200 OK")
     flow = flow.expect_request("BYE", Check("tag=mobile", "To")).answer("200 OK")
     record = dialled(flow, "--data", "hangs_up_after=1", code=0)

@@ -147,11 +147,20 @@ class Scenario:
         return self
 
     def answer(
-        self, status: str = "200 OK", body: str | None = None, *, headers: tuple[str, ...] = (), tag: str = ""
+        self,
+        status: str = "200 OK",
+        body: str | None = None,
+        *,
+        headers: tuple[str, ...] = (),
+        tag: str = "",
+        keep: bool = False,
     ) -> "Scenario":
-        """Answer the request that was kept, or else came last; `tag` is ours where its To has none yet."""
+        """Answer the request that was kept, or else came last; `tag` is ours where its To has none yet.
+
+        With `keep` the next one answers the same request.
+        """
         copied = [f"{name}:[${at}]" for name, at in self._kept.items()] or [f"[last_{name}:]" for name in _COPIED]
-        self._kept = {}
+        self._kept = self._kept if keep else {}
         copied[2] += f";tag={tag}" if tag else ""
         return self.text(
             f"SIP/2.0 {status}",
