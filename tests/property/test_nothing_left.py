@@ -27,6 +27,7 @@ from tests.support.nothing_left import (
     running,
 )
 from tests.support.rough import Mishap, RoughCall, RoughWorld, Script
+from tests.support.rough_bridging import BRIDGE_SCRIPTS, BridgedCall, RoughBridgingWorld
 from tests.support.rough_dialling import OUT_SCRIPTS, OUT_TOML, DialledCall, RoughDiallingWorld
 from tests.support.rough_scripts import LONGEST_TIMED, PHONES, SCRIPTS, TOML
 from tests.support.world import Book
@@ -38,7 +39,7 @@ from offhook.sip.dialog import Dialog
 
 pytestmark = pytest.mark.scenario
 
-LEAST, LEAST_OUT = (10_000, 1_000) if PROVE else (320, 80)
+LEAST, LEAST_OUT, LEAST_BRIDGED = (10_000, 1_000, 1_000) if PROVE else (320, 80, 80)
 PARTS = 24 if PROVE else 2
 REPETITIONS = 2
 # The longest that anything may last: the call itself (its trunk says so), then what SIP waits for, three times over.
@@ -61,8 +62,16 @@ def lengths_out() -> dict[Script, int]:
     return {call.script: call.messages + REPETITIONS for call in calls}
 
 
+@functools.cache
+def lengths_bridged() -> dict[Script, int]:
+    """The same of calls that go on, both of them together."""
+    with capture_logs():
+        calls = run_virtual(play_bridged([(script, ()) for script in BRIDGE_SCRIPTS]))
+    return {call.script: call.messages + REPETITIONS for call in calls}
+
+
 def test_what_a_failure_names_can_be_played_again() -> None:
-    scripts, mishaps = [*SCRIPTS, *OUT_SCRIPTS], (Mishap("lost", 3, 17), Mishap("a_bye", 5, 18))
+    scripts, mishaps = [*SCRIPTS, *OUT_SCRIPTS, *BRIDGE_SCRIPTS], (Mishap("lost", 3, 17), Mishap("a_bye", 5, 18))
     assert list(named(",".join(name_of(script, mishaps) for script in scripts), scripts)) == [
         (script, mishaps) for script in scripts
     ]
@@ -79,6 +88,13 @@ def test_of_calls_that_fail_at_any_step_nothing_is_left(part: int, record_proper
 def test_of_calls_out_that_fail_at_any_step_nothing_is_left(part: int, record_property: Any) -> None:
     calls = chosen(lengths_out(), LEAST_OUT)[part::PARTS]
     play_in_batches(calls, play_out, "out in virtual time", record_property)
+
+
+@pytest.mark.timeout(600 if PROVE else 60)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_of_bridged_calls_that_fail_at_any_step_nothing_is_left(part: int, record_property: Any) -> None:
+    calls = chosen(lengths_bridged(), LEAST_BRIDGED)[part::PARTS]
+    play_in_batches(calls, play_bridged, "bridged in virtual time", record_property)
 
 
 def no_port_back(leg: FakeLeg) -> None:
@@ -147,6 +163,20 @@ async def play_out(batch: Sequence[Rough]) -> list[DialledCall]:
             call.lets_go()
         nothing_is_left(world, before)
         world.every_permit_is_back()
+        return calls
+
+
+async def play_bridged(batch: Sequence[Rough]) -> list[BridgedCall]:
+    """The same of calls that go on to somebody, or are put through."""
+    async with RoughBridgingWorld(ports=4 * TOGETHER) as world:
+        before = running()
+        calls = [BridgedCall(world, script, mishaps, n, f"on-{n}") for n, (script, mishaps) in enumerate(batch)]
+        await world.place_all(calls)
+        await world.pass_time(AFTERWARDS)
+        await the_next_caller_notices_nothing(world, len(calls))
+        nothing_is_left(world, before)
+        world.every_permit_is_back()
+        assert len(world.signalling.placing.loops) == 0
         return calls
 
 
