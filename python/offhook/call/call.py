@@ -5,16 +5,13 @@ taken one by one, so nothing in here races. An exception in here ends this call 
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import assert_never
 
 import structlog
 
 from offhook._media import MediaEvent
-from offhook.call.agent_side import AgentSide, described
-from offhook.call.bridge import NotJoined, across
-from offhook.call.bridging import Bridging
-from offhook.call.course import Course
+from offhook.call.bridge import across
+from offhook.call.departure import Departure
 from offhook.call.end_reason import EndReason
 from offhook.call.event import (
     CallEvent,
@@ -29,23 +26,11 @@ from offhook.call.event import (
     TimeUp,
 )
 from offhook.call.facts import causes_of
-from offhook.call.floor import Floor
-from offhook.call.hand_over import HandOvers
-from offhook.call.hold import Hold
-from offhook.call.inbox import Inbox
-from offhook.call.keys import Keys
 from offhook.call.last_words import hear_last_words
-from offhook.call.leg import PLAYOUT_LIMIT, CallerLeg
-from offhook.call.news import AgentChosen, CallEnded
 from offhook.call.offer_answer import OfferOrAnswer, exchange
-from offhook.call.referral import LEAVES_WITHIN, Referral
-from offhook.call.ringing import Ringing
-from offhook.call.services import CallServices
 from offhook.call.session_timer import words_of
 from offhook.call.state import CallInput, CallState
-from offhook.call.tape import ANNOUNCEMENT, Tape
-from offhook.call.timers import Timers
-from offhook.call.transfer import Transfers
+from offhook.call.tape import ANNOUNCEMENT
 from offhook.destination.base import (
     AgentAudio,
     AgentConnected,
@@ -57,9 +42,7 @@ from offhook.destination.base import (
     CallerAudio,
     Destination,
     DestinationEvent,
-    DestinationListener,
     HandOverAsked,
-    HandOverResult,
     HeadersAsked,
     HoldAsked,
     MaskAsked,
@@ -69,113 +52,26 @@ from offhook.destination.base import (
     TransferAsked,
     TransferResult,
 )
-from offhook.destination.dialect.facts import AgentFacts
 from offhook.errors import DestinationError
-from offhook.ids import CallId
 from offhook.observe.printable import printable
-from offhook.report.record import CallDirection
-from offhook.report.setup import Milestone, SetUp
-from offhook.report.timeline import Timeline
-from offhook.route.destination_uri import DestinationUri, DialUri
-from offhook.route.early_media import NO_EARLY_MEDIA
-from offhook.route.table import AnswerPolicy, FallbackCause, RecordPolicy, Route
-from offhook.route.trunk import Trunk
+from offhook.report.setup import Milestone
+from offhook.route.table import AnswerPolicy, FallbackCause
 from offhook.sip import events as sip
 from offhook.sip.message import Request
 from offhook.sip.session_state import UNANSWERED
 
 _log = structlog.get_logger("offhook.call")
 
-_INBOX_LIMIT = 1024
 # The caller's phone plays a jitter buffer's worth after our last packet: a BYE at once would cut the last word.
 _FAR_END_BUFFER = 0.2
-# What may have to be played after the agent's end, should the media plane never say that it has been.
-_DRAIN_LIMIT = PLAYOUT_LIMIT + 5.0
 
 
-class Call(Course):
+class Call(Departure):
     """One inbound call from the INVITE to its end reason. `await run()` is its whole life."""
 
-    direction: CallDirection = "inbound"
     _answer_milestone: Milestone = "answered"
 
-    __slots__ = (
-        "__weakref__",
-        "_farewell",
-        "_floor",
-        "_inbox",
-        "_keys",
-        "_ringing",
-        "_timers",
-        "agent",
-        "bridging",
-        "hand_overs",
-        "hold",
-        "leg",
-        "referral",
-        "tape",
-        "transfers",
-    )
-
-    def __init__(
-        self,
-        facts: AgentFacts,
-        leg: CallerLeg,
-        trunk: Trunk,
-        route: Route | None,
-        timeline: Timeline,
-        set_up: SetUp,
-        services: CallServices,
-        *,
-        arrived_at: float,
-    ) -> None:
-        super().__init__(facts, trunk, route, timeline, set_up, services, arrived_at=arrived_at)
-        self.leg = leg
-        self.tape = Tape(facts.call_id, services, timeline, self.leg, route.record if route else RecordPolicy.NEVER)
-        early = route.early_media if route is not None else NO_EARLY_MEDIA
-        self._ringing = Ringing(self.leg, trunk, early, timeline, services)
-        self.hold = Hold(self.leg, services, timeline)
-        self._inbox = Inbox(_INBOX_LIMIT)
-        self._timers = Timers(self.post)
-        self.agent = AgentSide(
-            facts,
-            self.leg,
-            route,
-            timeline,
-            set_up,
-            services,
-            self._timers,
-            post=self.post,
-            post_fault=self.post_fault,
-            make=self._make_destination,
-            chosen=self._agent_chosen,
-        )
-        self.bridging = Bridging(self.leg, trunk, route, services, self.direction)
-        self.transfers = Transfers(self.leg, trunk, self.agent, self.bridging, timeline, services, facts.agent_headers)
-        self.hand_overs = HandOvers(self.agent, self.leg, route, timeline, services, self._timers)
-        self.referral = Referral(self.leg, trunk, route, self.agent, timeline, services, self.post)
-        digits = route.digits if route is not None else "mask"
-        self._keys = Keys(self.leg, timeline, services, way=trunk.dtmf, policy=digits)
-        self._floor = Floor(timeline, self.tape, self._tell)
-        self._farewell = ""
-
-    def _make_destination(
-        self, uri: DestinationUri, listener: DestinationListener, *, ready_within: float
-    ) -> Destination:
-        if isinstance(uri, DialUri):
-            return self.bridging.onward(uri, listener, ready_within=ready_within)
-        return self._services.make_destination(uri, listener, ready_within=ready_within)
-
-    def post(self, event: CallEvent) -> None:
-        """Put an event into the inbox. If it is full, all that waits is given up and the call ends."""
-        if self._inbox.is_full:
-            self._inbox.clear()
-            self._inbox.put(HangUp(EndReason.INTERNAL_ERROR, "more events than a call can take"))
-        self._inbox.put(event)
-
-    def post_fault(self, error: Exception) -> None:
-        """A callback of this call failed; the call ends as `internal_error`."""
-        self.post(Fault(error))
+    __slots__ = ()
 
     async def refuse(self, reason: EndReason, detail: str) -> None:
         """Refuse the call without any of the rest. Returns when signalling has had its last word."""
@@ -239,10 +135,6 @@ class Call(Course):
         music = self._route.hold_music or self.trunk.hold_music
         self.leg.rtp.hold_music(self._services.hold_music.get(music))
         self._keys.begin()
-
-    def _agent_chosen(self, uri: str) -> None:
-        self.tape.chosen(uri)
-        self._tell(AgentChosen(uri))
 
     def _answer(self) -> bool:
         """Answer, if that has not been done. False if the caller has given up: its CANCEL waits in the inbox."""
@@ -337,15 +229,6 @@ class Call(Course):
         else:
             self._agent_takes_call()
 
-    def _not_taken(self, error: DestinationError) -> None:
-        if isinstance(error, NotJoined):
-            self.bridging.causes = error.outcome.causes
-        late = error.code == EndReason.NO_ANSWER.slug
-        self._give_up_agent(error, FallbackCause.LATE if late else FallbackCause.REFUSED)
-        if self.state is not CallState.ENDED:
-            # Somebody else is asked now.
-            self.bridging.causes = ()
-
     def _await_audio(self, destination: Destination) -> None:
         self.set_up.await_agent(self._services.now())
         self._move(CallInput.AWAIT_AUDIO)
@@ -415,49 +298,6 @@ class Call(Course):
         elif self.state is CallState.WAITING:
             self.set_up.agent_came(self._services.now())
             self._agent_takes_call()
-
-    def _agent_hung_up(self, detail: str, drain: bool) -> None:
-        """The agent wants no more of the call, and what it said last is still to be played if `drain`."""
-        if self.state in (CallState.PREPARING, CallState.WAITING):
-            # Nobody has answered yet: so the agent does not take the call.
-            self._end(EndReason.AGENT_REJECTED, detail)
-        elif not drain:
-            self._end(EndReason.AGENT_HUNG_UP, detail)
-        else:
-            self._farewell = self._farewell or detail
-            if self._is_being_given_away:
-                self.timeline.add("agent", self._services.now(), note="the agent leaves; what it has asked for goes on")
-            elif self.state is CallState.ANSWERED:
-                self.timeline.add("agent", self._services.now(), note="playing what the agent said last")
-            self._say_goodbye()
-
-    def _agent_leaves(self, reason: str) -> None:
-        """The agent wants the call to end behind what it has said, which it is told by the media core."""
-        asked = "the agent asked to hang up"
-        detail = f"{asked}: {reason}" if reason else asked
-        if not self.agent.has_spoken and (self.answered_at is None or not self.agent.is_ready):
-            # There is nothing to be played first.
-            self._agent_hung_up(detail, drain=False)
-            return
-        self._farewell = detail
-        after = "; what it has asked for goes on" if self._is_being_given_away else ""
-        self.timeline.add("agent", self._services.now(), note=f"the agent asks to hang up{after}")
-        self._say_goodbye()
-
-    def _say_goodbye(self) -> None:
-        """Play what an agent that leaves said last; on hold there is nobody to hear it.
-
-        While a transfer or a hand-over is tried it waits: a BYE before that is decided would end both.
-        """
-        is_up = self.state in (CallState.ANSWERED, CallState.DRAINING)
-        if not self._farewell or not is_up or self._is_being_given_away:
-            return
-        if self.leg.is_quiet:
-            self._end(EndReason.AGENT_HUNG_UP, f"{self._farewell} (on hold: what it said last was not heard)")
-        elif self.state is CallState.ANSWERED and self.agent.joined is not None:
-            self._move(CallInput.DRAIN)
-            self._timers.arm("drain_limit", _DRAIN_LIMIT)
-            self.leg.rtp.drain()
 
     def _take_media(self, event: MediaEvent) -> None:
         match event.kind:
@@ -646,144 +486,3 @@ class Call(Course):
     def _hung_up_by_other_side(self) -> EndReason:
         # Before the answer a BYE does what CANCEL does (RFC 3261 section 15).
         return EndReason.CALLER_CANCELLED if self.answered_at is None else EndReason.CALLER_HUNG_UP
-
-    def _transferred(self, result: TransferResult | None) -> None:
-        """A transfer is decided: the caller is gone to somebody else, or back with the agent, which is told."""
-        if result is None:
-            return
-        if self.agent.destination is not None:
-            self.agent.destination.transferred(result)
-        deferred = self.transfers.deferred()
-        if result.outcome == "completed" and result.way == "bridge":
-            self._join_target()
-        elif result.outcome == "completed":
-            self._end(EndReason.TRANSFERRED, self.transfers.account)
-        elif deferred is not None:
-            deferred()
-        elif self._farewell:
-            self._say_goodbye()
-        else:
-            self._timers.arm("back_from_transfer", self.trunk.media_timeout)
-
-    def _join_target(self) -> None:
-        """Whom the gateway has called for a transfer has answered: the caller is with them from here on."""
-        target = self.transfers.direct.take()
-        self.bridging.to = CallId(self.transfers.direct.call_id)
-        self.agent.let_go(EndReason.TRANSFERRED.slug)
-        # What the agent has said since is not heard behind the target.
-        self.leg.rtp.connect(None)
-        self.leg.rtp.clear()
-        self.agent.replace(target)
-        self._farewell = ""
-        self._move(CallInput.REPLACE)
-        self.hold.agent_gone()
-        self._begin()
-
-    @property
-    def _is_being_given_away(self) -> bool:
-        """Whether the agent has asked for something that would give the call to somebody else."""
-        return self.transfers.is_open or self.hand_overs.is_open
-
-    def _defers(self, action: Callable[[], None]) -> bool:
-        """Whether what would end the call for its agent has to wait for what the agent has asked for."""
-        return self.transfers.defers(action) or self.hand_overs.defers(action)
-
-    def _handed_over(self, result: HandOverResult | None) -> None:
-        """A hand-over has failed: the agent still has the call, and is told."""
-        if result is None:
-            return
-        if self.agent.destination is not None:
-            self.agent.destination.handed_over(result)
-        deferred = self.hand_overs.deferred()
-        if deferred is not None:
-            deferred()
-        else:
-            self._say_goodbye()
-
-    def _replace_agent(self) -> None:
-        """What was said last has been played: the other agent has the call."""
-        said = self.hand_overs.complete()
-        self._farewell = ""
-        self._move(CallInput.REPLACE)
-        self.hold.agent_gone()
-        self._begin()
-        other = self.agent.destination
-        for event in said:
-            if other is not None and self.agent.serves(other):
-                self._take_destination(event)
-
-    def _agent_went_on(self) -> None:
-        """Whom we were referred to has answered, and has the agent: the other side here is to hang up, or we do."""
-        self._farewell = ""
-        self.leg.rtp.connect(None)
-        self.leg.rtp.clear()
-        self.hold.agent_gone()
-        self.agent.let_go(EndReason.REFERRED.slug)
-        self._timers.arm("referred", LEAVES_WITHIN)
-
-    # -- ends
-
-    def _give_up_agent(self, error: DestinationError, cause: FallbackCause) -> None:
-        """The agent has failed: take the fallback that fits, or end."""
-        if self._farewell:
-            self.timeline.add("agent", self._services.now(), note=f"after its goodbye: {error}")
-            self._say_goodbye()
-            if self.state is not CallState.DRAINING:
-                self._agent_hung_up(self._farewell, drain=False)
-            return
-        reason = EndReason.of(error.code)
-        self.reject_status = error.sip_status
-        self._ringing.agent_gone()
-        following = self.agent.lost(error, cause, self.causes)
-        if following is None:
-            self._end(reason, described(error))
-            return
-        if self.state in (CallState.WAITING, CallState.ANSWERED):
-            self._move(CallInput.REPLACE)
-            if not self._ringing.is_playing:
-                # The one that follows must not be heard behind what the lost one had still to say.
-                self.leg.rtp.clear()
-        self.hold.agent_gone()
-        self.agent.engage(following)
-
-    def _fail(self, error: Exception) -> None:
-        _log.error("call.failed", call_id=self.id, exc_info=error)
-        self._end(EndReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
-
-    def _end(self, reason: EndReason, detail: str) -> None:
-        """End the call once: tell the agent, refuse or hang up, free the media."""
-        if self.state is CallState.ENDED:
-            return
-        self._move(CallInput.END)
-        self.ended_at = self._services.now()
-        self.reason, self.end_detail = reason, detail or self.agent.replaced
-        self.transfers.call_ended(reason.slug)
-        self.hand_overs.call_ended(reason.slug)
-        self.referral.call_ended(by_other_side=reason in (EndReason.CALLER_HUNG_UP, EndReason.CALLEE_HUNG_UP))
-        self.hold.over()
-        self._tell(CallEnded(reason, self.end_detail))
-        self._timers.clear()
-        with self._on_its_own():
-            self.agent.let_go(reason.slug, self.causes)
-        with self._on_its_own():
-            self._tell_caller(reason)
-        with self._on_its_own():
-            self.leg.close()
-        self._services.ended(self)
-
-    def _tell_caller(self, reason: EndReason) -> None:
-        session = self.leg.session
-        if session.state not in UNANSWERED:
-            said = self.bridging.cause_headers or reason.hang_up_headers
-            self._services.perform(lambda now: session.hang_up(said, now=now))
-            return
-        status = self.reject_status or reason.sip_status or 500
-        headers = self.bridging.cause_headers or reason.refusal_headers
-        if status == 503:
-            headers = (*headers, ("Retry-After", str(self.retry_after)))
-        self._services.perform(lambda now: session.reject(status, headers=headers, now=now))
-
-    def _release(self) -> None:
-        self._timers.clear()
-        self.leg.close()
-        self.agent.let_go(EndReason.INTERNAL_ERROR.slug)

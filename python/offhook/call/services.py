@@ -19,6 +19,7 @@ from offhook.sip.effects import Source
 
 if TYPE_CHECKING:
     from offhook.call.call import Call
+    from offhook.call.parts import Parts
 
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ class CallServices:
     media_address: MediaAddress
     now: Callable[[], float]
     answered: Callable[["Call"], None]
-    ended: Callable[["Call"], None]
+    ended: Callable[["Parts"], None]
     recorder: Recorder | None = None
     follower: Callable[[AgentFacts], Follower | None] = nobody_follows
     gate: DialGate = field(default_factory=lambda: DialGate(Usage({}), wall=lambda at: round(at * 1000)))

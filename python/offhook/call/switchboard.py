@@ -13,6 +13,7 @@ from offhook.call.end_reason import EndReason
 from offhook.call.event import HangUp
 from offhook.call.facts import caller_of, diversions_of, facts_of, headers_for_agent, identity_of, user_data_of
 from offhook.call.leg import CallerLeg
+from offhook.call.parts import Parts
 from offhook.call.services import CallServices
 from offhook.call.trace import Direction, SipTrace, host_port
 from offhook.destination.dialect.facts import AgentFacts
@@ -403,7 +404,7 @@ class Switchboard:
         self._records.answered(record)
         self._metrics.call_answered(record)
 
-    def ended(self, call: Call) -> None:
+    def ended(self, call: Parts) -> None:
         """A call's media is free: its place goes to the next, while its record still waits for the last words."""
         ticket = self._tickets.pop(call.id, None)
         if ticket is not None:
