@@ -212,6 +212,8 @@ class UserAgent(SessionHost):
             fixed=target,
             credentials=credentials,
             number=lambda: next(numbers),
+            # Peers exist that know us by the name in it: Teams takes no SBC that does not say it.
+            contact=self.contact,
         )
         client.begin(now)
 

@@ -152,7 +152,9 @@ def test_a_late_2xx_of_a_target_that_was_given_up_is_taken() -> None:
 def test_any_answer_to_options_is_told(status: int) -> None:
     solo = Solo()
     solo.do(solo.user_agent.options, parse_uri("sip:192.0.2.1"), "<sip:us@192.0.2.2>", "trunk")
-    solo.receive(response(solo.requests("OPTIONS")[0], status))
+    asked = solo.requests("OPTIONS")[0]
+    assert len(asked.contacts) == 1, "peers exist that know us by it"
+    solo.receive(response(asked, status))
     assert [(e.token, e.response.status) for e in solo.told(OptionsAnswered)] == [("trunk", status)]
 
 
