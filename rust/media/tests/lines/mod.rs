@@ -101,6 +101,13 @@ impl Phone {
         }));
     }
 
+    /// Speaks and hears another codec from here on.
+    pub fn turn_to(&mut self, codec: Codec, payload_type: u8) {
+        (self.codec, self.encoder) = (codec, Encoder::new(codec));
+        self.header.payload_type = payload_type;
+        self.media = RemoteMedia::plain(self.address, payload_type, codec);
+    }
+
     pub fn rate(&self) -> u32 {
         self.codec.sample_rate()
     }
