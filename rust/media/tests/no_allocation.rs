@@ -12,6 +12,7 @@ use offhook_media::melody::Melody;
 use offhook_media::playout::{MarkId, PlayoutConfig};
 use offhook_media::recorder::{Format, Recording, RecordingConfig, Tap, Target};
 use offhook_media::rtp::Header;
+use offhook_media::shelf::Queued;
 use offhook_media::srtp::{MAX_TRAILER, Protection, SrtpKeys, Suite};
 use offhook_media::vad::listeners::{Listeners, SpeechCounts};
 use offhook_media::vad::network::SpeechNetwork;
@@ -578,6 +579,117 @@ fn an_uneven_minute_of_an_echo_allocates_nothing() {
         stats.jitter_concealed_frames > 100 && stats.jitter_shortened_ms > 500,
         "{stats:?}"
     );
+}
+
+/// What a bridged leg's peer sends goes to the partner.
+struct Onward<'a> {
+    now: Time,
+    partner: &'a mut Leg,
+    packets: u64,
+}
+
+impl LegSink for Onward<'_> {
+    fn audio(&mut self, _frame: UplinkFrame<'_>) {}
+    fn onward(&mut self, packet: Queued<'_>, anew: bool) {
+        self.partner.take_of_partner(self.now, packet, anew);
+    }
+    fn send_rtp(&mut self, _to: SocketAddr, _packet: &[u8]) {
+        self.packets += 1;
+    }
+    fn send_rtcp(&mut self, _to: SocketAddr, _packet: &[u8]) {}
+    fn event(&mut self, _event: LegEvent) {}
+    fn mark(&mut self, _mark: MarkId) {}
+}
+
+#[test]
+fn a_minute_of_a_bridge_allocates_nothing() {
+    let peer = address("192.0.2.9:4000");
+    let start = Time::from_millis(1_000);
+    let leg = |codec| {
+        let config = LegConfig {
+            ssrc: 1,
+            first_sequence: 0,
+            first_timestamp: 0,
+            seed: 9,
+            cname: "leg@offhook".into(),
+            ntp_at_zero: 0,
+            media_timeout: None,
+            drain_linger: Duration::ZERO,
+            policy: Policy {
+                signalling: peer.ip(),
+                media_allow: Vec::new(),
+                nat: false,
+                loopback: false,
+            },
+            playout: PlayoutConfig::default(),
+        };
+        let mut leg = Leg::new(config, start);
+        leg.set_remote(start, &RemoteMedia::plain(peer, 9, codec));
+        leg.start(start, Some(Duration::ZERO));
+        leg.handle_timeout(start, &mut Sink::default());
+        leg
+    };
+    for one in Codec::ALL {
+        for two in Codec::ALL {
+            let mut legs = [leg(one), leg(two)];
+            let [a, b] = &mut legs;
+            a.hear_partner(start, [two]);
+            b.hear_partner(start, [one]);
+            let codecs = [one, two];
+            let mut payloads = [[0; 2_000]; 2];
+            let lens = [0, 1].map(|side: usize| {
+                let samples = codecs[side].sample_rate() as usize / 50;
+                let tone: Vec<i16> = (0..samples)
+                    .map(|n| (6_000.0 * (n as f64 / 8.0).sin()) as i16)
+                    .collect();
+                Encoder::new(codecs[side]).encode(&tone, &mut payloads[side])
+            });
+            let (mut before, mut sent) = (0, 0);
+            for n in 0..3_000u32 {
+                if n == 200 {
+                    before = ALLOCATIONS.with(Cell::get);
+                }
+                let now = start + Duration::from_millis(20) * n;
+                for side in 0..2 {
+                    let [a, b] = &mut legs;
+                    let (own, partner) = if side == 0 { (a, b) } else { (b, a) };
+                    let mut sink = Onward {
+                        now,
+                        partner,
+                        packets: 0,
+                    };
+                    while let Some(due) = own.next_timeout().filter(|&due| due <= now) {
+                        sink.now = due;
+                        own.handle_timeout(due, &mut sink);
+                    }
+                    sink.now = now;
+                    // One of 31 is lost.
+                    if n % 31 != 5 {
+                        let ticks = codecs[side].rtp_clock() / 50;
+                        let header = Header {
+                            marker: false,
+                            payload_type: 9,
+                            sequence: n as u16,
+                            timestamp: n * ticks,
+                            ssrc: 7,
+                        };
+                        let mut packet = [0; 2_012];
+                        packet[..12].copy_from_slice(&header.encode());
+                        packet[12..][..lens[side]].copy_from_slice(&payloads[side][..lens[side]]);
+                        own.handle_rtp(now, peer, &packet[..12 + lens[side]], &mut sink);
+                    }
+                    sent += sink.packets;
+                }
+            }
+            let after = ALLOCATIONS.with(Cell::get);
+            assert_eq!(after - before, 0, "allocations, {one:?} and {two:?}");
+            assert!(sent > 5_900, "{sent}");
+            for leg in &legs {
+                assert!(leg.stats().sent_audio_packets > 2_900, "{:?}", leg.stats());
+                assert!(leg.stats().jitter_concealed_frames > 50);
+            }
+        }
+    }
 }
 
 /// A call of many on one port: its own address, codec and keys, and what its peer sends in 12 s.

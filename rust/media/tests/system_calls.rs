@@ -8,7 +8,8 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use offhook_media::claim::Policy;
 use offhook_media::codec::Codec;
 use offhook_media::engine::{
-    Engine, EngineSettings, Event, LegHandle, LegSettings, PortRange, WireHandle, WireSettings,
+    BridgeSettings, Engine, EngineSettings, Event, LegHandle, LegSettings, PortRange, WireHandle,
+    WireSettings,
 };
 use offhook_media::leg::RemoteMedia;
 use offhook_media::rtp::Header;
@@ -259,6 +260,32 @@ fn fifty_echoes_on_two_ports_cost_about_one_call_a_packet() {
     }
     assert_eq!(engine.stats().ports.in_use, 2);
     let calls = cost(&engine, &mut peers, &legs);
+    assert!(calls <= ECHO_CEILING, "{calls:.2} system calls a packet");
+}
+
+#[test]
+fn twenty_five_bridges_on_two_ports_cost_as_little() {
+    let _alone = ALONE.lock();
+    let engine = engine(24_120, 24_123);
+    if engine.stats().driver != "linux" {
+        return;
+    }
+    let mut peers: Vec<Peer> = (0..50).map(Peer::new).collect();
+    let legs: Vec<LegHandle> = peers.iter().map(|peer| peer.leg(&engine)).collect();
+    let both = BridgeSettings {
+        digits: true,
+        one_way: false,
+    };
+    for pair in legs.chunks_exact(2) {
+        for leg in pair {
+            leg.start(None).expect("taken");
+            leg.release().expect("taken");
+        }
+        engine.bridge(&pair[0], &pair[1], both).expect("bridged");
+    }
+    let calls = cost(&engine, &mut peers, &legs);
+    let heard = legs.iter().map(|leg| leg.stats().sent_audio_packets.get());
+    assert!(heard.min() > Some(100), "they hear each other");
     assert!(calls <= ECHO_CEILING, "{calls:.2} system calls a packet");
 }
 

@@ -233,21 +233,27 @@ impl Lines {
             legs: Vec::new(),
             told: Vec::new(),
         };
-        for mut phone in phones {
-            let settings = LegSettings {
-                remote: Some(phone.address),
-                policy: Some(policy()),
-                playout_limit: Duration::from_secs(60),
-                ..LegSettings::default()
-            };
-            let leg = lines.engine.open_leg(&settings, None).expect("a leg");
-            leg.set_remote(phone.media.clone(), policy()).expect("set");
-            leg.start(Some(Duration::ZERO)).expect("started");
-            phone.target = Some(leg.local_address());
-            lines.legs.push(leg);
-            lines.phones.push(phone);
+        for phone in phones {
+            lines.add(phone);
         }
         lines
+    }
+
+    /// One telephone more.
+    pub fn add(&mut self, mut phone: Phone) {
+        let settings = LegSettings {
+            remote: Some(phone.address),
+            policy: Some(policy()),
+            playout_limit: Duration::from_secs(60),
+            ..LegSettings::default()
+        };
+        let leg = self.engine.open_leg(&settings, None).expect("a leg");
+        leg.set_remote(phone.media.clone(), policy()).expect("set");
+        leg.start(Some(Duration::ZERO)).expect("started");
+        phone.target = Some(leg.local_address());
+        phone.next_at = phone.next_at.max(self.now);
+        self.legs.push(leg);
+        self.phones.push(phone);
     }
 
     /// Lets so many milliseconds pass.

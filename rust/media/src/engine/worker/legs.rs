@@ -33,10 +33,8 @@ impl Worker {
             return self.fail_call(id, &*panic, now);
         }
         let silent = !leg.is_speaking();
+        // A partner that has got something looks at it with its next frame: it wakes for each.
         self.arm_leg(index);
-        if let Some(partner) = partner_index {
-            self.arm_leg(partner);
-        }
         if let Some(wire_index) = wire_index {
             if let Some(wire) = self.wires.get_mut(wire_index)
                 && let Some(transport) = &wire.transport
