@@ -629,8 +629,8 @@ fn a_minute_of_a_bridge_allocates_nothing() {
         leg.handle_timeout(start, &mut Sink::default());
         leg
     };
-    for one in Codec::ALL {
-        for two in Codec::ALL {
+    for one in Codec::BYTE_A_TICK {
+        for two in Codec::BYTE_A_TICK {
             let mut legs = [leg(one), leg(two)];
             let [a, b] = &mut legs;
             a.hear_partner(start, [two]);
