@@ -26,10 +26,12 @@ from offhook.api.trunks import trunk_routes
 from offhook.api.worker_door import PATH as WORKER_PATH
 from offhook.api.worker_door import Tokens, WorkerDoor
 from offhook.api.workers import worker_routes
+from offhook.call.detect import AgentDetect
 from offhook.call.end_reason import EndReason
 from offhook.config import hold_music
 from offhook.config.recordings import announcement_of, key_of
 from offhook.config.schema import Config
+from offhook.config.sounds import sound_in
 from offhook.config.values import KeySource
 from offhook.destination.agents import worker_tokens
 from offhook.media import speech_network
@@ -293,7 +295,11 @@ class Gateway:
         keys = ApiKeys({key.name: key.sha256.reveal() for key in self.config.keys})
         guard = Guard(token, signalling.http_refused, keys, time.monotonic)
         desk = CallDesk(
-            signalling.dialler, {agent.name for agent in self.config.agents}, now=time.monotonic, wall=self._wall
+            signalling.dialler,
+            {agent.name for agent in self.config.agents},
+            now=time.monotonic,
+            wall=self._wall,
+            detects=_detects(self.config),
         )
         self._worker_door = WorkerDoor(
             signalling.workers,
@@ -509,3 +515,11 @@ def _version() -> str:
         return version("offhook")
     except PackageNotFoundError:
         return "unknown"
+
+
+def _detects(config: Config) -> dict[str, AgentDetect]:
+    """What agents want to know of who answers their calls out; the messages are read once, here."""
+    return {
+        agent.name: AgentDetect(agent.detect, agent.on_machine, sound_in(agent.voicemail) if agent.voicemail else None)
+        for agent in config.agents
+    }

@@ -5,9 +5,11 @@ from offhook.agent.call import Call
 from offhook.agent.caller import Claim, Diversion, EndCause, Identity, UserToUser
 from offhook.agent.errors import AgentError, CallEnded, HoldFailed
 from offhook.agent.events import (
+    AnsweredBy,
     BargeIn,
     CallEvent,
     Digits,
+    GreetingOver,
     HandedOver,
     Heard,
     Held,
@@ -29,6 +31,7 @@ from offhook.agent.history import History
 __all__ = [
     "Agent",
     "AgentError",
+    "AnsweredBy",
     "BargeIn",
     "Call",
     "CallEnded",
@@ -39,6 +42,7 @@ __all__ = [
     "Diversion",
     "EndCause",
     "Gateway",
+    "GreetingOver",
     "HandedOver",
     "Heard",
     "Held",

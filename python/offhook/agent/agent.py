@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from offhook.agent.call import Call
 from offhook.agent.engines import Speech
 from offhook.agent.errors import AgentError
-from offhook.agent.events import BargeIn, Turn
+from offhook.agent.events import AnsweredBy, BargeIn, Turn
 from offhook.agent.sound import RATES
 from offhook.speech.protocol import SpeechToText, TextToSpeech, TurnDetector
 from offhook.speech.turns import AdaptiveSilence
@@ -18,6 +18,9 @@ CallHandler = Callable[[Call], Coroutine[Any, Any, None]]
 TurnHandler = Callable[[Call, Turn], Coroutine[Any, Any, None]]
 KeyHandler = Callable[[Call, str], Coroutine[Any, Any, None]]
 
+AnswererHandler = Callable[[Call, AnsweredBy], Coroutine[Any, Any, None]]
+
+_B = TypeVar("_B", bound=AnswererHandler)
 _C = TypeVar("_C", bound=CallHandler)
 _T = TypeVar("_T", bound=TurnHandler)
 _K = TypeVar("_K", bound=KeyHandler)
@@ -35,6 +38,7 @@ class Handlers:
     turn: TurnHandler | None = None
     dtmf: KeyHandler | None = None
     hangup: CallHandler | None = None
+    answered_by: AnswererHandler | None = None
 
 
 class Agent:
@@ -99,6 +103,11 @@ class Agent:
     def on_dtmf(self, handler: _K) -> _K:
         """The caller has pressed a key: one of `0-9 * # A-D`. One key after the other."""
         self.handlers.dtmf = _coroutine(handler)
+        return handler
+
+    def on_answered_by(self, handler: _B) -> _B:
+        """It is known who has answered a call out: a person, a machine … Once more if that changes, as by a beep."""
+        self.handlers.answered_by = _coroutine(handler)
         return handler
 
     def on_hangup(self, handler: _C) -> _C:

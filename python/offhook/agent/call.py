@@ -11,6 +11,7 @@ from offhook.agent.caller import Diversion, EndCause, Identity, UserToUser
 from offhook.agent.digits import DigitCollector
 from offhook.agent.errors import CallEnded
 from offhook.agent.events import (
+    AnsweredBy,
     BargeIn,
     CallEvent,
     Digits,
@@ -335,6 +336,21 @@ class Call:
         With `on` in the answer or the BYE alone. It takes the place of what was given before; ISDN has room for 128.
         """
         self._headers[on]["User-to-User"] = user_to_user(data, purpose, content)
+
+    @property
+    def answered_by(self) -> AnsweredBy | None:
+        """Who has answered a call out, as far as it is known by now; None where nobody has asked for it (`detect`)."""
+        return self._session.answered_by
+
+    async def leave_message(self, text: str) -> Said:
+        """Say something to the machine that has answered, once its greeting is over, and hang up behind it.
+
+        Waits for the beep, or for the silence of a machine that has none, a minute at most. Raises `CallEnded`.
+        """
+        await self._session.wait_for_beep()
+        said = await self.say(text, barge_in="off")
+        await self.hang_up()
+        return said
 
     @property
     def is_held(self) -> bool:

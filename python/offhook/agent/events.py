@@ -1,7 +1,8 @@
 """What happens in a call, as `call.events()` tells it, and the values that its methods give."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 BargeIn = Literal["off", "clear", "duck-then-decide", "agent"]
 """What happens when the caller speaks over the agent.
@@ -187,6 +188,52 @@ class Resumed:
     held_ms: int
 
 
+Answerer = Literal["human", "machine", "fax", "sit", "busy_tone", "no_one", "silence", "unknown"]
+"""Who answered a call out: `sit` is the network's special information tone, `no_one` that it rings on."""
+
+_ANSWERERS: tuple[Answerer, ...] = (
+    "human", "machine", "fax", "sit", "busy_tone", "no_one", "silence",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredBy:
+    """Who has answered a call out, `after_ms` milliseconds after the answer; `confidence` is 0 to 1.
+
+    `evidence` is what tells it, in words. Another may follow: a machine, by its beep, or somebody who speaks late.
+    """
+
+    who: Answerer
+    confidence: float
+    after_ms: int
+    evidence: str
+
+    @property
+    def is_machine(self) -> bool:
+        """Whether it is no person: a machine, a fax, or a tone of the network."""
+        return self.who in ("machine", "fax", "sit", "busy_tone")
+
+
+@dataclass(frozen=True, slots=True)
+class GreetingOver:
+    """A machine takes a message from now on: its beep has ended, or, without `beep`, it has fallen silent."""
+
+    beep: bool
+    after_ms: int
+
+
+def answered_by(told: Mapping[str, Any]) -> AnsweredBy:
+    """What the gateway tells; what is not known of it is `unknown`."""
+    who: Answerer = next((known for known in _ANSWERERS if known == told.get("who")), "unknown")
+    confidence, after_ms = told.get("confidence"), told.get("after_ms")
+    return AnsweredBy(
+        who,
+        float(confidence) if isinstance(confidence, (int, float)) else 0.0,
+        int(after_ms) if isinstance(after_ms, (int, float)) else 0,
+        str(told.get("evidence") or ""),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Interrupted:
     """An utterance of the agent was cut off after `played_ms`; `heard` are its words until then."""
@@ -217,5 +264,7 @@ CallEvent = (
     | Said
     | Held
     | Resumed
+    | AnsweredBy
+    | GreetingOver
 )
 """What `call.events()` tells."""

@@ -10,6 +10,10 @@ from urllib.parse import urlsplit
 
 from offhook.agent.caller import EndCause
 from offhook.agent.errors import AgentError
+from offhook.agent.events import AnsweredBy, answered_by
+
+OnMachine = Literal["tell", "hang_up", "voicemail"]
+"""What is done where a machine answers: the agent is told, the call ends, or a message is left after the beep."""
 
 OutcomeKind = Literal["answered", "busy", "refused", "no_answer", "failed", "cancelled"]
 
@@ -99,6 +103,12 @@ class PlacedCall:
         """Why it ended, empty while it is on; a slug of docs/reference/end-reasons.md."""
         return str(self._seen["end_reason"] or "")
 
+    @property
+    def answered_by(self) -> AnsweredBy | None:
+        """Who has answered, as it was known when the call was looked at last; None where nobody has asked for it."""
+        told = self._seen.get("answered_by")
+        return answered_by(told) if isinstance(told, dict) else None
+
     async def progress(self) -> str:
         """Wait until its state is another than `state`, and give that. Of one that has ended, at once."""
         before = self.state
@@ -152,6 +162,7 @@ class Gateway:
         early_media: bool = False,
         record: bool = False,
         private: bool = False,
+        detect: bool | OnMachine | None = None,
         headers: Mapping[str, str] | None = None,
         data: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
@@ -160,8 +171,10 @@ class Gateway:
 
         It is a number, or an extension or user name (`201`, `alice`) that a trunk's `dial_to` lists.
         `data` is what the agent finds in `call.data`, `headers` are for the INVITE. With `private` the one called does
-        not learn the number. Times are seconds. Under one `idempotency_key` there is one call, however often this is
-        tried. Raises `DialRefused` where nobody is called.
+        not learn the number. With `detect` it is told who answers (`PlacedCall.answered_by`, and the agent), and where
+        that is no person, done what its `[[agent]]` says, or `tell`, `hang_up` or `voicemail`. Times are seconds. Under
+        one `idempotency_key` there is one call, however often this is tried. Raises `DialRefused` where nobody is
+        called.
         """
         wish = {
             "to": to,
@@ -173,6 +186,7 @@ class Gateway:
             "early_media": early_media,
             "record": record,
             "private": private or None,
+            "detect": {"on_machine": detect} if isinstance(detect, str) else detect,
             "headers": dict(headers or {}),
             "data": dict(data or {}),
         }

@@ -6,8 +6,10 @@ from typing import Literal, Protocol
 
 from offhook.agent.caller import CallerFacts, EndCause
 from offhook.agent.events import (
+    AnsweredBy,
     BargeIn,
     DigitsMasked,
+    GreetingOver,
     HandedOver,
     Held,
     Key,
@@ -103,6 +105,8 @@ LineEvent = (
     | Held
     | Resumed
     | HoldRefused
+    | AnsweredBy
+    | GreetingOver
 )
 """What a line tells the call that it carries. Sound comes apart from these."""
 

@@ -15,9 +15,11 @@ from offhook.agent.ears import Ears
 from offhook.agent.engines import Speech
 from offhook.agent.errors import CallEnded
 from offhook.agent.events import (
+    AnsweredBy,
     CallEvent,
     Digits,
     DigitsMasked,
+    GreetingOver,
     HandedOver,
     Heard,
     Held,
@@ -61,6 +63,7 @@ _UNDERSTANDING = 3.0
 _KEYS_WAITING = 1_000
 _TURNS = 100
 _KEYS = 64
+_LONGEST_GREETING = 60.0
 # Seconds of silence after which what a noise cut off is said after all.
 _HESITATION = 1.0
 # Milliseconds by which the line and the ears may differ about when somebody spoke.
@@ -102,6 +105,10 @@ class Session:
         self._pressed = ""
         self._cut: Said | None = None
         self._turns_heard = 0
+        self.answered_by: AnsweredBy | None = None
+        """Who has answered a call out, as far as that was told."""
+        self.greeting_over = asyncio.Event()
+        """The machine that has answered takes a message."""
         self._was_heard = False
         self._answering: asyncio.Task[Any] | None = None
         self._waiting: deque[asyncio.Future[Turn]] = deque()
@@ -157,6 +164,15 @@ class Session:
                 self._say_the_rest(event)
             case HoldRefused():
                 self.hold.receive(event)
+            case AnsweredBy():
+                self.answered_by = event
+                self._tell(event)
+                handler = self.agent.handlers.answered_by
+                if handler is not None:
+                    self.start(handler(self.call, event), "answered_by")
+            case GreetingOver():
+                self.greeting_over.set()
+                self._tell(event)
             case DigitsMasked():
                 self.masks.receive(event)
             case CallOver():
@@ -546,6 +562,16 @@ class Session:
                 collector(key)
         elif self.agent.handlers.dtmf is not None and not self._keys.full():
             self._keys.put_nowait(key)
+
+    async def wait_for_beep(self) -> None:
+        """Return once the machine takes a message, or after a minute; raises `CallEnded` if the call is over first."""
+        waits = asyncio.ensure_future(self.greeting_over.wait())
+        try:
+            await first_of(waits, self.over, timeout=_LONGEST_GREETING)
+        finally:
+            waits.cancel()
+        if self.over.done():
+            raise CallEnded(self.over.result().reason)
 
     async def _take_keys(self) -> None:
         handler = self.agent.handlers.dtmf

@@ -11,6 +11,7 @@ from offhook.agent.events import (
     BargeIn,
     DigitsMasked,
     DigitsState,
+    GreetingOver,
     HandedOver,
     HandOverEnd,
     Held,
@@ -25,6 +26,7 @@ from offhook.agent.events import (
     Transferred,
     TransferWay,
     WantsFloor,
+    answered_by,
 )
 from offhook.agent.headers import Place
 from offhook.agent.history import Line as Said
@@ -167,6 +169,10 @@ class WireLine:
                 self._tell(HandedOver(how, words(message, "reason"), words(message, "hint")))
             case "held" | "resumed" | "hold_failed":
                 self._hold(kind, message)
+            case "answered_by":
+                self._tell(answered_by(message))
+            case "greeting_over":
+                self._tell(GreetingOver(message.get("beep") is True, number(message, "after_ms")))
             case "digits_masked":
                 masked = _DIGITS.get(words(message, "state"))
                 if masked is not None:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from offhook.api.guard import Guard, Holder
 from offhook.api.idempotency import LONGEST_KEY, Idempotency, OtherRequest
+from offhook.call.detect import AgentDetect, Detect, OnMachine
 from offhook.call.dialler import Dialler
 from offhook.call.outbound import OutboundCall
 from offhook.call.outcome import NotPlaced, Outcome
@@ -40,6 +41,14 @@ _MOST = 32
 Short = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
+class DetectRequest(BaseModel):
+    """What is done where no person answers; what is left out is as the agent's configuration says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    on_machine: OnMachine | None = None
+
+
 class DialRequest(BaseModel):
     """The body of `POST /v1/calls`."""
 
@@ -55,6 +64,7 @@ class DialRequest(BaseModel):
     record: bool = False
     private: bool = False
     headers: Annotated[dict[str, str], Field(max_length=_MOST)] = Field(default_factory=dict)
+    detect: bool | DetectRequest | None = None
     data: Annotated[dict[Short, Annotated[str, StringConstraints(max_length=MAX_VALUE)]], Field(max_length=_MOST)] = (
         Field(default_factory=dict)
     )
@@ -98,10 +108,17 @@ class CallDesk:
     """
 
     def __init__(
-        self, dialler: Dialler, agents: Collection[str], *, now: Callable[[], float], wall: Callable[[float], int]
+        self,
+        dialler: Dialler,
+        agents: Collection[str],
+        *,
+        now: Callable[[], float],
+        wall: Callable[[float], int],
+        detects: Mapping[str, AgentDetect] | None = None,
     ) -> None:
         self._dialler = dialler
         self._agents = agents
+        self._detects = detects or {}
         self._wall = wall
         self._known: OrderedDict[CallId, _Known] = OrderedDict()
         self._idempotency: Idempotency[_Answer] = Idempotency(
@@ -159,8 +176,17 @@ class CallDesk:
             private=asked.private,
             headers=tuple(asked.headers.items()),
             data=asked.data,
+            detect=self._detect(asked),
             key=holder.key,
         )
+
+    def _detect(self, asked: DialRequest) -> Detect | None:
+        """Who answers is told where this call asks for it, or its agent's configuration does."""
+        own = self._detects.get(asked.agent, AgentDetect())
+        if asked.detect is False or (asked.detect is None and not own.always):
+            return None
+        wish = asked.detect.on_machine if isinstance(asked.detect, DetectRequest) else None
+        return Detect(wish or own.on_machine, own.message)
 
     async def _dial(self, wish: Wish) -> _Answer:
         placed = await self._dialler.dial(wish, self._over)
@@ -225,6 +251,7 @@ class CallDesk:
             "outcome": _outcome(outcome) if outcome is not None else None,
             "end_reason": call.reason.slug if call.reason is not None else None,
             "end_detail": call.end_detail,
+            "answered_by": call.answerer.summary() or None,
         }
 
     def _at(self, at: float | None) -> int | None:

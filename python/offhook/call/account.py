@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from offhook.call.call import Call
 from offhook.call.facts import claims_of
+from offhook.call.outbound import OutboundCall
 from offhook.call.outcome import q850_in
 from offhook.call.trace import host_port
 from offhook.report.record import CallRecord, billable_seconds, post_dial_delay_ms
@@ -62,6 +63,7 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         transfer=call.referral.summary(call.transfers.summary()),
         hand_over=call.hand_overs.summary(),
         claims=claims_of(call.facts, call.causes) | call.referral.claims,
+        answered_by=call.answerer.summary() if isinstance(call, OutboundCall) else {},
         node=node,
         version=version,
     )

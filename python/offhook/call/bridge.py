@@ -22,10 +22,12 @@ from offhook.destination.base import (
     AgentAudio,
     AgentLost,
     AgentNote,
+    AnsweredBy,
     Destination,
     DestinationEvent,
     DestinationListener,
     DigitsState,
+    GreetingOver,
     HandOverResult,
     HoldAction,
     HoldAsked,
@@ -51,6 +53,9 @@ _TOLD = frozenset({404, 408, 410, 480, 484, 486, 488, 600, 603, 604, 606, 607, 6
 
 class _Between:
     """What neither side of a bridge has a use for: nobody speaks, asks or is told on a wire."""
+
+    def answered_by(self, told: AnsweredBy | GreetingOver) -> None:
+        """Whoever is joined hears for himself."""
 
     def played(self, mark: str) -> None:
         """No sound is queued here."""

@@ -391,8 +391,8 @@ class Call(Departure):
                 self._end(EndReason.REFERRED, self.referral.account)
             case "far_end_buffer" | "drain_limit":
                 self._end(EndReason.AGENT_HUNG_UP, self._farewell)
-            case "budget":
-                raise AssertionError("calls that come to us cost nobody here anything")
+            case "budget" | "message":
+                raise AssertionError("calls that come to us cost nobody here anything, and no machine answers them")
             case _:
                 assert_never(timer)
 

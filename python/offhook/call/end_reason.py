@@ -282,6 +282,16 @@ class EndReason(Enum):
     CALLEE_BUSY = _Ending("callee_busy", 486, 17, "none", "The called party is busy.")
     CALLEE_REFUSED = _Ending("callee_refused", 603, 21, "none", "The called party or its carrier refused the call.")
     CALLEE_UNKNOWN = _Ending("callee_unknown", 404, 1, "none", "The trunk knows no such number.")
+    NO_PERSON_ANSWERED = _Ending(
+        "no_person_answered",
+        None,
+        16,
+        "none",
+        "A machine, a fax or a tone answered a call out, and `on_machine` says that it ends then.",
+    )
+    MESSAGE_LEFT = _Ending(
+        "message_left", None, 16, "none", "A machine answered a call out, and a message was left after its greeting."
+    )
     NO_ANSWER = _Ending("no_answer", 480, 19, "none", "The called party did not answer.")
     DIAL_CANCELLED = _Ending("dial_cancelled", 487, 16, "none", "The call out was given up before it was answered.")
     ENDED_BY_REQUEST = _Ending(

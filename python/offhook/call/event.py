@@ -22,6 +22,7 @@ Timer: TypeAlias = Literal[
     "hand_over",
     "last_words",
     "referred",
+    "message",
 ]
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from offhook._media import MediaEvent
+from offhook.call.answered_by import MESSAGE_MARK, HangUpOnIt, LeaveMessage, TakeFloor, WhoAnswered
 from offhook.call.call import Call
 from offhook.call.end_reason import EndReason
 from offhook.call.event import HangUp, Timer
@@ -19,7 +21,7 @@ from offhook.call.outcome import Outcome, ending_of, failure_of, kind_of, q850_i
 from offhook.call.services import CallServices
 from offhook.call.state import CallInput, CallState
 from offhook.call.wish import Wish
-from offhook.destination.base import Destination, DestinationListener
+from offhook.destination.base import AnsweredBy, Destination, DestinationListener, GreetingOver
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.observe.printable import printable
 from offhook.report.record import CallDirection
@@ -35,6 +37,8 @@ from offhook.sip.message import Request, Response
 from offhook.sip.session_state import State
 
 _RINGING = (180, 181, 182, 183)
+# The machine plays a jitter buffer's worth after our last packet: a BYE at once would cut the last word.
+_FAR_END_BUFFER = 0.4
 
 _UNREACHED = (FailureCause.TIMEOUT, FailureCause.TRANSPORT, FailureCause.UNRESOLVED)
 
@@ -57,7 +61,7 @@ class Permit(Protocol):
 class OutboundCall(Call):
     """One call out, from the wish to its end reason. `await run(invite)` is its whole life."""
 
-    __slots__ = ("_changed", "_permit", "_wish", "decided", "elsewhere", "tried")
+    __slots__ = ("_changed", "_permit", "_wish", "answerer", "decided", "elsewhere", "tried")
 
     direction: CallDirection = "outbound"
     _answer_milestone: Milestone = "picked_up"
@@ -92,6 +96,8 @@ class OutboundCall(Call):
         self.tried: Sequence[str] = ()
         """Which targets have failed, and why."""
         self._changed = asyncio.Event()
+        self.answerer = WhoAnswered(wish.detect, leg, self._tell_agent, self._note)
+        """Who has answered, where that was to be told."""
         self.decided: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         """What the call came to; known at the answer, or at its end without one."""
 
@@ -137,6 +143,8 @@ class OutboundCall(Call):
         elif timer == "budget":
             self._timers.ran_out(timer)
             self._watch_budget()
+        elif timer == "message":
+            self._end(EndReason.MESSAGE_LEFT, "the message has left whole")
         elif timer == "max_duration":
             self._end(EndReason.MAX_DURATION, f"the call reached its {self._longest:g} s")
         else:
@@ -190,6 +198,8 @@ class OutboundCall(Call):
         is_heard = self._services.perform(lambda at: self.leg.rang(response, at, listen=listens))
         if self.leg.forks > max(1, before):
             self._note(f"the call forks: {self.leg.forks} phones ring")
+        if is_heard:
+            self.answerer.listen(early=True)
         if is_heard and self.agent.is_ready:
             self._begin()
 
@@ -204,6 +214,7 @@ class OutboundCall(Call):
         self._answered()
         self._timers.arm("max_duration", self._longest)
         self._permit.answered(self._services.now())
+        self.answerer.listen(early=False)
         self._watch_budget()
         if not self.decided.done():
             self.decided.set_result(Outcome("answered", response.status, printable(response.reason), 16))
@@ -218,7 +229,7 @@ class OutboundCall(Call):
         reason, detail = ending_of(response, has_login=self.leg.session.credentials is not None)
         said = ", ".join(map(str, self.causes))
         detail = self._with_tries(detail) if response.status == 503 else detail
-        self._end(reason, f"{detail}; {said}" if said else detail)
+        self._end(reason, (f"{detail}; {said}" if said else detail) + self.answerer.hint)
 
     def _goes_elsewhere(self, why: str) -> bool:
         """Have another trunk asked, as long as nobody's phone has rung."""
@@ -241,6 +252,38 @@ class OutboundCall(Call):
     @property
     def _hung_up_by_other_side(self) -> EndReason:
         return EndReason.CALLEE_HUNG_UP
+
+    # -- who has answered
+
+    def _tell_agent(self, told: AnsweredBy | GreetingOver) -> None:
+        if self.agent.joined is not None:
+            self.agent.joined.answered_by(told)
+
+    def _take_media(self, event: MediaEvent) -> None:
+        if event.kind in ("answered_by", "greeting_over"):
+            self._take_answerer(event)
+        elif event.kind == "mark" and event.name == MESSAGE_MARK:
+            if event.played:
+                self._timers.arm("message", _FAR_END_BUFFER)
+        elif event.kind != "detection_over":
+            super()._take_media(event)
+
+    def _take_answerer(self, event: MediaEvent) -> None:
+        match self.answerer.hear(event):
+            case HangUpOnIt(why):
+                self._end(EndReason.NO_PERSON_ANSWERED, why)
+            case TakeFloor(alone):
+                # Whatever the agent was saying, it said to a machine.
+                self.leg.rtp.clear()
+                if alone:
+                    self.leg.rtp.connect(None)
+                    self.hold.agent_gone()
+                    self.agent.let_go(EndReason.MESSAGE_LEFT.slug)
+            case LeaveMessage(pcm16, rate):
+                self.leg.rtp.play(pcm16, rate, MESSAGE_MARK)
+            case None:
+                pass
+        self._tell_change()
 
     # -- ends
 

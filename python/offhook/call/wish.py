@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from offhook.call.begun import Begun
+from offhook.call.detect import Detect
 from offhook.call.joining import Joining
 from offhook.route.destination_uri import DestinationUri
 
@@ -23,6 +24,7 @@ class Wish:
     `data` to the agent. With `private` the one called does not learn the number.
     `key` is the API key that it was asked with, None for the owner of this machine.
     `joined` is the call that it is placed for and will be joined to, which takes the place of an agent.
+    With `detect` it is told who answers, and done what that says.
     `begun` is what the call goes on for, if the other side of another call referred us to `to`, which is allowed then.
     """
 
@@ -40,3 +42,4 @@ class Wish:
     key: str | None = None
     begun: Begun | None = None
     joined: Joining | None = None
+    detect: Detect | None = None

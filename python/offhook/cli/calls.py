@@ -316,6 +316,8 @@ def _facts(record: CallRecord, width: int) -> Iterable[Text]:
     yield from _fact("Placed for", record.bridged_from and f"call {record.bridged_from}, which it is joined to", width)
     for attempt in (*record.transfer.get("earlier", ()), record.transfer) if record.transfer else ():
         yield from _fact("Transfer", _transfer(attempt), width)
+    if record.answered_by:
+        yield from _fact("Answered by", _answered_by(record.answered_by), width)
     for attempt in (*record.hand_over.get("earlier", ()), record.hand_over) if record.hand_over else ():
         yield from _fact("Hand-over", _hand_over(attempt), width)
     if record.user_agent:
@@ -375,6 +377,12 @@ def _transfer(attempt: Mapping[str, Any]) -> str:
     why = f": {attempt['reason']}" if attempt.get("reason") else ""
     way = f", by call {attempt.get('call_id')}" if attempt.get("way") == "bridge" else ""
     return f"to {attempt.get('target')}, {outcome}{sure}{after}{way}{why}"
+
+
+def _answered_by(told: Mapping[str, Any]) -> str:
+    """Who answered a call out, how sure that is, and what told it."""
+    sure = f" ({round(100 * told['confidence'])} % sure)" if "confidence" in told else ""
+    return f"{told['who'].replace('_', ' ')}{sure}: {told['evidence']}"
 
 
 def _hand_over(attempt: Mapping[str, Any]) -> str:

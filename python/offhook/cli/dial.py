@@ -69,6 +69,13 @@ def dial(
     data: Annotated[
         list[str] | None, typer.Option("--data", metavar="NAME=VALUE", help="Something for the agent; may be repeated.")
     ] = None,
+    detect: Annotated[
+        bool, typer.Option("--detect", help="Tell who answers: a person, a machine, a fax, a tone of the network.")
+    ] = False,
+    on_machine: Annotated[
+        str | None,
+        typer.Option(help="With --detect, where no person answers: tell (the agent), hang_up or voicemail."),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Stay until the call is over; Ctrl-C ends it. Without it, until the answer.")
     ] = False,
@@ -92,6 +99,7 @@ def dial(
         "private": private or None,
         "headers": _headers(header or []) or None,
         "data": _data(data or []),
+        "detect": ({"on_machine": on_machine} if on_machine else True) if detect or on_machine else None,
     }
     api = LocalApi.of(GatewayFile.read(config).data_dir)
     tell: Callable[[str], None] = (lambda line: None) if as_json else typer.echo
@@ -142,7 +150,11 @@ def _tell_outcome(call: Mapping[str, Any], outcome: Mapping[str, Any], tell: Cal
         tell(f"{outcome['kind'].replace('_', ' ')}{said}: {printable(outcome['detail'])}")
         if outcome["hint"]:
             tell(f"  {outcome['hint']}")
-    elif call["state"] == "ended":
+        return
+    answerer = call.get("answered_by")
+    if answerer:
+        tell(f"answered by {answerer['who'].replace('_', ' ')}: {printable(answerer['evidence'])}")
+    if call["state"] == "ended":
         detail = f": {printable(call['end_detail'])}" if call["end_detail"] else ""
         tell(f"over, {call['end_reason']}{detail}")
     else:

@@ -297,7 +297,8 @@ def _route_at(base: Path, route: RouteConfig) -> RouteConfig:
 
 
 def _agent_at(base: Path, agent: AgentConfig) -> AgentConfig:
-    return agent if agent.tls_ca is None else agent.model_copy(update={"tls_ca": str(base / agent.tls_ca)})
+    named = {"tls_ca": agent.tls_ca, "voicemail": agent.voicemail}
+    return agent.model_copy(update={key: str(base / path) for key, path in named.items() if path is not None})
 
 
 class _Reader:

@@ -48,7 +48,14 @@ def early_sounds(config: Config) -> dict[str, tuple[bytes, int]]:
 
 
 def findings(config: Config) -> Iterator[Finding]:
-    """What is wrong with the files that routes name."""
+    """What is wrong with the files that routes and agents name."""
+    for index, agent in enumerate(config.agents):
+        if agent.voicemail is None:
+            continue
+        try:
+            sound_in(agent.voicemail)
+        except UNUSABLE as error:
+            yield Finding(("agent", index, "voicemail"), why_unusable(error, agent.voicemail), HINT)
     for index, route in enumerate(config.routes):
         if route.early_media.source != "file":
             continue

@@ -210,6 +210,31 @@ class OtherCallEnded:
     causes: tuple[EndCause, ...] = ()
 
 
+Answerer = Literal["human", "machine", "fax", "sit", "busy_tone", "no_one", "silence", "unknown"]
+"""Who answered a call out: `sit` is the network's special information tone, `no_one` that it rings on."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredBy:
+    """Who has answered, as sure as `confidence` (0 to 1) says, `after_ms` milliseconds after the answer.
+
+    `evidence` is what tells it, in words. Another may follow: a machine, by its beep, or somebody who speaks late.
+    """
+
+    who: Answerer
+    confidence: float
+    after_ms: int
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class GreetingOver:
+    """A machine takes a message from now on: its beep has ended, or, without `beep`, it has fallen silent."""
+
+    beep: bool
+    after_ms: int
+
+
 DestinationEvent = (
     AgentConnected
     | AgentAudio
@@ -280,6 +305,9 @@ class Destination(Protocol):
 
     def hold_failed(self, action: HoldAction, code: HoldFailure, status: int | None, message: str) -> None:
         """Tell the agent that what it asked for could not be done; `status` is what the caller's side said."""
+
+    def answered_by(self, told: AnsweredBy | GreetingOver) -> None:
+        """Tell the agent who has answered its call out, or that the machine takes a message now."""
 
     def stats(self) -> Mapping[str, int]:
         """The counters of the agent's connection for the record; empty where there is none. Valid after `close` too."""

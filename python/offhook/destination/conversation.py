@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from offhook.destination.agent_headers import AgentHeaders
-from offhook.destination.base import HandOverResult, TransferResult
+from offhook.destination.base import AnsweredBy, GreetingOver, HandOverResult, TransferResult
 from offhook.destination.dialect import offhook, twilio, worker
 from offhook.destination.dialect.description import Description
 from offhook.destination.dialect.facts import AgentFacts, EndCause
@@ -163,6 +163,7 @@ class Conversation(Protocol):
     def held(self, by: str) -> list[Say]: ...
     def resumed(self, by: str, held_ms: int) -> list[Say]: ...
     def hold_failed(self, action: str, code: str, status: int | None, message: str) -> list[Say]: ...
+    def answered_by(self, told: AnsweredBy | GreetingOver) -> list[Say]: ...
     def end(self, reason: str, causes: Sequence[EndCause] = ()) -> list[Say]: ...
     def hear(self, text: str) -> Heard: ...
 
@@ -213,6 +214,10 @@ class TwilioConversation:
     def hold_failed(self, action: str, code: str, status: int | None, message: str) -> list[Say]:
         return []
 
+    def answered_by(self, told: AnsweredBy | GreetingOver) -> list[Say]:
+        # Twilio tells that by HTTP callbacks, never on the stream.
+        return []
+
     def end(self, reason: str, causes: Sequence[EndCause] = ()) -> list[Say]:
         # A stream that never started does not stop: bots take the second message for `start`.
         return [Say(twilio.stop(self._ids), numbered=True)] if self._started else []
@@ -260,6 +265,9 @@ class OffhookConversation:
 
     def hold_failed(self, action: str, code: str, status: int | None, message: str) -> list[Say]:
         return [Say(offhook.hold_failed(action, code, status, message))]
+
+    def answered_by(self, told: AnsweredBy | GreetingOver) -> list[Say]:
+        return [Say(offhook.answered_by(told) if isinstance(told, AnsweredBy) else offhook.greeting_over(told))]
 
     def end(self, reason: str, causes: Sequence[EndCause] = ()) -> list[Say]:
         return [Say(offhook.end(reason, causes=causes))]

@@ -7,9 +7,11 @@ from importlib import resources
 
 from offhook.destination.base import (
     AgentAudio,
+    AnsweredBy,
     Destination,
     DestinationListener,
     DigitsState,
+    GreetingOver,
     HandOverResult,
     HoldAction,
     Holder,
@@ -81,6 +83,9 @@ class EchoDestination:
 
     def hold_failed(self, action: HoldAction, code: HoldFailure, status: int | None, message: str) -> None:
         """An echo asks for nothing."""
+
+    def answered_by(self, told: AnsweredBy | GreetingOver) -> None:
+        """An echo does not care."""
 
     def stats(self) -> dict[str, int]:
         return {}

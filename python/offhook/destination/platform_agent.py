@@ -12,10 +12,12 @@ from typing import Literal, TypeAlias
 
 from offhook.destination.base import (
     AgentNote,
+    AnsweredBy,
     Destination,
     DestinationEvent,
     DestinationListener,
     DigitsState,
+    GreetingOver,
     HandOverResult,
     HoldAction,
     Holder,
@@ -195,6 +197,10 @@ class PlatformDestination:
     def hold_failed(self, action: HoldAction, code: HoldFailure, status: int | None, message: str) -> None:
         if self._inner is not None:
             self._inner.hold_failed(action, code, status, message)
+
+    def answered_by(self, told: AnsweredBy | GreetingOver) -> None:
+        if self._inner is not None:
+            self._inner.answered_by(told)
 
     def stats(self) -> Mapping[str, int]:
         return self._inner.stats() if self._inner is not None else {}

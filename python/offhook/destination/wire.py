@@ -14,11 +14,13 @@ from offhook.destination.base import (
     AgentLost,
     AgentNote,
     AgentTranscript,
+    AnsweredBy,
     CallerAudio,
     Destination,
     DestinationEvent,
     DestinationListener,
     DigitsState,
+    GreetingOver,
     HandOverAsked,
     HandOverResult,
     HeadersAsked,
@@ -219,6 +221,10 @@ class WireDestination:
     def hold_failed(self, action: HoldAction, code: HoldFailure, status: int | None, message: str) -> None:
         if self._conversation is not None and not self._closed:
             self._say(self._conversation.hold_failed(action, code, status, message))
+
+    def answered_by(self, told: AnsweredBy | GreetingOver) -> None:
+        if self._conversation is not None and self._begun and not self._closed:
+            self._say(self._conversation.answered_by(told))
 
     def stats(self) -> Mapping[str, int]:
         # A connection that never was is not one on which nothing was said.

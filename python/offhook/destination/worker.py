@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from offhook._media import CallConfig
 from offhook.destination.base import (
     AgentNote,
+    AnsweredBy,
     Destination,
     DestinationEvent,
     DestinationListener,
     DigitsState,
+    GreetingOver,
     HandOverResult,
     HoldAction,
     Holder,
@@ -153,6 +155,10 @@ class WorkerDestination:
     def hold_failed(self, action: HoldAction, code: HoldFailure, status: int | None, message: str) -> None:
         if self._attempt is not None:
             self._attempt.hold_failed(action, code, status, message)
+
+    def answered_by(self, told: AnsweredBy | GreetingOver) -> None:
+        if self._attempt is not None:
+            self._attempt.answered_by(told)
 
     def stats(self) -> Mapping[str, int]:
         return self._attempt.stats() if self._attempt is not None else {}

@@ -96,6 +96,11 @@ HAND_OVERS = MetricSpec(
     "Hand-overs to other agents that agents asked for, by what they came to: `handed_over`, `not_allowed`, "
     "`unreachable`, `no_capacity`, `refused`, `timed_out` or `caller_gone`.",
 )  # fmt: skip
+ANSWERED_BY = MetricSpec(
+    "offhook_answered_by_total", "counter", ("trunk", "who"),
+    "Calls out that were listened to, by who answered: `human`, `machine`, `fax`, `sit`, `busy_tone`, `no_one`, "
+    "`silence` or `unknown`.",
+)  # fmt: skip
 ONE_WAY = MetricSpec(
     "offhook_calls_one_way_total", "counter", ("silent",),
     "Answered calls without any audio from one side: `caller` or `agent`.",
@@ -168,7 +173,7 @@ LOG = MetricSpec(
 
 METRICS: tuple[MetricSpec, ...] = (
     CALLS, ACTIVE, ANSWERED, ENDED, TALK, ANSWER, OWN, DIAL, GREETING, TRANSFERS, HAND_OVERS, DIAL_REFUSED, DIAL_ALARMS,
-    REGISTRATIONS, REGISTERED, PHONES, PHONE_REGISTRATIONS,
+    REGISTRATIONS, REGISTERED, PHONES, PHONE_REGISTRATIONS, ANSWERED_BY,
     TARGETS_TRIED, TARGETS_DOWN,
     ONE_WAY, PACKETS, LOST, REFUSED, TLS_FAILURES, TLS_EXPIRY, LOOP_LAG, INFO, SIP, SIP_OPEN, MEDIA, STORE, RECORDINGS,
     RECORDING_LOST, RECORDINGS_DELETED, WORKERS, WORKER_CALLS, WORKERS_STALLED, WORKER_EVENTS, LOG,
@@ -196,6 +201,8 @@ class FinishedCall(Protocol):
     def transfer(self) -> Mapping[str, Any]: ...
     @property
     def hand_over(self) -> Mapping[str, Any]: ...
+    @property
+    def answered_by(self) -> Mapping[str, Any]: ...
 
 
 class Metrics:
@@ -217,6 +224,7 @@ class Metrics:
         self._talk = self._histogram(TALK)
         self._transfers = self._counter(TRANSFERS)
         self._hand_overs = self._counter(HAND_OVERS)
+        self._answered_by = self._counter(ANSWERED_BY)
         self._dial_refused = self._counter(DIAL_REFUSED)
         self._dial_alarms = self._counter(DIAL_ALARMS)
         self._registrations = self._counter(REGISTRATIONS)
@@ -256,6 +264,8 @@ class Metrics:
             self._transfers.labels(trunk=call.trunk or "", outcome=attempt["outcome"] or "", way=way).inc()
         for attempt in (*call.hand_over.get("earlier", ()), call.hand_over) if call.hand_over else ():
             self._hand_overs.labels(trunk=call.trunk or "", outcome=attempt["outcome"] or "").inc()
+        if call.answered_by and call.answer_at is not None:
+            self._answered_by.labels(trunk=call.trunk or "", who=call.answered_by["who"]).inc()
         received, sent = _number(call.media, "received_packets"), _number(call.media, "sent_packets")
         self._packets.labels(direction="received").inc(received)
         self._packets.labels(direction="sent").inc(sent)

@@ -26,6 +26,7 @@ class CallRecord:
     `duration_ms`, `paused_ms`, `dropped_frames` (that had no room on their way to the disk), `key_id` and `error`.
     `transfer` is empty unless the agent transferred the call: then the last one's `target`, `outcome`, `status`,
     `reason`, whether it is `confirmed`, and its `duration_ms`; `earlier` has those before it.
+    `answered_by` is empty unless that was to be told of a call out: `who`, `confidence`, `after_ms`, `evidence`.
     `hand_over` is empty unless an agent gave the call to another one: then the last one's `to`, `by`, `outcome`,
     `reason` and `duration_ms`; `earlier` has those before it.
     `bridged_to` is the call that this one went on to, by a number or for a transfer, and `bridged_from` the one that it
@@ -76,6 +77,7 @@ class CallRecord:
     transfer: Mapping[str, Any] = field(default_factory=dict)
     hand_over: Mapping[str, Any] = field(default_factory=dict)
     claims: Mapping[str, Any] = field(default_factory=dict)
+    answered_by: Mapping[str, Any] = field(default_factory=dict)
     node: str = ""
     version: str = ""
 
@@ -102,7 +104,7 @@ class CallRecord:
         return None if self.end_at is None else max(0, self.end_at - self.setup_at)
 
 
-_YOUNG = frozenset({"recording", "transfer", "hand_over", "claims"})
+_YOUNG = frozenset({"recording", "transfer", "hand_over", "claims", "answered_by"})
 _NAMES = tuple(item.name for item in fields(CallRecord))
 
 

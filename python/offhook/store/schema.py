@@ -67,6 +67,7 @@ calls = Table(
     Column("transfer", JSON),
     Column("hand_over", JSON),
     Column("claims", JSON),
+    Column("answered_by", JSON),
     Column("node", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("timeline", LargeBinary),
@@ -140,6 +141,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _new_columns(calls, "hand_over"),
     _new_columns(day_use, "seconds", "spend"),
     _new_columns(calls, "bridged_to", "bridged_from"),
+    _new_columns(calls, "answered_by"),
 )
 """`MIGRATIONS[n]` brings version n to n + 1. A released one never changes; a change is a new one at the end."""
 

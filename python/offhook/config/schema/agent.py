@@ -54,6 +54,22 @@ class AgentConfig(Section):
     max_calls: Calls | None = Field(
         default=None, description="Calls that it takes at one time; more count as `refused`."
     )
+    detect: bool = Field(
+        default=False,
+        description="Whether it is told who answers each of its calls out: a person, a machine and when its greeting "
+        "is over, a fax, a tone of the network. Without it only in calls that ask for it (`detect`).",
+    )
+    on_machine: Literal["tell", "hang_up", "voicemail"] = Field(
+        default="tell",
+        description="What is done with a call out that is listened to so and that no person answers: the agent is told "
+        "(`tell`), the call ends (`hang_up`), or a message is left after the beep (`voicemail`): `voicemail` below, or "
+        "what the agent says once it is told that the greeting is over. A person is never hung up on.",
+    )
+    voicemail: Text | None = Field(
+        default=None,
+        description='The message that `on_machine = "voicemail"` leaves: a WAV file of 16 bits, mono, at most 60 s. A '
+        "relative path starts at this file's directory. Without it the agent speaks.",
+    )
     outbound: OutboundConfig = Field(default=OutboundConfig(), description="Limits on what it has leave.")
 
     @property

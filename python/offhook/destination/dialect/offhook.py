@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, cast, get_args
 
 from offhook.destination.agent_headers import PLACES, Place
-from offhook.destination.base import HandOverResult, TransferResult
+from offhook.destination.base import AnsweredBy, GreetingOver, HandOverResult, TransferResult
 from offhook.destination.dialect.description import Description, Foreign
 from offhook.destination.dialect.facts import MAX_HEADERS, MAX_VALUE, AgentFacts, EndCause, clean, plain
 
@@ -195,6 +195,22 @@ def transferred(result: TransferResult) -> str:
 def handed_over(result: HandOverResult) -> str:
     """What became of the hand-over that the agent asked for."""
     return _message("handed_over", outcome=result.outcome, reason=clean(result.reason), hint=result.hint)
+
+
+def answered_by(told: AnsweredBy) -> str:
+    """Who has answered a call out: `after_ms` is since the answer, `confidence` 0 to 1."""
+    return _message(
+        "answered_by",
+        who=told.who,
+        confidence=told.confidence,
+        after_ms=told.after_ms,
+        evidence=told.evidence,
+    )
+
+
+def greeting_over(told: GreetingOver) -> str:
+    """A machine takes a message from now on, after its `beep` or as it has fallen silent."""
+    return _message("greeting_over", beep=told.beep, after_ms=told.after_ms)
 
 
 def held(by: str) -> str:
