@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 MEASURING := tests/interop/media tests/interop/overload tests/unit/media
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt prove soak bench sound talk bargein wheel docs clean
+.PHONY: help run test lint fmt prove soak bench sound talk bargein answered-by wheel docs clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -89,6 +89,10 @@ talk: $(VENV)/.dev ## how soon and how well the built-in agent answers; writes a
 
 bargein: $(VENV)/.dev ## how soon a caller who speaks over the agent is let speak; writes a dated page to docs/benchmarks/
 	$(BIN)/python tests/bargein.py $(ARGS)
+
+answered-by: $(VENV)/.dev ## who has answered, on lines not used for tuning: confusion matrix; writes a dated page to docs/benchmarks/
+	tools/peers.sh
+	$(BIN)/python tests/answered_by.py $(ARGS)
 
 wheel: $(VENV)/.dev ## a wheel that installs where there is no Rust
 	$(BIN)/maturin build --release --out dist

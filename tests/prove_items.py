@@ -22,6 +22,7 @@ KEPT = ROOT / "target" / "prove"
 HOST = f"{platform.machine()}-unknown-linux-gnu"
 MEASURING = ("tests/interop/media", "tests/interop/overload", "tests/unit/media")
 """Tests that measure sound and gaps, and have the machine to themselves; the same as in the Makefile."""
+ANSWERED_BY = "tests/interop/answered_by"
 VIRTUAL_CALLS = "tests/property/test_nothing_left.py"
 REAL_CALLS = "tests/interop/sipp/test_nothing_left.py"
 FULL = {"OFFHOOK_PROVE": "1"}
@@ -162,8 +163,12 @@ def items(options: argparse.Namespace) -> list[Item]:
         ),
         Item(
             "python-interop", "Every test against a real peer, with its full counts",
-            [*pytest, "tests/interop", *but(*MEASURING, REAL_CALLS), "-n", "3", "--dist", "loadfile"],
+            [*pytest, "tests/interop", *but(*MEASURING, REAL_CALLS, ANSWERED_BY), "-n", "3", "--dist", "loadfile"],
             60, pytest_count, FULL,
+        ),
+        Item(
+            "answered-by", "Who has answered: several hundred lines that were not used for tuning, all counts",
+            [*pytest, ANSWERED_BY], 15, pytest_count, FULL,
         ),
         Item(
             "calls-virtual", "Calls in virtual time that fail at each message by each mishap: nothing is left of any",

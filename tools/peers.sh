@@ -4,10 +4,19 @@ set -euo pipefail
 declare -A package=(
   [sipp]=sip-tester [baresip]=baresip-core [kamailio]=kamailio [sipsak]=sipsak [svmap]=sipvicious [openssl]=openssl [tshark]=tshark [sox]=sox [ip]=iproute2
   [nft]=nftables [conntrack]=conntrack [linphonec]=linphone-cli [twinkle-console]=twinkle-console [chromium]=chromium
+  [espeak-ng]=espeak-ng [flite]=flite [text2wave]=festival
+)
+# Voices, which are no programs.
+declare -A voice=(
+  [/usr/share/asterisk/sounds/en_US_f_Allison]=asterisk-core-sounds-en-wav [/usr/share/festival/voices/english/kal_diphone]=festvox-kallpc16k
+  [/usr/share/festival/voices/english/ked_diphone]=festvox-kdlpc16k [/usr/share/festival/voices/us/cmu_us_slt_arctic_hts]=festvox-us-slt-hts
 )
 missing=()
 for program in "${!package[@]}"; do
   command -v "$program" >/dev/null || missing+=("${package[$program]}")
+done
+for files in "${!voice[@]}"; do
+  [ -d "$files" ] || missing+=("${voice[$files]}")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)

@@ -13,6 +13,7 @@ from tests.support.http_request import ask
 from offhook.api.calls import CallDesk
 from offhook.api.guard import Guard
 from offhook.api.keys import ApiKeys
+from offhook.call.detect import AgentDetect, Detect
 from offhook.call.dialler import Denied
 
 pytestmark = pytest.mark.scenario
@@ -23,9 +24,11 @@ KEY, OTHER = "crm-" * 10, "shop" * 10
 class Api:
     """The API of a world, asked over HTTP that needs no server."""
 
-    def __init__(self, world: DiallingWorld) -> None:
+    def __init__(self, world: DiallingWorld, detects: dict[str, AgentDetect] | None = None) -> None:
         loop = asyncio.get_running_loop()
-        desk = CallDesk(world.signalling.dialler, {"bot"}, now=loop.time, wall=lambda at: round(at * 1000))
+        desk = CallDesk(
+            world.signalling.dialler, {"bot"}, now=loop.time, wall=lambda at: round(at * 1000), detects=detects
+        )
         hashes = {name: hashlib.sha256(key.encode()).hexdigest() for name, key in (("crm", KEY), ("shop", OTHER))}
         self.refused: list[tuple[str, str, str]] = []
         guard = Guard("local", lambda *refusal: self.refused.append(refusal), ApiKeys(hashes), loop.time)
@@ -220,3 +223,38 @@ async def test_a_body_has_a_bound() -> None:
     async with DiallingWorld() as world:
         status, said = await Api(world).ask("POST", "/v1/calls", b" " * 70_000)
         assert (status, said["code"]) == (413, "too_large")
+
+
+_SOUND = (bytes(1600), 8000)
+
+
+@pytest.mark.parametrize(
+    ("own", "asked", "wished"),
+    [
+        (AgentDetect(), None, None),
+        (AgentDetect(), True, Detect()),
+        (AgentDetect(), {"on_machine": "hang_up"}, Detect("hang_up")),
+        (AgentDetect(True, "voicemail", _SOUND), None, Detect("voicemail", _SOUND)),
+        (AgentDetect(True, "voicemail", _SOUND), {"on_machine": "tell"}, Detect("tell", _SOUND)),
+        (AgentDetect(True, "voicemail", _SOUND), {}, Detect("voicemail", _SOUND)),
+        (AgentDetect(True, "voicemail", _SOUND), False, None),
+    ],
+)
+@in_virtual_time
+async def test_a_call_says_whether_it_wants_to_know_who_answers_or_its_agent_does(
+    own: AgentDetect, asked: Any, wished: Detect | None
+) -> None:
+    async with DiallingWorld() as world:
+        api = Api(world, {"bot": own})
+        status, placed = await api.place(**({} if asked is None else {"detect": asked}))
+        assert status == 201
+        assert world.gate.asked[-1].detect == wished
+        assert (placed["answered_by"] is None) == (wished is None)
+
+
+@in_virtual_time
+async def test_a_policy_that_there_is_not_is_refused() -> None:
+    async with DiallingWorld() as world:
+        status, refused = await Api(world).place(detect={"on_machine": "shout"})
+        assert (status, refused["code"]) == (400, "bad_request")
+        assert refused["field"].startswith("detect")

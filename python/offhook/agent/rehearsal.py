@@ -18,9 +18,12 @@ from offhook.agent.call import Call
 from offhook.agent.caller import CallerFacts, Diversion, EndCause, Identity, UserToUser
 from offhook.agent.engines import Speech
 from offhook.agent.events import (
+    AnsweredBy,
+    Answerer,
     BargeIn,
     DigitsMasked,
     DigitsState,
+    GreetingOver,
     HandedOver,
     HandOverEnd,
     Held,
@@ -113,6 +116,16 @@ class Caller:
     async def resumes(self) -> None:
         """Have the agent back from hold."""
         self._session.receive(Resumed("caller", 0))
+        await asyncio.sleep(0)
+
+    async def answers_as(self, who: Answerer, *, evidence: str = "") -> None:
+        """The gateway has heard who it is that has answered a call out."""
+        self._session.receive(AnsweredBy(who, 0.9, 1_500, evidence))
+        await asyncio.sleep(0)
+
+    async def beeps(self) -> None:
+        """The machine that has answered takes a message from now on."""
+        self._session.receive(GreetingOver(True, 8_000))
         await asyncio.sleep(0)
 
     @property

@@ -60,7 +60,7 @@ def _human(chance: Chance, of: Set, number: int) -> Callee:
     if chance.random() < 0.4:
         parts += [_said(chance, of, texts[number % 4], int(chance.integers(0, 1000))), silence(1.5)]
     sound = np.concatenate([*parts, silence(2.0)])
-    marks = {"speech_ends": before + len(said) / RATE}
+    marks = {"speech_begins": before, "speech_ends": before + len(said) / RATE}
     return Callee(f"human: {text}", "human", sound, kind="human", marks=marks)
 
 

@@ -1,0 +1,143 @@
+"""Who has answered, on lines that were not used for tuning: `make answered-by` writes the page of it."""
+
+import os
+from collections import Counter, defaultdict
+from functools import cache
+
+import numpy as np
+import pytest
+from tests.support.callees.hearing import Told, hear
+from tests.support.callees.lines import Callee, callees
+from tests.support.callees.voices import missing
+from tests.support.figures import Figures
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())} (tools/peers.sh)"),
+]
+
+FULL = "OFFHOOK_PROVE" in os.environ
+SHARE = 1.0 if FULL else 0.07
+TOLD = ("human", "machine", "fax", "sit", "busy_tone", "no_one", "silence", "unknown", "nothing")
+HUNG_UP_ON = ("machine", "fax", "sit", "busy_tone")
+NEAR = 0.6
+"""Seconds after the end of a beep by which it has to be told."""
+
+
+@cache
+def heard() -> tuple[tuple[Callee, Told], ...]:
+    """Every line of the test set, and what was told of it."""
+    return tuple((callee, hear(callee)) for callee in callees("test", SHARE))
+
+
+def of(truth: str) -> list[tuple[Callee, Told]]:
+    return [(callee, told) for callee, told in heard() if callee.truth == truth]
+
+
+def share_of(truth: str, *told_as: str) -> float:
+    lines = of(truth)
+    return sum(told.first[1] in told_as for _, told in lines) / len(lines)
+
+
+def percentiles(values: list[float]) -> dict[str, object]:
+    return {"p50_s": float(np.percentile(values, 50)), "p95_s": float(np.percentile(values, 95))} if values else {}
+
+
+def test_the_confusion_matrix() -> None:
+    figures = Figures()
+    for truth in dict.fromkeys(callee.truth for callee, _ in heard()):
+        lines = of(truth)
+        counts = Counter(told.first[1] for _, told in lines)
+        figures.note("1. What is told of whom", truth=truth, lines=len(lines), **{word: counts[word] for word in TOLD})
+        when = [told.first[0] for _, told in lines if told.first[1] == truth]
+        figures.note(
+            "2. When it is told, in seconds since the answer", truth=truth, right=len(when), **percentiles(when)
+        )
+    kinds: dict[str, Counter[str]] = defaultdict(Counter)
+    for callee, told in heard():
+        kinds[callee.kind][told.first[1]] += 1
+    for kind, counts in kinds.items():
+        figures.note(
+            "3. The same by kind of line", kind=kind, lines=counts.total(), **{word: counts[word] for word in TOLD}
+        )
+    assert share_of("human", "human") > 0.9
+    assert share_of("sit", "sit") > 0.75
+    assert share_of("fax", "fax") > 0.75
+    assert share_of("busy_tone", "busy_tone") > 0.7
+    assert share_of("machine", "machine") > 0.7
+
+
+def test_a_person_is_hardly_ever_taken_for_something_to_hang_up_on() -> None:
+    people = of("human")
+    wrong = [callee for callee, told in people if told.first[1] in HUNG_UP_ON]
+    machines = of("machine")
+    missed = [callee for callee, told in machines if told.first[1] == "human"]
+    # What a beep says of a person later is told to the agent, and nothing is done about it.
+    corrected = sum(told.verdicts[-1][1] == "machine" for callee, told in machines if callee in missed)
+    Figures().note(
+        "4. Whom a policy would hang up on",
+        people=len(people),
+        hung_up_on=len(wrong),
+        percent=100 * len(wrong) / len(people),
+        machines=len(machines),
+        taken_for_people=len(missed),
+        of_those_corrected_by_the_beep=corrected,
+        percent_of_machines=100 * len(missed) / len(machines),
+    )
+    assert len(wrong) <= max(1, 0.03 * len(people)), [callee.name for callee in wrong]
+    assert len(wrong) / len(people) < len(missed) / len(machines), (
+        "calling a person a machine is to be the rarer mistake"
+    )
+
+
+def test_people_are_told_soon_after_they_have_spoken() -> None:
+    after = [told.first[0] - callee.marks["speech_ends"] for callee, told in of("human") if told.first[1] == "human"]
+    short = [
+        told.first[0]
+        for callee, told in of("human")
+        if told.first[1] == "human" and callee.marks["speech_ends"] - callee.marks["speech_begins"] < 0.9
+    ]
+    figures = Figures()
+    figures.note(
+        "5. How soon a person is told",
+        measure="after the end of the first words",
+        lines=len(after),
+        **percentiles(after),
+    )
+    figures.note(
+        "5. How soon a person is told",
+        measure="after the answer, first words up to 0.9 s",
+        lines=len(short),
+        **percentiles(short),
+    )
+    assert np.percentile(after, 50) < 1.1
+
+
+def test_beeps_are_told_when_they_have_ended_and_nothing_else_is_one() -> None:
+    counts: Counter[str] = Counter()
+    late: list[float] = []
+    missed: Counter[str] = Counter()
+    for callee, told in heard():
+        if callee.beep is None:
+            counts["lines without a beep"] += 1
+            counts["a beep told there"] += told.beep_hertz is not None
+            continue
+        counts["beeps"] += 1
+        over = told.greeting_over
+        if told.beep_hertz is not None and over is not None and abs(over - callee.beep) < NEAR:
+            late.append(over - callee.beep)
+        else:
+            missed[callee.beep_kind] += 1
+    figures = Figures()
+    figures.note(
+        "6. Beeps",
+        beeps=counts["beeps"],
+        told=len(late),
+        **percentiles(late),
+        lines_without=counts["lines without a beep"],
+        told_there=counts["a beep told there"],
+    )
+    for kind, count in missed.most_common():
+        figures.note("7. Beeps that were missed, or told at another moment", beep=kind, times=count)
+    assert len(late) > 0.85 * counts["beeps"]
+    assert counts["a beep told there"] <= max(1, 0.03 * counts["lines without a beep"])
