@@ -16,7 +16,7 @@ from tests.support.played import note, summary  # noqa: E402
 
 pytestmark = pytest.mark.unit
 
-PYTHON_ITEMS = ("python-pure", "python-measuring", "python-interop", "calls-virtual", "calls-real")
+PYTHON_ITEMS = ("python-pure", "python-measuring", "python-interop", "calls-virtual", "calls-real", "answered-by")
 
 
 def listed(*arguments: str) -> tuple[argparse.Namespace, dict[str, table.Item]]:
