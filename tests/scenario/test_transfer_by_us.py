@@ -5,6 +5,8 @@ from typing import Any, Self
 import pytest
 from tests.support.carrier import CARRIER, OURS, CalledPhone, Carrier
 from tests.support.clock import in_virtual_time
+from tests.support.phones import CONFIG as PHONES
+from tests.support.phones import DeskWorld
 from tests.support.world import CALLER, GATEWAY, OFFHOOK, PhoneCall, World, notes, sdp
 
 pytestmark = pytest.mark.scenario
@@ -388,3 +390,23 @@ async def test_the_timeline_tells_why_it_went_that_way() -> None:
         assert f"the transfer to {NUMBER}: busy (486 Busy Here)" in said
         assert GATEWAY
         await world.is_clean()
+
+
+@in_virtual_time
+async def test_a_phone_that_registers_here_is_put_through_to_by_its_name() -> None:
+    async with DeskWorld(OFFHOOK + PHONES.replace('[[route]]\nname = "all"\ndestination = "echo:"\n', "")) as world:
+        alice = await world.phone("alice")
+        assert await alice.register() == 200
+        call = await world.place_answered()
+        call.answers_refer = 405
+        world.wire.says(type="transfer", target="alice")
+        await world.pass_time(0.3)
+        alice.calls[-1].answer()
+        await world.pass_time(0.3)
+        told = [message for message in world.wire.said if message.get("type") == "transferred"]
+        assert [(one["outcome"], one["way"]) for one in told] == [("completed", "bridge")]
+        first, second = world.engine.legs
+        assert (first.hears_leg, second.hears_leg) == (second, first)
+        call.hang_up()
+        await world.pass_time(1)
+        assert alice.calls[-1].bye is not None

@@ -84,6 +84,9 @@ class NotJoined(DestinationError):
 
     def __init__(self, call_id: CallId, outcome: Outcome) -> None:
         reason = EndReason.of(outcome.end_reason)
+        if reason is EndReason.INTERNAL_ERROR:
+            # A bug ended that call, and not this one.
+            reason = EndReason.PARTNER_LOST
         # What a trunk wants of us is nothing that the caller could give.
         asked_of_us = reason is EndReason.TRUNK_AUTH_FAILED
         status = outcome.status if outcome.status in _TOLD else 502 if asked_of_us else reason.sip_status

@@ -126,10 +126,12 @@ class Bridging:
         if isinstance(step, str):
             raise DestinationError(step, code="loop_detected", retryable=False, sip_status=482)
         own = self._trunk.name if is_transfer and self._serves(uri.to) else None
+        # An extension is one of the caller's own phone system, or a phone that registers here: no other is asked.
+        is_local = is_transfer and host_of(uri.to) is None and not uri.to.startswith("+")
         made = Wish(
             uri.to,
             CallUri(facts.call_id),
-            trunk=uri.trunk if uri.trunk is not None else own,
+            trunk=uri.trunk if uri.trunk is not None or is_local else own,
             ring_timeout=min(ready_within, LONGEST_RINGING),
             early_media=not is_transfer and self._route is not None and self._route.early_media.source == "agent",
             record=not is_transfer and self._route is not None and self._route.record is RecordPolicy.ALWAYS,
@@ -145,13 +147,14 @@ class Bridging:
                 agent=asked_by,
                 trunk=own,
                 setting="dial_to" if own is None else "transfer_to",
+                is_local=is_local,
             ),
         )
         return made, step
 
     def _serves(self, to: str) -> bool:
         """Whether this call's own trunk reaches somebody: all but who is at another host."""
-        return self._trunk.host is not None and host_of(to) in (None, self._trunk.host)
+        return self._trunk.calls_out and self._trunk.reaches(host_of(to))
 
     def _hops_left(self, session: InviteSession) -> int:
         """Max-Forwards of the second call (RFC 3261 section 16.6): one less than the first one had."""

@@ -23,10 +23,8 @@ from offhook.destination.base import (
     TransferResult,
 )
 from offhook.errors import DestinationError
-from offhook.route.destination_uri import DestinationUri, DialUri, host_of
-from offhook.route.trunk import Trunk
+from offhook.route.destination_uri import DestinationUri, DialUri
 from offhook.sip.refer import Ending, ReferOutcome
-from offhook.sip.uri import TelUri
 
 _PERSON_SAID_NO = frozenset({408, 480, 486, 487, 600, 603, 607, 608})
 """What is reported of a target that was reached: busy, away, not willing."""
@@ -121,12 +119,3 @@ class DirectTransfer:
         engagement, self._engagement = self._engagement, None
         if engagement is not None:
             engagement.let_go(reason)
-
-
-def can_be_called(target: Target, trunk: Trunk, *, anybody: bool) -> bool:
-    """Whether there is a way to the target: `anybody` says whether any trunk calls out.
-
-    An extension is one of the caller's own phone system, and no other may be asked for it.
-    """
-    is_local = not isinstance(target.uri, TelUri) and host_of(target.name) is None and not target.name.startswith("+")
-    return anybody and (trunk.host is not None or not is_local)

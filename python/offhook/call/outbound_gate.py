@@ -58,8 +58,13 @@ class OutboundGate:
     def _best(self, wish: Wish, now: float, without: frozenset[TrunkName]) -> Allowed | Denied:
         host = host_of(wish.to)
         candidates = [
-            trunk for trunk in self._trunks if wish.trunk in (None, trunk.name) and host in (None, trunk.host)
+            trunk
+            for trunk in self._trunks
+            if wish.trunk in (None, trunk.name) and trunk.reaches(host, named=wish.trunk == trunk.name)
         ]
+        if wish.joined is not None and wish.joined.is_local:
+            phones = [trunk for trunk in candidates if trunk.phone(wish.to) is not None]
+            candidates = phones or [trunk for trunk in candidates if trunk.name == wish.joined.trunk]
         if not candidates:
             return self._no_trunk(wish)
         verdicts = []

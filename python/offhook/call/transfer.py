@@ -11,7 +11,7 @@ import structlog
 
 from offhook.call.agent_side import AgentSide
 from offhook.call.bridging import Bridging
-from offhook.call.direct_transfer import DirectTransfer, can_be_called, may_call
+from offhook.call.direct_transfer import DirectTransfer, may_call
 from offhook.call.end_reason import EndReason
 from offhook.call.leg import CallerLeg
 from offhook.call.services import CallServices
@@ -217,7 +217,7 @@ class Transfers:
             return None
         result, target = self._judge(outcome), self._target
         if self._trunk.transfer == "auto" and target is not None and may_call(outcome):
-            if can_be_called(target, self._trunk, anybody=self._services.placing.calls_out):
+            if self._services.placing.calls_out:
                 self._note(f"{result.reason}; so the gateway calls {target.name}")
                 self._by_refer = result
                 self._call(target)

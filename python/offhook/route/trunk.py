@@ -168,6 +168,15 @@ class Trunk:
         """Whether anybody can be called by it."""
         return self.host is not None or bool(self.phones)
 
+    def reaches(self, host: str | None, *, named: bool = False) -> bool:
+        """Whether it is the one for somebody at this host; None is nowhere in particular, so any trunk's.
+
+        Phones are at its domain, or anywhere if it has none and was `named` for them.
+        """
+        if host is None or host == self.host:
+            return True
+        return bool(self.phones) and (host == self.domain or (self.domain is None and named))
+
     def phone(self, user: str) -> Phone | None:
         """The phone of that user name."""
         return next((phone for phone in self.phones if phone.username == user), None)

@@ -6,13 +6,14 @@ import pytest
 
 from offhook.call.dial_gate import DialGate
 from offhook.call.dialler import Allowed, Denied
+from offhook.call.joining import Joining
 from offhook.call.outbound_gate import OutboundGate
 from offhook.call.wish import Wish
-from offhook.ids import TrunkName
+from offhook.ids import CallId, TrunkName
 from offhook.route.destination_uri import AgentUri
 from offhook.route.number_kind import NumberKind, kind_of
 from offhook.route.pattern import Pattern
-from offhook.route.trunk import Trunk
+from offhook.route.trunk import Phone, Trunk
 from offhook.route.usage import Usage
 
 pytestmark = pytest.mark.unit
@@ -173,3 +174,42 @@ def test_the_first_trunk_that_may_is_taken_or_the_one_that_is_wanted() -> None:
     assert denied(judge(home, away, to="+442079460018", trunk="home")) == "dial_not_listed"
     assert denied(judge(home, inside, trunk="inside")) == "dial_no_trunk"
     assert denied(judge(inside)) == "dial_no_trunk"
+
+
+PEER = trunk("peer", "+1415*", transfer_to=(Pattern("2*"), Pattern("alice")))
+DESK = trunk("desk", "alice", host=None, phones=(Phone("alice"),))
+ELSEWHERE = trunk("elsewhere", "2*", "alice", host="sip.elsewhere.example")
+
+
+def joined(own: str | None, **more: object) -> Joining:
+    setting = "dial_to" if own is None else "transfer_to"
+    return Joining(CallId("a"), None, None, 70, "0" * 32, OURS, OURS, trunk=own, setting=setting, **more)  # type: ignore[arg-type]
+
+
+def test_an_extension_is_one_of_the_callers_own_phone_system_or_a_phone_of_ours() -> None:
+    local = joined("peer", is_local=True)
+    for to, by in (("201", "peer"), ("alice", "desk")):
+        verdict = judge(ELSEWHERE, PEER, DESK, to=to, joined=local)
+        assert isinstance(verdict, Allowed), to
+        assert (verdict.trunk.name, verdict.number) == (by, to)
+    verdict = judge(PEER, ELSEWHERE, to="alice", joined=local)
+    assert isinstance(verdict, Allowed)
+    assert verdict.trunk.name == "peer"
+    # A trunk that only sends us calls has no way to its extensions, and nobody else is asked for them.
+    assert denied(judge(ELSEWHERE, to="201", joined=joined(None, is_local=True))) == "dial_no_trunk"
+
+
+def test_a_transfer_goes_by_the_list_of_its_own_trunk_and_by_that_of_another() -> None:
+    assert denied(judge(PEER, to="+14155550142", joined=joined("peer"))) == "dial_not_listed"
+    verdict = judge(PEER, to="+14155550142", joined=joined(None))
+    assert isinstance(verdict, Allowed)
+
+
+def test_a_sip_address_is_that_of_the_trunk_with_its_host() -> None:
+    verdict = judge(PEER, ELSEWHERE, to="sip:alice@sip.elsewhere.example")
+    assert isinstance(verdict, Allowed)
+    assert (verdict.trunk.name, verdict.number) == ("elsewhere", "alice")
+    assert denied(judge(DESK, PEER, to="sip:alice@phones.example")) == "dial_no_trunk"
+    assert isinstance(judge(DESK, PEER, to="sip:alice@phones.example", trunk="desk"), Allowed)
+    at_home = replace(DESK, domain="phones.example")
+    assert isinstance(judge(at_home, to="sip:alice@phones.example"), Allowed)
