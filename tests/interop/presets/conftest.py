@@ -39,9 +39,11 @@ HOSTS = {
     "asterisk": "127.0.1.8",
     "freeswitch": "127.0.1.9",
 }
+_LOGIN = 'username = "gw"\npassword = "not-a-secret"'
 _SETTINGS = {
     "twilio-secure": 'preset = { name = "twilio", secure = true }',
-    "vobiz": 'preset = "vobiz"\ncaller_id = "+918071387149"\ndial_to = "+91*"',
+    "vobiz": 'preset = "vobiz"\ncaller_id = "+918071387149"\ndial_to = "+91*"\n' + _LOGIN,
+    "telnyx": 'preset = "telnyx"\n' + _LOGIN,
     "teams": f'preset = "teams"\nfrom_domain = "{NAME}"\ntrust_identity = true\noptions_interval = 5',
 }
 _MISTAKES = {

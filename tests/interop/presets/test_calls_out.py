@@ -1,5 +1,6 @@
 """We call each carrier and PBX, and its edge refuses what the real one refuses."""
 
+import hashlib
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,22 @@ def user_of(text: str) -> str:
     return found[1] if found else ""
 
 
+CHALLENGE = '407 Proxy Authentication Required\r\nProxy-Authenticate: Digest realm="{realm}", nonce="n0", algorithm=MD5'
+
+
+def proven(invite: Said, realm: str) -> bool:
+    """Whether the password of the conftest was proven, by RFC 2617's digest without qop."""
+    given = dict(re.findall(r'(\w+)="?([^",]*)"?', invite.header("Proxy-Authorization")))
+    if not given:
+        return False
+
+    def md5(text: str) -> str:
+        return hashlib.md5(text.encode()).hexdigest()
+
+    ours = md5(f"gw:{realm}:not-a-secret")
+    return given["response"] == md5(f"{ours}:n0:{md5('INVITE:' + given['uri'])}")
+
+
 def twilio(invite: Said) -> str:
     """E.164 with its plus, G.711."""
     if not PLUS.match(invite.uri) or not PLUS.search(invite.header("From")):
@@ -34,7 +51,9 @@ def twilio_secure(invite: Said) -> str:
 
 
 def telnyx(invite: Said) -> str:
-    """A caller of the account, a codec of the connection."""
+    """Credentials, a caller of the account, a codec of the connection."""
+    if not proven(invite, "sip.telnyx.com"):
+        return CHALLENGE.format(realm="sip.telnyx.com")
     if user_of(invite.header("From")) != "+14155550100":
         return "403 Caller Origination Number is Invalid"
     return "" if {"PCMU", "PCMA", "G722"} & set(invite.codecs) else "488 Not Acceptable Here"
@@ -48,7 +67,9 @@ def plivo(invite: Said) -> str:
 
 
 def vobiz(invite: Said) -> str:
-    """A caller that the account owns, in E.164."""
+    """A caller that the account owns, in E.164, who proves the trunk's password."""
+    if not proven(invite, "sip.vobiz.ai"):
+        return CHALLENGE.format(realm="sip.vobiz.ai")
     return "" if user_of(invite.header("From")) == "+918071387149" else "403 Forbidden"
 
 

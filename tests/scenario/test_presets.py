@@ -1,0 +1,31 @@
+"""What a preset fills in, as the other side of a call sees it."""
+
+import pytest
+from tests.support.carrier import CARRIER
+from tests.support.clock import in_virtual_time
+from tests.support.world import OFFHOOK, World
+
+pytestmark = pytest.mark.scenario
+
+
+@pytest.mark.parametrize("name", ["twilio", "telnyx", "plivo", "vobiz", "cisco-cube", "asterisk", "freeswitch"])
+@in_virtual_time
+async def test_a_transfer_names_the_number_at_the_host_of_the_trunk(name: str) -> None:
+    toml = OFFHOOK.replace(
+        'name = "acme"', f'name = "acme"\npreset = "{name}"\nhost = "{CARRIER}"\ncaller_id = "+14155550100"'
+    )
+    async with World(toml) as world:
+        call = await world.place_answered()
+        world.wire.says(type="transfer", target="tel:+14155550142")
+        await world.pass_time(0.1)
+        [refer] = call.refers
+        assert refer.headers.get("Refer-To") == f"<sip:+14155550142@{CARRIER};user=phone>"
+
+
+@in_virtual_time
+async def test_a_trunk_that_only_sends_us_calls_has_its_transfers_as_tel() -> None:
+    async with World(OFFHOOK.replace('name = "acme"', 'name = "acme"\npreset = "twilio"')) as world:
+        call = await world.place_answered()
+        world.wire.says(type="transfer", target="tel:+14155550142")
+        await world.pass_time(0.1)
+        assert [refer.headers.get("Refer-To") for refer in call.refers] == ["<tel:+14155550142>"]
