@@ -25,6 +25,7 @@ MEASURING = ("tests/interop/media", "tests/interop/overload", "tests/unit/media"
 ANSWERED_BY = "tests/interop/answered_by"
 VIRTUAL_CALLS = "tests/property/test_nothing_left.py"
 REAL_CALLS = "tests/interop/sipp/test_nothing_left.py"
+TARGETS = "tests/interop/failover/test_under_load.py"
 FULL = {"OFFHOOK_PROVE": "1"}
 
 
@@ -163,12 +164,17 @@ def items(options: argparse.Namespace) -> list[Item]:
         ),
         Item(
             "python-interop", "Every test against a real peer, with its full counts",
-            [*pytest, "tests/interop", *but(*MEASURING, REAL_CALLS, ANSWERED_BY), "-n", "3", "--dist", "loadfile"],
+            [*pytest, "tests/interop", *but(*MEASURING, REAL_CALLS, ANSWERED_BY, TARGETS),
+             "-n", "3", "--dist", "loadfile"],
             60, pytest_count, FULL,
         ),
         Item(
             "answered-by", "Who has answered: several hundred lines that were not used for tuning, all counts",
             [*pytest, ANSWERED_BY], 15, pytest_count, FULL,
+        ),
+        Item(
+            "targets", "Calls out by three targets while one is killed, slowed, answers 503, answers 486: none is lost",
+            [*pytest, TARGETS], 10, calls_count, FULL,
         ),
         Item(
             "calls-virtual", "Calls in virtual time that fail at each message by each mishap: nothing is left of any",

@@ -4,7 +4,7 @@ set -euo pipefail
 declare -A package=(
   [sipp]=sip-tester [baresip]=baresip-core [kamailio]=kamailio [sipsak]=sipsak [svmap]=sipvicious [openssl]=openssl [tshark]=tshark [sox]=sox [ip]=iproute2
   [nft]=nftables [conntrack]=conntrack [linphonec]=linphone-cli [twinkle-console]=twinkle-console [chromium]=chromium
-  [espeak-ng]=espeak-ng [flite]=flite [text2wave]=festival
+  [dnsmasq]=dnsmasq-base [espeak-ng]=espeak-ng [flite]=flite [text2wave]=festival
 )
 # Voices, which are no programs.
 declare -A voice=(

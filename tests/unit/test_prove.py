@@ -16,7 +16,9 @@ from tests.support.played import note, summary  # noqa: E402
 
 pytestmark = pytest.mark.unit
 
-PYTHON_ITEMS = ("python-pure", "python-measuring", "python-interop", "calls-virtual", "calls-real", "answered-by")
+PYTHON_ITEMS = (
+    "python-pure", "python-measuring", "python-interop", "targets", "calls-virtual", "calls-real", "answered-by"
+)  # fmt: skip
 
 
 def listed(*arguments: str) -> tuple[argparse.Namespace, dict[str, table.Item]]:
