@@ -108,7 +108,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
         f'[[key]]\nname = "crm"\nsha256 = "{hashlib.sha256(KEY.encode()).hexdigest()}"',
     ])  # fmt: skip
     sip = (
-        f'listen = ["udp://127.0.0.1:0", {{ uri = "tls://{HOSTS["teams"]}:0", advertise = "{NAME}" }}]\n'
+        f'listen = ["udp://127.0.0.1:0", {{ uri = "tls://{HOSTS["teams"]}:{ports(1)}", advertise = "{NAME}" }}]\n'
         f'tls_certificate = "{certificate}"\ntls_key = "{key}"\ntls_ca = "{directory}/ca.pem"\n'
         'tls_client_certificate = "optional"'
     )

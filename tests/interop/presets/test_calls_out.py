@@ -130,8 +130,10 @@ async def test_it_takes_a_call_of_ours_and_our_bye(line: Line, name: str) -> Non
 
 async def test_teams_is_asked_by_options_that_say_our_name(line: Line) -> None:
     async with edge(line, "teams") as theirs:
-        options = await theirs.gets("OPTIONS", within=12)
-        assert f"@{NAME}>" in options.header("From")
+        # The trunks with a mistake lead to the same edge, and ask it too.
+        at = 1
+        while f"@{NAME}>" not in (options := await theirs.gets("OPTIONS", at, within=12)).header("From"):
+            at += 1
         if not HOSTS["teams"].startswith("127."):
             assert NAME in options.header("Contact")
             assert HOSTS["teams"] not in options.header("Contact")
