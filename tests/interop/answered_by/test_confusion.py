@@ -69,11 +69,11 @@ def test_the_confusion_matrix() -> None:
 
 def test_a_person_is_hardly_ever_taken_for_something_to_hang_up_on() -> None:
     people = of("human")
-    wrong = [callee for callee, told in people if told.first[1] in HUNG_UP_ON]
+    wrong = [callee.name for callee, told in people if told.first[1] in HUNG_UP_ON]
     machines = of("machine")
-    missed = [callee for callee, told in machines if told.first[1] == "human"]
+    missed = [told for _, told in machines if told.first[1] == "human"]
     # What a beep says of a person later is told to the agent, and nothing is done about it.
-    corrected = sum(told.verdicts[-1][1] == "machine" for callee, told in machines if callee in missed)
+    corrected = sum(told.verdicts[-1][1] == "machine" for told in missed)
     Figures().note(
         "4. Whom a policy would hang up on",
         people=len(people),
@@ -84,7 +84,7 @@ def test_a_person_is_hardly_ever_taken_for_something_to_hang_up_on() -> None:
         of_those_corrected_by_the_beep=corrected,
         percent_of_machines=100 * len(missed) / len(machines),
     )
-    assert len(wrong) <= max(1, 0.03 * len(people)), [callee.name for callee in wrong]
+    assert len(wrong) <= max(1, 0.03 * len(people)), wrong
     assert len(wrong) / len(people) < len(missed) / len(machines), (
         "calling a person a machine is to be the rarer mistake"
     )
