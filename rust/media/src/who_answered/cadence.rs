@@ -79,7 +79,7 @@ impl Cadence {
         self.levels.rotate_left(1);
         self.levels[KEPT - 1] = moment.level;
         self.level += (moment.level - self.level) * 0.4;
-        if moment.level > HEARD {
+        if moment.level > HEARD.max(echo + OVER_ECHO) {
             self.heard += HOP;
         }
         if !voice.is_speech() || !voice.is_active() || is_tone || self.level < AUDIBLE {
