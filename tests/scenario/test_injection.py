@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scenario.test_bridged import CONFIG as BRIDGING
+from tests.scenario.test_bridged import BridgingWorld
 from tests.scenario.test_calls_api import Api
 from tests.scenario.test_dial_gate import LINE_ENDS
 from tests.support.carrier import CALLEE, CARRIER, CONFIG, DiallingWorld
 from tests.support.clock import in_virtual_time
-from tests.support.world import GATEWAY, OFFHOOK, World
+from tests.support.world import CALLER, GATEWAY, OFFHOOK, World
 
 from offhook.config.load import examine_text
+from offhook.sip.uri import SipUri
 
 pytestmark = pytest.mark.scenario
 
@@ -98,3 +101,22 @@ def test_what_stands_in_the_configuration(setting: str, evil: str) -> None:
         )  # fmt: skip
     found = examine_text(toml, {}, file="f.toml", base=Path("/nowhere"), host_name="g")
     assert any(problem.path.startswith(f"trunk.out.{setting}") for problem in found.errors), found.errors
+
+
+@pytest.mark.parametrize("identity", ["true", '"remote-party-id"'])
+@pytest.mark.parametrize("asserted", [True, False])
+@in_virtual_time
+async def test_what_a_caller_is_called_whose_call_goes_on(identity: str, asserted: bool) -> None:
+    """The callers' own names stand in our From then: escaped there as they came, or not at all."""
+    passing = f'pass_caller = true\nassert_identity = {identity}\nhost = "{CARRIER}"'
+    toml = BRIDGING.replace(f'host = "{CARRIER}"', passing).replace("allow = ", "trust_identity = true\nallow = ", 1)
+    async with BridgingWorld(toml) as world:
+        for evil, name in product(LINE_ENDS, ("+14155550199", "alice", "")):
+            caller = SipUri(CALLER, None, name + evil)
+            shown = (("P-Asserted-Identity", f'"x" <{caller}>'),) if asserted else ()
+            call = await world.place(from_=f"<{caller}>", headers=shown)
+            await world.pass_time(0.1)
+            call.hang_up()
+            await world.pass_time(1)
+        assert_clean(world)
+        assert len(world.carrier.calls) == len(LINE_ENDS) * 3, "the calls went on all the same"

@@ -55,3 +55,14 @@ def test_a_private_caller_is_anonymous_but_for_the_trunk(header: object, name: s
     caller = shown(settings, OURS, HOST, private=not by_trunk)
     assert str(caller.from_) == '"Anonymous" <sip:anonymous@anonymous.invalid>'
     assert caller.headers == ((name, f"<sip:{OURS}@{HOST}>{end}"), ("Privacy", "id"))
+
+
+@pytest.mark.rfc(5806)
+@pytest.mark.parametrize("private", [True, False])
+def test_a_call_that_goes_on_for_a_caller_shows_theirs_and_is_held_to_account_by_ours(private: bool) -> None:
+    caller = shown(trunk(assert_identity=True), "+442079460018", HOST, private=private, own=OURS)
+    ours = f"<sip:{OURS}@{HOST}>"
+    assert ("P-Asserted-Identity", ours) in caller.headers
+    assert ("Diversion", f"{ours};reason=unconditional") in caller.headers
+    assert ("+442079460018" in str(caller.from_)) is not private
+    assert (("Privacy", "id") in caller.headers) is private
