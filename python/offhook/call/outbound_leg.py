@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from offhook._media import MediaError, MediaEvent
 from offhook.call.end_reason import EndReason
-from offhook.call.leg import CallerLeg, terms_of
+from offhook.call.leg import CallerLeg
+from offhook.call.leg_media import terms_of
 from offhook.call.refused import Refused, no_media
 from offhook.call.services import MediaAddress
 from offhook.media.leg import RtpLeg
