@@ -168,14 +168,12 @@ class Trunk:
         """Whether anybody can be called by it."""
         return self.host is not None or bool(self.phones)
 
-    def reaches(self, host: str | None, *, named: bool = False) -> bool:
+    def reaches(self, host: str | None) -> bool:
         """Whether it is the one for somebody at this host; None is nowhere in particular, so any trunk's.
 
-        Phones are at its domain, or anywhere if it has none and was `named` for them.
+        The phones of a trunk are at its domain.
         """
-        if host is None or host == self.host:
-            return True
-        return bool(self.phones) and (host == self.domain or (self.domain is None and named))
+        return host is None or host == self.host or (bool(self.phones) and host == self.domain)
 
     def phone(self, user: str) -> Phone | None:
         """The phone of that user name."""
