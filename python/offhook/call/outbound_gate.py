@@ -57,11 +57,7 @@ class OutboundGate:
 
     def _best(self, wish: Wish, now: float, without: frozenset[TrunkName]) -> Allowed | Denied:
         host = host_of(wish.to)
-        candidates = [
-            trunk
-            for trunk in self._trunks
-            if wish.trunk in (None, trunk.name) and trunk.reaches(host, named=wish.trunk == trunk.name)
-        ]
+        candidates = [trunk for trunk in self._trunks if wish.trunk in (None, trunk.name) and trunk.reaches(host)]
         if wish.joined is not None and wish.joined.is_local:
             phones = [trunk for trunk in candidates if trunk.phone(wish.to) is not None]
             candidates = phones or [trunk for trunk in candidates if trunk.name == wish.joined.trunk]
