@@ -29,3 +29,14 @@ async def test_a_trunk_that_only_sends_us_calls_has_its_transfers_as_tel() -> No
         world.wire.says(type="transfer", target="tel:+14155550142")
         await world.pass_time(0.1)
         assert [refer.headers.get("Refer-To") for refer in call.refers] == ["<tel:+14155550142>"]
+
+
+@in_virtual_time
+async def test_a_pbx_that_insists_on_replacing_a_call_of_ours_hears_that_we_do_not() -> None:
+    """Attended transfers of Asterisk and FreeSWITCH end in such an INVITE; without Require it is a call like any."""
+    toml = OFFHOOK.replace('name = "acme"', 'name = "acme"\npreset = "asterisk"')
+    async with World(toml) as world:
+        replacing = ("Replaces", "other@asterisk;to-tag=a;from-tag=b")
+        call = await world.place(headers=[replacing, ("Require", "replaces")])
+        assert call.statuses[-1] == 420
+        assert (await world.place_answered(headers=[replacing])).is_answered
