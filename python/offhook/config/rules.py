@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+from offhook.config.going_on import nobody_calls
 from offhook.config.lines import Path
 from offhook.config.presets import rules as presets
 from offhook.config.problems import Finding, nearest
@@ -130,6 +131,7 @@ def warnings(draft: Draft) -> Iterator[Finding]:
     if not draft.names.get("route"):
         yield Finding((), "there is no [[route]], so every call is refused", "write one with a destination")
     yield from _hidden_routes(draft.routes)
+    yield from nobody_calls(draft.routes.items(), [trunk_of(trunk) for trunk in draft.trunks.values()])
     for index, agent in draft.agents.items():
         if agent.kind == "worker" and agent.token is not None and len(agent.token.reveal()) < _SHORT_TOKEN:
             yield Finding(
