@@ -238,12 +238,18 @@ async def test_an_agent_that_leaves_meanwhile_leaves_the_caller_to_the_target() 
             world.wire.ends(1011, "crashed")
             await world.pass_time(0.2)
             assert not call.is_over
+            # The caller is not left in silence: ringing is heard.
+            leg = world.engine.legs[0]
+            assert leg.waiting > 1
+            await world.pass_time(20)
+            assert leg.waiting > 1
             if answers:
                 phone.answer()
                 await world.pass_time(0.2)
                 assert not call.is_over
                 first, second = world.engine.legs
                 assert (first.hears_leg, second.hears_leg) == (second, first)
+                assert leg.waiting == 0
                 call.hang_up()
             else:
                 phone.refuse(486)

@@ -210,6 +210,8 @@ class Call(Departure):
                 self._fail(error)
             case _:
                 self._take_sip(event)
+        if self.transfers.direct.is_open:
+            self._keep_company()
 
     def _take_prepared(self, event: Prepared) -> None:
         if self.hand_overs.serves(event.destination):

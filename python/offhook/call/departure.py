@@ -82,6 +82,7 @@ class Departure(Parts):
         """A transfer is decided: the caller is gone to somebody else, or back with the agent, which is told."""
         if result is None:
             return
+        self._ringing.over()
         if self.agent.destination is not None:
             self.agent.destination.transferred(result)
         deferred = self.transfers.deferred()
@@ -109,6 +110,11 @@ class Departure(Parts):
         self._move(CallInput.REPLACE)
         self.hold.agent_gone()
         self._begin()
+
+    def _keep_company(self) -> None:
+        """Let a caller hear ringing for whom somebody is called, and whose agent has left meanwhile."""
+        if self.transfers.is_left_alone or (self.transfers.direct.is_open and self._farewell):
+            self._ringing.put_through()
 
     @property
     def _is_being_given_away(self) -> bool:

@@ -10,6 +10,8 @@ from offhook.route.trunk import Trunk
 _HALVES = ("offhook:early:1", "offhook:early:2")
 """The marks behind the halves of a sound that goes on: when one has left, it is queued again behind the other."""
 
+_RINGBACK = EarlyMedia("ringback")
+
 
 class Ringing:
     """The time of one call between its arrival and its answer, as its caller hears it."""
@@ -20,6 +22,7 @@ class Ringing:
         self._leg = leg
         self._early = early
         self._sound = services.early_sounds.of(early, trunk.country)
+        self._country = trunk.country
         self._timeline = timeline
         self._services = services
         self._halves: tuple[bytes, bytes] | None = None
@@ -80,6 +83,14 @@ class Ringing:
             self._agent_is_heard = False
             self._leg.rtp.clear()
 
+    def put_through(self) -> None:
+        """Somebody is called for a caller whose agent has left: ringing is heard until `over`."""
+        if not self._playing:
+            self._note("the agent has left, and the caller hears ringing")
+            self._halves, self._early = None, _RINGBACK
+            self._sound = self._services.early_sounds.of(_RINGBACK, self._country)
+            self._play()
+
     def left(self, mark: str, *, played: bool) -> bool:
         """The end of a part of the sound was reached; False if the mark is somebody else's."""
         if mark not in _HALVES:
@@ -102,7 +113,7 @@ class Ringing:
     def _play(self) -> None:
         if self._playing or self._sound is None:
             return
-        if self._halves is None:
+        if self._halves is None and self._early is not _RINGBACK:
             self._note(f"sound before the answer: {self._early.source} {self._early.detail}".rstrip())
         pcm16, _ = self._sound
         middle = len(pcm16) // 4 * 2

@@ -134,6 +134,11 @@ class Transfers:
         return bool(self._attempts) and self._attempts[-1].result is None
 
     @property
+    def is_left_alone(self) -> bool:
+        """Whether somebody is called for a caller whose agent is gone: what its loss would come to has to wait."""
+        return self.direct.is_open and self._after is not None
+
+    @property
     def result(self) -> TransferResult | None:
         """What the last one came to."""
         return self._attempts[-1].result if self._attempts else None
