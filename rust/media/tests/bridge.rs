@@ -103,6 +103,39 @@ fn tones_go_both_ways_in_all_pairs_of_codecs() {
 }
 
 #[test]
+fn equal_codecs_with_a_byte_a_sample_pass_byte_for_byte() {
+    for codec in [Codec::Pcmu, Codec::Pcma] {
+        let mut lines = Lines::new(vec![Phone::new(1, codec), Phone::new(2, codec)]);
+        let mut random = support::Random::new(3);
+        lines.phones[0].voice = Some(Box::new(move |_| (20_000.0 * (random.unit() - 0.5)) as i16));
+        let mut sent: Vec<u8> = Vec::new();
+        let _bridge = bridge(&lines, 0, 1);
+        lines.run(1_000);
+        for got in lines.phones[0].sent.iter() {
+            sent.extend_from_slice(got);
+        }
+        let got: Vec<u8> = lines.phones[1]
+            .got
+            .iter()
+            .flat_map(|got| got.payload.clone())
+            .collect();
+        // The last half of a second that has come, in what was sent. µ-law has two zeros, of which one is passed on.
+        let plain = |bytes: &[u8]| -> Vec<u8> {
+            let zero = |&byte: &u8| {
+                if codec == Codec::Pcmu && byte == 0x7f {
+                    0xff
+                } else {
+                    byte
+                }
+            };
+            bytes.iter().map(zero).collect()
+        };
+        let (sent, got) = (plain(&sent), plain(&got[got.len() - 4_000..]));
+        assert!(sent.windows(got.len()).any(|part| part == got), "{codec:?}");
+    }
+}
+
+#[test]
 fn a_partner_is_heard_after_as_little_as_possible() {
     let mut lines = Lines::new(vec![
         Phone::new(1, Codec::Pcmu).says(440.0),
@@ -179,9 +212,10 @@ fn partners_change_without_a_click_and_without_a_break() {
 /// A key as a telephone sends it: 8 packets of 20 ms, the last three of which say that it is let go.
 fn press(lines: &mut Lines, phone: usize, payload_type: u8, code: u8) {
     let begins = lines.phones[phone].timestamp();
+    let tick = lines.phones[phone].media.codec.rtp_clock() as u16 / 50;
     for packet in 0..10_u16 {
         let ends = packet >= 7;
-        let duration = 160 * (packet.min(7) + 1);
+        let duration = tick * (packet.min(7) + 1);
         let end = if ends { 0x80 } else { 0 };
         let body = [code, end | 10, (duration >> 8) as u8, duration as u8];
         let now = lines.now;
@@ -293,6 +327,23 @@ fn who_has_changed_partners_often_is_not_heard_later_for_it() {
     lines.run(300);
     let after = rings_on(&mut lines, 1, 0);
     assert!((1..=RINGS_ON).contains(&after), "{after} ms");
+}
+
+#[test]
+fn a_key_lasts_as_long_by_the_clock_of_the_other_side() {
+    let mut lines = Lines::new(vec![
+        with_events(Phone::new(1, Codec::Pcma).says(440.0), 101),
+        with_events(Phone::new(2, Codec::Opus).says(620.0), 96),
+    ]);
+    let _bridge = bridge(&lines, 0, 1);
+    lines.run(300);
+    press(&mut lines, 0, 101, 5);
+    lines.run(600);
+    press(&mut lines, 1, 96, 6);
+    lines.run(600);
+    assert_eq!(keys(&lines.phones[1], 96), [(5, 7_680)], "48 kHz");
+    assert_eq!(keys(&lines.phones[0], 101), [(6, 1_280)], "8 kHz");
+    lines.phones.iter().for_each(assert_one_stream);
 }
 
 #[test]

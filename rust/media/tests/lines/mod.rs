@@ -30,6 +30,8 @@ pub struct Phone {
     pub address: SocketAddr,
     pub media: RemoteMedia,
     pub got: Vec<Got>,
+    /// The payloads of its own packets with sound.
+    pub sent: Vec<Vec<u8>>,
     /// Says the sample of that number, at its codec's rate; `None` says nothing at all.
     pub voice: Option<Box<dyn FnMut(u64) -> i16>>,
     pub way: Way,
@@ -60,6 +62,7 @@ impl Phone {
             address,
             media: RemoteMedia::plain(address, payload_type, codec),
             got: Vec::new(),
+            sent: Vec::new(),
             voice: None,
             way: Box::new(|_| Some(Duration::from_millis(10))),
             seals: None,
@@ -160,6 +163,7 @@ impl Phone {
             let len = self.encoder.encode(&pcm, &mut payload);
             self.header.sequence = self.header.sequence.wrapping_add(1);
             self.header.marker = false;
+            self.sent.push(payload[..len].to_vec());
             self.post(at, header, &payload[..len]);
         }
     }
