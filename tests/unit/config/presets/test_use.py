@@ -44,9 +44,9 @@ def test_the_configuration_knows_which_settings_came_from_it() -> None:
 
 
 def test_the_host_of_the_trunk_stands_in_what_depends_on_it() -> None:
-    calling = 'host = "acme.pstn.twilio.com"\ncaller_id = "+14155550100"\ndial_to = "+1415*"'
-    assert trunk(f'preset = "twilio"\n{calling}').transfer_domain == "acme.pstn.twilio.com"
-    assert trunk('preset = "twilio"').transfer_domain is None
+    calling = 'host = "acme.zt.plivo.com"\ncaller_id = "+14155550100"\ndial_to = "+1415*"'
+    assert trunk(f'preset = "plivo"\n{calling}').transfer_domain == "acme.zt.plivo.com"
+    assert trunk('preset = "plivo"').transfer_domain is None
 
 
 def test_a_host_that_is_missing_is_asked_for_only_to_call_out() -> None:
