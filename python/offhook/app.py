@@ -21,6 +21,7 @@ from offhook.api.guard import Guard
 from offhook.api.health import Readiness, health_routes
 from offhook.api.keys import ApiKeys
 from offhook.api.local_key import LocalKey, own_url
+from offhook.api.openai_webhook import OpenAIDoor
 from offhook.api.server import HttpServer
 from offhook.api.trunks import trunk_routes
 from offhook.api.worker_door import PATH as WORKER_PATH
@@ -185,6 +186,9 @@ class Gateway:
         await self._open_media()
         self._resources.push_async_callback(self._flush_refusals)
         self._signalling = signalling = self._make_signalling()
+        # Closed behind the last calls, of which platforms are still told.
+        self._resources.push_async_callback(signalling.platform_api.close)
+        self._resources.push_async_callback(signalling.openai_calls.close)
         await self._open_sip(signalling)
         # Before the sockets close and before the store does: what still runs says goodbye and is written.
         self._resources.push_async_callback(signalling.switchboard.close)
@@ -319,6 +323,7 @@ class Gateway:
                 guard,
             ),
             *desk.routes(guard),
+            *self._openai_door(signalling).routes(),
         ]
         upgrades = {WORKER_PATH: self._worker_door.judge}
         if self.config.talks:
@@ -329,6 +334,16 @@ class Gateway:
         self._resources.push_async_callback(self._http.close)
         await self._http.start()
         await self._leave_key(LocalKey(own_url(self._http.address), token), self.config.data_dir)
+
+    def _openai_door(self, signalling: Signalling) -> OpenAIDoor:
+        """Where OpenAI asks about calls that we have sent there."""
+        return OpenAIDoor(
+            signalling.openai_calls,
+            signalling.openai_agents,
+            now=time.monotonic,
+            wall=time.time,
+            refused=signalling.http_refused,
+        )
 
     async def _open_talk(self, signalling: Signalling) -> TalkDesk:
         """Where the talk page's calls are made, on a line of its own to our signalling."""

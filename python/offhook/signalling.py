@@ -27,9 +27,11 @@ from offhook.call.target_pings import TargetPings
 from offhook.config.routing import build_routing, inbound_passwords, logins
 from offhook.config.schema import Config
 from offhook.config.sounds import early_sounds
-from offhook.destination.agents import agent_spec
+from offhook.destination.agents import agent_spec, openai_agents
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.destination.directory import Directory
+from offhook.destination.openai_calls import OpenAICalls
+from offhook.destination.platform_api import PlatformApi
 from offhook.destination.workers import Workers
 from offhook.media.plane import MediaPlane
 from offhook.observe.metrics import Metrics
@@ -98,12 +100,18 @@ class Signalling:
         talking = {TALK_TRUNK: Limit(config.talk.max_calls)}
         self.admission = Admission(replace(routing.limits, trunks={**routing.limits.trunks, **talking}))
         self.workers = Workers(threads=media.stats().threads, gateway=config.node.name, version=version)
+        agents = {agent.name: agent_spec(agent, config) for agent in config.agents}
+        self.openai_agents = openai_agents(agents)
+        self.platform_api = PlatformApi()
+        self.openai_calls = OpenAICalls(self.platform_api)
         directory = Directory(
             media,
-            {agent.name: agent_spec(agent) for agent in config.agents},
+            agents,
             self.admission,
             self.workers,
             node=config.node.name,
+            platform_api=self.platform_api,
+            openai_calls=self.openai_calls,
         )
         self._chance = secrets.SystemRandom().random if chance is None else chance
         self.health = TargetHealth(self._chance, self._target_changed)

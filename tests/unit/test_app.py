@@ -16,6 +16,7 @@ from offhook.app import Gateway
 from offhook.config.load import examine_text
 from offhook.config.schema import Config
 from offhook.destination.agents import agent_spec
+from offhook.destination.wire import AgentSpec
 from offhook.errors import TransportError
 from offhook.media.plane import MediaPlane
 from offhook.observe.metrics import Metrics
@@ -137,8 +138,9 @@ connect_timeout = 3
 
 
 def test_an_agent_is_dialled_as_its_entry_says() -> None:
-    [agent] = configured(AGENTS, BOT="s3cret").agents
-    spec = agent_spec(agent)
+    config = configured(AGENTS, BOT="s3cret")
+    spec = agent_spec(config.agents[0], config)
+    assert isinstance(spec, AgentSpec)
     assert (spec.name, spec.dialect, spec.url) == ("desk", "twilio", "wss://bot.example/media")
     assert spec.headers == (("Authorization", "Bearer s3cret"),)
     assert (spec.origin, spec.connect_timeout) == ("https://bot.example", 3)

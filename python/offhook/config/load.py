@@ -332,7 +332,11 @@ class _Reader:
         return [(index, name) for index, name in named if isinstance(name, str)]
 
     def references(self) -> Iterator[tuple[TomlPath, str, str]]:
-        """The trunks and agents that routes name, right or wrong otherwise: where, which kind and which name."""
+        """The trunks and agents that others name, right or wrong otherwise: where, which kind and which name."""
+        agents = self._data.get("agent", ())
+        for index, agent in enumerate(agents if isinstance(agents, tuple) else ()):
+            if isinstance(agent, Mapping) and isinstance(trunk := agent.get("trunk"), str):
+                yield ("agent", index, "trunk"), "trunk", trunk
         routes = self._data.get("route", ())
         for index, route in enumerate(routes if isinstance(routes, tuple) else ()):
             if not isinstance(route, Mapping):

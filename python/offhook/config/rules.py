@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+from offhook.config import platform_rules
 from offhook.config.going_on import nobody_calls
 from offhook.config.lines import Path
 from offhook.config.presets import rules as presets
@@ -95,6 +96,9 @@ def errors(draft: Draft) -> Iterator[Finding]:
             yield from _recorded(("route", index), route, draft.recording)
     for index, agent in draft.agents.items():
         yield from _agent(("agent", index), agent)
+        yield from platform_rules.errors(
+            ("agent", index), agent, {trunk.name: trunk for trunk in draft.trunks.values()}
+        )
     for index, key in draft.keys.items():
         if re.fullmatch("[0-9a-fA-F]{64}", key.sha256.reveal()) is None:
             hint = "printf %s KEY | sha256sum"
@@ -133,6 +137,7 @@ def warnings(draft: Draft) -> Iterator[Finding]:
     yield from _hidden_routes(draft.routes)
     yield from nobody_calls(draft.routes.items(), [trunk_of(trunk) for trunk in draft.trunks.values()])
     for index, agent in draft.agents.items():
+        yield from platform_rules.warnings(("agent", index), agent, draft.http)
         if agent.kind == "worker" and agent.token is not None and len(agent.token.reveal()) < _SHORT_TOKEN:
             yield Finding(
                 ("agent", index, "token"),
@@ -151,7 +156,8 @@ def warnings(draft: Draft) -> Iterator[Finding]:
         if named and not trunk.dial_to and trunk.refer == "refuse" and not trunk.register_:
             message = f"trunk '{trunk.name}' has a host, and no number is called by it"
             yield Finding(("trunk", index, "host"), message, 'list them in dial_to, such as dial_to = "+1415*"')
-        if trunk.srtp != "off" and trunk.tls != "required" and trunk.tls_name is None:
+        takes_calls = trunk.allow or trunk.inbound is not None
+        if takes_calls and trunk.srtp != "off" and trunk.tls != "required" and trunk.tls_name is None:
             yield Finding(
                 ("trunk", index, "srtp"),
                 "keys come in SDP, and this trunk may send it over UDP or TCP: who reads that can decrypt",

@@ -5,6 +5,9 @@ from typing import assert_never
 
 from offhook.destination.base import Destination, DestinationListener
 from offhook.destination.echo import EchoDestination, prompt, prompt_names
+from offhook.destination.openai_calls import OpenAICalls
+from offhook.destination.platform_agent import Dial, PlatformDestination, PlatformSpec
+from offhook.destination.platform_api import PlatformApi
 from offhook.destination.wire import AgentSpec, Seat, WireDestination
 from offhook.destination.worker import WorkerDestination
 from offhook.destination.workers import Workers
@@ -27,7 +30,15 @@ class Directory:
     """Makes destinations. `agents` are the `[[agent]]`s of the configuration by name, `workers` who serves some."""
 
     def __init__(
-        self, media: MediaPlane, agents: Mapping[str, AgentSpec], admission: Admission, workers: Workers, *, node: str
+        self,
+        media: MediaPlane,
+        agents: Mapping[str, AgentSpec | PlatformSpec],
+        admission: Admission,
+        workers: Workers,
+        *,
+        node: str,
+        platform_api: PlatformApi | None = None,
+        openai_calls: OpenAICalls | None = None,
     ) -> None:
         # Read from disk now, not in the first call's set-up.
         for name in prompt_names():
@@ -37,9 +48,13 @@ class Directory:
         self._admission = admission
         self._workers = workers
         self._node = node
+        self._platform_api = platform_api or PlatformApi()
+        self._openai_calls = openai_calls or OpenAICalls(self._platform_api)
 
-    def make(self, uri: DestinationUri, listener: DestinationListener, *, ready_within: float) -> Destination:
-        """A new destination for one call; `ready_within` seconds is the time that it has.
+    def make(
+        self, uri: DestinationUri, listener: DestinationListener, *, ready_within: float, dial: Dial | None = None
+    ) -> Destination:
+        """A new destination for one call; `ready_within` seconds is the time that it has, `dial` how it calls others.
 
         Raises `DestinationError` for an agent that the configuration doesn't have.
         """
@@ -52,7 +67,19 @@ class Directory:
             case AgentUri(name) | WorkerUri(name) if name not in self.agents:
                 raise DestinationError(f"no [[agent]] is called '{name}'", code="agent_unreachable")
             case AgentUri(name) | WorkerUri(name):
-                seat, spec = AgentSeat(name, self._admission), self.agents[name]
+                seat, known = AgentSeat(name, self._admission), self.agents[name]
+                if isinstance(known, PlatformSpec):
+                    assert dial is not None, "who calls others says how"
+                    return PlatformDestination(
+                        str(uri),
+                        known,
+                        listener,
+                        dial=dial,
+                        api=self._platform_api,
+                        calls=self._openai_calls,
+                        seat=seat,
+                    )
+                spec = known
                 if spec.dialect != "worker":
                     return self._wire(str(uri), spec, listener, ready_within, seat)
                 return WorkerDestination(

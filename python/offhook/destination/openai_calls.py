@@ -18,6 +18,8 @@ _log = structlog.get_logger("offhook.platform")
 MAX_WAITING = 4096
 """Calls that may wait for their webhook at one time."""
 
+_LAST_WORDS = 1.0
+
 MAX_TOLD = 64
 """Requests to OpenAI on the way that no call waits for any more."""
 
@@ -121,7 +123,9 @@ class OpenAICalls:
             self._tell(waiting.spec, waiting.call_id, "hangup", {})
 
     async def close(self) -> None:
-        """Give up what is on the way."""
+        """Let what is on the way be told, for a second; then give it up."""
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=_LAST_WORDS)
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

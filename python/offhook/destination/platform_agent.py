@@ -6,9 +6,9 @@ and whose word the platform waits for.
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from offhook.destination.base import (
     AgentNote,
@@ -62,8 +62,17 @@ class PlatformSpec:
 
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
-Dial: TypeAlias = Callable[[str, str, Headers, DestinationListener], Destination]
-"""Makes the call to a SIP URI by a trunk, with these headers in its INVITE, as the destination of ours."""
+
+class Dial(Protocol):
+    """How a call makes another one its destination."""
+
+    def __call__(
+        self, uri: str, trunk: str, headers: Headers, listener: DestinationListener, *, listed: bool
+    ) -> Destination:
+        """A call to a SIP URI by a trunk, with these headers in its INVITE.
+
+        `listed` says that the configuration, or the platform itself, names whom to call: no caller chose it.
+        """
 
 
 class PlatformDestination:
@@ -114,7 +123,8 @@ class PlatformDestination:
         headers = to_headers(PLATFORMS[spec.kind], told, spec.variables, extra)
         for name, why in headers.left_out:
             self._tell(AgentNote("a variable was left out of the INVITE", {"header": name, "why": why}))
-        self._inner = self._dial(f"sip:{user}@{spec.host}", spec.trunk, headers.fields, self._passed_on)
+        listed = "{" not in spec.dial
+        self._inner = self._dial(f"sip:{user}@{spec.host}", spec.trunk, headers.fields, self._passed_on, listed=listed)
         await (self._inner.prepare(leg, facts) if self._waiting is None else self._asked(leg, facts))
         self._answered = True
 

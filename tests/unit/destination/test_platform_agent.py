@@ -68,9 +68,10 @@ class Asked:
         self.preparing = asyncio.ensure_future(self.destination.prepare(None, facts))  # type: ignore[arg-type]
 
     def _dial(
-        self, uri: str, trunk: str, headers: tuple[tuple[str, str], ...], listener: DestinationListener
+        self, uri: str, trunk: str, headers: tuple[tuple[str, str], ...], listener: DestinationListener, *, listed: bool
     ) -> Destination:
         self.dialled.append((uri, trunk, dict(headers)))
+        self.listed = listed
         self.far.append(FarLeg(listener))
         return self.far[-1]  # type: ignore[return-value]
 
@@ -98,6 +99,8 @@ async def test_livekit_is_dialled_by_the_number_that_was_called() -> None:
     uri, trunk, headers = asked.dialled[0]
     assert (uri, trunk) == ("sip:+14155550100@abc.sip.livekit.cloud", "lk")
     assert headers == {"X-Call-ID": "c1", "X-Caller-ID": "+14155550142", "X-Tier": "gold", "X-name": "Ada"}
+    # The caller chose the number: the trunk has to list it.
+    assert not asked.listed
     assert not asked.preparing.done()
     asked.far[0].answered.set_result(None)
     await asked.preparing
@@ -142,6 +145,7 @@ async def test_retell_is_told_of_the_call_and_dialled_by_the_id_that_it_gives() 
     assert body["agent_id"] == "a1"
     assert body["retell_llm_dynamic_variables"] == {"Tier": "gold", "name": "Ada"}
     assert asked.dialled[0][:2] == ("sip:call_77@sip.retellai.com", "retell")
+    assert asked.listed
     asked.preparing.cancel()
 
 

@@ -6,18 +6,29 @@ from pydantic import Field
 
 from offhook.config.schema.base import Calls, Name, Section, Text
 from offhook.config.schema.outbound import OutboundConfig
+from offhook.config.schema.platform import PlatformAgent
 from offhook.config.values import HeaderName, HeaderSecret, Origin, WireUrl
 
 
-class AgentConfig(Section):
-    """An agent: how it is reached, and how much it takes."""
-
+class _Reached(Section):
     name: Name = Field(description="Name of the agent, for `agent:NAME`, and `worker:NAME` where it is of that kind.")
     kind: Literal[
-        "offhook", "twilio", "worker", "vobiz", "plivo", "telnyx", "openai", "elevenlabs", "vapi", "retell", "livekit"
+        "offhook",
+        "twilio",
+        "worker",
+        "livekit",
+        "vapi",
+        "retell",
+        "elevenlabs",
+        "openai-sip",
+        "vobiz",
+        "plivo",
+        "telnyx",
+        "openai",
     ] = Field(
         description="How it is reached: `offhook` (the gateway dials it and speaks our own protocol), `twilio` (the "
-        "same in that of Twilio Media Streams) or `worker` (its processes dial the gateway)."
+        "same in that of Twilio Media Streams), `worker` (its processes dial the gateway), or a platform that the "
+        "gateway calls by SIP: `livekit`, `vapi`, `retell`, `elevenlabs`, `openai-sip`."
     )
     url: WireUrl | None = Field(default=None, description="Its WebSocket, `ws://` or `wss://`.")
     token: HeaderSecret | None = Field(
@@ -71,6 +82,11 @@ class AgentConfig(Section):
         "relative path starts at this file's directory. Without it the agent speaks.",
     )
     outbound: OutboundConfig = Field(default=OutboundConfig(), description="Limits on what it has leave.")
+
+
+# The reference lists the settings of the last base first.
+class AgentConfig(PlatformAgent, _Reached):
+    """An agent: how it is reached, and how much it takes."""
 
     @property
     def audio_rate(self) -> int:
