@@ -8,8 +8,9 @@ from offhook.call.leg import CallerLeg
 from offhook.call.loops import Step
 from offhook.call.services import CallServices
 from offhook.call.wish import LONGEST_RINGING, Wish
-from offhook.destination.base import DestinationListener
+from offhook.destination.base import Destination, DestinationListener
 from offhook.destination.dialect.facts import AgentFacts, EndCause
+from offhook.destination.platform_agent import Dial, Headers
 from offhook.errors import DestinationError, LocalProtocolError
 from offhook.ids import CallId
 from offhook.media.leg import RtpLeg
@@ -78,18 +79,20 @@ class Bridging:
         *,
         ready_within: float,
         asked_by: DestinationUri | None = None,
-        headers: Sequence[tuple[str, str]] = (),
+        headers: Sequence[tuple[str, str]] | None = None,
         is_transfer: bool = False,
+        is_listed: bool = False,
     ) -> Onward:
-        """Another call as the destination of this one; `headers` go into its INVITE.
+        """Another call as the destination of this one; `headers` go into its INVITE, by default what the route names.
 
-        Where it `is_transfer`, an agent has asked for it, `asked_by` name: then it is judged as its REFER was.
+        Where it `is_listed`, the configuration says whom to call, and no list is asked. Where it `is_transfer`, an
+        agent has asked for it, `asked_by` name: then it is judged as its REFER was.
         """
 
         steps: list[Step] = []
 
         def wish(leg: RtpLeg, facts: AgentFacts, back: Back) -> Wish:
-            made, step = self._wish(uri, leg, facts, back, ready_within, tuple(headers), asked_by, is_transfer)
+            made, step = self._wish(uri, leg, facts, back, ready_within, headers, asked_by, is_transfer, is_listed)
             steps.append(step)
             return made
 
@@ -103,6 +106,16 @@ class Bridging:
 
         return Onward(uri, listener, self._services, wish, answered=answered, over=over)
 
+    def dials(self, ready_within: float) -> Dial:
+        """How an agent that is called by SIP is made the destination of this call."""
+
+        def dial(uri: str, trunk: str, headers: Headers, listener: DestinationListener, *, listed: bool) -> Destination:
+            return self.onward(
+                DialUri(uri, trunk), listener, ready_within=ready_within, headers=headers, is_listed=listed
+            )
+
+        return dial
+
     def _wish(
         self,
         uri: DialUri,
@@ -110,9 +123,10 @@ class Bridging:
         facts: AgentFacts,
         back: Back,
         ready_within: float,
-        headers: tuple[tuple[str, str], ...],
+        headers: Sequence[tuple[str, str]] | None,
         asked_by: DestinationUri | None,
         is_transfer: bool,
+        is_listed: bool,
     ) -> tuple[Wish, Step]:
         session = self._leg.session
         caller, dialled = facts.from_number, facts.to_number
@@ -135,7 +149,7 @@ class Bridging:
             ring_timeout=min(ready_within, LONGEST_RINGING),
             early_media=not is_transfer and self._route is not None and self._route.early_media.source == "agent",
             record=not is_transfer and self._route is not None and self._route.record is RecordPolicy.ALWAYS,
-            headers=(*(() if is_transfer else self._passed(facts)), *headers),
+            headers=tuple(self._passed(facts) if headers is None and not is_transfer else headers or ()),
             joined=Joining(
                 facts.call_id,
                 back.serve,
@@ -146,7 +160,7 @@ class Bridging:
                 dialled,
                 agent=asked_by,
                 trunk=own,
-                setting="dial_to" if own is None else "transfer_to",
+                setting="agent" if is_listed else "dial_to" if own is None else "transfer_to",
                 is_local=is_local,
             ),
         )

@@ -17,8 +17,9 @@ class Joining:
     `make` makes the second call's destination, which is the first call. `beside` is the leg whose media thread both
     share. `max_forwards` is what is left of its hops, `session_uuid` the id of its caller (RFC 7989). `caller` is who
     called, as records have it, `dialled` whom. `agent` is the one that has asked for the second call, if one did, which
-    its limits count it for; `setting` is the list of the trunk `trunk` that the target was found in already. One that
-    `is_local` is an extension there, or a phone that registers with us.
+    its limits count it for; `setting` is the list of the trunk `trunk` that the target was found in already, or `agent`
+    where an `[[agent]]` of the configuration is who is called. One that `is_local` is an extension there, or a phone
+    that registers with us.
     """
 
     call_id: CallId
@@ -30,7 +31,7 @@ class Joining:
     dialled: str
     agent: DestinationUri | None = None
     trunk: str | None = None
-    setting: Literal["dial_to", "transfer_to"] = "dial_to"
+    setting: Literal["dial_to", "transfer_to", "agent"] = "dial_to"
     is_local: bool = False
 
     @property

@@ -119,7 +119,7 @@ def _by_rules(wish: Wish, trunk: Trunk) -> tuple[str, str] | Denied:
         # An agent transfers a call of this trunk, as it might by REFER.
         listed = _by_list(user_of(wish.to), trunk, trunk.transfer_to, "transfer_to", name=wish.to)
         return listed if isinstance(listed, Denied) else (listed, _shown_for(joined, trunk))
-    number = judge_called(user_of(wish.to), trunk)
+    number = judge_called(user_of(wish.to), trunk, listed=joined is not None and joined.setting == "agent")
     if isinstance(number, NotDialled):
         return Denied(number.rule, number.why, number.hint, trunk=trunk.name)
     if joined is not None and wish.caller_id is None:

@@ -114,7 +114,8 @@ class Parts(Course):
     ) -> Destination:
         if isinstance(uri, DialUri):
             return self.bridging.onward(uri, listener, ready_within=ready_within)
-        return self._services.make_destination(uri, listener, ready_within=ready_within)
+        dial = self.bridging.dials(ready_within)
+        return self._services.make_destination(uri, listener, ready_within=ready_within, dial=dial)
 
     def post(self, event: CallEvent) -> None:
         """Put an event into the inbox. If it is full, all that waits is given up and the call ends."""

@@ -11,6 +11,7 @@ from offhook.call.news import Follower
 from offhook.call.placing import Placing
 from offhook.destination.base import Destination, DestinationListener
 from offhook.destination.dialect.facts import AgentFacts
+from offhook.destination.platform_agent import Dial
 from offhook.media.plane import MediaPlane
 from offhook.recording.recorder import Recorder
 from offhook.route.destination_uri import DestinationUri
@@ -34,6 +35,14 @@ class MakeDestination(Protocol):
     """Makes the destination of a URI for one call; `ready_within` seconds is the time that it has."""
 
     def __call__(self, uri: DestinationUri, listener: DestinationListener, *, ready_within: float) -> Destination: ...
+
+
+class Directs(Protocol):
+    """Makes destinations of all calls; `dial` is how one that is another call makes that."""
+
+    def __call__(
+        self, uri: DestinationUri, listener: DestinationListener, *, ready_within: float, dial: Dial
+    ) -> Destination: ...
 
 
 class MediaAddress(Protocol):
@@ -61,7 +70,7 @@ class CallServices:
 
     perform: Perform
     media: MediaPlane
-    make_destination: MakeDestination
+    make_destination: Directs
     media_address: MediaAddress
     now: Callable[[], float]
     answered: Callable[["Call"], None]

@@ -63,9 +63,9 @@ NOT_BUILT = (
     NotBuilt(("recording", "format"), _other_than("wav", "flac"), "recordings in Opus", "use flac or wav"),
     NotBuilt(
         ("agent", "*", "kind"),
-        _other_than("offhook", "twilio", "worker"),
+        _other_than("offhook", "twilio", "worker", "livekit", "vapi", "retell", "elevenlabs", "openai-sip"),
         "agents of other kinds",
-        "known: offhook, twilio, worker",
+        "known: offhook, twilio, worker, livekit, vapi, retell, elevenlabs, openai-sip",
     ),
 )
 

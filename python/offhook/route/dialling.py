@@ -28,14 +28,15 @@ class NotDialled:
     hint: str
 
 
-def judge_called(text: str, trunk: Trunk) -> str | NotDialled:
+def judge_called(text: str, trunk: Trunk, *, listed: bool = False) -> str | NotDialled:
     """Whom a call out by `trunk` reaches when somebody wants `text` called, or what stands against it.
 
     What `dial_to` lists as an extension or a user name is called as it stands. All else has to be a number, as it is
     written in the trunk's country, and is E.164 then. A `tel:` before it is left out; of URIs nothing else is read.
+    `listed` says that the configuration lists it in another place: what it may never be is looked for all the same.
     """
     text = text.strip().removeprefix("tel:")
-    if is_name(text) and lists_name(trunk.dial_to, text):
+    if is_name(text) and (listed or lists_name(trunk.dial_to, text)):
         # No list is asked again: `*` stands for all that is listed, which this is.
         return judge_target(text, digits_of(text), trunk, _LISTED, "dial_to") or text
     number = read_number(text, trunk.country).e164
@@ -54,7 +55,7 @@ def judge_called(text: str, trunk: Trunk) -> str | NotDialled:
         )
     # What leaves may be read otherwise than what we mean by it.
     for dialled in (number, written(number, trunk.number_format, trunk.country)):
-        against = judge_target(number, dialled, trunk, trunk.dial_to, "dial_to")
+        against = judge_target(number, dialled, trunk, _LISTED if listed else trunk.dial_to, "dial_to")
         if against is not None:
             return against
     return number

@@ -34,8 +34,8 @@ class Web:
         return f"http://127.0.0.1:{self.port}"
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator["Web"]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    async def open(self, port: int = 0) -> AsyncIterator["Web"]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", port)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
@@ -55,7 +55,7 @@ class Web:
                 status, answer = await self.handler(asked)
                 said = json.dumps(answer).encode()
                 writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(said)}\r\n\r\n".encode() + said)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             pass
         finally:
             writer.close()
