@@ -15,6 +15,8 @@ from tests.support.gateway import ports, wait_until
 from tests.support.sound_card import SoundCard
 
 RATE = 8000
+RATES = {"G722": 16_000, "opus": 48_000}
+"""Of what it says and hears, where that is another."""
 APT = "sudo apt-get install baresip-core"
 _MODULES = Path("/usr/lib/baresip/modules")
 
@@ -27,9 +29,12 @@ audio_channels 1
 module_path {modules}
 module g711.so
 module g722.so
+module opus.so
+opus_bitrate 32000
+opus_inbandfec yes
+opus_packet_loss 20
 module {device}.so
-module plc.so
-module srtp.so
+{plc}module srtp.so
 module account.so
 module menu.so
 module ctrl_tcp.so
@@ -41,16 +46,15 @@ call_local_timeout 30
 
 # `regint=0`: no registration; `outbound` is none, the gateway is dialled by its address.
 _ACCOUNT = (
-    "<sip:{user}@{name}:{port};transport={transport}>"
-    ";regint=0;answermode={answer};audio_codecs={codec}/{rate}/1{encryption}\n"
+    "<sip:{user}@{name}:{port};transport={transport}>;regint=0;answermode={answer};audio_codecs={codec}{encryption}\n"
 )
 
 
 class Baresip:
     """A phone at `host`. What it said and heard is in the two WAV files that it records of each call.
 
-    `sound` is at 8 kHz, with G722 at 16. `encryption` is a word of baresip's: `srtp` offers keys on RTP/AVP,
-    `srtp-mand` insists on RTP/SAVP, `srtp-mandf` on RTP/SAVPF.
+    `sound` is at 8 kHz, with G722 at 16, with opus at 48. `encryption` is a word of baresip's: `srtp` offers keys on
+    RTP/AVP, `srtp-mand` insists on RTP/SAVP, `srtp-mandf` on RTP/SAVPF.
     With `transport="tls"` it trusts `tls_ca`, and shows `tls_certificate` (a file with its key in it) if there is one.
     Without `sound`, at 8 kHz, it takes every call and says what it plays: what comes back is what a listener hears.
     With `answers` it takes every call for `user`, too. `alone` is for a machine that has no other address: it writes
@@ -78,9 +82,11 @@ class Baresip:
         self.directory = directory
         self.transport = transport
         (directory / "recorded").mkdir(parents=True)
-        rate = 2 * RATE if codec == "G722" else RATE
+        rate = RATES.get(codec, RATE)
         if sound is not None:
-            write_wav(directory / "said.wav", sound, rate)
+            stereo = codec == "opus"
+            both = [sample for sample in sound for _ in "LR"] if stereo else sound
+            write_wav(directory / "said.wav", both, rate, channels=2 if stereo else 1)
         # The port after its own it takes for TLS.
         self.port, control = ports(2), ports(1)
         fields = {
@@ -88,9 +94,9 @@ class Baresip:
             "port": self.port,
             "user": user,
             "transport": transport,
-            "codec": codec,
-            "rate": rate,
+            "codec": f"{codec}/{rate}/{2 if codec == 'opus' else 1}",
             "encryption": f";mediaenc={encryption}" if encryption else "",
+            "plc": "" if codec == "opus" else "module plc.so\n",
             "control": control,
             "answer": "auto" if sound is None or answers else "manual",
             "device": "aubridge" if sound is None else "aufile",
@@ -219,10 +225,10 @@ def tone(hz: float, seconds: float, amplitude: float = 9000.0, rate: int = RATE)
     return [round(amplitude * math.sin(2 * math.pi * hz * n / rate)) for n in range(round(seconds * rate))]
 
 
-def write_wav(path: Path, samples: list[int], rate: int = RATE) -> None:
+def write_wav(path: Path, samples: list[int], rate: int = RATE, channels: int = 1) -> None:
     """PCM16 mono."""
     with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
+        file.setnchannels(channels)
         file.setsampwidth(2)
         file.setframerate(rate)
         file.writeframes(array.array("h", samples).tobytes())
