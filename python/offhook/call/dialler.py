@@ -346,7 +346,9 @@ class Dialler:
         if not spoken:
             return _NoWay(EndReason.TRUNK_UNREACHABLE, "TLS is not set up here", "no_tls")
         ordered = self._health.in_order(trunk.name, spoken, self._services.now()) if by_health else tuple(spoken)
-        return tuple(replace(target, names=(trunk.host,)) for target in ordered[:MAX_TRIES])
+        return tuple(
+            replace(target, names=(trunk.host,), identity=trunk.tls_identity) for target in ordered[:MAX_TRIES]
+        )
 
     def _source_to(self, target: Target) -> Source:
         """A target, and the address of ours that is used towards it."""

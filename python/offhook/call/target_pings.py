@@ -99,7 +99,7 @@ class TargetPings:
             now,
             # This address and no other, whatever becomes of it.
             next_hop=SipUri(target.host, target.port, params=UriParams({"transport": target.transport})),
-            target=replace(target, names=(trunk.host,)),
+            target=replace(target, names=(trunk.host,), identity=trunk.tls_identity),
         )
 
     def _hear(self, trunk: Trunk, target: Target, event: OptionsAnswered) -> None:

@@ -9,7 +9,7 @@ from offhook.config.schema import AgentConfig, Config
 from offhook.config.values import ip_version
 
 if TYPE_CHECKING:
-    from offhook.transport.tls_files import TlsContexts
+    from offhook.transport.tls_files import TlsContexts, TlsProblem
 
 
 def findings(config: Config) -> tuple[list[Finding], list[Finding]]:
@@ -35,10 +35,16 @@ def _sip(config: Config, errors: list[Finding], warnings: list[Finding]) -> None
         contexts = load(settings)
         found = list(warnings_of(settings, contexts, now_utc()))
     except TlsFileError as error:
-        errors.append(Finding(("sip", error.problem.setting), error.problem.message, error.problem.hint))
+        errors.append(_finding(config, error.problem))
         return
-    warnings += [Finding(("sip", problem.setting), problem.message, problem.hint) for problem in found]
+    warnings += [_finding(config, problem) for problem in found]
     warnings += _unproven_names(config, contexts)
+
+
+def _finding(config: Config, problem: "TlsProblem") -> Finding:
+    index = next((index for index, trunk in enumerate(config.trunks) if trunk.name == problem.trunk), None)
+    where = ("sip", problem.setting) if index is None else ("trunk", index, problem.setting)
+    return Finding(where, problem.message, problem.hint)
 
 
 def _unproven_names(config: Config, contexts: "TlsContexts") -> Iterator[Finding]:

@@ -42,6 +42,7 @@ from offhook.route.quoting import printable
 S = TypeVar("S", bound=Section)
 
 _SIP_FILES = ("tls_certificate", "tls_key", "tls_ca")
+_TRUNK_FILES = ("tls_client_certificate", "tls_client_key")
 _SOUND = "a table is missing only with an error"
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 MAX_FILE_BYTES = 4 * 1024 * 1024
@@ -266,7 +267,7 @@ def _built(
         store=store,
         recording=_recording_at(base, data_dir, recording),
         limits=limits,
-        trunks=tuple(hold_music.at(base, trunk) for trunk in draft.trunks.values()),
+        trunks=tuple(_trunk_at(base, trunk) for trunk in draft.trunks.values()),
         routes=tuple(hold_music.at(base, _route_at(base, route)) for route in draft.routes.values()),
         agents=tuple(_agent_at(base, agent) for agent in draft.agents.values()),
         keys=tuple(draft.keys.values()),
@@ -294,6 +295,12 @@ def _recording_at(base: Path, data_dir: Path, recording: RecordingConfig) -> Rec
 def _route_at(base: Path, route: RouteConfig) -> RouteConfig:
     early = sounds.seen_from(base, route.early_media)
     return route if early == route.early_media else route.model_copy(update={"early_media": early})
+
+
+def _trunk_at(base: Path, trunk: TrunkConfig) -> TrunkConfig:
+    files = {name: _path_at(base, getattr(trunk, name)) for name in _TRUNK_FILES}
+    placed: TrunkConfig = hold_music.at(base, trunk.model_copy(update=files))
+    return placed
 
 
 def _agent_at(base: Path, agent: AgentConfig) -> AgentConfig:

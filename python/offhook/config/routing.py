@@ -79,6 +79,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         trust_identity=config.trust_identity,
         tls_name=config.tls_name,
         tls_only=tls_only,
+        tls_identity=config.name if config.tls_client_certificate is not None else None,
         srtp=config.srtp,
         prack=config.prack,
         rates=tuple(config.rates.items()),

@@ -36,7 +36,7 @@ _HANDSHAKE_HEADERS = frozenset({
 
 _CALLING = (
     "port", "transport", "priority", "weight", "target_timeout", "options_interval", "from_user", "from_domain",
-    "caller_id", "dial_to", "number_format", "assert_identity", "privacy", "rates",
+    "caller_id", "dial_to", "number_format", "assert_identity", "privacy", "rates", "tls_client_certificate",
 )  # fmt: skip
 """Settings of a trunk that are about our calls to it."""
 
@@ -348,6 +348,12 @@ def _calls_out(path: Path, trunk: TrunkConfig, filled: Collection[str]) -> Itera
     for name in ("register_expires", "registrar"):
         if not trunk.register_ and getattr(trunk, name) != type(trunk).model_fields[name].default:
             yield Finding((*path, name), "has no meaning without register", "set register = true")
+    if trunk.tls_client_key is not None and trunk.tls_client_certificate is None:
+        yield Finding((*path, "tls_client_key"), "there is no tls_client_certificate that it could belong to")
+    over_tls = trunk.transport in ("tls", "auto") or (trunk.transport is None and trunk.tls == "required")
+    if trunk.tls_client_certificate is not None and trunk.host is not None and not over_tls:
+        message = "is shown in TLS alone, and our calls to this trunk leave without"
+        yield Finding((*path, "tls_client_certificate"), message, 'set transport = "tls"')
     if trunk.host is None and not trunk.phones:
         for name in _CALLING:
             if name not in filled and getattr(trunk, name) != type(trunk).model_fields[name].default:

@@ -97,6 +97,8 @@ class Trunk:
     """The SIP domain that its certificate has to prove (RFC 5922)."""
     tls_only: bool = False
     """Whether it is spoken to by TLS alone, as with `tls_name` it is in any case."""
+    tls_identity: str | None = None
+    """Whose certificate it is shown where we connect to it: its own name, if it has one; None for the node's."""
     prack: Literal["auto", "always", "required"] = "auto"
     """Which provisional responses go reliably to a caller who supports that: those with SDP, all, or as few as may."""
     transfer_to: tuple[Pattern, ...] = ()

@@ -119,9 +119,9 @@ class ClientRequest:
 
     `fixed` is a target that is tried before `next_hop` is resolved: the flow on which the peer was last seen. `targets`
     are known already, so that nothing is resolved; `tries` lays down how they are gone through, and `stray` hears of a
-    2xx of one that was left. With
-    `secure` it leaves by TLS or not at all. `names` may be proven by the peer in place of the next hop's own. `contact`
-    writes its Contact in place of the core's.
+    2xx of one that was left. With `secure` it leaves by TLS or not at all. `names` may be proven by the peer in place
+    of the next hop's own; `identity` is whose certificate it is shown. `contact` writes its Contact in place of the
+    core's.
     ACK to a 2xx is sent without a transaction, and again with `repeat`.
     """
 
@@ -137,6 +137,7 @@ class ClientRequest:
         "_fallback",
         "_fixed",
         "_has_rung",
+        "_identity",
         "_left",
         "_listener",
         "_names",
@@ -170,6 +171,7 @@ class ClientRequest:
         owner: "InviteSession | None" = None,
         secure: bool = False,
         names: tuple[str, ...] = (),
+        identity: str | None = None,
         targets: Sequence[Target] = (),
         tries: Tries | None = None,
         stray: Progress | None = None,
@@ -187,6 +189,7 @@ class ClientRequest:
         self._number = number
         self._secure = secure or next_hop.is_secure or _is_sips(request)
         self._names = names
+        self._identity = identity
         self._contact = contact
         self.owner = owner
         self.why = ""
@@ -472,14 +475,14 @@ class ClientRequest:
             or (":" in target.host) != (":" in listener.host)
         ):
             return target
-        return Target(target.transport, target.host, target.port, listener.flow)
+        return replace(target, flow=listener.flow)
 
     def _named(self, target: Target) -> Target:
         """With what TLS has to prove: the domain that was asked for, before any look-up (RFC 5922 7.3)."""
-        if target.transport != "tls" or target.names:
+        if target.transport != "tls":
             return target
-        names = tuple(dict.fromkeys((self._next_hop.host, *self._names)))
-        return Target(target.transport, target.host, target.port, target.flow, names)
+        names = target.names or tuple(dict.fromkeys((self._next_hop.host, *self._names)))
+        return replace(target, names=names, identity=target.identity or self._identity)
 
     def _addressed(self, target: Target, branch: str) -> Request:
         local = self._core.local_address(target)

@@ -49,7 +49,8 @@ class Target:
     """Where a request goes: a candidate of RFC 3263. `flow` is a connection or listener preferred while it lives.
 
     `names` are the domains of which TLS has to prove one (RFC 5922 7.3: the domain before any SRV look-up); empty
-    stands for the host itself.
+    stands for the host itself. `identity` is the trunk whose certificate TLS shows there, None for our own:
+    what goes out under one never leaves by a connection of another.
     """
 
     transport: str
@@ -57,6 +58,7 @@ class Target:
     port: int
     flow: int | None = None
     names: tuple[str, ...] = ()
+    identity: str | None = None
 
     @property
     def remote(self) -> Address:

@@ -37,6 +37,7 @@ def client(session: "InviteSession", dialog: Dialog, request: Request, done: Don
         owner=session,
         secure=secure,
         names=path.names,
+        identity=path.identity,
     )
 
 

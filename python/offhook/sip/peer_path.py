@@ -16,7 +16,7 @@ class PeerPath:
     `target` is where it was last seen (None while a call of ours has not left), `source` whence its last INVITE came.
     """
 
-    __slots__ = ("names", "nat", "source", "target", "tls_only")
+    __slots__ = ("identity", "names", "nat", "source", "target", "tls_only")
 
     def __init__(self, peer: object) -> None:
         self.target: Target | None = None
@@ -28,6 +28,9 @@ class PeerPath:
         name = getattr(peer, "tls_name", None)
         self.names: tuple[str, ...] = (name,) if isinstance(name, str) else ()
         """What it may prove besides the name in its Contact: the one that it is known by."""
+        shown = getattr(peer, "tls_identity", None)
+        self.identity: str | None = shown if isinstance(shown, str) else None
+        """Whose certificate it is shown where we connect to it; None for our own."""
 
     @property
     def over_tls(self) -> bool:

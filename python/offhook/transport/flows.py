@@ -31,8 +31,8 @@ IpNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 OnFailure: TypeAlias = Callable[[int, str], None]
 """Hears of a transaction whose message could not be sent, and why."""
 
-Way: TypeAlias = tuple[str, Address, tuple[str, ...]]
-"""Transport, address, and on TLS the names of which the peer has to prove one."""
+Way: TypeAlias = tuple[str, Address, tuple[str, ...], str | None]
+"""Transport, address, and on TLS the names of which the peer has to prove one, and whose certificate it is shown."""
 
 KEEP_ALIVE = b"\r\n\r\n"
 
@@ -226,19 +226,19 @@ class Flows:
         if source.transport == "udp":
             return self._send_udp(self.udp.get(source.flow), data, to, source.local[0], transaction)
         connection = self.connections.get(source.flow)
-        way = (source.transport, to, (sent_by or to[0],) if source.transport == "tls" else ())
+        way = (source.transport, to, (sent_by or to[0],) if source.transport == "tls" else (), None)
         if connection is None or not connection.is_open:
             connection = self._connected(way)
         return self._send_tcp(connection, data, way, transaction, request=False)
 
     def _connected(self, way: Way) -> TcpConnection | None:
         """A connection that leads there: one of ours, or one of the peer's that may be used for it (RFC 5923)."""
-        transport, address, names = way
+        transport, address, names, identity = way
         for connection in self._by_target.get((transport, address), ()):
-            if connection.is_open and _serves(connection, names):
+            if connection.is_open and _serves(connection, names, identity):
                 return connection
         alias = self._aliases.get(address) if transport == "tls" else None
-        return alias if alias is not None and alias.is_open and _serves(alias, names) else None
+        return alias if alias is not None and alias.is_open and _serves(alias, names, identity) else None
 
     def _send_udp(
         self, endpoint: UdpEndpoint | None, data: bytes, to: Address, local: str | None, transaction: int | None
@@ -312,17 +312,19 @@ class Flows:
         return connection, f"{_shown(to)} closed the connection"
 
     async def _dial_tls(self, way: Way) -> tuple[TcpConnection | None, str]:
-        _, to, names = way
+        _, to, names, identity = way
         tls, loop = self._tls, self._loop
         assert loop is not None, "the flows are open"
         if tls is None:
             return None, f"{_shown(to)} is to be reached by TLS, which is not set up (sip.tls_ca, sip.tls_certificate)"
         dialled: asyncio.Future[TlsFailure | None] = loop.create_future()
-        wrap = tls.as_client(names[0])
+        wrap = tls.as_client(names[0], identity)
         try:
             async with asyncio.timeout(self.limits.connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: TlsConnection(self, self._next_flow(), None, to, wrap, names=names, dialled=dialled),
+                    lambda: TlsConnection(
+                        self, self._next_flow(), None, to, wrap, names=names, identity=identity, dialled=dialled
+                    ),
                     to[0],
                     to[1],
                 )
@@ -358,7 +360,7 @@ class Flows:
         assert source is not None, "set before it is told"
         host = source.remote[0]
         if connection.target is None:
-            if not self._admits("tcp", host):
+            if not self._admits(connection.transport_name, host):
                 self.counters["strangers"] += 1
                 return False
             known = self._knows(host)
@@ -417,8 +419,12 @@ class Flows:
                 if self._aliases.get(address) is connection:
                     del self._aliases[address]
         where = _shown(connection.source.remote) if connection.source is not None else "the peer"
+        failure = connection.failure if isinstance(connection, TlsConnection) else None
+        why = (
+            f"{where} closed the connection" if failure is None else f"{where} by TLS: {failure} ({failure.cause.slug})"
+        )
         for transaction in connection.transactions:
-            self._failed(transaction, f"{where} closed the connection")
+            self._failed(transaction, why)
 
     def on_stream_message(self, message: Message, source: Source) -> None:
         """A message came on a connection."""
@@ -549,13 +555,17 @@ class Flows:
 
 
 def _way_of(target: Target) -> Way:
-    return (target.transport, target.remote, (target.names or (target.host,)) if target.transport == "tls" else ())
+    secure = target.transport == "tls"
+    names = (target.names or (target.host,)) if secure else ()
+    return (target.transport, target.remote, names, target.identity if secure else None)
 
 
-def _serves(connection: TcpConnection, names: tuple[str, ...]) -> bool:
-    """Whether what is for these names may go there: on TLS the peer has proven one of them."""
+def _serves(connection: TcpConnection, names: tuple[str, ...], identity: str | None) -> bool:
+    """Whether what is for these names may go there: on TLS the peer has proven one, and was shown `identity`."""
     if not isinstance(connection, TlsConnection):
         return True
+    if connection.identity != identity:
+        return False
     return any(name in connection.names or name.lower() in connection.proves for name in names)
 
 

@@ -28,7 +28,8 @@ class SecureOwner(ConnectionOwner, Protocol):
 class TlsConnection(TcpConnection):
     """One TLS connection, accepted or opened by us. `wrap` is asked when the handshake begins.
 
-    `names` are those of which the server that we dial has to prove one, `dialled` is settled when it did or did not.
+    `names` are those of which the server that we dial has to prove one, `identity` whose certificate it is shown;
+    `dialled` is settled when it did or did not.
     """
 
     transport_name = "tls"
@@ -42,13 +43,17 @@ class TlsConnection(TcpConnection):
         wrap: Wrap,
         *,
         names: tuple[str, ...] = (),
+        identity: str | None = None,
         dialled: "asyncio.Future[TlsFailure | None] | None" = None,
     ) -> None:
         super().__init__(owner, flow, listener_flow, target)
         self.names = names
+        self.identity = identity
         self.aliases: list[Address] = []
         """Where else the peer says that it can be reached by this connection (RFC 5923)."""
         self.channel: TlsChannel | None = None
+        self.failure: TlsFailure | None = None
+        """Why it ended, where that was for a reason of TLS."""
         self._keeper = owner
         self._closing_at: float | None = None
         self._wrap = wrap
@@ -165,6 +170,7 @@ class TlsConnection(TcpConnection):
 
     def _failed(self, failure: TlsFailure) -> None:
         self._keeper.shaken(self)
+        self.failure = failure
         self._owner.tls_failed(failure)
         self._settle(failure)
         # Not cut off: an alert may be on its way.

@@ -84,7 +84,7 @@ class TlsCause(Enum):
     )  # fmt: skip
     OUR_CERTIFICATE_MISSING = _Cause(
         "our_certificate_missing", "the peer wants a client certificate of us",
-        "set sip.tls_certificate to one that it accepts",
+        "set tls_client_certificate of the trunk, or sip.tls_certificate, to one that it accepts",
     )  # fmt: skip
     PEER_ALERT = _Cause("peer_alert", "the peer broke off the handshake", "the detail holds its word for it")
     RENEGOTIATION = _Cause(

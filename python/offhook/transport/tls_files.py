@@ -2,8 +2,8 @@
 
 import ssl
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -29,6 +29,15 @@ _VERIFY: dict[ClientCertificate, ssl.VerifyMode] = {
 
 
 @dataclass(frozen=True, slots=True)
+class TlsIdentity:
+    """Whom we are to one peer alone: the trunk's name, and the files of the certificate that it is shown."""
+
+    name: str
+    certificate: Path
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TlsSettings:
     """What TLS is made of. Without `key` it stands in the file of `certificate`; without `ca` the system's are trusted.
 
@@ -40,23 +49,32 @@ class TlsSettings:
     ca: Path | None = None
     client_certificate: ClientCertificate = "off"
     min_version: MinVersion = "1.2"
+    identities: tuple[TlsIdentity, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that are read."""
-        return tuple(path for path in (self.certificate, self.key, self.ca) if path is not None)
+        own = (self.certificate, self.key, self.ca)
+        others = (path for identity in self.identities for path in (identity.certificate, identity.key))
+        return tuple(path for path in (*own, *others) if path is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class TlsProblem:
-    """What is wrong with a file. `setting` is the one that names it, such as `tls_key`."""
+    """What is wrong with a file. `setting` is the one that names it, such as `tls_key`: of `trunk`, else of `sip`."""
 
     setting: str
     message: str
     hint: str = ""
+    trunk: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The setting with its table."""
+        return f"sip.{self.setting}" if self.trunk is None else f"trunk.{self.trunk}.{self.setting}"
 
     def __str__(self) -> str:
-        return f"sip.{self.setting}: {self.message}{f' ({self.hint})' if self.hint else ''}"
+        return f"{self.path}: {self.message}{f' ({self.hint})' if self.hint else ''}"
 
 
 class TlsFileError(OffhookError):
@@ -65,7 +83,7 @@ class TlsFileError(OffhookError):
     code = "tls_file"
 
     def __init__(self, problem: TlsProblem) -> None:
-        super().__init__(f"sip.{problem.setting}: {problem.message}", hint=problem.hint)
+        super().__init__(f"{problem.path}: {problem.message}", hint=problem.hint)
         self.problem = problem
 
 
@@ -76,11 +94,20 @@ class TlsContexts:
     server: ssl.SSLContext | None
     client: ssl.SSLContext
     chain: tuple[Certificate, ...] = ()
+    identities: Mapping[str, "IdentityContext"] = field(default_factory=dict)
 
     @property
     def own(self) -> Certificate | None:
         """Our own certificate."""
         return self.chain[0] if self.chain else None
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityContext:
+    """What connections to one trunk are made with, and the certificate that it is shown."""
+
+    client: ssl.SSLContext
+    own: Certificate
 
 
 def load(settings: TlsSettings) -> TlsContexts:
@@ -89,10 +116,7 @@ def load(settings: TlsSettings) -> TlsContexts:
     It reads from the disk, and with the system's CAs it takes some 40 ms.
     """
     chain = _chain(settings.certificate) if settings.certificate is not None else ()
-    client = _context(ssl.PROTOCOL_TLS_CLIENT, settings)
-    # Names are compared by RFC 5922 once the handshake is done; the rules of the web are others.
-    client.check_hostname = False
-    _trust(client, settings, ssl.Purpose.SERVER_AUTH)
+    client = _client(settings)
     server = None
     if settings.certificate is not None:
         server = _context(ssl.PROTOCOL_TLS_SERVER, settings)
@@ -105,7 +129,29 @@ def load(settings: TlsSettings) -> TlsContexts:
             _load_own(client, settings)
         if settings.client_certificate != "off":
             _trust(server, settings, ssl.Purpose.CLIENT_AUTH)
-    return TlsContexts(server, client, chain)
+    return TlsContexts(server, client, chain, {one.name: _identity(settings, one) for one in settings.identities})
+
+
+def _client(settings: TlsSettings) -> ssl.SSLContext:
+    client = _context(ssl.PROTOCOL_TLS_CLIENT, settings)
+    # Names are compared by RFC 5922 once the handshake is done; the rules of the web are others.
+    client.check_hostname = False
+    _trust(client, settings, ssl.Purpose.SERVER_AUTH)
+    return client
+
+
+def _identity(settings: TlsSettings, identity: TlsIdentity) -> IdentityContext:
+    client = _client(settings)
+    try:
+        own = _chain(identity.certificate, "tls_client_certificate")[0]
+        _load_pair(client, identity.certificate, identity.key, "tls_client_certificate", "tls_client_key")
+    except TlsFileError as error:
+        raise TlsFileError(replace(error.problem, trunk=identity.name)) from error
+    if not own.for_client:
+        hint = "have it issued with clientAuth in its extended key usage"
+        message = f"the certificate of {own.names} is not made for clients"
+        raise TlsFileError(TlsProblem("tls_client_certificate", message, hint, identity.name))
+    return IdentityContext(client, own)
 
 
 def warnings(settings: TlsSettings, contexts: TlsContexts, at: datetime) -> Iterator[TlsProblem]:
@@ -136,6 +182,10 @@ def warnings(settings: TlsSettings, contexts: TlsContexts, at: datetime) -> Iter
         setting = "tls_key" if settings.key is not None else "tls_certificate"
         if key is not None and key.stat().st_mode & stat.S_IROTH:
             yield TlsProblem(setting, f"the key in {key} can be read by every user", f"chmod o-r {key}")
+    for identity in settings.identities:
+        shown = contexts.identities[identity.name].own
+        for problem in _validity("tls_client_certificate", shown, at):
+            yield replace(problem, trunk=identity.name)
     if settings.ca is not None:
         for trusted in _chain(settings.ca, "tls_ca"):
             yield from _validity("tls_ca", trusted, at)
@@ -178,14 +228,17 @@ def _trust(context: ssl.SSLContext, settings: TlsSettings, purpose: ssl.Purpose)
 
 
 def _load_own(context: ssl.SSLContext, settings: TlsSettings) -> None:
-    certificate, key = settings.certificate, settings.key
-    assert certificate is not None, "asked before"
-    _read(key or certificate, "tls_key" if key else "tls_certificate")
+    assert settings.certificate is not None, "asked before"
+    _load_pair(context, settings.certificate, settings.key, "tls_certificate", "tls_key")
+
+
+def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path | None, of_it: str, of_key: str) -> None:
+    _read(key or certificate, of_key if key else of_it)
 
     def no_password() -> str:
         raise _Encrypted
 
-    setting, where = ("tls_key", str(key)) if key else ("tls_certificate", f"the key in {certificate}")
+    setting, where = (of_key, str(key)) if key else (of_it, f"the key in {certificate}")
     try:
         context.load_cert_chain(certificate, key, password=no_password)
     except _Encrypted:
@@ -200,9 +253,9 @@ def _load_own(context: ssl.SSLContext, settings: TlsSettings) -> None:
         if error.reason in ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK"):
             message = f"{certificate} is too weak: {_said(error)}"
             raise TlsFileError(
-                TlsProblem("tls_certificate", message, "RSA from 2048 bits or ECDSA, signed with SHA-256")
+                TlsProblem(of_it, message, "RSA from 2048 bits or ECDSA, signed with SHA-256")
             ) from error
-        hint = "PEM with -----BEGIN PRIVATE KEY----- is wanted" + ("" if key else ", or name its file in sip.tls_key")
+        hint = "PEM with -----BEGIN PRIVATE KEY----- is wanted" + ("" if key else f", or name its file in {of_key}")
         raise TlsFileError(TlsProblem(setting, f"{where} is no private key: {_said(error)}", hint)) from error
     except OSError as error:
         raise TlsFileError(TlsProblem(setting, f"{where} can't be read: {_said(error)}")) from error

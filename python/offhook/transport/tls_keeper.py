@@ -71,9 +71,13 @@ class TlsKeeper:
         assert server is not None, "a TLS listener has its certificate"
         return server.wrap_bio(incoming, outgoing, server_side=True)
 
-    def as_client(self, name: str) -> Wrap:
-        """Our side of a connection to a server that is asked for by that name (SNI; none where it is an address)."""
-        client = self._contexts.client
+    def as_client(self, name: str, identity: str | None = None) -> Wrap:
+        """Our side of a connection to a server that is asked for by that name (SNI; none where it is an address).
+
+        `identity` is the trunk whose own certificate is shown.
+        """
+        contexts = self._contexts
+        client = contexts.client if identity is None else contexts.identities[identity].client
         return lambda incoming, outgoing: client.wrap_bio(incoming, outgoing, server_hostname=name)
 
     def poll(self, now: float) -> Reload | None:

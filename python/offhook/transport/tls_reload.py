@@ -16,9 +16,7 @@ def tell_reload(reload: "Reload") -> None:
     if reload.problem is not None:
         problem = reload.problem
         kept = str(reload.certificate.names) if reload.certificate is not None else None
-        _log.error(
-            "tls.reload_failed", setting=f"sip.{problem.setting}", why=problem.message, hint=problem.hint, kept=kept
-        )
+        _log.error("tls.reload_failed", setting=problem.path, why=problem.message, hint=problem.hint, kept=kept)
         return
     own = reload.certificate
     _log.info(

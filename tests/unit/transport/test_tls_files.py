@@ -3,6 +3,7 @@
 import contextlib
 import os
 import ssl
+import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.support.certificates import DAY, NOW, Authority, Issued, authority
 from tests.support.tls import Peer, peer_context
 
-from offhook.transport.certificate import read_chain
-from offhook.transport.tls_files import TlsFileError, TlsSettings, load, warnings
+from offhook.transport.certificate import names_in, read_chain
+from offhook.transport.tls import Wrap
+from offhook.transport.tls_files import TlsFileError, TlsIdentity, TlsSettings, load, warnings
 from offhook.transport.tls_keeper import CHECK_INTERVAL, TlsKeeper
 
 pytestmark = pytest.mark.unit
@@ -238,3 +240,69 @@ def test_days_left_go_down(tmp_path: Path) -> None:
     assert before is not None
     assert after is not None
     assert (before, after) == (90, -10)
+
+
+def shown_to_a_trunk(directory: Path, issued: Issued, name: str = "bank") -> TlsSettings:
+    certificate, key = issued.write(directory, name)
+    ca = directory / "ca.pem"
+    ca.write_bytes(authority().pem)
+    return TlsSettings(ca=ca, identities=(TlsIdentity(name, certificate, key),))
+
+
+def test_a_trunk_may_have_a_certificate_of_its_own(tmp_path: Path) -> None:
+    made = shown_to_a_trunk(tmp_path, authority().issue("gw.bank.example", ends=NOW + 5 * DAY))
+    contexts = load(made)
+    assert contexts.server is None
+    assert contexts.own is None
+    assert contexts.identities["bank"].own.names.identities == ("gw.bank.example",)
+    (warning,) = warnings(made, contexts, NOW)
+    assert str(warning).startswith(
+        "trunk.bank.tls_client_certificate: the certificate of gw.bank.example expires in 5 days"
+    )
+
+
+def test_what_is_wrong_with_it_names_the_trunk(tmp_path: Path) -> None:
+    made = shown_to_a_trunk(tmp_path, OWN)
+    (tmp_path / "bank.key").write_bytes(authority().issue("other.example").key_pem)
+    error = refused(made)
+    assert str(error).startswith("trunk.bank.tls_client_key: ")
+    assert "does not belong" in str(error)
+    server_only = authority().issue("gw.bank.example", usage=[ExtendedKeyUsageOID.SERVER_AUTH])
+    error = refused(shown_to_a_trunk(tmp_path, server_only))
+    assert "not made for clients" in str(error)
+    assert error.problem.setting == "tls_client_certificate"
+
+
+def test_new_files_of_a_trunk_are_taken_and_broken_ones_are_not(tmp_path: Path) -> None:
+    keeper = TlsKeeper(shown_to_a_trunk(tmp_path, OWN), wall=lambda: NOW)
+
+    def shows() -> str:
+        return peer_sees(keeper.as_client("peer.example", "bank"))
+
+    assert shows() == "sip.example.net"
+    authority().issue("new.example").write(tmp_path, "bank")
+    assert keeper.reload().problem is None
+    assert shows() == "new.example"
+    (tmp_path / "bank.key").write_bytes(b"rubbish")
+    problem = keeper.reload().problem
+    assert problem is not None
+    assert problem.path == "trunk.bank.tls_client_key"
+    assert shows() == "new.example"
+    assert peer_sees(keeper.as_client("peer.example")) == "nothing"
+
+
+def peer_sees(wrap: Wrap) -> str:
+    """Which domain a server that asks for a certificate is shown."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.verify_mode = ssl.CERT_OPTIONAL
+    server.load_verify_locations(cadata=authority().pem.decode())
+    with tempfile.TemporaryDirectory() as directory:
+        server.load_cert_chain(*authority().issue("peer.example").write(Path(directory), "peer"))
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    near, far = wrap(back, there), server.wrap_bio(there, back, server_side=True)
+    for _ in range(4):
+        for side in (near, far):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    shown = far.getpeercert(binary_form=True)
+    return names_in(shown).identities[0] if shown else "nothing"

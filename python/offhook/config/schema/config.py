@@ -17,7 +17,7 @@ from offhook.config.schema.trunk import TrunkConfig
 from offhook.config.values import HostPort, Listen, ip_version, is_loopback
 
 if TYPE_CHECKING:
-    from offhook.transport.tls_files import TlsSettings
+    from offhook.transport.tls_files import TlsIdentity, TlsSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ class Config:
         sip = self.sip
         listens = any(listen.transport == "tls" for listen in sip.listen)
         calls = any(trunk.host is not None and trunk.transport == "tls" for trunk in self.trunks)
-        if not sip.tls_certificate and not sip.tls_ca and not listens and not calls:
+        identities = self._tls_identities
+        if not sip.tls_certificate and not sip.tls_ca and not listens and not calls and not identities:
             return None
         # It brings a library that takes a tenth of a second to load.
         from offhook.transport.tls_files import TlsSettings
@@ -78,6 +79,24 @@ class Config:
             ca=Path(sip.tls_ca) if sip.tls_ca else None,
             client_certificate=sip.tls_client_certificate,
             min_version=sip.tls_min_version,
+            identities=identities,
+        )
+
+    @property
+    def _tls_identities(self) -> "tuple[TlsIdentity, ...]":
+        """The certificates that single trunks are shown."""
+        named = [trunk for trunk in self.trunks if trunk.tls_client_certificate is not None]
+        if not named:
+            return ()
+        from offhook.transport.tls_files import TlsIdentity
+
+        return tuple(
+            TlsIdentity(
+                trunk.name,
+                Path(trunk.tls_client_certificate or ""),
+                Path(trunk.tls_client_key) if trunk.tls_client_key else None,
+            )
+            for trunk in named
         )
 
     @property

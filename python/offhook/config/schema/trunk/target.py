@@ -24,6 +24,16 @@ class Target(Section):
         description='Transport of our calls to it: `udp` without it, `tls` with `tls = "required"`. `auto` leaves it '
         "to the DNS of `host` (NAPTR, else SRV of UDP before TCP).",
     )
+    tls_client_certificate: Text | None = Field(
+        default=None,
+        description="File with the certificate (PEM, its chain behind it) that this trunk alone is shown when it asks "
+        "for one: mutual TLS. Without it, `sip.tls_certificate` where that is made for clients. New files are taken "
+        "while calls go on.",
+    )
+    tls_client_key: Text | None = Field(
+        default=None,
+        description="File with its key, not encrypted. Without it, the key stands in the file of the certificate.",
+    )
     priority: Annotated[int, Field(ge=0, le=65535)] = Field(
         default=0,
         description="Which trunk goes first where several may call a number: the one with the lowest. The next one is "
