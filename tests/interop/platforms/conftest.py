@@ -58,6 +58,26 @@ host = "localhost"
 port = {openai}
 caller_id = "{line}"
 
+[[trunk]]
+name = "way-out"
+host = "localhost"
+port = {carrier}
+transport = "tcp"
+caller_id = "{line}"
+dial_to = "+14155550300"
+
+[[route]]
+name = "out"
+trunk = "vapi"
+to = "+14155550300"
+destination = "tel:+14155550300?trunk=way-out"
+
+[[route]]
+name = "unlisted"
+trunk = "vapi"
+to = "+14155550301"
+destination = "tel:+14155550301?trunk=way-out"
+
 [[agent]]
 name = "livekit"
 kind = "livekit"
@@ -121,6 +141,7 @@ class Ports:
     openai: int
     retell_api: int
     openai_api: int
+    carrier: int
 
 
 def number_of(agent: str) -> str:
@@ -130,7 +151,7 @@ def number_of(agent: str) -> str:
 
 @pytest.fixture(scope="module")
 def places() -> Ports:
-    return Ports(*(ports(1) for _ in range(7)))
+    return Ports(*(ports(1) for _ in range(8)))
 
 
 @pytest.fixture(scope="module")

@@ -335,3 +335,23 @@ async def test_a_webhook_that_is_not_openais_accepts_no_call(gateway: Gateway, p
     assert not openai.api.asked
     listed = await asyncio.to_thread(wait_until, lambda: "webhook_signature" in gateway.run("calls", "refused"), 12)
     assert listed
+
+
+# -- a platform that calls out by us
+
+
+async def test_a_platform_calls_whom_the_carriers_trunk_lists_and_nobody_else(gateway: Gateway, places: Ports) -> None:
+    async def judge(line: Line, invite: Message) -> str:
+        return OK
+
+    carrier = Edge(judge)
+    async with carrier.open(places.carrier), PlainPhone.open("127.0.0.9") as vapi:
+        call = vapi.dial(gateway.udp, "+14155550300", caller="+14155550142")
+        assert (await call.final()).status == 200
+        await spoken(call, carrier)
+        call.hang_up()
+        assert (await record(gateway, call))["trunk"] == "vapi"
+        for number in ("+14155550301", "+14155550302", "911"):
+            refused = vapi.dial(gateway.udp, number, caller="+14155550142")
+            assert (await refused.final()).status >= 400
+    assert [one.user for one in carrier.of("INVITE")] == ["+14155550300"]
