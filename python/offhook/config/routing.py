@@ -57,7 +57,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
     inbound = None if asked is None else InboundDigest(asked.username, asked.algorithms)
     if config.phones:
         first, *others = (phone.username for phone in config.phones)
-        inbound = InboundDigest(first, others=tuple(others))
+        inbound = InboundDigest(first, config.phone_algorithms, tuple(others))
     tls_only = config.tls == "required" or config.tls_name is not None
     return Trunk(
         name=TrunkName(config.name),

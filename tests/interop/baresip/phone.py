@@ -59,6 +59,7 @@ class Baresip:
     Without `sound`, at 8 kHz, it takes every call and says what it plays: what comes back is what a listener hears.
     With `answers` it takes every call for `user`, too. `alone` is for a machine that has no other address: it writes
     that of loopback into its SDP.
+    `registers` is a host and port, a blank and a password: it registers there as `user`.
     With a `card`, at 8 kHz, it says and hears by that: what it records ends with the first hold.
     """
 
@@ -77,6 +78,7 @@ class Baresip:
         answers: bool = False,
         card: SoundCard | None = None,
         user: str = "phone",
+        registers: str = "",
     ) -> None:
         assert shutil.which("baresip"), f"baresip is missing: {APT}"
         self.directory = directory
@@ -110,7 +112,12 @@ class Baresip:
         config += f"sip_cafile {tls_ca}\n" if tls_ca is not None else ""
         config += f"sip_certificate {tls_certificate}\n" if tls_certificate is not None else ""
         (directory / "config").write_text(config)
-        (directory / "accounts").write_text(_ACCOUNT.format(**fields))
+        account = _ACCOUNT.format(**fields)
+        if registers:
+            where, password = registers.split(" ")
+            account = account.replace(f"{fields['name']}:{self.port}", where).replace("regint=0", "regint=60")
+            account = account.replace(";regint", f";auth_pass={password};regint")
+        (directory / "accounts").write_text(account)
         (directory / "contacts").write_text("")
         self._log = (directory / "baresip.log").open("wb")
         # Left to itself it writes the address of some interface into its SDP, and IPv4 for a call over IPv6.

@@ -51,7 +51,8 @@ class Twinkle:
 
     `hold` is `rfc3264` (a=sendonly) or `rfc2543` (0.0.0.0); `reliable` is what it thinks of PRACK: `disabled`,
     `supported`, `preferred`, `required`. `dtmf` is how it presses keys: `rfc2833`, `inband`, `info`, or
-    `auto`, by what was agreed on. `codecs` are `g711u`, `g711a`, in its order of preference.
+    `auto`, by what was agreed on. With an `account` (user, password, host and port) it registers.
+    `codecs` are `g711u`, `g711a`, in its order of preference.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Twinkle:
         reliable: str = "supported",
         referee_hold: bool = False,
         dtmf: str = "auto",
+        account: tuple[str, str, str] | None = None,
     ) -> None:
         assert shutil.which("twinkle-console"), f"twinkle-console is missing: {APT}"
         self.card = SoundCard(directory, hz)
@@ -74,7 +76,13 @@ class Twinkle:
         (settings / "twinkle.sys").write_text(_SYSTEM.format(sip=self.port, rtp=self.rtp))
         fields = {"codecs": codecs, "hold": hold, "reliable": reliable, "referee_hold": "yes" if referee_hold else "no"}
         fields |= {"dtmf": dtmf}
-        (settings / "phone.cfg").write_text(_USER.format(**fields))
+        user = _USER.format(**fields)
+        if account is not None:
+            name, password, domain = account
+            user = user.replace("user_name=phone", f"user_name={name}\nauth_name={name}\nauth_pass={password}")
+            user = user.replace("user_domain=127.0.0.1", f"user_domain={domain}")
+            user = user.replace("register_at_startup=no", "register_at_startup=yes\nregistration_time=60")
+        (settings / "phone.cfg").write_text(user)
         self._log = directory / "said"
         # Its line editor wants a terminal.
         self._terminal, inner = pty.openpty()

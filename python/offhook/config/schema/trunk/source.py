@@ -56,6 +56,11 @@ class Source(Section):
         "}`. Each proves its password, whenever it registers or calls; calls to it go to where it is. From anywhere, "
         "unless `allow` is set.",
     )
+    phone_algorithms: Annotated[tuple[Literal["SHA-256", "SHA-512-256", "MD5"], ...], Field(min_length=1)] = Field(
+        default=("MD5",),
+        description="Digest algorithms offered to `phones`, best first (RFC 8760). Many phones know `MD5` alone, and "
+        "some give up where another one is offered beside it.",
+    )
     media_allow: Annotated[tuple[NetworkValue, ...], Field(max_length=1024)] = Field(
         default=(),
         description="Networks from which its media may come besides the address in SDP and the signalling address.",
