@@ -75,6 +75,10 @@ class Linphone:
 
         return wait_until(found, within, lambda: f"no {pattern}: {self.said()}")
 
+    def register(self, user: str, password: str, where: str) -> None:
+        """Register at a host and port. Made with `register_only_when_network_is_up=0` in `lines`."""
+        self.type(f"register sip:{user}@{where} sip:{where} {password}")
+
     def use_files(self, said: Path) -> None:
         """Say what is in this WAV, again and again, and keep what is heard."""
         self.type("soundcard use files")
