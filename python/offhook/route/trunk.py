@@ -171,11 +171,11 @@ class Trunk:
         return self.host is not None or bool(self.phones)
 
     def reaches(self, host: str | None) -> bool:
-        """Whether it is the one for somebody at this host; None is nowhere in particular, so any trunk's.
+        """Whether `sip:USER@HOST` means it: by its `host`, or where it has phones by its domain or its name.
 
-        The phones of a trunk are at its domain.
+        None is nowhere in particular, so any trunk's.
         """
-        return host is None or host == self.host or (bool(self.phones) and host == self.domain)
+        return host is None or host == self.host or (bool(self.phones) and host in (self.domain, self.name.lower()))
 
     def phone(self, user: str) -> Phone | None:
         """The phone of that user name."""

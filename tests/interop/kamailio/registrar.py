@@ -157,6 +157,6 @@ class KamailioRegistrant(_Kamailio):
         (directory / "db").mkdir(parents=True)
         (directory / "db/version").write_text("table_name(str) table_version(int)\nuacreg:5\n")
         there = f"{gateway[0]}\\:{gateway[1]}"
-        row = f"0:one:{user}:{gateway[0]}:{user}:{gateway[0]}:edge:{user}:{password}::sip\\:{there}:60:16:0::\n"
+        row = f"0:one:{user}:{gateway[0]}:{user}:{gateway[0]}:test:{user}:{password}::sip\\:{there}:60:16:0::\n"
         (directory / "db/uacreg").write_text(_UACREG + row)
         super().__init__(directory, host, _REGISTRANT.format(directory=directory, host=host, port="@PORT@"))

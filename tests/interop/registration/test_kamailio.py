@@ -28,9 +28,6 @@ destination = "echo:"
 """
 
 _DESK = """
-[node]
-name = "edge"
-
 [[trunk]]
 name = "desk"
 phones = [{{ username = "pbx", password = "pbxs-secret" }}]

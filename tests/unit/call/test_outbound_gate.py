@@ -210,5 +210,15 @@ def test_a_sip_address_is_that_of_the_trunk_with_its_host() -> None:
     assert isinstance(verdict, Allowed)
     assert (verdict.trunk.name, verdict.number) == ("elsewhere", "alice")
     assert denied(judge(DESK, PEER, to="sip:alice@phones.example")) == "dial_no_trunk"
+    assert denied(judge(DESK, PEER, to="sip:alice@phones.example", trunk="desk")) == "dial_no_trunk"
     at_home = replace(DESK, domain="phones.example")
     assert isinstance(judge(at_home, to="sip:alice@phones.example"), Allowed)
+
+
+def test_a_phone_is_named_by_the_name_of_its_trunk() -> None:
+    desk = trunk("Desk", "alice", host=None, phones=(Phone("alice"),))
+    verdict = judge(trunk("acme", "*"), desk, to="sip:alice@desk")
+    assert isinstance(verdict, Allowed)
+    assert (verdict.trunk.name, verdict.number) == ("Desk", "alice")
+    assert denied(judge(desk, to="sip:bob@desk")) == "dial_not_listed"
+    assert denied(judge(desk, to="sip:alice@203.0.113.9")) == "dial_no_trunk"
