@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.interop.kamailio.registrar import KamailioRegistrant, KamailioRegistrar
 from tests.support.gateway import Gateway, running_gateway, wait_until
+from tests.support.nothing_left import PROVE
 
 pytestmark = pytest.mark.interop
 
@@ -48,7 +49,7 @@ def registration(gateway: Gateway) -> dict[str, Any]:
     return dict(trunk["registration"])
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("transport", ["udp", "tcp"] if PROVE else ["udp"])
 def test_we_register_with_kamailio_and_are_called(transport: str, tmp_path: Path) -> None:
     """By digest, for as long as it wants (423), refreshed while nonces turn stale, and taken out at the end."""
     with KamailioRegistrar(tmp_path / "kamailio", "127.0.0.31", least=31, most=40) as registrar:

@@ -12,6 +12,7 @@ from tests.interop.linphone.phone import Linphone
 from tests.interop.twinkle.phone import Twinkle
 from tests.support.dialled_agent import DialledAgent
 from tests.support.gateway import Gateway, running_gateway, wait_until
+from tests.support.nothing_left import PROVE
 from tests.support.tone import decode, share
 
 pytestmark = pytest.mark.interop
@@ -70,7 +71,7 @@ def dial(gateway: Gateway, user: str) -> dict[str, Any]:
     return dict(json.loads(said))
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("transport", ["udp", "tcp"] if PROVE else ["tcp"])
 def test_baresip_registers_and_is_called(gateway: Gateway, agent: DialledAgent, transport: str, tmp_path: Path) -> None:
     where = f"127.0.0.1:{(gateway.udp if transport == 'udp' else gateway.tcp)[1]}"
     with Baresip(
@@ -155,7 +156,7 @@ def test_sipvicious_learns_nothing(gateway: Gateway, tmp_path: Path) -> None:
     host, port = gateway.udp
     names = tmp_path / "names"
     names.write_text("alice\nnobody\nbob\n100\n911\nadmin\n")
-    for method in ("REGISTER", "INVITE", "OPTIONS"):
+    for method in ("REGISTER", "INVITE", "OPTIONS") if PROVE else ("REGISTER",):
         found = run(tmp_path, "svwar", "-m", method, "-d", str(names), "-p", str(port), host)
         listed = {line.split("|")[1].strip() for line in found.splitlines() if line.count("|") == 3}
         assert not listed & {"alice", "bob"} or listed >= {"alice", "bob", "nobody", "911"}, found
