@@ -1,5 +1,6 @@
 """Who has answered, as an agent of the SDK hears of it."""
 
+import asyncio
 import json
 
 import pytest
@@ -33,7 +34,8 @@ async def test_a_message_is_said_after_the_beep_and_the_agent_hangs_up() -> None
         assert await caller.hears() == "Hello, this is Acme."
         assert caller.call.answered_by is None
         await caller.answers_as("machine", evidence="speech that goes on for 4.6 s")
-        assert not caller.is_over
+        await asyncio.sleep(10)
+        assert not caller.is_over, "nothing is said while the machine greets"
         await caller.beeps()
         assert await caller.hears() == "Please call us back."
         await caller.is_hung_up_on()
