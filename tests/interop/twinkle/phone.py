@@ -37,12 +37,15 @@ dtmf_transport={dtmf}
 hold_variant={hold}
 ext_100rel={reliable}
 ext_replaces=yes
-allow_refer=yes
+allow_refer={refers}
 ask_user_to_refer=no
 referrer_hold=yes
 referee_hold={referee_hold}
 sip_transport=udp
 timer_noanswer=30
+speex_dsp_vad=no
+speex_dsp_agc=no
+speex_dsp_nrd=no
 """
 
 
@@ -51,7 +54,8 @@ class Twinkle:
 
     `hold` is `rfc3264` (a=sendonly) or `rfc2543` (0.0.0.0); `reliable` is what it thinks of PRACK: `disabled`,
     `supported`, `preferred`, `required`. `dtmf` is how it presses keys: `rfc2833`, `inband`, `info`, or
-    `auto`, by what was agreed on. With an `account` (user, password, host and port) it registers.
+    `auto`, by what was agreed on. With an `account` (user, password, host and port) it registers;
+    without `refers` it refuses REFER.
     `codecs` are `g711u`, `g711a`, in its order of preference.
     """
 
@@ -66,6 +70,7 @@ class Twinkle:
         referee_hold: bool = False,
         dtmf: str = "auto",
         account: tuple[str, str, str] | None = None,
+        refers: bool = True,
     ) -> None:
         assert shutil.which("twinkle-console"), f"twinkle-console is missing: {APT}"
         self.card = SoundCard(directory, hz)
@@ -75,7 +80,7 @@ class Twinkle:
         self.directory = directory
         (settings / "twinkle.sys").write_text(_SYSTEM.format(sip=self.port, rtp=self.rtp))
         fields = {"codecs": codecs, "hold": hold, "reliable": reliable, "referee_hold": "yes" if referee_hold else "no"}
-        fields |= {"dtmf": dtmf}
+        fields |= {"dtmf": dtmf, "refers": "yes" if refers else "no"}
         user = _USER.format(**fields)
         if account is not None:
             name, password, domain = account
