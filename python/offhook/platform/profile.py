@@ -19,7 +19,7 @@ class Platform:
 
     `dials` is what the user part of the Request-URI is unless the agent says otherwise: a text as in `variables.py`, or
     None where there is none that would do. `call_id_header` and `caller_header` are for our call id and who calls.
-    `longest_line` is in bytes, name included. `transports` and `srtp` are what it takes on its line.
+    `longest_line` is in bytes, name included. `transports` are what it takes on its line.
     `host` is that of all its customers, None where each has one of their own.
     """
 
@@ -30,7 +30,6 @@ class Platform:
     call_id_header: str
     caller_header: str
     transports: tuple[str, ...]
-    srtp: tuple[str, ...] = ("off", "optional", "required")
     longest_line: int = 1024
     asks_by_webhook: bool = False
     """Whether it asks by a webhook of its own if it shall take a call."""

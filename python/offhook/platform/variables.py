@@ -1,4 +1,4 @@
-"""A call's variables as headers of an INVITE, and headers of a platform's messages as variables. Bounded both ways.
+"""A call's variables as headers of an INVITE, bounded.
 
 What is told of a call comes from outside in part: the caller's headers, the number that was dialled, what a program
 wants passed on. Each value is one line of a checked header or is left out, and said to be.
@@ -132,16 +132,3 @@ def to_headers(
             taken.add(name.lower())
             total += size
     return Headers(tuple(fields), tuple(left_out[:MAX_VARIABLES]))
-
-
-def from_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The variables that a platform sends in its answer, BYE or REFER: its X- headers by what follows `X-`, lower case.
-
-    The first of a name counts; there are at most 24, each of at most 1024 characters.
-    """
-    found: dict[str, str] = {}
-    for name, value in headers:
-        lower = name.lower()
-        if lower.startswith("x-") and len(lower) > 2 and len(found) < MAX_VARIABLES:
-            found.setdefault(lower[2:66], value[:1024])
-    return found
