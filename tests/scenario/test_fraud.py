@@ -182,3 +182,42 @@ async def test_a_route_leads_nowhere_that_its_trunk_may_not_dial(destination: st
             world.wire.refuse()
         await world.pass_time(40)
         assert world.left() == []
+
+
+BY_US = CONFIG.replace('transfer_to = "+1415*"', 'transfer_to = "*"\ntransfer = "bridge"')
+"""A trunk whose agents may transfer anywhere, by the gateway's own call."""
+
+
+@pytest.mark.parametrize("target", ["*72*201", "#31#201", "*72", f"sips:desk@{CARRIER}", f"sip:*72201@{CARRIER}"])
+@in_virtual_time
+async def test_a_service_code_is_nobody_whom_the_gateway_calls(target: str) -> None:
+    """Nor is an address that asks for more security than the trunk has."""
+    async with FraudWorld(BY_US) as world:
+        await world.place_answered()
+        world.wire.says(type="transfer", target=target)
+        await world.pass_time(1)
+        assert world.left() == []
+        told = [message for message in world.wire.said if message.get("type") == "transferred"]
+        assert [message["outcome"] for message in told] == ["refused"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "why"),
+    [("max_calls = 1", 0, "1 calls at one time"), ("max_transfers_per_day = 1", 1, "1 transfers of the day")],
+)
+@in_virtual_time
+async def test_a_transfer_by_an_agent_counts_for_the_key_that_had_the_call_placed(
+    limit: str, most: int, why: str
+) -> None:
+    async with FraudWorld(BY_US.replace("max_calls = 1", limit)) as world:
+        await world.talk(key="shop")
+        for number in range(2):
+            world.wire.says(type="transfer", target=f"tel:{LISTED}")
+            await world.pass_time(1)
+            if number < most:
+                world.carrier.calls[-1].refuse(486)
+                await world.pass_time(1)
+        assert len(world.carrier.calls) == 1 + most
+        told = [message for message in world.wire.said if message.get("type") == "transferred"]
+        assert [message["outcome"] for message in told] == ["busy"] * most + ["refused"] * (2 - most)
+        assert why in json.dumps(told)

@@ -9,6 +9,7 @@ from tests.support.clock import in_virtual_time
 from tests.support.world import notes, sdp
 
 from offhook.call.outbound import OutboundCall
+from offhook.call.outcome import NotPlaced
 from offhook.sip.effects import Target
 
 pytestmark = pytest.mark.scenario
@@ -43,7 +44,7 @@ class Edge(DiallingWorld):
 
     def __init__(self, trunks: str = "", *there: str, **options: Any) -> None:
         names = options.pop("names", {"acme.test": udp(ONE, TWO, THREE)})
-        written = ROUTE + (trunks or trunk("acme", "acme.test")) + AGENT
+        written = ROUTE + (trunks or trunk("acme", "acme.test")) + AGENT + options.pop("more", "")
         super().__init__(written, opens=False, names=names, **options)
         self._there = there or (ONE, TWO, THREE)
         self.edges: dict[str, Carrier] = {}
@@ -328,6 +329,29 @@ async def test_a_trunk_at_its_limit_is_passed_over() -> None:
         call = await world.place()
         assert (world.asked(), call.trunk.name) == ([ONE, TWO], "second")
         assert any("another trunk could not be taken" in note for note in notes(call.timeline, "note"))
+
+
+@pytest.mark.parametrize("limit", ["max_calls = 1", "max_cps = 1", "max_spend_per_day = 0.1"])
+@pytest.mark.parametrize("whose", ["agent", "key"])
+@in_virtual_time
+async def test_a_call_that_changes_trunks_is_one_call_to_the_limits_of_who_asked(limit: str, whose: str) -> None:
+    rated = ("priority = 1", 'rates = { "+1" = 0.1 }')
+    limits = f"outbound = {{ {limit} }}\n"
+    key = f'[[key]]\nname = "crm"\nsha256 = "{"0" * 64}"\n'
+    more = f"{limits}{key}" if whose == "agent" else f"{key}{limits}"
+    trunks = trunk("first", ONE, *rated) + trunk("second", TWO, "priority = 2", *rated[1:])
+    async with Edge(trunks, ONE, TWO, more=more) as world:
+        call = await world.place(key="crm")
+        world.rang_at(ONE).refuse(503)
+        await world.pass_time(0.2)
+        assert (world.asked(), call.trunk.name) == ([ONE, TWO], "second")
+        refused = await world.wish(key="crm")
+        assert isinstance(refused, NotPlaced), "it is still on, and counts once"
+        phone = await world.answer(TWO)
+        phone.hang_up()
+        await world.pass_time(40)
+        assert [record.end_reason for record in world.records] == ["dial_refused", "callee_hung_up"]
+        world.assert_nothing_left()
 
 
 @in_virtual_time

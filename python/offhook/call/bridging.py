@@ -39,6 +39,7 @@ class Bridging:
         "_trunk",
         "causes",
         "for_",
+        "key",
         "to",
     )
 
@@ -51,6 +52,8 @@ class Bridging:
         """The call that this one goes on to, or was to go on to last."""
         self.for_: CallId | None = None
         """The call that this one was placed for."""
+        self.key: str | None = None
+        """The API key that this call was asked for with: what its agent has dialled is that key's, too."""
         self.causes: tuple[EndCause, ...] = ()
         """Why the other side of the other call ended it, in its own words."""
 
@@ -150,6 +153,8 @@ class Bridging:
             early_media=not is_transfer and self._route is not None and self._route.early_media.source == "agent",
             record=not is_transfer and self._route is not None and self._route.record is RecordPolicy.ALWAYS,
             headers=tuple(self._passed(facts) if headers is None and not is_transfer else headers or ()),
+            # The line to an agent of the configuration is nothing that a key has leave.
+            key=self.key if is_transfer else None,
             joined=Joining(
                 facts.call_id,
                 back.serve,

@@ -33,18 +33,25 @@ class DialGate:
         self.refused = refused
         """Counts what was not dialled: by who asked (`dial` or `transfer`), and by which rule."""
 
-    def transfer(self, trunk: str, agent: str | None, now: float) -> OverLimit | None:
-        """Count a transfer of a trunk's call by an agent; a limit that stands against it, if there is one."""
-        against = self._usage.admit_transfer(self._parties(trunk, agent), now, self._at(now))
+    def transfer(self, trunk: str, agent: str | None, key: str | None, now: float) -> OverLimit | None:
+        """Count a transfer of a trunk's call by an agent; a limit that stands against it, if there is one.
+
+        `key` is the API key that the call was asked for with, if it was.
+        """
+        against = self._usage.admit_transfer(self._parties(trunk, agent, key), now, self._at(now))
         self._told()
         return against
 
     def call(
-        self, trunk: Trunk, number: str, agent: str | None, key: str | None, now: float
+        self, trunk: Trunk, number: str, agent: str | None, key: str | None, now: float, *, again: bool = False
     ) -> "CountedCall | OverLimit":
-        """Count a call to `number` (E.164) by `trunk`, for an agent and an API key, or say what is against it."""
+        """Count a call to `number` (E.164) by `trunk`, for an agent and an API key, or say what is against it.
+
+        `again` where it is the same call by another trunk: it is one call a second for its agent and key.
+        """
         parties = self._parties(trunk.name, agent, key)
-        admitted = self._usage.admit_call(parties, trunk.rate(number), now, self._at(now))
+        in_turn = parties[:1] if again else parties
+        admitted = self._usage.admit_call(parties, trunk.rate(number), now, self._at(now), in_turn)
         self._told()
         return admitted if isinstance(admitted, OverLimit) else CountedCall(self, admitted)
 
@@ -71,7 +78,7 @@ class DialGate:
     def _at(self, now: float) -> float:
         return self._wall(now) / 1000
 
-    def _parties(self, trunk: str, agent: str | None, key: str | None = None) -> list[Party]:
+    def _parties(self, trunk: str, agent: str | None, key: str | None) -> list[Party]:
         parties = [Party("trunk", trunk)]
         if agent is not None:
             parties.append(Party("agent", agent))

@@ -86,6 +86,7 @@ class OutboundCall(Call):
         if wish.joined is not None:
             self.bridging.for_ = wish.joined.call_id
         self.referral.begun, self.referral.key = wish.begun, wish.key
+        self.bridging.key = wish.key
         if wish.begun is not None:
             self.agent.history.begin(wish.begun.history)
             before = wish.begun.account
@@ -233,7 +234,11 @@ class OutboundCall(Call):
 
     def _goes_elsewhere(self, why: str) -> bool:
         """Have another trunk asked, as long as nobody's phone has rung."""
-        return self.state is CallState.CALLING and self.rang_at is None and self.elsewhere(self, why)
+        if self.state is not CallState.CALLING or self.rang_at is not None:
+            return False
+        # It goes out no more by the one that it had: it must not stand in its own way.
+        self._permit.release(self._services.now())
+        return self.elsewhere(self, why)
 
     def _with_tries(self, detail: str) -> str:
         return f"{detail} (tried {'; '.join(self.tried)})"[:_LONGEST_DETAIL] if len(self.tried) > 1 else detail

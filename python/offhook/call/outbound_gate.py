@@ -25,6 +25,7 @@ from offhook.sip.locating import drawn
 
 # What the caller's side has written goes into a header of ours: a number or a plain name, nothing else.
 _SHOWABLE = re.compile(r"[+]?[0-9A-Za-z._-]{1,64}")
+_CODES = re.compile("[*#:]")
 
 
 class OutboundGate:
@@ -68,7 +69,7 @@ class OutboundGate:
         left = self._in_order([trunk for trunk in may if trunk.name not in without], now)
         # What is against those that may not is said of the first in the file.
         for number, trunk in enumerate((*left, *(trunk for trunk in candidates if trunk not in may))):
-            verdict = self._judge(wish, trunk, now)
+            verdict = self._judge(wish, trunk, now, again=bool(without))
             if isinstance(verdict, Allowed):
                 return replace(verdict, others=len(left) - number - 1)
             verdicts.append(verdict)
@@ -87,14 +88,14 @@ class OutboundGate:
             ordered += [trunk for trunk in group if not trunk.weight]
         return sorted(ordered, key=lambda trunk: self._is_down(trunk.name, now))
 
-    def _judge(self, wish: Wish, trunk: Trunk, now: float) -> Allowed | Denied:
+    def _judge(self, wish: Wish, trunk: Trunk, now: float, *, again: bool) -> Allowed | Denied:
         allowed = _by_rules(wish, trunk)
         if isinstance(allowed, Denied):
             return allowed
         number, shown = allowed
         asker = wish.agent if wish.joined is None else wish.joined.agent
         agent = asker.name if isinstance(asker, AgentUri | WorkerUri) else None
-        counted = self._gate.call(trunk, number, agent, wish.key, now)
+        counted = self._gate.call(trunk, number, agent, wish.key, now, again=again)
         if isinstance(counted, OverLimit):
             return Denied(counted.slug, counted.why, counted.hint, counted.retry_after, trunk.name)
         return Allowed(trunk, number, shown, counted)
@@ -141,6 +142,10 @@ def _by_referral(to: str, trunk: Trunk) -> tuple[str, str] | Denied:
 
 
 def _by_list(to: str, trunk: Trunk, patterns: Sequence[Pattern], setting: str, *, name: str) -> str | Denied:
+    if _CODES.search(to) is not None:
+        # As in `called_name`, a service code is nobody (*72 forwards our own calls); nor is a `sips:`.
+        why = f"{printable(to)} is no number, extension or name that the gateway could call"
+        return Denied("dial_no_number", why, "write tel:+14155550100 or sip:desk@example.com", trunk=trunk.name)
     for dialled in (to, written(to, trunk.number_format, trunk.country)):
         against = judge_target(name, dialled, trunk, patterns, setting)
         if against is not None:

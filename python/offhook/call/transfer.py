@@ -90,6 +90,7 @@ class Transfers:
         "_agent",
         "_allowed",
         "_attempts",
+        "_bridging",
         "_by_refer",
         "_headers",
         "_leg",
@@ -113,7 +114,7 @@ class Transfers:
         allowed: tuple[str, ...],
     ) -> None:
         self._leg, self._trunk, self._timeline, self._services = leg, trunk, timeline, services
-        self._agent, self._allowed = agent, allowed
+        self._agent, self._allowed, self._bridging = agent, allowed, bridging
         self.direct = DirectTransfer(agent, bridging)
         """The target of one that the gateway does by itself."""
         self._target: Target | None = None
@@ -189,7 +190,8 @@ class Transfers:
         if isinstance(target, NoTarget):
             return self._not_tried(asked.target, target.why, target.hint, target.rule)
         named = agent.name if isinstance(agent, AgentUri | WorkerUri) else None
-        if (over := self._services.gate.transfer(self._trunk.name, named, now)) is not None:
+        over = self._services.gate.transfer(self._trunk.name, named, self._bridging.key, now)
+        if over is not None:
             return self._not_tried(asked.target, over.why, over.hint, over.slug)
         self._timeout = min(max(1.0, asked.timeout or self._trunk.transfer_timeout), LONGEST)
         by = self._agent.destination.uri if self._agent.destination is not None else ""

@@ -125,17 +125,25 @@ class Usage:
             self._use(party, replace(use, transfers=use.transfers + 1))
         return None
 
-    def admit_call(self, parties: Sequence[Party], rate: float | None, now: float, at: float) -> int | OverLimit:
+    def admit_call(
+        self,
+        parties: Sequence[Party],
+        rate: float | None,
+        now: float,
+        at: float,
+        in_turn: Sequence[Party] | None = None,
+    ) -> int | OverLimit:
         """Count a call that is about to be made, and give its ticket; or say which limit stands against it.
 
-        `rate` is what a minute costs, None if that isn't known.
+        `rate` is what a minute costs, None if that isn't known. It counts as one of a second for those `in_turn`, all
+        of them by default.
         """
         known = self._known(parties)
         self._settle(now, at)
         for party in known:
             if (refused := self._against_call(party, rate, at)) is not None:
                 return refused
-        if (refused := self._take_turn(known, now)) is not None:
+        if (refused := self._take_turn(known if in_turn is None else self._known(in_turn), now)) is not None:
             return refused
         ticket, self._next_ticket = self._next_ticket, self._next_ticket + 1
         self._calls[ticket] = _Call(tuple(known), rate or 0.0)

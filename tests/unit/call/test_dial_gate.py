@@ -28,7 +28,7 @@ def test_a_day_s_use_is_in_the_store_and_counts_after_a_restart(tmp_path: Path) 
     url = f"sqlite:///{tmp_path}/offhook.db"
     with CallStore(url) as store:
         gate = DialGate(Usage(LIMITS, store.used()), wall=wall, keep=store.day_uses)
-        assert gate.transfer("acme", None, 0) is None
+        assert gate.transfer("acme", None, None, 0) is None
         call = gate.call(TRUNK, "+14155550142", None, "crm", 0)
         assert isinstance(call, CountedCall)
         call.answered(0)
@@ -40,8 +40,8 @@ def test_a_day_s_use_is_in_the_store_and_counts_after_a_restart(tmp_path: Path) 
     assert used["key"].seconds == 30
     with CallStore(url) as store:
         gate = DialGate(Usage(LIMITS, store.used()), wall=wall, keep=store.day_uses)
-        assert gate.transfer("acme", None, 60) is None
-        assert isinstance(gate.transfer("acme", None, 60), OverLimit)
+        assert gate.transfer("acme", None, None, 60) is None
+        assert isinstance(gate.transfer("acme", None, None, 60), OverLimit)
         first = gate.call(TRUNK, "+14155550142", None, None, 60)
         assert isinstance(first, CountedCall)
         refused = gate.call(TRUNK, "+14155550142", None, None, 60)
