@@ -48,9 +48,6 @@ class OpenAIDoor:
 
     async def _post(self, request: Request) -> Response:
         source = request.client.host if request.client is not None else ""
-        if (wait := self._failures.wait(source, self._now())) > 0:
-            headers = {"Retry-After": str(int(wait) + 1)}
-            return _error(HTTPStatus.TOO_MANY_REQUESTS, "too_many_failures", "too many were refused", headers=headers)
         body = await _body_of(request)
         if body is None:
             return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"a webhook has at most {MAX_BODY} bytes")
@@ -60,6 +57,11 @@ class OpenAIDoor:
         try:
             ident = spec.verifier.verify(request.headers, body, self._wall())
         except WebhookError as error:
+            # What is signed is heard all the same: behind a proxy everybody has one address.
+            if (wait := self._failures.wait(source, self._now())) > 0:
+                headers = {"Retry-After": str(int(wait) + 1)}
+                what = "too many were refused"
+                return _error(HTTPStatus.TOO_MANY_REQUESTS, "too_many_failures", what, headers=headers)
             self._failures.add(source, self._now())
             self._refused(source, "webhook_signature", f"a webhook for agent '{spec.name}' came, and {error}")
             return _error(HTTPStatus.UNAUTHORIZED, error.code, str(error), hint=error.hint)

@@ -97,7 +97,16 @@ async def test_who_guesses_is_not_listened_to_for_a_while() -> None:
     door = Door()
     for _ in range(FAILURES):
         assert (await door.post(b"{}", headers={"webhook-id": ""}))[0] == 401
-    assert (await door.post(incoming()))[0] == 429
+    assert (await door.post(b"{}", headers={"webhook-id": ""}))[0] == 429
+
+
+async def test_who_floods_it_does_not_lock_openai_out_that_comes_by_the_same_proxy() -> None:
+    door = Door()
+    door.calls.expect(door.spec)
+    for _ in range(FAILURES + 1):
+        await door.post(b"{}", headers={"webhook-id": ""})
+    assert (await door.post(incoming()))[0] == 204
+    assert len(await door.settle()) == 1
 
 
 async def test_a_call_that_is_not_ours_is_left_to_whoever_it_belongs_to() -> None:
