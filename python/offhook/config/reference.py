@@ -57,15 +57,15 @@ token = { env = "BOT_TOKEN" }
 
 ## Which trunk a call belongs to
 
-1. A trunk is a candidate if the source address lies in its `allow`, or if it has no `allow` but an `inbound` password
-   or a `tls_name`.
+1. A trunk is a candidate if the source address lies in its `allow`, or if it has no `allow` but an `inbound` password,
+   `phones` or a `tls_name`. While we are registered with a trunk, the addresses of its registrar count as its `allow`.
 2. A candidate with a `tls_name` drops out unless the client certificate proves that name; one with `tls = "required"`
    drops out unless the request came over TLS.
 3. A candidate with a `domain` drops out if the Request-URI has another host.
 4. Candidates that name the certificate go first, then those that name the domain; then the longest matching network
    wins.
-5. If the winner has `inbound`, the caller must prove user and password by digest. Between trunks that are equal so far,
-   the user name decides.
+5. If the winner has `inbound` or `phones`, the caller must prove user and password by digest. Between trunks that are
+   equal so far, the user name decides.
 
 Whoever fits no trunk is a stranger and gets what `limits.refuse` says. Two trunks that these rules can't tell apart are
 refused when the file is read. `offhook routes test` shows the decision for a call that you describe.
@@ -81,6 +81,9 @@ also none.
 | URI | where the call goes |
 | --- | --- |
 | `agent:NAME` | the `[[agent]]` of that name |
+| `worker:NAME` | the same, of kind `worker` |
+| `tel:NUMBER` | a person: a number, by a trunk whose `dial_to` lists it |
+| `sip:USER@HOST` | a person at the trunk with that `host`, or a phone of the trunk with that name |
 | `ws://…` `wss://…` | an agent's WebSocket, in offhook's own protocol (`offhook+ws://` is the same) |
 | `twilio+ws://…` `twilio+wss://…` | an agent's WebSocket that speaks Twilio Media Streams |
 | `echo:` | an echo test |

@@ -9,12 +9,13 @@ from offhook.config.values import HostPort, HttpListen, Origin, SecretValue
 
 
 class HttpConfig(Section):
-    """Health, metrics and, later, API and console."""
+    """Health, metrics, the API, workers, webhooks and the talk page."""
 
     listen: HttpListen = Field(
         default=HostPort("127.0.0.1", 8080),
         description="Address of `/health/live`, `/health/ready` and `/metrics`, which ask for no password: keep them "
-        "inside. Workers dial it too, each with its token, `offhook workers` asks here, and so does the talk page.",
+        "inside. Workers dial it too, each with its token, calls are placed here (`/v1/calls`, by a `[[key]]`), "
+        "OpenAI's webhook comes here, commands such as `offhook workers` ask here, and so does the talk page.",
     )
 
 

@@ -19,7 +19,7 @@ class RecordingConfig(Section):
     format: Literal["wav", "flac", "opus"] = Field(
         default="wav",
         description="`wav` (16-bit linear) or `flac` (the same sound in a half to a tenth of the bytes). Stereo: the "
-        "caller on the left, the agent on the right; 8 kHz, or 16 kHz where the line speaks G.722.",
+        "caller on the left, the agent on the right; 8 kHz, or 16 kHz where the line speaks G.722 or Opus.",
     )
     key: KeyValue | None = Field(
         default=None,

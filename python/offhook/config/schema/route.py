@@ -64,7 +64,7 @@ class RouteConfig(Section):
         "end stands for the rest of a name. Never those that are the gateway's own, such as Contact.",
     )
     destination: Destination = Field(
-        description="Where the calls go: `agent:NAME`, `worker:NAME`, `echo:`, or another URI."
+        description="Where the calls go: `agent:NAME`, `worker:NAME`, `tel:NUMBER`, `echo:`, or another URI."
     )
     answer: Literal["when-ready", "at-once", "first-audio"] = Field(
         default="when-ready",

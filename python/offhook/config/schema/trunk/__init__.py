@@ -25,7 +25,7 @@ class _Named(Section):
 
 # The reference lists the settings of the last base first.
 class TrunkConfig(Transfer, Signalling, TrunkMedia, Identity, Numbers, Target, Source, _Named):
-    """A peer that sends us calls: a carrier, a PBX, a phone."""
+    """A peer that sends us calls, or that we call by: a carrier, a PBX, phones, a platform."""
 
 
 __all__ = ["InboundConfig", "PhoneConfig", "TrunkConfig"]

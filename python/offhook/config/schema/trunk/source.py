@@ -38,8 +38,9 @@ class Source(Section):
 
     allow: Annotated[tuple[NetworkValue, ...], Field(max_length=1024)] = Field(
         default=(),
-        description="Source addresses that this trunk admits, as addresses or networks. Empty only with `inbound` or "
-        "`tls_name`, which then admit callers from anywhere.",
+        description="Source addresses that this trunk admits, as addresses or networks. Empty only with `inbound`, "
+        "`phones` or `tls_name`, which then admit callers from anywhere, and where there is a `host`: a trunk that is "
+        "called, and sends calls only if we `register` with it.",
     )
     domain: Domain | None = Field(
         default=None,
