@@ -18,6 +18,8 @@ done
 for files in "${!voice[@]}"; do
   [ -d "$files" ] || missing+=("${voice[$files]}")
 done
+# A library that tests load.
+[ -n "$(find /usr/lib /usr/local/lib -name libopus.so.0 -print -quit)" ] || missing+=(libopus0)
 [ ${#missing[@]} -eq 0 ] && exit 0
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
