@@ -31,7 +31,9 @@ from offhook.destination.agents import agent_spec, openai_agents
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.destination.directory import Directory
 from offhook.destination.openai_calls import OpenAICalls
+from offhook.destination.platform_agent import PlatformSpec
 from offhook.destination.platform_api import PlatformApi
+from offhook.destination.wire import AgentSpec
 from offhook.destination.workers import Workers
 from offhook.media.plane import MediaPlane
 from offhook.observe.metrics import Metrics
@@ -141,7 +143,7 @@ class Signalling:
             self.screen,
         )
         self.dialler = Dialler(
-            self._make_gate(routing.trunks) if gate is None else gate,
+            self._make_gate(routing.trunks, agents) if gate is None else gate,
             self.admission,
             services,
             self.switchboard,
@@ -210,8 +212,9 @@ class Signalling:
             hold_music=hold_music,
         )
 
-    def _make_gate(self, trunks: TrunkTable) -> OutboundGate:
-        return OutboundGate(trunks, self.gate, chance=self._chance, is_down=self.health.is_down)
+    def _make_gate(self, trunks: TrunkTable, agents: Mapping[str, AgentSpec | PlatformSpec]) -> OutboundGate:
+        platforms = [name for name, spec in agents.items() if isinstance(spec, PlatformSpec)]
+        return OutboundGate(trunks, self.gate, chance=self._chance, is_down=self.health.is_down, platforms=platforms)
 
     def _target_changed(self, row: TargetRow) -> None:
         """A target of a trunk has gone down, or come back."""

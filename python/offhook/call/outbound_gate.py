@@ -5,7 +5,7 @@ which a carrier could read what we send.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from offhook.call.dial_gate import DialGate
@@ -33,7 +33,7 @@ class OutboundGate:
 
     Of several that may dial a number the one with the lowest priority is taken, within one by chance according to
     weight, and without weights in the order of the file; how exact its pattern is says nothing. One whose targets are
-    all down goes last (`is_down`).
+    all down goes last (`is_down`). `platforms` are the agents that are called by SIP, and talk from their answer on.
     """
 
     def __init__(
@@ -43,11 +43,13 @@ class OutboundGate:
         *,
         chance: Callable[[], float],
         is_down: Callable[[TrunkName, float], bool] = lambda trunk, now: False,
+        platforms: Collection[str] = (),
     ) -> None:
         self._trunks = tuple(trunk for trunk in trunks if trunk.calls_out)
         self._gate = gate
         self._chance = chance
         self._is_down = is_down
+        self._platforms = frozenset(platforms)
 
     def judge(self, wish: Wish, now: float, without: frozenset[TrunkName] = frozenset()) -> Allowed | Denied:
         """The best trunk that may, of those that the wish leaves open; or what is against the first that has it."""
@@ -57,6 +59,12 @@ class OutboundGate:
         return verdict
 
     def _best(self, wish: Wish, now: float, without: frozenset[TrunkName]) -> Allowed | Denied:
+        if isinstance(wish.agent, AgentUri | WorkerUri) and wish.agent.name in self._platforms:
+            return Denied(
+                "dial_agent_platform",
+                f"agent '{wish.agent.name}' is on a platform, which would talk before whoever is called has answered",
+                "let the platform place the call by this gateway (docs/guides/platforms), or name another agent",
+            )
         host = host_of(wish.to)
         candidates = [trunk for trunk in self._trunks if wish.trunk in (None, trunk.name) and trunk.reaches(host)]
         if wish.joined is not None and wish.joined.is_local:

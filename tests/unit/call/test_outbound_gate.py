@@ -10,7 +10,7 @@ from offhook.call.joining import Joining
 from offhook.call.outbound_gate import OutboundGate
 from offhook.call.wish import Wish
 from offhook.ids import CallId, TrunkName
-from offhook.route.destination_uri import AgentUri
+from offhook.route.destination_uri import AgentUri, WorkerUri
 from offhook.route.number_kind import NumberKind, kind_of
 from offhook.route.pattern import Pattern
 from offhook.route.trunk import Phone, Trunk
@@ -222,3 +222,15 @@ def test_a_phone_is_named_by_the_name_of_its_trunk() -> None:
     assert (verdict.trunk.name, verdict.number) == ("Desk", "alice")
     assert denied(judge(desk, to="sip:bob@desk")) == "dial_not_listed"
     assert denied(judge(desk, to="sip:alice@203.0.113.9")) == "dial_no_trunk"
+
+
+def test_an_agent_on_a_platform_is_not_what_a_call_is_placed_for() -> None:
+    gate = OutboundGate(
+        [trunk("acme", "+1415*")], DialGate(Usage({}), wall=round), chance=lambda: 0.0, platforms=["vapi"]
+    )
+    for agent in (AgentUri("vapi"), WorkerUri("vapi")):
+        verdict = gate.judge(Wish("+14155550142", agent), 0.0)
+        assert denied(verdict) == "dial_agent_platform"
+        assert isinstance(verdict, Denied)
+        assert "docs/guides/platforms" in verdict.hint
+    assert isinstance(gate.judge(Wish("+14155550142", AgentUri("bot")), 0.0), Allowed)
