@@ -509,11 +509,12 @@ async def test_a_message_that_gets_lost_changes_nothing(which: int) -> None:
 
 
 @in_virtual_time
-async def test_neither_side_of_it_refers_us_to_somebody_else() -> None:
-    may = CONFIG.replace('name = "out"', 'name = "out"\nrefer = "accept"\nrefer_to = "+1*"')
-    async with BridgingWorld(may) as world:
-        call, phone = await world.talking()
-        phone._do(lambda now: phone.session.ask("REFER", (("Refer-To", "<tel:+14155550155>"),), now=now))
+async def test_who_called_does_not_send_on_whom_it_reached() -> None:
+    may = f'name = "acme"\nhost = "{CALLER}"\ncaller_id = "{OURS}"\nrefer = "accept"\nrefer_to = "+1*"'
+    async with BridgingWorld(CONFIG.replace('name = "acme"', may)) as world:
+        call, _ = await world.talking()
+        ask = (("Refer-To", "<tel:+14155550155>"),)
+        call.party.stack.perform(lambda now: call.session.ask("REFER", ask, now=now))
         await world.pass_time(0.2)
         sent = [m for _, sender, m in world.network.log if sender == GATEWAY and hasattr(m, "status")]
         assert [m.status for m in sent if m.cseq.method == "REFER"] == [603]

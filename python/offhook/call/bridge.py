@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from offhook._media import MediaError
 from offhook.call.end_reason import EndReason
-from offhook.call.event import HangUp
-from offhook.call.outcome import NotPlaced, Outcome
+from offhook.call.event import HangUp, Referring
+from offhook.call.outcome import NotPlaced, Outcome, OutcomeKind
 from offhook.call.services import CallServices
+from offhook.call.transfer_target import NoTarget, Target
 from offhook.call.wish import Wish
 from offhook.destination.base import (
     AgentAudio,
@@ -35,6 +36,8 @@ from offhook.destination.base import (
     HoldFailure,
     OtherCall,
     OtherCallEnded,
+    TransferAsked,
+    TransferEnd,
     TransferResult,
 )
 from offhook.destination.dialect.facts import AgentFacts, EndCause
@@ -49,6 +52,16 @@ if TYPE_CHECKING:
 
 _TOLD = frozenset({404, 408, 410, 480, 484, 486, 488, 600, 603, 604, 606, 607, 608})
 """Refusals of who was called that mean the same to who calls. What a trunk says of us (401, 403, 503) does not."""
+
+
+_TRANSFERS: Mapping[TransferEnd, OutcomeKind] = {
+    "completed": "answered",
+    "busy": "busy",
+    "no_answer": "no_answer",
+    "timed_out": "no_answer",
+    "refused": "refused",
+    "caller_gone": "cancelled",
+}
 
 
 class _Between:
@@ -104,6 +117,7 @@ class Onward(_Between):
         services: CallServices,
         wish: "Callable[[RtpLeg, AgentFacts, Back], Wish]",
         *,
+        judge: Callable[[str], Target | NoTarget],
         answered: Callable[[], None],
         over: Callable[[], None],
     ) -> None:
@@ -111,7 +125,7 @@ class Onward(_Between):
         self._listener = listener
         self._services = services
         self._wish = wish
-        self._answered, self._over = answered, over
+        self._judge, self._answered, self._over = judge, answered, over
         self._leg: RtpLeg | None = None
         self._back: Back | None = None
         self._call: OutboundCall | None = None
@@ -183,6 +197,17 @@ class Onward(_Between):
     def ask(self, event: DestinationEvent) -> None:
         """The second call wants something of the first."""
         self._tell(event)
+
+    def judge(self, target: str) -> Target | NoTarget:
+        """Whether the one who speaks in the first call may be transferred there."""
+        return self._judge(target)
+
+    def transferred(self, result: TransferResult) -> None:
+        """A transfer that the second call's side has asked for is decided."""
+        if self._call is None:
+            return
+        outcome = Outcome(_TRANSFERS[result.outcome], result.status, "", detail=result.reason, hint=result.hint)
+        self._call.post(Referring(CallId(result.call_id), outcome))
 
     def ended(self, reason: str, causes: Sequence[EndCause]) -> None:
         """The second call has ended by itself."""
@@ -261,6 +286,15 @@ class Back(_Between):
         """The first call wants something of the second."""
         if self._listener is not None:
             self._listener(self, event)
+
+    def judge(self, target: str) -> Target | NoTarget:
+        """Whether the one who speaks in the first call may be transferred there."""
+        return NoTarget("the other call has ended") if self._onward is None else self._onward.judge(target)
+
+    def transfer(self, target: str) -> None:
+        """Have the one who speaks in the first call transferred; `Referring` tells the second call what came of it."""
+        if self._onward is not None:
+            self._onward.ask(TransferAsked(target))
 
     def let_go(self) -> None:
         """The first call has ended, or has somebody else."""

@@ -7,6 +7,7 @@ from offhook.call.joining import Joining
 from offhook.call.leg import CallerLeg
 from offhook.call.loops import Step
 from offhook.call.services import CallServices
+from offhook.call.transfer_target import NoTarget, Target, phone_system, read_target
 from offhook.call.wish import LONGEST_RINGING, Wish
 from offhook.destination.base import Destination, DestinationListener
 from offhook.destination.dialect.facts import AgentFacts, EndCause
@@ -107,7 +108,14 @@ class Bridging:
             for step in steps:
                 step.over()
 
-        return Onward(uri, listener, self._services, wish, answered=answered, over=over)
+        return Onward(uri, listener, self._services, wish, judge=self.judge_target, answered=answered, over=over)
+
+    def judge_target(self, text: str) -> Target | NoTarget:
+        """Whether the one who speaks here may be transferred there, by `transfer_to` of the trunk; the call is up."""
+        dialog = self._leg.session.dialog
+        if dialog is None:
+            return NoTarget("the call is over")
+        return read_target(text, self._trunk, phone_system(self._trunk, dialog.remote_target, self._leg.source))
 
     def dials(self, ready_within: float) -> Dial:
         """How an agent that is called by SIP is made the destination of this call."""

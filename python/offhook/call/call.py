@@ -198,6 +198,9 @@ class Call(Departure):
             case TimeUp(timer):
                 if self._timers.is_due(event):
                     self._take_time_up(timer)
+            case HangUp(EndReason.PARTNER_HUNG_UP) if self.referral.is_done:
+                # Its caller has gone where this side has sent it, which leaves by itself, or in a moment by us.
+                pass
             case HangUp(reason, detail, causes):
                 self.bridging.causes = causes
                 self._end(reason, detail)
@@ -287,7 +290,8 @@ class Call(Departure):
                 self.bridging.to = call_id
             case OtherCallEnded(reason, detail, causes):
                 self.bridging.causes = causes
-                self._end(across(reason), detail)
+                if not self._defers(lambda: self._end(across(reason), detail)):
+                    self._end(across(reason), detail)
             case AgentNote(what, fields):
                 self.timeline.add("agent", self._services.now(), note=what, **dict(fields))
             case _:

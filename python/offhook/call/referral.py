@@ -6,6 +6,9 @@
 The call out is made ready as any: its agent is asked anew, told what was said so far, before anybody is called. So both
 calls have an agent until one of them ends. If the other side hangs up meanwhile, as many phones do at once, the call
 out goes on; whatever else ends this call gives it up.
+
+Of a call that was placed for another one the agent is the caller there: whoever was called sends that caller on, as an
+agent that asks for a transfer does, and is out of it once that has succeeded.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +19,7 @@ import structlog
 
 from offhook.call.agent_side import AgentSide
 from offhook.call.begun import Begun
+from offhook.call.bridge import Back
 from offhook.call.event import Fault, Referring
 from offhook.call.leg import CallerLeg
 from offhook.call.outcome import NotPlaced, Outcome
@@ -50,6 +54,11 @@ _JOINED = NoTarget(
     "the call is joined to another one, and not referred on",
     "who is called may transfer the call in the phone system that it belongs to",
     rule="refer_joined",
+)
+_REPLACES = NoTarget(
+    "a caller is not put into a call that is up elsewhere (Replaces)",
+    "have the transfer done blind, to a number or an extension",
+    rule="refer_replaces",
 )
 _RETRY: tuple[tuple[str, str], ...] = (("Retry-After", "5"),)
 _LONGEST_SHOWN = 300
@@ -166,6 +175,10 @@ class Referral:
             self._note(f"{asks}: refused with 500, this can't be done now")
             self._services.perform(lambda now: self._leg.session.answer_refer(500, _RETRY, now=now))
             return
+        behind = self._agent.joined
+        if isinstance(behind, Back):
+            self._send_on(behind, asks, shown, event.wanted)
+            return
         target = self._judge(event.wanted) if not isinstance(self._agent.uri, DialUri | CallUri) else _JOINED
         if isinstance(target, NoTarget):
             self._refuse(asks, shown, target)
@@ -180,8 +193,10 @@ class Referral:
 
     def told(self, news: Referring) -> bool:
         """The call out has come further. True once its target has answered: the agent is there now."""
+        if not self.is_open:
+            return False
         attempt = self._attempts[-1]
-        attempt.call_id = news.call_id
+        attempt.call_id = news.call_id or None
         session, outcome = self._leg.session, news.outcome
         if outcome is None:
             if news.rang:
@@ -192,9 +207,11 @@ class Referral:
         self.is_done = outcome.kind == "answered"
         status = 200 if self.is_done else outcome.status or _STATUS.get(outcome.kind, 503)
         self._services.perform(lambda now: session.report_refer(status, reason_phrase(status), now=now))
-        how = "answered; the agent goes on there" if self.is_done else f"{outcome.kind.replace('_', ' ')} ({status})"
+        who = "the caller" if isinstance(self._agent.uri, CallUri) else "the agent"
+        how = f"answered; {who} goes on there" if self.is_done else f"{outcome.kind.replace('_', ' ')} ({status})"
         why = f": {outcome.detail}" if outcome.detail else ""
-        self._note(f"{attempt.target}, whom we were referred to: {how} (call {news.call_id}){why}")
+        by = f" (call {news.call_id})" if news.call_id else ""
+        self._note(f"{attempt.target}, whom we were referred to: {how}{by}{why}")
         return self.is_done
 
     def call_ended(self, *, by_other_side: bool) -> None:
@@ -208,6 +225,21 @@ class Referral:
         self._is_unwanted = True
         if placed is not None:
             placed.give_up("the call that it was to go on for has ended")
+
+    def _send_on(self, behind: Back, asks: str, shown: str, wanted: Wanted) -> None:
+        """Have the caller of the other call transferred: both trunks have to allow the target."""
+        target = self._judge(wanted) if wanted.replaces is None else _REPLACES
+        if isinstance(target, Target):
+            target = behind.judge(target.name)
+        if isinstance(target, NoTarget):
+            self._refuse(asks, shown, target)
+            return
+        if not self._services.perform(lambda now: self._leg.session.answer_refer(202, now=now)):
+            return
+        by = printable(wanted.referred_by or "")[:_LONGEST_SHOWN]
+        self._attempts.append(_Attempt(target.name, by, self._services.now()))
+        self._note(f"{asks}: the caller is transferred to {target.name}, as both trunks allow")
+        behind.transfer(target.name)
 
     def _judge(self, wanted: Wanted) -> Target | NoTarget:
         if len(self._attempts) >= MAX_ATTEMPTS or (self.begun is not None and self.begun.steps >= MAX_STEPS):

@@ -17,7 +17,7 @@ from offhook.call.leg import CallerLeg
 from offhook.call.services import CallServices
 from offhook.call.state import CallState
 from offhook.call.transfer_hints import hint_for_refusal, hint_for_target
-from offhook.call.transfer_target import NoTarget, Target, read_target
+from offhook.call.transfer_target import NoTarget, Target, phone_system, read_target
 from offhook.destination.agent_headers import AgentHeaders
 from offhook.destination.base import (
     AgentNote,
@@ -35,7 +35,6 @@ from offhook.route.destination_uri import AgentUri, DestinationUri, WorkerUri
 from offhook.route.trunk import Trunk
 from offhook.sip.events import ReferProgress
 from offhook.sip.refer import Ending, ReferOutcome
-from offhook.sip.uri import SipUri, UriParams
 
 _log = structlog.get_logger("offhook.call")
 
@@ -186,7 +185,9 @@ class Transfers:
             return self._not_tried(
                 asked.target, str(error), "`agent_headers` of the [[route]] says what an agent may set"
             )
-        target = read_target(asked.target, self._trunk, self._phone_system(session.dialog.remote_target))
+        target = read_target(
+            asked.target, self._trunk, phone_system(self._trunk, session.dialog.remote_target, self._leg.source)
+        )
         if isinstance(target, NoTarget):
             return self._not_tried(asked.target, target.why, target.hint, target.rule)
         named = agent.name if isinstance(agent, AgentUri | WorkerUri) else None
@@ -210,15 +211,6 @@ class Transfers:
         if sent or not self.is_open:
             return None
         return self._over(TransferResult("caller_gone", reason="the call is over"))
-
-    def _phone_system(self, peer: SipUri) -> SipUri:
-        """Whose extensions those of the caller are: the peer's, or ours for a phone that registers with us."""
-        if not self._trunk.phones:
-            return peer
-        source = self._leg.source
-        host, port = source.local
-        by = UriParams() if source.transport == "udp" else UriParams({"transport": source.transport})
-        return SipUri(host, port, params=by)
 
     def progress(self, event: ReferProgress) -> None:
         """The other side is at it."""

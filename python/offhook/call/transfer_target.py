@@ -88,6 +88,15 @@ def read_target(text: str, trunk: Trunk, peer: SipUri) -> Target | NoTarget:
         return NoTarget(f"'{shown}' is no target: {error}", _WRITE)
 
 
+def phone_system(trunk: Trunk, peer: SipUri, source: Source) -> SipUri:
+    """Whose extensions those of a caller are: the `peer`'s, or ours for a phone that registers with us."""
+    if not trunk.phones:
+        return peer
+    host, port = source.local
+    by = UriParams() if source.transport == "udp" else UriParams({"transport": source.transport})
+    return SipUri(host, port, params=by)
+
+
 def read_referred(uri: SipUri | TelUri, trunk: Trunk, peer: SipUri, source: Source) -> Target | NoTarget:
     """Read where a trunk's REFER wants us to call, by its `refer_to`: a number, or an extension of its own.
 

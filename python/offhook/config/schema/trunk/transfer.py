@@ -13,9 +13,9 @@ class Transfer(Section):
 
     transfer_to: TransferPatterns = Field(
         default=(),
-        description="Where an agent may transfer its calls to: a pattern or a list of such, of numbers (`+1415*`), of "
-        "extensions (`2*`) and of URIs (`sip:*@example.com`). Without it, nowhere. `*` is everything but emergency and "
-        "premium numbers.",
+        description="Where an agent, or whom a call was joined to, may transfer the calls of this trunk to: a pattern "
+        "or a list of such, of numbers (`+1415*`), of extensions (`2*`) and of URIs (`sip:*@example.com`). Without it, "
+        "nowhere. `*` is everything but emergency and premium numbers.",
     )
     transfer: Literal["auto", "refer", "bridge"] = Field(
         default="auto",
@@ -41,7 +41,8 @@ class Transfer(Section):
     refer: Literal["refuse", "accept"] = Field(
         default="refuse",
         description="Whether the other side of a call may transfer us to somebody else (REFER). `accept` needs `host` "
-        "and `refer_to`: the gateway calls the target by this trunk, and the agent goes on with whoever answers.",
+        "and `refer_to`: the gateway calls the target by this trunk, and the agent goes on with whoever answers. A "
+        "call that was placed for a caller has the caller transferred, if `transfer_to` of the caller's trunk has it.",
     )
     refer_to: TransferPatterns = Field(
         default=(),
