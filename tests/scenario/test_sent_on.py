@@ -96,6 +96,11 @@ class SentOnWorld(World):
         first, second = self.engine.legs[:2]
         return (first.hears_leg, second.hears_leg) == (second, first)
 
+    @property
+    def held_by_us(self) -> list[bool]:
+        """Whether the gateway holds the caller, and whom it called."""
+        return [call.leg.holds for call in self.switchboard._calls.values()]
+
     async def records_of(self) -> tuple[CallRecord, list[CallRecord]]:
         """The caller's record, and those of the calls out in the order of their placing."""
         await self.pass_time(1)
@@ -407,5 +412,32 @@ async def test_a_second_refer_waits_for_the_first() -> None:
         assert await world.refer(far) == 202
         assert await world.refer(far, "<tel:+14155550178>") == 500
         assert len(world.carrier.calls) == 2
+        call.hang_up()
+        await world.is_clean()
+
+
+@pytest.mark.parametrize("answers", [True, False])
+@in_virtual_time
+async def test_a_far_side_that_holds_the_caller_before_it_asks(answers: bool) -> None:
+    async with SentOnWorld() as world:
+        call, far = await world.talking(refer=405)
+        far.reinvite(sdp(host=CARRIER, way="sendonly", version=5))
+        await world.pass_time(0.5)
+        assert world.held_by_us == [True, False]
+        assert await world.refer(far) == 202
+        target = world.carrier.calls[-1]
+        if answers:
+            target.answer()
+            await world.pass_time(0.5)
+            first, _, third = world.engine.legs
+            assert (first.hears_leg, third.hears_leg) == (third, first)
+        else:
+            target.refuse(486)
+            await world.pass_time(0.5)
+            far.reinvite(sdp(host=CARRIER, version=6))
+            await world.pass_time(0.5)
+            assert world.are_joined
+        # Whoever is with the caller now is heard.
+        assert not world.held_by_us[0]
         call.hang_up()
         await world.is_clean()
