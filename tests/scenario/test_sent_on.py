@@ -239,6 +239,9 @@ async def test_who_may_not_refer_is_refused() -> None:
         (CONFIG.replace('"2*"]', '"2*", "*"]'), f"<sip:911@{CARRIER}>", "dial_emergency"),
         (CONFIG.replace('"2*"]', '"2*", "*"]'), f"<sip:9-1-1@{CARRIER};user=phone>", "dial_emergency"),
         (CONFIG.replace('"2*"]', '"2*", "*"]'), "<tel:+1911>", "target"),
+        # It might forward the caller's line, and no call of the gateway's has such a target either.
+        (CONFIG.replace('"2*"]', '"2*", "*"]'), f"<sip:*721555@{CARRIER}>", "dial_no_number"),
+        (CONFIG.replace('"2*"]', '"2*", "*"]'), f"<sip:%2A72@{CARRIER}>", "dial_no_number"),
         (CONFIG.replace('"2*"]', '"2*", "*"]'), "<tel:+19005550100>", "dial_premium"),
         (CONFIG, f"<sip:{TARGET}@{CARRIER}?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc>", "refer_replaces"),
     ],

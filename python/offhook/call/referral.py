@@ -11,6 +11,7 @@ Of a call that was placed for another one the agent is the caller there: whoever
 agent that asks for a transfer does, and is out of it once that has succeeded.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,12 @@ _REPLACES = NoTarget(
     "have the transfer done blind, to a number or an extension",
     rule="refer_replaces",
 )
+_SERVICE_CODE = NoTarget(
+    "a caller is not sent on to a service code",
+    "have the transfer done to a number or an extension without * and #",
+    rule="dial_no_number",
+)
+_CODES = re.compile("[*#]")
 _RETRY: tuple[tuple[str, str], ...] = (("Retry-After", "5"),)
 _LONGEST_SHOWN = 300
 _STATUS = {"busy": 486, "refused": 603, "no_answer": 480, "failed": 503, "cancelled": 487}
@@ -230,7 +237,7 @@ class Referral:
         """Have the caller of the other call transferred: both trunks have to allow the target."""
         target = self._judge(wanted) if wanted.replaces is None else _REPLACES
         if isinstance(target, Target):
-            target = behind.judge(target.name)
+            target = behind.judge(target.name) if _CODES.search(target.name) is None else _SERVICE_CODE
         if isinstance(target, NoTarget):
             self._refuse(asks, shown, target)
             return
