@@ -137,7 +137,7 @@ class Registrations:
         self._see_whether_left()
 
     def _see_whether_left(self) -> None:
-        if not any(kept.registration.state is State.LEAVING for kept in self._kept.values()):
+        if not any(kept.registration.state in (State.PARTING, State.LEAVING) for kept in self._kept.values()):
             self._left.set()
 
     @staticmethod
@@ -266,6 +266,7 @@ class Registrations:
             number=registration.next_number,
             next_hop=hop,
             credentials=Credentials(*kept.login, frozenset({hop.host})),
+            patience=trunk.target_timeout,
         )
 
     def _answered(self, kept: _Kept, response: Response | None, why: str, target: Target | None, now: float) -> None:
@@ -292,7 +293,7 @@ class Registrations:
             )  # fmt: skip
         if registration.state is State.OVER:
             self._see_whether_left()
-        else:
+        elif registration.state is not State.LEAVING:
             self._arm()
 
 

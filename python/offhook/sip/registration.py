@@ -41,6 +41,8 @@ class State(Enum):
     REGISTERING = "registering"
     REGISTERED = "registered"
     REFRESHING = "refreshing"
+    PARTING = "parting"
+    """The gateway stops, and the answer to the last REGISTER comes before the goodbye (RFC 3261 10.2)."""
     LEAVING = "leaving"
     OVER = "over"
 
@@ -62,14 +64,16 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
     (State.REGISTERING, Input.GRANTED): State.REGISTERED,
     (State.REGISTERING, Input.TOO_BRIEF): State.REGISTERING,
     (State.REGISTERING, Input.REFUSED): State.WAITING,
-    (State.REGISTERING, Input.LEAVE): State.LEAVING,
+    (State.REGISTERING, Input.LEAVE): State.PARTING,
     (State.REGISTERED, Input.DUE): State.REFRESHING,
     (State.REGISTERED, Input.LOST): State.REFRESHING,
     (State.REGISTERED, Input.LEAVE): State.LEAVING,
     (State.REFRESHING, Input.GRANTED): State.REGISTERED,
     (State.REFRESHING, Input.TOO_BRIEF): State.REFRESHING,
     (State.REFRESHING, Input.REFUSED): State.WAITING,
-    (State.REFRESHING, Input.LEAVE): State.LEAVING,
+    (State.REFRESHING, Input.LEAVE): State.PARTING,
+    (State.PARTING, Input.GRANTED): State.LEAVING,
+    (State.PARTING, Input.REFUSED): State.OVER,
     (State.LEAVING, Input.GRANTED): State.OVER,
     (State.LEAVING, Input.TOO_BRIEF): State.OVER,
     (State.LEAVING, Input.REFUSED): State.OVER,
@@ -136,11 +140,13 @@ class Registration:
 
     def answered(self, response: Response | None, cause: str, now: float) -> None:
         """The final answer to the last REGISTER; None with the `cause` in words where there was none."""
-        if self.state not in (State.REGISTERING, State.REFRESHING, State.LEAVING):
+        if self.state not in (State.REGISTERING, State.REFRESHING, State.PARTING, State.LEAVING):
             return
         if response is not None:
             self._learn(response)
-        if response is not None and response.is_success:
+        if self.state is State.PARTING:
+            self._part(is_granted=response is not None and response.is_success, now=now)
+        elif response is not None and response.is_success:
             self._granted(response, now)
         elif response is not None and response.status == 423 and self._ask_for_longer(response):
             self._step(Input.TOO_BRIEF)
@@ -155,18 +161,13 @@ class Registration:
             self._send()
 
     def leave(self, now: float) -> None:
-        """The gateway stops: take our contact out, if it may be in."""
+        """The gateway stops: take our contact out, if it may be in, once no other answer is waited for."""
         if (self.state, Input.LEAVE) not in TRANSITIONS:
             return
-        was_waiting = self.state is State.WAITING
         self._step(Input.LEAVE)
         self._due = None
-        if was_waiting and self.is_registered(now):
-            # The last refresh failed, and the binding lives on.
-            self.state = State.LEAVING
-        if self.state is State.LEAVING:
-            self._expires = 0
-            self._send()
+        self._expires = 0
+        self._say_goodbye(now)
 
     def handle_timeout(self, now: float) -> None:
         """Send what is due."""
@@ -201,6 +202,18 @@ class Registration:
 
     def _send(self) -> None:
         self._effects.append(Register(self._expires))
+
+    def _say_goodbye(self, now: float) -> None:
+        if self.state is State.OVER and self.is_registered(now):
+            # The last refresh failed, and the binding lives on.
+            self.state = State.LEAVING
+        if self.state is State.LEAVING:
+            self._send()
+
+    def _part(self, *, is_granted: bool, now: float) -> None:
+        """The answer that was waited for has come, or never will."""
+        self._step(Input.GRANTED if is_granted else Input.REFUSED)
+        self._say_goodbye(now)
 
     def _learn(self, response: Response) -> None:
         """The address that the answer came back to, as the registrar saw it."""

@@ -192,6 +192,37 @@ def test_at_the_end_our_contact_is_taken_out() -> None:
     assert (waiting.state, waiting.drain()) == (State.OVER, [])
 
 
+@pytest.mark.rfc(3261, "10.2")
+@pytest.mark.parametrize("refreshes", [False, True])
+def test_the_goodbye_waits_for_the_answer_to_the_request_before(refreshes: bool) -> None:
+    """Else it could be overtaken, and our contact would stay in."""
+    one = registered() if refreshes else registration()
+    one.handle_timeout(280.0)
+    one.drain()
+    one.leave(281.0)
+    assert (one.state, one.drain()) == (State.PARTING, [])
+    one.answered(answer(200), "", 281.5)
+    assert (one.state, one.drain()) == (State.LEAVING, [Register(0)])
+    one.answered(answer(200), "", 281.6)
+    assert (one.state, one.next_timeout()) == (State.OVER, None)
+
+
+def test_who_never_got_in_has_no_goodbye_to_say() -> None:
+    """But a refresh that is refused leaves what was there."""
+    one = registration()
+    one.handle_timeout(0.0)
+    one.drain()
+    one.leave(1.0)
+    one.answered(answer(403), "", 2.0)
+    assert (one.state, one.drain()) == (State.OVER, [])
+    one = registered()
+    one.handle_timeout(280.0)
+    one.drain()
+    one.leave(281.0)
+    one.answered(None, "timeout", 282.0)
+    assert (one.state, one.drain()) == (State.LEAVING, [Register(0)])
+
+
 def test_a_registrar_that_does_not_answer_the_goodbye_keeps_nobody() -> None:
     one = registered()
     one.leave(5.0)
