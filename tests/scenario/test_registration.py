@@ -10,6 +10,7 @@ from tests.support.clock import in_virtual_time
 from tests.support.world import GATEWAY, OFFHOOK, World
 
 from offhook.sip.digest import Challenger, Verified
+from offhook.sip.effects import Target
 from offhook.sip.message import Request, Response
 
 pytestmark = pytest.mark.scenario
@@ -182,6 +183,42 @@ async def test_a_wrong_password_is_not_tried_again_and_again() -> None:
         page = world.metrics.registry
         outcome = {"trunk": "line", "outcome": "wrong_password"}
         assert 1 <= (page.get_sample_value("offhook_registrations_total", outcome) or 0) <= 6
+
+
+@pytest.mark.rfc(3261, "10.2")
+@in_virtual_time
+async def test_who_stops_while_it_registers_leaves_nothing_behind() -> None:
+    """The registrar is slow: it hears the first REGISTER once the gateway has begun to stop."""
+    async with RegisteringWorld(OFFHOOK + TRUNK) as world:
+        world.registrar.answers = lambda request: None
+        world.start()
+        await world.pass_time(0.4)
+        assert len(world.registrar.asked) == 1
+        world.registrar.answers = None
+        await world.signalling.registrations.close()
+        assert world.registrar.contacts == {}
+        assert [request.expires for request in world.registrar.asked] == [60, 60, 60, 0, 0]
+        await world.pass_time(40)
+        assert world.registrar.contacts == {}
+
+
+@pytest.mark.rfc(3263, "4.3")
+@in_virtual_time
+async def test_a_registrar_that_is_dead_gives_way_to_the_next() -> None:
+    """After `target_timeout`, not after the 32 s of SIP; the way in is open for both."""
+    there = (Target("udp", "192.0.2.66", 5060), Target("udp", CARRIER, 5060))
+    config = OFFHOOK + TRUNK.replace(f'"{CARRIER}"', '"carrier.test"')
+    async with RegisteringWorld(config, names={"carrier.test": there}) as world:
+        dead = Carrier(world.network, "192.0.2.66")
+        await dead.stack.start()
+        dead.registrar = lambda request: None
+        world.start()
+        await world.pass_time(3.8)
+        assert world.registrar.asked == []
+        await world.pass_time(1)
+        assert state(world)["registered"] is True
+        assert state(world)["registrar"] == f"udp:{CARRIER}:5060"
+        assert await world.calls_from_carrier(world.registrar.contacts["alice"])
 
 
 @in_virtual_time

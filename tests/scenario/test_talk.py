@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.support.clock import in_virtual_time
 from tests.support.media import FakeEngine, FakeLeg, FakeMux, FakeWire
-from tests.support.world import Book, NoNames, notes
+from tests.support.world import Book, Names, notes
 
 from offhook._media import EngineConfig
 from offhook.api.upgrade import Accepted, Declined, UpgradeRequest
@@ -113,7 +113,7 @@ async def talking(monkeypatch: pytest.MonkeyPatch, toml: str = TOML, max_calls: 
         stack = SipStack(
             signalling.user_agent,
             [],
-            resolver=NoNames(),
+            resolver=Names(),
             gate=signalling.screen.gate,
             on_event=lambda event, now: signalling.switchboard.take(event),
             on_message=lambda direction, message, source, now: signalling.switchboard.see(direction, message, source),

@@ -182,11 +182,14 @@ class MemoryFlows:
         return None
 
 
-class NoNames:
-    """A resolver in a world of literal addresses."""
+class Names:
+    """A resolver that knows these hosts, in a world of literal addresses."""
 
-    async def resolve(self, uri: object) -> tuple[Target, ...]:
-        return ()
+    def __init__(self, names: Mapping[str, Sequence[Target]] = MappingProxyType({})) -> None:
+        self._names = names
+
+    async def resolve(self, uri: SipUri) -> tuple[Target, ...]:
+        return tuple(self._names.get(uri.host, ()))
 
 
 class Party:
@@ -217,7 +220,7 @@ class Party:
             self.flows = MemoryFlows(network, host, on_datagram=heard, on_failure=on_failure, admits=admits)
             return self.flows
 
-        self.stack = SipStack(self.user_agent, [], resolver=NoNames(), on_event=self._hear, make_flows=make_flows)
+        self.stack = SipStack(self.user_agent, [], resolver=Names(), on_event=self._hear, make_flows=make_flows)
         self._calls: dict[str, PhoneCall] = {}
 
     def call(
@@ -497,7 +500,7 @@ class World:
         self.stack = SipStack(
             signalling.user_agent,
             [],
-            resolver=NoNames(),
+            resolver=Names(self._names),
             gate=signalling.screen.gate,
             on_event=lambda event, now: signalling.switchboard.take(event),
             on_message=lambda direction, message, source, now: signalling.switchboard.see(direction, message, source),

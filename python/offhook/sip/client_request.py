@@ -119,7 +119,8 @@ class ClientRequest:
 
     `fixed` is a target that is tried before `next_hop` is resolved: the flow on which the peer was last seen. `targets`
     are known already, so that nothing is resolved; `tries` lays down how they are gone through, and `stray` hears of a
-    2xx of one that was left. With `secure` it leaves by TLS or not at all. `names` may be proven by the peer in place
+    2xx of one that was left. `patience` are the seconds that a request other than INVITE waits for a target that is not
+    the last. With `secure` it leaves by TLS or not at all. `names` may be proven by the peer in place
     of the next hop's own; `identity` is whose certificate it is shown. `contact` writes its Contact in place of the
     core's.
     ACK to a 2xx is sent without a transaction, and again with `repeat`.
@@ -143,6 +144,7 @@ class ClientRequest:
         "_names",
         "_next_hop",
         "_number",
+        "_patience",
         "_progress",
         "_secure",
         "_sent",
@@ -176,6 +178,7 @@ class ClientRequest:
         tries: Tries | None = None,
         stray: Progress | None = None,
         contact: Callable[[LocalAddress], str] | None = None,
+        patience: float | None = None,
     ) -> None:
         self._core = core
         self.request = request
@@ -191,6 +194,7 @@ class ClientRequest:
         self._names = names
         self._identity = identity
         self._contact = contact
+        self._patience = patience
         self.owner = owner
         self.why = ""
         """What the network said when it failed, in words."""
@@ -461,7 +465,8 @@ class ClientRequest:
             patience = self._tries.patience() if self._tries is not None else None
             transaction = InviteClientTransaction(self._sent, self._core.timers, now, patience=patience)
         else:
-            transaction = ClientTransaction(self._sent, self._core.timers, now)
+            patience = self._patience if self._targets else None
+            transaction = ClientTransaction(self._sent, self._core.timers, now, patience=patience)
         self.transaction = transaction
         self._core.attach(transaction, self, branch, now)
 

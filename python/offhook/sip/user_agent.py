@@ -230,10 +230,12 @@ class UserAgent(SessionHost):
         number: Callable[[], int],
         next_hop: SipUri,
         credentials: Credentials | None = None,
+        patience: float | None = None,
     ) -> None:
         """Send a REGISTER for `address` (RFC 3261 10.2), which asks for `expires` seconds; `done` hears of its end.
 
         `registrar` is the Request-URI, `number` gives each CSeq number. Our Contact has `contact_user` for its user.
+        A target that says nothing for `patience` seconds is left for the next one; the last one has Timer F.
         """
 
         def ended(response: Response | None, cause: FailureCause | None, at: float) -> None:
@@ -257,6 +259,7 @@ class UserAgent(SessionHost):
             credentials=credentials,
             number=number,
             contact=lambda local: self.contact(local, user=contact_user),
+            patience=patience,
         )
         client.begin(now)
 

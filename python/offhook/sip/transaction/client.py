@@ -44,14 +44,17 @@ TRANSITIONS: dict[tuple[State, Input], State] = {
 
 
 class ClientTransaction(Machine[State, Input]):
-    """Repeats a request until its final response, and swallows the repetitions of that."""
+    """Repeats a request until its final response, and swallows the repetitions of that.
+
+    Without any response it comes to nothing after `patience` seconds, where that is sooner than Timer F.
+    """
 
     TIMER_INPUTS = {Timer.E: Input.TIMER_E, Timer.F: Input.TIMER_F, Timer.K: Input.TIMER_K}
     terminated_state = State.TERMINATED
 
-    __slots__ = ("_e_interval", "_received", "_send", "request", "target")
+    __slots__ = ("_e_interval", "_latest", "_received", "_send", "request", "target")
 
-    def __init__(self, send: SendRequest, timers: TimerValues, now: float) -> None:
+    def __init__(self, send: SendRequest, timers: TimerValues, now: float, *, patience: float | None = None) -> None:
         assert send.transaction is not None, "a client transaction has an id"
         super().__init__(State.TRYING, TRANSITIONS, timers, send.transaction, reliable=send.target.transport != "udp")
         self.request = send.request
@@ -60,7 +63,8 @@ class ClientTransaction(Machine[State, Input]):
         self._received: Response | None = None
         self._e_interval = timers.t1
         self._effects.append(self._send)
-        self._start(Timer.F, now, timers.transaction)
+        self._latest = now + timers.transaction
+        self._start(Timer.F, now, min(timers.transaction, timers.transaction if patience is None else patience))
         if not self.reliable:
             self._start(Timer.E, now, self._e_interval)
 
@@ -83,6 +87,7 @@ class ClientTransaction(Machine[State, Input]):
                 self._e_interval = self.timers.t2 if in_proceeding else min(2 * self._e_interval, self.timers.t2)
                 self._start(Timer.E, now, self._e_interval)
             case Input.PROVISIONAL:
+                self._deadlines[Timer.F] = self._latest
                 self._pass()
             case Input.FINAL:
                 self._deadlines.clear()

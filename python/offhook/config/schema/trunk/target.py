@@ -48,7 +48,7 @@ class Target(Section):
     target_timeout: Annotated[float, Field(gt=0, le=32, allow_inf_nan=False)] = Field(
         default=4.0,
         description="Seconds that one of its addresses may say nothing to an INVITE before the next address, or the "
-        "next trunk, is asked. The last one has the 32 s that SIP gives it.",
+        "next trunk, is asked; to a REGISTER, before the next address is. The last one has the 32 s that SIP gives it.",
     )
     options_interval: Annotated[float, Field(ge=5, le=3600, allow_inf_nan=False)] | None = Field(
         default=None,
