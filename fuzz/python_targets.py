@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "python"), str(ROOT)]
 
 from fuzz.any_order import any_order, steps_in  # noqa: E402
+from fuzz.registering import SEEDS, any_register  # noqa: E402
 from tests.conformance.rfc4475.messages import CASES  # noqa: E402
 from tests.support.certificates import authority  # noqa: E402
 from tests.support.referrer import Referrer  # noqa: E402
@@ -82,6 +83,7 @@ MAX_FIELD = 8_192
 
 WHOLE = (
     "datagram", "stream", "multipart", "sdp", "offer", "agent_message", "info", "notify", "calling_party",
+    "register",
 )  # fmt: skip
 """Targets that read whole messages and bodies."""
 
@@ -502,6 +504,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "tls": (read_tls, [FIRST_FLIGHT, b"OPTIONS sip:x SIP/2.0", b"\x80\x2e\x01\x03\x01"]),
     "records": (read_records, RECORDS),
     "any_order": (take_any_order, ORDERS),
+    "register": (any_register, SEEDS),
 }  # fmt: skip
 
 
