@@ -31,7 +31,6 @@ loadmodule "xlog.so"
 loadmodule "siputils.so"
 """
 
-# A nonce is good for two seconds: whoever uses it longer is challenged anew with stale=true.
 _REGISTRAR = """\
 loadmodule "usrloc.so"
 loadmodule "registrar.so"
@@ -39,12 +38,11 @@ loadmodule "auth.so"
 modparam("usrloc", "db_mode", 0)
 modparam("registrar", "default_expires", {least})
 modparam("registrar", "max_expires", {most})
-modparam("auth", "nonce_expire", 2)
 
 request_route {{
     xlog("L_NOTICE", "got: $rm from $si:$sp for $tu expires $hdr(Expires)\\n");
     if (is_method("REGISTER")) {{
-        {first}if ($hdr(Expires) =~ "^[1-9]" && $(hdr(Expires){{s.int}}) < {least}) {{
+        if ($hdr(Expires) =~ "^[1-9]" && $(hdr(Expires){{s.int}}) < {least}) {{
             append_to_reply("Min-Expires: {least}\\r\\n");
             sl_send_reply("423", "Interval Too Brief");
             exit;
@@ -140,14 +138,10 @@ class _Kamailio:
 
 
 class KamailioRegistrar(_Kamailio):
-    """Takes REGISTER by digest for `least` to `most` seconds, and sends calls on to who has registered.
+    """Takes REGISTER by digest for `least` to `most` seconds, and sends calls on to who has registered."""
 
-    `down` has it answer 503.
-    """
-
-    def __init__(self, directory: Path, host: str, *, least: int, most: int, down: bool = False) -> None:
-        first = 'sl_send_reply("503", "Out of Order"); exit;\n        ' if down else ""
-        super().__init__(directory, host, _REGISTRAR.format(least=least, most=most, first=first))
+    def __init__(self, directory: Path, host: str, *, least: int, most: int) -> None:
+        super().__init__(directory, host, _REGISTRAR.format(least=least, most=most))
 
 
 class KamailioRegistrant(_Kamailio):
