@@ -25,7 +25,7 @@ pub const DTX_BYTES: usize = 2;
 pub const BITRATE: u32 = 32_000;
 /// The lowest that Opus knows (RFC 7587 section 6.1), and the highest that a packet of 60 ms has room for.
 pub const BITRATES: std::ops::RangeInclusive<u32> = 6_000..=60_000;
-/// What the search for good codes may cost, 0 to 10: so much keeps a packet near 0.1 ms (docs/benchmarks/2026-11-23-bridge.md).
+/// What the search for good codes may cost, 0 to 10: what a call costs with so much is in docs/benchmarks/2026-11-23-bridge.md.
 const COMPLEXITY: i32 = 3;
 /// Losses that the encoder prepares for where the peer tells of none, in percent: below it no copies are sent.
 const LOSS_PERCENT: i32 = 5;
