@@ -156,13 +156,23 @@ def warnings(draft: Draft) -> Iterator[Finding]:
         if named and not trunk.dial_to and trunk.refer == "refuse" and not trunk.register_:
             message = f"trunk '{trunk.name}' has a host, and no number is called by it"
             yield Finding(("trunk", index, "host"), message, 'list them in dial_to, such as dial_to = "+1415*"')
-        takes_calls = trunk.allow or trunk.inbound is not None
-        if takes_calls and trunk.srtp != "off" and trunk.tls != "required" and trunk.tls_name is None:
-            yield Finding(
-                ("trunk", index, "srtp"),
-                "keys come in SDP, and this trunk may send it over UDP or TCP: who reads that can decrypt",
-                'tls = "required" takes its calls over TLS alone',
-            )
+        yield from _keys_in_the_clear(("trunk", index), trunk)
+
+
+def _keys_in_the_clear(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
+    """Keys of encrypted sound are in SDP: in that of calls to us, and in that of ours to the trunk."""
+    if trunk.srtp == "off":
+        return
+    tls_alone = trunk.tls == "required" or trunk.tls_name is not None
+    ways = []
+    if (trunk.allow or trunk.inbound is not None) and not tls_alone:
+        ways.append(("this trunk may send it over UDP or TCP", 'tls = "required" takes its calls over TLS alone'))
+    if trunk.host is not None and not (trunk.transport == "tls" or (trunk.transport is None and tls_alone)):
+        ways.append(
+            ("our calls to this trunk may leave over UDP or TCP", 'transport = "tls" sends them over TLS alone')
+        )
+    for way, hint in ways:
+        yield Finding((*path, "srtp"), f"keys come in SDP, and {way}: who reads that can decrypt", hint)
 
 
 def _talk_page(draft: Draft) -> Iterator[Finding]:

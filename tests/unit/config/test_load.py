@@ -201,3 +201,22 @@ def test_keys_over_signalling_that_may_be_plain_are_warned_of(trunk: str, warned
     trunk = f'[[trunk]]\nname = "acme"\nallow = ["192.0.2.1"]\n{trunk}\n'
     found = examine_text(f'{trunk}[[route]]\nname = "all"\ndestination = "echo:"\n', {}, file="f", base=Path())
     assert any("who reads that can decrypt" in str(warning) for warning in found.warnings) is warned
+
+
+@pytest.mark.parametrize(
+    ("trunk", "hints"),
+    [
+        ('host = "192.0.2.9"\ntransport = "tls"', []),
+        ('host = "192.0.2.9"\ntls = "required"', []),
+        ('host = "192.0.2.9"\ntls_name = "acme.example"', []),
+        ('host = "192.0.2.9"', ["transport"]),
+        ('host = "192.0.2.9"\ntransport = "auto"', ["transport"]),
+        ('host = "192.0.2.9"\ntransport = "tls"\nallow = ["192.0.2.9"]', ["tls"]),
+        ('host = "192.0.2.9"\nallow = ["192.0.2.9"]', ["tls", "transport"]),
+    ],
+)
+def test_of_keys_in_the_clear_each_way_is_warned_of_that_is_open(trunk: str, hints: list[str]) -> None:
+    text = f'[[trunk]]\nname = "acme"\nsrtp = "required"\ncaller_id = "+14155550100"\ndial_to = "+1415*"\n{trunk}\n'
+    found = examine_text(f'{text}[[route]]\nname = "all"\ndestination = "echo:"\n', {}, file="f", base=Path())
+    warned = [warning for warning in found.warnings if "who reads that can decrypt" in str(warning)]
+    assert [(warning.hint or "").split()[0] for warning in warned] == hints
