@@ -20,6 +20,8 @@ for files in "${!voice[@]}"; do
 done
 # A library that tests load.
 [ -n "$(find /usr/lib /usr/local/lib -name libopus.so.0 -print -quit)" ] || missing+=(libopus0)
+# A part of kamailio that Debian packs by itself.
+compgen -G "/usr/lib/*/kamailio/modules/tls.so" >/dev/null || missing+=(kamailio-tls-modules)
 [ ${#missing[@]} -eq 0 ] && exit 0
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

@@ -3,13 +3,13 @@
 import shutil
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from tests.support.gateway import ports, wait_until
 
-APT = "sudo apt-get install kamailio"
+APT = "sudo apt-get install kamailio kamailio-tls-modules"
 HOST = "127.0.0.21"
 _MODULES = "/usr/lib/x86_64-linux-gnu/kamailio/modules/"
 
@@ -38,7 +38,7 @@ loadmodule "xlog.so"
 loadmodule "sdpops.so"
 loadmodule "corex.so"
 modparam("rr", "enable_full_lr", 1)
-
+{tls}
 request_route {{
     if (!mf_process_maxfwd_header("10")) {{
         sl_send_reply("483", "Too Many Hops");
@@ -66,10 +66,18 @@ request_route {{
         exit;
     }}
     record_route();
-    {forks}$du = "sip:{gateway[0]}:{gateway[1]};transport={transport}";
+    {forks}{told}$du = "sip:{gateway[0]}:{gateway[1]};transport={transport}";
     t_relay();
 }}
 """
+
+_TLS = """\
+enable_tls=yes
+loadmodule "tls.so"
+modparam("tls", "config", "{profiles}")
+{listen}
+"""
+_TOLD = 'xlog("L_NOTICE", "came: $rm to $Rp by $proto from <$tls_peer_subject_cn>\\n");\n    '
 
 
 class Kamailio:
@@ -77,6 +85,7 @@ class Kamailio:
 
     `also` are others that it sends each call to at the same time (RFC 3261 section 16.6, parallel forking).
     `removed` is a codec that it takes out of every offer within a call, as a border controller does.
+    `tls` are ports of TLS, each with the lines of its profile (certificate, whom it asks for one).
     """
 
     def __init__(
@@ -87,6 +96,7 @@ class Kamailio:
         *,
         also: Sequence[tuple[str, int]] = (),
         removed: str = "",
+        tls: Mapping[int, Sequence[str]] | None = None,
     ) -> None:
         assert shutil.which("kamailio"), f"kamailio is missing: {APT}"
         modules = Path(_MODULES)
@@ -100,6 +110,18 @@ class Kamailio:
         within = (
             f'if (is_method("INVITE")) {{ sdp_remove_codecs_by_name("{removed}"); }}\n            ' if removed else ""
         )
+        profiles = directory / "tls.cfg"
+        secure = "".join(f"listen=tls:{HOST}:{port}\n" for port in tls or ())
+        # It does not start without a profile for who comes to no port of its own, either.
+        named = {f"server:{HOST}:{port}": lines for port, lines in (tls or {}).items()}
+        sections = {
+            "server:default": next(iter(named.values()), ()),
+            "client:default": ("verify_certificate = no",),
+            **named,
+        }
+        profiles.write_text("".join("\n".join((f"[{name}]", *lines, "")) for name, lines in sections.items()))
+        fields["tls"] = _TLS.format(profiles=profiles, listen=secure) if tls else ""
+        fields["told"] = _TOLD if tls else ""
         config.write_text(_CONFIG.format(**fields, gateway=gateway, forks=forks, within=within))
         self._log = directory / "kamailio.log"
         command = ["kamailio", "-DD", "-E", "-f", str(config), "-Y", str(directory), "-m", "16", "-M", "4"]
@@ -111,7 +133,8 @@ class Kamailio:
         def up() -> bool:
             assert self._process.poll() is None, self.said()
             try:
-                socket.create_connection(self.address, timeout=1).close()
+                for port in (self.address[1], *(tls or ())):
+                    socket.create_connection((HOST, port), timeout=1).close()
             except OSError:
                 return False
             return True
@@ -135,6 +158,10 @@ class Kamailio:
     def relayed(self, method: str) -> list[str]:
         """Where requests of this method within a dialog were sent on to, one line each."""
         return [line for line in self.said().splitlines() if f"within: {method} " in line]
+
+    def came(self) -> list[str]:
+        """Which calls came in where TLS is spoken: method, port, and who the certificate was of, one line each."""
+        return [line.partition("came: ")[2] for line in self.said().splitlines() if "came: " in line]
 
     def _stop(self) -> None:
         self._process.terminate()
