@@ -9,6 +9,7 @@ from dataclasses import asdict
 import pytest
 from structlog.testing import capture_logs
 from tests.support.clock import in_virtual_time
+from tests.support.encrypted import SUITE, our_keys, secured, theirs
 from tests.support.sdp import crypto
 from tests.support.world import ECHO, World, notes, sdp
 
@@ -17,27 +18,9 @@ from offhook.sdp.crypto import SUITES
 
 pytestmark = [pytest.mark.scenario, pytest.mark.rfc(4568, "7")]
 
-SUITE = "AES_CM_128_HMAC_SHA1_80"
-
 
 def policy(policy: str) -> str:
     return ECHO.replace("[[route]]", f'srtp = "{policy}"\n\n[[route]]')
-
-
-def secured(*lines: str, protocol: str = "RTP/SAVP", **options: object) -> bytes:
-    """What a caller offers or answers, with keys."""
-    plain = sdp(**options)  # type: ignore[arg-type]
-    return plain.replace(b"RTP/AVP", protocol.encode()) + "".join(f"{line}\r\n" for line in lines).encode()
-
-
-def our_keys(answer: bytes) -> dict[str, bytes]:
-    """The keys in our SDP by suite."""
-    found = re.findall(r"a=crypto:\d+ (\S+) inline:(\S+)", answer.decode())
-    return {suite: base64.b64decode(key) for suite, key in found}
-
-
-def theirs(fill: int = 7, suite: str = SUITE) -> bytes:
-    return bytes([fill] * SUITES[suite])
 
 
 @pytest.mark.parametrize("wanted", ["optional", "required"])

@@ -158,17 +158,17 @@ class EndReason(Enum):
     )  # fmt: skip
     SRTP_NOT_SUPPORTED = _Ending(
         "srtp_not_supported", 488, 88, "operator",
-        "The caller insists on encrypted audio (SRTP), and `srtp` is off on its trunk.",
+        "The other side insists on encrypted audio (SRTP), and `srtp` is off on its trunk.",
         "Set `srtp` of the [[trunk]] to `optional` or `required`, or switch off `secure media` at the carrier.",
     )  # fmt: skip
     SRTP_REQUIRED = _Ending(
         "srtp_required", 488, 88, "operator",
-        "The trunk takes encrypted audio only, and the caller offered none.",
+        "The trunk takes encrypted audio only, and the other side has sent no key for it.",
         "Switch on `secure media` (SRTP with SDES keys) for this trunk at the carrier.",
     )  # fmt: skip
     NO_COMMON_CRYPTO = _Ending(
         "no_common_crypto", 488, 88, "operator",
-        "Caller and gateway have no way to encrypt the audio in common.",
+        "The two sides have no way to encrypt the audio in common.",
         "The detail says what was wrong with each key offered; keys come as `a=crypto` (SDES), not by DTLS.",
     )  # fmt: skip
     NO_OFFER_ANSWER = _Ending(

@@ -78,8 +78,11 @@ def kind_of(reason: EndReason) -> OutcomeKind:
     return _KINDS.get(reason, "failed")
 
 
-def ending_of(response: Response, *, has_login: bool) -> tuple[EndReason, str]:
-    """Why a call ended that got this final response, and in which words."""
+def ending_of(response: Response, *, has_login: bool, encrypts: bool = False) -> tuple[EndReason, str]:
+    """Why a call ended that got this final response, and in which words.
+
+    `encrypts` says that our offer was of encrypted audio alone.
+    """
     status = response.status
     said = f"{status} {printable(response.reason or reason_phrase(status))}"[:_LONGEST_DETAIL]
     if 300 <= status < 400:
@@ -88,6 +91,8 @@ def ending_of(response: Response, *, has_login: bool) -> tuple[EndReason, str]:
     if status in (401, 407) and not has_login:
         return EndReason.TRUNK_AUTH_FAILED, f"{said}: it wants a `username` and a `password`, and the trunk has none"
     known = _ENDINGS.get(status)
+    if known is EndReason.NO_COMMON_CODEC and encrypts:
+        said += ': we offer encrypted audio alone (`srtp = "required"`), which may be off at the trunk'
     if known is None:
         known = EndReason.TRUNK_FAILED if status // 100 == 5 else EndReason.CALLEE_REFUSED
     return known, said

@@ -175,7 +175,11 @@ def offered(
 
 
 def accepted(ours: MediaDescription, theirs: MediaDescription, policy: Policy) -> Judgement:
-    """Read the peer's answer to an audio line that `offered` wrote."""
+    """Read the peer's answer to an audio line that `offered` wrote.
+
+    It may say RTP/AVP to our RTP/SAVP, of which RFC 3264 says nothing. Who repeats a tag and a suite of our offer, with
+    a key of its own, has agreed to that line all the same (RFC 4568 section 5.1): the media is encrypted then.
+    """
     if theirs.protocol not in PLAIN and theirs.protocol not in SECURE:
         return _otherwise_secured(theirs, policy)
     if policy == "off":
@@ -190,7 +194,10 @@ def accepted(ours: MediaDescription, theirs: MediaDescription, policy: Policy) -
             # With it, whatever we send could be sent back to us as the peer's.
             return Refused("no_common_crypto", "the peer answered with our own key")
         keys = CryptoKeys(line.suite, send=chosen.key, receive=line.key)
-        return Encrypted(keys, chosen.attribute, f"encrypted with {line.suite} (crypto tag {line.tag})")
+        note = f"encrypted with {line.suite} (crypto tag {line.tag})"
+        if (theirs.protocol in SECURE) != (ours.protocol in SECURE):
+            note += f", though the answer says {theirs.protocol} to our {ours.protocol}"
+        return Encrypted(keys, chosen.attribute, note)
     complaint = "none of its a=crypto lines is one of our offer" if found.lines else found.complaint
     if theirs.protocol in SECURE:
         return Refused("no_common_crypto", f"the answer is {theirs.protocol}: {complaint}")
