@@ -221,3 +221,18 @@ async def test_a_transfer_by_an_agent_counts_for_the_key_that_had_the_call_place
         told = [message for message in world.wire.said if message.get("type") == "transferred"]
         assert [message["outcome"] for message in told] == ["busy"] * most + ["refused"] * (2 - most)
         assert why in json.dumps(told)
+
+
+@pytest.mark.parametrize("whose", ["key", "agent", "trunk"])
+@in_virtual_time
+async def test_a_transfer_that_the_gateway_does_itself_is_one_call_a_second(whose: str) -> None:
+    """Where one call a second may leave, a transfer is one: it must not stand in its own way."""
+    once = "outbound = { max_cps = 1 }\n"
+    config = BY_US.replace("outbound = { max_calls = 1 }", once if whose == "key" else "")
+    config += once if whose == "agent" else ""
+    config = config.replace('transfer = "bridge"', f'transfer = "bridge"\n{once if whose == "trunk" else ""}')
+    async with FraudWorld(config) as world:
+        await world.talk(key="shop")
+        world.wire.says(type="transfer", target=f"tel:{LISTED}")
+        await world.pass_time(0.5)
+        assert len(world.carrier.calls) == 2

@@ -175,6 +175,7 @@ class Bridging:
                 trunk=own,
                 setting="agent" if is_listed else "dial_to" if own is None else "transfer_to",
                 is_local=is_local,
+                is_transfer=is_transfer,
             ),
         )
         return made, step

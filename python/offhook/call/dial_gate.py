@@ -1,6 +1,7 @@
 """The gate's count of what leaves: one for all calls, which tells what comes near its limits and writes down days."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias
 
 import structlog
 
@@ -8,6 +9,10 @@ from offhook.route.trunk import Trunk
 from offhook.route.usage import DayUse, OverLimit, Party, Usage
 
 _log = structlog.get_logger("offhook.dial")
+
+
+InTurn: TypeAlias = Literal["all", "trunk", "nobody"]
+"""For whom a call is one more of a second: its trunk, agent and key, its trunk alone, or nobody any more."""
 
 
 def _kept_nowhere(rows: Sequence[DayUse]) -> None:
@@ -43,15 +48,22 @@ class DialGate:
         return against
 
     def call(
-        self, trunk: Trunk, number: str, agent: str | None, key: str | None, now: float, *, again: bool = False
+        self,
+        trunk: Trunk,
+        number: str,
+        agent: str | None,
+        key: str | None,
+        now: float,
+        *,
+        in_turn: InTurn = "all",
     ) -> "CountedCall | OverLimit":
         """Count a call to `number` (E.164) by `trunk`, for an agent and an API key, or say what is against it.
 
-        `again` where it is the same call by another trunk: it is one call a second for its agent and key.
+        `in_turn` are those for whom it is one more call of a second.
         """
         parties = self._parties(trunk.name, agent, key)
-        in_turn = parties[:1] if again else parties
-        admitted = self._usage.admit_call(parties, trunk.rate(number), now, self._at(now), in_turn)
+        turns = {"all": parties, "trunk": parties[:1], "nobody": []}[in_turn]
+        admitted = self._usage.admit_call(parties, trunk.rate(number), now, self._at(now), turns)
         self._told()
         return admitted if isinstance(admitted, OverLimit) else CountedCall(self, admitted)
 

@@ -19,7 +19,7 @@ class Joining:
     called, as records have it, `dialled` whom. `agent` is the one that has asked for the second call, if one did, which
     its limits count it for; `setting` is the list of the trunk `trunk` that the target was found in already, or `agent`
     where an `[[agent]]` of the configuration is who is called. One that `is_local` is an extension there, or a phone
-    that registers with us.
+    that registers with us. One that `is_transfer` was counted as such before, for the trunk, the agent and the key.
     """
 
     call_id: CallId
@@ -33,6 +33,7 @@ class Joining:
     trunk: str | None = None
     setting: Literal["dial_to", "transfer_to", "agent"] = "dial_to"
     is_local: bool = False
+    is_transfer: bool = False
 
     @property
     def is_withheld(self) -> bool:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
-from offhook.call.dial_gate import DialGate
+from offhook.call.dial_gate import DialGate, InTurn
 from offhook.call.dialler import Allowed, Denied
 from offhook.call.joining import Joining
 from offhook.call.wish import Wish
@@ -77,7 +77,7 @@ class OutboundGate:
         left = self._in_order([trunk for trunk in may if trunk.name not in without], now)
         # What is against those that may not is said of the first in the file.
         for number, trunk in enumerate((*left, *(trunk for trunk in candidates if trunk not in may))):
-            verdict = self._judge(wish, trunk, now, again=bool(without))
+            verdict = self._judge(wish, trunk, now, is_further=bool(without))
             if isinstance(verdict, Allowed):
                 return replace(verdict, others=len(left) - number - 1)
             verdicts.append(verdict)
@@ -96,14 +96,14 @@ class OutboundGate:
             ordered += [trunk for trunk in group if not trunk.weight]
         return sorted(ordered, key=lambda trunk: self._is_down(trunk.name, now))
 
-    def _judge(self, wish: Wish, trunk: Trunk, now: float, *, again: bool) -> Allowed | Denied:
+    def _judge(self, wish: Wish, trunk: Trunk, now: float, *, is_further: bool) -> Allowed | Denied:
         allowed = _by_rules(wish, trunk)
         if isinstance(allowed, Denied):
             return allowed
         number, shown = allowed
         asker = wish.agent if wish.joined is None else wish.joined.agent
         agent = asker.name if isinstance(asker, AgentUri | WorkerUri) else None
-        counted = self._gate.call(trunk, number, agent, wish.key, now, again=again)
+        counted = self._gate.call(trunk, number, agent, wish.key, now, in_turn=_in_turn(wish, trunk, is_further))
         if isinstance(counted, OverLimit):
             return Denied(counted.slug, counted.why, counted.hint, counted.retry_after, trunk.name)
         return Allowed(trunk, number, shown, counted)
@@ -115,6 +115,14 @@ class OutboundGate:
         if wish.trunk is None:
             return Denied("dial_no_trunk", "no trunk calls out", hint)
         return Denied("dial_no_trunk", f"there is no trunk '{printable(wish.trunk)}' that calls out", hint)
+
+
+def _in_turn(wish: Wish, trunk: Trunk, is_further: bool) -> InTurn:
+    """For whom it is one more call of a second: one by a further trunk, or for a transfer, has been counted."""
+    joined = wish.joined
+    if joined is None or not joined.is_transfer:
+        return "trunk" if is_further else "all"
+    return "nobody" if joined.trunk == trunk.name else "trunk"
 
 
 def _by_rules(wish: Wish, trunk: Trunk) -> tuple[str, str] | Denied:
