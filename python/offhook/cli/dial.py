@@ -152,7 +152,8 @@ def _tell_outcome(call: Mapping[str, Any], outcome: Mapping[str, Any], tell: Cal
             tell(f"  {outcome['hint']}")
         return
     answerer = call.get("answered_by")
-    if answerer:
+    # Right behind the answer nothing has been heard yet that tells it.
+    if answerer and ("confidence" in answerer or call["state"] == "ended"):
         tell(f"answered by {answerer['who'].replace('_', ' ')}: {printable(answerer['evidence'])}")
     if call["state"] == "ended":
         detail = f": {printable(call['end_detail'])}" if call["end_detail"] else ""

@@ -117,6 +117,38 @@ def test_a_number_that_is_kept_back_and_headers_of_the_invite(data: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [
+        (("--detect",), True),
+        (("--detect", "--on-machine", "hang_up"), {"on_machine": "hang_up"}),
+        (("--on-machine", "voicemail"), {"on_machine": "voicemail"}),
+    ],
+)
+def test_who_answers_is_asked_for(arguments: tuple[str, ...], asked: object, data: Path) -> None:
+    StandIn.looks = [call("answered", outcome("answered", 200, "OK"))]
+    assert offhook(data, *arguments).exit_code == 0
+    assert StandIn.asked[0][2]["detect"] == asked
+
+
+def test_who_has_answered_is_said_once_it_is_known(data: Path) -> None:
+    answered = outcome("answered", 200, "OK")
+    nothing = {"who": "unknown", "evidence": "nothing was heard that tells it", "on_machine": "hang_up"}
+    machine = {"who": "machine", "confidence": 0.9, "evidence": "speech that goes on for 3.0 s\x1b[31m"}
+    StandIn.looks = [call("answered", answered, answered_by=nothing)]
+    assert "answered by" not in offhook(data, "--detect").stdout, "it has only just picked up"
+    StandIn.looks = [
+        call("answered", answered, answered_by=nothing),
+        call("ended", answered, answered_by=machine, end_reason="no_person_answered"),
+    ]
+    assert offhook(data, "--detect", "--on-machine", "hang_up", "--wait").stdout.splitlines()[-2:] == [
+        "answered by machine: speech that goes on for 3.0 s\\x1b[31m",
+        "over, no_person_answered",
+    ]
+    StandIn.looks = [call("ended", answered, answered_by=nothing, end_reason="callee_hung_up")]
+    assert "answered by unknown: nothing was heard that tells it" in offhook(data, "--detect", "--wait").stdout
+
+
+@pytest.mark.parametrize(
     ("kind", "code"),
     [("busy", 3), ("refused", 4), ("no_answer", 5), ("cancelled", 6), ("failed", 1), ("of_tomorrow", 1)],
 )
