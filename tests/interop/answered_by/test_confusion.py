@@ -8,13 +8,10 @@ import numpy as np
 import pytest
 from tests.support.callees.hearing import Told, hear
 from tests.support.callees.lines import Callee, callees
-from tests.support.callees.voices import missing
+from tests.support.callees.voices import voices_are_installed
 from tests.support.figures import Figures
 
-pytestmark = [
-    pytest.mark.interop,
-    pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())} (tools/peers.sh)"),
-]
+pytestmark = pytest.mark.interop
 
 FULL = "OFFHOOK_PROVE" in os.environ
 SHARE = 1.0 if FULL else 0.07
@@ -27,6 +24,7 @@ NEAR = 0.6
 @cache
 def heard() -> tuple[tuple[Callee, Told], ...]:
     """Every line of the test set, and what was told of it."""
+    voices_are_installed()
     return tuple((callee, hear(callee)) for callee in callees("test", SHARE))
 
 

@@ -1,15 +1,22 @@
-"""Who has answered, by plain sockets: a person who is talked to, a machine that is left a message after its beep."""
+"""Who has answered: a person who is talked to, and machines that are left a message after their beep.
+
+Person and one machine are plain sockets; the other machine is baresip, with a greeting of Asterisk's.
+"""
 
 import asyncio
 import hashlib
+import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.interop.baresip.phone import Baresip
 from tests.interop.dialling.conftest import KEY
+from tests.support.callees.voices import allison, voices_are_installed
 from tests.support.dialled_agent import DialledAgent
-from tests.support.gateway import running_gateway
+from tests.support.gateway import Gateway as Running
+from tests.support.gateway import running_gateway, wait_until
 from tests.support.plain_callee import PlainCallee, callee, sdp
 from tests.support.rtp_peer import RtpPeer
 from tests.support.speech import speech, write_wav
@@ -35,6 +42,13 @@ port = {machine}
 caller_id = "+14155550100"
 dial_to = "+1415*"
 
+[[trunk]]
+name = "phone"
+host = "127.0.0.1"
+port = {phone}
+caller_id = "+14155550100"
+dial_to = "+1415*"
+
 [[route]]
 name = "all"
 destination = "echo:"
@@ -47,15 +61,22 @@ detect = true
 on_machine = "voicemail"
 voicemail = "message.wav"
 
+[[agent]]
+name = "asked"
+kind = "offhook"
+url = "ws://127.0.0.1:{agent}/"
+voicemail = "message.wav"
+
 [[key]]
 name = "crm"
 sha256 = "{sha256}"
 """
 _MESSAGE_HZ, _MESSAGE_S = 700.0, 1.0
+_NUMBER = "+14155550142"
 
 
 async def _picks_up(phone: PlainCallee, rtp: RtpPeer, gateway: Gateway, trunk: str) -> PlacedCall:
-    call = await gateway.dial("+14155550142", agent="bot", trunk=trunk)
+    call = await gateway.dial(_NUMBER, agent="bot", trunk=trunk)
     invite = await phone.gets("INVITE")
     port = re.search(r"m=audio (\d+) ", invite.body)
     assert port is not None
@@ -103,16 +124,47 @@ async def _machine(phone: PlainCallee, gateway: Gateway) -> None:
         assert 0.02 * len(heard) == pytest.approx(_MESSAGE_S, abs=0.03), "all of it"
 
 
+def _greeting() -> list[int]:
+    """What an answering machine says, and then listens."""
+    voices_are_installed()
+    pause = np.zeros(2_400)
+    sound = np.concatenate([pause, allison("vm-intro"), pause, allison("beep"), np.zeros(8 * 8_000)])
+    return [round(sample * 32_768) for sample in sound]
+
+
+def _foreign_machine(phone: Baresip, running: Running) -> None:
+    arguments = ("--agent", "asked", "--trunk", "phone", "--detect", "--on-machine", "voicemail", "--wait", "--json")
+    call = json.loads(running.run("dial", _NUMBER, *arguments))
+    closed = phone.wait_for("CALL_CLOSED")
+    assert (call["answered_by"]["who"], call["end_reason"]) == ("machine", "message_left")
+    running.record(str(closed["id"]))
+    # By its beep, which is nowhere else in what it said: not by the silence behind it.
+    sign = "takes a message from now on, after a beep of"
+    wait_until(lambda: sign in str(running.show(call["call_id"])["timeline"]), 10, f"no {sign!r}")
+    heard = np.array(phone.heard(), dtype=float)
+    pieces = heard[: len(heard) // 160 * 160].reshape(-1, 160)
+    spectrum = np.abs(np.fft.rfft(pieces * np.hanning(160), 800))
+    loud = np.sqrt((pieces**2).mean(axis=1)) > 1_000
+    message = np.flatnonzero(loud & (np.abs(spectrum.argmax(axis=1) * 10 - _MESSAGE_HZ) <= 20))
+    assert 0.02 * len(message) == pytest.approx(_MESSAGE_S, abs=0.1), "all of it"
+    assert message[-1] - message[0] < len(message) + 5, "at one go"
+
+
 async def test_a_person_is_talked_to_and_a_machine_hears_the_message_whole_after_its_beep(tmp_path: Path) -> None:
     when = np.arange(round(_MESSAGE_S * 8_000)) / 8_000
     write_wav(tmp_path / "message.wav", (8_000 * np.sin(2 * np.pi * _MESSAGE_HZ * when)).astype(np.int16), 8_000)
     agent = DialledAgent()
     try:
         async with callee("person") as person, callee("machine") as machine:
-            sha256 = hashlib.sha256(KEY.encode()).hexdigest()
-            toml = _TOML.format(person=person.port, machine=machine.port, agent=agent.port, sha256=sha256)
-            with running_gateway(tmp_path, toml) as running:
-                gateway = Gateway(running.http, key=KEY)
-                await asyncio.gather(_person(person, gateway), _machine(machine, gateway))
+            with Baresip(tmp_path / "phone", _greeting(), answers=True, user=_NUMBER) as phone:
+                sha256 = hashlib.sha256(KEY.encode()).hexdigest()
+                ports = {"person": person.port, "machine": machine.port, "phone": phone.port, "agent": agent.port}
+                with running_gateway(tmp_path, _TOML.format(**ports, sha256=sha256)) as running:
+                    gateway = Gateway(running.http, key=KEY)
+                    await asyncio.gather(
+                        _person(person, gateway),
+                        _machine(machine, gateway),
+                        asyncio.to_thread(_foreign_machine, phone, running),
+                    )
     finally:
         agent.close()

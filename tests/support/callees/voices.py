@@ -24,6 +24,14 @@ Set = Literal["tuning", "test"]
 
 _KEPT = REPOSITORY / "target" / "callees"
 _ALLISON = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
+_FESTIVAL = Path("/usr/share/festival/voices")
+_PROGRAMS = {"espeak-ng": "espeak-ng", "flite": "flite", "text2wave": "festival"}
+_VOICES = {
+    _ALLISON: "asterisk-core-sounds-en-wav",
+    _FESTIVAL / "english" / "kal_diphone": "festvox-kallpc16k",
+    _FESTIVAL / "english" / "ked_diphone": "festvox-kdlpc16k",
+    _FESTIVAL / "us" / "cmu_us_slt_arctic_hts": "festvox-us-slt-hts",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +126,11 @@ VOICES: dict[Set, tuple[Voice, ...]] = {
 """Who says what, by set."""
 
 
-def missing() -> list[str]:
-    """The programs and packages that are not installed."""
-    there = {"espeak-ng": "espeak-ng", "flite": "flite", "text2wave": "festival"}
-    gone = [package for program, package in there.items() if shutil.which(program) is None]
-    return gone if _ALLISON.is_dir() else [*gone, "asterisk-core-sounds-en-wav"]
+def voices_are_installed() -> None:
+    """Fail with the line that installs them, if one is missing."""
+    programs = [package for program, package in _PROGRAMS.items() if shutil.which(program) is None]
+    missing = [*programs, *(package for files, package in _VOICES.items() if not files.is_dir())]
+    assert not missing, f"voices are missing: sudo apt-get install {' '.join(missing)}"
 
 
 @cache
