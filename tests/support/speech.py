@@ -72,10 +72,13 @@ def write_wav(path: Path, sound: Sound, rate: int) -> None:
 
 
 def delay(reference: Sound, heard: Sound) -> int:
-    """How many samples later than in `reference` the same sound is in `heard`: where both are most alike."""
+    """How many samples later than in `reference` the same sound is in `heard`: where both are most alike.
+
+    Nine tenths of it have to be there, so that of a sentence said twice the first is not taken for the second.
+    """
     size = 1 << (len(reference) + len(heard)).bit_length()
     spectrum = np.fft.rfft(heard.astype(float), size) * np.conj(np.fft.rfft(reference.astype(float), size))
-    return int(np.argmax(np.fft.irfft(spectrum, size)[: max(1, len(heard) - len(reference) // 2)]))
+    return int(np.argmax(np.fft.irfft(spectrum, size)[: max(1, len(heard) - len(reference) * 9 // 10)]))
 
 
 def quality(reference: Sound, heard: Sound, rate: int, *, heard_rate: int = 0) -> float:
