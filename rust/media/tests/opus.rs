@@ -621,3 +621,24 @@ fn a_peer_is_heard_and_told_of_its_jitter_on_its_clock() {
         "{told:?}"
     );
 }
+
+/// Whatever a packet of CELT says (RFC 6716 section 3.1, configurations 16 to 31), a gap behind it of any length is filled, as is one before it.
+#[test]
+fn a_gap_of_any_length_is_filled_behind_frames_of_any_length() {
+    for configuration in 0..32u8 {
+        let packet: Vec<u8> = std::iter::once(configuration << 3)
+            .chain((0..60u8).map(|byte| byte.wrapping_mul(37) ^ configuration))
+            .collect();
+        let mut decoder = opus::Decoder::default();
+        let mut sound = [0; opus::MAX_SAMPLES];
+        assert!(decoder.decode(&packet, &mut sound) > 0);
+        for samples in 1..=400 {
+            assert!(decoder.conceal(&mut sound[..samples]), "{samples}");
+        }
+        for samples in (1..=1_000).step_by(13) {
+            decoder.decode(&packet, &mut sound);
+            assert!(decoder.recover(&packet, &mut sound[..samples]), "{samples}");
+        }
+    }
+    assert!(!opus::Decoder::default().conceal(&mut []));
+}

@@ -32,6 +32,9 @@ const LOSS_PERCENT: i32 = 5;
 /// Beyond it copies take too much from the sound itself.
 const MAX_LOSS_PERCENT: i32 = 25;
 const TICKS_OF_48K: usize = 6;
+/// Samples of 20, 10, 5 and 2.5 ms.
+const FRAMES: [usize; 4] = [320, 160, 80, SHORTEST_FRAME];
+const SHORTEST_FRAME: usize = 40;
 
 /// What the peer asks of the sound that we send it (RFC 7587 section 6.1).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -146,14 +149,40 @@ impl Decoder {
             .unwrap_or(0)
     }
 
-    /// Makes sound in place of what did not come, or of the noise of a pause: a whole number of 2.5 ms, at most 120 ms.
+    /// Makes sound in place of what did not come, or of the noise of a pause.
+    ///
+    /// The library makes whole frames alone, so it is asked for one after another; of the last one the beginning is taken.
     pub fn conceal(&mut self, out: &mut [i16]) -> bool {
-        !out.is_empty() && self.0.decode_s16(&[], out.len(), out).is_ok()
+        let mut done = 0;
+        while done < out.len() {
+            let left = &mut out[done..];
+            let fitting = FRAMES.iter().find(|frame| **frame <= left.len());
+            let made = match fitting {
+                Some(&frame) => self.0.decode_s16(&[], frame, &mut left[..frame]),
+                None => {
+                    let mut frame = [0; SHORTEST_FRAME];
+                    let made = self.0.decode_s16(&[], SHORTEST_FRAME, &mut frame);
+                    left.copy_from_slice(&frame[..left.len()]);
+                    made
+                }
+            };
+            if made.is_err() {
+                return false;
+            }
+            done += fitting.copied().unwrap_or(SHORTEST_FRAME);
+        }
+        !out.is_empty()
     }
 
     /// Makes the sound that lies before the packet `next`: its end of the copy that the packet carries, if there is one.
     pub fn recover(&mut self, next: &[u8], out: &mut [i16]) -> bool {
-        !out.is_empty() && self.0.decode_fec_s16(next, out.len(), out).is_ok()
+        let copy = packet::samples_per_frame(next, RATE as i32).unwrap_or(0);
+        if copy == 0 || copy > out.len() {
+            return self.conceal(out);
+        }
+        let (before, copied) = out.split_at_mut(out.len() - copy);
+        (before.is_empty() || self.conceal(before))
+            && self.0.decode_fec_s16(next, copy, copied).is_ok()
     }
 
     /// Another stream begins.
