@@ -88,6 +88,7 @@ def clicks(packets: list[Packet]) -> int:
 
 
 async def test_a_phone_hears_the_last_words_of_one_and_the_first_of_the_other_in_one_stream(gateway: Gateway) -> None:
+    before = gateway.metric("offhook_hand_overs_total", trunk="acme", outcome="handed_over")
     results, calls, ears = list[HandedOver](), list[Call](), ToldEars()
     async with (
         working(front(results, ears), gateway, "front"),
@@ -130,7 +131,7 @@ async def test_a_phone_hears_the_last_words_of_one_and_the_first_of_the_other_in
     assert (record["destination"], record["end_reason"]) == ("worker:billing", "agent_hung_up")
     assert record["hand_over"]["outcome"] == "handed_over"
     assert "Hand-over" in shown
-    assert gateway.metric("offhook_hand_overs_total", trunk="acme", outcome="handed_over") == 1
+    assert gateway.metric("offhook_hand_overs_total", trunk="acme", outcome="handed_over") == before + 1
 
 
 async def test_an_agent_whose_colleague_is_not_there_or_busy_still_has_the_call(gateway: Gateway) -> None:
