@@ -8,24 +8,17 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from offhook.destination.base import (
     AgentNote,
-    AnsweredBy,
     Destination,
     DestinationEvent,
     DestinationListener,
-    DigitsState,
-    GreetingOver,
-    HandOverResult,
-    HoldAction,
-    Holder,
-    HoldFailure,
-    TransferResult,
 )
 from offhook.destination.dialect.facts import AgentFacts, EndCause
 from offhook.destination.openai_calls import OpenAICalls, OpenAISpec, Waiting
+from offhook.destination.passing_on import PassingOn
 from offhook.destination.platform_api import ApiSpec, PlatformApi
 from offhook.destination.wire import Seat, nobody
 from offhook.errors import DestinationError
@@ -75,7 +68,7 @@ class Dial(Protocol):
         """
 
 
-class PlatformDestination:
+class PlatformDestination(PassingOn):
     """One call's way to an agent on a platform. Whatever it does once it was dialled, the call to it does."""
 
     def __init__(
@@ -96,7 +89,6 @@ class PlatformDestination:
         self._api = api
         self._calls = calls
         self._seat = seat
-        self._inner: Destination | None = None
         self._waiting: Waiting | None = None
         self._answered = False
         self._closed = False
@@ -163,57 +155,6 @@ class PlatformDestination:
             await dialling
         finally:
             dialling.cancel()
-
-    def begin(self) -> None:
-        assert self._inner is not None, "begin follows prepare"
-        self._inner.begin()
-
-    def await_audio(self) -> None:
-        if self._inner is not None:
-            self._inner.await_audio()
-
-    def speak_early(self) -> None:
-        if self._inner is not None:
-            self._inner.speak_early()
-
-    def played(self, mark: str) -> None:
-        if self._inner is not None:
-            self._inner.played(mark)
-
-    def digits_masked(self, state: DigitsState) -> None:
-        if self._inner is not None:
-            self._inner.digits_masked(state)
-
-    def recording(self, state: Literal["on", "paused", "off"], at_ms: int) -> None:
-        if self._inner is not None:
-            self._inner.recording(state, at_ms)
-
-    def transferred(self, result: TransferResult) -> None:
-        if self._inner is not None:
-            self._inner.transferred(result)
-
-    def handed_over(self, result: HandOverResult) -> None:
-        if self._inner is not None:
-            self._inner.handed_over(result)
-
-    def held(self, by: Holder) -> None:
-        if self._inner is not None:
-            self._inner.held(by)
-
-    def resumed(self, by: Holder, held_ms: int) -> None:
-        if self._inner is not None:
-            self._inner.resumed(by, held_ms)
-
-    def hold_failed(self, action: HoldAction, code: HoldFailure, status: int | None, message: str) -> None:
-        if self._inner is not None:
-            self._inner.hold_failed(action, code, status, message)
-
-    def answered_by(self, told: AnsweredBy | GreetingOver) -> None:
-        if self._inner is not None:
-            self._inner.answered_by(told)
-
-    def stats(self) -> Mapping[str, int]:
-        return self._inner.stats() if self._inner is not None else {}
 
     def close(self, reason: str, causes: Sequence[EndCause] = ()) -> None:
         if self._closed:

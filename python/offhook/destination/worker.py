@@ -1,24 +1,17 @@
 """An agent whose workers dialled us: one of them is asked, and if it does not take the call, the next."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from offhook._media import CallConfig
 from offhook.destination.base import (
     AgentNote,
-    AnsweredBy,
     Destination,
     DestinationEvent,
     DestinationListener,
-    DigitsState,
-    GreetingOver,
-    HandOverResult,
-    HoldAction,
-    Holder,
-    HoldFailure,
-    TransferResult,
 )
 from offhook.destination.conversation import Conversation, WorkerConversation
 from offhook.destination.dialect.facts import AgentFacts, EndCause
+from offhook.destination.passing_on import PassingOn
 from offhook.destination.wire import AgentSpec, Seat, WireDestination, nobody
 from offhook.destination.workers import Place, Workers
 from offhook.errors import DestinationError
@@ -32,7 +25,7 @@ _MOST_NAMED = 8
 _NEXT_MAY_TAKE_IT = frozenset({"no_worker", "agent_lost", "agent_unreachable", "agent_too_slow"})
 
 
-class WorkerDestination:
+class WorkerDestination(PassingOn):
     """One call at one of an agent's workers."""
 
     def __init__(
@@ -55,7 +48,6 @@ class WorkerDestination:
         self._node = node
         self._ready_within = ready_within
         self._seat = seat
-        self._attempt: _Attempt | None = None
         self._passed_over: set[str] = set()
         self._closed = False
 
@@ -90,7 +82,7 @@ class WorkerDestination:
     def _ask_next(self, leg: RtpLeg, tried: set[str]) -> "_Attempt":
         self._tell_who_is_passed_over(leg.thread, tried)
         place = self._workers.choose(self._spec.name, leg.thread, tried, lambda error: attempt.give_up(error))
-        attempt = self._attempt = _Attempt(
+        attempt = self._inner = _Attempt(
             self._uri,
             self._spec,
             self._media,
@@ -113,68 +105,18 @@ class WorkerDestination:
             self._listener(self, AgentNote(f"worker {worker.title} was passed over", {"why": why}))
         self._passed_over |= {worker.session for worker, _ in unable}
 
-    def begin(self) -> None:
-        assert self._attempt is not None, "begin follows prepare"
-        self._attempt.begin()
-
-    def await_audio(self) -> None:
-        if self._attempt is not None:
-            self._attempt.await_audio()
-
-    def speak_early(self) -> None:
-        if self._attempt is not None:
-            self._attempt.speak_early()
-
-    def played(self, mark: str) -> None:
-        """Marks of the agent are answered in Rust."""
-
-    def digits_masked(self, state: DigitsState) -> None:
-        if self._attempt is not None:
-            self._attempt.digits_masked(state)
-
-    def recording(self, state: str, at_ms: int) -> None:
-        if self._attempt is not None:
-            self._attempt.recording(state, at_ms)
-
-    def transferred(self, result: TransferResult) -> None:
-        if self._attempt is not None:
-            self._attempt.transferred(result)
-
-    def handed_over(self, result: HandOverResult) -> None:
-        if self._attempt is not None:
-            self._attempt.handed_over(result)
-
-    def held(self, by: Holder) -> None:
-        if self._attempt is not None:
-            self._attempt.held(by)
-
-    def resumed(self, by: Holder, held_ms: int) -> None:
-        if self._attempt is not None:
-            self._attempt.resumed(by, held_ms)
-
-    def hold_failed(self, action: HoldAction, code: HoldFailure, status: int | None, message: str) -> None:
-        if self._attempt is not None:
-            self._attempt.hold_failed(action, code, status, message)
-
-    def answered_by(self, told: AnsweredBy | GreetingOver) -> None:
-        if self._attempt is not None:
-            self._attempt.answered_by(told)
-
-    def stats(self) -> Mapping[str, int]:
-        return self._attempt.stats() if self._attempt is not None else {}
-
     def close(self, reason: str, causes: Sequence[EndCause] = ()) -> None:
         if self._closed:
             return
         self._closed = True
-        if self._attempt is not None:
-            self._attempt.close(reason, causes)
+        if self._inner is not None:
+            self._inner.close(reason, causes)
             self._workers.events["dropped_audio_ms"] += self.stats().get("sent_dropped_us", 0) // 1000
         self._seat.give_back()
         self._listener = nobody
 
     def _tell(self, attempt: Destination, event: DestinationEvent) -> None:
-        if attempt is self._attempt:
+        if attempt is self._inner:
             self._listener(self, event)
 
 
