@@ -142,55 +142,14 @@ class Signalling:
             secrets.SystemRandom(),
             self.screen,
         )
-        self.dialler = Dialler(
-            self._make_gate(routing.trunks, agents) if gate is None else gate,
-            self.admission,
-            services,
-            self.switchboard,
-            self.screen,
-            self.user_agent,
-            resolve=resolve,
-            local=self._local,
-            logins=logins(config),
-            loop_lag=loop_lag,
-            service_route=lambda trunk: self.registrations.service_route(trunk),
-            places=lambda trunk, user: self.phones.places(trunk, user),
-            health=self.health,
-            tried=metrics.target_tried,
-        )
-        self.registrations = Registrations(
-            tuple(routing.trunks),
-            logins(config),
-            self.user_agent,
-            self.screen,
-            perform=lambda action: self.perform(action),
-            wall=wall,
-            resolve=resolve,
-            reaches=lambda target: self.reaches(target),
-            attempted=metrics.registration_attempted,
-            node=config.node.name,
-        )
+        gate = self._make_gate(routing.trunks, agents) if gate is None else gate
+        self.dialler = self._make_dialler(gate, services, resolve, loop_lag)
+        self.registrations = self._make_registrations(routing.trunks, resolve)
         self.placing = services.placing
         self.placing.dialler = self.dialler
         self.placing.calls_out = any(trunk.calls_out for trunk in routing.trunks)
-        self.pings = TargetPings(
-            routing.trunks,
-            self.user_agent,
-            self.screen,
-            self.health,
-            perform=lambda action: self.perform(action),
-            look_up=self.dialler.addresses_of,
-            now=now,
-            chance=self._chance,
-        )
-        self.phones = Phones(
-            routing.trunks,
-            perform=lambda action: self.perform(action),
-            ping=self.user_agent.keep_alive,
-            wall=wall,
-            directory=Path(config.data_dir) if keeps_phones else None,
-            counted=metrics.phone_registered,
-        )
+        self.pings = self._make_pings(routing.trunks)
+        self.phones = self._make_phones(routing.trunks, Path(config.data_dir) if keeps_phones else None)
         self.user_agent.registrar, self.user_agent.in_use = self.phones.take, self.phones.flows
 
     def _make_services(
@@ -210,6 +169,66 @@ class Signalling:
             gate=self.gate,
             early_sounds=EarlySounds(early_sounds(self.config)),
             hold_music=hold_music,
+        )
+
+    def _make_dialler(
+        self, gate: Gatekeeper, services: CallServices, resolve: Resolve, loop_lag: Callable[[], float]
+    ) -> Dialler:
+        """What calls out. What is made after it is looked up when it is needed."""
+        return Dialler(
+            gate,
+            self.admission,
+            services,
+            self.switchboard,
+            self.screen,
+            self.user_agent,
+            resolve=resolve,
+            local=self._local,
+            logins=logins(self.config),
+            loop_lag=loop_lag,
+            service_route=lambda trunk: self.registrations.service_route(trunk),
+            places=lambda trunk, user: self.phones.places(trunk, user),
+            health=self.health,
+            tried=self._metrics.target_tried,
+        )
+
+    def _make_registrations(self, trunks: TrunkTable, resolve: Resolve) -> Registrations:
+        """Where we register."""
+        return Registrations(
+            tuple(trunks),
+            logins(self.config),
+            self.user_agent,
+            self.screen,
+            perform=lambda action: self.perform(action),
+            wall=self._wall,
+            resolve=resolve,
+            reaches=lambda target: self.reaches(target),
+            attempted=self._metrics.registration_attempted,
+            node=self.config.node.name,
+        )
+
+    def _make_pings(self, trunks: TrunkTable) -> TargetPings:
+        """Who is asked by OPTIONS whether it works."""
+        return TargetPings(
+            trunks,
+            self.user_agent,
+            self.screen,
+            self.health,
+            perform=lambda action: self.perform(action),
+            look_up=self.dialler.addresses_of,
+            now=self._now,
+            chance=self._chance,
+        )
+
+    def _make_phones(self, trunks: TrunkTable, directory: Path | None) -> Phones:
+        """Who registers with us; kept in `directory`, if there is one."""
+        return Phones(
+            trunks,
+            perform=lambda action: self.perform(action),
+            ping=self.user_agent.keep_alive,
+            wall=self._wall,
+            directory=directory,
+            counted=self._metrics.phone_registered,
         )
 
     def _make_gate(self, trunks: TrunkTable, agents: Mapping[str, AgentSpec | PlatformSpec]) -> OutboundGate:
