@@ -31,7 +31,7 @@ from tests.support.referrer import Referrer  # noqa: E402
 from tests.support.tls import Line, Peer, contexts, peer_context  # noqa: E402
 
 from offhook.call.dtmf import digits_of_info  # noqa: E402
-from offhook.call.transfer_target import NoTarget, read_target  # noqa: E402
+from offhook.call.transfers.transfer_target import NoTarget, read_target  # noqa: E402
 from offhook.destination.dialect import offhook  # noqa: E402
 from offhook.errors import LocalProtocolError, RemoteProtocolError  # noqa: E402
 from offhook.ids import TrunkName  # noqa: E402

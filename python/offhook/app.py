@@ -27,8 +27,8 @@ from offhook.api.trunks import trunk_routes
 from offhook.api.worker_door import PATH as WORKER_PATH
 from offhook.api.worker_door import Tokens, WorkerDoor
 from offhook.api.workers import worker_routes
-from offhook.call.detect import AgentDetect
 from offhook.call.end_reason import EndReason
+from offhook.call.out.detect import AgentDetect
 from offhook.config import hold_music
 from offhook.config.recordings import announcement_of, key_of
 from offhook.config.schema import Config

@@ -12,18 +12,20 @@ from typing import Any, Literal
 import structlog
 
 from offhook._media import Melody
-from offhook.call.dial_gate import DialGate
-from offhook.call.dialler import Dialler, Gatekeeper, Resolve, no_names
 from offhook.call.early_sounds import EarlySounds
 from offhook.call.news import Follower
-from offhook.call.outbound_gate import OutboundGate
-from offhook.call.phones import Phones
-from offhook.call.registrations import Registrations
+from offhook.call.out.dial_gate import DialGate
+from offhook.call.out.dialler import Dialler
+from offhook.call.out.gatekeeper import Gatekeeper
+from offhook.call.out.outbound_gate import OutboundGate
+from offhook.call.out.target_health import TargetHealth, TargetRow, spelt
+from offhook.call.out.target_pings import TargetPings
+from offhook.call.out.way_out import Resolve, WayOut, no_names
+from offhook.call.registered.phones import Phones
+from offhook.call.registered.registrations import Registrations
 from offhook.call.screen import ScreenRules, TrunkScreen
 from offhook.call.services import CallServices, Perform
 from offhook.call.switchboard import Records, Rules, Switchboard
-from offhook.call.target_health import TargetHealth, TargetRow, spelt
-from offhook.call.target_pings import TargetPings
 from offhook.config.routing import build_routing, inbound_passwords, logins
 from offhook.config.schema import Config
 from offhook.config.sounds import early_sounds
@@ -143,7 +145,18 @@ class Signalling:
             self.screen,
         )
         gate = self._make_gate(routing.trunks, agents) if gate is None else gate
-        self.dialler = self._make_dialler(gate, services, resolve, loop_lag)
+        self._way_out = self._make_way_out(resolve)
+        self.dialler = Dialler(
+            gate,
+            self.admission,
+            services,
+            self.switchboard,
+            self.screen,
+            self._way_out,
+            loop_lag=loop_lag,
+            health=self.health,
+            tried=metrics.target_tried,
+        )
         self.registrations = self._make_registrations(routing.trunks, resolve)
         self.placing = services.placing
         self.placing.dialler = self.dialler
@@ -171,25 +184,17 @@ class Signalling:
             hold_music=hold_music,
         )
 
-    def _make_dialler(
-        self, gate: Gatekeeper, services: CallServices, resolve: Resolve, loop_lag: Callable[[], float]
-    ) -> Dialler:
-        """What calls out. What is made after it is looked up when it is needed."""
-        return Dialler(
-            gate,
-            self.admission,
-            services,
-            self.switchboard,
-            self.screen,
+    def _make_way_out(self, resolve: Resolve) -> WayOut:
+        """How calls get to trunks. What is made after it is looked up when it is needed."""
+        return WayOut(
             self.user_agent,
+            self.health,
+            now=self._now,
             resolve=resolve,
             local=self._local,
             logins=logins(self.config),
-            loop_lag=loop_lag,
             service_route=lambda trunk: self.registrations.service_route(trunk),
             places=lambda trunk, user: self.phones.places(trunk, user),
-            health=self.health,
-            tried=self._metrics.target_tried,
         )
 
     def _make_registrations(self, trunks: TrunkTable, resolve: Resolve) -> Registrations:
@@ -215,7 +220,7 @@ class Signalling:
             self.screen,
             self.health,
             perform=lambda action: self.perform(action),
-            look_up=self.dialler.addresses_of,
+            look_up=self._way_out.addresses_of,
             now=self._now,
             chance=self._chance,
         )

@@ -7,7 +7,7 @@ from tests.support.carrier import CARRIER, CONFIG, CalledPhone, DiallingWorld
 from tests.support.clock import in_virtual_time
 from tests.support.world import sdp
 
-from offhook.call.outbound import OutboundCall
+from offhook.call.out.outbound import OutboundCall
 
 pytestmark = pytest.mark.unit
 

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberType, shortnumberinfo
 
-from offhook.call.dial_gate import DialGate
-from offhook.call.dialler import Denied
-from offhook.call.outbound_gate import OutboundGate
-from offhook.call.transfer_target import NoTarget, Target, read_target
-from offhook.call.wish import Wish
+from offhook.call.out.dial_gate import DialGate
+from offhook.call.out.gatekeeper import Denied
+from offhook.call.out.outbound_gate import OutboundGate
+from offhook.call.out.wish import Wish
+from offhook.call.transfers.transfer_target import NoTarget, Target, read_target
 from offhook.ids import TrunkName
 from offhook.route.destination_uri import AgentUri
 from offhook.route.pattern import ANY, Pattern

@@ -13,8 +13,8 @@ from tests.support.http_request import ask
 from offhook.api.calls import CallDesk
 from offhook.api.guard import Guard
 from offhook.api.keys import ApiKeys
-from offhook.call.detect import AgentDetect, Detect
-from offhook.call.dialler import Denied
+from offhook.call.out.detect import AgentDetect, Detect
+from offhook.call.out.gatekeeper import Denied
 
 pytestmark = pytest.mark.scenario
 

@@ -9,7 +9,7 @@ from tests.support.carrier import CALLEE, CARRIER, OURS, DiallingWorld, OpenGate
 from tests.support.clock import in_virtual_time
 from tests.support.world import OFFHOOK, World
 
-from offhook.call.outcome import NotPlaced
+from offhook.call.out.outcome import NotPlaced
 
 pytestmark = pytest.mark.scenario
 

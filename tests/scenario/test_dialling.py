@@ -7,8 +7,8 @@ from tests.support.carrier import CALLEE, CARRIER, CONFIG, OURS, DiallingWorld
 from tests.support.clock import in_virtual_time
 from tests.support.world import GATEWAY, notes, sdp
 
-from offhook.call.dialler import Denied
-from offhook.call.outcome import NotPlaced
+from offhook.call.out.gatekeeper import Denied
+from offhook.call.out.outcome import NotPlaced
 from offhook.ids import TrunkName
 
 pytestmark = pytest.mark.scenario

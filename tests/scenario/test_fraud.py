@@ -11,7 +11,7 @@ from tests.support.carrier import CARRIER, OURS, DiallingWorld
 from tests.support.clock import in_virtual_time
 from tests.support.world import CALLER, GATEWAY, OFFHOOK
 
-from offhook.call.outcome import NotPlaced
+from offhook.call.out.outcome import NotPlaced
 from offhook.sip.message import Request
 from offhook.sip.uri import SipUri
 

@@ -8,8 +8,8 @@ from tests.support.carrier import OURS, CalledPhone, Carrier, DiallingWorld
 from tests.support.clock import in_virtual_time
 from tests.support.world import notes, sdp
 
-from offhook.call.outbound import OutboundCall
-from offhook.call.outcome import NotPlaced
+from offhook.call.out.outbound import OutboundCall
+from offhook.call.out.outcome import NotPlaced
 from offhook.sip.effects import Target
 
 pytestmark = pytest.mark.scenario

@@ -7,9 +7,9 @@ from tests.support.world import GATEWAY, OFFHOOK
 
 from offhook.call.end_reason import EndReason
 from offhook.call.event import HangUp
-from offhook.call.outbound import OutboundCall
-from offhook.call.outcome import NotPlaced
-from offhook.call.wish import Wish
+from offhook.call.out.outbound import OutboundCall
+from offhook.call.out.outcome import NotPlaced
+from offhook.call.out.wish import Wish
 from offhook.route.destination_uri import AgentUri
 
 pytestmark = pytest.mark.scenario

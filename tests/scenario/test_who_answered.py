@@ -7,7 +7,7 @@ from tests.support.carrier import CONFIG, DiallingWorld
 from tests.support.clock import in_virtual_time
 from tests.support.world import notes, sdp
 
-from offhook.call.detect import Detect, OnMachine
+from offhook.call.out.detect import Detect, OnMachine
 
 pytestmark = pytest.mark.scenario
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Self
 
-from offhook.call.dialler import Allowed, Denied
-from offhook.call.outbound import OutboundCall
-from offhook.call.wish import Wish
+from offhook.call.out.gatekeeper import Allowed, Denied
+from offhook.call.out.outbound import OutboundCall
+from offhook.call.out.wish import Wish
 from offhook.ids import TrunkName
 from offhook.route.destination_uri import AgentUri
 from offhook.route.number import read_number

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from offhook.call.outbound import OutboundCall
-from offhook.call.outcome import NotPlaced
-from offhook.call.wish import Wish
+from offhook.call.out.outbound import OutboundCall
+from offhook.call.out.outcome import NotPlaced
+from offhook.call.out.wish import Wish
 from offhook.route.destination_uri import AgentUri
 from offhook.sip.effects import Address
 from offhook.sip.events import Event, InfoReceived, InviteReceived, ReinviteAnswered, Reinvited

@@ -15,12 +15,12 @@ from starlette.routing import Route
 
 from offhook.api.guard import Guard, Holder
 from offhook.api.idempotency import LONGEST_KEY, Idempotency, OtherRequest
-from offhook.call.detect import AgentDetect, Detect, OnMachine
-from offhook.call.dialler import Dialler
-from offhook.call.outbound import OutboundCall
-from offhook.call.outcome import NotPlaced, Outcome
+from offhook.call.out.detect import AgentDetect, Detect, OnMachine
+from offhook.call.out.dialler import Dialler
+from offhook.call.out.outbound import OutboundCall
+from offhook.call.out.outcome import NotPlaced, Outcome
+from offhook.call.out.wish import LONGEST_RINGING, RING_TIMEOUT, Wish
 from offhook.call.state import CallState
-from offhook.call.wish import LONGEST_RINGING, RING_TIMEOUT, Wish
 from offhook.destination.dialect.facts import MAX_VALUE, plain
 from offhook.errors import LocalProtocolError
 from offhook.ids import CallId

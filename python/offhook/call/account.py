@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from offhook.call.call import Call
 from offhook.call.facts import claims_of
-from offhook.call.outbound import OutboundCall
-from offhook.call.outcome import q850_in
+from offhook.call.out.outbound import OutboundCall
+from offhook.call.out.outcome import q850_in
 from offhook.call.trace import host_port
 from offhook.report.record import CallRecord, billable_seconds, post_dial_delay_ms
 

@@ -10,7 +10,6 @@ from typing import assert_never
 import structlog
 
 from offhook._media import MediaEvent
-from offhook.call.bridge import across
 from offhook.call.departure import Departure
 from offhook.call.end_reason import EndReason
 from offhook.call.event import (
@@ -26,6 +25,7 @@ from offhook.call.event import (
     TimeUp,
 )
 from offhook.call.facts import causes_of
+from offhook.call.joined.bridge import across
 from offhook.call.last_words import hear_last_words
 from offhook.call.offer_answer import OfferOrAnswer, exchange
 from offhook.call.session_timer import words_of

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from offhook.call.agent_side import described
-from offhook.call.bridge import NotJoined
 from offhook.call.end_reason import EndReason
+from offhook.call.joined.bridge import NotJoined
 from offhook.call.leg_media import PLAYOUT_LIMIT
 from offhook.call.parts import Parts
-from offhook.call.referral import LEAVES_WITHIN
 from offhook.call.state import CallInput, CallState
+from offhook.call.transfers.referral import LEAVES_WITHIN
 from offhook.destination.base import (
     DestinationEvent,
     HandOverResult,

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 from offhook._media import MediaEvent
 from offhook.call.end_reason import EndReason
-from offhook.call.outcome import Outcome
+from offhook.call.out.outcome import Outcome
 from offhook.destination.base import Destination, DestinationEvent
 from offhook.destination.dialect.facts import EndCause
 from offhook.errors import DestinationError

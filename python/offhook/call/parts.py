@@ -3,7 +3,6 @@
 import structlog
 
 from offhook.call.agent_side import AgentSide
-from offhook.call.bridging import Bridging
 from offhook.call.course import Course
 from offhook.call.end_reason import EndReason
 from offhook.call.event import (
@@ -15,16 +14,17 @@ from offhook.call.floor import Floor
 from offhook.call.hand_over import HandOvers
 from offhook.call.hold import Hold
 from offhook.call.inbox import Inbox
+from offhook.call.joined.bridging import Bridging
 from offhook.call.keys import Keys
 from offhook.call.leg import CallerLeg
 from offhook.call.news import AgentChosen, CallEnded
-from offhook.call.referral import Referral
 from offhook.call.ringing import Ringing
 from offhook.call.services import CallServices
 from offhook.call.state import CallInput, CallState
 from offhook.call.tape import Tape
 from offhook.call.timers import Timers
-from offhook.call.transfer import Transfers
+from offhook.call.transfers.referral import Referral
+from offhook.call.transfers.transfer import Transfers
 from offhook.destination.base import (
     Destination,
     DestinationListener,

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from offhook._media import Melody
-from offhook.call.dial_gate import DialGate
 from offhook.call.early_sounds import EarlySounds
 from offhook.call.news import Follower
-from offhook.call.placing import Placing
+from offhook.call.out.dial_gate import DialGate
+from offhook.call.out.placing import Placing
 from offhook.destination.base import Destination, DestinationListener
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.destination.platform_agent import Dial

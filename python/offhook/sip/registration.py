@@ -1,6 +1,6 @@
 """Our registration with a registrar: asked for, refreshed, tried again after a refusal, given back (RFC 3261 10.2).
 
-Pure: time and chance are handed in, requests and their answers go by the driver (`call/registrations.py`).
+Pure: time and chance are handed in, requests and their answers go by the driver (`call/registered/registrations.py`).
 """
 
 from dataclasses import dataclass

@@ -2,8 +2,8 @@
 
 import pytest
 
-from offhook.call.transfer_hints import hint_for_refusal, hint_for_target
-from offhook.call.transfer_target import NoTarget, Target, read_target
+from offhook.call.transfers.transfer_hints import hint_for_refusal, hint_for_target
+from offhook.call.transfers.transfer_target import NoTarget, Target, read_target
 from offhook.ids import TrunkName
 from offhook.route.pattern import Pattern
 from offhook.route.trunk import Trunk

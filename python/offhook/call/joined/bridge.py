@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from offhook._media import MediaError
 from offhook.call.end_reason import EndReason
 from offhook.call.event import HangUp, Referring
-from offhook.call.outcome import NotPlaced, Outcome, OutcomeKind
+from offhook.call.out.outcome import NotPlaced, Outcome, OutcomeKind
+from offhook.call.out.wish import Wish
 from offhook.call.services import CallServices
-from offhook.call.transfer_target import NoTarget, Target
-from offhook.call.wish import Wish
+from offhook.call.transfers.transfer_target import NoTarget, Target
 from offhook.destination.base import (
     AgentAudio,
     AgentLost,
@@ -48,7 +48,7 @@ from offhook.media.leg import RtpLeg
 from offhook.route.destination_uri import DialUri
 
 if TYPE_CHECKING:
-    from offhook.call.outbound import OutboundCall
+    from offhook.call.out.outbound import OutboundCall
 
 _TOLD = frozenset({404, 408, 410, 480, 484, 486, 488, 600, 603, 604, 606, 607, 608})
 """Refusals of who was called that mean the same to who calls. What a trunk says of us (401, 403, 503) does not."""

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from offhook.call.agent_side import AgentSide
-from offhook.call.begun import Begun
-from offhook.call.bridge import Back
 from offhook.call.event import Fault, Referring
+from offhook.call.joined.bridge import Back
 from offhook.call.leg import CallerLeg
-from offhook.call.outcome import NotPlaced, Outcome
+from offhook.call.out.outcome import NotPlaced, Outcome
+from offhook.call.out.wish import LONGEST_RINGING, Wish
 from offhook.call.services import CallServices
-from offhook.call.transfer_target import NoTarget, Target, read_referred
-from offhook.call.wish import LONGEST_RINGING, Wish
+from offhook.call.transfers.begun import Begun
+from offhook.call.transfers.transfer_target import NoTarget, Target, read_referred
 from offhook.destination.dialect.facts import HandedOver
 from offhook.observe.printable import printable
 from offhook.report.timeline import Timeline
@@ -38,7 +38,7 @@ from offhook.sip.referred import Wanted
 from offhook.sip.status import reason_phrase
 
 if TYPE_CHECKING:
-    from offhook.call.outbound import OutboundCall
+    from offhook.call.out.outbound import OutboundCall
 
 _log = structlog.get_logger("offhook.call")
 

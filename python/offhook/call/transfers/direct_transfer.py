@@ -9,11 +9,11 @@ The person who is wanted and says no, or does not answer, has been asked: nobody
 from collections.abc import Mapping
 
 from offhook.call.agent_side import AgentSide, Engagement
-from offhook.call.bridge import NotJoined
-from offhook.call.bridging import Bridging
 from offhook.call.end_reason import EndReason
-from offhook.call.outcome import OutcomeKind
-from offhook.call.transfer_target import Target
+from offhook.call.joined.bridge import NotJoined
+from offhook.call.joined.bridging import Bridging
+from offhook.call.out.outcome import OutcomeKind
+from offhook.call.transfers.transfer_target import Target
 from offhook.destination.base import (
     AgentLost,
     Destination,

@@ -10,17 +10,17 @@ from dataclasses import replace
 from typing import Protocol
 
 from offhook._media import MediaEvent
-from offhook.call.answered_by import MESSAGE_MARK, HangUpOnIt, LeaveMessage, TakeFloor, WhoAnswered
 from offhook.call.call import Call
 from offhook.call.end_reason import EndReason
 from offhook.call.event import HangUp, Timer
 from offhook.call.facts import causes_of
 from offhook.call.last_words import BYE_ANSWER_LIMIT
-from offhook.call.outbound_leg import CalleeLeg
-from offhook.call.outcome import Outcome, ending_of, failure_of, kind_of, q850_in
+from offhook.call.out.answered_by import MESSAGE_MARK, HangUpOnIt, LeaveMessage, TakeFloor, WhoAnswered
+from offhook.call.out.outbound_leg import CalleeLeg
+from offhook.call.out.outcome import Outcome, ending_of, failure_of, kind_of, q850_in
+from offhook.call.out.wish import Wish
 from offhook.call.services import CallServices
 from offhook.call.state import CallInput, CallState
-from offhook.call.wish import Wish
 from offhook.destination.base import AnsweredBy, Destination, DestinationListener, GreetingOver
 from offhook.destination.dialect.facts import AgentFacts
 from offhook.observe.printable import printable

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 import structlog
 
 from offhook.call.agent_side import AgentSide
-from offhook.call.bridging import Bridging
-from offhook.call.direct_transfer import DirectTransfer, may_call
 from offhook.call.end_reason import EndReason
+from offhook.call.joined.bridging import Bridging
 from offhook.call.leg import CallerLeg
 from offhook.call.services import CallServices
 from offhook.call.state import CallState
-from offhook.call.transfer_hints import hint_for_refusal, hint_for_target
-from offhook.call.transfer_target import NoTarget, Target, phone_system, read_target
+from offhook.call.transfers.direct_transfer import DirectTransfer, may_call
+from offhook.call.transfers.transfer_hints import hint_for_refusal, hint_for_target
+from offhook.call.transfers.transfer_target import NoTarget, Target, phone_system, read_target
 from offhook.destination.agent_headers import AgentHeaders
 from offhook.destination.base import (
     AgentNote,

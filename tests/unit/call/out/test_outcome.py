@@ -3,7 +3,7 @@
 import pytest
 
 from offhook.call.end_reason import EndReason
-from offhook.call.outcome import failure_of
+from offhook.call.out.outcome import failure_of
 from offhook.sip.events import FailureCause
 
 pytestmark = pytest.mark.unit

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from offhook.call.bridge import Back, Onward
-from offhook.call.joining import Joining
+from offhook.call.joined.bridge import Back, Onward
+from offhook.call.joined.joining import Joining
+from offhook.call.joined.loops import Step
 from offhook.call.leg import CallerLeg
-from offhook.call.loops import Step
+from offhook.call.out.wish import LONGEST_RINGING, Wish
 from offhook.call.services import CallServices
-from offhook.call.transfer_target import NoTarget, Target, phone_system, read_target
-from offhook.call.wish import LONGEST_RINGING, Wish
+from offhook.call.transfers.transfer_target import NoTarget, Target, phone_system, read_target
 from offhook.destination.base import Destination, DestinationListener
 from offhook.destination.dialect.facts import AgentFacts, EndCause
 from offhook.destination.platform_agent import Dial, Headers

@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 import structlog
 
+from offhook.call.out.target_health import TargetHealth, spelt
 from offhook.call.screen import TrunkScreen
 from offhook.call.services import Perform
-from offhook.call.target_health import TargetHealth, spelt
 from offhook.ids import TrunkName
 from offhook.route.trunk import Trunk
 from offhook.sip.effects import Address, Target

@@ -2,7 +2,7 @@
 
 import pytest
 
-from offhook.call.target_health import (
+from offhook.call.out.target_health import (
     LONGEST_PAUSE,
     LONGEST_RETRY_AFTER,
     MAX_TARGETS,

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from offhook.call.outbound_leg import CalleeLeg
+from offhook.call.out.outbound_leg import CalleeLeg
+from offhook.call.out.target_health import TargetHealth, spelt
 from offhook.call.screen import TrunkScreen
-from offhook.call.target_health import TargetHealth, spelt
 from offhook.ids import TrunkName
 from offhook.report.timeline import Timeline
 from offhook.route.trunk import Trunk

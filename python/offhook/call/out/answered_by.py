@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from offhook._media import MediaEvent
-from offhook.call.detect import Detect
 from offhook.call.leg import CallerLeg
+from offhook.call.out.detect import Detect
 from offhook.destination.base import AnsweredBy, Answerer, GreetingOver
 
 MESSAGE_MARK = "offhook:message"

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Protocol
 
-from offhook.call.loops import Loops
-from offhook.call.outcome import NotPlaced
-from offhook.call.wish import Wish
+from offhook.call.joined.loops import Loops
+from offhook.call.out.outcome import NotPlaced
+from offhook.call.out.wish import Wish
 
 if TYPE_CHECKING:
-    from offhook.call.outbound import OutboundCall
+    from offhook.call.out.outbound import OutboundCall
 
 
 class Places(Protocol):

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from offhook.call.begun import Begun
-from offhook.call.detect import Detect
-from offhook.call.joining import Joining
+from offhook.call.joined.joining import Joining
+from offhook.call.out.detect import Detect
+from offhook.call.transfers.begun import Begun
 from offhook.route.destination_uri import DestinationUri
 
 RING_TIMEOUT = 60.0

@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
-from offhook.call.dial_gate import DialGate, InTurn
-from offhook.call.dialler import Allowed, Denied
-from offhook.call.joining import Joining
-from offhook.call.wish import Wish
+from offhook.call.joined.joining import Joining
+from offhook.call.out.dial_gate import DialGate, InTurn
+from offhook.call.out.gatekeeper import Allowed, Denied
+from offhook.call.out.wish import Wish
 from offhook.ids import TrunkName
 from offhook.route.called_name import read_own
 from offhook.route.destination_uri import AgentUri, WorkerUri, host_of, user_of

@@ -1,6 +1,6 @@
 import pytest
 
-from offhook.call.shown import shown
+from offhook.call.out.shown import shown
 from offhook.ids import TrunkName
 from offhook.route.trunk import Trunk
 

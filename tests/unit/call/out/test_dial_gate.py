@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from offhook.call.dial_gate import CountedCall, DialGate
+from offhook.call.out.dial_gate import CountedCall, DialGate
 from offhook.ids import TrunkName
 from offhook.route.trunk import Trunk
 from offhook.route.usage import OutboundLimits, OverLimit, Party, Usage

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from offhook.call.dial_gate import DialGate
-from offhook.call.dialler import Allowed, Denied
-from offhook.call.joining import Joining
-from offhook.call.outbound_gate import OutboundGate
-from offhook.call.wish import Wish
+from offhook.call.joined.joining import Joining
+from offhook.call.out.dial_gate import DialGate
+from offhook.call.out.gatekeeper import Allowed, Denied
+from offhook.call.out.outbound_gate import OutboundGate
+from offhook.call.out.wish import Wish
 from offhook.ids import CallId, TrunkName
 from offhook.route.destination_uri import AgentUri, WorkerUri
 from offhook.route.number_kind import NumberKind, kind_of

@@ -1,0 +1,1 @@
+"""Registration, both ways: with carriers that want it, and of phones with us."""
