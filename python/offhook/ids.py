@@ -26,8 +26,17 @@ RouteName = NewType("RouteName", str)
 """The `name` of a `[[route]]`."""
 
 
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
 def new_call_id() -> CallId:
     """Make an id of 26 characters whose order is the order of creation (48 bits of milliseconds, 80 of chance)."""
-    alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
     value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
-    return CallId("".join(alphabet[value >> shift & 31] for shift in range(125, -1, -5)))
+    return CallId("".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5)))
+
+
+def made_at(call_id: str) -> int | None:
+    """When an id of a call was made, in milliseconds since 1970, UTC; None of what is no whole id."""
+    if len(call_id) != 26 or not set(call_id) <= set(_ALPHABET):
+        return None
+    return sum(_ALPHABET.index(letter) << 5 * place for place, letter in enumerate(reversed(call_id))) >> 80

@@ -17,6 +17,7 @@ from rich.text import Text
 from offhook.call.verdict import AudioLine, agent_audio, audio, verdict
 from offhook.cli.gateway_file import ConfigFile, GatewayFile
 from offhook.destination.dialect.facts import EndCause
+from offhook.ids import made_at
 from offhook.observe.printable import printable
 from offhook.report.ladder import ladder
 from offhook.report.page import WIDEST, cell, console, heading, local_time, milliseconds, print_line, wrapped
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 NOT_FOUND = 1
 USED_WRONGLY = 2
+
+# The gateway gathers what it writes of its calls: a row follows its call by part of a second, later on a slow disk.
+_JUST_BEGUN = 30.0
+_WRITTEN_WITHIN = 5.0
 
 app = typer.Typer(help="Calls: list them, explain one of them, see who was turned away.", invoke_without_command=True)
 
@@ -94,7 +99,7 @@ def show(
     """Explain one call: how it ended and why, its set-up, its audio both ways, and its ladder."""
     above = context.obj or {}
     reader = _reader(config or above.get("config"), store or above.get("store"))
-    stored = reader.last_call() if call == "last" else reader.call(call)
+    stored = reader.last_call() if call == "last" else _call(reader, call)
     if stored is None:
         word = "No calls yet." if call == "last" else f"No call {printable(call)}: `offhook calls` lists them."
         typer.echo(word, err=True)
@@ -128,6 +133,19 @@ def refused(
         return
     for line in _refusal_table(rows, min(page.width, WIDEST)):
         print_line(page, line)
+
+
+def _call(reader: "SqliteReader", call: str) -> StoredCall | None:
+    """A call of the records. One that has only just begun (`offhook dial` has told its id) is waited for."""
+    made = made_at(call)
+    waited_until = time.monotonic() + _WRITTEN_WITHIN
+    while True:
+        found = reader.call(call)
+        if found is not None or made is None or abs(time.time() - made / 1000) > _JUST_BEGUN:
+            return found
+        if time.monotonic() > waited_until:
+            return None
+        time.sleep(0.05)
 
 
 def _reader(config: Path | None, store: str | None) -> "SqliteReader":

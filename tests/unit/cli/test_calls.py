@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
 from offhook.cli.calls import app
-from offhook.ids import CallId
+from offhook.ids import CallId, new_call_id
 from offhook.report.record import CallRecord
 from offhook.report.refusals import RefusalRow
 from offhook.report.timeline import Timeline
@@ -65,6 +65,27 @@ def test_no_calls_yet(store: CallStore, url: str) -> None:
     assert (result.exit_code, result.stdout) == (0, "No calls yet.\n")
     assert offhook(url, "--trunk", "x").stdout == "No such calls.\n"
     assert offhook(url, "show", "last").exit_code == 1
+
+
+def test_a_call_that_has_only_just_begun_is_waited_for(
+    store: CallStore, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = new_call_id()
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            store.begin(call(begun))
+            store.flush()
+
+    monkeypatch.setattr("offhook.cli.calls.time.sleep", wait)
+    shown = offhook(url, "show", begun, "--json")
+    assert (shown.exit_code, json.loads(shown.stdout)["call"]["call_id"], len(waits)) == (0, begun, 3)
+    # One that began long ago, and a part of an id, get their answer at once.
+    assert offhook(url, "show", f"01{begun[2:4]}000000{begun[10:]}").exit_code == 1
+    assert offhook(url, "show", "zzz").exit_code == 1
+    assert len(waits) == 3
 
 
 @pytest.mark.parametrize("width", [80, 120])
