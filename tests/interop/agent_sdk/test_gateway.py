@@ -15,10 +15,10 @@ from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.sdk_worker import agent_table, working
 from tests.support.speech_engines import HZ, WORD_MS, ToldEars, ToneVoice
 from tests.support.tone import decode, frames, has_tone, tone
+from tests.support.understood import understood
 
 from offhook.agent import Agent, Call, Said, Turn
 from offhook.agent.loading import load_agent
-from offhook.speech.protocol import Transcript
 
 pytestmark = pytest.mark.interop
 
@@ -289,27 +289,11 @@ async def test_an_agent_with_the_offline_engines_says_back_what_it_understood(ga
         phone.say(sentence())
         await until(lambda: any(line.role == "agent" for line in list(calls[0].history)[1:]))
         heard = b"".join(packet.payload for packet in phone.packets[begin:] if packet.payload_type == 0)
-        recognised_words = await recognised(agent, heard)
-    understood, answer = (line.text for line in list(calls[0].history)[1:3])
-    assert len(understood.split()) >= 3
-    assert answer == f"You said: {understood}"
-    assert words_missing(answer, recognised_words) <= 2, "a word each way, on a telephone line"
-
-
-async def recognised(agent: Agent, payload: bytes) -> str:
-    """What an engine hears in µ-law."""
-    listening = agent.speech.stt().listen(rate=8000)
-    sound = array("h", decode(payload))
-    listening.write(sound.tobytes() + bytes(16_000))
-    listening.finish()
-    found: list[str] = []
-    async with asyncio.timeout(30):
-        async for event in listening:
-            if isinstance(event, Transcript) and event.final:
-                found.append(event.text)
-                break
-    await listening.close()
-    return " ".join(found)
+        recognised = await understood(agent.speech.stt(), array("h", decode(heard)).tobytes())
+    question, answer = (line.text for line in list(calls[0].history)[1:3])
+    assert len(question.split()) >= 3
+    assert answer == f"You said: {question}"
+    assert words_missing(answer, recognised) <= 2, "a word each way, on a telephone line"
 
 
 def words_missing(text: str, heard: str) -> int:
