@@ -20,7 +20,7 @@ from websockets.typing import Subprotocol
 from .hosts import Host
 
 OFFHOOK = "offhook.v1"
-_LIMIT = 15.0
+_LIMIT = 30.0
 
 Dialect = Literal["twilio", "offhook"]
 

@@ -17,7 +17,7 @@ _CONTEXT.set_forkserver_preload(["offhook.cli.root", "offhook.store.sqlite_reade
 
 
 def offhook(
-    arguments: Sequence[str], environ: Mapping[str, str], directory: Path, within: float = 30.0
+    arguments: Sequence[str], environ: Mapping[str, str], directory: Path, within: float = 60.0
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end, and give what it printed. Raises `subprocess.TimeoutExpired`."""
     with tempfile.TemporaryDirectory() as folder:

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,9 +25,10 @@ class Talk:
 
 
 class DialledAgent:
-    """Takes every call, says a tone of 440 Hz for 3 s from `start` on and hangs up when the `data` of the call say so.
+    """Takes every call, says a tone of 440 Hz from `start` on and hangs up when the `data` of the call say so.
 
-    `data` of a call: `hangs_up_after` seconds of the answer.
+    `data` of a call: `says`, the seconds of the tone, 3 by default; `hangs_up_after` seconds of the answer, or as soon
+    as all of the tone was said.
     """
 
     def __init__(self) -> None:
@@ -64,12 +66,19 @@ class DialledAgent:
                     case "start":
                         assert talk is not None
                         talk.at["start"] = now
-                        socket.send(b"".join(tone(440, 3.0)))
-                        after = talk.ringing["data"].get("hangs_up_after")
-                        if after is not None:
-                            threading.Timer(float(after), lambda: socket.send(json.dumps({"type": "hangup"}))).start()
+                        wishes = talk.ringing["data"]
+                        if sound := b"".join(tone(440, float(wishes.get("says", 3.0)))):
+                            socket.send(sound)
+                        if "hangs_up_after" in wishes:
+                            threading.Timer(float(wishes["hangs_up_after"]), _hang_up, [socket]).start()
                     case "end":
                         assert talk is not None
                         talk.end = message
         except ConnectionClosed:
             pass
+
+
+def _hang_up(socket: ServerConnection) -> None:
+    # Whoever was called may have been sooner.
+    with suppress(ConnectionClosed):
+        socket.send(json.dumps({"type": "hangup"}))

@@ -24,7 +24,7 @@ from websockets.typing import Subprotocol
 AUDIO, CONTROL, CREDIT, CLOSE = 1, 2, 3, 4
 RATE = 16_000
 _HEADER = struct.Struct(">III")
-_LIMIT = 10.0
+_LIMIT = 30.0
 
 
 def record(kind: int, call: int, payload: bytes = b"", position: int = 0) -> bytes:

@@ -19,10 +19,10 @@ from .commands import offhook
 T = TypeVar("T")
 
 REPOSITORY = Path(__file__).parents[2]
-START_LIMIT = 30.0
-STOP_LIMIT = 15.0
+START_LIMIT = 60.0
+STOP_LIMIT = 30.0
 PATIENCE = 1.0
-RECORD_LIMIT = 10.0
+RECORD_LIMIT = 30.0
 
 _BANNER = re.compile(r"\b(udp|tcp|tls)://(\[[^\]]+\]|[^\s:]+):(\d+)")
 _HTTP = re.compile(r"http://([^\s/]+):(\d+)/health/ready")
@@ -222,7 +222,7 @@ class Gateway:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels; 0 if there is none."""
-        with urllib.request.urlopen(f"{self.http}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.http}/metrics", timeout=20) as answer:
             text = answer.read().decode()
         total = 0.0
         for line in text.splitlines():
@@ -312,6 +312,18 @@ def media_ports(count: int) -> str:
     """A `[media]` table with so many ports."""
     first = ports(count)
     return f'ports = "{first}-{first + count - 1}"'
+
+
+def is_bound(port: int, transport: str = "udp") -> bool:
+    """Whether somebody listens on this port, in the network that this thread is in; without touching it."""
+    listens = "07" if transport == "udp" else "0A"
+    for table in (transport, f"{transport}6"):
+        path = Path("/proc/thread-self/net") / table
+        lines = path.read_text().splitlines()[1:] if path.exists() else []
+        for _, local, _, state, *_ in (line.split() for line in lines):
+            if state == listens and int(local.rpartition(":")[2], 16) == port:
+                return True
+    return False
 
 
 def _is_free(port: int) -> bool:

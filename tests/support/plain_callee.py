@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-_LIMIT = 10.0
+_LIMIT = 30.0
 _COPIED = ("Via", "Record-Route", "From", "To", "Call-ID", "CSeq")
 
 

@@ -22,7 +22,7 @@ from .sip_text import EVENT_PAYLOAD_TYPE, INVITE, LATER, PCMU, Heard, Line, ok
 from .tone import FRAME, has_tone, is_silent
 
 _DIGITS = "0123456789*#ABCD"
-_LIMIT = 15.0
+_LIMIT = 30.0
 
 
 class PlainPhone:

@@ -98,7 +98,7 @@ class RtpPeer:
             await asyncio.sleep(0.02)
         self.timestamp += 640
 
-    async def until(self, condition: Callable[["RtpPeer"], bool], within: float = 5.0) -> None:
+    async def until(self, condition: Callable[["RtpPeer"], bool], within: float = 15.0) -> None:
         """Wait for packets until `condition(self)` holds."""
         async with asyncio.timeout(within):
             while not condition(self):

@@ -26,7 +26,7 @@ async def working(agent: Agent, gateway: Gateway, name: str = "front") -> AsyncI
     worker = Worker(agent, Dialled.of(gateway.http, TOKEN))
     running = asyncio.create_task(worker.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await worker.is_connected.wait()
         yield worker
     finally:

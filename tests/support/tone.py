@@ -1,7 +1,9 @@
 """Sound that a test can recognise: tones as G.711 µ-law frames of 20 ms, and how much of a tone is in what came."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 RATE = 8000
 FRAME = 160
@@ -68,6 +70,24 @@ def share(samples: Iterable[int], hz: float, rate: int = RATE) -> float:
     real = sum(sample * math.cos(step * n) for n, sample in enumerate(heard))
     imaginary = sum(sample * math.sin(step * n) for n, sample in enumerate(heard))
     return 2 * (real * real + imaginary * imaginary) / (len(heard) * power)
+
+
+def purest(samples: Sequence[int], hz: float, rate: int = RATE, seconds: float = 0.5) -> float:
+    """`share` of the part of so many seconds that is nearest to the tone: what a busy machine does to one is no matter.
+
+    0 while there is no such part.
+    """
+    sound = np.asarray(samples, dtype=float)
+    size = round(seconds * rate)
+    turning = np.exp(-2j * np.pi * hz / rate * np.arange(size))
+    best = 0.0
+    for at in range(0, len(sound) - size + 1, rate // 20):
+        part = sound[at : at + size]
+        power = float(part @ part)
+        # What can't be heard has no tone.
+        if power > size * 50.0**2:
+            best = max(best, 2 * abs(part @ turning) ** 2 / (size * power))
+    return float(best)
 
 
 def has_tone(payload: bytes, hz: float, at_least: float = 0.8) -> bool:

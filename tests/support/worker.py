@@ -18,7 +18,7 @@ PROTOCOL = "offhook.worker.v1"
 TOKEN = "a-worker-s-token-of-the-tests"
 AUDIO, CONTROL, CREDIT, CLOSE = 1, 2, 3, 4
 _HEADER = struct.Struct(">III")
-_LIMIT = 15.0
+_LIMIT = 30.0
 
 
 def record(kind: int, call: int, payload: bytes = b"", position: int = 0) -> bytes:

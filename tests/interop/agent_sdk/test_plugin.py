@@ -64,7 +64,6 @@ def test_it_runs_the_tests_that_ask_for_a_caller_and_reports_their_calls(tmp_pat
         assert file.getnframes() > 5 * 8_000
 
 
-@pytest.mark.timeout(120)
 async def test_with_real_engines_words_are_those_that_were_recognised(caller_for: CallerFor) -> None:
     async with caller_for(desk(), speech="real") as caller:
         assert "help" in await caller.hears()

@@ -155,7 +155,6 @@ async def test_an_agent_that_dies_at_once_is_said_to_have_failed(
             await agent.failed.wait()
 
 
-@pytest.mark.timeout(130)
 def test_a_new_project_passes_its_own_test(tmp_path: Path) -> None:
     def run(*command: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

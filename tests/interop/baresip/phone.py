@@ -138,7 +138,7 @@ class Baresip:
                 return False
             return True
 
-        wait_until(connected, 10, lambda: f"baresip does not start: {self.said()}")
+        wait_until(connected, 30, lambda: f"baresip does not start: {self.said()}")
 
     def __enter__(self) -> Self:
         return self
@@ -174,7 +174,7 @@ class Baresip:
         message = json.dumps({"command": name, "params": parameters})
         self._control.sendall(f"{len(message)}:{message},".encode())
 
-    def wait_for(self, kind: str, within: float = 10.0) -> dict[str, object]:
+    def wait_for(self, kind: str, within: float = 30.0) -> dict[str, object]:
         """The next event of this type (`CALL_ESTABLISHED`, `CALL_CLOSED`, …)."""
 
         def found() -> dict[str, object] | None:

@@ -45,7 +45,7 @@ class Zone:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            wait_until(self._is_up, 10, lambda: f"dnsmasq does not start: {self._log.read_text()}")
+            wait_until(self._is_up, 30, lambda: f"dnsmasq does not start: {self._log.read_text()}")
         except BaseException:
             self._stop()
             raise

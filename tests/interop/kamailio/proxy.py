@@ -140,7 +140,7 @@ class Kamailio:
             return True
 
         try:
-            wait_until(up, 10, lambda: f"kamailio does not start: {self.said()}")
+            wait_until(up, 30, lambda: f"kamailio does not start: {self.said()}")
         except BaseException:
             self._stop()
             raise

@@ -99,7 +99,6 @@ def told_keys(timeline: dict[str, Any]) -> str:
     return "".join(entry["digit"] for entry in timeline["entries"] if "digit" in entry)
 
 
-@pytest.mark.timeout(120)
 async def test_keys_by_every_way_and_masked_they_are_in_nothing_that_is_written(gateway: Gateway) -> None:
     took: dict[str, str] = {}
     async with working(card_taker(took), gateway):

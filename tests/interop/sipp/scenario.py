@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from tests.support.gateway import ports
+from tests.support.gateway import is_bound, ports, wait_until
 
 LIMIT_MS = 5_000
 APT = "sudo apt-get install sip-tester"
@@ -348,6 +348,11 @@ class Player:
             "-trace_err", "-error_file", str(where / "errors.log"),
         ]  # fmt: skip
         process = subprocess.Popen(command, cwd=where, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if own_port is not None:
+            # Who is called has to be there first.
+            wait_until(
+                lambda: process.poll() is not None or is_bound(own_port, transport), limit, "sipp does not start"
+            )
         return process, where
 
     def judge(self, code: int, out: bytes, where: Path) -> Played:

@@ -1,0 +1,61 @@
+"""When a test is played once more, and when it is not; and how a tone is found in what was heard."""
+
+import random
+
+import pytest
+from tests.support import undisturbed as module
+from tests.support.tone import decode, purest, tone
+from tests.support.undisturbed import TRIES, Stillness, undisturbed
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(("stood_still", "times"), [(0.0, 1), (0.2, TRIES)])
+async def test_a_failure_counts_at_once_unless_the_machine_stood_still(
+    stood_still: float, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played: list[int] = []
+
+    class Told(Stillness):
+        def _look(self) -> None:
+            self.worst = stood_still
+
+    @undisturbed
+    async def fails(number: int) -> None:
+        played.append(number)
+        raise AssertionError
+
+    monkeypatch.setattr(module, "Stillness", Told)
+    with pytest.raises(AssertionError):
+        await fails(7)
+    assert played == [7] * times
+
+    @undisturbed
+    def fails_at_once() -> None:
+        played.append(8)
+        raise AssertionError
+
+    with pytest.raises(AssertionError):
+        fails_at_once()
+    assert played == [7] * times + [8] * times
+
+
+async def test_what_goes_well_is_played_once() -> None:
+    played: list[int] = []
+
+    @undisturbed
+    async def passes() -> None:
+        played.append(1)
+
+    await passes()
+    assert played == [1]
+
+
+def test_the_purest_part_is_found_and_a_broken_tone_has_none() -> None:
+    whole = [sample for frame in tone(440, 1.0) for sample in decode(frame)]
+    noise = random.Random(1)
+    broken = [noise.randrange(-9_000, 9_000) for _ in range(8_000)]
+    assert purest([*broken, *whole, *broken], 440) > 0.99
+    assert purest(broken, 440) < 0.1
+    assert purest(whole, 600) < 0.1
+    assert purest([0] * 8_000, 440) == purest(whole[:3_000], 440) == 0.0
