@@ -60,10 +60,12 @@ def _chapter(name: str, function: Callable[..., Any]) -> Iterator[str]:
 def _option(parameter: inspect.Parameter, kind: object, info: OptionInfo) -> str:
     # The first name of an annotation stands where the default would.
     given = [name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str)]
+    given = [one for name in given for one in name.split("/")]
     names = ", ".join(f"`{name}`" for name in given or [f"--{parameter.name.replace('_', '-')}"])
-    value = "" if kind is bool else f" {info.metavar or _value(kind)}"
+    is_flag = kind in (bool, bool | None)
+    value = "" if is_flag else f" {info.metavar or _value(kind)}"
     default = f"{parameter.default:g}" if isinstance(parameter.default, float) else parameter.default
-    shown = "" if default in (None, "", parameter.empty) or kind is bool else f"`{default}`"
+    shown = "" if default in (None, "", parameter.empty) or is_flag else f"`{default}`"
     variable = f" Or `{info.envvar}` in the environment." if info.envvar else ""
     return f"| {names}{value} | {_cell(info.help)}{variable} | {shown} |\n"
 

@@ -28,7 +28,7 @@ from offhook.api.worker_door import PATH as WORKER_PATH
 from offhook.api.worker_door import Tokens, WorkerDoor
 from offhook.api.workers import worker_routes
 from offhook.call.end_reason import EndReason
-from offhook.call.out.detect import AgentDetect
+from offhook.call.out.detect import DetectWish
 from offhook.config import hold_music
 from offhook.config.recordings import announcement_of, key_of
 from offhook.config.schema import Config
@@ -532,9 +532,9 @@ def _version() -> str:
         return "unknown"
 
 
-def _detects(config: Config) -> dict[str, AgentDetect]:
+def _detects(config: Config) -> dict[str, DetectWish]:
     """What agents want to know of who answers their calls out; the messages are read once, here."""
     return {
-        agent.name: AgentDetect(agent.detect, agent.on_machine, sound_in(agent.voicemail) if agent.voicemail else None)
+        agent.name: DetectWish(agent.detect, agent.on_machine, sound_in(agent.voicemail) if agent.voicemail else None)
         for agent in config.agents
     }

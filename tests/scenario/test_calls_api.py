@@ -6,14 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from tests.support.carrier import CALLEE, OURS, DiallingWorld
+from tests.support.carrier import CALLEE, CONFIG, OURS, DiallingWorld
 from tests.support.clock import in_virtual_time
 from tests.support.http_request import ask
 
 from offhook.api.calls import CallDesk
 from offhook.api.guard import Guard
 from offhook.api.keys import ApiKeys
-from offhook.call.out.detect import AgentDetect, Detect
+from offhook.call.out.detect import DetectWish
 from offhook.call.out.gatekeeper import Denied
 
 pytestmark = pytest.mark.scenario
@@ -24,7 +24,7 @@ KEY, OTHER = "crm-" * 10, "shop" * 10
 class Api:
     """The API of a world, asked over HTTP that needs no server."""
 
-    def __init__(self, world: DiallingWorld, detects: dict[str, AgentDetect] | None = None) -> None:
+    def __init__(self, world: DiallingWorld, detects: dict[str, DetectWish] | None = None) -> None:
         loop = asyncio.get_running_loop()
         desk = CallDesk(
             world.signalling.dialler, {"bot"}, now=loop.time, wall=lambda at: round(at * 1000), detects=detects
@@ -229,27 +229,52 @@ _SOUND = (bytes(1600), 8000)
 
 
 @pytest.mark.parametrize(
-    ("own", "asked", "wished"),
+    ("own", "asked", "policy"),
     [
-        (AgentDetect(), None, None),
-        (AgentDetect(), True, Detect()),
-        (AgentDetect(), {"on_machine": "hang_up"}, Detect("hang_up")),
-        (AgentDetect(True, "voicemail", _SOUND), None, Detect("voicemail", _SOUND)),
-        (AgentDetect(True, "voicemail", _SOUND), {"on_machine": "tell"}, Detect("tell", _SOUND)),
-        (AgentDetect(True, "voicemail", _SOUND), {}, Detect("voicemail", _SOUND)),
-        (AgentDetect(True, "voicemail", _SOUND), False, None),
+        (DetectWish(), None, None),
+        (DetectWish(), True, "tell"),
+        (DetectWish(), {"on_machine": "hang_up"}, "hang_up"),
+        (DetectWish(True, "voicemail", _SOUND), None, "voicemail"),
+        (DetectWish(True, "voicemail", _SOUND), {"on_machine": "tell"}, "tell"),
+        (DetectWish(True, "voicemail", _SOUND), {}, "voicemail"),
+        (DetectWish(True, "voicemail", _SOUND), False, None),
     ],
 )
 @in_virtual_time
 async def test_a_call_says_whether_it_wants_to_know_who_answers_or_its_agent_does(
-    own: AgentDetect, asked: Any, wished: Detect | None
+    own: DetectWish, asked: Any, policy: str | None
 ) -> None:
     async with DiallingWorld() as world:
-        api = Api(world, {"bot": own})
-        status, placed = await api.place(**({} if asked is None else {"detect": asked}))
-        assert status == 201
-        assert world.gate.asked[-1].detect == wished
-        assert (placed["answered_by"] is None) == (wished is None)
+        assert await _policy(world, own, asked) == policy
+
+
+@pytest.mark.parametrize(
+    ("trunk", "own", "asked", "policy"),
+    [
+        ("detect = true", DetectWish(), None, "tell"),
+        ('detect = true\non_machine = "hang_up"', DetectWish(), None, "hang_up"),
+        ('detect = true\non_machine = "hang_up"', DetectWish(on_machine="voicemail"), None, "voicemail"),
+        ('detect = true\non_machine = "hang_up"', DetectWish(), {"on_machine": "tell"}, "tell"),
+        ('on_machine = "hang_up"', DetectWish(), True, "hang_up"),
+        ('on_machine = "hang_up"', DetectWish(), None, None),
+        ("detect = true", DetectWish(False), None, None),
+        ("detect = true", DetectWish(), False, None),
+    ],
+)
+@in_virtual_time
+async def test_what_neither_the_call_nor_its_agent_says_its_trunk_does(
+    trunk: str, own: DetectWish, asked: Any, policy: str | None
+) -> None:
+    async with DiallingWorld(CONFIG.replace('name = "out"', f'name = "out"\n{trunk}')) as world:
+        assert await _policy(world, own, asked) == policy
+
+
+async def _policy(world: DiallingWorld, own: DetectWish, asked: Any) -> str | None:
+    """What the call is told to do with machines; None if nobody listens to it."""
+    status, placed = await Api(world, {"bot": own}).place(**({} if asked is None else {"detect": asked}))
+    assert status == 201
+    told = placed["answered_by"]
+    return told["on_machine"] if told is not None else None
 
 
 @in_virtual_time

@@ -7,7 +7,7 @@ from tests.support.carrier import CONFIG, DiallingWorld
 from tests.support.clock import in_virtual_time
 from tests.support.world import notes, sdp
 
-from offhook.call.out.detect import Detect, OnMachine
+from offhook.call.out.detect import DetectWish, OnMachine
 
 pytestmark = pytest.mark.scenario
 
@@ -49,7 +49,7 @@ async def test_nothing_is_listened_to_unless_somebody_asks() -> None:
 @in_virtual_time
 async def test_a_person_is_told_to_the_agent_and_the_record() -> None:
     async with DiallingWorld() as world:
-        call, phone = await world.talk(detect=Detect())
+        call, phone = await world.talk(detect=DetectWish(True))
         assert world.leg.listens == ("answered", 60_000)
         heard(world, "human", "short_then_silence", 1350, speech_ms=420, pause_ms=520)
         await world.pass_time(0.1)
@@ -67,7 +67,7 @@ async def test_a_person_is_told_to_the_agent_and_the_record() -> None:
 @in_virtual_time
 async def test_a_person_is_never_hung_up_on_whatever_is_heard_later(policy: OnMachine) -> None:
     async with DiallingWorld() as world:
-        call, phone = await world.talk(detect=Detect(policy, MESSAGE))
+        call, phone = await world.talk(detect=DetectWish(True, policy, MESSAGE))
         heard(world, "human", "short_then_silence", 1350, speech_ms=420, pause_ms=520)
         heard(world, "machine", "beep", 4000, tone=(1000, 0, 400))
         world.leg.tells("greeting_over", position_ms=4000, tone=(1000, 0, 400))
@@ -87,7 +87,7 @@ async def test_a_person_is_never_hung_up_on_whatever_is_heard_later(policy: OnMa
 @in_virtual_time
 async def test_hang_up_ends_what_no_person_answers(who: str, code: str) -> None:
     async with DiallingWorld() as world:
-        _call, phone = await world.talk(detect=Detect("hang_up"))
+        _call, phone = await world.talk(detect=DetectWish(True, "hang_up"))
         heard(world, who, code, 2000, tone=(2100, 0, 800))
         await world.pass_time(0.2)
         assert phone.bye is not None
@@ -100,7 +100,7 @@ async def test_hang_up_ends_what_no_person_answers(who: str, code: str) -> None:
 @in_virtual_time
 async def test_who_is_not_known_is_not_hung_up_on(who: str) -> None:
     async with DiallingWorld() as world:
-        _call, phone = await world.talk(detect=Detect("hang_up"))
+        _call, phone = await world.talk(detect=DetectWish(True, "hang_up"))
         heard(world, who, "silence", 4500)
         await world.pass_time(20)
         assert phone.bye is None
@@ -111,7 +111,7 @@ async def test_who_is_not_known_is_not_hung_up_on(who: str) -> None:
 @in_virtual_time
 async def test_a_message_is_left_whole_after_the_beep() -> None:
     async with DiallingWorld() as world:
-        call, phone = await world.talk(detect=Detect("voicemail", MESSAGE))
+        call, phone = await world.talk(detect=DetectWish(True, "voicemail", MESSAGE))
         machine(world)
         await world.pass_time(4)
         # The agent has gone, the machine greets on, and nothing is said to it.
@@ -134,7 +134,7 @@ async def test_a_message_is_left_whole_after_the_beep() -> None:
 @in_virtual_time
 async def test_whoever_hangs_up_on_the_message_ends_the_call() -> None:
     async with DiallingWorld() as world:
-        _call, phone = await world.talk(detect=Detect("voicemail", MESSAGE))
+        _call, phone = await world.talk(detect=DetectWish(True, "voicemail", MESSAGE))
         machine(world)
         world.leg.tells("greeting_over", position_ms=9000)
         await world.pass_time(1)
@@ -145,7 +145,7 @@ async def test_whoever_hangs_up_on_the_message_ends_the_call() -> None:
 @in_virtual_time
 async def test_without_a_message_the_agent_is_told_when_to_speak() -> None:
     async with DiallingWorld() as world:
-        call, phone = await world.talk(detect=Detect("voicemail"))
+        call, phone = await world.talk(detect=DetectWish(True, "voicemail"))
         machine(world)
         await world.pass_time(0.1)
         assert world.leg.clears == 1
@@ -160,7 +160,7 @@ async def test_without_a_message_the_agent_is_told_when_to_speak() -> None:
 @in_virtual_time
 async def test_tones_before_the_answer_say_more_than_the_status() -> None:
     async with DiallingWorld() as world:
-        call, phone = await world.dial(detect=Detect(), early_media=True)
+        call, phone = await world.dial(detect=DetectWish(True), early_media=True)
         phone.ring(183, sdp(host="192.0.2.9", port=4000))
         await world.pass_time(0.1)
         assert world.leg.listens == ("early", 60_000)

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from offhook.api.guard import Guard, Holder
 from offhook.api.idempotency import LONGEST_KEY, Idempotency, OtherRequest
-from offhook.call.out.detect import AgentDetect, Detect, OnMachine
+from offhook.call.out.detect import DetectWish, OnMachine
 from offhook.call.out.dialler import Dialler
 from offhook.call.out.outbound import OutboundCall
 from offhook.call.out.outcome import NotPlaced, Outcome
@@ -114,7 +114,7 @@ class CallDesk:
         *,
         now: Callable[[], float],
         wall: Callable[[float], int],
-        detects: Mapping[str, AgentDetect] | None = None,
+        detects: Mapping[str, DetectWish] | None = None,
     ) -> None:
         self._dialler = dialler
         self._agents = agents
@@ -180,13 +180,13 @@ class CallDesk:
             key=holder.key,
         )
 
-    def _detect(self, asked: DialRequest) -> Detect | None:
-        """Who answers is told where this call asks for it, or its agent's configuration does."""
-        own = self._detects.get(asked.agent, AgentDetect())
-        if asked.detect is False or (asked.detect is None and not own.always):
-            return None
+    def _detect(self, asked: DialRequest) -> DetectWish | None:
+        """Who answers is told where this call asks for it, or else its agent's configuration, or else its trunk's."""
+        own = self._detects.get(asked.agent, DetectWish())
+        if asked.detect is None:
+            return own
         wish = asked.detect.on_machine if isinstance(asked.detect, DetectRequest) else None
-        return Detect(wish or own.on_machine, own.message)
+        return replace(own, listens=True, on_machine=wish or own.on_machine) if asked.detect is not False else None
 
     async def _dial(self, wish: Wish) -> _Answer:
         placed = await self._dialler.dial(wish, self._over)

@@ -70,11 +70,17 @@ def dial(
         list[str] | None, typer.Option("--data", metavar="NAME=VALUE", help="Something for the agent; may be repeated.")
     ] = None,
     detect: Annotated[
-        bool, typer.Option("--detect", help="Tell who answers: a person, a machine, a fax, a tone of the network.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--detect/--no-detect",
+            help="Tell who answers: a person, a machine, a fax, a tone of the network. Without either, as the agent's "
+            "or trunk's configuration says.",
+            show_default=False,
+        ),
+    ] = None,
     on_machine: Annotated[
         str | None,
-        typer.Option(help="With --detect, where no person answers: tell (the agent), hang_up or voicemail."),
+        typer.Option(help="Listen, and where no person answers: tell (the agent), hang_up or voicemail."),
     ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Stay until the call is over; Ctrl-C ends it. Without it, until the answer.")
@@ -87,6 +93,8 @@ def dial(
     Exit code 0 if the call was answered, 3 busy, 4 refused, 5 no answer, 6 given up (Ctrl-C), 1 if nobody could be
     asked, 2 if this was used wrongly.
     """
+    if on_machine and detect is False:
+        raise typer.BadParameter("nothing is done about a machine that nobody listens for", param_hint="--on-machine")
     wish = {
         "to": number,
         "agent": agent,
@@ -99,7 +107,7 @@ def dial(
         "private": private or None,
         "headers": _headers(header or []) or None,
         "data": _data(data or []),
-        "detect": ({"on_machine": on_machine} if on_machine else True) if detect or on_machine else None,
+        "detect": {"on_machine": on_machine} if on_machine else detect,
     }
     api = LocalApi.of(GatewayFile.read(config).data_dir)
     tell: Callable[[str], None] = (lambda line: None) if as_json else typer.echo

@@ -94,6 +94,8 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         refer_to=config.refer_to,
         dtmf=config.dtmf,
         dtmf_tones=config.dtmf_tones,
+        detect=config.detect,
+        on_machine=config.on_machine,
         host=config.host,
         port=config.port,
         transport=config.transport or ("tls" if tls_only else "udp"),

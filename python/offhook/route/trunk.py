@@ -119,6 +119,10 @@ class Trunk:
     """Whether it may refer us to somebody else (REFER)."""
     refer_to: tuple[Pattern, ...] = ()
     """Patterns of the numbers and extensions that it may refer us to."""
+    detect: bool = False
+    """Whether it is told who answers the calls by it of which neither the call nor its agent says so."""
+    on_machine: Literal["tell", "hang_up", "voicemail"] | None = None
+    """What is done with calls by it that no person answers, where neither the call nor its agent says so."""
     host: str | None = None
     """Where our calls to it go, a name or an address; None for a trunk that only sends us calls."""
     port: int | None = None

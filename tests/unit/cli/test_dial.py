@@ -120,6 +120,7 @@ def test_a_number_that_is_kept_back_and_headers_of_the_invite(data: Path) -> Non
     ("arguments", "asked"),
     [
         (("--detect",), True),
+        (("--no-detect",), False),
         (("--detect", "--on-machine", "hang_up"), {"on_machine": "hang_up"}),
         (("--on-machine", "voicemail"), {"on_machine": "voicemail"}),
     ],

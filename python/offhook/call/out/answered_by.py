@@ -62,7 +62,7 @@ Action: TypeAlias = HangUpOnIt | TakeFloor | LeaveMessage
 class WhoAnswered:
     """What is known of who has answered one call. `tell` passes it on to the agent, `note` to the timeline."""
 
-    __slots__ = ("_before", "_detect", "_early", "_leg", "_note", "_tell", "verdict")
+    __slots__ = ("_before", "_early", "_leg", "_note", "_tell", "detect", "verdict")
 
     def __init__(
         self,
@@ -71,7 +71,9 @@ class WhoAnswered:
         tell: Callable[[AnsweredBy | GreetingOver], None],
         note: Callable[[str], None],
     ) -> None:
-        self._detect, self._leg, self._tell, self._note = detect, leg, tell, note
+        self.detect = detect
+        """What was asked for; None if nothing was. Until the answer it may change with the trunk."""
+        self._leg, self._tell, self._note = leg, tell, note
         self._early = True
         self._before: set[Answerer] = set()
         self.verdict: AnsweredBy | None = None
@@ -80,15 +82,15 @@ class WhoAnswered:
     def listen(self, *, early: bool) -> None:
         """Listen from now on: before the answer, where that is heard, or after it."""
         self._early = early
-        if self._detect is not None:
+        if self.detect is not None:
             self._leg.rtp.detect("early" if early else "answered", _LISTENS_FOR_MS)
 
     def hear(self, event: MediaEvent) -> Action | None:
         """Take `answered_by` and `greeting_over`; what the call is to do, if anything."""
-        if self._detect is None:
+        if self.detect is None:
             return None
         if event.kind == "greeting_over":
-            return self._greeting_over(event, self._detect)
+            return self._greeting_over(event, self.detect)
         verdict = _verdict(event)
         self.verdict = verdict
         sure = f"{round(100 * verdict.confidence)} % sure, {verdict.after_ms / 1000:.1f} s"
@@ -99,11 +101,11 @@ class WhoAnswered:
         self._tell(verdict)
         is_first = not self._before & {"human", *_NOBODY}
         self._before.add(verdict.who)
-        if verdict.who not in _NOBODY or not is_first or self._detect.on_machine == "tell":
+        if verdict.who not in _NOBODY or not is_first or self.detect.on_machine == "tell":
             return None
-        if self._detect.on_machine == "hang_up" or verdict.who != "machine":
+        if self.detect.on_machine == "hang_up" or verdict.who != "machine":
             return HangUpOnIt(f"answered by {_WORDS[verdict.who]}: {verdict.evidence}")
-        return TakeFloor(alone=self._detect.message is not None)
+        return TakeFloor(alone=self.detect.message is not None)
 
     def _greeting_over(self, event: MediaEvent, detect: Detect) -> Action | None:
         beep = event.tone
@@ -124,21 +126,21 @@ class WhoAnswered:
 
     def summary(self) -> dict[str, Any]:
         """For the record; empty where nobody asked."""
-        if self._detect is None:
+        if self.detect is None:
             return {}
         verdict = self.verdict
         if verdict is None or self._early:
             return {
                 "who": "unknown",
                 "evidence": "nothing was heard that tells it",
-                "on_machine": self._detect.on_machine,
+                "on_machine": self.detect.on_machine,
             }
         return {
             "who": verdict.who,
             "confidence": verdict.confidence,
             "after_ms": verdict.after_ms,
             "evidence": verdict.evidence,
-            "on_machine": self._detect.on_machine,
+            "on_machine": self.detect.on_machine,
         }
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from offhook.route.trunk import Trunk
+
 OnMachine: TypeAlias = Literal["tell", "hang_up", "voicemail"]
 """What is done where no person answers: the agent is `told`, the call ends, or a message is left after the beep."""
 
@@ -19,9 +21,14 @@ class Detect:
 
 
 @dataclass(frozen=True, slots=True)
-class AgentDetect:
-    """What an agent's configuration says of its calls out: whether who answers is `always` told, and the rest."""
+class DetectWish:
+    """What a call, or its agent, says of this. None leaves it to whom it is asked after: call, agent, trunk."""
 
-    always: bool = False
-    on_machine: OnMachine = "tell"
+    listens: bool | None = None
+    on_machine: OnMachine | None = None
     message: tuple[bytes, int] | None = None
+
+    def by(self, trunk: Trunk) -> Detect | None:
+        """What holds for a call by this trunk; None if nobody listens to it."""
+        listens = trunk.detect if self.listens is None else self.listens
+        return Detect(self.on_machine or trunk.on_machine or "tell", self.message) if listens else None

@@ -16,6 +16,7 @@ from offhook.call.event import HangUp, Timer
 from offhook.call.facts import causes_of
 from offhook.call.last_words import BYE_ANSWER_LIMIT
 from offhook.call.out.answered_by import MESSAGE_MARK, HangUpOnIt, LeaveMessage, TakeFloor, WhoAnswered
+from offhook.call.out.detect import Detect
 from offhook.call.out.outbound_leg import CalleeLeg
 from offhook.call.out.outcome import Outcome, ending_of, failure_of, kind_of, q850_in
 from offhook.call.out.wish import Wish
@@ -97,10 +98,13 @@ class OutboundCall(Call):
         self.tried: Sequence[str] = ()
         """Which targets have failed, and why."""
         self._changed = asyncio.Event()
-        self.answerer = WhoAnswered(wish.detect, leg, self._tell_agent, self._note)
+        self.answerer = WhoAnswered(self._detect_by(trunk), leg, self._tell_agent, self._note)
         """Who has answered, where that was to be told."""
         self.decided: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         """What the call came to; known at the answer, or at its end without one."""
+
+    def _detect_by(self, trunk: Trunk) -> Detect | None:
+        return self._wish.detect.by(trunk) if self._wish.detect is not None else None
 
     def _make_destination(
         self, uri: DestinationUri, listener: DestinationListener, *, ready_within: float
@@ -248,6 +252,7 @@ class OutboundCall(Call):
         """From now on it is a call of this trunk; its leg and session are already."""
         self._permit.release(self._services.now())
         self._permit, self.trunk = permit, trunk
+        self.answerer.detect = self._detect_by(trunk)
         # The agent knows the call by what it was told at its start.
         self.facts = replace(self.facts, trunk=trunk.name, from_number=facts.from_number, to_number=facts.to_number)
         self.transfers.take_trunk(trunk)

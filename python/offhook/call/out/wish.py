@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from offhook.call.joined.joining import Joining
-from offhook.call.out.detect import Detect
+from offhook.call.out.detect import DetectWish
 from offhook.call.transfers.begun import Begun
 from offhook.route.destination_uri import DestinationUri
 
@@ -24,7 +24,7 @@ class Wish:
     `data` to the agent. With `private` the one called does not learn the number.
     `key` is the API key that it was asked with, None for the owner of this machine.
     `joined` is the call that it is placed for and will be joined to, which takes the place of an agent.
-    With `detect` it is told who answers, and done what that says.
+    `detect` says whether it is told who answers, and what is done then; None that nobody listens.
     `begun` is what the call goes on for, if the other side of another call referred us to `to`, which is allowed then.
     """
 
@@ -42,4 +42,4 @@ class Wish:
     key: str | None = None
     begun: Begun | None = None
     joined: Joining | None = None
-    detect: Detect | None = None
+    detect: DetectWish | None = None

@@ -65,16 +65,17 @@ class _Reached(Section):
     max_calls: Calls | None = Field(
         default=None, description="Calls that it takes at one time; more count as `refused`."
     )
-    detect: bool = Field(
-        default=False,
+    detect: bool | None = Field(
+        default=None,
         description="Whether it is told who answers each of its calls out: a person, a machine and when its greeting "
-        "is over, a fax, a tone of the network. Without it only in calls that ask for it (`detect`).",
+        "is over, a fax, a tone of the network. A call may say otherwise (`detect`). Without it, as the trunk has it.",
     )
-    on_machine: Literal["tell", "hang_up", "voicemail"] = Field(
-        default="tell",
+    on_machine: Literal["tell", "hang_up", "voicemail"] | None = Field(
+        default=None,
         description="What is done with a call out that is listened to so and that no person answers: the agent is told "
         "(`tell`), the call ends (`hang_up`), or a message is left after the beep (`voicemail`): `voicemail` below, or "
-        "what the agent says once it is told that the greeting is over. A person is never hung up on.",
+        "what the agent says once it is told that the greeting is over. A person is never hung up on. Without it, as "
+        "the trunk has it, else `tell`.",
     )
     voicemail: Text | None = Field(
         default=None,

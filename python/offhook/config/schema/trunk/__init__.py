@@ -4,6 +4,7 @@ from pydantic import Field
 
 from offhook.config.presets.use import PresetValue
 from offhook.config.schema.base import Name, Section
+from offhook.config.schema.trunk.answerer import Answerer
 from offhook.config.schema.trunk.identity import Identity
 from offhook.config.schema.trunk.media import TrunkMedia
 from offhook.config.schema.trunk.numbers import Numbers
@@ -24,7 +25,7 @@ class _Named(Section):
 
 
 # The reference lists the settings of the last base first.
-class TrunkConfig(Transfer, Signalling, TrunkMedia, Identity, Numbers, Target, Source, _Named):
+class TrunkConfig(Transfer, Answerer, Signalling, TrunkMedia, Identity, Numbers, Target, Source, _Named):
     """A peer that sends us calls, or that we call by: a carrier, a PBX, phones, a platform."""
 
 
