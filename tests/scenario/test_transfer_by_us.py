@@ -133,10 +133,10 @@ async def test_what_the_trunk_could_not_reach_is_called(report: str) -> None:
 
 @in_virtual_time
 async def test_a_refer_that_nobody_answers_and_one_that_is_taken_in_silence() -> None:
-    for refer, waits in ((None, 33.0), (202, 21.0)):
+    for refer in (None, 202):
         async with TransferringWorld() as world:
             call = await world.asked(refer=refer, timeout_ms=20_000)
-            await world.pass_time(waits)
+            await world.pass_time(11)
             assert world.told() == []
             world.carrier.calls[-1].answer()
             await world.pass_time(0.2)
@@ -144,6 +144,46 @@ async def test_a_refer_that_nobody_answers_and_one_that_is_taken_in_silence() ->
             assert (result["outcome"], result["way"]) == ("completed", "bridge")
             call.hang_up()
             await world.is_clean()
+
+
+@pytest.mark.parametrize("refer", [None, 202, 405])
+@in_virtual_time
+async def test_the_two_ways_together_take_no_longer_than_one_may(refer: int | None) -> None:
+    async with TransferringWorld() as world:
+        call = await world.asked(refer=refer, timeout_ms=20_000)
+        await world.pass_time(10)
+        phone = world.carrier.calls[-1]
+        phone.ring()
+        await world.pass_time(9.3)
+        assert world.told() == []
+        await world.pass_time(0.7)
+        [result] = world.told()
+        assert (result["outcome"], result["way"]) == ("no_answer", "bridge")
+        assert phone.cancel is not None
+        assert world.records[0].transfer == {}
+        call.hang_up()
+        await world.pass_time(1)
+        inbound = next(record for record in world.records if record.direction == "inbound")
+        assert inbound.transfer["duration_ms"] <= 20_100
+        await world.is_clean()
+
+
+@pytest.mark.parametrize(("after", "is_called"), [(14.5, True), (15.5, False)])
+@in_virtual_time
+async def test_nobody_is_called_who_has_no_time_to_answer(after: float, is_called: bool) -> None:
+    async with TransferringWorld() as world:
+        call = await world.asked(refer=202, timeout_ms=20_000)
+        call.notify("SIP/2.0 183 Session Progress")
+        await world.pass_time(after)
+        call.notify("SIP/2.0 503 Service Unavailable", "terminated;reason=noresource")
+        await world.pass_time(0.2)
+        assert [len(world.carrier.calls), len(world.told())] == ([1, 0] if is_called else [0, 1])
+        if not is_called:
+            [result] = world.told()
+            assert (result["outcome"], result["status"], result["way"]) == ("refused", 503, "refer")
+            assert "no time left" in result["hint"]
+        call.hang_up()
+        await world.is_clean()
 
 
 @in_virtual_time
@@ -264,7 +304,7 @@ async def test_an_agent_that_leaves_meanwhile_leaves_the_caller_to_the_target() 
 async def test_a_report_that_comes_too_late_is_no_second_outcome() -> None:
     async with TransferringWorld() as world:
         call = await world.asked(refer=202, timeout_ms=20_000)
-        await world.pass_time(21)
+        await world.pass_time(11)
         phone = world.carrier.calls[-1]
         phone.answer()
         await world.pass_time(0.2)
@@ -280,7 +320,7 @@ async def test_a_report_that_comes_too_late_is_no_second_outcome() -> None:
 async def test_a_report_that_comes_while_the_gateway_calls_ends_that() -> None:
     async with TransferringWorld() as world:
         call = await world.asked(refer=202, timeout_ms=20_000)
-        await world.pass_time(21)
+        await world.pass_time(11)
         phone = world.carrier.calls[-1]
         phone.ring()
         await world.pass_time(1)

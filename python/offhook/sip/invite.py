@@ -275,14 +275,23 @@ class InviteSession(SessionParts):
         return self.questions.ask(self, Question(method, headers, body, done or tell, dialog), now)
 
     def refer(
-        self, refer_to: str, headers: HeaderList = (), *, timeout: float, reports: bool = True, now: float
+        self,
+        refer_to: str,
+        headers: HeaderList = (),
+        *,
+        timeout: float,
+        silence: float | None = None,
+        reports: bool = True,
+        now: float,
     ) -> bool:
         """Ask the peer to call `refer_to` (a name-addr) in our place (RFC 3515), within `timeout` seconds.
+
+        It is given up after `silence` seconds where no more than a `100` was reported.
 
         `ReferOver` tells its one end, `ReferProgress` what comes before. Without `reports` the peer is asked to send
         none (RFC 4488). False when the session is not up, or while another is open.
         """
-        return self.referrals.send(self, refer_to, headers, timeout=timeout, reports=reports, now=now)
+        return self.referrals.send(self, refer_to, headers, timeout=timeout, silence=silence, reports=reports, now=now)
 
     def answer_refer(self, status: int, headers: HeaderList = (), *, now: float) -> bool:
         """Answer the peer's REFER that waits: 202, or why not. False if none waits."""

@@ -10,7 +10,7 @@ What its peers do differs more than the RFCs say, so one table sorts all of it i
   caller has given up. But the two may overtake each other on UDP, and the subscription outlives the session (RFC 5057
   5.5): the report has a moment to come.
 - Nothing comes at all until the time is up: nobody knows, and the session goes on. A report of success that comes
-  later is told as such.
+  later is told as such. Who has another way to go waits less long for a peer that is silent than for one that rings.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from offhook.sip.message import Response
 from offhook.sip.sipfrag import Fragment
 from offhook.sip.steps import Steps
 from offhook.sip.subscription import Subscription
+from offhook.sip.timers import earliest
 
 REPORT_AFTER_BYE = 1.0
 """Seconds that the final report may come behind the peer's BYE."""
@@ -97,13 +98,16 @@ class ReferOutcome:
 
 
 class OutboundRefer(Steps[State, Input]):
-    """One REFER: its answer, its reports, its time. `timeout` is in seconds, from its sending to its end."""
+    """One REFER: its answer, its reports, its time. `timeout` is in seconds, from its sending to its end.
+
+    So is `silence`, the time after which it is given up where no more than a `100` was reported.
+    """
 
     TABLE = TRANSITIONS
 
-    __slots__ = ("_accepted_at", "_deadline", "_left_by", "last", "number", "outcome", "subscription")
+    __slots__ = ("_accepted_at", "_deadline", "_left_by", "_silent_until", "last", "number", "outcome", "subscription")
 
-    def __init__(self, number: int, timeout: float, now: float) -> None:
+    def __init__(self, number: int, timeout: float, now: float, silence: float | None = None) -> None:
         self.number = number
         """Its CSeq number, as it was first sent."""
         self.subscription = Subscription("refer", number)
@@ -112,6 +116,7 @@ class OutboundRefer(Steps[State, Input]):
         self.last: Fragment | None = None
         """The last report of how it is going."""
         self._deadline: float | None = now + timeout
+        self._silent_until = None if silence is None else now + silence
         self._accepted_at: float | None = None
         self._left_by: Ending | None = None
 
@@ -148,6 +153,8 @@ class OutboundRefer(Steps[State, Input]):
         self.subscription.receive(told, now)
         if fragment is not None and not fragment.is_final:
             self.last = fragment
+            if fragment.status > 100:
+                self._silent_until = None
         if fragment is not None and fragment.is_final:
             is_success = fragment.status < 300
             if self.is_over:
@@ -165,7 +172,7 @@ class OutboundRefer(Steps[State, Input]):
             return
         self._left_by = self._said_by_bye(now)
         self._step(Input.BYE)
-        self._deadline = now + REPORT_AFTER_BYE
+        self._deadline, self._silent_until = now + REPORT_AFTER_BYE, None
 
     def abandon(self) -> None:
         """We end the session."""
@@ -174,14 +181,13 @@ class OutboundRefer(Steps[State, Input]):
 
     def next_timeout(self) -> float | None:
         """When to call `handle_timeout`."""
-        times = [at for at in (self._deadline, self.subscription.next_timeout()) if at is not None]
-        return min(times) if times else None
+        return earliest(self._deadline, self._silent_until, self.subscription.next_timeout())
 
     def handle_timeout(self, now: float) -> None:
         """Give up what is too late."""
         if self.subscription.handle_timeout(now) and not self.is_over:
             self._step(Input.NO_REPORTS)
-        if self._deadline is not None and now >= self._deadline:
+        if any(at is not None and now >= at for at in (self._deadline, self._silent_until)):
             self._end(self._left_by or Ending.TIMED_OUT, None)
 
     def _said_by_bye(self, now: float) -> Ending:
@@ -197,7 +203,7 @@ class OutboundRefer(Steps[State, Input]):
     def _end(self, ending: Ending, said: Fragment | None, detail: str = "") -> None:
         if not self._step(Input.END):
             return
-        self._deadline = None
+        self._deadline = self._silent_until = None
         before = self.last.status if self.last is not None else None
         status, reason = (said.status, said.reason) if said is not None else (None, "")
         self.outcome = ReferOutcome(ending, status, reason, before, detail)

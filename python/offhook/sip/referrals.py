@@ -65,6 +65,7 @@ class Referrals:
         headers: HeaderList,
         *,
         timeout: float,
+        silence: float | None,
         reports: bool,
         now: float,
     ) -> bool:
@@ -74,7 +75,7 @@ class Referrals:
             return False
         request = dialog.request("REFER", refer_headers(refer_to, dialog.local_uri, headers, reports=reports))
         number = request.cseq.number
-        refer = OutboundRefer(number, timeout, now)
+        refer = OutboundRefer(number, timeout, now, silence)
         self._kept = [*self._kept, refer][-MAX_KEPT:]
 
         def done(response: Response | None, cause: FailureCause | None, at: float) -> None:

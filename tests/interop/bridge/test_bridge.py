@@ -117,7 +117,7 @@ async def test_a_transfer_by_us_joins_the_caller_to_a_person(
     gateway: Gateway, person: Baresip, agent: TransferringAgent, phones: type[PlainPhone]
 ) -> None:
     async with phones.open() as phone:
-        call = phone.dial(gateway.udp, "transfer", headers=("X-Timeout-Ms: 1000",))
+        call = phone.dial(gateway.udp, "transfer", headers=("X-Timeout-Ms: 4000",))
         await call.answered()
         call.say(frames.tone(440, 20))
         await call.hears(660, frames=25)

@@ -38,6 +38,7 @@ from offhook.sip.refer import Ending, ReferOutcome
 
 _log = structlog.get_logger("offhook.call")
 
+_TOO_LATE = "There was no time left for a call of the gateway's own: `transfer_timeout` of the [[trunk]] is for both."
 _NO_WAY = "Give a [[trunk]] a `host`, a `caller_id` and `dial_to`, and the gateway calls the target itself."
 
 MAX_ATTEMPTS = 20
@@ -45,6 +46,12 @@ MAX_ATTEMPTS = 20
 
 LONGEST = 600.0
 """Seconds that an agent may give a transfer."""
+
+_SILENCE = 0.5
+"""What part of its time a REFER has where nothing is heard of it, and the gateway could call the target itself."""
+
+_WORTH_CALLING = 0.25
+"""What part of its time must be left for that, since somebody has to walk to the phone."""
 
 _BUSY = frozenset({486, 600})
 _NO_ANSWER = frozenset({408, 480, 487})
@@ -205,8 +212,9 @@ class Transfers:
         self._note(f"the agent transfers the caller to {target.name}: REFER")
         refer_to, wished = _addressed(target, headers.outgoing.requests)
         reports = self._trunk.transfer_reports
+        silence = self._timeout * _SILENCE if self._may_call_it else None
         sent = self._services.perform(
-            lambda at: session.refer(refer_to, wished, timeout=self._timeout, reports=reports, now=at)
+            lambda at: session.refer(refer_to, wished, timeout=self._timeout, silence=silence, reports=reports, now=at)
         )
         if sent or not self.is_open:
             return None
@@ -226,13 +234,26 @@ class Transfers:
             return None
         result, target = self._judge(outcome), self._target
         if self._trunk.transfer == "auto" and target is not None and may_call(outcome):
-            if self._services.placing.calls_out:
+            if not self._services.placing.calls_out:
+                result = replace(result, hint=f"{result.hint} {_NO_WAY}".strip())
+            elif self._left < self._timeout * _WORTH_CALLING:
+                result = replace(result, hint=f"{result.hint} {_TOO_LATE}".strip())
+            else:
                 self._note(f"{result.reason}; so the gateway calls {target.name}")
                 self._by_refer = result
                 self._call(target)
                 return None
-            result = replace(result, hint=f"{result.hint} {_NO_WAY}".strip())
         return self._over(result)
+
+    @property
+    def _may_call_it(self) -> bool:
+        """Whether the gateway calls the target itself where REFER is of no use."""
+        return self._trunk.transfer == "auto" and self._services.placing.calls_out
+
+    @property
+    def _left(self) -> float:
+        """Seconds that the one that is tried may still take."""
+        return self._attempts[-1].since + self._timeout - self._services.now()
 
     def prepared(self, error: DestinationError | None) -> TransferResult:
         """Whom the gateway has called for one has answered, and is to be the call's agent; or why not."""
@@ -282,7 +303,7 @@ class Transfers:
         attempt = self._attempts[-1]
         attempt.way = "bridge"
         agent = self._agent.uri if isinstance(self._agent.uri, AgentUri | WorkerUri) else None
-        self.direct.begin(target, agent, self._headers, self._timeout)
+        self.direct.begin(target, agent, self._headers, self._left)
 
     def call_ended(self, reason: str) -> None:
         """The call is over, perhaps with one under way."""
@@ -327,8 +348,9 @@ class Transfers:
                 return TransferResult("caller_gone", reason=reason)
             case Ending.TIMED_OUT:
                 last = f"the last report was {outcome.last}" if outcome.last is not None else "there was no report"
+                waited = self._services.now() - self._attempts[-1].since
                 hint = "Raise `transfer_timeout` of the [[trunk]] if its targets may ring longer."
-                return TransferResult("timed_out", reason=f"{self._timeout:g} s were over; {last}", hint=hint)
+                return TransferResult("timed_out", reason=f"{waited:.3g} s were over; {last}", hint=hint)
 
     def _not_tried(self, target: str, why: str, hint: str = "", rule: str | None = None) -> TransferResult:
         if rule is not None:
