@@ -297,6 +297,16 @@ def _verdict(record: CallRecord, width: int) -> Iterable[Text]:
         yield from wrapped("  What to change: ", printable(judged.hint), width)
 
 
+def _signalling(record: CallRecord) -> str:
+    """Whom we spoke SIP with; nothing where nobody was called."""
+    call_id = f"Call-ID {record.sip_call_id}" if record.sip_call_id else ""
+    if not record.remote_signalling:
+        return call_id
+    tls = f" ({record.signalling_tls})" if record.signalling_tls else ""
+    way = f"{record.remote_signalling} by {(record.transport or '?').upper()}{tls}"
+    return ", ".join(part for part in (way, call_id) if part)
+
+
 def _facts(record: CallRecord, width: int) -> Iterable[Text]:
     yield from _fact("From", record.from_number, width)
     yield from _fact("", _identity(record), width)
@@ -312,10 +322,7 @@ def _facts(record: CallRecord, width: int) -> Iterable[Text]:
     if record.answer_at is not None:
         billed = f", {record.billable_seconds} s billable" if record.billable_seconds is not None else ""
         yield from _fact("Talked", f"{_talked(record)}{billed}", width)
-    signalling = f"{record.remote_signalling or '?'} by {(record.transport or '?').upper()}"
-    if record.signalling_tls:
-        signalling += f" ({record.signalling_tls})"
-    yield from _fact("SIP", signalling + (f", Call-ID {record.sip_call_id}" if record.sip_call_id else ""), width)
+    yield from _fact("SIP", _signalling(record), width)
     yield from _fact("Their reason", _causes(record), width)
     yield from _fact("Session-ID", record.session_id, width)
     if record.sip_status is not None:

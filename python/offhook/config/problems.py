@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from offhook.config.lines import Path
@@ -23,7 +24,11 @@ class Finding:
 
 def names_of(model: type[Section]) -> tuple[str, ...]:
     """The settings of a section as the file spells them."""
-    return tuple(field.alias or name for name, field in model.model_fields.items())
+    return tuple(_fields(model))
+
+
+def _fields(model: type[Section]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def nearest(word: str, known: Sequence[str], alike: float = 0.6) -> str | None:
@@ -57,7 +62,7 @@ def from_validation(error: ErrorDetails, base: Path, model: type[Section]) -> Fi
         case "missing":
             return Finding(path, "is required", "")
         case "extra_forbidden":
-            return unknown_key(path, _names_at(model, error["loc"][:-1]), section=str(base[0]))
+            return unknown_key(path, tuple(_fields_at(model, error["loc"][:-1])), section=str(base[0]))
         case "literal_error":
             return _not_one_of(path, value, str(context["expected"]))
         case "string_type":
@@ -73,7 +78,9 @@ def from_validation(error: ErrorDetails, base: Path, model: type[Section]) -> Fi
         case "tuple_type":
             return Finding(path, f"must be a list, not {in_words(value)}", "write it in [ ]")
         case "model_type" | "dict_type" | "model_attributes_type":
-            return Finding(path, f"must be a table, not {in_words(value)}")
+            needed = [name for name, field in _fields_at(model, error["loc"]).items() if field.is_required()]
+            hint = f"write {{ {', '.join(f'{name} = …' for name in needed)} }}" if needed else ""
+            return Finding(path, f"must be a table, not {in_words(value)}", hint)
         case "greater_than":
             return Finding(path, f"must be more than {context['gt']:g}, not {in_words(value)}")
         case "greater_than_equal":
@@ -95,13 +102,13 @@ def from_validation(error: ErrorDetails, base: Path, model: type[Section]) -> Fi
             return Finding(path, error["msg"])
 
 
-def _names_at(model: type[Section], loc: Sequence[int | str]) -> tuple[str, ...]:
-    """The known names of the table at `loc` inside of a section."""
+def _fields_at(model: type[Section], loc: Sequence[int | str]) -> dict[str, FieldInfo]:
+    """The settings of the table at `loc` inside of a section."""
     for part in loc:
         field = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
         if field is not None:
             model = _model_in(field.annotation) or model
-    return names_of(model)
+    return _fields(model)
 
 
 def _model_in(annotation: object) -> type[Section] | None:

@@ -65,7 +65,8 @@ def ladder(
     `ascii_only` draws without box characters.
     """
     width = max(NARROWEST, width)
-    entries = timeline.entries
+    # What the media core tells of itself comes a little later than it was.
+    entries = sorted(timeline.entries, key=lambda entry: entry.at_ms)
     agent = any(entry.kind == "agent" for entry in entries)
     # Two lifelines have the page to themselves, less what the name of the right one stands out.
     gap = min(WIDEST_GAP, (width - _TIME - 5) // 2) if agent else min(WIDEST_GAP_OF_TWO, width - _TIME - 8)

@@ -191,6 +191,14 @@ def test_used_wrongly_is_exit_2(store: CallStore, url: str, arguments: list[str]
     assert offhook(url, *arguments).exit_code == 2
 
 
+def test_where_nobody_was_called_nothing_is_said_of_signalling(store: CallStore, url: str) -> None:
+    store.finish(call("04", direction="outbound", end_at=BEGAN, end_reason="dial_refused", fault="configuration"), None)
+    store.flush()
+    shown = offhook(url, "show", "04").stdout
+    assert "Nobody was called" in shown
+    assert not any(line.split()[:1] == ["SIP"] for line in shown.splitlines())
+
+
 def test_an_id_that_is_not_there_or_fits_several(store: CallStore, url: str) -> None:
     store.begin(call("01aaaa"))
     store.begin(call("01bbbb"))

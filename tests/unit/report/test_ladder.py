@@ -64,6 +64,15 @@ def test_a_call_at_80_columns() -> None:
     assert tones["INVITE"] == "plain"
 
 
+def test_what_was_told_late_stands_where_it_belongs() -> None:
+    timeline = call_with_an_agent()
+    timeline.add("media", 0.51, note="first packet")
+    lines = [row.text for row in ladder(timeline, 80)]
+    late = next(number for number, line in enumerate(lines) if "first packet" in line)
+    assert "ACK" in lines[late + 1]
+    assert "520.0 ms" in lines[late + 1]
+
+
 def test_a_refusal_is_bad_news_and_a_challenge_is_not() -> None:
     timeline = Timeline(CallId("a"), started=0.0)
     for status, tone in [("488 Not Acceptable Here", "bad"), ("401 Unauthorized", "plain"), ("200 OK", "good")]:
