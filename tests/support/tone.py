@@ -1,9 +1,11 @@
 """Sound that a test can recognise: tones as G.711 µ-law frames of 20 ms, and how much of a tone is in what came."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 RATE = 8000
 FRAME = 160
@@ -18,6 +20,9 @@ def _linear(code: int) -> int:
 
 LINEAR = tuple(_linear(code) for code in range(256))
 """The PCM16 value of each µ-law byte (G.711)."""
+_LINEAR = np.array(LINEAR, dtype=float)
+_KNOWN = 20_000
+"""Frames of which is remembered what is in them: whoever waits for a tone looks at all that came each time."""
 
 
 def encode(samples: Iterable[float]) -> bytes:
@@ -49,10 +54,15 @@ def frames(pcm: Iterable[int]) -> list[bytes]:
     return [sound[at : at + FRAME].ljust(FRAME, b"\xff") for at in range(0, len(sound), FRAME)]
 
 
-def level(payload: bytes) -> float:
+def level(payload: bytes | bytearray) -> float:
     """The root mean square of µ-law, as a PCM16 value."""
-    samples = decode(payload)
-    return math.sqrt(sum(sample * sample for sample in samples) / max(1, len(samples)))
+    return _level(bytes(payload))
+
+
+@lru_cache(_KNOWN)
+def _level(payload: bytes) -> float:
+    samples = _LINEAR[np.frombuffer(payload, np.uint8)]
+    return math.sqrt(float(samples @ samples) / max(1, len(samples)))
 
 
 def is_silent(payload: bytes) -> bool:
@@ -60,36 +70,47 @@ def is_silent(payload: bytes) -> bool:
     return level(payload) < 50
 
 
-def share(samples: Iterable[int], hz: float, rate: int = RATE) -> float:
+def share(samples: ArrayLike, hz: float, rate: int = RATE) -> float:
     """How much of a sound's power is this tone, 0 to 1: about 1 for the tone alone, 0 for silence and other tones."""
-    heard = list(samples)
-    power = sum(sample * sample for sample in heard)
+    heard = np.asarray(samples, dtype=float)
+    power = float(heard @ heard)
     if not power:
         return 0.0
-    step = 2 * math.pi * hz / rate
-    real = sum(sample * math.cos(step * n) for n, sample in enumerate(heard))
-    imaginary = sum(sample * math.sin(step * n) for n, sample in enumerate(heard))
-    return 2 * (real * real + imaginary * imaginary) / (len(heard) * power)
+    return 2 * float(abs(heard @ _turning(hz / rate, len(heard)))) ** 2 / (len(heard) * power)
 
 
-def purest(samples: Sequence[int], hz: float, rate: int = RATE, seconds: float = 0.5) -> float:
-    """`share` of the part of so many seconds that is nearest to the tone: what a busy machine does to one is no matter.
+@lru_cache(64)
+def _turning(cycles: float, count: int) -> NDArray[np.complex128]:
+    return np.exp(2j * np.pi * cycles * np.arange(count))
 
-    0 while there is no such part.
+
+def purest_part(samples: ArrayLike, hz: float, rate: int = RATE, seconds: float = 0.5) -> NDArray[np.float64]:
+    """The part of so many seconds that is nearest to the tone: what a busy machine does to one of them is no matter.
+
+    Empty while there is no part in which something can be heard.
     """
     sound = np.asarray(samples, dtype=float)
     size = round(seconds * rate)
-    turning = np.exp(-2j * np.pi * hz / rate * np.arange(size))
-    best = 0.0
+    turning = _turning(hz / rate, size)
+    best, found = -1.0, sound[:0]
     for at in range(0, len(sound) - size + 1, rate // 20):
         part = sound[at : at + size]
         power = float(part @ part)
-        # What can't be heard has no tone.
-        if power > size * 50.0**2:
-            best = max(best, 2 * abs(part @ turning) ** 2 / (size * power))
-    return float(best)
+        if power > size * 50.0**2 and (purity := float(abs(part @ turning)) ** 2 / power) > best:
+            best, found = purity, part
+    return found
 
 
-def has_tone(payload: bytes, hz: float, at_least: float = 0.8) -> bool:
+def purest(samples: ArrayLike, hz: float, rate: int = RATE, seconds: float = 0.5) -> float:
+    """`share` of the tone in the `purest_part`; 0 if there is none."""
+    return share(purest_part(samples, hz, rate, seconds), hz, rate)
+
+
+def has_tone(payload: bytes | bytearray, hz: float, at_least: float = 0.8) -> bool:
     """Whether a frame of µ-law is mostly this tone, and loud enough to be heard."""
-    return not is_silent(payload) and share(decode(payload), hz) > at_least
+    return _has_tone(bytes(payload), hz, at_least)
+
+
+@lru_cache(_KNOWN)
+def _has_tone(payload: bytes, hz: float, at_least: float) -> bool:
+    return not is_silent(payload) and share(_LINEAR[np.frombuffer(payload, np.uint8)], hz) > at_least

@@ -11,8 +11,10 @@ import wave
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 from tests.support.gateway import ports, wait_until
 from tests.support.sound_card import SoundCard
+from tests.support.tone import purest_part, share
 
 RATE = 8000
 RATES = {"G722": 16_000, "opus": 48_000}
@@ -83,12 +85,13 @@ class Baresip:
         assert shutil.which("baresip"), f"baresip is missing: {APT}"
         self.directory = directory
         self.transport = transport
-        (directory / "recorded").mkdir(parents=True)
-        rate = RATES.get(codec, RATE)
+        # A test that is played once more has the same.
+        (directory / "recorded").mkdir(parents=True, exist_ok=True)
+        rate = self.rate = RATES.get(codec, RATE)
+        self._channels = 2 if codec == "opus" else 1
         if sound is not None:
-            stereo = codec == "opus"
-            both = [sample for sample in sound for _ in "LR"] if stereo else sound
-            write_wav(directory / "said.wav", both, rate, channels=2 if stereo else 1)
+            both = [sample for sample in sound for _ in range(self._channels)]
+            write_wav(directory / "said.wav", both, rate, channels=self._channels)
         # The port after its own it takes for TLS.
         self.port, control = ports(2), ports(1)
         fields = {
@@ -96,7 +99,7 @@ class Baresip:
             "port": self.port,
             "user": user,
             "transport": transport,
-            "codec": f"{codec}/{rate}/{2 if codec == 'opus' else 1}",
+            "codec": f"{codec}/{rate}/{self._channels}",
             "encryption": f";mediaenc={encryption}" if encryption else "",
             "plc": "" if codec == "opus" else "module plc.so\n",
             "control": control,
@@ -195,6 +198,19 @@ class Baresip:
     def heard_so_far(self) -> bytes:
         """What it has heard in the call that goes on, as PCM16."""
         return b"".join(_sound_of(path.read_bytes()) for path in self._recordings("dec")[-1:])
+
+    def hears(self, hz: float, *, seconds: float = 0.5, at_least: float = 0.97) -> list[int]:
+        """Wait until so many seconds of this tone and nothing else were heard since the answer; gives these.
+
+        Until the first hold: from then on it writes nothing down.
+        """
+
+        def found() -> list[int] | None:
+            sound = np.frombuffer(self.heard_so_far(), "<i2")[:: self._channels]
+            part = purest_part(sound, hz, self.rate, seconds)
+            return part.tolist() if share(part, hz, self.rate) > at_least else None
+
+        return wait_until(found, 30, lambda: f"no {hz} Hz in {len(self.heard_so_far())} bytes: {self.said()}")
 
     def heard(self) -> list[int]:
         """What it has heard, as PCM16 at its own rate: complete once the call is over."""

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.interop.baresip.phone import RATE, Baresip, tone
+from tests.interop.baresip.phone import Baresip, tone
 from tests.support.gateway import Gateway, running_gateway
-from tests.support.tone import share
 
 pytestmark = pytest.mark.interop
 
@@ -29,15 +28,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield gateway
 
 
-def hears_itself(phone: Baresip, seconds: float = 2.5) -> None:
-    """The call goes on, is hung up, and a tone that was sent has come back."""
+def hears_itself(phone: Baresip, seconds: float = 0.0) -> None:
+    """A tone that was sent has come back, by the echo test; the call goes on, and is hung up."""
+    phone.hears(440)
     time.sleep(seconds)
     phone.command("hangup")
     phone.wait_for("CALL_CLOSED")
-    heard = phone.heard()
-    # A busy machine may let it stumble: one of the last half seconds is whole.
-    halves = [heard[-begin : len(heard) - begin + RATE // 2] for begin in range(RATE // 2, 2 * RATE, RATE // 4)]
-    assert max(share(half, 440) for half in halves) > 0.97, "an echo test repeats what was said"
     assert "failed to decrypt" not in phone.said()
 
 
@@ -45,7 +41,7 @@ def assert_clean(record: dict[str, Any]) -> None:
     """Both ways were encrypted and nothing was refused."""
     assert (record["encryption"], record["end_reason"]) == (SUITE, "caller_hung_up")
     media = record["media"]
-    assert media["received_packets"] > 50
+    assert media["received_packets"] > 20
     refused = ("received_unauthenticated", "received_replayed", "received_lost")
     assert {name: media[name] for name in refused} == dict.fromkeys(refused, 0)
     # A ping before it has its keys, a goodbye when it has them no more: both go in the clear, and are dropped.
@@ -59,7 +55,7 @@ def test_a_tone_comes_back_encrypted(gateway: Gateway, tmp_path: Path, policy: s
     reports = (policy, word) == ("required", "srtp-mand")
     with Baresip(tmp_path / "phone", tone(440, 30), host=POLICIES[policy], encryption=word) as phone:
         call_id = phone.dial("echo", gateway.udp)
-        hears_itself(phone, 6.5 if reports else 2.5)
+        hears_itself(phone, seconds=6 if reports else 0)
         assert f"SRTP is Enabled (cryptosuite={SUITE})" in phone.said()
     record = gateway.record(call_id)
     assert_clean(record)
@@ -71,12 +67,13 @@ def test_hold_and_resume_stay_encrypted(gateway: Gateway, tmp_path: Path, word: 
     with Baresip(tmp_path / "phone", tone(440, 30), host=POLICIES["required"], encryption=word) as phone:
         call_id = phone.dial("echo", gateway.udp)
         answered(phone)
-        time.sleep(1)
-        for command in ("hold", "resume"):
-            phone.command(command)
-            answered(phone)
-            time.sleep(0.5)
-        hears_itself(phone, 2)
+        phone.hears(440)
+        phone.command("hold")
+        answered(phone)
+        phone.command("resume")
+        answered(phone)
+        # Packets with the keys of the last offer.
+        hears_itself(phone, seconds=0.5)
     shown = gateway.explained(call_id)
     assert shown["call"]["encryption"] == SUITE
     decisions = [str(entry["note"]) for entry in shown["timeline"]["entries"] if entry["kind"] == "sdp"]

@@ -28,6 +28,6 @@ def test_the_line_of_the_readme_reaches_the_gateway(tmp_path: Path) -> None:
             stderr=subprocess.DEVNULL,
         ) as phone:
             try:
-                wait_until(lambda: gateway.metric("offhook_calls_answered_total") == 1, 10.0, gateway.said)
+                wait_until(lambda: gateway.metric("offhook_calls_answered_total") == 1, 30, gateway.said)
             finally:
                 phone.terminate()

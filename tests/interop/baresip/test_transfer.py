@@ -1,13 +1,11 @@
 """baresip is transferred by REFER to another baresip: it hears whoever it is handed to, and we are out of it."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.interop.baresip.phone import RATE, Baresip, tone
+from tests.interop.baresip.phone import Baresip, tone
 from tests.support.gateway import Gateway, running_gateway, wait_until
-from tests.support.tone import share
 from tests.support.transferring import TransferringAgent
 
 pytestmark = pytest.mark.interop
@@ -47,16 +45,14 @@ def test_it_is_handed_over_and_hears_the_other(gateway: Gateway, agent: Transfer
         call_id = caller.dial("desk", gateway.udp)
         other.wait_for("CALL_ESTABLISHED")
         record = gateway.record(call_id)
-        time.sleep(1.5)
-        heard_there = other.heard_so_far()
+        # Each hears the other, and not us.
+        caller.hears(660)
+        other.hears(440)
         caller.command("hangup")
         other.wait_for("CALL_CLOSED")
-        heard, said = caller.heard(), heard_there
     assert record["end_reason"] == "transferred"
     assert (record["transfer"]["outcome"], record["transfer"]["status"]) == ("completed", 200)
     assert record["transfer"]["confirmed"]
-    assert share(heard[-RATE:], 660) > 0.9, "the caller hears whom it was handed to"
-    assert len(said) > RATE, "who was called hears the caller"
     assert agent.told[call_id][-1]["reason"] == "transferred"
 
 
@@ -67,7 +63,7 @@ def test_it_comes_back_where_nobody_is_known_by_that_name(
         # The gateway itself is who says 404 to baresip's call.
         agent.target = f"sip:nobody@127.0.0.1:{gateway.udp[1]}"
         call_id = caller.dial("desk", gateway.udp)
-        wait_until(lambda: agent.transfers(call_id) if call_id in agent.told else None, 10, caller.said)
+        wait_until(lambda: agent.transfers(call_id) if call_id in agent.told else None, 30, caller.said)
         [result] = agent.transfers(call_id)
         assert (result["outcome"], result["status"]) == ("refused", 404)
         [call] = [call for call in gateway.calls() if call["sip_call_id"] == call_id]
