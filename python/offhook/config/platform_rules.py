@@ -20,7 +20,7 @@ _WITH_A_SECRET = ("api_key", "api_url", "model", "instructions", "voice", "other
 
 
 def errors(path: Path, agent: AgentConfig, trunks: Mapping[str, TrunkConfig]) -> Iterator[Finding]:
-    """Everything that is missing or contradicts itself. `trunks` are those that are valid by themselves, by name."""
+    """Everything that is missing or contradicts itself. `trunks` are those with no mistake of their own, by name."""
     platform = PLATFORMS.get(agent.kind)
     if platform is None:
         for name in PlatformAgent.model_fields:
@@ -97,7 +97,7 @@ def _openai(path: Path, agent: AgentConfig) -> Iterator[Finding]:
         secret_of(agent.webhook_secret.reveal())
     except WebhookError as error:
         yield Finding((*path, "webhook_secret"), str(error), error.hint)
-    for name, hint in (("api_key", "calls are accepted with it"), ("model", "such as gpt-realtime")):
+    for name, hint in (("api_key", "calls are accepted with it"), ("model", "such as gpt-realtime, or gpt-live-1")):
         if getattr(agent, name) is None:
             yield _missing(path, name, agent, hint)
 

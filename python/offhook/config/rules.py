@@ -82,9 +82,15 @@ def errors(draft: Draft) -> Iterator[Finding]:
     yield from _addresses(draft)
     if draft.sip is not None:
         yield from _tls(draft.sip)
+    sound: dict[str, TrunkConfig] = {}
     for index, trunk in draft.trunks.items():
-        yield from _trunk(("trunk", index), trunk, draft.filled.get(trunk.name, ()))
-        yield from presets.errors(("trunk", index), trunk, draft.sip)
+        found = [
+            *_trunk(("trunk", index), trunk, draft.filled.get(trunk.name, ())),
+            *presets.errors(("trunk", index), trunk, draft.sip),
+        ]
+        yield from found
+        if not found:
+            sound[trunk.name] = trunk
         if draft.sip is not None:
             yield from _trunk_over_tls(("trunk", index), trunk, draft.sip)
     yield from _colliding_trunks(draft.trunks)
@@ -96,9 +102,7 @@ def errors(draft: Draft) -> Iterator[Finding]:
             yield from _recorded(("route", index), route, draft.recording)
     for index, agent in draft.agents.items():
         yield from _agent(("agent", index), agent)
-        yield from platform_rules.errors(
-            ("agent", index), agent, {trunk.name: trunk for trunk in draft.trunks.values()}
-        )
+        yield from platform_rules.errors(("agent", index), agent, sound)
     for index, key in draft.keys.items():
         if re.fullmatch("[0-9a-fA-F]{64}", key.sha256.reveal()) is None:
             hint = "printf %s KEY | sha256sum"
@@ -277,7 +281,8 @@ def _trunk_over_tls(path: Path, trunk: TrunkConfig, sip: SipConfig) -> Iterator[
 
 
 def _trunk(path: Path, trunk: TrunkConfig, filled: Collection[str]) -> Iterator[Finding]:
-    if not (trunk.allow or trunk.inbound or trunk.tls_name or trunk.host or trunk.phones):
+    told = presets.missing(trunk)
+    if not (trunk.allow or trunk.inbound or trunk.tls_name or trunk.host or trunk.phones or told):
         message = f"trunk '{trunk.name}' admits nobody: it has neither allow nor inbound, phones nor tls_name"
         if trunk.domain:
             message += " (a domain alone is nothing, as anybody can write it)"
@@ -365,7 +370,7 @@ def _calls_out(path: Path, trunk: TrunkConfig, filled: Collection[str]) -> Itera
         message = "is shown in TLS alone, and our calls to this trunk leave without"
         yield Finding((*path, "tls_client_certificate"), message, 'set transport = "tls"')
     if trunk.host is None and not trunk.phones:
-        for name in _CALLING:
+        for name in _CALLING if "host" not in presets.missing(trunk) else ():
             if name not in filled and getattr(trunk, name) != type(trunk).model_fields[name].default:
                 yield Finding((*path, name), "has no meaning without host: it is about our calls to the trunk")
         return

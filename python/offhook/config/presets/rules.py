@@ -15,13 +15,17 @@ def errors(path: Path, trunk: TrunkConfig, sip: SipConfig | None) -> Iterator[Fi
     use = trunk.preset
     if use is None:
         return
-    for need in use.preset.need:
-        if (_calls_out(trunk) or not need.calls_out) and getattr(trunk, need.setting) in (None, ()):
-            yield Finding(path, f"preset '{use.name}' can't know {need.setting}, and this trunk needs it", need.say)
+    for need in _missing(trunk):
+        yield Finding(path, f"preset '{use.name}' can't know {need.setting}, and this trunk needs it", need.say)
     if use.preset.needs_name and sip is not None and not _told_by_name(sip):
         hint = 'sip.listen = [{ uri = "tls://0.0.0.0:5061", advertise = "sbc.example.com" }]'
         message = f"preset '{use.name}' needs a TLS listener that is told by its name: {use.preset.needs_name}"
         yield Finding((*path, "preset"), message, hint)
+
+
+def missing(trunk: TrunkConfig) -> frozenset[str]:
+    """The settings that `errors` tells to be missing: what follows from that need not be told, too."""
+    return frozenset(need.setting for need in _missing(trunk))
 
 
 def warnings(path: Path, trunk: TrunkConfig, filled: Collection[str]) -> Iterator[Finding]:
@@ -34,6 +38,12 @@ def warnings(path: Path, trunk: TrunkConfig, filled: Collection[str]) -> Iterato
         if isinstance(value, str) and need.setting not in filled and not _usual(need, value):
             message = f"'{value}' is no {need.pattern.replace('*', 'NAME')}, as preset '{use.name}' knows it"
             yield Finding((*path, need.setting), message, need.otherwise or need.say)
+
+
+def _missing(trunk: TrunkConfig) -> list[Need]:
+    needs = trunk.preset.preset.need if trunk.preset is not None else ()
+    asked = [need for need in needs if _calls_out(trunk) or not need.calls_out]
+    return [need for need in asked if getattr(trunk, need.setting) in (None, ())]
 
 
 def _calls_out(trunk: TrunkConfig) -> bool:
