@@ -40,11 +40,19 @@ class OpenAISpec:
     verifier: Verifier | None = None
     strangers: str = "ignore"
 
+    @property
+    def surface(self) -> openai.Surface:
+        """The API that has its model."""
+        return openai.surface_of(self.model)
+
 
 class Waiting:
-    """One call of ours at OpenAI, from its INVITE on. `call_id` is OpenAI's, empty until its webhook came."""
+    """One call of ours at OpenAI, from its INVITE on. `call_id` is OpenAI's, empty until its webhook came.
 
-    __slots__ = ("_calls", "asked", "call_id", "is_over", "media", "spec", "token")
+    `other_event` is the event by which the API that does not have our model has asked about it, empty if none has.
+    """
+
+    __slots__ = ("_calls", "asked", "call_id", "is_over", "media", "other_event", "spec", "token")
 
     def __init__(self, calls: "OpenAICalls", spec: OpenAISpec, token: str) -> None:
         self._calls = calls
@@ -52,6 +60,7 @@ class Waiting:
         self.token = token
         self.call_id = ""
         self.media = ""
+        self.other_event = ""
         self.is_over = False
         self.asked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when it was accepted; holds a `DestinationError` if that could not be done."""
@@ -94,11 +103,15 @@ class OpenAICalls:
         """OpenAI asks about a call, and has proven that it is OpenAI. Returns what is done, for the log.
 
         `accepted`: it is ours and is accepted. `late`: it was ours and is rejected, since nobody waits any more.
-        `rejected` or `ignored`: it is somebody else's.
+        `rejected` or `ignored`: it is somebody else's. `left`: the API that has our model asks about it, too.
         """
         assert spec.api is not None, "only then its webhook is ours"
         token = call.header(openai.CALL_HEADER)
         waiting = self._waiting.get(token)
+        if call.surface != spec.surface:
+            if waiting is not None and waiting.spec.name == spec.name:
+                waiting.other_event = call.event
+            return "left"
         if waiting is not None and waiting.spec.name == spec.name and not waiting.call_id:
             waiting.call_id, waiting.media = call.call_id, call.media
             self._do(self._accept(waiting))
@@ -135,7 +148,7 @@ class OpenAICalls:
         assert spec.api is not None, "asked by its webhook"
         session = openai.accepted(spec.model, spec.instructions, spec.voice)
         try:
-            await self._api.post(spec.api, openai.path(waiting.call_id, "accept"), session)
+            await self._api.post(spec.api, openai.path(spec.surface, waiting.call_id, "accept"), session)
         except DestinationError as error:
             if not waiting.asked.done():
                 waiting.asked.set_exception(error)
@@ -147,13 +160,15 @@ class OpenAICalls:
         """Tell OpenAI what no call of ours waits for."""
         if spec.api is None or len(self._tasks) >= MAX_TOLD + len(self._waiting):
             return
-        self._do(self._send(spec.api, spec.name, call_id, action, body))
+        self._do(self._send(spec, spec.api, call_id, action, body))
 
-    async def _send(self, api: ApiSpec, agent: str, call_id: str, action: str, body: Mapping[str, object]) -> None:
+    async def _send(
+        self, spec: OpenAISpec, api: ApiSpec, call_id: str, action: str, body: Mapping[str, object]
+    ) -> None:
         try:
-            await self._api.post(api, openai.path(call_id, action), body)
+            await self._api.post(api, openai.path(spec.surface, call_id, action), body)
         except DestinationError as error:
-            _log.warning("openai.not_told", agent=agent, action=action, openai_call_id=call_id, why=str(error))
+            _log.warning("openai.not_told", agent=spec.name, action=action, openai_call_id=call_id, why=str(error))
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

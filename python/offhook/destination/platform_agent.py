@@ -148,7 +148,7 @@ class PlatformDestination(PassingOn):
                 await asyncio.wait({dialling, waiting.asked}, return_when=asyncio.FIRST_COMPLETED)
             if not dialling.done():
                 if not waiting.asked.done():
-                    raise _not_asked(self._uri, waiting.spec.name)
+                    raise _not_asked(self._uri, waiting)
                 waiting.asked.result()
                 media = {"media": waiting.media} if waiting.media else {}
                 self._tell(AgentNote("OpenAI was told to take the call", {"call_id": waiting.call_id, **media}))
@@ -190,12 +190,16 @@ def told_of(facts: AgentFacts) -> Told:
     )
 
 
-def _not_asked(uri: str, agent: str) -> DestinationError:
+def _not_asked(uri: str, waiting: Waiting) -> DestinationError:
+    event = openai.EVENTS[waiting.spec.surface]
+    hint = (
+        f"its webhook for {event} has to be https://HOST/v1/webhooks/openai/{waiting.spec.name}, "
+        "with HOST a name that leads from the internet to [http] listen"
+    )
+    if waiting.other_event:
+        hint = f"only {waiting.other_event} came, which is of other models: subscribe the webhook to {event}, too"
     return DestinationError(
-        f"{uri}: OpenAI did not ask about the call within {WEBHOOK_WITHIN:g} s",
-        code="webhook_missing",
-        hint=f"its webhook for realtime.call.incoming has to be https://HOST/v1/webhooks/openai/{agent}, "
-        "with HOST a name that leads from the internet to [http] listen",
+        f"{uri}: OpenAI did not ask about the call within {WEBHOOK_WITHIN:g} s", code="webhook_missing", hint=hint
     )
 
 

@@ -81,7 +81,7 @@ PLATFORMS: dict[str, Platform] = {
         ),
         Platform(
             "openai-sip",
-            "OpenAI Realtime",
+            "OpenAI",
             host="sip.api.openai.com",
             dials=None,
             call_id_header="X-Call-ID",

@@ -26,7 +26,10 @@ _MAX_SIGNATURES = 8
 
 
 class WebhookError(OffhookError):
-    """A webhook that is not believed. `code` says why: unsigned, wrong_signature, wrong_time."""
+    """A webhook that is not believed. `code` says why: unsigned, wrong_signature, wrong_time.
+
+    The last is said of none but those whose signature is right.
+    """
 
     code = "webhook_refused"
 
@@ -55,7 +58,7 @@ class Verifier:
         if not ident or not when or not signatures or len(ident) > _LONGEST_ID:
             raise WebhookError("it is not signed", code="unsigned")
         if not (when.isascii() and when.isdigit() and len(when) < 12):
-            raise WebhookError("its time is no number", code="wrong_time")
+            raise WebhookError("its time is no number", code="unsigned")
         expected = hmac.new(self._secret, f"{ident}.{when}.".encode() + body, sha256).digest()
         given = [text.partition(",") for text in signatures.split(" ")[:_MAX_SIGNATURES]]
         right = [hmac.compare_digest(expected, _decoded(value)) for version, _, value in given if version == "v1"]

@@ -23,12 +23,12 @@ PATH = "/v1/webhooks/openai/bot"
 
 
 class Door:
-    def __init__(self, **spec: Any) -> None:
+    def __init__(self, *, model: str = "gpt-realtime", **spec: Any) -> None:
         self.api = FakeApi()
         self.calls = OpenAICalls(self.api, token=lambda: "t1")
         self.refused: list[tuple[str, str, str]] = []
         api = ApiSpec("https://api.example/v1", "sk-1")
-        self.spec = OpenAISpec("bot", "gpt-realtime", "Be kind.", "marin", api, Verifier(SECRET), **spec)
+        self.spec = OpenAISpec("bot", model, "Be kind.", "marin", api, Verifier(SECRET), **spec)
         door = OpenAIDoor(
             self.calls,
             {"bot": self.spec, "other": OpenAISpec("other")},
@@ -60,6 +60,12 @@ def incoming(token: str = "t1", call_id: str = "rtc_1") -> bytes:
     return json.dumps({"type": "realtime.call.incoming", "data": {"call_id": call_id, "sip_headers": headers}}).encode()
 
 
+def live(token: str = "t1", kind: str = "live.transport.incoming") -> bytes:
+    headers = [{"name": "X-Offhook-Token", "value": token}]
+    data = {"type": "sip", "session_id": "live_1", "sip_headers": headers, "sip_media_security": "srtp"}
+    return json.dumps({"type": kind, "data": data}).encode()
+
+
 async def test_our_call_is_accepted_with_the_agents_session() -> None:
     door = Door()
     waiting = door.calls.expect(door.spec)
@@ -83,14 +89,65 @@ async def test_a_webhook_that_comes_twice_counts_once() -> None:
     assert len(await door.settle()) == 1
 
 
+async def test_a_call_for_a_live_model_is_accepted_by_the_live_api_whatever_else_asks() -> None:
+    door = Door(model="gpt-live-1")
+    waiting = door.calls.expect(door.spec)
+    events = (incoming(), live(), live(kind="live.call.incoming"))
+    for number, body in enumerate(events):
+        assert (await door.post(body, ident=f"wh_{number}"))[0] == 204
+    [(path, session)] = await door.settle()
+    assert path == "/live/sessions/live_1/accept"
+    assert session["session"]["type"] == "live"
+    assert (waiting.call_id, waiting.media, waiting.other_event) == ("live_1", "srtp", "realtime.call.incoming")
+    waiting.over(answered=False)
+    assert [path for path, _ in await door.settle()][1:] == ["/live/sessions/live_1/hangup"]
+
+
+async def test_the_live_api_does_not_get_a_call_whose_model_is_of_the_other() -> None:
+    door = Door(strangers="reject")
+    waiting = door.calls.expect(door.spec)
+    assert (await door.post(live()))[0] == 204
+    assert (await door.post(live("guessed"), ident="wh_2"))[0] == 204
+    assert await door.settle() == []
+    assert (waiting.call_id, waiting.other_event) == ("", "live.transport.incoming")
+
+
 async def test_what_is_not_signed_by_openai_is_refused_and_listed() -> None:
     door = Door()
     door.calls.expect(door.spec)
-    status, said = await door.post(incoming(), headers={"webhook-signature": f"v1,{base64.b64encode(b'no').decode()}"})
-    assert (status, said["code"]) == (401, "wrong_signature")
-    assert "webhook_secret" in said["hint"]
-    assert [rule for _, rule, _ in door.refused] == ["webhook_signature"]
+    wrong = {"webhook-signature": f"v1,{base64.b64encode(b'no').decode()}"}
+    assert (await door.post(incoming(), headers=wrong))[0] == 401
+    [(_, rule, why)] = door.refused
+    assert rule == "webhook_signature"
+    assert "agent 'bot'" in why
+    assert "`webhook_secret` of the [[agent]]" in why
     assert await door.settle() == []
+
+
+async def test_who_has_no_secret_does_not_learn_which_agents_there_are() -> None:
+    signature = base64.b64encode(b"no").decode()
+    said = []
+    for path in (PATH, "/v1/webhooks/openai/none", "/v1/webhooks/openai/other"):
+        door = Door()
+        attempts = (
+            {"webhook-signature": f"v1,{signature}"},
+            {"webhook-id": ""},
+            {"webhook-timestamp": "yesterday"},
+            {"webhook-timestamp": "1"},
+        )
+        said += [await door.post(incoming(), headers=headers, path=path) for headers in attempts]
+        listed = door.refused[0][2]
+        assert ("no [[agent]] of that name" in listed) == (path != PATH), listed
+    assert all(one == said[0] for one in said)
+    assert said[0][0] == 401
+
+
+async def test_whoever_has_the_secret_is_told_that_a_clock_is_wrong() -> None:
+    door = Door()
+    old = str(NOW - 900)
+    headers = {"webhook-timestamp": old, "webhook-signature": sign(SECRET, "wh_1", int(old), incoming())}
+    status, said = await door.post(incoming(), headers=headers)
+    assert (status, said["code"]) == (401, "wrong_time")
 
 
 async def test_who_guesses_is_not_listened_to_for_a_while() -> None:
@@ -158,7 +215,6 @@ async def test_bodies_are_bounded_and_garbage_is_told_so() -> None:
 
 async def test_an_agent_without_a_secret_has_no_webhook() -> None:
     door = Door()
-    assert (await door.post(incoming(), path="/v1/webhooks/openai/other"))[0] == 404
-    assert (await door.post(incoming(), path="/v1/webhooks/openai/none"))[0] == 404
+    assert (await door.post(incoming(), path="/v1/webhooks/openai/other"))[0] == 401
     empty = OpenAIDoor(door.calls, {"x": OpenAISpec("x")}, now=lambda: 0, wall=lambda: 0, refused=lambda *why: None)
     assert empty.routes() == []

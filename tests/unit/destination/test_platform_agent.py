@@ -207,6 +207,21 @@ def test_a_webhook_that_never_comes_is_named_with_its_address() -> None:
     virtually(test)
 
 
+def test_a_webhook_of_the_other_api_is_named_where_the_right_one_never_comes() -> None:
+    async def test() -> None:
+        asked = Asked(OPENAI)
+        await asked.turn()
+        assert OPENAI.openai is not None
+        live = IncomingCall("live_1", ((CALL_HEADER, "t1"),), "srtp", "live", "live.transport.incoming")
+        assert asked.calls.incoming(OPENAI.openai, live) == "left"
+        error = await asked.failure()
+        assert error.code == "webhook_missing"
+        assert "only live.transport.incoming came" in error.hint
+        assert "subscribe the webhook to realtime.call.incoming" in error.hint
+
+    virtually(test)
+
+
 async def test_openai_answered_by_its_owners_own_server_needs_nothing_of_us() -> None:
     spec = PlatformSpec("openai-sip", "openai", "sip.api.openai.com", dial="proj_1", openai=OpenAISpec("bot"))
     asked = Asked(spec)

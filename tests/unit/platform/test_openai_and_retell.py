@@ -22,13 +22,28 @@ def test_an_incoming_call_has_its_id_and_its_headers() -> None:
         {"name": "X-Offhook-Token", "value": "u"},
     ]
     call = openai.read_event(event(call_id="rtc_1", sip_headers=listed, sip_media_security="srtp"))
-    assert call is not None
+    assert isinstance(call, openai.IncomingCall)
     assert (call.call_id, call.media, call.header("x-offhook-token"), call.header("To")) == ("rtc_1", "srtp", "t", "")
 
 
-def test_an_event_of_another_type_is_not_ours() -> None:
-    assert openai.read_event(b'{"type": "batch.completed", "data": {"id": "b"}}') is None
-    assert openai.read_event(b'{"type": "live.transport.incoming", "data": {"session_id": "live_1"}}') is None
+@pytest.mark.parametrize("kind", ["live.transport.incoming", "live.call.incoming"])
+def test_a_call_for_a_live_model_is_known_by_its_session(kind: str) -> None:
+    body = {"type": kind, "data": {"session_id": "live_1", "sip_headers": [{"name": "From", "value": "x"}]}}
+    call = openai.read_event(json.dumps(body).encode())
+    assert call == openai.IncomingCall("live_1", (("From", "x"),), "", "live", kind)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"type": "batch.completed", "data": {"id": "b"}}', "batch.completed"),
+        (b'{"type": "live.transport.connected", "data": {"type": "webrtc"}}', "live.transport.connected"),
+        (b'{"type": "live.transport.incoming", "data": {"type": "webrtc"}}', "live.transport.incoming"),
+        (b'{"type": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}', "a" * 64),
+    ],
+)
+def test_an_event_that_asks_about_no_call_is_known_by_name(body: bytes, kind: str) -> None:
+    assert openai.read_event(body) == openai.OtherEvent(kind)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +64,8 @@ def test_an_event_of_another_type_is_not_ours() -> None:
         event(call_id="a/accept?x="),
         event(call_id="a\n"),
         event(call_id="a" * 129),
+        b'{"type": "live.transport.incoming", "data": {"type": "sip", "call_id": "rtc_1"}}',
+        b'{"type": "live.transport.incoming", "data": {"type": "sip", "session_id": "live_1/accept"}}',
     ],
 )
 def test_an_event_that_is_not_as_documented_is_refused(body: bytes) -> None:
@@ -59,10 +76,10 @@ def test_an_event_that_is_not_as_documented_is_refused(body: bytes) -> None:
 def test_headers_that_are_none_are_passed_over_and_bounded() -> None:
     odd = [{"name": 1, "value": "x"}, "x", {"name": "A"}, {"name": "B", "value": "b"}]
     call = openai.read_event(event(call_id="rtc_1", sip_headers=odd, sip_media_security="none"))
-    assert call is not None
+    assert isinstance(call, openai.IncomingCall)
     assert (call.sip_headers, call.media) == ((("B", "b"),), "")
     call = openai.read_event(event(call_id="rtc_1", sip_headers=[{"name": "A", "value": "a"}] * 5000))
-    assert call is not None
+    assert isinstance(call, openai.IncomingCall)
     assert len(call.sip_headers) == openai.MAX_SIP_HEADERS
     assert openai.read_event(event(call_id="rtc_1", sip_headers="X")) == openai.IncomingCall("rtc_1", ())
 
@@ -76,7 +93,24 @@ def test_accept_says_the_session_and_leaves_the_audio_format_to_sip() -> None:
     }
     assert openai.accepted("gpt-realtime", "", None) == {"type": "realtime", "model": "gpt-realtime"}
     assert openai.rejected() == {"status_code": 603}
-    assert openai.path("rtc_1", "hangup") == "/realtime/calls/rtc_1/hangup"
+    assert openai.path("realtime", "rtc_1", "hangup") == "/realtime/calls/rtc_1/hangup"
+
+
+def test_a_live_model_is_accepted_as_a_session_of_that_api() -> None:
+    assert openai.accepted("gpt-live-1", "Be kind.", "marin") == {
+        "session": {
+            "type": "live",
+            "model": "gpt-live-1",
+            "instructions": "Be kind.",
+            "audio": {"output": {"voice": "marin"}},
+        }
+    }
+    assert openai.path("live", "live_1", "reject") == "/live/sessions/live_1/reject"
+    assert [openai.surface_of(model) for model in ("gpt-live-1", "gpt-realtime", "")] == [
+        "live",
+        "realtime",
+        "realtime",
+    ]
 
 
 def test_a_project_is_known_by_its_prefix() -> None:

@@ -47,10 +47,15 @@ class PlatformAgent(Section):
     webhook_secret: SecretValue | None = Field(
         default=None,
         description="Of kind `openai-sip`: the signing secret (`whsec_…`) of the project's webhook for "
-        "`realtime.call.incoming`, which has to be sent to `/v1/webhooks/openai/NAME` of `[http]`. Without it another "
-        "server of yours takes the webhook and accepts the calls.",
+        "`realtime.call.incoming`, or of a `gpt-live` model for `live.transport.incoming`, which has to be sent to "
+        "`/v1/webhooks/openai/NAME` of `[http]`. Without it another server of yours takes the webhook and accepts the "
+        "calls.",
     )
-    model: Text | None = Field(default=None, description="Of kind `openai-sip`: the model that takes the call.")
+    model: Text | None = Field(
+        default=None,
+        description="Of kind `openai-sip`: the model that takes the call. One named `gpt-live…` is of OpenAI's Live "
+        "API, any other of its Realtime API.",
+    )
     instructions: _Instructions | None = Field(
         default=None, description="Of kind `openai-sip`: what the model is told to be and do."
     )
