@@ -43,6 +43,8 @@ class FakeCall:
     sound: bytearray = field(default_factory=bytearray)
     credit_ms: int = 0
     close: tuple[int, str] | None = None
+    cleared: list[dict[str, Any]] = field(default_factory=list)
+    """What was said of each clear."""
 
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -143,7 +145,10 @@ class FakeCall:
         self._marks.clear()
         played, self._played_until, self._since = self._played_ms(now), now, now
         self._sounded_ms = len(self.sound) * 500 // RATE
-        return {"type": "cleared", "played_ms": played, "dropped_ms": round(dropped * 1000), "marks": marks}
+        self.cleared.append(
+            {"type": "cleared", "played_ms": played, "dropped_ms": round(dropped * 1000), "marks": marks}
+        )
+        return self.cleared[-1]
 
     _sounded_ms = 0
 

@@ -48,6 +48,11 @@ def tone(hz: float, seconds: float, amplitude: float = 8000.0) -> list[bytes]:
     return [sound[at : at + FRAME] for at in range(0, count, FRAME)]
 
 
+def lasting(hz: float) -> list[bytes]:
+    """A minute of a sine of whole periods in a fifth of a second: whoever waits for it hears it, however late."""
+    return tone(hz, 0.2) * 300
+
+
 def frames(pcm: Iterable[int]) -> list[bytes]:
     """PCM16 values at 8 kHz as frames of µ-law, the last one filled up with silence."""
     sound = encode(pcm)

@@ -131,7 +131,7 @@ def test_a_language_model_is_asked_with_the_history_and_its_stream_is_spoken() -
     with chat_model() as model:
         environ = {**os.environ, **python_path(), **model.environ}
         done = subprocess.run(
-            [agents_python(), "-c", DRIVER], cwd=REPOSITORY, env=environ, capture_output=True, text=True, timeout=50
+            [agents_python(), "-c", DRIVER], cwd=REPOSITORY, env=environ, capture_output=True, text=True, timeout=120
         )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [

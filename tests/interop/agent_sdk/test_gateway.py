@@ -10,12 +10,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.support.gateway import REPOSITORY, Gateway, running_gateway
+from tests.support.gateway import REPOSITORY, Gateway, running_gateway, wait_until
 from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.sdk_worker import agent_table, working
 from tests.support.speech_engines import HZ, WORD_MS, ToldEars, ToneVoice
-from tests.support.tone import decode, frames, has_tone, tone
+from tests.support.tone import decode, frames, has_tone, lasting, tone
 from tests.support.understood import understood
+from tests.support.undisturbed import undisturbed
 
 from offhook.agent import Agent, Call, Said, Turn
 from offhook.agent.loading import load_agent
@@ -67,7 +68,7 @@ async def test_the_last_word_is_heard_before_the_call_is_hung_up(gateway: Gatewa
 
     async with working(agent, gateway), calling(gateway) as phone:
         await phone.hung_up()
-        assert abs(heard_ms(phone) - 5 * WORD_MS) <= 20
+        assert abs(heard_ms(phone) - 5 * WORD_MS) <= 40
         assert said == [Said("Four five.", False, 2 * WORD_MS)]
         assert (calls[0].from_number, calls[0].trunk, calls[0].route) == ("+14155550100", "acme", "front")
         assert calls[0].headers == {"X-Account": "77"}
@@ -75,6 +76,7 @@ async def test_the_last_word_is_heard_before_the_call_is_hung_up(gateway: Gatewa
     assert (record["end_reason"], record["call_id"]) == ("agent_hung_up", calls[0].id)
 
 
+@undisturbed
 async def test_a_caller_who_speaks_over_the_agent_silences_it_and_the_words_heard_are_known(gateway: Gateway) -> None:
     ears = ToldEars()
     agent = Agent("front", stt=ears, tts=ToneVoice(), barge_in="clear")
@@ -94,7 +96,7 @@ async def test_a_caller_who_speaks_over_the_agent_silences_it_and_the_words_hear
     async with working(agent, gateway), calling(gateway) as phone:
         await phone.hears(HZ, frames=50)
         phone.say(sentence())
-        said = await asyncio.wait_for(saying, 10)
+        said = await asyncio.wait_for(saying, 30)
         heard = heard_ms(phone)
         assert said.interrupted
         assert abs(said.played_ms - heard) <= 40
@@ -107,6 +109,7 @@ async def test_a_caller_who_speaks_over_the_agent_silences_it_and_the_words_hear
         assert turns[0].interrupted == said
 
 
+@undisturbed
 async def test_a_word_in_passing_stops_nothing_and_what_a_noise_cut_off_is_said_after_all(gateway: Gateway) -> None:
     agent = Agent("front", stt=ToldEars(), tts=ToneVoice())
     words = [str(number) for number in range(100, 115)]
@@ -126,7 +129,7 @@ async def test_a_word_in_passing_stops_nothing_and_what_a_noise_cut_off_is_said_
     async def on_turn(call: Call, turn: Turn) -> None:
         raise AssertionError("the ears make no words of it")
 
-    async with working(agent, gateway), calling(gateway) as phone, asyncio.timeout(20):
+    async with working(agent, gateway), calling(gateway) as phone, asyncio.timeout(45):
         await phone.hears(HZ, frames=25)
         phone.say(sentence()[30:44])
         assert await said.get() == Said(" ".join(words), False, len(words) * WORD_MS)
@@ -148,7 +151,7 @@ async def test_keys_both_ways(gateway: Gateway) -> None:
 
     @agent.on_call
     async def on_call(call: Call) -> None:
-        found = await call.collect_digits(3, "Press something.")
+        found = await call.collect_digits(3, " ".join(["something"] * 30))
         digits.append(str(found))
         await call.send_dtmf("9#")
 
@@ -157,7 +160,7 @@ async def test_keys_both_ways(gateway: Gateway) -> None:
         phone.press("4*1")
         await phone.hung_up()
         assert digits == ["4*1"]
-        assert heard_ms(phone) < 2 * WORD_MS + 400, "a key cuts off the prompt"
+        assert heard_ms(phone) < 15 * WORD_MS, "a key cuts off the prompt"
         assert sorted({packet.payload[0] for packet in phone.packets if packet.payload_type == 101}) == [9, 11]
 
 
@@ -188,10 +191,10 @@ async def test_an_agent_that_fails_leaves_the_caller_to_the_fallback(gateway: Ga
 
     async with working(agent, gateway) as worker, calling(gateway) as phone:
         phone.press("1")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await worker.idle()
         # Until the fallback has taken over, nobody says it back.
-        phone.say(tone(440, 4.0))
+        phone.say(lasting(440))
         await phone.hears(440, frames=20)
         assert phone.is_up
 
@@ -200,7 +203,7 @@ async def test_frames_go_round(gateway: Gateway) -> None:
     agent = load_agent(REPOSITORY / "examples" / "raw_frames.py")
     async with working(agent, gateway), calling(gateway) as phone:
         await asyncio.sleep(0.2)
-        phone.say(tone(900, 0.6))
+        phone.say(tone(900, 2.0))
         await phone.hears(900, frames=20)
         phone.press("#")
         await phone.hung_up()
@@ -209,7 +212,7 @@ async def test_frames_go_round(gateway: Gateway) -> None:
 
 async def test_calls_go_to_the_fallback_while_no_worker_is_there(gateway: Gateway) -> None:
     async with calling(gateway) as phone:
-        phone.say(tone(440, 1.0))
+        phone.say(lasting(440))
         await phone.hears(440, frames=20)
 
 
@@ -249,12 +252,12 @@ async def test_one_command_runs_gateway_and_agent(tmp_path: Path) -> None:
     toml = '[[trunk]]\nname = "local"\nallow = ["127.0.0.1"]\n[[route]]\nname = "r"\ndestination = "worker:beside"\n'
     with running_gateway(tmp_path, toml, arguments=("agent.py",)) as gateway:
         # It is ready when the agent is, not before.
-        async with PlainPhone.open() as phone, asyncio.timeout(20):
+        async with PlainPhone.open() as phone, asyncio.timeout(60):
             call = phone.dial(gateway.udp)
             await call.answered()
             await call.hung_up()
-            assert abs(heard_ms(call, 700) - 500) <= 20
-        assert "a call from +14155550100" in gateway.said()
+            assert abs(heard_ms(call, 700) - 500) <= 40
+        wait_until(lambda: "a call from +14155550100" in gateway.said(), 30, gateway.said)
         assert "agent   beside" in gateway.said()
 
 

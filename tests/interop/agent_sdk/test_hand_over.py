@@ -10,7 +10,8 @@ from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.rtp_peer import Packet
 from tests.support.sdk_worker import agent_table, working
 from tests.support.speech_engines import WORD_MS, ToldEars, ToneVoice
-from tests.support.tone import decode, has_tone, is_silent, tone
+from tests.support.tone import decode, has_tone, is_silent, lasting
+from tests.support.undisturbed import undisturbed
 
 from offhook.agent import Agent, Call, HandedOver, Turn
 
@@ -87,6 +88,7 @@ def clicks(packets: list[Packet]) -> int:
     return sum(abs(after - before) > loudest for before, after in pairwise(samples))
 
 
+@undisturbed
 async def test_a_phone_hears_the_last_words_of_one_and_the_first_of_the_other_in_one_stream(gateway: Gateway) -> None:
     before = gateway.metric("offhook_hand_overs_total", trunk="acme", outcome="handed_over")
     results, calls, ears = list[HandedOver](), list[Call](), ToldEars()
@@ -155,7 +157,7 @@ async def test_an_agent_whose_colleague_is_not_there_or_busy_still_has_the_call(
         async with working(waiting, gateway, "billing"):
             since = len(call.packets)
             await says(ears, "Try again.")
-            await call.rtp.until(lambda _: bool(calls), 10)
+            await call.rtp.until(lambda _: bool(calls), 30)
             other = phone.dial(gateway.udp)
             await other.answered()
             await other.hears(FRONT, frames=WORD_MS // 20)
@@ -186,8 +188,7 @@ async def test_a_colleague_that_fails_with_the_call_leaves_it_to_the_routes_fall
         await call.hears(FRONT, frames=WORD_MS // 20)
         await says(ears, "My bill is wrong.")
         await call.hears(BILLING, frames=2 * WORD_MS // 20 - 1)
-        await asyncio.sleep(0.3)
-        call.say(tone(600, 0.6))
+        call.say(lasting(600))
         await call.hears(600, frames=10)
         call.hang_up()
         record = gateway.record(call.call_id)

@@ -45,14 +45,14 @@ def test_of_another_kind():
 
 def test_it_runs_the_tests_that_ask_for_a_caller_and_reports_their_calls(tmp_path: Path) -> None:
     (tmp_path / "test_front.py").write_text(PROJECT)
-    command = ["-q", "-p", "offhook.testing.plugin", "-p", "no:cacheprovider", "-n", "2", "--basetemp", "made"]
+    command = ["-q", "-p", "offhook.testing.plugin", "-p", "no:cacheprovider", "-n", "1", "--basetemp", "made"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *command],
         cwd=tmp_path,
         env={**os.environ, **python_path()},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=150,
     )
     assert "1 failed, 2 passed" in done.stdout, done.stdout
     assert 'assert "night" in heard' in done.stdout

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from tests.support.fake_gateway import RATE, FakeCall, FakeGateway, fake_gateway
+from tests.support.gateway import ports
 from tests.support.speech_engines import ToldEars, ToneVoice, sine
 
 from offhook.agent import Agent, Call, Said, Turn
@@ -148,7 +149,7 @@ async def test_where_the_gateway_does_not_judge_the_agent_clears() -> None:
         await call.text("hangup")
         assert said[0] == Said("One.", False, 200)
         assert said[1].interrupted
-        assert 450 <= said[1].played_ms <= 700, "without what was said before it"
+        assert said[1].played_ms == call.cleared[0]["played_ms"] - 200 >= 450, "without what was said before it"
         assert len(said[1].heard.split()) == pytest.approx(said[1].played_ms / 200, abs=1)
 
 
@@ -221,8 +222,9 @@ async def test_a_handler_that_fails_gives_its_call_to_the_fallback_and_no_other(
         await gateway.until(lambda: calls[1].close, what="close")
         assert calls[1].close == (1011, "the agent failed")
         assert [call.close for call in calls] == [None, (1011, "the agent failed"), None]
-        await asyncio.sleep(0.05)
-        assert worker.calls == 2
+        async with asyncio.timeout(30):
+            while worker.calls != 2:  # noqa: ASYNC110  it tells nobody
+                await asyncio.sleep(0.01)
     assert "ZeroDivisionError: 5" in caplog.text
 
 
@@ -245,6 +247,9 @@ async def test_a_lost_connection_is_opened_again_and_a_lost_gateway_greeted_agai
         gateway.wires[1].socket.transport.abort()
         await gateway.until(lambda: 1 not in gateway.wires)
         await gateway.until(lambda: 1 in gateway.wires, what="connection 1")
+        async with asyncio.timeout(30):
+            while not ended:  # noqa: ASYNC110  a list tells nobody
+                await asyncio.sleep(0.01)
         assert ended == ["connection_lost"]
         assert len(gateway.sessions) == 1
         for wire in list(gateway.wires.values()):
@@ -256,8 +261,7 @@ async def test_a_lost_connection_is_opened_again_and_a_lost_gateway_greeted_agai
 
 async def test_the_gateway_may_come_later_than_the_worker() -> None:
     agent = Agent("front", tts=ToneVoice())
-    async with fake_gateway() as gateway:
-        port = gateway.port
+    port = ports(1)
     worker = Worker(agent, Gateway.of(f"http://127.0.0.1:{port}", "secret"), chance=lambda: 0.0)
     running = asyncio.create_task(worker.run())
     await asyncio.sleep(0.2)
@@ -301,15 +305,18 @@ async def test_draining_takes_no_new_calls_and_ends_with_the_last_one() -> None:
         assert not running.done()
         wire = gateway.wires[0]
         call.hang_up()
-        await asyncio.wait_for(running, 5)
-        assert wire.socket.protocol.close_code == 1000
+        await asyncio.wait_for(running, 30)
+        await gateway.until(lambda: wire.socket.protocol.close_code == 1000, what="close")
 
 
 async def test_stopping_hangs_up_on_its_calls() -> None:
     agent = Agent("front", tts=ToneVoice())
 
+    begun = asyncio.Event()
+
     @agent.on_call
     async def on_call(call: Call) -> None:
+        begun.set()
         await call.wait_until_over()
 
     async with fake_gateway() as gateway:
@@ -317,7 +324,7 @@ async def test_stopping_hangs_up_on_its_calls() -> None:
             call = gateway.wires[0].ring()
             await call.text("ready")
             call.start()
-            await asyncio.sleep(0.05)
+            await asyncio.wait_for(begun.wait(), 30)
         await gateway.until(lambda: call.of("hangup"), what="hangup")
         assert call.of("hangup") == [{"type": "hangup", "now": True}]
 
@@ -339,10 +346,10 @@ async def test_a_handler_that_blocks_is_named_and_the_gateway_is_not_given_up() 
                 call.start()
                 await call.text("hangup")
         assert len(gateway.sessions) == 1
-    [(seconds, where, stack)] = blocked
-    assert 0.7 < seconds < 2
+    # A machine that stands still may block it, too.
+    [(seconds, where, _)] = [what for what in blocked if "time.sleep(0.8)" in what[2]]
+    assert seconds > 0.7
     assert "on_call" in where
-    assert "time.sleep(0.8)" in stack
 
 
 async def test_garbage_of_a_gateway_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
