@@ -11,6 +11,8 @@ from tests.support.world import notes, sdp
 from offhook.call.out.outbound import OutboundCall
 from offhook.call.out.outcome import NotPlaced
 from offhook.sip.effects import Target
+from offhook.sip.message import Request
+from offhook.transport.icmp import Undelivered
 
 pytestmark = pytest.mark.scenario
 
@@ -133,6 +135,60 @@ async def test_where_nothing_can_be_sent_the_next_is_asked_at_once() -> None:
         call = await world.place()
         assert world.asked() == [TWO]
         await is_talking(world, call, TWO)
+
+
+def comes_back(world: Edge, request: Request, host: str = ONE, quoted: slice = slice(520)) -> None:
+    """ICMP says that nothing listens at a host, and quotes what we sent as far as it has room for that."""
+    world.stack._on_undelivered(Undelivered(bytes(request)[quoted], (host, 5060), "nothing listens there (ICMP)"))
+
+
+@in_virtual_time
+async def test_a_closed_port_is_left_at_once() -> None:
+    async with Edge() as world:
+        world.silence(ONE)
+        call = await world.place()
+        comes_back(world, world.network.requests("INVITE")[0])
+        await world.pass_time(0.1)
+        assert f"tried udp {ONE}:5060: nothing listens there (ICMP)" in notes(call.timeline, "note")
+        await is_talking(world, call, TWO)
+
+
+@in_virtual_time
+@pytest.mark.parametrize("forged", ["another branch", "another address", "cut", "nothing", "from the middle"])
+async def test_an_icmp_error_that_does_not_prove_what_we_sent_changes_nothing(forged: str) -> None:
+    async with Edge() as world:
+        world.silence(ONE)
+        await world.place()
+        [invite, *_] = world.network.requests("INVITE")
+        branch = invite.via.branch
+        assert branch is not None
+        if forged == "another branch":
+            via = str(invite.via).replace(branch, branch[:-1] + ("0" if branch[-1] != "0" else "1"))
+            comes_back(world, Request("INVITE", invite.request_uri, invite.headers.replacing("Via", via), b""))
+        elif forged == "another address":
+            comes_back(world, invite, host=THREE)
+        else:
+            end = bytes(invite).index(branch.encode()) + len(branch)
+            comes_back(world, invite, quoted={"cut": slice(end), "nothing": slice(0)}.get(forged, slice(20, 520)))
+        await world.pass_time(3.5)
+        assert world.asked() == []
+
+
+@in_virtual_time
+async def test_who_has_said_a_word_is_not_left_for_an_icmp_error() -> None:
+    async with Edge() as world:
+        call = await world.place()
+        comes_back(world, world.network.requests("INVITE")[0])
+        await world.pass_time(1)
+        assert world.asked() == [ONE]
+        await world.answer(ONE)
+        # Nor does one end what is within a call: its requests are repeated until the peer is back.
+        world.silence(ONE)
+        call.give_up("over")
+        await world.pass_time(0.1)
+        comes_back(world, world.network.requests("BYE")[0])
+        await world.pass_time(1)
+        assert len(world.network.requests("BYE")) > 1
 
 
 @in_virtual_time

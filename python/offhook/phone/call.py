@@ -227,8 +227,7 @@ class Phone:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PROBED_AFTER):
                     await self._replied.wait()
-            local = self.finding.local_signalling.rpartition(":")[0].strip("[]")
-            if not self._replied.is_set() and await is_closed(target, local) and not self._replied.is_set():
+            if not self._replied.is_set() and await is_closed(target, self._local_host) and not self._replied.is_set():
                 self._finish(came.NoReply(target, asyncio.get_running_loop().time() - began, closed=True))
                 return
         with contextlib.suppress(TimeoutError):
@@ -383,13 +382,21 @@ class Phone:
                 # The address is said beside it.
                 self._finish(came.Unreachable(self._target, detail.partition(" by TLS: ")[2] or detail))
             case sip.FailureCause.TRANSPORT:
-                task = asyncio.get_running_loop().create_task(self._explain(self._target))
+                task = asyncio.get_running_loop().create_task(self._explain(self._target, detail))
                 self._explaining = task
             case _:
                 self._finish(came.GaveUp())
 
-    async def _explain(self, target: Target) -> None:
-        self._finish(came.Unreachable(target, await why_unreachable(target)))
+    async def _explain(self, target: Target, detail: str) -> None:
+        if target.transport == "udp" and await is_closed(target, self._local_host):
+            self._finish(came.NoReply(target, self.elapsed(), closed=True))
+            return
+        why = detail if target.transport == "udp" else ""
+        self._finish(came.Unreachable(target, why or await why_unreachable(target)))
+
+    @property
+    def _local_host(self) -> str:
+        return self.finding.local_signalling.rpartition(":")[0].strip("[]")
 
     def _on_reinvite(self, session: InviteSession, request: Request, now: float) -> None:
         exchange = self._exchange

@@ -15,6 +15,7 @@ from offhook.sip.parser import MessageError, parse_datagram
 from offhook.sip.uri import SipUri
 from offhook.sip.user_agent import UserAgent
 from offhook.transport.flows import Flows, IpNetwork
+from offhook.transport.icmp import Undelivered
 from offhook.transport.limits import TransportLimits
 from offhook.transport.listener import Listener
 from offhook.transport.tls_failure import TlsFailure
@@ -104,6 +105,7 @@ class SipStack:
             tls=tls,
             knows=knows,
             on_tls_failure=self._on_tls_failed,
+            on_undelivered=self._on_undelivered,
         )
         user_agent.local_address = self._flows.local_address
         user_agent.speaks_tls = tls is not None
@@ -212,6 +214,11 @@ class SipStack:
         except Exception:
             self._fault("transport_failed")
         self._drain()
+
+    def _on_undelivered(self, came_back: Undelivered) -> None:
+        transaction = self.user_agent.transactions.undelivered(came_back.quoted, came_back.to)
+        if transaction is not None:
+            self._on_failure(transaction, came_back.why)
 
     def _on_timer(self) -> None:
         assert self._loop is not None, "the stack is started"

@@ -15,6 +15,7 @@ from offhook.sip.effects import Address, LocalAddress, Source, Target, TlsSessio
 from offhook.sip.message import Message, Request
 from offhook.sip.parser import MessageError
 from offhook.transport.handshakes import HandshakeQueue
+from offhook.transport.icmp import OnUndelivered
 from offhook.transport.inside import InsideConnection
 from offhook.transport.limits import TransportLimits
 from offhook.transport.listener import WILDCARDS, Listener
@@ -72,6 +73,7 @@ class Flows:
         tls: "TlsKeeper | None" = None,
         knows: Callable[[str], bool] = lambda remote: True,
         on_tls_failure: Callable[[TlsFailure], None] = lambda failure: None,
+        on_undelivered: OnUndelivered = lambda came_back: None,
     ) -> None:
         self.limits = limits
         self.counters = counters
@@ -88,6 +90,7 @@ class Flows:
         self._tls = tls
         self._knows = knows
         self._on_tls_failure = on_tls_failure
+        self._on_undelivered = on_undelivered
         self._by_target: dict[tuple[str, Address], list[TcpConnection]] = {}
         self._aliases: dict[Address, TlsConnection] = {}
         self._opening: dict[Way, _Opening] = {}
@@ -124,7 +127,13 @@ class Flows:
                 flow = self._next_flow()
                 if listener.transport == "udp":
                     self.udp[flow] = UdpEndpoint(
-                        listener, flow, self._on_datagram, self._admits, self.limits, self.counters
+                        listener,
+                        flow,
+                        self._on_datagram,
+                        self._admits,
+                        self.limits,
+                        self.counters,
+                        self._on_undelivered,
                     )
                 else:
                     await self._listen(listener, flow)

@@ -3,26 +3,30 @@
 import asyncio
 import socket
 import struct
-import sys
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, Final
 
 from offhook.sip.effects import Address, Source
+from offhook.transport.icmp import ON_LINUX, OnUndelivered, Readiness, hears_icmp, undelivered
 from offhook.transport.limits import TransportLimits
 from offhook.transport.listener import Listener
 
 _LARGEST: Final = 65_535
-_ON_LINUX: Final = sys.platform.startswith("linux")
 _IP_PKTINFO: Final = 8  # linux/in.h; the socket module does not name it
 _IN_PKTINFO: Final = struct.Struct("@i4s4s")
 _IN6_PKTINFO: Final = struct.Struct("@16sI")
+_SEND_TRIES: Final = 4
+"""Each may meet what came of an earlier datagram, which is then out of the way."""
 
 OnDatagram = Callable[[bytes, Source], None]
 
 
 class UdpEndpoint:
-    """A bound UDP socket. `flow` is the listener's id; `on_datagram` gets bytes and where they came from."""
+    """A bound UDP socket. `flow` is the listener's id; `on_datagram` gets bytes and where they came from.
+
+    `on_undelivered` hears of the datagrams that came back, where the system tells (Linux).
+    """
 
     def __init__(
         self,
@@ -32,10 +36,12 @@ class UdpEndpoint:
         admits: Callable[[str, str], bool],
         limits: TransportLimits,
         counters: Counter[str],
+        on_undelivered: OnUndelivered = lambda came_back: None,
     ) -> None:
         self.listener = listener
         self.flow = flow
         self._on_datagram = on_datagram
+        self._on_undelivered = on_undelivered
         self._admits = admits
         self._limits = limits
         self._counters = counters
@@ -43,12 +49,14 @@ class UdpEndpoint:
         self._view = memoryview(self._buffer)
         self._waiting: deque[tuple[bytes, Address, str | None]] = deque()
         self._sock = listener.open(receive_buffer=limits.receive_buffer, send_buffer=limits.send_buffer)
+        self._hears_icmp = hears_icmp(self._sock)
+        self._readiness: Readiness | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         name = self._sock.getsockname()
         self.address: Address = (name[0], name[1])
         """As it is bound; the host may be a wildcard."""
         # A socket on 0.0.0.0 learns from the kernel which address each datagram came to, and answers from that one.
-        self._knows_local = listener.is_wildcard and _ON_LINUX
+        self._knows_local = listener.is_wildcard and ON_LINUX
         self._is_v6 = listener.family == socket.AF_INET6
         if self._knows_local:
             if self._is_v6:
@@ -60,14 +68,21 @@ class UdpEndpoint:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to read."""
         self._loop = loop
-        loop.add_reader(self._sock.fileno(), self._on_readable)
+        if self._hears_icmp:
+            self._readiness = Readiness(self._sock)
+            loop.add_reader(self._readiness.fileno(), self._on_ready)
+        else:
+            loop.add_reader(self._sock.fileno(), self._on_readable)
 
     def close(self) -> None:
         """Stop reading and close; what waits to be sent is dropped."""
-        if self._loop is not None:
+        if self._loop is not None and self._readiness is not None:
+            self._loop.remove_reader(self._readiness.fileno())
+            self._readiness.close()
+        elif self._loop is not None:
             self._loop.remove_reader(self._sock.fileno())
             self._loop.remove_writer(self._sock.fileno())
-            self._loop = None
+        self._loop = self._readiness = None
         self._waiting.clear()
         self._sock.close()
 
@@ -85,6 +100,18 @@ class UdpEndpoint:
             self._wait(data, to, local)
 
     def _send(self, data: bytes, to: Address, local: str | None) -> None:
+        for left in range(_SEND_TRIES - 1 if self._hears_icmp else 0, -1, -1):
+            try:
+                self._hand_over(data, to, local)
+            except (BlockingIOError, InterruptedError):
+                raise
+            except OSError:
+                if not left:
+                    raise
+            else:
+                return
+
+    def _hand_over(self, data: bytes, to: Address, local: str | None) -> None:
         if local is None or not self._knows_local:
             self._sock.sendto(data, to)
             return
@@ -102,7 +129,7 @@ class UdpEndpoint:
             self._counters["udp_send_dropped"] += 1
             return
         if not self._waiting:
-            self._loop.add_writer(self._sock.fileno(), self._on_writable)
+            self._await_room(self._loop, wanted=True)
         self._waiting.append((data, to, local))
 
     def _on_writable(self) -> None:
@@ -115,7 +142,26 @@ class UdpEndpoint:
                 self._counters["udp_send_errors"] += 1
             self._waiting.popleft()
         if self._loop is not None:
-            self._loop.remove_writer(self._sock.fileno())
+            self._await_room(self._loop, wanted=False)
+
+    def _await_room(self, loop: asyncio.AbstractEventLoop, *, wanted: bool) -> None:
+        if self._readiness is not None:
+            self._readiness.wants_room(wanted)
+        elif wanted:
+            loop.add_writer(self._sock.fileno(), self._on_writable)
+        else:
+            loop.remove_writer(self._sock.fileno())
+
+    def _on_ready(self) -> None:
+        if self._waiting:
+            self._on_writable()
+        for came_back in undelivered(self._sock, self._limits.datagrams_per_wakeup):
+            self._counters["udp_undelivered"] += 1
+            try:
+                self._on_undelivered(came_back)
+            except Exception:
+                self._counters["reader_faults"] += 1
+        self._on_readable()
 
     def _on_readable(self) -> None:
         for _ in range(self._limits.datagrams_per_wakeup):

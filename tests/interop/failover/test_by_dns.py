@@ -114,7 +114,7 @@ def carrier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carrier]:
 
 @pytest.mark.parametrize(
     ("by", "transport", "why"),
-    [("udp", "udp", ""), ("tcp", "tcp", "refused"), ("tls", "tls", "name"), ("auto", "udp", "refused")],
+    [("udp", "udp", "nothing listens"), ("tcp", "tcp", "refused"), ("tls", "tls", "name"), ("auto", "udp", "refused")],
 )
 def test_the_target_that_works_gets_the_call(by: str, transport: str, why: str, carrier: Carrier) -> None:
     gateway = carrier.gateway

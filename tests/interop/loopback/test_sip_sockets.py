@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import socket
+import sys
 from typing import Any
 
 import pytest
+import uvloop
 from tests.support.messages import SDP, request
 from tests.support.stack import Running, running
 
@@ -346,6 +348,37 @@ async def test_a_call_that_can_not_leave_is_told(uri: str, cause: FailureCause) 
         to = parse_uri(uri)
         node.stack.perform(lambda now: node.user_agent.invite(to, "<sip:a@127.0.0.1>", f"<{to}>", SDP, now))
         assert (await node.told(Failed)).cause is cause
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ICMP is read on Linux")
+@pytest.mark.parametrize("here", ["127.0.0.1", "0.0.0.0", "[::1]"])
+def test_a_closed_port_of_udp_is_told_at_once_and_the_socket_serves_on(here: str) -> None:
+    async def main() -> None:
+        with socket.socket(socket.AF_INET6 if "[" in here else socket.AF_INET, socket.SOCK_DGRAM) as closed:
+            host = "::1" if "[" in here else "127.0.0.1"
+            closed.bind((host, 0))
+            port = closed.getsockname()[1]
+        async with running(f"udp://{here}:0") as node:
+            shown = f"[{host}]" if ":" in host else host
+            uri = parse_uri(f"sip:bob@{shown}:{port}")
+            for number in range(3):
+                # Timer B is 32 s.
+                node.stack.perform(lambda now: node.user_agent.invite(uri, "<sip:a@x>", f"<{uri}>", SDP, now))
+                await node.until(lambda n=number: len([e for e in node.events if isinstance(e, Failed)]) == n + 1)  # type: ignore[misc]
+            failed = [event for event in node.events if isinstance(event, Failed)]
+            assert {event.cause for event in failed} == {FailureCause.TRANSPORT}
+            assert "nothing listens there" in failed[0].detail
+            with Udp(socket.AF_INET6 if ":" in host else socket.AF_INET, host) as peer:
+                # uvloop has no sock_sendto.
+                peer.sock.settimeout(2.0)
+                peer.sock.sendto(options(), (host, node.port("udp")))
+                data = await asyncio.to_thread(peer.sock.recv, 65_535)
+            assert data.startswith(b"SIP/2.0 200")
+
+    # The loop that the gateway runs on gives up on descriptors with errors; asyncio's own is that of the tests.
+    for loop in (uvloop.new_event_loop, asyncio.new_event_loop):
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(main())
 
 
 async def test_the_next_target_is_tried() -> None:

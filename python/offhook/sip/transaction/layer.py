@@ -1,11 +1,15 @@
 """Finds or keeps the machine for a message, and knows whose timer is next."""
 
-from typing import TypeAlias
+import re
+from typing import Final, TypeAlias
 
+from offhook.sip.effects import Address
 from offhook.sip.message import Request, Response
 from offhook.sip.timers import TimerQueue
 from offhook.sip.transaction.client import ClientTransaction
+from offhook.sip.transaction.client import State as ClientState
 from offhook.sip.transaction.invite_client import InviteClientTransaction
+from offhook.sip.transaction.invite_client import State as InviteState
 from offhook.sip.transaction.invite_server import InviteServerTransaction
 from offhook.sip.transaction.key import TransactionKey, cancelled_key, client_key, response_key, server_key
 from offhook.sip.transaction.server import ServerTransaction
@@ -13,6 +17,12 @@ from offhook.sip.transaction.server import ServerTransaction
 AnyServerTransaction: TypeAlias = InviteServerTransaction | ServerTransaction
 AnyClientTransaction: TypeAlias = InviteClientTransaction | ClientTransaction
 AnyTransaction: TypeAlias = AnyServerTransaction | AnyClientTransaction
+
+_UNHEARD: Final = frozenset({InviteState.CALLING, InviteState.LEFT, ClientState.TRYING})
+"""States in which the peer has said nothing at all."""
+
+_SENT = re.compile(rb"([A-Z]{1,32}) [^\r\n]*\r\nVia: [^\r\n]*?;branch=([^;\r\n]{1,64})[;\r\n]")
+"""How each request of ours begins: its method, and the branch of its Via."""
 
 
 class TransactionLayer:
@@ -65,6 +75,21 @@ class TransactionLayer:
     def by_id(self, transaction_id: int) -> AnyTransaction | None:
         """The live transaction with this id, if it still lives."""
         return self._by_id.get(transaction_id)
+
+    def undelivered(self, quoted: bytes, to: Address) -> int | None:
+        """The id of the transaction whose request came back, `quoted` as it began (RFC 3261 18.4); None to ignore it.
+
+        Anybody can send an ICMP error, so its request has to be quoted with the branch, which nobody off the path
+        knows. It must have gone there, outside of any dialog, and nobody may have answered it.
+        """
+        sent = _SENT.match(quoted)
+        if sent is None:
+            return None
+        method, branch = sent[1].decode("ascii"), sent[2].decode("ascii", "replace")
+        found = self._clients.get(client_key(branch, method))
+        if found is None or found.state not in _UNHEARD or found.target.remote != to:
+            return None
+        return None if found.request.to.tag is not None else found.transaction_id
 
     def add_server(self, transaction: AnyServerTransaction, key: TransactionKey | None = None) -> None:
         """Keep a new server transaction."""
