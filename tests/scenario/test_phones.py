@@ -181,6 +181,41 @@ async def test_a_registered_phone_is_called_where_it_is() -> None:
 
 
 @in_virtual_time
+async def test_a_phone_that_moves_while_the_agent_gets_ready_is_called_where_it_is_then() -> None:
+    async with DeskWorld() as world:
+        office = await world.phone("alice")
+        home = await world.phone("alice", host="198.51.100.77")
+        assert await office.register() == 200
+        call = await world.signalling.dialler.dial(Wish("alice", AgentUri("bot")))
+        assert isinstance(call, OutboundCall)
+        await world.pass_time(0.05)
+        assert await office.register(expires=0) == 200
+        assert await home.register() == 200
+        world.take_call()
+        await world.pass_time(0.1)
+        assert office.calls == []
+        [rung] = home.calls
+        assert str(rung.request.request_uri) == f"sip:alice@{home.host}:5060"
+
+
+@in_virtual_time
+async def test_a_phone_that_leaves_while_the_agent_gets_ready_is_not_there() -> None:
+    async with DeskWorld() as world:
+        alice = await world.phone("alice")
+        assert await alice.register() == 200
+        call = await world.signalling.dialler.dial(Wish("alice", AgentUri("bot")))
+        assert isinstance(call, OutboundCall)
+        await world.pass_time(0.05)
+        assert await alice.register(expires=0) == 200
+        world.take_call()
+        await world.pass_time(1)
+        outcome = call.decided.result()
+        assert (outcome.kind, outcome.end_reason) == ("failed", "trunk_unreachable")
+        assert "registered" in outcome.detail
+        assert alice.calls == []
+
+
+@in_virtual_time
 async def test_nobody_who_is_no_phone_is_called_by_the_trunk() -> None:
     async with DeskWorld() as world:
         for to in ("carol", "+14155550142", "911", "sip:alice@203.0.113.9", "alice@203.0.113.9", "al*"):

@@ -12,7 +12,7 @@ from offhook.sip.dialog import Dialog
 from offhook.sip.early_dialog import EarlyDialog
 from offhook.sip.effects import Target
 from offhook.sip.events import Answered, Failed, FailureCause, Provisional, Refused
-from offhook.sip.forking import Branch, ForkingRequest
+from offhook.sip.forking import Branches, ForkingRequest
 from offhook.sip.headers.rack import RAck
 from offhook.sip.message import Request, Response
 from offhook.sip.reliable import is_reliable
@@ -52,7 +52,7 @@ class Calling:
         fixed: Target | None,
         targets: tuple[Target, ...] = (),
         tries: Tries | None = None,
-        branches: tuple[Branch, ...] = (),
+        branches: Branches | None = None,
     ) -> None:
         self._branches = branches
         self._next_hop = next_hop
@@ -66,7 +66,7 @@ class Calling:
     def _made(
         self, session: "InviteSession", request: Request, targets: tuple[Target, ...]
     ) -> ClientRequest | ForkingRequest:
-        if self._branches:
+        if self._branches is not None:
             return ForkingRequest(
                 session.core,
                 request,

@@ -4,9 +4,9 @@ What a forking proxy does (RFC 3261 sections 16.6 and 16.7), but here: the first
 cancelled, a 6xx ends the search, else the best refusal is passed on once all have refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from offhook.sip.causes import ELSEWHERE
 from offhook.sip.client_request import ClientRequest, Core, Done, Number, Progress
@@ -36,23 +36,27 @@ class Branch:
     q: float = 1.0
 
 
-class ForkingRequest:
-    """Sends an INVITE to all of `branches`. It stands where a `ClientRequest` does, and tells its outcome as that does.
+Branches: TypeAlias = Callable[[], Sequence[Branch]]
+"""Where the called party is now."""
 
-    `request` is what all get, but for Request-URI and Route. `target`, `sent_request` and `why` are those of the branch
-    that has said something last.
+
+class ForkingRequest:
+    """Sends an INVITE to all `branches` that there are when it begins.
+
+    It stands where a `ClientRequest` does, and tells its outcome as that does. `request` is what all get, but for
+    Request-URI and Route. `target`, `sent_request` and `why` are those of the branch that has said something last.
     """
 
     __slots__ = (
         "_active", "_best", "_branches", "_cancelled", "_cause", "_core", "_credentials", "_current", "_done",
-        "_is_over", "_number", "_owner", "_progress", "_stray", "request",
+        "_is_over", "_look_up", "_number", "_owner", "_progress", "_stray", "request",
     )  # fmt: skip
 
     def __init__(
         self,
         core: Core,
         request: Request,
-        branches: Sequence[Branch],
+        branches: Branches,
         done: Done,
         *,
         progress: Progress,
@@ -63,7 +67,8 @@ class ForkingRequest:
     ) -> None:
         self._core = core
         self.request = request
-        self._branches = sorted(branches[:MAX_BRANCHES], key=lambda branch: -branch.q)
+        self._look_up = branches
+        self._branches: list[Branch] = []
         self._done = done
         self._progress = progress
         self._stray = stray
@@ -92,7 +97,7 @@ class ForkingRequest:
     @property
     def why(self) -> str:
         """What the network said of the branch that failed last."""
-        return self._current.why if self._current is not None else ""
+        return self._current.why if self._current is not None else "nobody is registered there any more"
 
     @property
     def targets_left(self) -> tuple[Target, ...]:
@@ -100,8 +105,12 @@ class ForkingRequest:
         return ()
 
     def begin(self, now: float) -> None:
-        """Call those that are liked best."""
-        self._call_next(now)
+        """Call those that are liked best; nobody to call is a failure."""
+        self._branches = sorted(self._look_up()[:MAX_BRANCHES], key=lambda branch: -branch.q)
+        if self._branches:
+            self._call_next(now)
+        else:
+            self._finish(None, FailureCause.UNRESOLVED, now)
 
     def cancel(self, headers: tuple[tuple[str, str], ...], now: float) -> None:
         """Give all of them up."""

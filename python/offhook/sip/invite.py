@@ -21,7 +21,7 @@ from offhook.sip.events import (
     HungUp,
     Replied,
 )
-from offhook.sip.forking import Branch
+from offhook.sip.forking import Branches
 from offhook.sip.message import Request, Response
 from offhook.sip.provisionals import NO_PRACK_REASON
 from offhook.sip.questions import Question
@@ -83,7 +83,7 @@ class InviteSession(SessionParts):
         fixed: Target | None,
         targets: tuple[Target, ...] = (),
         tries: Tries | None = None,
-        branches: tuple[Branch, ...] = (),
+        branches: Branches | None = None,
     ) -> "InviteSession":
         """The caller's side: `request` is an INVITE without Via and Contact; `place` sends it."""
         self = cls(core, request, local_tag=request.from_.tag or "", peer=peer, state=State.CALLING)

@@ -18,7 +18,7 @@ from offhook.sip.effects import (
     Tell,
 )
 from offhook.sip.events import FailureCause, InviteReceived, OptionsAnswered, ReferReceived
-from offhook.sip.forking import Branch
+from offhook.sip.forking import Branches
 from offhook.sip.inspection import SDP, Objection, inspect
 from offhook.sip.invite import InviteSession
 from offhook.sip.merged import MERGED
@@ -139,15 +139,15 @@ class UserAgent(SessionHost):
         target: Target | None = None,
         targets: tuple[Target, ...] = (),
         tries: Tries | None = None,
-        branches: tuple[Branch, ...] = (),
+        branches: Branches | None = None,
         at_once: bool = True,
     ) -> InviteSession:
         """Send an INVITE (RFC 3261 13.2.1). Without `offer` the peer is asked for one.
 
-        It goes to `target`, or to `targets` in turn as `tries` lays down, or to all `branches`, else to `next_hop`,
-        else to the first `route`, else to the Request-URI. `max_forwards` is one less than that of the call it
-        continues; at 0 it must not be sent (LocalProtocolError). Unless `at_once`, it is only made: `place` of the
-        session sends it.
+        It goes to `target`, or to `targets` in turn as `tries` lays down, or to all `branches` that there are when it
+        leaves, else to `next_hop`, else to the first `route`, else to the Request-URI. `max_forwards` is one less than
+        that of the call it continues; at 0 it must not be sent (LocalProtocolError). Unless `at_once`, it is only made:
+        `place` of the session sends it.
         """
         content: HeaderList = (("Content-Type", SDP),) if offer else ()
         request = request_outside(

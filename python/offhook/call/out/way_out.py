@@ -160,9 +160,8 @@ class WayOut:
         return _one_session(session, wish)
 
     def _ring_phone(self, wish: Wish, allowed: Allowed, first: Target, leg: CalleeLeg, now: float) -> InviteSession:
-        """The INVITE to a phone that has registered with us, wherever it is; made and not sent."""
+        """The INVITE to a phone that has registered with us, wherever it is when it is sent; made and not sent."""
         trunk, (host, _) = allowed.trunk, self._local(first)
-        places = self._places(trunk.name, allowed.number)
         caller = shown(trunk, allowed.caller_id, trunk.from_domain or host, private=wish.private)
         callee = SipUri(host, None, allowed.number)
         return self._user_agent.invite(
@@ -175,9 +174,12 @@ class WayOut:
             headers=(*caller.headers, *wish.headers),
             max_forwards=70 if wish.joined is None else wish.joined.max_forwards,
             peer=trunk,
-            branches=tuple(Branch(place.uri, place.target, place.path, place.q) for place in places),
+            branches=lambda: self._branches_to(trunk.name, allowed.number),
             at_once=False,
         )
+
+    def _branches_to(self, trunk: TrunkName, user: str) -> list[Branch]:
+        return [Branch(place.uri, place.target, place.path, place.q) for place in self._places(trunk, user)]
 
 
 def _one_session(session: InviteSession, wish: Wish) -> InviteSession:
