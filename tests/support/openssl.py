@@ -33,7 +33,7 @@ def s_server(directory: Path, port: int, own: Issued, *options: str) -> Iterator
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=out)
     try:
-        wait_until(lambda: b"ACCEPT" in log.read_bytes(), 10, lambda: log.read_text(errors="replace"))
+        wait_until(lambda: b"ACCEPT" in log.read_bytes(), 30, lambda: log.read_text(errors="replace"))
         yield log
     finally:
         process.kill()
@@ -79,7 +79,7 @@ class Client:
             data += byte
         return data
 
-    def end(self, within: float = 20.0) -> str:
+    def end(self, within: float = 40.0) -> str:
         """Wait until it has ended by itself, and give all that it said."""
         try:
             said, complained = self._process.communicate(timeout=within)

@@ -39,7 +39,7 @@ def agent_log(tmp_path: Path) -> Iterator[Path]:
         command = [str(agents_python()), str(Path(__file__).with_name("aiohttp_agent.py")), str(PORT)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ)
     try:
-        wait_until(lambda: process.poll() is not None or "Running on" in path.read_text(), 30, path.read_text)
+        wait_until(lambda: process.poll() is not None or "Running on" in path.read_text(), 60, path.read_text)
         assert process.poll() is None, path.read_text()
         yield path
     finally:
@@ -51,7 +51,7 @@ async def test_sound_there_and_back_and_a_hang_up(gateway: Gateway, agent_log: P
     async with PlainPhone.open() as phone:
         call = phone.dial(gateway.udp)
         await call.answered()
-        call.say(tone(600, 0.5))
+        call.say(tone(600, 1.5))
         await call.hears(600, frames=22)
         call.press("#")
         bye = await call.hung_up()
@@ -59,4 +59,4 @@ async def test_sound_there_and_back_and_a_hang_up(gateway: Gateway, agent_log: P
     record = gateway.record(call.call_id)
     assert record["end_reason"] == "agent_hung_up"
     assert record["wire"]["received_garbage"] == 0
-    wait_until(lambda: "over 1000" in agent_log.read_text(), 5, agent_log.read_text)
+    wait_until(lambda: "over 1000" in agent_log.read_text(), 30, agent_log.read_text)

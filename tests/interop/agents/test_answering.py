@@ -8,12 +8,13 @@ import pytest
 from tests.support.agent import AgentCall, agent_on
 from tests.support.gateway import Gateway, ports, running_gateway
 from tests.support.plain_phone import PhoneCall, PlainPhone
-from tests.support.tone import has_tone, tone
+from tests.support.tone import has_tone, lasting, tone
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
 PORT = ports(2)
-READY, AT_ONCE, FIRST_AUDIO = "+14155550120", "+14155550121", "+14155550122"
+READY, AT_ONCE, FIRST_AUDIO, NO_AUDIO = "+14155550120", "+14155550121", "+14155550122", "+14155550123"
 TOML = f"""
 [[trunk]]
 name = "acme"
@@ -36,7 +37,13 @@ name = "first-audio"
 to = "{FIRST_AUDIO}"
 destination = "ws://127.0.0.1:{PORT}/"
 answer = "first-audio"
-ring_timeout = 1.5
+
+[[route]]
+name = "no-audio"
+to = "{NO_AUDIO}"
+destination = "ws://127.0.0.1:{PORT}/"
+answer = "first-audio"
+ring_timeout = 1
 """
 GREETING_HZ = 900
 
@@ -65,6 +72,7 @@ def first_heard(call: PhoneCall) -> float:
     return first.at - time.time() + time.monotonic()
 
 
+@undisturbed
 async def test_the_greeting_is_whole_and_begins_with_the_ack(gateway: Gateway) -> None:
     async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
         call = phone.dial(gateway.udp, READY, talk=False)
@@ -85,6 +93,7 @@ async def test_the_greeting_is_whole_and_begins_with_the_ack(gateway: Gateway) -
     assert intervals["trying"] < 100, intervals
 
 
+@undisturbed
 async def test_without_ack_and_rtp_the_greeting_waits_300_ms_and_silence_flows(gateway: Gateway) -> None:
     async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
         call = phone.dial(gateway.udp, READY, talk=False, acknowledge=False)
@@ -101,6 +110,7 @@ async def test_without_ack_and_rtp_the_greeting_waits_300_ms_and_silence_flows(g
         await bot.over()
 
 
+@undisturbed
 async def test_rtp_of_the_caller_releases_the_greeting_before_its_ack(gateway: Gateway) -> None:
     async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
         call = phone.dial(gateway.udp, READY, acknowledge=False)
@@ -139,7 +149,7 @@ async def test_at_once_and_the_agent_says_no_the_answered_caller_goes_to_the_fal
     async with PlainPhone.open() as phone:
         call = phone.dial(gateway.udp, AT_ONCE)
         await call.answered()
-        call.say(tone(600, 0.5))
+        call.say(lasting(600))
         await call.hears(600, frames=10)
         call.hang_up()
     record = gateway.record(call.call_id)
@@ -164,7 +174,7 @@ async def test_first_audio_rings_until_the_agent_speaks(gateway: Gateway) -> Non
 
 async def test_first_audio_that_never_comes_is_late(gateway: Gateway) -> None:
     async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
-        call = phone.dial(gateway.udp, FIRST_AUDIO)
+        call = phone.dial(gateway.udp, NO_AUDIO)
         bot = await agent.call()
         await bot.text("ringing")
         await bot.say(type="ready")

@@ -11,6 +11,7 @@ from tests.support.agent import agent_on
 from tests.support.gateway import Gateway, ports, running_gateway
 from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.tone import has_tone, tone
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
@@ -56,6 +57,7 @@ def places(call: PhoneCall, hz: float) -> list[int]:
 
 
 @pytest.mark.rfc(3960, "3.2")
+@undisturbed
 async def test_a_ringing_tone_until_the_answer_and_then_the_agent(gateway: Gateway) -> None:
     async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
         call = phone.dial(gateway.udp, RINGBACK, talk=False)
@@ -77,6 +79,7 @@ async def test_a_ringing_tone_until_the_answer_and_then_the_agent(gateway: Gatew
     assert early.body == answer.body
 
 
+@undisturbed
 async def test_an_agent_speaks_before_it_takes_the_call_and_hears_nothing_until_then(gateway: Gateway) -> None:
     async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
         call = phone.dial(gateway.udp, AGENT, talk=False)

@@ -69,7 +69,7 @@ async def test_a_call_over_wss(gateway: Gateway, authority: trustme.CA, dialect:
             await bot.text("ringing")
             await bot.say(type="ready", audio={"encoding": "pcmu", "rate": 8000})
         await call.answered()
-        call.say(tone(600, 0.5))
+        call.say(tone(600, 2.0))
         await bot.until(
             lambda: sum(has_tone(bytes(bot.audio[at : at + 160]), 600) for at in range(0, len(bot.audio), 160)) >= 20,
             what="600 Hz",
