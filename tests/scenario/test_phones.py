@@ -162,6 +162,7 @@ async def test_a_registered_phone_is_called_where_it_is() -> None:
         missed = await world.signalling.dialler.dial(Wish("alice", AgentUri("bot")))
         assert isinstance(missed, NotPlaced)
         assert (missed.code, missed.outcome.kind) == ("not_registered", "failed")
+        assert missed.outcome.end_reason == "phone_not_registered"
         assert await alice.register() == 200
         call = await ring(world, alice)
         [rung] = alice.calls

@@ -319,6 +319,12 @@ class EndReason(Enum):
         "The trunk could not be reached, or said nothing to our call.",
         "The detail names the address: check `host`, `port` and `transport` of the [[trunk]], and the firewall.",
     )  # fmt: skip
+    PHONE_NOT_REGISTERED = _Ending(
+        "phone_not_registered", 480, 20, "operator",
+        "The phone that was called is not registered.",
+        "`offhook phones` says since when; where it should be there: the user name, the password and the server in the "
+        "phone's own account.",
+    )  # fmt: skip
     PARTNER_LOST = _Ending(
         "partner_lost", 480, 41, "carrier",
         "The call that this one was joined to failed.",

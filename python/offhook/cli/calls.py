@@ -440,11 +440,12 @@ def _audio(record: CallRecord, width: int) -> Iterable[Text]:
     if not lines:
         return
     yield from heading("Audio")
+    column = 2 + max(cell_len(line.way) for line in lines)
     for line in lines:
         style = "yellow" if line.warning else ""
-        yield from wrapped(f"  {line.way:<18}", printable(line.text), width, style)
+        yield from wrapped(f"  {line.way:<{column}}", printable(line.text), width, style)
         if line.hint:
-            yield from wrapped(" " * 20, f"→ {line.hint}", width, "dim")
+            yield from wrapped(" " * (column + 2), f"→ {line.hint}", width, "dim")
 
 
 def _messages(timeline: Timeline) -> Iterable[Text]:

@@ -90,7 +90,7 @@ class WayOut:
         if trunk.phones:
             found = tuple(place.target for place in self._places(trunk.name, user))
             away = f"phone '{user}' of trunk '{trunk.name}' is not registered"
-            return found or NoWay(EndReason.TRUNK_UNREACHABLE, away, "not_registered")
+            return found or NoWay(EndReason.PHONE_NOT_REGISTERED, away, "not_registered")
         assert trunk.host is not None, "the gate lets calls out by trunks with a host"
         params = UriParams() if trunk.transport == "auto" else UriParams({"transport": trunk.transport})
         uri = SipUri(trunk.host, trunk.port, params=params)
