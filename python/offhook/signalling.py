@@ -161,6 +161,7 @@ class Signalling:
         self.placing = services.placing
         self.placing.dialler = self.dialler
         self.placing.calls_out = any(trunk.calls_out for trunk in routing.trunks)
+        self.placing.routes = lambda trunk: self.switchboard.rules.of(trunk)
         self.pings = self._make_pings(routing.trunks)
         self.phones = self._make_phones(routing.trunks, Path(config.data_dir) if keeps_phones else None)
         self.user_agent.registrar, self.user_agent.in_use = self.phones.take, self.phones.flows

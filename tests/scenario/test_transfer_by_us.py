@@ -9,6 +9,10 @@ from tests.support.phones import CONFIG as PHONES
 from tests.support.phones import DeskWorld
 from tests.support.world import CALLER, GATEWAY, OFFHOOK, PhoneCall, World, notes, sdp
 
+from offhook.call.out.outbound import OutboundCall
+from offhook.call.out.wish import Wish
+from offhook.route.destination_uri import AgentUri
+
 pytestmark = pytest.mark.scenario
 
 NUMBER = "+14155550142"
@@ -456,3 +460,41 @@ async def test_a_phone_that_registers_here_is_put_through_to_by_its_name() -> No
         call.hang_up()
         await world.pass_time(1)
         assert alice.calls[-1].bye is not None
+
+
+BACK = PHONES.replace('destination = "echo:"', 'destination = "agent:bot"').replace(
+    "phones = [", 'transfer_to = "bob"\nphones = ['
+)
+ON = '[[route]]\nname = "between"\nto = "bob"\ndestination = "sip:bob@desk"\npriority = 1\n'
+
+
+@pytest.mark.parametrize(
+    ("config", "way"),
+    [
+        (BACK, "bridge"),
+        (BACK + ON, "refer"),
+        (BACK.replace('"all"', '"all"\nto = "2*"'), "refer"),
+        (BACK.replace("phones = [", 'transfer = "refer"\nphones = ['), "none"),
+    ],
+    ids=["comes back", "goes on", "no route", "may not be called"],
+)
+@in_virtual_time
+async def test_a_phone_is_not_sent_to_call_the_agent_that_has_transferred_it(config: str, way: str) -> None:
+    """Each round would be a call of its own, which no Max-Forwards ends."""
+    async with DeskWorld(config) as world:
+        alice, bob = [await world.phone(name) for name in ("alice", "bob")]
+        assert (await alice.register(), await bob.register()) == (200, 200)
+        call = await world.signalling.dialler.dial(Wish("alice", AgentUri("bot"), trunk="desk"))
+        assert isinstance(call, OutboundCall)
+        await world.pass_time(0.1)
+        world.take_call()
+        await world.pass_time(0.1)
+        alice.calls[0].answer()
+        await world.pass_time(0.3)
+        world.wire.says(type="transfer", target="bob")
+        await world.pass_time(0.3)
+        assert (len(alice.calls[0].refers), len(bob.calls)) == (way == "refer", way == "bridge")
+        if way == "none":
+            [told] = [message for message in world.wire.said if message.get("type") == "transferred"]
+            assert (told["outcome"], "by route 'all'" in told["reason"]) == ("refused", True)
+            assert "sip:USER@TRUNK" in told["hint"]

@@ -1,12 +1,14 @@
 """Where a call has another one placed: the dialler, which is made after what the calls need of the gateway."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Protocol
 
 from offhook.call.joined.loops import Loops
 from offhook.call.out.outcome import NotPlaced
 from offhook.call.out.wish import Wish
+from offhook.ids import TrunkName
+from offhook.route.table import RouteTable
 
 if TYPE_CHECKING:
     from offhook.call.out.outbound import OutboundCall
@@ -26,6 +28,8 @@ class Placing:
         self.dialler: Places | None = None
         self.calls_out = False
         """Whether any trunk does."""
+        self.routes: Callable[[TrunkName], RouteTable] | None = None
+        """By which routes what the other side calls on its own, as it does for a REFER, would come back to us."""
         self.loops = Loops()
         """The calls that go on to others from here."""
         self._tasks: set[asyncio.Task[None]] = set()

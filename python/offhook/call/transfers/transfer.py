@@ -32,13 +32,19 @@ from offhook.errors import DestinationError, LocalProtocolError
 from offhook.observe.printable import printable
 from offhook.report.timeline import Timeline
 from offhook.route.destination_uri import AgentUri, DestinationUri, WorkerUri
+from offhook.route.table import CallFacts, Forward
 from offhook.route.trunk import Trunk
 from offhook.sip.events import ReferProgress
+from offhook.sip.headers.name_addr import NameAddr
 from offhook.sip.refer import Ending, ReferOutcome
+from offhook.sip.uri import SipUri, TelUri
 
 _log = structlog.get_logger("offhook.call")
 
 _TOO_LATE = "There was no time left for a call of the gateway's own: `transfer_timeout` of the [[trunk]] is for both."
+_NO_LOOP = (
+    "A [[route]] for that number, before it, with its destination sip:USER@TRUNK connects phones with each other."
+)
 _NO_WAY = "Give a [[trunk]] a `host`, a `caller_id` and `dial_to`, and the gateway calls the target itself."
 
 MAX_ATTEMPTS = 20
@@ -197,6 +203,11 @@ class Transfers:
         )
         if isinstance(target, NoTarget):
             return self._not_tried(asked.target, target.why, target.hint, target.rule)
+        loop = self._comes_back(target, agent)
+        if loop and not self._may_call_it and self._trunk.transfer != "bridge":
+            return self._not_tried(
+                asked.target, f"the caller's phone would call us, and get this agent{loop}", _NO_LOOP
+            )
         named = agent.name if isinstance(agent, AgentUri | WorkerUri) else None
         over = self._services.gate.transfer(self._trunk.name, named, self._bridging.key, now)
         if over is not None:
@@ -205,8 +216,9 @@ class Transfers:
         by = self._agent.destination.uri if self._agent.destination is not None else ""
         self._attempts.append(_Attempt(target.name, now, by=by))
         self._target, self._headers, self._by_refer = target, headers.outgoing.requests, None
-        if self._trunk.transfer == "bridge":
-            self._note(f"the agent transfers the caller to {target.name}, whom the gateway calls")
+        if loop or self._trunk.transfer == "bridge":
+            why = f" (by REFER it would be this agent's again{loop})" if loop else ""
+            self._note(f"the agent transfers the caller to {target.name}, whom the gateway calls{why}")
             self._call(target)
             return None
         self._note(f"the agent transfers the caller to {target.name}: REFER")
@@ -244,6 +256,26 @@ class Transfers:
                 self._call(target)
                 return None
         return self._over(result)
+
+    def _comes_back(self, target: Target, agent: DestinationUri | None) -> str:
+        """By which route the call that a phone of ours makes for a REFER would come back to the agent that asks for it.
+
+        Each round of that would be a call of its own, and no message tells of the loop. Empty if it does not.
+        """
+        session, uri, routes = self._leg.session, target.uri, self._services.placing.routes
+        if not self._trunk.phones or routes is None or session.dialog is None:
+            return ""
+        if isinstance(uri, SipUri) and (uri.user is None or uri.host != self._leg.source.local[0]):
+            return ""
+        dialled = uri.number if isinstance(uri, TelUri) else uri.user or ""
+        who = NameAddr.parse(session.dialog.remote_uri).uri
+        facts = CallFacts.read(
+            self._trunk, to_user=dialled, from_user=(who.user or "") if isinstance(who, SipUri) else ""
+        )
+        decision = routes(self._trunk.name).decide(facts)
+        if isinstance(decision, Forward) and decision.route.destination == agent:
+            return f" by route '{decision.route.name}'"
+        return ""
 
     @property
     def _may_call_it(self) -> bool:
