@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.support.certificates import authority, stranger
 from tests.support.dialled_agent import DialledAgent
-from tests.support.gateway import running_gateway
+from tests.support.gateway import running_gateway, wait_until
 
 pytestmark = pytest.mark.interop
 
@@ -79,13 +79,14 @@ def test_each_trunk_is_known_by_its_own_certificate(tmp_path: Path) -> None:
                     answered = name in ("bank", "shop")
                     said = near.run(
                         "dial", NUMBER, "--agent", "bot", "--trunk", name, "--json", "--wait",
-                        "--data", "hangs_up_after=0.2", code=0 if answered else 1,
+                        "--data", "hangs_up_after=0.1", "--data", "says=0", code=0 if answered else 1,
                     )  # fmt: skip
                     outcomes[name] = json.loads(said)["outcome"]
-            admitted = [call["trunk"] for call in far.calls()]
+            # Who calls is told first.
+            admitted = wait_until(lambda: found if len(found := far.calls()) >= 3 else None, 30, "a call is missing")
     finally:
         agent.close()
-    assert sorted(admitted) == ["bank", "bank", "shop"]
+    assert sorted(call["trunk"] for call in admitted) == ["bank", "bank", "shop"]
     assert outcomes["bank"]["kind"] == outcomes["shop"]["kind"] == "answered"
     for name in ("nobody", "forger"):
         assert outcomes[name]["kind"] == "failed", outcomes[name]

@@ -8,7 +8,7 @@ import pytest
 from tests.interop.dialling.conftest import Carrier
 from tests.interop.sipp.scenario import OFFER, Check, Player, Scenario
 from tests.support.dialled_agent import DialledAgent
-from tests.support.gateway import Gateway, wait_until
+from tests.support.gateway import Gateway, is_bound, wait_until
 
 pytestmark = pytest.mark.interop
 
@@ -68,7 +68,7 @@ class Dialled:
             records = self._gateway.calls()
             return next((call for call in records if call["call_id"] == number and call["end_at"] is not None), None)
 
-        return wait_until(ended, 10, f"no record of {number} that has ended")
+        return wait_until(ended, 30, f"no record of {number} that has ended")
 
 
 @pytest.fixture
@@ -140,16 +140,17 @@ def test_two_phones_ring_and_both_pick_up(dialled: Dialled) -> None:
     flow = flow.answer("200 OK", OFFER, tag="desk").expect_request("ACK", Check("tag=desk", "To"))
     flow = flow.expect_request("BYE", Check("tag=desk", "To")).answer("200 OK")
     flow = flow.expect_request("BYE", Check("tag=mobile", "To")).answer("200 OK")
-    record = dialled(flow, "--data", "hangs_up_after=1", code=0)
+    record = dialled(flow, "--data", "hangs_up_after=1.5", "--data", "says=0", code=0)
     assert (record["end_reason"], record["sip_status"]) == ("agent_hung_up", 200)
 
 
 @pytest.mark.parametrize("trunk", ["udp", "tcp"])
 def test_a_whole_call_that_the_agent_ends(trunk: str, dialled: Dialled, agent: DialledAgent) -> None:
     flow = callee(f"whole-{trunk}").answer("180 Ringing", tag="callee").pause(300)
-    flow = again(flow, "200 OK", "callee", body=OFFER).expect_request("ACK").pause(1000)
+    flow = again(flow, "200 OK", "callee", body=OFFER).expect_request("ACK")
     flow = flow.expect_request("BYE").answer("200 OK")
-    record = dialled(flow, "--data", "hangs_up_after=1", "--data", "order=4711", code=0, trunk=trunk)
+    wishes = ("--data", "hangs_up_after=0.3", "--data", "says=0.2", "--data", "order=4711")
+    record = dialled(flow, *wishes, code=0, trunk=trunk)
     assert (record["end_reason"], record["transport"]) == ("agent_hung_up", trunk)
     talk = agent.of(str(record["call_id"]))
     assert (talk.ringing["direction"], talk.ringing["data"]["order"]) == ("outbound", "4711")
@@ -163,7 +164,9 @@ def test_credentials_are_checked_by_sipp(gateway: Gateway, sipp: Player, carrier
         "-timeout_error",
     ]  # fmt: skip
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    said = gateway.run("dial", NUMBER, "--agent", "bot", "--trunk", "udp", "--data", "hangs_up_after=0.5")
+    wait_until(lambda: process.poll() is not None or is_bound(carrier.udp), 30, "sipp does not start")
+    wishes = ("--data", "hangs_up_after=0.5", "--data", "says=0")
+    said = gateway.run("dial", NUMBER, "--agent", "bot", "--trunk", "udp", *wishes)
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 0, out.decode(errors="replace")[-2000:]
     assert "the agent is on the line" in said
@@ -192,7 +195,7 @@ def test_what_may_not_be_dialled_is_said_and_written_down(number: str, rule: str
     assert refused["code"] == rule
     call_id = refused["call_id"]
     record = wait_until(
-        lambda: next((call for call in gateway.calls() if call["call_id"] == call_id), None), 10, "no record"
+        lambda: next((call for call in gateway.calls() if call["call_id"] == call_id), None), 30, "no record"
     )
     assert (record["direction"], record["end_reason"], record["to_number"]) == ("outbound", "dial_refused", number)
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.interop
 def test_a_call_that_is_answered_and_given_up(
     gateway: Running, sipp: Player, carrier: Carrier, agent: DialledAgent, tmp_path: Path
 ) -> None:
-    flow = callee("sdk").answer("180 Ringing", tag="callee").pause(300)
+    flow = callee("sdk").answer("180 Ringing", tag="callee").pause(800)
     flow = again(flow, "200 OK", "callee", body=OFFER).expect_request("ACK").expect_request("BYE").answer("200 OK")
     process, where = sipp.start(flow, own_port=carrier.udp)
 
