@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Self
 
 from tests.interop.sipp.scenario import APT, OFFER, Scenario
-from tests.support.gateway import ports
+from tests.support.gateway import is_bound, ports, wait_until
 
 MANNERS = ("answers", "slow", "503", "486")
-"""What a target may do with each call; `slow` answers, but only after 2.5 s without a word."""
+"""What a target may do with each call; `slow` answers, but only after 5 s without a word."""
 
-SILENCE = 1.0
+SILENCE = 2.0
 """`target_timeout` of the trunks that are tested with them."""
 
 
@@ -20,7 +20,7 @@ def _scenario(manner: str) -> Scenario:
         reason = "Service Unavailable" if manner == "503" else "Busy Here"
         return flow.answer(f"{manner} {reason}", tag="t[call_number]").expect_request("ACK")
     if manner == "slow":
-        flow.pause(2_500)
+        flow.pause(5_000)
     flow.answer("200 OK", OFFER, tag="t[call_number]").expect_request("ACK")
     return flow.expect_request("BYE", within_ms=60_000).answer("200 OK")
 
@@ -58,6 +58,8 @@ class SippTarget:
             )  # fmt: skip
         except FileNotFoundError as error:
             raise AssertionError(f"sipp is missing: {APT}") from error
+        process = self._process
+        wait_until(lambda: process.poll() is not None or is_bound(self.port), 30, "sipp does not start")
 
     def dies(self) -> None:
         """Be gone, with all that was under way."""
