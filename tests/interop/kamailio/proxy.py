@@ -102,7 +102,7 @@ class Kamailio:
         modules = Path(_MODULES)
         if not modules.exists():
             modules = next(Path("/usr/lib").glob("*/kamailio/modules"), modules)
-        directory.mkdir(parents=True)
+        directory.mkdir(parents=True, exist_ok=True)
         self.address = (HOST, ports(1))
         config = directory / "kamailio.cfg"
         fields = {"host": HOST, "port": self.address[1], "modules": f"{modules}/", "transport": transport}

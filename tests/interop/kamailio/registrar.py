@@ -132,7 +132,7 @@ class _Kamailio:
         """The requests of a method that came, one line each."""
         return [line for line in self.said().splitlines() if f"got: {method} " in line]
 
-    def says(self, method: str, count: int, within: float = 20.0) -> list[str]:
+    def says(self, method: str, count: int, within: float = 60.0) -> list[str]:
         """Wait until so many requests of a method have come."""
         return wait_until(lambda: found if len(found := self.got(method)) >= count else None, within, self.said)
 

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.interop.kamailio.proxy import HOST, Kamailio
 from tests.support.certificates import Issued, authority, stranger
 from tests.support.dialled_agent import DialledAgent
-from tests.support.gateway import ports, running_gateway
+from tests.support.gateway import Gateway, ports, running_gateway, wait_until
 
 pytestmark = pytest.mark.interop
 
@@ -58,6 +59,16 @@ def _profile(issued: Issued, directory: Path, name: str, *, asks: bool) -> list[
     return [*lines, f"verify_certificate = {wants}", f"require_certificate = {wants}"]
 
 
+def ended(gateway: Gateway, count: int) -> list[dict[str, Any]]:
+    """The records of so many calls, when all have ended."""
+
+    def found() -> list[dict[str, Any]] | None:
+        calls = gateway.calls()
+        return calls if len(calls) == count and all(call["end_at"] for call in calls) else None
+
+    return wait_until(found, 30, lambda: f"not {count} calls that have ended: {gateway.calls()}")
+
+
 def test_it_is_reached_with_the_certificate_that_it_asks_for_or_the_call_says_why_not(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_bytes(authority().pem)
     near_home = tmp_path / "near"
@@ -99,11 +110,12 @@ def test_it_is_reached_with_the_certificate_that_it_asks_for_or_the_call_says_wh
             for name in ("plain", "bank", "nobody", "unknown", "forged"):
                 said = near.run(
                     "dial", NUMBER, "--agent", "bot", "--trunk", name, "--json", "--wait",
-                    "--data", "hangs_up_after=0.2", code=0 if name in ("plain", "bank") else 1,
+                    "--data", "hangs_up_after=0.1", "--data", "says=0", code=0 if name in ("plain", "bank") else 1,
                 )  # fmt: skip
                 outcomes[name] = json.loads(said)["outcome"]
-            records = {call["trunk"]: call for call in near.calls()}
-            came, byes, reached = kamailio.came(), kamailio.relayed("BYE"), behind.calls()
+            byes = wait_until(lambda: found if len(found := kamailio.relayed("BYE")) == 2 else None, 30, kamailio.said)
+            records = {call["trunk"]: call for call in ended(near, len(outcomes))}
+            came, reached = kamailio.came(), ended(behind, 2)
     finally:
         agent.close()
     assert {name: outcome["kind"] for name, outcome in outcomes.items()} == {

@@ -12,6 +12,7 @@ from tests.interop.phone.callee import Told, phone
 from tests.support.plain_callee import PlainCallee, Received, callee, sdp
 from tests.support.rtp_peer import RtpPeer
 from tests.support.tone import share, tone
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
@@ -83,6 +84,7 @@ def hears(samples: list[int], hz: float) -> bool:
     return any(share(samples[at : at + width], hz, RATE) > 0.9 for at in range(0, len(samples) - width, step))
 
 
+@undisturbed
 async def test_early_sound_of_one_and_the_answer_of_the_other(tmp_path: Path) -> None:
     async def flow(one: Fork, two: Fork) -> None:
         await one.ring("183 Session Progress", heard=True)
@@ -101,6 +103,7 @@ async def test_early_sound_of_one_and_the_answer_of_the_other(tmp_path: Path) ->
     assert hears(heard, ANSWERED)
 
 
+@undisturbed
 async def test_the_one_that_was_heard_early_answers(tmp_path: Path) -> None:
     async def flow(one: Fork, two: Fork) -> None:
         await two.ring()
@@ -118,6 +121,7 @@ async def test_the_one_that_was_heard_early_answers(tmp_path: Path) -> None:
     assert hears(heard, ANSWERED)
 
 
+@undisturbed
 async def test_both_are_heard_early_and_the_answer_of_one_is_what_counts(tmp_path: Path) -> None:
     async def flow(one: Fork, two: Fork) -> None:
         await one.ring("183 Session Progress", heard=True)
@@ -133,6 +137,7 @@ async def test_both_are_heard_early_and_the_answer_of_one_is_what_counts(tmp_pat
     assert hears(heard, ANSWERED)
 
 
+@undisturbed
 async def test_the_late_answer_of_the_other_is_acknowledged_and_ended(tmp_path: Path) -> None:
     async def flow(one: Fork, two: Fork) -> None:
         await one.ring()
@@ -152,6 +157,7 @@ async def test_the_late_answer_of_the_other_is_acknowledged_and_ended(tmp_path: 
     assert hears(heard, ANSWERED)
 
 
+@undisturbed
 async def test_one_is_busy_and_the_other_answers(tmp_path: Path) -> None:
     async def flow(one: Fork, two: Fork) -> None:
         await one.ring()
@@ -166,6 +172,7 @@ async def test_one_is_busy_and_the_other_answers(tmp_path: Path) -> None:
     assert hears(heard, ANSWERED)
 
 
+@undisturbed
 async def test_both_refuse_and_the_better_word_is_told(tmp_path: Path) -> None:
     async def flow(one: Fork, two: Fork) -> None:
         await one.ring()
