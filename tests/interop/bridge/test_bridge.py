@@ -1,20 +1,18 @@
 """Two real phones joined by the gateway: a call that goes on to one, and a transfer that the gateway does itself."""
 
 import asyncio
-import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.interop.baresip.phone import RATE, Baresip, tone
+from tests.interop.baresip.phone import Baresip, tone
 from tests.interop.sipp.scenario import Check, Player, Scenario
 from tests.support import tone as frames
-from tests.support.gateway import Gateway, running_gateway
+from tests.support.gateway import Gateway, running_gateway, wait_until
 from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.sip_text import Heard, ok
-from tests.support.tone import share
 from tests.support.transferring import TransferringAgent
 
 pytestmark = pytest.mark.interop
@@ -73,19 +71,23 @@ def test_a_baresip_is_put_through_to_another_and_both_are_heard(
     with Baresip(tmp_path / "caller", tone(440, 30)) as caller:
         call_id = caller.dial("on", gateway.udp)
         person.wait_for("CALL_ESTABLISHED")
-        time.sleep(1.5)
+        caller.hears(660)
+        person.hears(440)
         caller.command("hangup")
         person.wait_for("CALL_CLOSED")
         first = gateway.record(call_id)
-        heard_by_caller, heard_by_person = caller.heard(), person.heard()
-    assert share(heard_by_caller[-RATE:], 660) > 0.9
-    assert share(heard_by_person[-RATE:], 440) > 0.9
-    second = json.loads(gateway.run("calls", "show", first["bridged_to"], "--json"))["call"]
+    second = wait_until(lambda: over(gateway, first["bridged_to"]), 30, "the second call does not end")
     assert (first["end_reason"], second["end_reason"]) == ("caller_hung_up", "partner_hung_up")
     assert (first["bridged_to"], second["bridged_from"]) == (second["call_id"], first["call_id"])
     assert first["destination"] == f"tel:{NUMBER}"
     shown = gateway.run("calls", "show", first["call_id"])
     assert second["call_id"] in shown
+
+
+def over(gateway: Gateway, call_id: str) -> dict[str, Any] | None:
+    """The record of a call once it has ended."""
+    call: dict[str, Any] = gateway.show(call_id)["call"]
+    return call if call["end_at"] else None
 
 
 class _RefusesRefer(PhoneCall):
@@ -119,20 +121,19 @@ async def test_a_transfer_by_us_joins_the_caller_to_a_person(
     async with phones.open() as phone:
         call = phone.dial(gateway.udp, "transfer", headers=("X-Timeout-Ms: 4000",))
         await call.answered()
-        call.say(frames.tone(440, 20))
+        call.say(frames.lasting(440))
         await call.hears(660, frames=25)
         await asyncio.to_thread(person.wait_for, "CALL_ESTABLISHED")
-        await asyncio.sleep(1.2)
+        await asyncio.to_thread(person.hears, 440)
         person.command("hangup")
         await call.hung_up()
         record = await asyncio.to_thread(gateway.record, call.call_id)
         await asyncio.to_thread(person.wait_for, "CALL_CLOSED")
         sources = {packet.ssrc for packet in call.packets}
-        missing = call.packets[-1].sequence - call.packets[0].sequence + 1 - len(call.packets)
+        missing = (call.packets[-1].sequence - call.packets[0].sequence + 1 - len(call.packets)) & 0xFFFF
     [result] = agent.transfers(call.call_id)
     assert (result["outcome"], result["way"]) == ("completed", "bridge")
     assert agent.told[call.call_id][-1]["reason"] == "transferred"
-    assert share(person.heard()[-RATE:], 440) > 0.9
     # For the caller it was one stream from first to last.
     assert len(sources) == 1
     assert missing == 0
@@ -150,7 +151,7 @@ def test_sipp_refuses_the_refer_and_is_put_through(
         .set_up()
         .expect_request("REFER", Check("Refer-To", "Refer-To", absent=True))
         .answer(status)
-        .pause(800)
+        .pause(2000)
         .tear_down()
     )
     call_id = Player(tmp_path, gateway.udp).play(call).call_id

@@ -16,6 +16,7 @@ from tests.interop.phone.callee import phone
 from tests.support.gateway import Gateway, running_gateway, wait_until
 from tests.support.key_tones import keys_in
 from tests.support.sdk_worker import agent_table, working
+from tests.support.undisturbed import undisturbed
 
 from offhook.agent import Agent, Call
 
@@ -62,7 +63,7 @@ def card_taker(took: dict[str, str]) -> Agent:
     agent = Agent("front")
 
     async def take(call: Call) -> None:
-        digits = await call.collect_digits(len(CARD), first_timeout=8)
+        digits = await call.collect_digits(len(CARD), first_timeout=30)
         took[call.sip_call_id] = digits.digits
         await call.send_dtmf(digits.digits, duration_ms=80, gap_ms=60)
         await asyncio.sleep(len(CARD) * 0.14 + 0.3)
@@ -81,14 +82,14 @@ def card_taker(took: dict[str, str]) -> Agent:
 
 def called(gateway: Gateway, way: str, number: str) -> Any:
     host, port = gateway.udp
-    options = ("--play", "silence", "--dtmf", CARD, "--dtmf-by", way, "--seconds", "12")
+    options = ("--play", "silence", "--dtmf", CARD, "--dtmf-by", way, "--seconds", "30")
     return phone(f"sip:{number}@{host}:{port}", *options, "--listen", WAYS[way]).found
 
 
 def sides(gateway: Gateway, record: dict[str, Any]) -> tuple[str, str]:
     """The keys that can be heard in a call's recording: the caller's, the agent's."""
     path = gateway.directory / "data" / "recordings" / record["recording"]["file"]
-    wait_until(path.exists, 10, "no recording")
+    wait_until(path.exists, 30, "no recording")
     with wave.open(str(path)) as sound:
         samples = array("h", sound.readframes(sound.getnframes()))
     return keys_in(samples[::2]), keys_in(samples[1::2])
@@ -99,12 +100,18 @@ def told_keys(timeline: dict[str, Any]) -> str:
     return "".join(entry["digit"] for entry in timeline["entries"] if "digit" in entry)
 
 
+@undisturbed
 async def test_keys_by_every_way_and_masked_they_are_in_nothing_that_is_written(gateway: Gateway) -> None:
     took: dict[str, str] = {}
     async with working(card_taker(took), gateway):
         calls = [*((way, MASKED) for way in WAYS), ("inband", SHOWN), ("info", SHOWN)]
         phones = await asyncio.gather(*(asyncio.to_thread(called, gateway, way, number) for way, number in calls))
-    records = {record["sip_call_id"]: record for record in gateway.calls()}
+
+    def ended() -> dict[str, dict[str, Any]] | None:
+        of = {record["sip_call_id"]: record for record in gateway.calls() if record["end_reason"]}
+        return of if all(told["sip_call_id"] in of for told in phones) else None
+
+    records = wait_until(ended, 30, "a call has no end")
     found = {}
     for place, told in zip(calls, phones, strict=True):
         record = found[place] = records[told["sip_call_id"]]
@@ -135,17 +142,19 @@ async def test_baresip_hears_the_keys_of_an_agent_as_events_and_by_info(
     gateway: Gateway, tmp_path: Path, host: str
 ) -> None:
     agent = Agent("front")
+    loop, is_up = asyncio.get_running_loop(), asyncio.Event()
 
     @agent.on_call
     async def on_call(call: Call) -> None:
-        await asyncio.sleep(0.3)
+        await is_up.wait()
         await call.send_dtmf("19#", duration_ms=100)
         await asyncio.sleep(1)
         await call.hang_up()
 
     def talk() -> str:
-        with Baresip(tmp_path / "phone", tone(440, 10), host=host) as caller:
+        with Baresip(tmp_path / "phone", tone(440, 60), host=host) as caller:
             call_id = caller.dial("menu", gateway.udp)
+            loop.call_soon_threadsafe(is_up.set)
             caller.wait_for("CALL_CLOSED")
             heard = [str(event.get("param")) for event in caller.events if event.get("type") == "CALL_DTMF_START"]
         assert gateway.record(call_id)["media"]["sent_digits"] == 3
