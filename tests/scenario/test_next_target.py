@@ -117,9 +117,9 @@ async def test_one_that_says_nothing_is_left_after_its_time_and_the_account_says
         await world.pass_time(3.8)
         assert world.edges[TWO].calls == []
         await world.pass_time(0.3)
-        told = notes(call.timeline, "note")
-        assert f"tried udp {ONE}:5060: no answer in 4 s" in told
-        assert f"goes to udp {TWO}:5060" in told
+        noted = notes(call.timeline, "note")
+        assert f"tried udp {ONE}:5060: no answer in 4 s" in noted
+        assert f"goes to udp {TWO}:5060" in noted
         await is_talking(world, call, TWO)
         assert (
             world.metrics.registry.get_sample_value(
@@ -346,6 +346,11 @@ async def test_a_target_of_the_other_ip_version_gets_an_offer_of_its_own() -> No
 # -- several trunks
 
 
+def told(world: Edge, kind: str) -> list[dict[str, Any]]:
+    """What the agent was told."""
+    return [message for message in world.wire.said if message.get("type") == kind]
+
+
 TWO_TRUNKS = trunk("second", TWO, "priority = 20") + trunk("first", ONE, "priority = 10")
 
 
@@ -375,6 +380,34 @@ async def test_a_trunk_that_cannot_be_had_hands_the_call_to_the_next(trouble: st
         assert world.admission.calls == 1
         await is_talking(world, call, TWO)
         assert world.records[0].trunk == "second"
+
+
+@in_virtual_time
+async def test_the_agent_is_told_which_trunk_the_call_has_gone_by() -> None:
+    first = trunk("first", ONE, "priority = 10").replace(OURS, "+14155550177")
+    async with Edge(trunk("second", TWO, "priority = 20") + first, ONE, TWO) as world:
+        call = await world.place()
+        [ringing] = told(world, "ringing")
+        assert (ringing["trunk"], ringing["from_number"]) == ("first", "+14155550177")
+        world.rang_at(ONE).refuse(503)
+        await world.pass_time(0.2)
+        await world.answer(TWO)
+        [start] = told(world, "start")
+        session = call.leg.session
+        assert (start["trunk"], start["from_number"], start["sip_call_id"]) == ("second", OURS, session.sip_call_id)
+        assert "to_number" not in start
+        world.rang_at(TWO).hang_up()
+        await world.pass_time(40)
+        [record] = world.records
+        assert (record.trunk, record.from_number) == ("second", OURS)
+
+
+@in_virtual_time
+async def test_a_call_that_stays_with_its_trunk_has_nothing_new_at_its_start() -> None:
+    async with Edge(TWO_TRUNKS, ONE, TWO) as world:
+        await world.place()
+        await world.answer(ONE)
+        assert [set(start) for start in told(world, "start")] == [{"type", "audio"}]
 
 
 @in_virtual_time

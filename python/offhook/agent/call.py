@@ -75,7 +75,7 @@ class Call:
 
     @property
     def trunk(self) -> str:
-        """The name of the trunk that it came by."""
+        """The name of the trunk that it came by; of a call out, from the answer on, the one that it went by."""
         return self._session.line.facts.trunk
 
     @property

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from offhook.agent.caller import CallerFacts, EndCause, causes_of
@@ -45,6 +46,8 @@ _AHEAD = 10.0
 # Longer gaps than this are not filled with silence: nobody was listening.
 _GAP_MS = 10_000
 _TEXT = 4_096
+_MAY_CHANGE = frozenset({"trunk", "from_number", "to_number", "sip_call_id"})
+"""Facts of `ringing` that `start` may have anew."""
 _OUTCOMES: Mapping[str, TransferEnd] = {
     "completed": "completed",
     "refused": "refused",
@@ -148,6 +151,9 @@ class WireLine:
         self._settle()
         match kind:
             case "start":
+                # A call out may have gone by another trunk than the one that `ringing` told of.
+                anew: dict[str, Any] = {name: words(message, name) for name in _MAY_CHANGE & message.keys()}
+                self.facts = replace(self.facts, **anew)
                 self._tell(Answered())
             case "dtmf":
                 digit = words(message, "digit")

@@ -200,6 +200,12 @@ class AgentSide:
         self._set_up.reach("agent_audio_received", at)
         self._timeline.add("agent", at, note="first agent audio received")
 
+    def rerouted(self, facts: AgentFacts) -> None:
+        """The call goes by another trunk: whoever is engaged is told at its start, whoever follows from the first."""
+        self._facts = facts
+        if self.destination is not None:
+            self.destination.rerouted(facts)
+
     def lost(self, error: DestinationError, cause: FallbackCause, causes: Sequence[EndCause]) -> DestinationUri | None:
         """The one that was engaged has failed: let it go. Returns who is to be engaged instead, if anybody is."""
         self._set_up.agent_gone(self._services.now())

@@ -276,6 +276,9 @@ class Destination(Protocol):
     def begin(self) -> None:
         """Join the agent's sound to the leg: once, with the 200 or, when the agent's audio decides, before it."""
 
+    def rerouted(self, facts: AgentFacts) -> None:
+        """The call out that it is ready for goes by another trunk, before anybody has answered; these are true now."""
+
     def await_audio(self) -> None:
         """Let the agent speak, unheard for now: its first sound answers the call, and `begin` plays it from there."""
 

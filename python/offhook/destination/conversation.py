@@ -156,6 +156,7 @@ class Conversation(Protocol):
     def is_ready_when_connected(self) -> bool: ...
     def connected(self) -> list[Say]: ...
     def begin(self) -> list[Say]: ...
+    def rerouted(self, facts: AgentFacts) -> None: ...
     def digits_masked(self, state: str) -> list[Say]: ...
     def recording(self, state: str, at_ms: int) -> list[Say]: ...
     def transferred(self, result: TransferResult) -> list[Say]: ...
@@ -187,6 +188,9 @@ class TwilioConversation:
     def begin(self) -> list[Say]:
         self._started = True
         return [Say(twilio.connected()), Say(twilio.start(self._ids, self._facts), numbered=True)]
+
+    def rerouted(self, facts: AgentFacts) -> None:
+        self._facts = facts
 
     def digits_masked(self, state: str) -> list[Say]:
         # Twilio has no word for it; of a digit that is withheld its bots are told `?`.
@@ -235,6 +239,7 @@ class OffhookConversation:
 
     def __init__(self, facts: AgentFacts, format: str, ready_within_ms: int) -> None:
         self._facts = facts
+        self._changed: dict[str, str] = {}
         self._ready_within_ms = ready_within_ms
         self._headers = AgentHeaders(facts.agent_headers)
         self.format = format
@@ -243,7 +248,10 @@ class OffhookConversation:
         return [Say(offhook.ringing(self._facts, self.format, ready_within_ms=self._ready_within_ms))]
 
     def begin(self) -> list[Say]:
-        return [Say(offhook.start(self.format))]
+        return [Say(offhook.start(self.format, self._changed))]
+
+    def rerouted(self, facts: AgentFacts) -> None:
+        self._changed = offhook.since_ringing(self._facts, facts)
 
     def digits_masked(self, state: str) -> list[Say]:
         return [Say(offhook.digits_masked(state))]

@@ -81,6 +81,9 @@ class EchoDestination:
     def resumed(self, by: Holder, held_ms: int) -> None:
         """An echo has nobody to tell."""
 
+    def rerouted(self, facts: AgentFacts) -> None:
+        """An echo was told nothing."""
+
     def hold_failed(self, action: HoldAction, code: HoldFailure, status: int | None, message: str) -> None:
         """An echo asks for nothing."""
 

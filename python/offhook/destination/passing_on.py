@@ -14,6 +14,7 @@ from offhook.destination.base import (
     HoldFailure,
     TransferResult,
 )
+from offhook.destination.dialect.facts import AgentFacts
 
 
 class PassingOn:
@@ -27,6 +28,10 @@ class PassingOn:
     def begin(self) -> None:
         assert self._inner is not None, "begin follows prepare"
         self._inner.begin()
+
+    def rerouted(self, facts: AgentFacts) -> None:
+        if self._inner is not None:
+            self._inner.rerouted(facts)
 
     def await_audio(self) -> None:
         if self._inner is not None:

@@ -180,6 +180,10 @@ class WireDestination:
         self.await_audio()
         self._leg.connect(self._wire)
 
+    def rerouted(self, facts: AgentFacts) -> None:
+        if self._conversation is not None:
+            self._conversation.rerouted(facts)
+
     def await_audio(self) -> None:
         if not self._begun and self._conversation is not None:
             self._begun = True

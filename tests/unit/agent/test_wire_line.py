@@ -213,3 +213,11 @@ def test_headers_leave_as_the_protocol_has_them() -> None:
         {"type": "headers", "headers": {"X-A": "1", "X-B": None}},
         {"type": "headers", "headers": {"X-A": "2"}, "on": "bye"},
     ]
+
+
+def test_a_start_that_names_another_trunk_is_believed() -> None:
+    told = Told(trunk="first", from_number="+14155550100", to_number="+14155550142")
+    told.told(type="start", audio={"encoding": "pcm16", "rate": RATE}, trunk="second", from_number="+14155550177")
+    facts = told.line.facts
+    assert (facts.trunk, facts.from_number, facts.to_number) == ("second", "+14155550177", "+14155550142")
+    assert told.events == [Answered()]

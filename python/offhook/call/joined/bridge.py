@@ -67,6 +67,9 @@ _TRANSFERS: Mapping[TransferEnd, OutcomeKind] = {
 class _Between:
     """What neither side of a bridge has a use for: nobody speaks, asks or is told on a wire."""
 
+    def rerouted(self, facts: AgentFacts) -> None:
+        """Nobody was told."""
+
     def answered_by(self, told: AnsweredBy | GreetingOver) -> None:
         """Whoever is joined hears for himself."""
 

@@ -253,8 +253,14 @@ class OutboundCall(Call):
         self._permit.release(self._services.now())
         self._permit, self.trunk = permit, trunk
         self.answerer.detect = self._detect_by(trunk)
-        # The agent knows the call by what it was told at its start.
-        self.facts = replace(self.facts, trunk=trunk.name, from_number=facts.from_number, to_number=facts.to_number)
+        self.facts = replace(
+            self.facts,
+            trunk=trunk.name,
+            from_number=facts.from_number,
+            to_number=facts.to_number,
+            sip_call_id=facts.sip_call_id,
+        )
+        self.agent.rerouted(self.facts)
         self.transfers.take_trunk(trunk)
         self.referral.take_trunk(trunk)
         self._keys.take_trunk(trunk)

@@ -164,9 +164,18 @@ def _past(facts: AgentFacts) -> dict[str, Any]:
     return past
 
 
-def start(audio: str) -> str:
-    """The call has been answered: from here on the caller's audio comes, in `audio`, `encoding/rate`."""
-    return _message("start", audio=_audio(audio))
+def start(audio: str, changed: Mapping[str, str] | None = None) -> str:
+    """The call has been answered: from here on the caller's audio comes, in `audio`, `encoding/rate`.
+
+    `changed` are the facts that `ringing` had otherwise (`since_ringing`).
+    """
+    return _message("start", audio=_audio(audio), **(changed or {}))
+
+
+def since_ringing(told: AgentFacts, now: AgentFacts) -> dict[str, str]:
+    """The facts that a change of trunk has changed since `told`."""
+    fields = ("trunk", "from_number", "to_number", "sip_call_id")
+    return {name: clean(new) for name in fields if (new := getattr(now, name)) != getattr(told, name)}
 
 
 def digits_masked(state: str) -> str:
