@@ -137,7 +137,42 @@ async def test_a_refused_offer_says_that_it_was_encrypted_alone() -> None:
         call, phone = await world.dial()
         phone.refuse(488)
         await world.pass_time(0.1)
-        assert "srtp" not in call.decided.result().detail
+        assert call.decided.result().end_reason == "no_common_codec"
+
+
+@pytest.mark.parametrize(
+    ("srtp", "reason", "warning", "body", "ending"),
+    [
+        ("required", None, None, b"", "srtp_refused"),
+        ("required", None, (302, "Incompatible transport protocol"), b"", "srtp_refused"),
+        ("required", None, None, PLAIN, "srtp_refused"),
+        ("required", None, (305, "Incompatible media format"), b"", "no_common_codec"),
+        ("required", None, None, secured(host=CARRIER), "no_common_codec"),
+        ("off", None, None, b"", "no_common_codec"),
+        ("off", None, (304, "Media type not available"), PLAIN, "no_common_codec"),
+        ("off", None, (302, "Incompatible transport protocol"), b"", "srtp_demanded"),
+        ("off", None, (399, "RTP/SAVP only"), b"", "srtp_demanded"),
+        ("off", "SRTP Required", None, b"", "srtp_demanded"),
+        ("optional", None, None, secured(host=CARRIER), "srtp_demanded"),
+    ],
+)
+@in_virtual_time
+async def test_a_488_says_whether_it_was_the_encryption(
+    srtp: str, reason: str | None, warning: tuple[int, str] | None, body: bytes, ending: str
+) -> None:
+    async with DiallingWorld(required(CONFIG).replace('"required"', f'"{srtp}"')) as world:
+        call, phone = await world.dial()
+        headers = (("Warning", f'{warning[0]} edge.carrier.test "{warning[1]}"'),) if warning is not None else ()
+        answer = phone.request.response(
+            488, to_tag="t", reason=reason, headers=headers, body=body, content_type="application/sdp" if body else None
+        )
+        world.network.send(world.carrier.flows, bytes(answer), (GATEWAY, 5060))
+        await world.pass_time(0.1)
+        outcome = call.decided.result()
+        assert (outcome.kind, outcome.end_reason, outcome.status) == ("failed", ending, 488)
+        assert outcome.hint == EndReason.of(ending).hint
+        [record] = world.records
+        assert (record.end_reason, record.sip_status) == (ending, 488)
 
 
 # -- before the answer

@@ -161,6 +161,17 @@ class EndReason(Enum):
         "The other side insists on encrypted audio (SRTP), and `srtp` is off on its trunk.",
         "Set `srtp` of the [[trunk]] to `optional` or `required`, or switch off `secure media` at the carrier.",
     )  # fmt: skip
+    SRTP_REFUSED = _Ending(
+        "srtp_refused", 488, 88, "operator",
+        "The other side refused a call out whose audio is encrypted alone (`srtp` of the trunk is `required`).",
+        "Switch on `secure media` (SRTP with SDES keys) for this trunk at the carrier, or set `srtp` of the [[trunk]] "
+        "to `optional` or `off`. Where it is on at both ends, compare `codecs`.",
+    )  # fmt: skip
+    SRTP_DEMANDED = _Ending(
+        "srtp_demanded", 488, 88, "operator",
+        "The other side takes a call out with encrypted audio (SRTP) alone, which its trunk does not require.",
+        "Set `srtp` of the [[trunk]] to `required`, or switch off `secure media` at the carrier.",
+    )  # fmt: skip
     SRTP_REQUIRED = _Ending(
         "srtp_required", 488, 88, "operator",
         "The trunk takes encrypted audio only, and the other side has sent no key for it.",

@@ -231,8 +231,8 @@ class OutboundCall(Call):
         if response.status == 503 and self._goes_elsewhere(f"503 {printable(response.reason)}"):
             return
         self.causes = causes_of(response)
-        has_login, encrypts = self.leg.session.credentials is not None, self.trunk.srtp == "required"
-        reason, detail = ending_of(response, has_login=has_login, encrypts=encrypts)
+        has_login = self.leg.session.credentials is not None
+        reason, detail = ending_of(response, has_login=has_login, srtp=self.trunk.srtp)
         said = ", ".join(map(str, self.causes))
         detail = self._with_tries(detail) if response.status == 503 else detail
         self._end(reason, (f"{detail}; {said}" if said else detail) + self.answerer.hint)

@@ -1,5 +1,6 @@
 """What a call out came to, as one word and what the trunk said: a value, since a busy line is no error."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -8,6 +9,7 @@ from offhook.call.end_reason import EndReason
 from offhook.destination.dialect.facts import EndCause
 from offhook.ids import CallId
 from offhook.observe.printable import printable
+from offhook.sdp.crypto import Policy
 from offhook.sip.events import FailureCause
 from offhook.sip.message import Response
 from offhook.sip.status import reason_phrase
@@ -16,6 +18,14 @@ OutcomeKind: TypeAlias = Literal["answered", "busy", "refused", "no_answer", "fa
 """`refused`: the called party or its carrier said no. `failed`: nobody could be asked. `cancelled`: we gave it up."""
 
 _LONGEST_DETAIL = 300
+_MAX_WARNINGS = 3
+
+# Warn-codes of RFC 3261 20.43: 302 is of RTP/AVP against RTP/SAVP, 305 of the codecs.
+_TRANSPORT_UNFIT = "302"
+_NO_SUCH_CODEC = "305"
+_WARN_CODE = re.compile(r"(?:^|, ?)(\d{3}) ")
+_OF_ENCRYPTION = re.compile(r"\b(s?rtp/savpf?|srtp|savpf?|encrypt\w*|crypto|secure)\b", re.IGNORECASE)
+_AUDIO_LINE = re.compile(rb"^m=audio [0-9]+ ([A-Z/]+) ", re.MULTILINE)
 
 _ENDINGS: Mapping[int, EndReason] = {
     401: EndReason.TRUNK_AUTH_FAILED,
@@ -78,11 +88,8 @@ def kind_of(reason: EndReason) -> OutcomeKind:
     return _KINDS.get(reason, "failed")
 
 
-def ending_of(response: Response, *, has_login: bool, encrypts: bool = False) -> tuple[EndReason, str]:
-    """Why a call ended that got this final response, and in which words.
-
-    `encrypts` says that our offer was of encrypted audio alone.
-    """
+def ending_of(response: Response, *, has_login: bool, srtp: Policy = "off") -> tuple[EndReason, str]:
+    """Why a call ended that got this final response, and in which words. `srtp` is that of the trunk."""
     status = response.status
     said = f"{status} {printable(response.reason or reason_phrase(status))}"[:_LONGEST_DETAIL]
     if 300 <= status < 400:
@@ -91,11 +98,29 @@ def ending_of(response: Response, *, has_login: bool, encrypts: bool = False) ->
     if status in (401, 407) and not has_login:
         return EndReason.TRUNK_AUTH_FAILED, f"{said}: it wants a `username` and a `password`, and the trunk has none"
     known = _ENDINGS.get(status)
-    if known is EndReason.NO_COMMON_CODEC and encrypts:
-        said += ': we offer encrypted audio alone (`srtp = "required"`), which may be off at the trunk'
+    if known is EndReason.NO_COMMON_CODEC:
+        return _media_refused(response, said, srtp)
     if known is None:
         known = EndReason.TRUNK_FAILED if status // 100 == 5 else EndReason.CALLEE_REFUSED
     return known, said
+
+
+def _media_refused(response: Response, said: str, srtp: Policy) -> tuple[EndReason, str]:
+    """What the other side does not take of our offer: how it is encrypted, or the codecs (RFC 3261 21.4.26)."""
+    warnings = ", ".join(printable(value) for value in response.headers.get_all("Warning")[:_MAX_WARNINGS])
+    # What it would take stands in the body, if it says so.
+    wanted = _AUDIO_LINE.findall(response.body)
+    wants_keys = any(b"SAVP" in protocol for protocol in wanted)
+    codes = _WARN_CODE.findall(warnings)
+    said = f"{said} ({warnings})"[:_LONGEST_DETAIL] if warnings else said
+    if srtp == "required":
+        if wants_keys or _NO_SUCH_CODEC in codes:
+            return EndReason.NO_COMMON_CODEC, said
+        return EndReason.SRTP_REFUSED, f'{said}: we offered encrypted audio alone (`srtp = "required"`)'
+    words = f"{response.reason} {warnings}"
+    if wants_keys or _TRANSPORT_UNFIT in codes or _OF_ENCRYPTION.search(words) is not None:
+        return EndReason.SRTP_DEMANDED, f'{said}: our audio need not be encrypted (`srtp = "{srtp}"`)'
+    return EndReason.NO_COMMON_CODEC, f"{said}: it takes none of `codecs`, or wants encrypted audio (`srtp`)"
 
 
 def failure_of(cause: FailureCause, detail: str) -> tuple[EndReason, str]:
