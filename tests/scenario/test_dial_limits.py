@@ -119,6 +119,20 @@ async def test_where_money_is_limited_a_number_without_a_rate_is_not_called() ->
         assert "`rates`" in refused.outcome.detail
 
 
+@in_virtual_time
+async def test_where_money_is_limited_an_extension_is_called_all_the_same() -> None:
+    toml = config(trunk=limits(max_spend_per_day=1)).replace('"+44*"]', '"2*"]')
+    async with CountingWorld(toml) as world:
+        call, phone = await world.dial("201")
+        phone.answer()
+        await world.pass_time(130)
+        phone.hang_up()
+        await world.pass_time(40)
+        assert call.decided.result().kind == "answered"
+        assert world.records[0].end_reason == "callee_hung_up"
+        assert world.signalling.gate.near_limits(asyncio.get_running_loop().time()) == []
+
+
 NUMBERS = {
     CALLEE: "", "+442079460018": "", "+4930123456": "dial_not_listed", "+19005550142": "dial_premium",
     "1-900-555-0142": "dial_premium", "+448431234567": "dial_premium", "+881612345678": "dial_not_listed",

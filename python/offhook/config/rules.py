@@ -298,6 +298,7 @@ def _trunk(path: Path, trunk: TrunkConfig, filled: Collection[str]) -> Iterator[
         has, lacks = ("username", "password") if trunk.password is None else ("password", "username")
         yield Finding((*path, has), f"a {has} without a {lacks} proves nothing", f"add {lacks}, or leave both out")
     yield from _calls_out(path, trunk, filled)
+    yield from _rates(path, trunk)
     for index, network in enumerate(trunk.media_allow):
         if network.prefixlen == 0:
             hint = "write the peer's media networks; nat = true copes with one that hides behind a router"
@@ -343,6 +344,20 @@ def _phones(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
             message = f"the password of phone '{phone.username}' can be guessed, and whoever has it calls as that phone"
             hint = f"use {_SHORT_PASSWORD} characters or more, such as `openssl rand -hex 12` makes"
             yield Finding((*path, "phones", index, "password"), message, hint)
+
+
+def _rates(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
+    """A prefix without + is that of extensions or names which somebody lists: else it is a number that lacks it."""
+    listed = [pattern.text for pattern in (*trunk.dial_to, *trunk.transfer_to, *trunk.refer_to)]
+    inside = [*(phone.username for phone in trunk.phones), *(text for text in listed if text[:1] not in ("*", "+"))]
+    for prefix in trunk.rates:
+        if not prefix.startswith("+") and not any(_may_begin(text, prefix) for text in inside):
+            hint = "write + and digits for numbers, such as +1 or +4479"
+            yield Finding((*path, "rates", prefix), f"no extension or name that is listed begins with '{prefix}'", hint)
+
+
+def _may_begin(text: str, prefix: str) -> bool:
+    return text.startswith(prefix) or prefix.startswith(text.partition("*")[0])
 
 
 def _calls_out(path: Path, trunk: TrunkConfig, filled: Collection[str]) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """The small values that settings consist of, each read from its text once."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import PlainValidator, ValidationInfo
 
 from offhook.config.secret import Secret
+from offhook.route.called_name import is_name
 from offhook.route.destination_uri import (
     DestinationUri,
     DestinationUriError,
@@ -369,8 +371,9 @@ def _transfer_pattern(value: object) -> Pattern:
 
 def _number_prefix(value: object) -> str:
     text = text_of(value)
-    if not text.startswith("+") or not text[1:].isascii() or not text[1:].isdigit() or len(text) > 16:
-        raise WrongValue(f"'{text}' is no prefix of numbers", "write + and digits, such as +1 or +4479")
+    if re.fullmatch(r"\+[0-9]{1,15}", text) is None and not is_name(text):
+        hint = "write + and digits, such as +1 or +4479, or how extensions begin, such as 2"
+        raise WrongValue(f"'{text}' is no prefix of numbers", hint)
     return text
 
 

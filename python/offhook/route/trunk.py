@@ -24,6 +24,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Literal
 
 from offhook.ids import TrunkName
+from offhook.route.called_name import is_short_name, read_own
 from offhook.route.pattern import Pattern
 from offhook.route.quoting import printable
 
@@ -162,12 +163,20 @@ class Trunk:
     """Where we register if not at `host`."""
 
     rates: tuple[tuple[str, float], ...] = ()
-    """What a minute to a number costs, by its prefix; in any money, as long as it is that of the limits."""
+    """What a minute costs, by the prefix of what is called; in any money, as long as it is that of the limits."""
 
-    def rate(self, e164: str) -> float | None:
-        """What a minute to this number costs, by the longest prefix that fits; None if none does."""
-        fitting = [(len(prefix), rate) for prefix, rate in self.rates if e164.startswith(prefix)]
-        return max(fitting)[1] if fitting else None
+    def rate(self, called: str) -> float | None:
+        """What a minute to a number, an extension or a name costs, by the longest prefix that fits.
+
+        Without one a call inside costs nothing: to a phone that registers here, an extension, a user name. Of a number
+        it is None: it is not known.
+        """
+        fitting = [(len(prefix), rate) for prefix, rate in self.rates if called.startswith(prefix)]
+        if fitting:
+            return max(fitting)[1]
+        # What is a number in the trunk's country is none of its extensions, however short.
+        is_inside = bool(self.phones) or (is_short_name(called) and read_own(called, self.country) == called)
+        return 0.0 if is_inside else None
 
     @property
     def calls_out(self) -> bool:

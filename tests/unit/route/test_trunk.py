@@ -1,4 +1,6 @@
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_network
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 
 from offhook.ids import TrunkName
 from offhook.route.pattern import names_fit
-from offhook.route.trunk import InboundDigest, Known, NeedsDigest, Stranger, Trunk, TrunkTable, conflicts
+from offhook.route.trunk import InboundDigest, Known, NeedsDigest, Phone, Stranger, Trunk, TrunkTable, conflicts
 
 pytestmark = pytest.mark.unit
 
@@ -282,3 +284,29 @@ def test_who_is_listed_goes_first_in_a_crowd() -> None:
     assert table.lists_source("192.0.2.9")
     assert not table.lists_source("203.0.113.1")
     assert not table.lists_source("not an address")
+
+
+PHONES = (Phone("alice"),)
+
+
+@pytest.mark.parametrize(
+    ("called", "options", "costs"),
+    [
+        ("+442079460018", {}, 0.5),
+        ("+4930123456", {}, None),
+        ("201", {}, 0.0),
+        ("alice", {}, 0.0),
+        ("agent_8f1c90a2", {}, 0.0),
+        # Digits that could be a number of any country are no extension, and those that are one of the own neither.
+        ("2079460018", {}, None),
+        ("4155550142", {"country": "US"}, None),
+        ("911", {"rates": (("9", 0.05),)}, 0.05),
+        ("201", {"rates": (("9", 0.05),)}, 0.0),
+        ("alice", {"phones": PHONES}, 0.0),
+        ("20794600180", {"phones": PHONES}, 0.0),
+    ],
+)
+def test_calls_inside_cost_nothing_unless_a_rate_says_so(
+    called: str, options: dict[str, Any], costs: float | None
+) -> None:
+    assert replace(trunk("pbx"), **({"rates": (("+44", 0.5),)} | options)).rate(called) == costs

@@ -33,7 +33,8 @@ class Numbers(Section):
     rates: Annotated[dict[NumberPrefix, Rate], Field(max_length=4096)] = Field(
         default={},
         description='What a minute costs, by prefix of the number: `{ "+1" = 0.01, "+4479" = 0.05 }`; the longest '
-        "that fits counts. In any money, the same everywhere. For `max_spend_per_day` of an `outbound`.",
+        "that fits counts. Phones that register here, extensions and user names cost nothing unless a prefix of theirs "
+        'stands here, such as `"9"`. In any money, the same everywhere. For `max_spend_per_day` of an `outbound`.',
     )
     number_format: Literal["e164", "e164-no-plus", "national"] = Field(
         default="e164",
