@@ -12,6 +12,7 @@ from tests.support.agent import Agent, AgentCall, Dialect, agent_on
 from tests.support.gateway import Gateway, ports, running_gateway
 from tests.support.plain_phone import PlainPhone
 from tests.support.tone import SILENT_FRAME, frames, tone
+from tests.support.undisturbed import undisturbed
 from websockets.http11 import Request
 
 from offhook.cli.version import offhook_version
@@ -120,6 +121,7 @@ def sole(agent: Agent) -> Request:
 
 
 @pytest.mark.parametrize("dialect", ["twilio", "offhook"])
+@undisturbed
 async def test_each_message_is_the_gateways(gateway: Gateway, dialect: Dialect) -> None:
     theirs, asked = await by_a_gateway(gateway, dialect)
     ours, asked_by_us = await by_an_examination(dialect)

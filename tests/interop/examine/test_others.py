@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import pytest
 from tests.interop.examine.examining import check_of, named, plan_for, verdict_on
 from tests.support.agents_python import agents_python
 from tests.support.gateway import ports
+from tests.support.undisturbed import undisturbed
 from websockets.asyncio.server import serve
 
 from offhook.examine.check import Outcome
 from offhook.examine.judge import judge
 from offhook.examine.plan import Pace
 from offhook.examine.scenes import examine
+from offhook.phone.sound import load
 
 pytestmark = pytest.mark.interop
 
@@ -26,6 +29,7 @@ ROOT = Path(__file__).parents[3]
 PORT = ports(2)
 
 
+@undisturbed
 def test_the_agent_of_the_protocols_page_is_good() -> None:
     page = (ROOT / "docs/reference/offhook-protocol.md").read_text()
     example = re.search(r"```python\n(.*?)```", page, re.DOTALL)
@@ -54,6 +58,7 @@ async def listens() -> bool:
     return True
 
 
+@undisturbed
 async def test_an_agent_on_aiohttp_is_good() -> None:
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     script = ROOT / "tests/interop/agents/aiohttp_agent.py"
@@ -61,10 +66,12 @@ async def test_an_agent_on_aiohttp_is_good() -> None:
         agents_python(), "-u", script, str(PORT), env=environ, stdout=asyncio.subprocess.DEVNULL, stderr=sys.stderr
     )
     try:
-        # Real time: less of it than a caller has.
-        pace = Pace(greeting=0.5, listening=1.0, answer=1.0)
-        plan = plan_for(f"ws://127.0.0.1:{PORT}/agent", pace=pace, short_calls=4)
-        for _ in range(300):
+        # Real time: less of it than a caller has, and fewer words.
+        pace = Pace(greeting=0.2, listening=0.6, answer=1.0)
+        plan = replace(
+            plan_for(f"ws://127.0.0.1:{PORT}/agent", pace=pace, short_calls=4), voice=load("sentence")[:14_000]
+        )
+        for _ in range(600):
             if await listens():
                 break
             await asyncio.sleep(0.1)

@@ -7,6 +7,7 @@ import pytest
 from tests.interop.examine.examining import check_of, named, verdict_on
 from tests.support import planted
 from tests.support.planted import PlantedAgent, listening
+from tests.support.undisturbed import undisturbed
 
 from offhook.examine.check import Outcome
 from offhook.examine.judge import Verdict
@@ -24,6 +25,7 @@ def verdict_of(kind: type[PlantedAgent], dialect: str, **options: object) -> Ver
 
 @pytest.mark.parametrize("dialect", BOTH)
 @pytest.mark.parametrize("kind", [planted.PlantedAgent, planted.Bursting])
+@undisturbed
 def test_a_good_agent_has_nothing_to_change(kind: type[PlantedAgent], dialect: str) -> None:
     verdict = verdict_of(kind, dialect)
     assert named(verdict, Outcome.FAULT, Outcome.WARNING, Outcome.NOTE, Outcome.NOT_JUDGED) == {}
@@ -62,6 +64,7 @@ def test_a_good_agent_has_nothing_to_change(kind: type[PlantedAgent], dialect: s
         (planted.Choppy, "twilio", "pace", "holes of 80 ms"),
     ],
 )
+@undisturbed
 def test_a_bug_is_found_and_nothing_else(kind: type[PlantedAgent], dialect: str, name: str, says: str) -> None:
     verdict = verdict_of(kind, dialect, short_calls=3)
     assert set(named(verdict, *TROUBLE)) == {name}, named(verdict, *TROUBLE)
@@ -72,6 +75,7 @@ def test_a_bug_is_found_and_nothing_else(kind: type[PlantedAgent], dialect: str,
     assert not verdict.is_good
 
 
+@undisturbed
 def test_what_is_no_fault_is_told_as_less() -> None:
     shy = verdict_of(planted.Shy, "twilio")
     assert named(shy, *TROUBLE) == {}
@@ -95,6 +99,7 @@ def test_what_is_no_fault_is_told_as_less() -> None:
 
 
 @pytest.mark.parametrize("dialect", BOTH)
+@undisturbed
 def test_an_agent_that_takes_no_call_is_asked_once(dialect: str) -> None:
     verdict = verdict_of(planted.RejectsAll, dialect)
     assert len(verdict.logs) == 1
@@ -102,6 +107,7 @@ def test_an_agent_that_takes_no_call_is_asked_once(dialect: str) -> None:
     assert "unknown tenant" in check_of(verdict, "ready").found
 
 
+@undisturbed
 def test_an_agent_may_leave_interruptions_to_the_gateway_by_naming_its_utterances() -> None:
     agent = planted.NamesUtterances("offhook")
     verdict = verdict_on(partial(listening, agent))
@@ -120,6 +126,7 @@ def test_an_agent_may_leave_interruptions_to_the_gateway_by_naming_its_utterance
 
 
 @pytest.mark.parametrize("dialect", BOTH)
+@undisturbed
 def test_nothing_that_an_agent_sends_breaks_the_examination(dialect: str) -> None:
     verdict = verdict_of(planted.Nasty, dialect, short_calls=0)
     assert "readable" in named(verdict, Outcome.FAULT)
@@ -128,6 +135,7 @@ def test_nothing_that_an_agent_sends_breaks_the_examination(dialect: str) -> Non
         line.plain.encode()
 
 
+@undisturbed
 def test_an_agent_without_end_is_cut_off_at_a_bound() -> None:
     verdict = verdict_of(planted.BurstsWithoutEnd, "twilio", short_calls=0)
     for log in verdict.logs:
@@ -136,6 +144,7 @@ def test_an_agent_without_end_is_cut_off_at_a_bound() -> None:
         assert log.audio_messages < 180
 
 
+@undisturbed
 def test_more_calls_find_slower_leaks() -> None:
     class Roomy(planted.LeaksSlots):
         room = 20
