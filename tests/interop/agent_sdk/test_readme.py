@@ -73,6 +73,7 @@ def test_the_pages_have_no_other_python_than_what_is_run_here() -> None:
     assert found == {"README.md": 3, "docs/start/first-agent.md": 2, "docs/start/first-call.md": 0}
 
 
+@pytest.mark.timeout(600)
 @undisturbed
 async def test_the_agent_of_the_readme_takes_a_message_of_a_phone(tmp_path: Path) -> None:
     code = snippets("README.md")[0]

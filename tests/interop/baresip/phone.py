@@ -85,8 +85,9 @@ class Baresip:
         assert shutil.which("baresip"), f"baresip is missing: {APT}"
         self.directory = directory
         self.transport = transport
-        # A test that is played once more has the same.
-        (directory / "recorded").mkdir(parents=True, exist_ok=True)
+        # A test that is played once more has the same, and what was heard then is no matter.
+        shutil.rmtree(directory / "recorded", ignore_errors=True)
+        (directory / "recorded").mkdir(parents=True)
         rate = self.rate = RATES.get(codec, RATE)
         self._channels = 2 if codec == "opus" else 1
         if sound is not None:

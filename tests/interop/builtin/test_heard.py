@@ -17,6 +17,7 @@ from tests.support.sdk_worker import working
 from tests.support.sip_text import PCMU
 from tests.support.tone import frames
 from tests.support.understood import understood
+from tests.support.undisturbed import undisturbed
 from tests.support.words import words, words_heard
 
 from offhook.agent import Agent, Call, Said
@@ -109,7 +110,7 @@ async def interrupted(
                 await ear.says(frames(PHRASES[(number + time) % len(PHRASES)].sound(8_000).tolist()))
             else:
                 await call.clear()
-            said = await asyncio.wait_for(caller.reports.get(), 10)
+            said = await asyncio.wait_for(caller.reports.get(), 30)
             # What is on its way is heard.
             await asyncio.sleep(0.2)
             if not said.interrupted:
@@ -132,6 +133,7 @@ async def interrupted(
 
 
 @pytest.mark.asyncio(loop_scope="module")
+@undisturbed
 async def test_the_words_reported_as_heard_are_those_in_the_recording(
     gateway: Gateway, recogniser: SpeechToText, figures: Figures
 ) -> None:

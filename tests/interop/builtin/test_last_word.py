@@ -20,6 +20,7 @@ from tests.support.sdk_worker import working
 from tests.support.sip_text import PCMU, Line
 from tests.support.speech import Sound, resampled
 from tests.support.understood import understood
+from tests.support.undisturbed import undisturbed
 from tests.support.words import wrong_words
 
 from offhook.builtin.agent import make_agent
@@ -86,6 +87,7 @@ def _alike(
     return float(one @ other / max(1.0, float(np.linalg.norm(one) * np.linalg.norm(other))))
 
 
+@undisturbed
 async def test_the_goodbye_is_heard_to_its_end(gateway: Gateway, figures: Figures) -> None:
     agent = make_agent()
     endings: list[Ending] = []

@@ -14,6 +14,7 @@ from tests.support.human import PHRASES
 from tests.support.plain_phone import PlainPhone
 from tests.support.sdk_worker import working
 from tests.support.tone import frames
+from tests.support.undisturbed import undisturbed
 
 from offhook.builtin.agent import make_agent
 
@@ -51,6 +52,7 @@ async def waits(gateway: Gateway, number: int) -> list[float]:
 
 
 @pytest.mark.parametrize("at_once", AT_ONCE)
+@undisturbed
 async def test_an_answer_comes_soon(gateway: Gateway, figures: Figures, at_once: int) -> None:
     async with working(make_agent(), gateway, "builtin"):
         every = await asyncio.gather(*(waits(gateway, number) for number in range(at_once)))
