@@ -65,9 +65,10 @@ async def test_a_call_from_the_wish_to_its_end() -> None:
         phone.ring()
         _, seen = await api.ask("GET", f"{path}?wait=20&since=calling")
         assert (seen["state"], seen["rang_at"] is not None) == ("ringing", True)
-        phone.answer()
+        phone.answer(headers=(("X-Ticket", "4711"),))
         _, seen = await api.ask("GET", f"{path}?wait=20&since=ringing")
         assert (seen["state"], seen["outcome"]["kind"], seen["outcome"]["status"]) == ("answered", "answered", 200)
+        assert seen["variables"] == {"Ticket": "4711"}
         began = asyncio.get_running_loop().time()
         _, seen = await api.ask("GET", f"{path}?wait=3&since=answered")
         assert seen["state"] == "answered"

@@ -252,6 +252,7 @@ class CallDesk:
             "end_reason": call.reason.slug if call.reason is not None else None,
             "end_detail": call.end_detail,
             "answered_by": call.answerer.summary() or None,
+            "variables": call.variables.values,
         }
 
     def _at(self, at: float | None) -> int | None:

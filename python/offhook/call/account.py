@@ -64,6 +64,7 @@ def record_of(call: Call, wall: Callable[[float], int], *, node: str, version: s
         hand_over=call.hand_overs.summary(),
         claims=claims_of(call.facts, call.causes) | call.referral.claims,
         answered_by=call.answerer.summary() if isinstance(call, OutboundCall) else {},
+        variables=call.variables.values,
         node=node,
         version=version,
     )

@@ -39,6 +39,7 @@ from offhook.destination.base import (
     AgentLost,
     AgentNote,
     AgentTranscript,
+    AgentVariables,
     CallerAudio,
     Destination,
     DestinationEvent,
@@ -188,6 +189,8 @@ class Call(Departure):
                 self.tape.take(told, self.agent.joined)
             case Prepared():
                 self._take_prepared(event)
+            case FromDestination(_, AgentVariables(values)):
+                self._keep_variables(values)
             case FromDestination(destination, said):
                 if self.agent.serves(destination):
                     self._take_destination(said)
@@ -294,6 +297,8 @@ class Call(Departure):
                     self._end(across(reason), detail)
             case AgentNote(what, fields):
                 self.timeline.add("agent", self._services.now(), note=what, **dict(fields))
+            case AgentVariables(values):
+                self._keep_variables(values)
             case _:
                 assert_never(event)
 
@@ -433,7 +438,8 @@ class Call(Departure):
                 self._end(EndReason.NO_ACK, f"no ACK came to {self.leg.contact}")
             case sip.Cancelled(_, request) | sip.ByeReceived(_, request):
                 self._caller_hung_up(request)
-            case sip.ReferReceived():
+            case sip.ReferReceived(_, request):
+                self._hear_variables(request)
                 is_free = self.state is CallState.ANSWERED and self.agent.joined is not None
                 self.referral.ask(event, is_free=is_free and not self._is_being_given_away and not self._farewell)
             case sip.Replied(_, "NOTIFY", status, response):
@@ -481,6 +487,7 @@ class Call(Departure):
                     self._end(EndReason.TRANSFERRED, self.transfers.account)
 
     def _caller_hung_up(self, request: Request) -> None:
+        self._hear_variables(request)
         reason = EndReason.REFERRED if self.referral.is_done else self._hung_up_by_other_side
         self.causes = causes_of(request)
         why = self.referral.account or self.agent.replaced or ", ".join(map(str, self.causes))

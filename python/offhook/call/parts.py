@@ -1,5 +1,7 @@
 """What a call is made of: its leg, its agent, its timers, and all that keeps an account; and how it ends, once."""
 
+from collections.abc import Mapping
+
 import structlog
 
 from offhook.call.agent_side import AgentSide
@@ -14,6 +16,7 @@ from offhook.call.floor import Floor
 from offhook.call.hand_over import HandOvers
 from offhook.call.hold import Hold
 from offhook.call.inbox import Inbox
+from offhook.call.joined.bridge import Back
 from offhook.call.joined.bridging import Bridging
 from offhook.call.keys import Keys
 from offhook.call.leg import CallerLeg
@@ -25,11 +28,13 @@ from offhook.call.tape import Tape
 from offhook.call.timers import Timers
 from offhook.call.transfers.referral import Referral
 from offhook.call.transfers.transfer import Transfers
+from offhook.call.variables import Variables, said_in
 from offhook.destination.base import (
     Destination,
     DestinationListener,
 )
 from offhook.destination.dialect.facts import AgentFacts
+from offhook.observe.printable import printable
 from offhook.report.record import CallDirection
 from offhook.report.setup import SetUp
 from offhook.report.timeline import Timeline
@@ -37,6 +42,7 @@ from offhook.route.destination_uri import DestinationUri, DialUri
 from offhook.route.early_media import NO_EARLY_MEDIA
 from offhook.route.table import RecordPolicy, Route
 from offhook.route.trunk import Trunk
+from offhook.sip.message import Request, Response
 from offhook.sip.session_state import UNANSWERED
 
 _log = structlog.get_logger("offhook.call")
@@ -65,6 +71,7 @@ class Parts(Course):
         "referral",
         "tape",
         "transfers",
+        "variables",
     )
 
     def __init__(
@@ -108,6 +115,8 @@ class Parts(Course):
         self._keys = Keys(self.leg, timeline, services, way=trunk.dtmf, policy=digits)
         self._floor = Floor(timeline, self.tape, self._tell)
         self._farewell = ""
+        self.variables = Variables()
+        """What this call's other side, and whoever it went on to, has said in headers of its own."""
 
     def _make_destination(
         self, uri: DestinationUri, listener: DestinationListener, *, ready_within: float
@@ -131,6 +140,21 @@ class Parts(Course):
     def _agent_chosen(self, uri: str) -> None:
         self.tape.chosen(uri)
         self._tell(AgentChosen(uri))
+
+    def _hear_variables(self, message: Request | Response) -> None:
+        """Keep what the other side says beside the protocol, and let the call know that this one was placed for."""
+        of_route = self.route.pass_headers if self.route is not None and self.direction == "inbound" else None
+        said = said_in(message, self.trunk.pass_headers if of_route is None else of_route)
+        for name, why in said.left_out:
+            self._note(f"header {printable(name)} is no variable: {printable(why)}")
+        self._keep_variables(said.values)
+        behind = self.agent.destination
+        if said.values and isinstance(behind, Back):
+            behind.said(said.values)
+
+    def _keep_variables(self, values: Mapping[str, str]) -> None:
+        for name in self.variables.take(values):
+            self._note(f"variable {name} is left out: the call has as many as it may")
 
     # -- ends
 

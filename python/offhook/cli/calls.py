@@ -345,6 +345,8 @@ def _facts(record: CallRecord, width: int) -> Iterable[Text]:
         yield from _fact("Answered by", _answered_by(record.answered_by), width)
     for attempt in (*record.hand_over.get("earlier", ()), record.hand_over) if record.hand_over else ():
         yield from _fact("Hand-over", _hand_over(attempt), width)
+    for name, value in record.variables.items():
+        yield from _fact("Variable", f"{name} = {value}", width)
     if record.user_agent:
         yield from _fact("Device", record.user_agent, width)
 

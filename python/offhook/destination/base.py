@@ -235,6 +235,13 @@ class GreetingOver:
     after_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class AgentVariables:
+    """What the agent's side says in headers of its own, by name: claims, checked to be one line each."""
+
+    values: Mapping[str, str]
+
+
 DestinationEvent = (
     AgentConnected
     | AgentAudio
@@ -252,6 +259,7 @@ DestinationEvent = (
     | HoldAsked
     | OtherCall
     | OtherCallEnded
+    | AgentVariables
 )
 """What a destination tells the call that it serves, through the listener that it was made with."""
 

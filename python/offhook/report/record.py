@@ -29,6 +29,8 @@ class CallRecord:
     `answered_by` is empty unless that was to be told of a call out: `who`, `confidence`, `after_ms`, `evidence`.
     `hand_over` is empty unless an agent gave the call to another one: then the last one's `to`, `by`, `outcome`,
     `reason` and `duration_ms`; `earlier` has those before it.
+    `variables` is what the other side, and whoever the call went on to, said in headers of its own after the INVITE: in
+    an answer, a refusal, a REFER, a BYE. They are by name without `X-`, and claims.
     `bridged_to` is the call that this one went on to, by a number or for a transfer, and `bridged_from` the one that it
     was placed for: the same pair in the records of both.
     `billable_seconds` runs from answer to end, begun seconds counted whole.
@@ -78,6 +80,7 @@ class CallRecord:
     hand_over: Mapping[str, Any] = field(default_factory=dict)
     claims: Mapping[str, Any] = field(default_factory=dict)
     answered_by: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
     node: str = ""
     version: str = ""
 
@@ -104,7 +107,7 @@ class CallRecord:
         return None if self.end_at is None else max(0, self.end_at - self.setup_at)
 
 
-_YOUNG = frozenset({"recording", "transfer", "hand_over", "claims", "answered_by"})
+_YOUNG = frozenset({"recording", "transfer", "hand_over", "claims", "answered_by", "variables"})
 _NAMES = tuple(item.name for item in fields(CallRecord))
 
 

@@ -21,6 +21,12 @@ _REPEAT_WINDOW = 12
 _JSON = json.JSONEncoder(separators=(",", ":"))
 
 _SECRET_HEADER = re.compile(r"(?im)^((?:proxy-)?authorization[ \t]*:[ \t]*)(\S*)[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*")
+SECRET_WORDS = ("token", "secret", "passw", "api-key", "api_key", "apikey", "credential", "cookie")
+"""What the name of a header holds, in lower case, whose value is nobody else's to read."""
+
+_NAMED_SECRET = re.compile(
+    rf"(?im)^([\w.-]{{0,64}}(?:{'|'.join(SECRET_WORDS)})[\w.-]{{0,64}}[ \t]*:[ \t]*)[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*"
+)
 # A line that no key can be read from may hold one all the same, so of its words only those stay that can't be a key.
 _CRYPTO = re.compile(r"(?im)(?<![^\r\n])([ \t]*a=[ \t]*crypto[ \t]*:[ \t]*)([^\r\n]*)")
 _CRYPTO_WORD = re.compile(r"[0-9]{1,9}|[A-Z0-9]{1,16}_[A-Z0-9_]{1,48}|(?:KDR|WSH)=[0-9]{1,9}")
@@ -167,12 +173,16 @@ class Timeline:
 
 
 def mask(message: str) -> str:
-    """Take the secrets out of a SIP message: credentials, and the keys of encrypted media."""
+    """Take the secrets out of a SIP message: credentials, headers that are secret by name, keys of encrypted media."""
     if _has_no_secret(message):
         return message
     message = _SECRET_HEADER.sub(r"\1\2 ***", message)
+    message = _NAMED_SECRET.sub(r"\1***", message)
     message = _CRYPTO.sub(lambda line: line[1] + " ".join(map(_without_key, line[2].split())), message)
     return _SECRET_KEY.sub(r"\1***", message)
+
+
+_SIGNS = ("authorization", *SECRET_WORDS, "crypto", "inline:", "\nk=", "\rk=")
 
 
 def _has_no_secret(message: str) -> bool:
@@ -181,7 +191,7 @@ def _has_no_secret(message: str) -> bool:
         # There are letters that are an s, an i or a k to the patterns when case does not matter.
         return False
     text = "\n" + message.lower()
-    return not any(sign in text for sign in ("authorization", "crypto", "inline:", "\nk=", "\rk="))
+    return not any(sign in text for sign in _SIGNS)
 
 
 def _without_key(word: str) -> str:

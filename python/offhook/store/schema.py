@@ -68,6 +68,7 @@ calls = Table(
     Column("hand_over", JSON),
     Column("claims", JSON),
     Column("answered_by", JSON),
+    Column("variables", JSON),
     Column("node", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("timeline", LargeBinary),
@@ -142,6 +143,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _new_columns(day_use, "seconds", "spend"),
     _new_columns(calls, "bridged_to", "bridged_from"),
     _new_columns(calls, "answered_by"),
+    _new_columns(calls, "variables"),
 )
 """`MIGRATIONS[n]` brings version n to n + 1. A released one never changes; a change is a new one at the end."""
 

@@ -90,6 +90,8 @@ class LiveKit:
 
 async def test_livekit_is_called_with_digest_and_x_headers_and_speaks(gateway: Gateway, places: Ports) -> None:
     livekit = LiveKit()
+    # `headers` of its inbound trunk are in the 200.
+    livekit.edge.answer_headers = ["X-Room: room_1"]
     async with livekit.edge.open(places.livekit), called(gateway, "livekit", "X-Customer: 4711") as call:
         answer = await call.final()
         assert answer.status == 200
@@ -104,6 +106,7 @@ async def test_livekit_is_called_with_digest_and_x_headers_and_speaks(gateway: G
         assert livekit.attributes["sip.h.x-customer"] == "4711"
         assert livekit.attributes["sip.h.x-line"] == "carrier"
     assert (record_["end_reason"], record_["destination"]) == ("caller_hung_up", "agent:livekit")
+    assert record_["variables"] == {"Room": "room_1"}
     assert {one.what for one in livekit.edge.requests} == {"INVITE", "ACK", "BYE"}
 
 
@@ -144,13 +147,17 @@ async def test_vapi_is_called_by_the_name_of_its_assistant_with_template_variabl
         assert (await call.final()).status == 200
         await spoken(call, edge)
         # The assistant hangs up.
-        edge.lines[0].request("BYE")
+        edge.lines[0].request("BYE", "X-Outcome: booked", "X-Callback-Token: 5ec4e7")
         record_ = await record(gateway, call)
     variables = edge.of("INVITE")[0].variables
     assert variables["x-first_name"] == "Ada"
     assert variables["x-call_id"] == record_["call_id"]
     assert edge.of("INVITE")[0].codecs[:2] == ["PCMU", "PCMA"]
     assert record_["end_reason"] == "partner_hung_up"
+    assert record_["variables"] == {"Outcome": "booked", "Callback-Token": "***"}
+    shown = await asyncio.to_thread(gateway.run, "calls", "show", str(record_["call_id"]), "--messages")
+    assert "Outcome = booked" in shown
+    assert "5ec4e7" not in shown + gateway.said()
 
 
 # -- Retell

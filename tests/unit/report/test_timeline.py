@@ -20,6 +20,11 @@ INVITE = (
 )
 
 
+def test_a_header_that_is_secret_by_name_is_masked_whole() -> None:
+    message = "BYE sip:a@b SIP/2.0\r\nX-Offhook-Token: 5ec4e7\r\n 5ec4e8\r\nx-api-key:5ec4e9\r\nX-Ticket: 4711\r\n\r\n"
+    assert mask(message) == "BYE sip:a@b SIP/2.0\r\nX-Offhook-Token: ***\r\nx-api-key:***\r\nX-Ticket: 4711\r\n\r\n"
+
+
 def test_times_are_milliseconds_since_the_first_entry() -> None:
     timeline = Timeline(CALL)
     timeline.add("state", 100.0, state="new")

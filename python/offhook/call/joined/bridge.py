@@ -23,6 +23,7 @@ from offhook.destination.base import (
     AgentAudio,
     AgentLost,
     AgentNote,
+    AgentVariables,
     AnsweredBy,
     Destination,
     DestinationEvent,
@@ -298,6 +299,11 @@ class Back(_Between):
         """Have the one who speaks in the first call transferred; `Referring` tells the second call what came of it."""
         if self._onward is not None:
             self._onward.ask(TransferAsked(target))
+
+    def said(self, values: Mapping[str, str]) -> None:
+        """The second call's side has said this in headers of its own: the first one's record has it, too."""
+        if self._onward is not None:
+            self._onward.ask(AgentVariables(values))
 
     def let_go(self) -> None:
         """The first call has ended, or has somebody else."""

@@ -213,6 +213,7 @@ class OutboundCall(Call):
             return
         self._timers.disarm("ring_timeout")
         refused = self._services.perform(lambda now: self.leg.picked_up(response, now))
+        self._hear_variables(response)
         if refused is not None:
             self._end(refused.reason, refused.detail)
             return
@@ -231,6 +232,7 @@ class OutboundCall(Call):
         if response.status == 503 and self._goes_elsewhere(f"503 {printable(response.reason)}"):
             return
         self.causes = causes_of(response)
+        self._hear_variables(response)
         has_login = self.leg.session.credentials is not None
         reason, detail = ending_of(response, has_login=has_login, srtp=self.trunk.srtp)
         said = ", ".join(map(str, self.causes))

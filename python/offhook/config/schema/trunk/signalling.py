@@ -29,7 +29,8 @@ class Signalling(Section):
     pass_headers: Annotated[tuple[HeaderNamePattern, ...], Field(max_length=64)] = Field(
         default=("X-*",),
         description="Headers of the INVITE that the agent gets, by name; `*` at the end stands for the rest of a name. "
-        "They are the peer's claims, not facts. A route may have its own `pass_headers`.",
+        "They are the peer's claims, not facts. A route may have its own `pass_headers`. Those of later messages "
+        "(answer, REFER, BYE) become the `variables` of the call's record.",
     )
     trust_identity: bool = Field(
         default=False,
