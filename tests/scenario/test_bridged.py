@@ -5,6 +5,7 @@ from typing import Any, Self
 import pytest
 from tests.support.carrier import CALLEE, CARRIER, OURS, CalledPhone, Carrier
 from tests.support.clock import in_virtual_time
+from tests.support.media import FakeLeg
 from tests.support.world import CALLER, ECHO, GATEWAY, PhoneCall, World, notes, sdp
 
 from offhook.report.record import CallRecord
@@ -53,6 +54,12 @@ class BridgingWorld(World):
         await self.pass_time(0.2)
         assert call.is_answered
         return call, phone
+
+    async def plays(self, leg: FakeLeg, seconds: float) -> None:
+        """Packets come on a leg, 50 a second."""
+        for _ in range(round(seconds * 10)):
+            leg.packets += 5
+            await self.pass_time(0.1)
 
     async def of(self, direction: str) -> tuple[CallRecord, Timeline]:
         """The record of the first call (`inbound`) or of the second one (`outbound`), and its timeline."""
@@ -228,6 +235,72 @@ async def test_who_is_held_hears_it_and_both_may_hold() -> None:
         assert (first.hears_leg, second.hears_leg) == (second, first)
         call.hang_up()
         assert (await world.of("inbound"))[0].media["holds"] >= 2
+        await world.is_clean()
+
+
+@pytest.mark.rfc(3264, "8.4")
+@pytest.mark.parametrize("holder", ["caller", "callee"])
+@in_virtual_time
+async def test_who_is_held_hears_the_music_of_who_holds_as_long_as_it_comes(holder: str) -> None:
+    async with BridgingWorld() as world:
+        call, phone = await world.talking()
+        legs = world.engine.legs
+        holding, held = legs if holder == "caller" else reversed(legs)
+        call.acknowledges = sdp(way="recvonly", version=3)
+        phone.answers_reinvites = sdp(host=CARRIER, way="recvonly", version=4)
+        if holder == "caller":
+            call.reinvite(sdp(way="sendonly", version=2))
+        else:
+            phone.reinvite(sdp(host=CARRIER, way="sendonly", version=5))
+        await world.pass_time(2)
+        # Nothing comes: there is music of our own.
+        assert (holding.remote.hold, held.remote.hold) == (True, True)
+        await world.plays(holding, 1)
+        assert (holding.remote.hold, holding.remote.receive, holding.remote.send) == (False, True, False)
+        assert (held.remote.hold, held.remote.send, held.remote.receive) == (False, True, False)
+        assert held.hears_leg is holding
+        # It ends before the hold does; who holds is not taken for dead.
+        await world.pass_time(200)
+        assert (holding.remote.hold, held.remote.hold) == (True, True)
+        await world.plays(holding, 1)
+        assert (holding.remote.hold, held.remote.hold) == (False, False)
+        call.acknowledges = sdp(version=5)
+        phone.answers_reinvites = sdp(host=CARRIER, version=6)
+        if holder == "caller":
+            call.reinvite(sdp(version=4))
+        else:
+            phone.reinvite(sdp(host=CARRIER, version=7))
+        await world.plays(holding, 1)
+        assert [(leg.remote.hold, leg.remote.send, leg.remote.receive) for leg in legs] == [(False, True, True)] * 2
+        call.hang_up()
+        _, timeline = await world.of("inbound" if holder == "caller" else "outbound")
+        assert [note for note in notes(timeline, "media") if note.startswith("who is held")] == [
+            "who is held hears what comes from who holds",
+            "who is held hears the gateway's music, as nothing comes from who holds",
+            "who is held hears what comes from who holds",
+        ]
+        await world.is_clean()
+
+
+@pytest.mark.parametrize("way", ["inactive", "both"])
+@in_virtual_time
+async def test_nothing_is_heard_of_who_holds_without_music_or_of_two_who_hold_each_other(way: str) -> None:
+    async with BridgingWorld() as world:
+        call, phone = await world.talking()
+        first, second = world.engine.legs
+        phone.answers_reinvites = sdp(host=CARRIER, way="recvonly", version=4)
+        call.reinvite(sdp(way="sendonly", version=2))
+        await world.plays(first, 1)
+        assert (first.remote.hold, second.remote.hold) == (False, False)
+        call.acknowledges = sdp(way="inactive", version=3)
+        if way == "both":
+            phone.reinvite(sdp(host=CARRIER, way="inactive", version=5))
+        else:
+            call.reinvite(sdp(way="inactive", version=3))
+        for leg in (first, second):
+            await world.plays(leg, 1)
+        assert (first.remote.hold, second.remote.hold) == (True, True)
+        call.hang_up()
         await world.is_clean()
 
 

@@ -5,6 +5,7 @@ from typing import Any, Self
 import pytest
 from tests.support.carrier import CALLEE, CARRIER, OURS, CalledPhone, Carrier
 from tests.support.clock import in_virtual_time
+from tests.support.media import FakeLeg
 from tests.support.world import ECHO, GATEWAY, PhoneCall, World, sdp
 
 from offhook.report.record import CallRecord
@@ -89,6 +90,12 @@ class SentOnWorld(World):
 
     def _sent(self, method: str) -> list[tuple[str, Request]]:
         return [(who, m) for _, who, m in self.network.log if isinstance(m, Request) and m.method == method]
+
+    async def plays(self, leg: FakeLeg, seconds: float) -> None:
+        """Packets come on a leg, 50 a second."""
+        for _ in range(round(seconds * 10)):
+            leg.packets += 5
+            await self.pass_time(0.1)
 
     @property
     def are_joined(self) -> bool:
@@ -442,5 +449,28 @@ async def test_a_far_side_that_holds_the_caller_before_it_asks(answers: bool) ->
             assert world.are_joined
         # Whoever is with the caller now is heard.
         assert not world.held_by_us[0]
+        call.hang_up()
+        await world.is_clean()
+
+
+@in_virtual_time
+async def test_who_takes_over_a_caller_who_holds_hears_the_callers_music_once_it_comes() -> None:
+    async with SentOnWorld() as world:
+        call, far = await world.talking()
+        first, second = world.engine.legs
+        far.answers_reinvites = sdp(host=CARRIER, way="recvonly", version=10)
+        call.reinvite(sdp(way="sendonly", version=2))
+        await world.plays(first, 1)
+        assert (first.remote.hold, second.remote.hold) == (False, False)
+        assert await world.refer(far) == 202
+        target = world.carrier.calls[-1]
+        target.answers_reinvites = sdp(host=CARRIER, port=4300, way="recvonly", version=2)
+        target.answer(sdp(host=CARRIER, port=4300))
+        await world.pass_time(1)
+        third = world.engine.legs[-1]
+        assert third.hears_leg is first
+        assert (first.remote.hold, third.remote.hold) == (True, True)
+        await world.plays(first, 1)
+        assert (first.remote.hold, third.remote.hold) == (False, False)
         call.hang_up()
         await world.is_clean()

@@ -211,6 +211,8 @@ class FakeLeg:
         self.music: object = None
         """What `hold_music` said last."""
         self.closed = False
+        self.packets = 0
+        """Packets of the caller's beside those that `hears` tells of."""
         self.mask = "shown"
         """What `mask_digits` said last."""
         self.pressed: list[tuple[str, int, str]] = []
@@ -322,7 +324,8 @@ class FakeLeg:
             self._tell_drained()
 
     def stats(self) -> Any:
-        return Counters(received_packets=50 if self._heard else 0, sent_packets=50 if self.started_at else 0)
+        received = self.packets + (50 if self._heard else 0)
+        return Counters(received_packets=received, sent_packets=50 if self.started_at else 0)
 
     def close(self) -> None:
         if self.closed:

@@ -118,6 +118,9 @@ class RtpPeer:
             except ValueError:
                 self.unopened.append(data)
                 continue
+            if not data:
+                # It keeps the way open while nothing is to be heard (RFC 6263 section 4.1).
+                continue
             if 192 <= data[1] <= 223:
                 self.reports_on_rtp.append(data)
                 continue

@@ -46,6 +46,7 @@ from offhook.destination.base import (
     HandOverAsked,
     HeadersAsked,
     HoldAsked,
+    HolderPlays,
     MaskAsked,
     OtherCall,
     OtherCallEnded,
@@ -176,6 +177,7 @@ class Call(Departure):
             engaged.join()
             self.tape.joined(engaged.destination)
             self.hold.joined(engaged.destination)
+            self.holders_music.settle(engaged.destination)
             self._keys.joined(engaged.destination)
         self._say_goodbye()
 
@@ -284,6 +286,8 @@ class Call(Departure):
                 self.leg.session.letterhead.outgoing = outgoing
             case HoldAsked(wish):
                 self.hold.asked(wish, destination)
+            case HolderPlays(on):
+                self.holders_music.heard(on=on)
             case MaskAsked():
                 self._keys.asked(event, destination)
             case AgentTranscript():
@@ -400,6 +404,8 @@ class Call(Departure):
                 self._replace_agent()
             case "referred":
                 self._end(EndReason.REFERRED, self.referral.account)
+            case "holders_music":
+                self.holders_music.look()
             case "far_end_buffer" | "drain_limit":
                 self._end(EndReason.AGENT_HUNG_UP, self._farewell)
             case "budget" | "message":
@@ -470,7 +476,7 @@ class Call(Departure):
             case sip.ReinviteRefused(_, response):
                 self.hold.refused(response, self.agent.destination)
             case _:
-                self.hold.settle(self.agent.joined)
+                self._settle_hold()
                 self._ringing.go_on()
                 self._say_goodbye()
         if isinstance(event, sip.Acknowledged) and self.state in (CallState.ANSWERED, CallState.DRAINING):

@@ -108,8 +108,18 @@ class Departure(Parts):
         self.agent.replace(target)
         self._farewell = ""
         self._move(CallInput.REPLACE)
-        self.hold.agent_gone()
+        self._no_longer_held_by_agent()
         self._begin()
+
+    def _settle_hold(self) -> None:
+        """An offer was answered: who holds now, and whose music is heard?"""
+        self.hold.settle(self.agent.joined)
+        self.holders_music.settle(self.agent.joined)
+
+    def _no_longer_held_by_agent(self) -> None:
+        """Who held the caller is gone, or has somebody else."""
+        self.holders_music.agent_gone()
+        self.hold.agent_gone()
 
     def _keep_company(self) -> None:
         """Let a caller hear ringing for whom somebody is called, and whose agent has left meanwhile."""
@@ -142,7 +152,7 @@ class Departure(Parts):
         said = self.hand_overs.complete()
         self._farewell = ""
         self._move(CallInput.REPLACE)
-        self.hold.agent_gone()
+        self._no_longer_held_by_agent()
         self._begin()
         other = self.agent.destination
         for event in said:
@@ -154,7 +164,7 @@ class Departure(Parts):
         self._farewell = ""
         self.leg.rtp.connect(None)
         self.leg.rtp.clear()
-        self.hold.agent_gone()
+        self._no_longer_held_by_agent()
         self.agent.let_go(EndReason.REFERRED.slug)
         self._timers.arm("referred", LEAVES_WITHIN)
 
@@ -187,5 +197,5 @@ class Departure(Parts):
             if not self._ringing.is_playing:
                 # The one that follows must not be heard behind what the lost one had still to say.
                 self.leg.rtp.clear()
-        self.hold.agent_gone()
+        self._no_longer_held_by_agent()
         self.agent.engage(following)

@@ -23,6 +23,7 @@ Timer: TypeAlias = Literal[
     "last_words",
     "referred",
     "message",
+    "holders_music",
 ]
 
 

@@ -71,6 +71,7 @@ class LegMedia:
         self._their_description: SessionDescription | None = None
         self._proposed: Proposal | None = None
         self._started = self._acknowledged = self._early = self._rung_early = self._offered_early = False
+        self._hands_on_music = False
 
     @property
     def rtp(self) -> RtpLeg:
@@ -110,6 +111,26 @@ class LegMedia:
     def is_quiet(self) -> bool:
         """Whether the call is on hold, by either side: nobody hears the agent, and a greeting waits for somebody."""
         return self.holds or self.is_held
+
+    @property
+    def may_send(self) -> bool:
+        """Whether the caller may send sound, as one may who holds the call with music of its own."""
+        return self.audio is not None and self.audio.receive
+
+    @property
+    def received(self) -> int:
+        """RTP packets of the caller's so far."""
+        return self.rtp.stats().received_packets
+
+    def hand_on_music(self, *, on: bool) -> None:
+        """On hold of two joined calls: hand on what the caller plays, or let it hear what the other one does.
+
+        Without it nothing of who holds is heard, and who is held hears the music of its trunk.
+        """
+        if self._hands_on_music != on:
+            self._hands_on_music = on
+            if self.audio is not None and self.is_quiet:
+                self._set_remote(self.audio)
 
     def close(self) -> None:
         """Stop the sound and free the ports. May be repeated."""
@@ -211,17 +232,7 @@ class LegMedia:
 
     def _agree(self, audio: NegotiatedAudio, now: float) -> None:
         """Let media flow as agreed. Raises `MediaError` where the core can't; then nothing has changed."""
-        self.rtp.set_remote(
-            remote_media(
-                audio,
-                self.source.remote[0].partition("%")[0],
-                media_allow=tuple(map(str, self._trunk.media_allow)),
-                nat=self._trunk.nat,
-                hold=self.holds,
-                dtmf=self._trunk.dtmf,
-                remove_tones=self._trunk.dtmf_tones == "remove",
-            )
-        )
+        self._set_remote(audio)
         if self.audio is None and audio.family not in (None, self._signalling_family):
             note = f"the caller's media is on IPv{audio.family}, its signalling on IPv{self._signalling_family}"
             self._timeline.add("sdp", now, note=note)
@@ -233,6 +244,19 @@ class LegMedia:
             way = self.source.transport.upper()
             note = f"the keys came over {way}: who can read the signalling can decrypt the sound"
             self._timeline.add("sdp", now, note=note)
+
+    def _set_remote(self, audio: NegotiatedAudio) -> None:
+        self.rtp.set_remote(
+            remote_media(
+                audio,
+                self.source.remote[0].partition("%")[0],
+                media_allow=tuple(map(str, self._trunk.media_allow)),
+                nat=self._trunk.nat,
+                hold=(self.holds or audio.remote_hold) and not self._hands_on_music,
+                dtmf=self._trunk.dtmf,
+                remove_tones=self._trunk.dtmf_tones == "remove",
+            )
+        )
 
     @property
     def _sdp(self) -> bytes:

@@ -18,6 +18,7 @@ from offhook.call.hold import Hold
 from offhook.call.inbox import Inbox
 from offhook.call.joined.bridge import Back
 from offhook.call.joined.bridging import Bridging
+from offhook.call.joined.holders_music import HoldersMusic
 from offhook.call.keys import Keys
 from offhook.call.leg import CallerLeg
 from offhook.call.news import AgentChosen, CallEnded
@@ -67,6 +68,7 @@ class Parts(Course):
         "bridging",
         "hand_overs",
         "hold",
+        "holders_music",
         "leg",
         "referral",
         "tape",
@@ -94,6 +96,7 @@ class Parts(Course):
         self.hold = Hold(self.leg, services, timeline)
         self._inbox = Inbox(_INBOX_LIMIT)
         self._timers = Timers(self.post)
+        self.holders_music = HoldersMusic(self.leg, self._timers, timeline, services)
         self.agent = AgentSide(
             facts,
             self.leg,

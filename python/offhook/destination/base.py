@@ -92,6 +92,13 @@ class HoldAsked:
     action: HoldAction
 
 
+@dataclass(frozen=True, slots=True)
+class HolderPlays:
+    """The other one of two joined calls holds this one, and brings music of its own, or does so no longer."""
+
+    on: bool
+
+
 DigitsState = Literal["shown", "masked", "withheld"]
 """Who may know which keys are pressed: whoever reads of the call, the agent alone, nobody."""
 
@@ -257,6 +264,7 @@ DestinationEvent = (
     | HandOverAsked
     | HeadersAsked
     | HoldAsked
+    | HolderPlays
     | OtherCall
     | OtherCallEnded
     | AgentVariables

@@ -20,14 +20,14 @@ def remote_media(
     *,
     media_allow: Sequence[str] = (),
     nat: bool = False,
-    hold: bool = False,
+    hold: bool | None = None,
     dtmf: DtmfWay = "auto",
     remove_tones: bool = True,
 ) -> RemoteMedia:
     """The far side of a leg. `signalling` is the address of its SIP, which may be the source of its RTP, too.
 
-    `hold`: we hold it. That it holds us is a part of `audio`. `dtmf` is how keys come and go; `remove_tones` takes
-    those that are keys out of what the other side hears.
+    `hold`: the call is on hold, by either side; by default if it holds us. `dtmf` is how keys come and go;
+    `remove_tones` takes those that are keys out of what the other side hears.
     """
     # Nowhere to send yet: the core learns the address from the peer's packets.
     family = audio.family or (6 if ":" in signalling else 4)
@@ -53,7 +53,7 @@ def remote_media(
         ptime_ms=audio.ptime,
         send=audio.send,
         receive=audio.receive,
-        hold=hold or audio.remote_hold,
+        hold=audio.remote_hold if hold is None else hold,
         signalling_address=signalling,
         media_allow=media_allow,
         nat=nat,

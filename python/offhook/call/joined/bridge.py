@@ -34,6 +34,7 @@ from offhook.destination.base import (
     HoldAction,
     HoldAsked,
     Holder,
+    HolderPlays,
     HoldFailure,
     OtherCall,
     OtherCallEnded,
@@ -198,6 +199,11 @@ class Onward(_Between):
         if by == "caller" and self._back is not None:
             self._back.ask(HoldAsked("resume"))
 
+    def music(self, *, on: bool) -> None:
+        """Who speaks in the first call holds, and sends sound all the same: the second one is to hear it."""
+        if self._back is not None:
+            self._back.ask(HolderPlays(on))
+
     def ask(self, event: DestinationEvent) -> None:
         """The second call wants something of the first."""
         self._tell(event)
@@ -285,6 +291,11 @@ class Back(_Between):
     def resumed(self, by: Holder, held_ms: int) -> None:
         if by == "caller" and self._onward is not None:
             self._onward.ask(HoldAsked("resume"))
+
+    def music(self, *, on: bool) -> None:
+        """Who speaks in the second call holds, and sends sound all the same: the first one is to hear it."""
+        if self._onward is not None:
+            self._onward.ask(HolderPlays(on))
 
     def ask(self, event: DestinationEvent) -> None:
         """The first call wants something of the second."""

@@ -226,7 +226,7 @@ class OutboundCall(Call):
             self.decided.set_result(Outcome("answered", response.status, printable(response.reason), 16))
         if self.agent.is_ready:
             self._begin()
-        self.hold.settle(self.agent.joined)
+        self._settle_hold()
 
     def _refused(self, response: Response) -> None:
         if response.status == 503 and self._goes_elsewhere(f"503 {printable(response.reason)}"):
@@ -296,7 +296,7 @@ class OutboundCall(Call):
                 self.leg.rtp.clear()
                 if alone:
                     self.leg.rtp.connect(None)
-                    self.hold.agent_gone()
+                    self._no_longer_held_by_agent()
                     self.agent.let_go(EndReason.MESSAGE_LEFT.slug)
             case LeaveMessage(pcm16, rate):
                 self.leg.rtp.play(pcm16, rate, MESSAGE_MARK)
