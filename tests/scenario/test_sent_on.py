@@ -72,10 +72,10 @@ class SentOnWorld(World):
         assert call.is_answered
         return call, far
 
-    async def refer(self, far: CalledPhone, to: str = f"<tel:{TARGET}>") -> int:
+    async def refer(self, far: CalledPhone, to: str = f"<tel:{TARGET}>", *headers: tuple[str, str]) -> int:
         """The far side asks for a transfer; the status that answers it."""
         before = len(self._refer_answers())
-        assert self.carrier.stack.perform(lambda now: far.session.ask("REFER", (("Refer-To", to),), now=now))
+        assert self.carrier.stack.perform(lambda now: far.session.ask("REFER", (("Refer-To", to), *headers), now=now))
         await self.pass_time(0.2)
         return self._refer_answers()[before].status
 
@@ -472,5 +472,30 @@ async def test_who_takes_over_a_caller_who_holds_hears_the_callers_music_once_it
         assert (first.remote.hold, third.remote.hold) == (True, True)
         await world.plays(first, 1)
         assert (first.remote.hold, third.remote.hold) == (False, False)
+        call.hang_up()
+        await world.is_clean()
+
+
+@pytest.mark.rfc(3892, "2.2")
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        ('"Ada" <sip:ada@pbx.example;user=phone>;cid="1@pbx.example"', "<sip:ada@pbx.example>"),
+        ("<tel:+14155550177;phone-context=x>", "<tel:+14155550177>"),
+        ("<sip:a%0d%0aX-Evil%3a1@pbx.example?X=1>", "<sip:a%0D%0AX-Evil%3A1@pbx.example>"),
+        (None, None),
+    ],
+)
+@in_virtual_time
+async def test_whom_we_call_for_a_refer_learns_who_sent_it_and_nothing_else_of_it(
+    given: str | None, passed: str | None
+) -> None:
+    async with SentOnWorld() as world:
+        call, far = await world.talking()
+        headers = () if given is None else (("Referred-By", given), ("X-Other", "1"))
+        assert await world.refer(far, f"<tel:{TARGET}>", *headers) == 202
+        invite = world.carrier.calls[-1].request
+        assert invite.headers.get("Referred-By") == passed
+        assert "X-Other" not in invite.headers
         call.hang_up()
         await world.is_clean()

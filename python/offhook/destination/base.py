@@ -143,12 +143,14 @@ TransferWay = Literal["refer", "bridge"]
 class TransferAsked:
     """The agent wants the caller transferred to `target`. `transferred` answers in any case.
 
-    `headers` are for the REFER; `timeout` is in seconds, None for the trunk's own.
+    `headers` are for the REFER; `timeout` is in seconds, None for the trunk's own. `referred_by` is who has asked by a
+    REFER of its own, a name-addr (RFC 3892), for a call of the gateway's to the target.
     """
 
     target: str
     headers: tuple[tuple[str, str], ...] = ()
     timeout: float | None = None
+    referred_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

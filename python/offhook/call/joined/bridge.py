@@ -306,10 +306,10 @@ class Back(_Between):
         """Whether the one who speaks in the first call may be transferred there."""
         return NoTarget("the other call has ended") if self._onward is None else self._onward.judge(target)
 
-    def transfer(self, target: str) -> None:
+    def transfer(self, target: str, referred_by: str | None) -> None:
         """Have the one who speaks in the first call transferred; `Referring` tells the second call what came of it."""
         if self._onward is not None:
-            self._onward.ask(TransferAsked(target))
+            self._onward.ask(TransferAsked(target, referred_by=referred_by))
 
     def said(self, values: Mapping[str, str]) -> None:
         """The second call's side has said this in headers of its own: the first one's record has it, too."""

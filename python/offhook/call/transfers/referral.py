@@ -246,7 +246,7 @@ class Referral:
         by = printable(wanted.referred_by or "")[:_LONGEST_SHOWN]
         self._attempts.append(_Attempt(target.name, by, self._services.now()))
         self._note(f"{asks}: the caller is transferred to {target.name}, as both trunks allow")
-        behind.transfer(target.name)
+        behind.transfer(target.name, wanted.referred_by)
 
     def _judge(self, wanted: Wanted) -> Target | NoTarget:
         if len(self._attempts) >= MAX_ATTEMPTS or (self.begun is not None and self.begun.steps >= MAX_STEPS):

@@ -106,6 +106,7 @@ class Transfers:
         "_by_refer",
         "_headers",
         "_leg",
+        "_referred_by",
         "_services",
         "_target",
         "_timeline",
@@ -132,6 +133,7 @@ class Transfers:
         self._target: Target | None = None
         self._by_refer: TransferResult | None = None
         self._headers: tuple[tuple[str, str], ...] = ()
+        self._referred_by: str | None = None
         self._attempts: list[_Attempt] = []
         self._timeout = 0.0
         self._after: Callable[[], None] | None = None
@@ -216,6 +218,7 @@ class Transfers:
         by = self._agent.destination.uri if self._agent.destination is not None else ""
         self._attempts.append(_Attempt(target.name, now, by=by))
         self._target, self._headers, self._by_refer = target, headers.outgoing.requests, None
+        self._referred_by = asked.referred_by
         if loop or self._trunk.transfer == "bridge":
             why = f" (by REFER it would be this agent's again{loop})" if loop else ""
             self._note(f"the agent transfers the caller to {target.name}, whom the gateway calls{why}")
@@ -335,7 +338,9 @@ class Transfers:
         attempt = self._attempts[-1]
         attempt.way = "bridge"
         agent = self._agent.uri if isinstance(self._agent.uri, AgentUri | WorkerUri) else None
-        self.direct.begin(target, agent, self._headers, self._left)
+        # RFC 3892 section 2.2: who is called for a REFER learns who sent it.
+        by = (("Referred-By", self._referred_by),) if self._referred_by is not None else ()
+        self.direct.begin(target, agent, (*self._headers, *by), self._left)
 
     def call_ended(self, reason: str) -> None:
         """The call is over, perhaps with one under way."""
