@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 RUST_SOURCES := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest
-# These measure sound and gaps, and have the machine to themselves. The other peers mostly wait, so three do it at a time;
-# what has no peer computes and never waits.
-MEASURING := tests/interop/media tests/interop/overload tests/unit/media
+# These measure sound and gaps, and have the machine to themselves; those that follow streams by RTP take a while of real
+# time and little of a processor, and have it to themselves, too. The other peers mostly wait, so four do it at a time; what
+# has no peer computes and never waits.
+MEASURING := tests/interop/media tests/interop/overload
+STREAMS := tests/interop/streams tests/unit/media
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint fmt prove soak bench sound talk bargein answered-by wheel docs clean
@@ -44,22 +46,37 @@ $(VENV)/agents/.ready: tests/interop/agents.txt $(VENV)/.dev
 	$(VENV)/agents/bin/python -m pip install --quiet --find-links $(VENV)/agents/wheel $$(ls -t $(VENV)/agents/wheel/*.whl | head -1) -r tests/interop/agents.txt
 	@touch $@
 
-test: $(VENV)/.dev $(VENV)/agents/.ready ## every code path with small counts
+test: $(VENV)/.dev ## every code path with small counts
+	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/agents/.ready compiled-tests
 	tools/peers.sh
 	cargo test --profile checked --workspace --quiet
 	# One seed, so that a commit has one verdict; `make prove` and `fuzz/` by hand draw new ones.
-	cargo run --quiet --profile checked -p offhook-fuzz -- --seconds 1 --seed 1
+	$${CARGO_TARGET_DIR:-target}/checked/offhook-fuzz --seconds 1 --seed 1
 	$(BIN)/python fuzz/python_targets.py --seconds 1 --seed 1
 	$(PYTEST) $(MEASURING) $(ARGS) || [ $$? -eq 5 ]
-	$(PYTEST) tests/interop $(MEASURING:%=--ignore=%) -n 3 --dist loadfile $(ARGS) || [ $$? -eq 5 ]
-	$(PYTEST) tests --ignore=tests/interop $(MEASURING:%=--ignore=%) -n 2 --dist worksteal $(ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) $(STREAMS) -n 4 --dist loadfile $(ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) tests/interop $(MEASURING:%=--ignore=%) $(STREAMS:%=--ignore=%) -n 4 --dist loadfile $(ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) tests --ignore=tests/interop $(STREAMS:%=--ignore=%) -n 2 --dist worksteal $(ARGS) || [ $$? -eq 5 ]
+
+# The tests of Rust are compiled while packages are fetched. All of the workspace at once: for the fuzzer alone, the media
+# core would be compiled once more, with fewer features of what it uses.
+.PHONY: compiled-tests
+compiled-tests:
+	cargo test --profile checked --workspace --quiet --no-run
+	cargo build --profile checked --workspace --quiet --bin offhook-fuzz
 
 lint: $(VENV)/.dev ## format, types, layers, the boundary's stub
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint-python lint-rust
+
+.PHONY: lint-python lint-rust
+lint-python:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/stubtest offhook._media --mypy-config-file pyproject.toml
+
+lint-rust:
 	cargo fmt --all --check
 	cargo clippy --profile checked --workspace --all-targets --quiet -- -D warnings
 

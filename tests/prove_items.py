@@ -20,8 +20,10 @@ RUST_TARGETS = len(re.findall(r"^ *name: \"", (ROOT / "fuzz/rust/src/target/mod.
 """As many as the fuzz program lists."""
 KEPT = ROOT / "target" / "prove"
 HOST = f"{platform.machine()}-unknown-linux-gnu"
-MEASURING = ("tests/interop/media", "tests/interop/overload", "tests/unit/media")
+MEASURING = ("tests/interop/media", "tests/interop/overload")
 """Tests that measure sound and gaps, and have the machine to themselves; the same as in the Makefile."""
+STREAMS = ("tests/interop/streams", "tests/unit/media")
+"""Tests that follow streams by RTP; the same as in the Makefile."""
 ANSWERED_BY = "tests/interop/answered_by"
 VIRTUAL_CALLS = "tests/property/test_nothing_left.py"
 REAL_CALLS = "tests/interop/sipp/test_nothing_left.py"
@@ -155,16 +157,16 @@ def items(options: argparse.Namespace) -> list[Item]:
         ),
         Item(
             "python-pure", "Every Python test without a peer, with its full counts",
-            [*pytest, "tests", *but("tests/interop", *MEASURING, VIRTUAL_CALLS), "-n", "2", "--dist", "worksteal"],
+            [*pytest, "tests", *but("tests/interop", *STREAMS, VIRTUAL_CALLS), "-n", "2", "--dist", "worksteal"],
             30, pytest_count, FULL,
         ),
         Item(
             "python-measuring", "Sound, gaps and overload with their full counts, nothing beside them",
-            [*pytest, *MEASURING], 60, pytest_count, FULL,
+            [*pytest, *MEASURING, *STREAMS], 60, pytest_count, FULL,
         ),
         Item(
             "python-interop", "Every test against a real peer, with its full counts",
-            [*pytest, "tests/interop", *but(*MEASURING, REAL_CALLS, ANSWERED_BY, TARGETS),
+            [*pytest, "tests/interop", *but(*MEASURING, *STREAMS, REAL_CALLS, ANSWERED_BY, TARGETS),
              "-n", "3", "--dist", "loadfile"],
             60, pytest_count, FULL,
         ),

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from .commands import offhook
+from .commands import Forked, offhook
 
 T = TypeVar("T")
 
@@ -59,9 +59,12 @@ class Gateway:
         self.log = directory / "gateway.log"
         self._arguments = arguments
         self._program = program
+        # Where the interpreter itself is to begin in another way, it does; and a script has no process to fork from.
+        usual = toml is not None and not environ and program == ("-m", "offhook")
+        self._is_forked = usual and "PYTEST_VERSION" in os.environ
         inherited = {name: value for name, value in os.environ.items() if name != "OFFHOOK_CONFIG"}
         self._environ = {**inherited, **python_path(), **(environ or {})}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self.addresses: list[tuple[str, str, int]] = []
         self.http = ""
         if self.config is None:
@@ -113,10 +116,14 @@ class Gateway:
         with self.log.open("ab") as log:
             begin = log.tell()
             config = [] if self.config is None else ["--config", str(self.config)]
-            command = [sys.executable, *self._program, "run", *config, *self._arguments]
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environ, cwd=self.directory
-            )
+            command = ["run", *config, *self._arguments]
+            if self._is_forked:
+                self._process = Forked(command, self._environ, self.directory, self.log)
+            else:
+                self._process = subprocess.Popen(
+                    [sys.executable, *self._program, *command],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environ, cwd=self.directory,
+                )  # fmt: skip
 
         def ready() -> bool:
             assert self._process is not None, "started above"

@@ -20,6 +20,8 @@ from offhook.transport.tls_keeper import TlsKeeper
 
 from .messages import SDP
 
+CALM = TransportLimits(sweep_interval=0.05, max_connections_per_source=4, write_buffer=16 << 10)
+"""Nobody is cut off for being slow: a busy machine may be."""
 QUICK = TransportLimits(
     first_message_timeout=0.35,
     half_message_timeout=0.15,
@@ -49,7 +51,7 @@ class Running:
     def __init__(
         self,
         *uris: str,
-        limits: TransportLimits = QUICK,
+        limits: TransportLimits = CALM,
         gate: Gate | None = None,
         config: UserAgentConfig | None = None,
         tls: TlsKeeper | None = None,
@@ -89,13 +91,13 @@ class Running:
     def port(self, transport: str) -> int:
         return next(port for kind, _, port in self.stack.addresses if kind == transport)
 
-    async def until(self, condition: Callable[[], bool], within: float = 3.0) -> None:
+    async def until(self, condition: Callable[[], bool], within: float = 20.0) -> None:
         """Wait until something has come true."""
         async with asyncio.timeout(within):
             while not condition():  # noqa: ASYNC110 - what is waited for happens in sockets
                 await asyncio.sleep(0.005)
 
-    async def told(self, kind: type, within: float = 3.0) -> Any:
+    async def told(self, kind: type, within: float = 20.0) -> Any:
         """Wait for an event."""
         await self.until(lambda: any(isinstance(event, kind) for event in self.events), within)
         return next(event for event in self.events if isinstance(event, kind))

@@ -45,9 +45,9 @@ def test_every_module_of_tests_is_in_just_one_item() -> None:
 
 
 def test_what_measures_is_the_same_in_make_test() -> None:
-    line = re.search(r"^MEASURING := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert line is not None
-    assert tuple(line[1].split()) == table.MEASURING
+    lines = dict(re.findall(r"^(MEASURING|STREAMS) := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert tuple(lines["MEASURING"].split()) == table.MEASURING
+    assert tuple(lines["STREAMS"].split()) == table.STREAMS
     _, items = listed()
     names = list(items)
     assert names.index("python-measuring") < min(names.index(name) for name in names if items[name].beside)

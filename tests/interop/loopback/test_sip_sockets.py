@@ -4,15 +4,26 @@ import asyncio
 import contextlib
 import socket
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import uvloop
 from tests.support.messages import SDP, request
-from tests.support.stack import Running, running
+from tests.support.served import served
+from tests.support.stack import CALM, QUICK, Running, running
 
 from offhook.errors import TransportError
-from offhook.sip.events import Answered, ByeReceived, Failed, FailureCause, HungUp, InviteReceived, SessionFailed
+from offhook.sip.events import (
+    Acknowledged,
+    Answered,
+    ByeReceived,
+    Failed,
+    FailureCause,
+    HungUp,
+    InviteReceived,
+    SessionFailed,
+)
 from offhook.sip.message import Request
 from offhook.sip.parser import StreamParser
 from offhook.sip.timers import TimerValues
@@ -36,7 +47,7 @@ class Udp:
         self.sock.bind((host, 0))
         self.sock.setblocking(False)
 
-    async def ask(self, data: bytes, to: tuple[str, int], within: float = 2.0) -> tuple[bytes, Any]:
+    async def ask(self, data: bytes, to: tuple[str, int], within: float = 20.0) -> tuple[bytes, Any]:
         loop = asyncio.get_running_loop()
         await loop.sock_sendto(self.sock, data, to)
         return await asyncio.wait_for(loop.sock_recvfrom(self.sock, 65535), within)
@@ -48,7 +59,7 @@ class Udp:
         self.sock.close()
 
 
-async def read_messages(reader: asyncio.StreamReader, count: int, within: float = 3.0) -> list[Any]:
+async def read_messages(reader: asyncio.StreamReader, count: int, within: float = 20.0) -> list[Any]:
     parser, found = StreamParser(), []
     async with asyncio.timeout(within):
         while len(found) < count:
@@ -58,7 +69,7 @@ async def read_messages(reader: asyncio.StreamReader, count: int, within: float 
     return found
 
 
-async def is_closed(reader: asyncio.StreamReader, within: float = 2.0) -> bool:
+async def is_closed(reader: asyncio.StreamReader, within: float = 20.0) -> bool:
     try:
         async with asyncio.timeout(within):
             while await reader.read(65536):
@@ -117,7 +128,7 @@ async def test_a_burst_of_datagrams_is_answered_whole() -> None:
             for number in range(200):
                 peer.sock.sendto(options(number), ("127.0.0.1", node.port("udp")))
             loop = asyncio.get_running_loop()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 answers = {await loop.sock_recv(peer.sock, 65535) for _ in range(200)}
     assert len(answers) == 200
 
@@ -141,7 +152,7 @@ async def test_many_messages_in_one_segment_and_keep_alives_between() -> None:
     async with running("tcp://127.0.0.1:0") as node:
         reader, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
         writer.write(b"\r\n\r\n" + b"\r\n\r\n".join(options(number, "TCP") for number in range(5)))
-        data = await asyncio.wait_for(reader.readexactly(2), 2)
+        data = await asyncio.wait_for(reader.readexactly(2), 20)
         assert data == b"\r\n"
         answers = [item for item in await read_messages(reader, 5) if hasattr(item, "status")]
         assert {answer.call_id for answer in answers} <= {str(number) for number in range(5)}
@@ -170,7 +181,7 @@ async def test_lost_framing_is_answered_and_closed() -> None:
     ],
 )
 async def test_a_connection_that_says_too_little_is_closed(sent: bytes, counter: str) -> None:
-    async with running() as node:
+    async with running(limits=QUICK) as node:
         reader, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
         writer.write(sent)
         assert await is_closed(reader)
@@ -180,7 +191,7 @@ async def test_a_connection_that_says_too_little_is_closed(sent: bytes, counter:
 
 
 async def test_a_message_that_drips_is_not_waited_for() -> None:
-    async with running() as node:
+    async with running(limits=QUICK) as node:
         reader, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
 
         async def drip() -> None:
@@ -196,7 +207,7 @@ async def test_a_message_that_drips_is_not_waited_for() -> None:
 
 
 async def test_a_connection_with_a_call_on_it_is_kept_however_silent() -> None:
-    async with running() as node:
+    async with running(limits=replace(CALM, idle_timeout=0.8)) as node:
         reader, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
         port = writer.get_extra_info("sockname")[1]
         invite = request(
@@ -216,11 +227,10 @@ async def test_a_connection_with_a_call_on_it_is_kept_however_silent() -> None:
 async def test_one_source_gets_so_many_connections() -> None:
     async with running(limits=TransportLimits(max_connections_per_source=4)) as node:
         pairs = [await asyncio.open_connection("127.0.0.1", node.port("tcp")) for _ in range(6)]
-        await asyncio.sleep(0.1)
+        await node.until(lambda: node.stack.counters["connections_refused"] == 2)
         assert node.stack.open_connections == 4
-        assert node.stack.counters["connections_refused"] == 2
         pairs[0][1].close()
-        await asyncio.sleep(0.05)
+        await node.until(lambda: node.stack.open_connections == 3)
         reader, writer = await asyncio.open_connection("127.0.0.1", node.port("tcp"))
         writer.write(options(transport="TCP"))
         assert (await read_messages(reader, 1))[0].status == 200
@@ -312,7 +322,7 @@ async def test_a_whole_call_over_one_connection() -> None:
         )
         await caller.told(Answered)
         theirs = callee.events[0].session  # type: ignore[union-attr]
-        await asyncio.sleep(0.05)
+        await callee.told(Acknowledged)
         callee.stack.perform(lambda now: theirs.hang_up(now=now))
         await caller.told(ByeReceived)
         await callee.told(HungUp)
@@ -325,13 +335,10 @@ async def test_a_connection_that_breaks_fails_the_invite_at_once() -> None:
         await reader.read(100)
         writer.transport.abort()
 
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with running() as node:
+    async with served(hang_up, "127.0.0.1", 0) as port, running() as node:
         uri = parse_uri(f"sip:bob@127.0.0.1:{port};transport=tcp")
         node.stack.perform(lambda now: node.user_agent.invite(uri, "<sip:a@127.0.0.1>", f"<{uri}>", SDP, now))
         assert (await node.told(Failed)).cause is FailureCause.TRANSPORT
-    server.close()
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from tests.support.tone import LINEAR
 FRAME_MS = 20
 LATE = 0.03
 """Seconds; the gateway waits 60 ms and more for a packet."""
+SETTLE = 0.5
+"""Seconds in which all who talk at once get ready."""
 T = TypeVar("T")
 
 
@@ -147,6 +149,8 @@ class Talk:
         """Say something at the caller's end; what the agent has got of it, and a second more."""
         begin, seconds = len(self.bot.audio), len(sound) / line_rate(self.line)
         self.call.say(coded(sound, self.line))
+        # Others who begin now have sound to encode and send, too: nobody's first packets are to wait for that.
+        await asyncio.sleep(SETTLE)
         self.call.start_talking()
         data = await self.bot.hears(begin + round((seconds + 1) * self.form.second), within=seconds + 15)
         return self.form.unpack(data[begin:])
@@ -195,6 +199,7 @@ async def to_baresip(listener: Baresip, line: Line, sound: Sound, network: Netwo
         call = phone.dial((phone.host, listener.port), "phone", line=line, relay=relay, talk=False)
         await call.answered()
         call.say(coded(sound, line))
+        await asyncio.sleep(SETTLE)
         call.start_talking()
         await asyncio.sleep(len(sound) / line_rate(line) + 1)
         return by_timestamp(call.packets, line), call.late

@@ -38,7 +38,7 @@ destination = "echo:"
 """
 
 
-@pytest.fixture(params=[16, 12])
+@pytest.fixture(params=[16, 12] if PROVE else [12])
 def few(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Gateway, list[tuple[str, int]]]]:
     """A gateway with so many media ports, and its RTP ports, which are half of them."""
     count: int = request.param

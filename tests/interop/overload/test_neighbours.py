@@ -88,16 +88,16 @@ async def measure(calls: list[PhoneCall]) -> None:
     raise AssertionError(f"gaps of {where}; a bare timer was {late.value * 1000:.1f} ms late at worst")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def agent_port() -> int:
     return ports(1)
 
 
-@pytest.fixture
-def gateway(tmp_path: Path, agent_port: int) -> Iterator[Gateway]:
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, agent_port: int) -> Iterator[Gateway]:
     first = ports(MEDIA_PORTS)
     media = f'ports = "{first}-{first + MEDIA_PORTS - 1}"'
-    with running_gateway(tmp_path / "gateway", _TOML.format(agent=agent_port), media=media) as gateway:
+    with running_gateway(tmp_path_factory.mktemp("gateway"), _TOML.format(agent=agent_port), media=media) as gateway:
         yield gateway
 
 

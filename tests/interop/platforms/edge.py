@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pylibsrtp import Policy, Session
+from tests.support.served import served
 
 _COPIED = ("via", "record-route", "from", "to", "call-id", "cseq")
 _SUITE = "AES_CM_128_HMAC_SHA1_80"
@@ -107,14 +108,12 @@ class Edge:
     @asynccontextmanager
     async def open(self, port: int = 0, context: ssl.SSLContext | None = None) -> AsyncIterator["Edge"]:
         """Listen, by TLS where there is a context, else by TCP."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=context)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
-            yield self
-        finally:
-            server.close()
-            for line in self.lines:
-                line.close()
+        async with served(self._serve, "127.0.0.1", port, context) as self.port:
+            try:
+                yield self
+            finally:
+                for line in self.lines:
+                    line.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = Line(self, writer)

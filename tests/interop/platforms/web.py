@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.served import served
+
 Handler = Callable[["Asked"], Awaitable[tuple[int, Any]]]
 
 
@@ -35,12 +37,8 @@ class Web:
 
     @asynccontextmanager
     async def open(self, port: int = 0) -> AsyncIterator["Web"]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", port)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
+        async with served(self._serve, "127.0.0.1", port) as self.port:
             yield self
-        finally:
-            server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

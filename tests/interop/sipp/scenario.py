@@ -15,7 +15,7 @@ from xml.sax.saxutils import quoteattr
 
 from tests.support.gateway import is_bound, ports, wait_until
 
-LIMIT_MS = 5_000
+LIMIT_MS = 15_000
 APT = "sudo apt-get install sip-tester"
 
 OFFER = """\

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.interop.sipp.scenario import OFFER, Check, Player, Scenario
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, wait_until
 
 pytestmark = pytest.mark.interop
 
@@ -36,10 +36,9 @@ def test_a_call_from_invite_to_bye(gateway: Gateway, sipp: Player, source: str, 
     assert (record["end_reason"], record["sip_status"], record["fault"]) == ("caller_hung_up", 200, "none")
     assert record["transport"] == transport
     assert record["codec"] == "PCMU"
-    assert record["post_dial_delay_ms"] < 1000
     assert record["setup_at"] <= record["ring_at"] <= record["answer_at"] <= record["end_at"]
     # RTP flowed from the 200 on, at its own pace, though sipp sends none.
-    assert 10 <= record["media"]["sent_packets"] <= 30
+    assert 10 <= record["media"]["sent_packets"] <= (record["end_at"] - record["answer_at"]) // 20 + 5
     ladder = gateway.run("calls", "show", record["call_id"])
     for word in ("INVITE", "100 Trying", "180 Ringing", "200 OK", "ACK", "BYE"):
         assert word in ladder, ladder
@@ -91,10 +90,14 @@ def test_one_hundred_calls_one_after_the_other(gateway: Gateway, sipp: Player) -
     flow = Scenario("hundred").set_up().tear_down()
     played = sipp.play(flow, calls=100, rate=50)
     assert len(played.call_ids) == 100
-    reasons = {call["sip_call_id"]: call["end_reason"] for call in gateway.calls()}
-    missing = [call_id for call_id in played.call_ids[:-1] if call_id not in reasons]
-    assert not missing
     gateway.record(played.call_ids[-1])
+    reasons: dict[str, str | None] = {}
+
+    def are_over() -> bool:
+        reasons.update({call["sip_call_id"]: call["end_reason"] for call in gateway.calls()})
+        return {reasons.get(call_id) for call_id in played.call_ids} == {"caller_hung_up"}
+
+    wait_until(are_over, 20, lambda: str([call_id for call_id in played.call_ids if not reasons.get(call_id)]))
 
 
 def test_several_media_lines_one_of_which_is_ours(gateway: Gateway, sipp: Player) -> None:

@@ -218,7 +218,6 @@ async def test_an_invite_of_ours_that_comes_back(tmp_path: Path) -> None:
         process, where = player.start(flow, own_port=port)
         uri = parse_uri(f"sip:us@127.0.0.1:{port}")
         target = Target("udp", "127.0.0.1", port)
-        await asyncio.sleep(0.3)
         us.stack.perform(
             lambda now: us.user_agent.invite(uri, "<sip:us@127.0.0.1>", f"<{uri}>", SDP, now, target=target)
         )

@@ -3,11 +3,13 @@
 import itertools
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.interop.sipp.scenario import Check, Played, Player, Scenario
 from tests.support import short_timers
 from tests.support.gateway import Gateway, running_gateway
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
@@ -50,9 +52,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield gateway
 
 
-@pytest.fixture(scope="module")
-def played(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
-    """The flows of the tests, all at once, since each mostly waits."""
+def all_played(gateway: Gateway, directory: Path) -> dict[str, Played]:
+    """The flows, all at once, since each mostly waits."""
     answered = (
         Scenario("lost-ack")
         .invite()
@@ -71,7 +72,6 @@ def played(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         .expect(504, within_ms=8_000)
         .ack_refusal()
     )
-    directory = tmp_path_factory.mktemp("never-comes")
     sipp, short = Player(directory, gateway.udp), Player(directory, gateway.udp, source="127.0.0.4")
     flows = {answered: sipp, refused: sipp, unanswered_bye: short, unacknowledged: sipp}
     running = [(flow.name, player, *player.start(flow)) for flow, player in flows.items()]
@@ -87,8 +87,16 @@ def gaps(played: Played, first_line: str) -> list[float]:
     return [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
-def test_a_200_that_is_never_acknowledged(gateway: Gateway, played: dict[str, Played]) -> None:
-    flow = played["lost-ack"]
+@undisturbed
+def test_it_is_asked_for_again_at_the_pace_of_the_rfc_and_then_no_more(gateway: Gateway, tmp_path: Path) -> None:
+    played = all_played(gateway, tmp_path)
+    a_200_that_is_never_acknowledged(gateway, played["lost-ack"])
+    a_refusal_that_is_never_acknowledged(gateway, played["lost-ack-of-404"])
+    a_bye_that_is_never_answered(gateway, played["unanswered-bye"])
+    a_183_that_no_prack_ever_acknowledges(gateway, played["lost-prack"])
+
+
+def a_200_that_is_never_acknowledged(gateway: Gateway, flow: Played) -> None:
     # RFC 3261 13.3.1.4: T1 doubling to T2, for 64*T1.
     assert gaps(flow, "SIP/2.0 200 OK") == pytest.approx(doubling(10), abs=0.2)
     (answer, *_), (bye, *_) = flow.received("SIP/2.0 200 OK"), flow.received("BYE ")
@@ -97,23 +105,20 @@ def test_a_200_that_is_never_acknowledged(gateway: Gateway, played: dict[str, Pl
     assert (record["end_reason"], record["fault"]) == ("no_ack", "carrier")
 
 
-def test_a_refusal_that_is_never_acknowledged(gateway: Gateway, played: dict[str, Played]) -> None:
-    flow = played["lost-ack-of-404"]
+def a_refusal_that_is_never_acknowledged(gateway: Gateway, flow: Played) -> None:
     # RFC 3261 17.2.1, timers G and H.
     assert gaps(flow, "SIP/2.0 404") == pytest.approx(doubling(10), abs=0.2)
     assert gateway.record(flow.call_id)["end_reason"] == "no_route"
 
 
-def test_a_bye_that_is_never_answered(gateway: Gateway, played: dict[str, Played]) -> None:
-    flow = played["unanswered-bye"]
+def a_bye_that_is_never_answered(gateway: Gateway, flow: Played) -> None:
     # RFC 3261 17.1.2.2, timers E and F.
     assert gaps(flow, "BYE ") == pytest.approx(doubling(10), abs=0.2)
     assert len({re.search(r"branch=(\S+)", text)[1] for _, text in flow.received("BYE ")}) == 1  # type: ignore[index]
     assert gateway.record(flow.call_id)["end_reason"] == "max_duration"
 
 
-def test_a_183_that_no_prack_ever_acknowledges(gateway: Gateway, played: dict[str, Played]) -> None:
-    flow = played["lost-prack"]
+def a_183_that_no_prack_ever_acknowledges(gateway: Gateway, flow: Played) -> None:
     # RFC 3262 section 3: T1 doubling without end, a 5xx after 64*T1; meanwhile the 200 is held back.
     assert gaps(flow, "SIP/2.0 183") == pytest.approx([T1 * 2**n for n in range(6)], abs=0.2)
     (rang, *_), (given_up, *_) = flow.received("SIP/2.0 183"), flow.received("SIP/2.0 504")

@@ -8,6 +8,7 @@ import pytest
 from tests.interop.sipp.scenario import OFFER, Check, Player, Scenario
 from tests.support import short_timers
 from tests.support.gateway import RECORD_LIMIT, Gateway, running_gateway, wait_until
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
@@ -110,6 +111,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield gateway
 
 
+@undisturbed
 def test_session_timers_of_seconds(gateway: Gateway, tmp_path: Path) -> None:
     """All flows at once: each mostly waits."""
     sipp = Player(tmp_path, gateway.udp)

@@ -13,7 +13,7 @@ from tests.support.certificates import DAY, NOW, Issued, authority, stranger
 from tests.support.gateway import Gateway, ports, wait_until
 from tests.support.openssl import s_server
 from tests.support.tls import peer_context
-from tests.support.tone import share
+from tests.support.tone import purest
 
 pytestmark = pytest.mark.interop
 
@@ -112,8 +112,7 @@ def test_baresip_hears_its_tone_over_tls(node: Node, tmp_path: Path, own: str | 
         f"it came over TLS: {record['signalling_tls']}" in str(e.get("note")) for e in shown["timeline"]["entries"]
     )
     assert record["signalling_tls"] in " ".join(gateway.run("calls", "show", record["call_id"]).split())
-    second = heard[len(heard) // 2 : len(heard) // 2 + RATE]
-    assert share(second, 440) > 0.97
+    assert purest(heard[len(heard) // 2 :], 440) > 0.97
 
 
 def test_new_certificates_are_taken_while_a_call_goes_on(node: Node, tmp_path: Path) -> None:
@@ -124,27 +123,27 @@ def test_new_certificates_are_taken_while_a_call_goes_on(node: Node, tmp_path: P
         node.show(authority().issue("second.example.net", addresses=["127.0.0.1"]))
         assert node.shown() == before, "a moment later it is still the old one"
         gateway.hang_up()
-        wait_until(lambda: node.shown() == "second.example.net", 5, gateway.said)
+        wait_until(lambda: node.shown() == "second.example.net", 20, gateway.said)
 
         # By itself, too: files are looked at every few seconds.
         node.show(authority().issue("third.example.net", addresses=["127.0.0.1"]))
-        wait_until(lambda: node.shown() == "third.example.net", 20, gateway.said)
+        wait_until(lambda: node.shown() == "third.example.net", 40, gateway.said)
 
         (node.directory / "edge.pem").write_bytes(b"rubbish")
         gateway.hang_up()
-        wait_until(lambda: "tls.reload_failed" in gateway.said(), 5, gateway.said)
+        wait_until(lambda: "tls.reload_failed" in gateway.said(), 20, gateway.said)
         assert '"kept": "third.example.net' in gateway.said()
         assert node.shown() == "third.example.net"
 
         node.show(authority().issue("sip.example.net", addresses=["127.0.0.1"]))
         gateway.hang_up()
-        wait_until(lambda: node.shown() == "sip.example.net", 5, gateway.said)
+        wait_until(lambda: node.shown() == "sip.example.net", 20, gateway.said)
         phone.command("hangup")
         phone.wait_for("CALL_CLOSED")
         heard = phone.heard()
     record = gateway.record(call_id)
     assert record["end_reason"] == "caller_hung_up"
-    assert share(heard[-2 * RATE : -RATE], 440) > 0.97, "the call heard nothing of it"
+    assert purest(heard[-3 * RATE :], 440) > 0.97, "the call heard nothing of it"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from tests.support.gateway import Gateway, ports, running_gateway
 from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.tone import has_tone, is_silent, tone
+from tests.support.undisturbed import undisturbed
 from tests.support.worker import TOKEN, Worker, WorkerCall, WorkerThread, worker_at
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -203,6 +204,7 @@ async def test_without_a_worker_the_fallback_takes_the_call(gateway: Gateway) ->
     assert (record["end_reason"], record["end_detail"]) == ("no_worker", "no worker of 'desk' is connected")
 
 
+@undisturbed
 async def test_a_worker_that_dies_loses_its_calls_to_the_fallback_and_no_other(gateway: Gateway) -> None:
     async with (
         worker_at(gateway.http, instance="dies") as dies,
@@ -242,6 +244,7 @@ def largest_gap(call: PhoneCall, since: int = 0) -> float:
     return max(after.at - before.at for before, after in pairwise(call.packets[since:]))
 
 
+@undisturbed
 async def test_a_worker_that_blocks_plays_on_and_gets_no_new_calls(gateway: Gateway) -> None:
     async def sing(call: WorkerCall) -> None:
         await call.take()
@@ -300,7 +303,7 @@ async def test_a_call_that_a_stalled_worker_has_not_taken_goes_to_the_next(gatew
             call = phone.dial(gateway.udp, DESK)
             await asyncio.sleep(0.3)
             async with worker_at(gateway.http, serve=take, instance="helps") as helps:
-                await call.answered(within=5)
+                await call.answered()
                 assert len(helps.calls) == 1
                 call.hang_up()
                 await (await helps.next_call()).over()
