@@ -1,6 +1,7 @@
 """Ten bugs and some more, each planted in an agent that is good otherwise: that one is found, and no other."""
 
 import json
+import os
 from functools import partial
 
 import pytest
@@ -16,6 +17,8 @@ from offhook.examine.page import as_json, lines
 pytestmark = pytest.mark.interop
 
 BOTH = ("offhook", "twilio")
+EITHER = BOTH if os.environ.get("OFFHOOK_PROVE") == "1" else BOTH[1:]
+"""Where a bug is judged by what both dialects have, one of them will do in the small counts."""
 TROUBLE = (Outcome.FAULT, Outcome.WARNING)
 
 
@@ -39,27 +42,27 @@ def test_a_good_agent_has_nothing_to_change(kind: type[PlantedAgent], dialect: s
 @pytest.mark.parametrize(
     ("kind", "dialect", "name", "says"),
     [
-        *((planted.IgnoresClear, dialect, "interruption", "s") for dialect in BOTH),
-        *((planted.WrongRate, dialect, "rate", "s of sound a second") for dialect in BOTH),
-        *((planted.BurstsWithoutEnd, dialect, "pace", "without end") for dialect in BOTH),
-        *((planted.NoMedia, dialect, "speaks", "not one audio message") for dialect in BOTH),
-        *((planted.StartsLate, dialect, "in_time", "5.0 s after the start") for dialect in BOTH),
-        *((planted.MarkNever, dialect, "marks", "can never come back") for dialect in BOTH),
+        *((planted.IgnoresClear, dialect, "interruption", "s") for dialect in EITHER),
+        *((planted.WrongRate, dialect, "rate", "s of sound a second") for dialect in EITHER),
+        *((planted.BurstsWithoutEnd, dialect, "pace", "without end") for dialect in EITHER),
+        *((planted.NoMedia, dialect, "speaks", "not one audio message") for dialect in EITHER),
+        *((planted.StartsLate, dialect, "in_time", "5.0 s after the start") for dialect in EITHER),
+        *((planted.MarkNever, dialect, "marks", "can never come back") for dialect in EITHER),
         (planted.BadBase64, "twilio", "readable", "not base64"),
         (planted.BadBase64, "offhook", "readable", "not JSON"),
-        *((planted.ClosesEarly, dialect, "stays", "it hung up 0.9") for dialect in BOTH),
+        *((planted.ClosesEarly, dialect, "stays", "it hung up 0.9") for dialect in EITHER),
         (planted.SpeaksBeforeStart, "twilio", "before_start", "(`media`) came before `start`"),
         (planted.SpeaksBeforeStart, "offhook", "before_start", "(`audio`) came before `ready`"),
-        *((planted.LeaksACall, dialect, "hang_up", "7 of 7 calls were still open") for dialect in BOTH),
+        *((planted.LeaksACall, dialect, "hang_up", "7 of 7 calls were still open") for dialect in EITHER),
         # Beyond the ten: other ways to the same, and what else goes wrong.
-        *((planted.ClearsAndGoesOn, dialect, "interruption", "it went on sending the same") for dialect in BOTH),
+        *((planted.ClearsAndGoesOn, dialect, "interruption", "it went on sending the same") for dialect in EITHER),
         (planted.NeverClears, "twilio", "interruption", "sent no `clear`"),
-        *((planted.WrongRateAtOnce, dialect, "rate", "as if made at") for dialect in BOTH),
+        *((planted.WrongRateAtOnce, dialect, "rate", "as if made at") for dialect in EITHER),
         (planted.WrongEncoding, "twilio", "rate", "read as pcm16 it is sound"),
         (planted.OnlySilence, "twilio", "speaks", "all of it silence"),
         (planted.WaitsForDroppedMarks, "offhook", "marks", "waits for ever"),
         (planted.BreaksOff, "twilio", "stays", "close code 1011 (KeyError: 'transcript')"),
-        *((planted.LeaksSlots, dialect, "again", "call 7 did not come about") for dialect in BOTH),
+        *((planted.LeaksSlots, dialect, "again", "call 7 did not come about") for dialect in EITHER),
         (planted.MixesCallsUp, "offhook", "together", "the silent caller heard"),
         (planted.Choppy, "twilio", "pace", "holes of 80 ms"),
     ],
