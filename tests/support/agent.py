@@ -198,8 +198,7 @@ async def agent_on(
     `answer` may refuse the upgrade with a response of its own; `buffer` bytes is what its sockets hold unread.
     """
     agent = Agent(dialect)
-    with on if on is not None else nullcontext():
-        listener = socket.create_server(("127.0.0.1", port))
+    listener = await _listening(port, on)
     if buffer is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
 
@@ -218,6 +217,19 @@ async def agent_on(
         close_timeout=1,
     ):
         yield agent
+
+
+async def _listening(port: int, on: Host | None) -> socket.socket:
+    """Whoever had the port until now may be about to leave it."""
+    deadline = time.monotonic() + _LIMIT
+    while True:
+        try:
+            with on if on is not None else nullcontext():
+                return socket.create_server(("127.0.0.1", port))
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(0.1)
 
 
 def refusal(status: int, body: str) -> Answer:
