@@ -109,6 +109,18 @@ async def test_why_a_platform_refuses_is_kept_though_another_agent_takes_the_cal
 
 
 @in_virtual_time
+async def test_a_destination_that_names_the_platform_is_called_as_its_agent_would_be() -> None:
+    before, _, _ = PLATFORM.partition("[[agent]]")
+    async with PlatformWorld(before.replace('"agent:desk"', '"vapi:front-desk?trunk=out"')) as world:
+        call, agent = await world.talking(("X-Conversation", "conv_1"))
+        assert str(agent.request.request_uri) == f"sip:front-desk@{CARRIER}"
+        assert agent.request.headers.get("X-call_id")
+        call.hang_up()
+        inbound, _ = await world.both()
+        assert (inbound.destination, inbound.variables) == ("agent:vapi-front-desk", {"Conversation": "conv_1"})
+
+
+@in_virtual_time
 async def test_a_trunk_that_passes_no_headers_has_none_kept() -> None:
     async with PlatformWorld(
         PLATFORM.replace('dial_to = ["front-desk"]', 'dial_to = ["front-desk"]\npass_headers = []')

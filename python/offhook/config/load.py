@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from offhook.config import certificates, hold_music, not_built, recordings, rules, sounds
+from offhook.config import certificates, hold_music, not_built, platform_uris, recordings, rules, sounds
 from offhook.config.lines import Path as TomlPath
 from offhook.config.lines import line_of, locate
 from offhook.config.presets.use import Filled, fill_in
@@ -182,7 +182,11 @@ def examine_text(
     if agent is not None:
         _add_agent(data, agent)
 
-    data, filled = fill_in(data)
+    expanded = platform_uris.expand(data)
+    # What is wrong with an agent that nobody wrote is told where it was named.
+    lines |= {path: line for path, origin in expanded.origins.items() if (line := line_of(lines, origin)) is not None}
+    findings += expanded.findings
+    data, filled = fill_in(expanded.data)
     draft, node, store, wrong = _drafted(data, environ, filled)
     findings += wrong
 

@@ -41,7 +41,9 @@ def _postgresql(value: object) -> bool:
 
 
 _LISTEN_INSTEAD = "use tls://, tcp:// or udp://"
-_DESTINATION_INSTEAD = "use agent:NAME, worker:NAME, ws://, wss://, twilio+ws://, twilio+wss://, tel:, sip: or echo:"
+_DESTINATION_INSTEAD = (
+    "use agent:NAME, worker:NAME, ws://, wss://, twilio+ws://, twilio+wss://, tel:, sip:, echo: or a platform's"
+)
 
 NOT_BUILT = (
     NotBuilt(("sip", "listen", "*"), _websocket_listener, "SIP over WebSocket", _LISTEN_INSTEAD),

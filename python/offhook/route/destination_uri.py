@@ -24,7 +24,10 @@ OTHER_SCHEMES = (
     "vobiz+ws", "vobiz+wss", "plivo+ws", "plivo+wss", "telnyx+ws", "telnyx+wss", "twilio+https",
     "sips", "vapi", "retell", "elevenlabs+sip", "livekit+sip", "openai+sip",
 )  # fmt: skip
-"""Schemes that have a meaning here but no implementation; the configuration refuses them by name."""
+"""Schemes that have a meaning here but no implementation; the configuration refuses them by name.
+
+Those of platforms it writes out as agents before it reads them (`config/platform_uris.py`); nobody else may name them.
+"""
 
 
 class DestinationUriError(OffhookError):

@@ -64,7 +64,10 @@ class RouteConfig(Section):
         "end stands for the rest of a name. Never those that are the gateway's own, such as Contact.",
     )
     destination: Destination = Field(
-        description="Where the calls go: `agent:NAME`, `worker:NAME`, `tel:NUMBER`, `echo:`, or another URI."
+        description="Where the calls go: `agent:NAME`, `worker:NAME`, `tel:NUMBER`, `echo:`, or another URI. "
+        "`vapi:NAME`, `retell:AGENT_ID`, `elevenlabs+sip:NUMBER`, `livekit+sip:NUMBER` and `openai+sip:PROJECT` are "
+        "short for an `[[agent]]` of that kind on the `[[trunk]]` with that preset; `?trunk=NAME` behind it says "
+        "which. `retell:` takes its key from `RETELL_API_KEY` of the environment."
     )
     answer: Literal["when-ready", "at-once", "first-audio"] = Field(
         default="when-ready",
