@@ -1,7 +1,7 @@
 """`offhook` commands, each in a process of its own as a user would run them, but forked from one that has loaded them.
 
 A new interpreter takes half a second of the processor to load the command line and its libraries, a gateway twice that,
-and the suite looks at hundreds of records and starts hundreds of gateways.
+and the suite looks at hundreds of records and starts hundreds of gateways and phones.
 """
 
 import ctypes
@@ -17,20 +17,26 @@ from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["offhook.cli.root", "offhook.store.sqlite_reader", "offhook.recording.shelf", "offhook.app", "uvloop", "uvicorn"]
+    [
+        *("offhook.cli.root", "offhook.store.sqlite_reader", "offhook.recording.shelf"),
+        *("offhook.app", "uvloop", "uvicorn", "offhook.phone.call", "offhook.phone.live", "offhook.phone.page"),
+    ]
 )
 
 
 class Forked:
     """An `offhook` command that runs: as a `subprocess.Popen` of it would be, as far as tests use one.
 
-    `said` is a file that its output is added to. It is on the network that the calling thread is on.
+    `out` and `err` are files that its output is added to; they may be one. It is on the network that the calling thread
+    is on.
     """
 
-    def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], directory: Path, said: Path) -> None:
+    def __init__(
+        self, arguments: Sequence[str], environ: Mapping[str, str], directory: Path, out: Path, err: Path
+    ) -> None:
         network = f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net"
         self._process = _CONTEXT.Process(
-            target=_command, args=(list(arguments), dict(environ), directory, said, said, network), daemon=True
+            target=_command, args=(list(arguments), dict(environ), directory, out, err, network), daemon=True
         )
         self._process.start()
         assert self._process.pid is not None, "started"

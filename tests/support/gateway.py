@@ -118,7 +118,7 @@ class Gateway:
             config = [] if self.config is None else ["--config", str(self.config)]
             command = ["run", *config, *self._arguments]
             if self._is_forked:
-                self._process = Forked(command, self._environ, self.directory, self.log)
+                self._process = Forked(command, self._environ, self.directory, self.log, self.log)
             else:
                 self._process = subprocess.Popen(
                     [sys.executable, *self._program, *command],

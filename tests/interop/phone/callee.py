@@ -6,13 +6,14 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.commands import Forked
 from tests.support.gateway import ports, python_path, wait_until
 
 LIMIT = 40.0
@@ -319,29 +320,38 @@ class Told:
         return str(self.found["verdict"]["slug"])
 
 
+@dataclass
+class RunningPhone:
+    """`offhook phone …` in a process of its own, and the files of what it prints."""
+
+    process: Forked
+    out: Path
+    err: Path
+
+
 @contextmanager
-def running_phone(*arguments: str) -> "Iterator[subprocess.Popen[str]]":
-    """`offhook phone …` in a process of its own."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "offhook", "phone", *arguments],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, **python_path(), "COLUMNS": "100"},
-    ) as process:  # fmt: skip
+def running_phone(*arguments: str) -> Iterator[RunningPhone]:
+    """Call."""
+    environ = {**os.environ, **python_path(), "COLUMNS": "100"}
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        process = Forked(["phone", *arguments], environ, Path.cwd(), out, err)
         try:
-            yield process
+            yield RunningPhone(process, out, err)
         finally:
             process.kill()
+            process.wait()
 
 
-def end_of(process: "subprocess.Popen[str]") -> Told:
+def end_of(running: RunningPhone) -> Told:
     """Wait for the phone."""
     try:
-        out, err = process.communicate(timeout=LIMIT)
+        code = running.process.wait(LIMIT)
     except subprocess.TimeoutExpired:
-        process.kill()
-        out, err = process.communicate()
-        raise AssertionError(f"the phone did not end: {out}{err}") from None
-    return Told(process.returncode, out, err)
+        running.process.kill()
+        running.process.wait()
+        raise AssertionError(f"the phone did not end: {running.out.read_text()}{running.err.read_text()}") from None
+    return Told(code, running.out.read_text(), running.err.read_text())
 
 
 def phone(*arguments: str) -> Told:
@@ -352,6 +362,6 @@ def phone(*arguments: str) -> Told:
     return told
 
 
-def interrupt(process: "subprocess.Popen[str]") -> None:
+def interrupt(running: RunningPhone) -> None:
     """Ctrl-C."""
-    process.send_signal(signal.SIGINT)
+    running.process.send_signal(signal.SIGINT)
