@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from offhook.api.failures import Failures
+from offhook.api.failures import TokenFailures
 from offhook.api.keys import ApiKeys
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -46,7 +46,7 @@ class Guard:
         self._refused = refused
         self._keys = keys or ApiKeys({})
         self._now = now
-        self._failures = Failures()
+        self._failures = TokenFailures()
 
     def route(self, path: str, answer: Answer) -> Route:
         """A route for GET whose answer only the holder of the local key gets; others get 401."""
@@ -67,13 +67,14 @@ class Guard:
             if self._is_local(token):
                 return await answer(request, Holder(None))
             source = request.client.host if request.client is not None else ""
-            wait = self._failures.wait(source, now)
+            wait = self._failures.wait(source, token, now)
             if wait > 0:
                 return _too_many(wait)
             owner = self._keys.owner(token) if token else None
             if owner is not None:
+                self._failures.right(source, token)
                 return await answer(request, Holder(owner))
-            self._failures.add(source, now)
+            self._failures.wrong(source, token, now)
             return self._refuse(request, path, token)
 
         return Route(path, guarded, methods=[method])
@@ -106,11 +107,11 @@ def _refusal(message: str) -> Response:
 
 
 def _too_many(wait: float) -> Response:
-    """A source that guesses is not listened to for a while, whatever it sends."""
+    """What guesses, of a source, is not listened to for a while."""
     return JSONResponse(
         {
             "code": "too_many_failures",
-            "message": "too many wrong tokens came from this address",
+            "message": "too many wrong tokens like this one, or in all, came from this address",
             "hint": "",
             "field": "Authorization",
         },

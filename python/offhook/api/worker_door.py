@@ -11,7 +11,7 @@ from ipaddress import ip_address
 import structlog
 
 from offhook._media import MediaEvent
-from offhook.api.failures import FAILURES, Failures
+from offhook.api.failures import FAILURES, TokenFailures
 from offhook.api.guard import OnRefused
 from offhook.api.upgrade import Accepted, Declined, UpgradeRequest
 from offhook.destination.dialect import worker as protocol
@@ -69,7 +69,7 @@ class WorkerDoor:
         self._media = media
         self._now = now
         self._refused = refused
-        self._failures = Failures()
+        self._failures = TokenFailures()
         self._connections = 0
         self._unknown = 0
         self._draining = False
@@ -97,19 +97,20 @@ class WorkerDoor:
                 "use a version of the worker's SDK that speaks it",
                 "Sec-WebSocket-Protocol",
             )
-        wait = self._failures.wait(source, self._now())
+        wait = self._failures.wait(source, request.bearer or "", self._now())
         if wait > 0:
             seconds = str(int(wait) + 1)
             return Declined(
                 HTTPStatus.TOO_MANY_REQUESTS,
                 "too_many_failures",
-                f"{FAILURES} wrong tokens came from {source} within a minute",
+                f"{FAILURES} wrong tokens like this one, or many in all, came from {source} within a minute",
                 f"try again in {seconds} s, with the right one",
                 headers={"Retry-After": seconds},
             )
         names = self._tokens.agents(request.bearer) if request.bearer else frozenset()
         if not names:
             return self._wrong_token(source, request.bearer)
+        self._failures.right(source, request.bearer or "")
         if self._connections >= MAX_CONNECTIONS or self._unknown >= MAX_UNKNOWN:
             self._workers.events["refused"] += 1
             return Declined(
@@ -124,7 +125,7 @@ class WorkerDoor:
 
     def _wrong_token(self, source: str, token: str | None) -> Declined:
         self._workers.events["refused"] += 1
-        self._failures.add(source, self._now())
+        self._failures.wrong(source, token or "", self._now())
         why = "a worker came with a wrong token" if token else "a worker came without a token"
         self._refused(source, "worker_token", why)
         return Declined(
