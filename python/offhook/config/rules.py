@@ -136,7 +136,7 @@ def warnings(draft: Draft) -> Iterator[Finding]:
                 'media.listen = ["0.0.0.0", "::"] takes both',
             )
     yield from _talk_page(draft)
-    if not draft.names.get("route"):
+    if not draft.names.get("route") and (not draft.trunks or any(map(_takes_calls, draft.trunks.values()))):
         yield Finding((), "there is no [[route]], so every call is refused", "write one with a destination")
     yield from _hidden_routes(draft.routes)
     yield from nobody_calls(draft.routes.items(), [trunk_of(trunk) for trunk in draft.trunks.values()])
@@ -161,6 +161,11 @@ def warnings(draft: Draft) -> Iterator[Finding]:
             message = f"trunk '{trunk.name}' has a host, and no number is called by it"
             yield Finding(("trunk", index, "host"), message, 'list them in dial_to, such as dial_to = "+1415*"')
         yield from _keys_in_the_clear(("trunk", index), trunk)
+
+
+def _takes_calls(trunk: TrunkConfig) -> bool:
+    """Whether anybody can call in by it: who only calls out needs no route."""
+    return bool(trunk.allow or trunk.inbound is not None or trunk.register_ or trunk.phones)
 
 
 def _keys_in_the_clear(path: Path, trunk: TrunkConfig) -> Iterator[Finding]:
