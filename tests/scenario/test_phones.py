@@ -30,6 +30,20 @@ async def test_a_phone_registers_by_digest_and_is_listed_until_it_leaves() -> No
         assert world.signalling.phones.registered() == {"desk": 0}
 
 
+@pytest.mark.rfc(8760, "2.4")
+@pytest.mark.parametrize("known", ["SHA-256", "MD5"])
+@in_virtual_time
+async def test_a_phone_takes_the_best_challenge_that_it_knows(known: str) -> None:
+    both = CONFIG.replace('caller_id = "100"', 'caller_id = "100"\nphone_algorithms = ["SHA-256", "MD5"]')
+    async with DeskWorld(both) as world:
+        alice = await world.phone("alice")
+        alice.algorithms = (known,)
+        assert await alice.register() == 200
+        [challenged, *_] = world.network.responses(401, "REGISTER")
+        assert [value.get("algorithm") for value in challenged.challenges] == ["SHA-256", "MD5"]
+        assert f"algorithm={known}" in (world.network.requests("REGISTER")[-1].headers.get("Authorization") or "")
+
+
 @in_virtual_time
 async def test_a_phone_that_is_silent_is_forgotten_in_time() -> None:
     async with DeskWorld() as world:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Self
 
-from offhook.sip.digest import Credentials
+from offhook.sip.digest import ALGORITHMS, Credentials
 from offhook.sip.message import Response
 from offhook.sip.uri import SipUri
 
@@ -39,13 +39,14 @@ class Phone(Carrier):
         super().__init__(network, host)
         self.user = user
         self.password = password
+        self.algorithms = tuple(ALGORITHMS)
         self.address = SipUri(GATEWAY, None, user)
         self._number = 0
         self.world: World
 
     @property
     def credentials(self) -> Credentials:
-        return Credentials(self.user, self.password, frozenset({GATEWAY}))
+        return Credentials(self.user, self.password, frozenset({GATEWAY}), algorithms=self.algorithms)
 
     async def register(self, expires: int = 3600, as_user: str = "") -> int:
         """Register, or leave; the status of the answer."""

@@ -59,8 +59,8 @@ class Source(Section):
     )
     phone_algorithms: Annotated[tuple[Literal["SHA-256", "SHA-512-256", "MD5"], ...], Field(min_length=1)] = Field(
         default=("MD5",),
-        description="Digest algorithms offered to `phones`, best first (RFC 8760). Many phones know `MD5` alone, and "
-        "some give up where another one is offered beside it.",
+        description="Digest algorithms offered to `phones`, best first (RFC 8760). Those that know `MD5` alone "
+        "take it behind others, but baresip 1.0 gives up where another one is offered, too: docs/guides/phones.md.",
     )
     media_allow: Annotated[tuple[NetworkValue, ...], Field(max_length=1024)] = Field(
         default=(),
