@@ -25,7 +25,7 @@ host = "{host}"
 transport = "{transport}"
 caller_id = "+14155550100"
 dial_to = "+1415*"
-target_timeout = 0.5
+target_timeout = 3
 """
 _REST = """
 [[route]]
@@ -119,13 +119,23 @@ def carrier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carrier]:
 def test_the_target_that_works_gets_the_call(by: str, transport: str, why: str, carrier: Carrier) -> None:
     gateway = carrier.gateway
     placed = gateway.run(
-        "dial", NUMBER, "--agent", "bot", "--trunk", f"by-{by}", "--json", "--data", "hangs_up_after=0.3"
+        "dial",
+        NUMBER,
+        "--agent",
+        "bot",
+        "--trunk",
+        f"by-{by}",
+        "--json",
+        "--data",
+        "says=0",
+        "--data",
+        "hangs_up_after=0",
     )
     call = json.loads(placed)
     assert call["outcome"]["kind"] == "answered"
     shown = wait_until(
         lambda: found if (found := gateway.show(call["call_id"]))["call"]["end_at"] else None,
-        10.0,
+        30.0,
         "the call does not end",
     )
     port = carrier.tls if by == "tls" else carrier.edge
