@@ -109,21 +109,25 @@ def dial(
         "data": _data(data or []),
         "detect": {"on_machine": on_machine} if on_machine else detect,
     }
+    wish = {name: value for name, value in wish.items() if value is not None}
     api = LocalApi.of(GatewayFile.read(config).data_dir)
-    tell: Callable[[str], None] = (lambda line: None) if as_json else typer.echo
-    reply = api.ask(
-        "POST", "/v1/calls", {name: value for name, value in wish.items() if value is not None}, patience=_DIAL_PATIENCE
-    )
+    raise typer.Exit(_place(api, wish, "ended" if wait else "answered", as_json))
+
+
+def _place(api: LocalApi, wish: Mapping[str, Any], until: str, as_json: bool) -> Exit:
+    """Have the call placed, watch it, and say what came of it."""
+    reply = api.ask("POST", "/v1/calls", wish, patience=_DIAL_PATIENCE)
     if not reply.is_good:
-        raise typer.Exit(_not_placed(reply, as_json))
-    call = _follow(api, reply.body, "ended" if wait else "answered", tell)
+        return _not_placed(reply, as_json)
+    tell: Callable[[str], None] = (lambda line: None) if as_json else typer.echo
+    call = _follow(api, reply.body, until, tell)
     if as_json:
         sys.stdout.write(json.dumps(call, indent=2) + "\n")
     outcome = call["outcome"]
     if outcome is None:
-        raise typer.Exit(Exit.FAILED)
+        return Exit.FAILED
     _tell_outcome(call, outcome, tell)
-    raise typer.Exit(_EXITS.get(outcome["kind"], Exit.FAILED))
+    return _EXITS.get(outcome["kind"], Exit.FAILED)
 
 
 def _follow(api: LocalApi, call: dict[str, Any], until: str, tell: Callable[[str], None]) -> dict[str, Any]:

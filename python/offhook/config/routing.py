@@ -53,17 +53,12 @@ def _outbound(config: OutboundConfig) -> OutboundLimits:
 
 def trunk_of(config: TrunkConfig) -> Trunk:
     """The trunk that a `[[trunk]]` describes. Its inbound password stays in the configuration."""
-    asked = config.inbound
-    inbound = None if asked is None else InboundDigest(asked.username, asked.algorithms)
-    if config.phones:
-        first, *others = (phone.username for phone in config.phones)
-        inbound = InboundDigest(first, config.phone_algorithms, tuple(others))
     tls_only = config.tls == "required" or config.tls_name is not None
     return Trunk(
         name=TrunkName(config.name),
         allow=config.allow,
         domain=config.domain,
-        inbound=inbound,
+        inbound=_inbound_of(config),
         media_allow=config.media_allow,
         # Phones are mostly behind a router; answering where they were seen does those that are not no harm.
         nat=config.nat or bool(config.phones),
@@ -117,6 +112,15 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         private=config.privacy == "id",
         pass_caller=config.pass_caller,
     )
+
+
+def _inbound_of(config: TrunkConfig) -> InboundDigest | None:
+    """Whom callers have to prove to be, if anybody: one user of the trunk, or its phones."""
+    if config.phones:
+        first, *others = (phone.username for phone in config.phones)
+        return InboundDigest(first, config.phone_algorithms, tuple(others))
+    asked = config.inbound
+    return None if asked is None else InboundDigest(asked.username, asked.algorithms)
 
 
 def route_of(config: RouteConfig) -> Route:

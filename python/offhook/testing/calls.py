@@ -82,30 +82,28 @@ async def call(
         ),
         HandedOver(handed_over_by, note) if handed_over_by is not None else None,
     )
-    spoken, said = Lexicon(), Lexicon()
-    real = speech == "real"
-    caller = Caller(
-        patience=patience,
-        spoken=spoken,
-        said=said,
-        voice=real_voice if real else None,
-        ears=real_ears if real else None,
-    )
-    engines = None
-    if not real:
-        unclear = "the agent's ears got sound that is none of what the caller said"
-        engines = Speech(StandInEars(spoken, lambda: caller.note(unclear)), StandInVoice(said.add))
+    caller, engines = _speaking(speech, patience)
     exchange = Exchange(agent, plan, caller, engines)
     caller.calls(exchange)
     made(caller)
     with _noting(caller):
         try:
-            await agent.warm_up(speech=real)
+            await agent.warm_up(speech=speech == "real")
             await exchange.open()
             yield caller
         finally:
             await exchange.close()
             caller.called()
+
+
+def _speaking(speech: SpeechMode, patience: float) -> tuple[Caller, Speech | None]:
+    """The caller with voice and ears, and the engines that replace the agent's own, if any do."""
+    spoken, said = Lexicon(), Lexicon()
+    if speech == "real":
+        return Caller(patience=patience, spoken=spoken, said=said, voice=real_voice, ears=real_ears), None
+    caller = Caller(patience=patience, spoken=spoken, said=said, voice=None, ears=None)
+    unclear = "the agent's ears got sound that is none of what the caller said"
+    return caller, Speech(StandInEars(spoken, lambda: caller.note(unclear)), StandInVoice(said.add))
 
 
 class _Noting(logging.Handler):
