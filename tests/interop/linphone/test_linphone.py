@@ -13,12 +13,12 @@ from tests.support.tone import purest
 
 pytestmark = pytest.mark.interop
 
-CODECS = ("PCMU", "PCMA", "G722")
+CODECS = ("PCMU", "PCMA", "G722", "opus")
 TOML = """
 [[trunk]]
 name = "phones"
 allow = ["127.0.0.1"]
-codecs = ["PCMU", "PCMA", "G722"]
+codecs = ["PCMU", "PCMA", "G722", "opus"]
 
 [[route]]
 name = "echo"

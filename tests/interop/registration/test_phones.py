@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.interop.baresip.phone import Baresip, tone
+from tests.interop.baresip.phone import Baresip, tone, write_wav
 from tests.interop.linphone.phone import Linphone
 from tests.interop.twinkle.phone import Twinkle
 from tests.support.dialled_agent import DialledAgent
@@ -21,6 +21,7 @@ _TOML = """
 [[trunk]]
 name = "desk"
 caller_id = "100"
+codecs = ["opus", "PCMU", "PCMA"]
 phones = [
   {{ username = "alice", password = "alices-secret" }},
   {{ username = "linus", password = "linus-secret" }},
@@ -66,8 +67,10 @@ def registered(gateway: Gateway, user: str, places: int = 1) -> list[dict[str, A
     )
 
 
-def dial(gateway: Gateway, user: str) -> dict[str, Any]:
-    said = gateway.run("dial", user, "--trunk", "desk", "--agent", "bot", "--json", "--data", "hangs_up_after=1")
+def dial(gateway: Gateway, user: str, seconds: float = 1) -> dict[str, Any]:
+    """Have the agent call a phone and hang up so long after the answer."""
+    data = f"hangs_up_after={seconds}"
+    said = gateway.run("dial", user, "--trunk", "desk", "--agent", "bot", "--json", "--data", data)
     return dict(json.loads(said))
 
 
@@ -111,15 +114,21 @@ def test_two_phones_of_one_user_ring_and_one_has_the_call(
     assert purest(decode(bytes(talk.heard)), 900, seconds=0.25) > 0.9
 
 
-def test_linphone_registers_is_called_and_calls(gateway: Gateway, agent: DialledAgent, tmp_path: Path) -> None:
+def test_linphone_registers_is_called_in_opus_and_calls(gateway: Gateway, agent: DialledAgent, tmp_path: Path) -> None:
     host, port = gateway.udp
     with Linphone(tmp_path / "linphone", "register_only_when_network_is_up=0") as phone:
+        write_wav(tmp_path / "his.wav", tone(700, 20.0))
+        phone.use_files(tmp_path / "his.wav")
         phone.register("linus", "linus-secret", f"{host}:{port}")
         registered(gateway, "linus")
         phone.type("autoanswer enable")
-        call = dial(gateway, "linus")
+        call = dial(gateway, "linus", 2.5)
         assert call["outcome"]["kind"] == "answered"
-        gateway.record(agent.of(call["call_id"]).ringing["sip_call_id"])
+        talk = agent.of(call["call_id"])
+        assert gateway.record(talk.ringing["sip_call_id"])["codec"] == "opus"
+        assert purest(decode(bytes(talk.heard)), 700) > 0.9
+        heard, rate = phone.heard_so_far()
+        assert purest(heard, 440, rate) > 0.9
         before = len(phone.said())
         phone.type(f"call sip:100@{host}:{port}")
         phone.says("Call answered|connected", since=before)
