@@ -47,6 +47,8 @@ def test_an_offer_of_opus_is_answered_under_its_number_with_events_of_its_clock(
     assert (result.audio.codec, result.audio.payload_type, result.audio.dtmf_send) == ("opus", 111, 110)
     assert result.description.media[0].formats == ("111", "110")
     assert "opus/48000/2" in " ".join(result.description.media[0].values("rtpmap"))
+    ours = "111 maxplaybackrate=16000;sprop-maxcapturerate=16000;useinbandfec=1"
+    assert ours in result.description.media[0].values("fmtp")
 
 
 @pytest.mark.rfc(7587, "6.1")
