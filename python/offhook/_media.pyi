@@ -195,7 +195,7 @@ class OpusWishes:
     """What a peer asks of the Opus that we send it (RFC 7587 section 6.1)."""
 
     def __new__(
-        cls, *, bitrate: int = 32_000, fec: bool = True, dtx: bool = False, cbr: bool = False, max_rate: int = 48_000
+        cls, *, bitrate: int = 40_000, fec: bool = True, dtx: bool = False, cbr: bool = False, max_rate: int = 48_000
     ) -> Self:
         """`bitrate`: bits a second on average, brought into 6000 to 60000. `fec`: each packet has a copy of the one
         before, if losses are likely. `dtx`: nothing is sent in pauses. `cbr`: all packets have one size. `max_rate`:

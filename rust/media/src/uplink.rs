@@ -499,23 +499,30 @@ impl Timeline {
         }
         let lost = u32::from(packet.missing) * self.last_ticks;
         self.after_pause |= !self.soundless && gap as u32 >= lost.saturating_add(PAUSE);
-        let won_back = self.surplus.min(gap as u64);
+        let copied = match behind {
+            Behind::Coded(next) if lost > 0 => opus::copied_ticks(next).min(lost),
+            _ => 0,
+        };
+        // A copy is what was said: it goes on though its time was filled already, as a packet does that comes late.
+        let won_back = self
+            .surplus
+            .min((gap as u64).saturating_sub(u64::from(copied)));
         self.surplus -= won_back;
         let missing = gap as u64 - won_back;
         if missing > u64::from(MAX_FILL) {
             self.counts.jumps += 1;
         }
         let missing = missing.min(u64::from(MAX_FILL)) as usize;
-        let bridged = self.pausing.is_none()
-            && match behind {
-                Behind::Heard(heard) if packet.missing > 0 || !packet.marker => {
-                    self.bridge(missing, heard, out)
-                }
-                Behind::Coded(next) if packet.missing > 0 => {
-                    self.recover(missing, lost as usize, next, out)
-                }
-                _ => false,
-            };
+        let pauses = self.pausing.is_some();
+        let bridged = match behind {
+            Behind::Heard(heard) if !pauses && (packet.missing > 0 || !packet.marker) => {
+                self.bridge(missing, heard, out)
+            }
+            Behind::Coded(next) if lost > 0 && (!pauses || copied > 0) => {
+                self.recover(missing, lost as usize, next, out)
+            }
+            _ => false,
+        };
         if !bridged {
             self.fill_all(missing, out);
         }
@@ -528,7 +535,8 @@ impl Timeline {
         }
     }
 
-    /// Lets the decoder make what `lost` ticks were, of which `missing` are still to be given out; `false` if that is too much.
+    /// Lets the decoder make what `lost` ticks were: the end of them from the copy that `next` carries, if it does. The last `missing` ticks of the
+    /// gap are still to be given out; what they are more than was lost is a pause before it. `false` if that is too much.
     fn recover(
         &mut self,
         missing: usize,
@@ -536,32 +544,62 @@ impl Timeline {
         next: &[u8],
         out: &mut dyn FnMut(UplinkFrame<'_>),
     ) -> bool {
-        let samples = self.codec.samples_of_ticks(lost as u32);
-        if !(1..=MAX_SAMPLES).contains(&samples) {
+        if lost > MAX_FILL as usize {
             return false;
         }
-        let mut made = [0; MAX_SAMPLES];
-        let made = &mut made[..samples];
+        self.fill_all(missing.saturating_sub(lost), out);
         // What was made up while nothing came is heard already; the decoder has to know of the loss all the same.
-        if !self.decoders.of(self.codec).recover(next, made) || missing > lost {
-            return false;
+        let mut filled = lost.saturating_sub(missing);
+        let copied = Some(opus::copied_ticks(next) as usize);
+        let copied = copied.filter(|&copied| copied <= lost).unwrap_or(0);
+        let unknown = match self.pausing {
+            Some(_) => Fill::Noise,
+            None => Fill::Concealed,
+        };
+        let mut room = [0; MAX_SAMPLES];
+        let mut left = lost - copied;
+        while left > 0 {
+            let some = left.min(FILL_FRAME);
+            let made = &mut room[..self.codec.samples_of_ticks(some as u32)];
+            if !self.decoders.of(self.codec).conceal(made) {
+                made.fill(0);
+            }
+            self.give_rest(made, &mut filled, unknown, out);
+            left -= some;
         }
-        let copied = self.codec.samples_of_ticks(opus::copied_ticks(next));
-        let copied = copied.min(samples);
-        let skipped = samples - self.codec.samples_of_ticks(missing as u32);
-        let frame = self.codec.samples_of_ticks(FILL_FRAME as u32);
-        let (made, copy) = made.split_at_mut(samples - copied);
-        for made in made[skipped.min(samples - copied)..].chunks_mut(frame) {
-            self.concealer.heard(made);
-            self.give_made(made, Fill::Concealed, out);
-        }
-        let skipped = skipped.saturating_sub(samples - copied);
-        for copy in copy[skipped..].chunks_mut(frame) {
-            self.counts.recovered_frames += 1;
-            self.concealer.heard(copy);
-            self.give(copy, Fill::Heard, out);
+        if copied > 0 {
+            let copy = &mut room[..self.codec.samples_of_ticks(copied as u32)];
+            let is_there = self.decoders.of(self.codec).recover(next, copy);
+            if !is_there {
+                copy.fill(0);
+            }
+            let fill = if is_there { Fill::Heard } else { unknown };
+            self.give_rest(copy, &mut filled, fill, out);
         }
         true
+    }
+
+    /// Gives out made sound but for the first of it, in whose place `filled` ticks have been given out already.
+    fn give_rest(
+        &mut self,
+        made: &mut [i16],
+        filled: &mut usize,
+        fill: Fill,
+        out: &mut dyn FnMut(UplinkFrame<'_>),
+    ) {
+        let skipped = (*filled).min(self.ticks_of(made.len()) as usize);
+        *filled -= skipped;
+        let skipped = self.codec.samples_of_ticks(skipped as u32);
+        let frame = self.codec.samples_of_ticks(FILL_FRAME as u32);
+        for made in made[skipped..].chunks_mut(frame) {
+            self.concealer.heard(made);
+            if fill == Fill::Heard {
+                self.counts.recovered_frames += 1;
+                self.give(made, fill, out);
+            } else {
+                self.give_made(made, fill, out);
+            }
+        }
     }
 
     /// Bridges a gap whose end is heard already; `false` if there is nothing that could be.

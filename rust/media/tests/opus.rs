@@ -148,6 +148,103 @@ fn a_lost_packet_is_recovered_from_the_copy_in_the_next() {
     );
 }
 
+/// A peer that sends what is not empty, of which the places `lost` don't come; the timeline and all that it gave out.
+fn heard_without(sent: &[Vec<u8>], lost: &dyn Fn(usize) -> bool) -> (Uplink, Vec<i16>) {
+    let (mut uplink, mut heard) = (Uplink::new(Codec::Opus), Vec::new());
+    uplink.start(START);
+    let mut sequence = 0;
+    for (number, packet) in sent.iter().enumerate() {
+        let now = at(number as u64 * 20);
+        while let Some(due) = uplink.next_timeout().filter(|&due| due <= now) {
+            uplink.handle_timeout(due, &mut |frame| heard.extend(frame.pcm));
+        }
+        if packet.is_empty() {
+            continue;
+        }
+        sequence += 1;
+        if !lost(number) {
+            let packet = Queued {
+                sequence,
+                ..queued(number, packet)
+            };
+            uplink.receive(now, packet, &mut |frame| heard.extend(frame.pcm));
+        }
+    }
+    (uplink, heard)
+}
+
+#[test]
+fn the_copy_behind_a_loss_of_any_length_is_heard() {
+    let sent = packets(&speech(8.0), opus::Settings::default());
+    let has_copy = |number: usize| opus::copied_ticks(&sent[number]) > 0;
+    for length in 1..=12 {
+        let ends: Vec<usize> = (50..sent.len() - 20)
+            .filter(|number| number % 50 >= 30 && has_copy(*number))
+            .fold(Vec::new(), |mut ends, number| {
+                if ends.last().is_none_or(|last| last + 40 < number) {
+                    ends.push(number);
+                }
+                ends
+            });
+        assert!(ends.len() > 2, "{ends:?}");
+        let lost = |number| {
+            ends.iter()
+                .any(|&end| (end - length..end).contains(&number))
+        };
+        let (uplink, heard) = heard_without(&sent, &lost);
+        let counts = uplink.counts();
+        assert_eq!(counts.recovered_frames, ends.len() as u64, "{length} lost");
+        assert!(
+            heard.len().abs_diff(sent.len() * 320) <= 320 * 6,
+            "{length} lost: {} of {}, {counts:?}",
+            heard.len(),
+            sent.len() * 320
+        );
+    }
+}
+
+#[test]
+fn the_first_packet_behind_a_pause_is_made_good_too() {
+    let spoken = packets(&speech(4.0), opus::Settings::default());
+    let at_first = (60..spoken.len() - 20)
+        .find(|&number| opus::copied_ticks(&spoken[number + 1]) > 0)
+        .expect("a copy");
+    // Packets that code nothing stand for a pause of the peer, up to a word.
+    let pause = (20..at_first).map(|_| spoken[0][..1].to_vec());
+    let sent: Vec<Vec<u8>> = spoken[..20]
+        .iter()
+        .cloned()
+        .chain(pause)
+        .chain(spoken[at_first..].iter().cloned())
+        .collect();
+    let (uplink, _) = heard_without(&sent, &|number| number == at_first);
+    assert_eq!(uplink.counts().recovered_frames, 1, "{:?}", uplink.counts());
+}
+
+#[test]
+fn a_pause_is_told_once_and_then_nothing_is_sent() {
+    let mut sound = speech(1.0);
+    sound.extend(vec![0; 32_000]);
+    let settings = opus::Settings {
+        dtx: true,
+        ..opus::Settings::default()
+    };
+    let sent = packets(&sound, settings);
+    let lengths: Vec<usize> = sent[50..].iter().map(Vec::len).collect();
+    let first = lengths.iter().position(|&length| length <= 2);
+    let first = first.expect("a pause");
+    assert_eq!(lengths[first], 1, "{lengths:?}");
+    assert!(
+        lengths[first + 1..first + 15]
+            .iter()
+            .all(|&length| length == 0),
+        "{lengths:?}"
+    );
+    // What has been told keeps the background of the last words.
+    let (uplink, _) = heard_without(&sent, &|_| false);
+    assert!(uplink.counts().noise_frames > 10, "{:?}", uplink.counts());
+}
+
 #[test]
 fn packets_of_every_length_go_on_one_timeline_and_those_that_are_none_are_counted() {
     let mut uplink = Uplink::new(Codec::Opus);

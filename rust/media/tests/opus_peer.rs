@@ -204,7 +204,8 @@ fn what_we_encode_sounds_from_libopus_as_from_our_decoder() {
                     packet.truncate(bytes);
                     packet
                 })
-                .filter(|packet| !packet.is_empty())
+                // Of a pause either decoder makes its own noise.
+                .filter(|packet| packet.len() > opus::DTX_BYTES)
                 .collect();
             for lossy in [false, true]
                 .into_iter()

@@ -61,7 +61,7 @@ pub(crate) struct OpusWishes {
 impl OpusWishes {
     #[new]
     #[pyo3(signature = (*, bitrate = opus::BITRATE, fec = true, dtx = false, cbr = false, max_rate = opus::RTP_CLOCK))]
-    #[pyo3(text_signature = "(*, bitrate=32000, fec=True, dtx=False, cbr=False, max_rate=48000)")]
+    #[pyo3(text_signature = "(*, bitrate=40000, fec=True, dtx=False, cbr=False, max_rate=48000)")]
     fn new(bitrate: u32, fec: bool, dtx: bool, cbr: bool, max_rate: u32) -> Self {
         Self {
             bitrate,

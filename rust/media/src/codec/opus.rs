@@ -3,7 +3,11 @@
 //! The agent's side hears and speaks at 16 kHz, so the decoder gives that whatever the peer coded, stereo mixed down, and the encoder
 //! codes no more than wideband. Speech at these rates is coded by the layer that carries copies of the frame before (in-band FEC).
 //!
-//! The decoder allocates nothing after its first packets but up to [`LOSS_ALLOCATIONS`] at a loss; the encoder makes up to
+//! Pauses without packets (DTX) are those in which there is digital silence, as an agent's are: below the effort of [`COMPLEXITY`] 7 the library
+//! takes all other sound for speech. The first packet of a pause says that it is one, so that the peer goes on with its background and not with
+//! the end of a word.
+//!
+//! The decoder allocates nothing after its first packets but up to [`LOSS_ALLOCATIONS`] for each lost frame; the encoder makes up to
 //! [`ENCODER_ALLOCATIONS`] a packet. All of them are short-lived.
 use std::fmt;
 
@@ -15,14 +19,16 @@ pub const RTP_CLOCK: u32 = 48_000;
 pub const RATE: u32 = 16_000;
 /// Samples of the longest packet: 120 ms.
 pub const MAX_SAMPLES: usize = 1_920;
-/// Allocations that encoding one packet may take, each of less than 1.5 kB and free again when it is done.
+/// Allocations that encoding one packet may take, each of less than 1.5 kB and free again when it is done. All are of the library (opus-pure 0.2.2,
+/// `silk/enc_api.rs`): the frame as its voice detection has it, the frame as it is coded, and the range coder before the frame's first try.
 pub const ENCODER_ALLOCATIONS: u64 = 3;
-/// The same for the packet that comes behind a loss.
+/// The same for each frame that is made up behind a loss, and for the packet there.
 pub const LOSS_ALLOCATIONS: u64 = 4;
 /// A packet of no more bytes codes no sound: the peer pauses (DTX).
 pub const DTX_BYTES: usize = 2;
-/// The bitrate where the peer names none: wideband speech with a copy of each frame, for packets of 20 ms.
-pub const BITRATE: u32 = 32_000;
+/// The bitrate where the peer names none: wideband speech with a copy of each frame, for packets of 20 ms. With less, copies take from the sound
+/// what is heard at losses (docs/benchmarks/2026-11-23-opus-by-loss.md).
+pub const BITRATE: u32 = 40_000;
 /// The lowest that Opus knows (RFC 7587 section 6.1), and the highest that a packet of 60 ms has room for.
 pub const BITRATES: std::ops::RangeInclusive<u32> = 6_000..=60_000;
 /// What the search for good codes may cost, 0 to 10: what a call costs with so much is in docs/benchmarks/2026-11-23-bridge.md.
@@ -203,6 +209,8 @@ impl fmt::Debug for Decoder {
 pub struct Encoder {
     inner: Box<OpusEncoder>,
     settings: Settings,
+    /// The peer has been told that there is a pause.
+    pauses: bool,
 }
 
 impl Default for Encoder {
@@ -211,6 +219,7 @@ impl Default for Encoder {
         let mut encoder = Encoder {
             inner: Box::new(inner.expect("mono at 16 kHz is one of its formats")),
             settings: Settings::default(),
+            pauses: false,
         };
         encoder.inner.complexity = COMPLEXITY;
         encoder.inner.packet_loss_perc = LOSS_PERCENT;
@@ -245,14 +254,12 @@ impl Encoder {
         self.inner.packet_loss_perc = percent.clamp(LOSS_PERCENT, MAX_LOSS_PERCENT);
     }
 
-    /// Encodes 10, 20, 40 or 60 ms and returns how many bytes it took; 0 where nothing is to be sent (DTX).
+    /// Encodes 10, 20, 40 or 60 ms and returns how many bytes it took; 0 where nothing is to be sent: in a pause (DTX), behind its first packet.
     pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> usize {
         let bytes = self.inner.encode_s16(pcm, pcm.len(), out).unwrap_or(0);
-        if self.settings.dtx && bytes <= DTX_BYTES {
-            0
-        } else {
-            bytes
-        }
+        let was_told = self.pauses;
+        self.pauses = self.settings.dtx && bytes <= DTX_BYTES;
+        if self.pauses && was_told { 0 } else { bytes }
     }
 
     /// Another stream begins.
