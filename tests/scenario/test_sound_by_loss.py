@@ -84,6 +84,6 @@ def test_what_a_leg_costs(name: str) -> None:
         costs.append(1_000 * (time.process_time() - begin) / seconds / 2)
     Figures().note(
         "Processor time of a leg that speaks and hears, without sockets",
-        codec=name, **{"ms of a call-second": min(costs), "legs to a core": round(1_000 / min(costs), -1)},
+        codec=name, **{"ms of a call-second": min(costs), "legs to a core": round(100 / min(costs)) * 10},
     )  # fmt: skip
     assert min(costs) < 50, "a twentieth of a core is no price for a call"
