@@ -4,7 +4,8 @@ import functools
 import inspect
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -47,16 +48,16 @@ def undisturbed(test: Callable[P, R]) -> Callable[P, R]:
     """A test that is played again, twice at most, if it failed while the machine stood still for more than `LATE`.
 
     On a machine that had time for it a failure counts at once: a fault of the product is no matter of luck. What the
-    test begins it has to end itself, so it shares only what lasts for a module.
+    test begins it has to end itself, so it shares only what lasts for a module; its `tmp_path` is a new one.
     """
     if not inspect.iscoroutinefunction(test):
 
         @functools.wraps(test)
         def tried(*arguments: P.args, **named: P.kwargs) -> R:
-            for is_last in _TRIES:
+            for number, is_last in enumerate(_TRIES):
                 with Stillness() as still:
                     try:
-                        return test(*arguments, **named)
+                        return test(*arguments, **_anew(named, number))
                     except (AssertionError, TimeoutError) as error:
                         _judge(error, still, is_last)
             raise AssertionError("the last try has passed or failed")
@@ -65,15 +66,24 @@ def undisturbed(test: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(test)
     async def awaited(*arguments: P.args, **named: P.kwargs) -> Any:
-        for is_last in _TRIES:
+        for number, is_last in enumerate(_TRIES):
             with Stillness() as still:
                 try:
-                    return await test(*arguments, **named)
+                    return await test(*arguments, **_anew(named, number))
                 except (AssertionError, TimeoutError) as error:
                     _judge(error, still, is_last)
         raise AssertionError("the last try has passed or failed")
 
     return awaited  # type: ignore[return-value]
+
+
+def _anew(named: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """The fixtures of a try: from the second on `tmp_path` is a folder in it, as what the first has left is there."""
+    if number and isinstance(named.get("tmp_path"), Path):
+        folder = named["tmp_path"] / f"again-{number}"
+        folder.mkdir()
+        return {**named, "tmp_path": folder}
+    return dict(named)
 
 
 def _judge(error: BaseException, still: Stillness, is_last: bool) -> None:

@@ -11,12 +11,14 @@ from tests.interop.mid_call.line import sdp_notes, talking
 from tests.interop.mid_call.phones import PHONES
 from tests.support.agent import Agent
 from tests.support.gateway import Gateway
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
 
 # baresip offers nothing but the codec in use once the call is up.
 @pytest.mark.parametrize("name", ["linphone", "twinkle"])
+@undisturbed
 async def test_the_codec_changes_with_a_reinvite(gateway: Gateway, agent: Agent, tmp_path: Path, name: str) -> None:
     with (
         Kamailio(tmp_path / "kamailio", gateway.udp, "udp", removed="PCMU") as proxy,

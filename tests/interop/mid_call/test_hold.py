@@ -13,6 +13,7 @@ from tests.interop.mid_call.line import BEFORE, WAITING, Talking, heard_in_turn,
 from tests.interop.mid_call.phones import PHONES, Phone
 from tests.support.agent import Agent
 from tests.support.gateway import Gateway, wait_until
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
@@ -34,6 +35,7 @@ async def agent_resumes(agents_end: Talking) -> None:
 
 
 @pytest.mark.parametrize("name", PHONES)
+@undisturbed
 async def test_both_ends_hold_and_resume(gateway: Gateway, agent: Agent, tmp_path: Path, name: str) -> None:
     """A tone of a file before the answer and on hold; nothing to who holds, and nothing of who is held."""
     with PHONES[name](tmp_path / name) as phone:
@@ -59,6 +61,7 @@ async def test_both_ends_hold_and_resume(gateway: Gateway, agent: Agent, tmp_pat
 
 
 @pytest.mark.parametrize("name", PHONES)
+@undisturbed
 async def test_held_with_silence_and_with_the_gateways_music(
     gateway: Gateway, agent: Agent, tmp_path: Path, name: str
 ) -> None:

@@ -10,6 +10,7 @@ from tests.interop.mid_call.line import BEFORE, talking
 from tests.interop.mid_call.phones import PHONES, TwinklePhone, twinkle
 from tests.support.agent import Agent
 from tests.support.gateway import Gateway
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
@@ -26,6 +27,7 @@ KEYS = "159#"
 
 
 @pytest.mark.parametrize("way", WAYS)
+@undisturbed
 async def test_each_key_is_one_event(gateway: Gateway, agent: Agent, tmp_path: Path, way: str) -> None:
     name, settings, told = WAYS[way]
     with PHONES[name](tmp_path / name, **settings) as phone:
@@ -48,6 +50,7 @@ async def test_each_key_is_one_event(gateway: Gateway, agent: Agent, tmp_path: P
     assert shown["call"]["media"]["received_double_digits"] == 0
 
 
+@undisturbed
 async def test_a_phone_that_insists_on_prack_and_holds_by_an_address_of_zeros(
     gateway: Gateway, agent: Agent, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from tests.support.agent import Agent
 from tests.support.gateway import Gateway
 from tests.support.rtp_peer import Packet, RtpPeer
 from tests.support.tone import decode, share, tone
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
@@ -67,6 +68,7 @@ async def play(gateway: Gateway, flow: Scenario, directory: Path) -> Played:
     return await asyncio.to_thread(Player(directory, gateway.udp).play, flow)
 
 
+@undisturbed
 async def test_refused_another_packet_time_listening_and_another_address(
     gateway: Gateway, agent: Agent, tmp_path: Path
 ) -> None:
@@ -123,6 +125,7 @@ def assert_one_stream(packets: list[Packet]) -> None:
     assert numbers == [(numbers[0] + n) & 0xFFFF for n in range(len(numbers))]
 
 
+@undisturbed
 async def test_both_change_the_call_at_once(gateway: Gateway, agent: Agent, tmp_path: Path) -> None:
     """Glare: the agent holds while sipp offers; both get 491. sipp made the Call-ID, so ours comes again within 2 s."""
     with RtpPeer() as here, speaking(here, HERE):

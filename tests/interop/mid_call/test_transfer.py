@@ -12,6 +12,7 @@ from tests.support.gateway import Gateway
 from tests.support.plain_callee import callee, sdp
 from tests.support.rtp_peer import RtpPeer
 from tests.support.tone import decode, share, tone
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
@@ -26,6 +27,7 @@ def is_heard(rtp: RtpPeer, hz: float) -> bool:
 
 
 @pytest.mark.parametrize("name", PHONES)
+@undisturbed
 async def test_a_transfer_that_is_taken(gateway: Gateway, agent: Agent, tmp_path: Path, name: str) -> None:
     async with callee("there") as there:
         with PHONES[name](tmp_path / name) as phone, RtpPeer() as rtp:
@@ -53,6 +55,7 @@ async def test_a_transfer_that_is_taken(gateway: Gateway, agent: Agent, tmp_path
 
 
 @pytest.mark.parametrize("name", PHONES)
+@undisturbed
 async def test_a_transfer_that_is_refused(gateway: Gateway, agent: Agent, tmp_path: Path, name: str) -> None:
     async with callee("there") as there:
         with PHONES[name](tmp_path / name) as phone:

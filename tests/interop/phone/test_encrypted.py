@@ -10,6 +10,7 @@ from tests.interop.phone.callee import Callee, Told, baresip, end_of, phone, run
 from tests.support.gateway import running_gateway, wait_until
 from tests.support.suite_filter import only_suite
 from tests.support.tone import purest
+from tests.support.undisturbed import undisturbed
 
 from offhook.phone.sound import RATE, from_bytes
 
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.interop
 SUITES = ("AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32")
 
 
+@undisturbed
 def test_both_tones_cross_encrypted(tmp_path: Path) -> None:
     """In each suite a call, all of them at once: past baresip's first report, which is encrypted too."""
     with ExitStack() as stack:
@@ -60,6 +62,7 @@ def crossed(suite: str, directory: Path, callee: Callee, told: Told) -> None:
     assert re.findall(r"inline:(?!\*\*\*)", told.out) == [], "no key is printed"
 
 
+@undisturbed
 def test_a_gateway_that_requires_it(tmp_path: Path) -> None:
     toml = """
 [[trunk]]

@@ -8,6 +8,7 @@ import pytest
 from tests.interop.phone.callee import phone
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.tone import purest
+from tests.support.undisturbed import undisturbed
 
 from offhook.phone.sound import RATE, WIDE_RATE, from_bytes
 
@@ -36,6 +37,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 @pytest.mark.parametrize("srtp", [False, True])
 @pytest.mark.parametrize(("codecs", "spoken"), [("PCMA", "PCMA"), ("PCMU,G722", "G722")])
 @pytest.mark.parametrize("family", [4, 6])
+@undisturbed
 def test_what_is_said_comes_back(
     gateway: Gateway, tmp_path: Path, family: int, codecs: str, spoken: str, srtp: bool
 ) -> None:

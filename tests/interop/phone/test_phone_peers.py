@@ -28,6 +28,7 @@ def middle(samples: Samples, begin: float, end: float) -> Samples:
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
+@undisturbed
 def test_both_tones_cross_between_the_phone_and_baresip(transport: str, tmp_path: Path) -> None:
     record = tmp_path / "call.wav"
     with baresip(tmp_path, source="ausine,440") as callee:
@@ -139,6 +140,7 @@ def _has_ipv6() -> bool:
     return True
 
 
+@undisturbed
 def test_a_file_is_played_once(tmp_path: Path) -> None:
     question = tmp_path / "question.wav"
     with wave.open(str(question), "wb") as writer:

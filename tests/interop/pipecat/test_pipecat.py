@@ -19,6 +19,7 @@ from tests.support.gateway import REPOSITORY, Gateway, ports, running_gateway, w
 from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.rtp_peer import Packet
 from tests.support.tone import RATE, frames, has_tone, is_silent, share
+from tests.support.undisturbed import undisturbed
 
 from offhook.examine.check import Outcome
 from offhook.examine.judge import judge
@@ -27,7 +28,7 @@ from offhook.examine.scenes import examine
 from offhook.phone.sound import load
 from offhook.route.destination_uri import WireUri, parse_destination
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 PORT, GUARDED_PORT = ports(2), ports(2)
 ORIGIN = "https://pbx.example"
@@ -135,6 +136,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield running
 
 
+@undisturbed
 async def test_facts_and_sound_both_ways(bot: Bot, gateway: Gateway) -> None:
     since, before = len(bot.said()), set(bot.kept.iterdir())
     async with PlainPhone.open() as phone:
@@ -161,6 +163,7 @@ async def test_facts_and_sound_both_ways(bot: Bot, gateway: Gateway) -> None:
     assert sum(max(map(abs, piece)) > 1000 and share(piece, 600) > 0.9 for piece in pieces) == 50, "each frame, once"
 
 
+@undisturbed
 async def test_speech_interrupts_the_bot_and_the_line_is_silent_at_once(bot: Bot, gateway: Gateway) -> None:
     since = len(bot.said())
     async with PlainPhone.open() as phone:
@@ -188,6 +191,7 @@ async def test_speech_interrupts_the_bot_and_the_line_is_silent_at_once(bot: Bot
     assert record["wire"]["received_clears"] >= 1
 
 
+@undisturbed
 async def test_an_examination_finds_nothing_wrong_with_the_bot(bot: Bot) -> None:
     # Shorter than a caller would be: it is real time that passes here.
     uri = parse_destination(f"twilio+ws://127.0.0.1:{PORT}/ws")
@@ -203,6 +207,7 @@ async def test_an_examination_finds_nothing_wrong_with_the_bot(bot: Bot) -> None
     assert verdict.logs[1].clears
 
 
+@undisturbed
 async def test_keys_arrive_and_the_bot_hangs_up_after_its_last_word(bot: Bot, gateway: Gateway) -> None:
     since = len(bot.said())
     async with PlainPhone.open() as phone:
@@ -229,6 +234,7 @@ async def test_keys_arrive_and_the_bot_hangs_up_after_its_last_word(bot: Bot, ga
     assert record["media"]["received_digits"] == 2
 
 
+@undisturbed
 async def test_the_phone_rings_until_the_bot_says_something(bot: Bot, gateway: Gateway) -> None:
     async with PlainPhone.open() as phone:
         call = phone.dial(gateway.udp, RINGS)

@@ -19,6 +19,7 @@ from tests.support.gateway import Gateway, ports, running_gateway, wait_until
 from tests.support.nothing_left import PROVE
 from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.tone import FRAME, LINEAR, decode, encode, tone
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
@@ -119,6 +120,7 @@ def place_of(part: list[int], side: list[int]) -> int:
     return array("h", side).tobytes().find(array("h", part).tobytes()) // 2
 
 
+@undisturbed
 async def test_each_side_is_what_the_phone_sent_and_heard(gateway: Gateway) -> None:
     async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
         call = phone.dial(gateway.udp)
@@ -153,6 +155,7 @@ async def test_each_side_is_what_the_phone_sent_and_heard(gateway: Gateway) -> N
     assert "Recording" in gateway.run("calls", "show", record["call_id"])
 
 
+@undisturbed
 async def test_an_echo_lies_behind_what_it_repeats_on_the_same_clock(gateway: Gateway) -> None:
     async with PlainPhone.open() as phone:
         call = phone.dial(gateway.udp, to=ECHO)
@@ -171,6 +174,7 @@ async def test_an_echo_lies_behind_what_it_repeats_on_the_same_clock(gateway: Ga
     assert all(abs(gap - 600) <= FRAME_MS for gap in gaps), gaps
 
 
+@undisturbed
 async def test_what_an_agent_had_paused_was_never_recorded(gateway: Gateway) -> None:
     async with agent_on(PORT, "offhook") as agent, PlainPhone.open() as phone:
         call = phone.dial(gateway.udp)
@@ -242,6 +246,7 @@ async def test_a_full_disk_ends_the_recording_and_nothing_else(gateway: Gateway)
 @pytest.mark.parametrize(
     ("form", "key"), [("wav", ""), ("flac", ""), ("wav", KEY), ("flac", KEY)][:: 1 if PROVE else 3]
 )
+@undisturbed
 async def test_a_gateway_that_is_killed_leaves_recordings_that_are_whole(tmp_path: Path, form: str, key: str) -> None:
     (tmp_path / "key").write_text(key)
     lines = f'[recording]\nformat = "{form}"\n' + ('key = { file = "key" }\n' if key else "")

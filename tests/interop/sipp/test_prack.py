@@ -3,6 +3,7 @@
 import pytest
 from tests.interop.sipp.scenario import OFFER, Check, Player, Scenario
 from tests.support.gateway import Gateway
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
@@ -15,6 +16,7 @@ def lines(shown: dict[str, object]) -> str:
 
 
 @pytest.mark.parametrize(("transport", "lost_ms"), [("udp", 700), ("tcp", 0)])
+@undisturbed
 def test_a_183_is_repeated_until_its_prack_and_the_call_answered_after_it(
     gateway: Gateway, sipp: Player, transport: str, lost_ms: int
 ) -> None:
@@ -43,6 +45,7 @@ def test_a_183_is_repeated_until_its_prack_and_the_call_answered_after_it(
     assert shown["call"]["media"]["sent_packets"] > 45
 
 
+@undisturbed
 def test_an_invite_that_requires_100rel_is_served(gateway: Gateway, sipp: Player) -> None:
     flow = (
         Scenario("require-100rel", "slow")
@@ -59,6 +62,7 @@ def test_an_invite_that_requires_100rel_is_served(gateway: Gateway, sipp: Player
     assert gateway.record(sipp.play(flow).call_id)["end_reason"] == "caller_cancelled"
 
 
+@undisturbed
 def test_our_offer_in_the_183_is_answered_in_the_prack(gateway: Gateway, sipp: Player) -> None:
     flow = (
         Scenario("prack-offerless", "ringing")
@@ -77,6 +81,7 @@ def test_our_offer_in_the_183_is_answered_in_the_prack(gateway: Gateway, sipp: P
     assert shown["call"]["media"]["sent_packets"] > 45
 
 
+@undisturbed
 def test_an_invite_without_an_offer_and_without_100rel_rings_silently(gateway: Gateway, sipp: Player) -> None:
     flow = (
         Scenario("offerless-plain", "ringing")
@@ -91,6 +96,7 @@ def test_an_invite_without_an_offer_and_without_100rel_rings_silently(gateway: G
     assert "takes no PRACK" in lines(gateway.explained(sipp.play(flow).call_id))
 
 
+@undisturbed
 def test_a_prack_that_matches_nothing_is_481_and_the_call_goes_on(gateway: Gateway, sipp: Player) -> None:
     flow = (
         Scenario("prack-wrong", "ringing")
@@ -108,6 +114,7 @@ def test_a_prack_that_matches_nothing_is_481_and_the_call_goes_on(gateway: Gatew
     assert gateway.record(sipp.play(flow).call_id)["end_reason"] == "caller_hung_up"
 
 
+@undisturbed
 def test_a_caller_who_gives_up_before_its_prack(gateway: Gateway, sipp: Player) -> None:
     flow = (
         Scenario("prack-cancel", "ringing")

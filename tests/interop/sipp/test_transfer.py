@@ -4,6 +4,7 @@ import pytest
 from tests.interop.sipp.scenario import Check, Player, Scenario
 from tests.support.gateway import Gateway
 from tests.support.transferring import TARGET, TransferringAgent
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
@@ -36,6 +37,7 @@ def notify(scenario: Scenario, cseq: int, report: str, state: str = "active;expi
     ).expect(200, routes=False)
 
 
+@undisturbed
 def test_refused(gateway: Gateway, sipp: Player, transferring_agent: TransferringAgent) -> None:
     call = flow("refused").answer("603 Decline").pause(100).tear_down()
     call_id = sipp.play(call).call_id
@@ -47,6 +49,7 @@ def test_refused(gateway: Gateway, sipp: Player, transferring_agent: Transferrin
     assert record["transfer"]["status"] == 603
 
 
+@undisturbed
 def test_challenged(gateway: Gateway, sipp: Player) -> None:
     call = flow("challenged").text(
         "SIP/2.0 401 Unauthorized",
@@ -61,6 +64,7 @@ def test_challenged(gateway: Gateway, sipp: Player) -> None:
     assert gateway.record(sipp.play(call).call_id)["end_reason"] == "transferred"
 
 
+@undisturbed
 def test_202_then_200(gateway: Gateway, sipp: Player, transferring_agent: TransferringAgent) -> None:
     call = flow("completed").answer("202 Accepted")
     for cseq, report in ((2, "100 Trying"), (3, "180 Ringing")):
@@ -78,6 +82,7 @@ def test_202_then_200(gateway: Gateway, sipp: Player, transferring_agent: Transf
     assert gateway.metric("offhook_transfers_total", trunk="plain", outcome="completed", way="refer") >= 1
 
 
+@undisturbed
 def test_202_then_503(gateway: Gateway, sipp: Player, transferring_agent: TransferringAgent) -> None:
     call = flow("then-503").answer("202 Accepted")
     call = notify(notify(call, 2, "100 Trying"), 3, "503 Service Unavailable", "terminated;reason=noresource")
@@ -88,6 +93,7 @@ def test_202_then_503(gateway: Gateway, sipp: Player, transferring_agent: Transf
 
 
 @pytest.mark.parametrize("report", ["480 Temporarily Unavailable", "408 Request Timeout", "487 Request Terminated"])
+@undisturbed
 def test_nobody_answers_there(
     gateway: Gateway, sipp: Player, transferring_agent: TransferringAgent, report: str
 ) -> None:
@@ -99,6 +105,7 @@ def test_nobody_answers_there(
     assert record["end_reason"] == "caller_hung_up"
 
 
+@undisturbed
 def test_what_the_agent_sends_along(gateway: Gateway, sipp: Player) -> None:
     """Its headers on the REFER; call data for the target in Refer-To, where a SIP URI has room for it."""
     wishes = 'X-Wishes: {"X-Ticket": "4711", "User-to-User": "6f6b;encoding=hex"}'
@@ -117,6 +124,7 @@ def test_what_the_agent_sends_along(gateway: Gateway, sipp: Player) -> None:
     assert gateway.record(sipp.play(call).call_id)["transfer"]["target"] == "sip:desk@example.com"
 
 
+@undisturbed
 def test_a_peer_that_is_not_to_report(gateway: Gateway, sipp: Player) -> None:
     """`transfer_reports = false` (RFC 4488): we ask for none, and its BYE is what says that it is done."""
     sipp.source = "127.0.0.9"
@@ -133,6 +141,7 @@ def test_a_peer_that_is_not_to_report(gateway: Gateway, sipp: Player) -> None:
     assert (record["transfer"]["outcome"], record["transfer"]["confirmed"]) == ("completed", False)
 
 
+@undisturbed
 def test_no_notify(gateway: Gateway, sipp: Player, transferring_agent: TransferringAgent) -> None:
     call = flow("no-notify", "X-Timeout-Ms: 1000").answer("202 Accepted").pause(1500).tear_down()
     call_id = sipp.play(call).call_id
@@ -143,6 +152,7 @@ def test_no_notify(gateway: Gateway, sipp: Player, transferring_agent: Transferr
     assert record["end_reason"] == "caller_hung_up"
 
 
+@undisturbed
 def test_bye_after_202(gateway: Gateway, sipp: Player) -> None:
     call = flow("bye-after-202").answer("202 Accepted").pause(50).tear_down()
     record = gateway.record(sipp.play(call).call_id)
@@ -150,6 +160,7 @@ def test_bye_after_202(gateway: Gateway, sipp: Player) -> None:
     assert (record["transfer"]["outcome"], record["transfer"]["confirmed"]) == ("completed", False)
 
 
+@undisturbed
 def test_bye_before_the_last_notify(gateway: Gateway, sipp: Player) -> None:
     call = notify(flow("bye-while-ringing").answer("202 Accepted"), 2, "180 Ringing")
     record = gateway.record(sipp.play(call.tear_down(cseq=3)).call_id)
@@ -157,6 +168,7 @@ def test_bye_before_the_last_notify(gateway: Gateway, sipp: Player) -> None:
     assert record["transfer"]["outcome"] == "caller_gone"
 
 
+@undisturbed
 def test_the_last_notify_behind_the_bye(gateway: Gateway, sipp: Player) -> None:
     call = notify(flow("notify-behind-bye").answer("202 Accepted"), 2, "180 Ringing")
     call = notify(call.tear_down(cseq=3), 4, "200 OK", "terminated;reason=noresource")
@@ -165,6 +177,7 @@ def test_the_last_notify_behind_the_bye(gateway: Gateway, sipp: Player) -> None:
     assert record["transfer"]["confirmed"]
 
 
+@undisturbed
 def test_an_agent_that_leaves_at_once(gateway: Gateway, sipp: Player) -> None:
     call = notify(flow("agent-leaves", "X-Leaves: 1").answer("202 Accepted"), 2, "180 Ringing")
     call = notify(call.pause(300), 3, "200 OK", "terminated").expect_request("BYE").answer()
@@ -178,6 +191,7 @@ def test_an_agent_that_leaves_at_once(gateway: Gateway, sipp: Player) -> None:
         ("other-refer", ("Event: refer;id=999999", "Subscription-State: active"), 481),
     ],
 )
+@undisturbed
 def test_a_notify_about_something_else(
     gateway: Gateway, sipp: Player, name: str, headers: tuple[str, ...], status: int
 ) -> None:
@@ -187,6 +201,7 @@ def test_a_notify_about_something_else(
     assert gateway.record(sipp.play(call).call_id)["transfer"]["outcome"] == "busy"
 
 
+@undisturbed
 def test_a_refer_towards_us(gateway: Gateway, sipp: Player) -> None:
     call = (
         Scenario("refer-towards-us")

@@ -17,8 +17,9 @@ from tests.support.gateway import Gateway
 from tests.support.hosts import Capture, Host, Internet
 from tests.support.plain_phone import PlainPhone
 from tests.support.tone import decode, share, tone
+from tests.support.undisturbed import undisturbed
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 GATEWAY = "198.51.100.1"
 ROUTER = "198.51.100.20"
@@ -77,6 +78,7 @@ def at(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory)
         assert "Traceback" not in gateway.said(), gateway.said()
 
 
+@undisturbed
 async def test_sound_flows_both_ways(at: Scene) -> None:
     async with PlainPhone.open(HOME, at.home) as phone:
         call = phone.dial(SIP, "echo")
@@ -95,6 +97,7 @@ async def test_sound_flows_both_ways(at: Scene) -> None:
     assert at.gateway.record(call.call_id)["end_reason"] == "caller_hung_up"
 
 
+@undisturbed
 async def test_a_neighbour_behind_the_same_router_is_not_heard(at: Scene) -> None:
     with at.home:
         neighbour = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -127,6 +130,7 @@ async def test_a_neighbour_behind_the_same_router_is_not_heard(at: Scene) -> Non
     assert media["received_source_changes"] == media["received_ssrc_changes"] == 0
 
 
+@undisturbed
 async def test_the_call_comes_back_when_the_router_has_forgotten_it(at: Scene) -> None:
     async with PlainPhone.open(HOME, at.home) as phone:
         call = phone.dial(SIP, "echo")
@@ -149,6 +153,7 @@ async def test_the_call_comes_back_when_the_router_has_forgotten_it(at: Scene) -
     assert record["media"]["received_source_changes"] == 1
 
 
+@undisturbed
 def test_several_callers_behind_one_router(at: Scene) -> None:
     with at.home:
         crowd = Crowd(SIP, HOME)

@@ -18,6 +18,7 @@ from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.rtp_peer import Packet, RtpPeer
 from tests.support.sip_text import PCMA, PCMU, Heard, Line
 from tests.support.tone import has_tone, is_silent, share, tone
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
@@ -111,6 +112,7 @@ async def hears(call: PhoneCall, peer: RtpPeer | None = None, frames: int = 10) 
 
 
 @pytest.mark.rfc(3264, "8")
+@undisturbed
 async def test_one_stream_through_every_change(tmp_path: Path) -> None:
     port = ports(1)
     with running_gateway(tmp_path, TOML.format(agent=port)) as gateway:

@@ -19,8 +19,9 @@ from tests.support.gateway import Gateway
 from tests.support.hosts import Capture, Host, Internet
 from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.tone import decode, purest, share, tone
+from tests.support.undisturbed import undisturbed
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 GATEWAY = "198.51.100.1"
 CALLER = "198.51.100.30"
@@ -124,6 +125,7 @@ def heard_of(call: PhoneCall) -> bytes:
     return b"".join(packet.payload for packet in call.packets if packet.payload_type == 0)
 
 
+@undisturbed
 async def test_a_stranger_hears_nothing_and_is_not_heard_by_the_agent(at: Scene) -> None:
     async with (
         agent_on(AGENT, "twilio", on=at.public) as agent,
@@ -157,6 +159,7 @@ async def test_a_stranger_hears_nothing_and_is_not_heard_by_the_agent(at: Scene)
     assert media["received_lost"] == 0, "its sequence numbers count for nothing"
 
 
+@undisturbed
 async def test_a_stranger_is_not_heard_by_the_next_caller(at: Scene) -> None:
     async with PlainPhone.open(CALLER, at.caller) as phone, spray(at):
         for _ in range(len(PORTS) // 2 - 1):
@@ -179,6 +182,7 @@ VICTIMS = {
 }
 
 
+@undisturbed
 async def test_sound_is_not_aimed_at_others(at: Scene) -> None:
     aimed: dict[str, set[tuple[str, int]]] = {}
     async with PlainPhone.open(CALLER, at.caller) as phone:

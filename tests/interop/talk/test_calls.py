@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.support.gateway import Gateway, running_gateway, wait_until
 from tests.support.talker import Talker, asked, dial, link_of
+from tests.support.undisturbed import undisturbed
 from websockets.exceptions import InvalidStatus
 
 pytestmark = pytest.mark.interop
@@ -58,6 +59,7 @@ async def record(gateway: Gateway, call_id: str) -> dict[str, object]:
     return await asyncio.to_thread(wait_until, found, 10.0)
 
 
+@undisturbed
 async def test_a_call_is_one_like_any_other_though_no_trunk_lets_this_machine_call(tmp_path: Path) -> None:
     with running_gateway(tmp_path, TOML) as gateway:
         page, token = link_of(gateway)

@@ -14,13 +14,14 @@ from tests.support.gateway import REPOSITORY, Gateway, running_gateway
 from tests.support.sdk_worker import agent_table, working
 from tests.support.speech import read_wav, resampled
 from tests.support.talker import link_of
+from tests.support.undisturbed import undisturbed
 from tests.support.words import word_errors, words
 
 from offhook.agent import Agent, Call, SpeechEnded
 from offhook.builtin.agent import make_agent
 from offhook.speech.protocol import SpeechStarted, SpeechToText, Spoken, Transcript
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 WELCOME = REPOSITORY / "python/offhook/destination/prompts/welcome.wav"
 SENTENCE = REPOSITORY / "python/offhook/phone/sounds/sentence.wav"
@@ -90,6 +91,7 @@ async def understood(ear: SpeechToText, rate: int, samples: "array[int]") -> str
     return " ".join(texts)
 
 
+@undisturbed
 async def test_the_agent_hears_and_its_answer_is_heard_and_shown(tmp_path: Path) -> None:
     agent = Agent("front", tts=RecordedVoice())
     heard: list[int] = []
@@ -128,6 +130,7 @@ async def test_the_agent_hears_and_its_answer_is_heard_and_shown(tmp_path: Path)
         assert call["media"]["received_lost"] == 0
 
 
+@undisturbed
 async def test_the_built_in_agent_understands_a_person_and_is_understood(tmp_path: Path) -> None:
     package = find_spec("moonshine_voice")
     assert package is not None, "pip install 'offhook[agent]'"

@@ -14,6 +14,7 @@ from tests.support.gateway import Gateway, ports, wait_until
 from tests.support.openssl import s_server
 from tests.support.tls import peer_context
 from tests.support.tone import purest
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
@@ -90,6 +91,7 @@ def both_in_one(directory: Path, own: Issued) -> Path:
 
 
 @pytest.mark.parametrize("own", [None, "pbx.example.com", "phone.example.com"])
+@undisturbed
 def test_baresip_hears_its_tone_over_tls(node: Node, tmp_path: Path, own: str | None) -> None:
     certificate = both_in_one(tmp_path, authority().issue(own)) if own else None
     gateway = node.gateway
@@ -115,6 +117,7 @@ def test_baresip_hears_its_tone_over_tls(node: Node, tmp_path: Path, own: str | 
     assert purest(heard[len(heard) // 2 :], 440) > 0.97
 
 
+@undisturbed
 def test_new_certificates_are_taken_while_a_call_goes_on(node: Node, tmp_path: Path) -> None:
     gateway = node.gateway
     with Baresip(tmp_path / "phone", tone(440, 60), transport="tls", tls_ca=node.ca) as phone:

@@ -8,6 +8,7 @@ import pytest
 from tests.interop.mid_call.phones import TwinklePhone
 from tests.interop.twinkle.phone import Twinkle
 from tests.support.gateway import Gateway, running_gateway
+from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
@@ -30,6 +31,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 @pytest.mark.parametrize("codec", CODECS)
+@undisturbed
 def test_a_tone_sent_is_that_tone_heard(gateway: Gateway, tmp_path: Path, codec: str) -> None:
     with Twinkle(tmp_path / "twinkle", 440, codecs=CODECS[codec]) as twinkle:
         phone = TwinklePhone(twinkle)

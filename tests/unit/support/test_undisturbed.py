@@ -1,6 +1,7 @@
 """When a test is played once more, and when it is not; and how a tone is found in what was heard."""
 
 import random
+from pathlib import Path
 
 import pytest
 from tests.support import undisturbed as module
@@ -38,6 +39,22 @@ async def test_a_failure_counts_at_once_unless_the_machine_stood_still(
     with pytest.raises(AssertionError):
         fails_at_once()
     assert played == [7] * times + [8] * times
+
+
+def test_another_try_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Told(Stillness):
+        def _look(self) -> None:
+            self.worst = 0.2
+
+    @undisturbed
+    def leaves_something(tmp_path: Path) -> None:
+        (tmp_path / "something").mkdir()
+        raise AssertionError
+
+    monkeypatch.setattr(module, "Stillness", Told)
+    with pytest.raises(AssertionError):
+        leaves_something(tmp_path=tmp_path)
+    assert len(list(tmp_path.rglob("something"))) == TRIES
 
 
 async def test_what_goes_well_is_played_once() -> None:
