@@ -1,5 +1,6 @@
 """A gateway as a user runs it: `offhook run` in a process of its own, looked at through the command line alone."""
 
+import fcntl
 import json
 import os
 import re
@@ -7,10 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -292,12 +295,11 @@ _kept: set[int] = set()
 def ports(count: int) -> int:
     """The first of so many ports in a row that are free for TCP and UDP, the first of them even.
 
-    Each worker of pytest has its own part of the range, and in it those that ask for a few have a part of their own.
+    Each process of pytest has its own part of the range, and in it those that ask for a few have a part of their own.
     What a module takes while it is loaded, long before it listens there, is nobody else's as long as the tests run.
     """
-    worker = int((os.environ.get("PYTEST_XDIST_WORKER") or "gw0").removeprefix("gw"))
     few = count <= _FEW
-    begin = _PORTS.start + worker % (len(_PORTS) // _PORTS_PER_WORKER) * _PORTS_PER_WORKER + (0 if few else _FEW_PORTS)
+    begin = _PORTS.start + _part() * _PORTS_PER_WORKER + (0 if few else _FEW_PORTS)
     size = _FEW_PORTS if few else _PORTS_PER_WORKER - _FEW_PORTS
     first, tried = begin + _next_port[few], 0
     while tried < 2 * size:
@@ -319,6 +321,24 @@ def media_ports(count: int) -> str:
     """A `[media]` table with so many ports."""
     first = ports(count)
     return f'ports = "{first}-{first + count - 1}"'
+
+
+@cache
+def _part() -> int:
+    """Which part of the range is this process's as long as it lives: its worker's, or another if that is taken."""
+    parts = len(_PORTS) // _PORTS_PER_WORKER
+    wanted = int((os.environ.get("PYTEST_XDIST_WORKER") or "gw0").removeprefix("gw"))
+    folder = Path(tempfile.gettempdir()) / f"offhook-tests-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    for part in ((wanted + n) % parts for n in range(parts)):
+        lock = os.open(folder / f"ports-{part}", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+        else:
+            return part
+    return wanted % parts
 
 
 def is_bound(port: int, transport: str = "udp") -> bool:

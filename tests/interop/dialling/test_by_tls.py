@@ -101,7 +101,7 @@ def test_the_way_and_the_sound_are_encrypted_or_there_is_no_call(name: str, ends
         return
     assert outcome["kind"] == "failed", outcome
     if name == "plain":
-        assert outcome["end_reason"] == "no_common_codec"
+        assert outcome["end_reason"] == "srtp_refused"
         assert record["answer_at"] is None
     else:
         assert outcome["end_reason"] == "trunk_unreachable"
