@@ -105,6 +105,11 @@ class Edge:
         """The requests of that method, in order."""
         return [one for one in self.requests if one.what == method]
 
+    def answers_to(self, method: str) -> list[str]:
+        """The statuses that our own requests of that method have got, in order."""
+        ours = [one for one in self.requests if one.what.isdigit()]
+        return [one.what for one in ours if one.header("CSeq").endswith(f" {method}")]
+
     @asynccontextmanager
     async def open(self, port: int = 0, context: ssl.SSLContext | None = None) -> AsyncIterator["Edge"]:
         """Listen, by TLS where there is a context, else by TCP."""

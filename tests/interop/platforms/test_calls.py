@@ -197,8 +197,13 @@ async def test_retell_is_told_of_the_call_and_dialled_by_its_id(gateway: Gateway
     ):
         assert (await call.final()).status == 200
         await spoken(call, retell.edge)
+        # A transfer that no list allows: what it says is kept all the same.
+        refer_to = "<sip:+14155550188@127.0.0.1?X-Summary=wants%20a%20cake&X-Evil=1%0d%0aVia:%20x>"
+        retell.edge.lines[0].request("REFER", f"Refer-To: {refer_to}", "X-Case: 4711")
+        assert await asyncio.to_thread(wait_until, lambda: retell.edge.answers_to("REFER"), 10)
         call.hang_up()
         record_ = await record(gateway, call)
+    assert record_["variables"] == {"Case": "4711", "Summary": "wants a cake"}
     body = retell.api.asked[0].body
     assert (body["agent_id"], body["direction"]) == ("agent_1", "inbound")
     assert (body["from_number"], body["to_number"]) == ("+14155550142", number_of("retell"))
@@ -239,13 +244,14 @@ async def test_elevenlabs_is_called_over_tls_with_srtp_and_its_two_headers(
             return "404 Not Found"
         return OK if invite.crypto else "400 Bad Request"
 
-    edge = Edge(judge, codecs=("G722", "PCMU", "PCMA"))
+    edge = Edge(judge, ["X-Conversation: conv_1", "User-to-User: 7469;encoding=hex"], ("G722", "PCMU", "PCMA"))
     async with edge.open(places.elevenlabs, tls(directory)), called(gateway, "elevenlabs") as call:
         final = await call.final()
         assert final.status == 200
         await spoken(call, edge)
         call.hang_up()
         record_ = await record(gateway, call)
+    assert record_["variables"] == {"Conversation": "conv_1", "User-to-User": "7469;encoding=hex"}
     invite = edge.of("INVITE")[0]
     names = [name for name, _ in invite.headers]
     assert {"X-CALL-ID", "X-CALLER-ID"} <= set(names)
