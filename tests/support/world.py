@@ -22,7 +22,6 @@ from offhook.report.record import CallRecord
 from offhook.report.timeline import Timeline
 from offhook.signalling import Signalling
 from offhook.sip import in_dialog
-from offhook.sip.client_request import literal_target
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Address, LocalAddress, Source, Target
 from offhook.sip.events import (
@@ -39,6 +38,7 @@ from offhook.sip.events import (
     ReinviteRefused,
 )
 from offhook.sip.invite import InviteSession
+from offhook.sip.locating import literal_target
 from offhook.sip.message import Message, Request, Response
 from offhook.sip.parser import parse_datagram
 from offhook.sip.screening import Admit

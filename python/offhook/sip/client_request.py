@@ -1,6 +1,5 @@
 """One request of ours on its way: targets in turn, transport by size, credentials, CANCEL (RFC 3261 8.1, 9, 18.1.1)."""
 
-import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum
@@ -11,10 +10,11 @@ from offhook.sip.digest import Credentials, Unanswered, answer
 from offhook.sip.effects import Effect, LocalAddress, Resolve, SendRequest, Source, Target
 from offhook.sip.events import FailureCause
 from offhook.sip.headers.via import MAGIC_COOKIE
+from offhook.sip.locating import literal_target
 from offhook.sip.message import Headers, Request, Response
 from offhook.sip.timers import TimerValues
 from offhook.sip.transaction.client import ClientTransaction
-from offhook.sip.transaction.invite_client import InviteClientTransaction
+from offhook.sip.transaction.invite_client import InviteClientTransaction, cancel_of
 from offhook.sip.transaction.invite_client import State as InviteState
 from offhook.sip.transaction.layer import AnyClientTransaction, AnyTransaction, TransactionLayer
 from offhook.sip.transaction.machine import Trouble
@@ -566,37 +566,6 @@ class ClientRequest:
         after = TRANSITIONS.get((self.state, step))
         assert after is not None, f"{step} can't happen in {self.state}"
         self.state = after
-
-
-def cancel_of(invite: Request, headers: tuple[tuple[str, str], ...] = ()) -> Request:
-    """The CANCEL of an INVITE as it was sent: same Request-URI, top Via, Route, From, To, Call-ID and number (9.1)."""
-    return Request(
-        "CANCEL",
-        invite.request_uri,
-        Headers(
-            [
-                ("Via", str(invite.via)),
-                *(("Route", route) for route in invite.headers.get_all("Route")),
-                ("Max-Forwards", "70"),
-                ("From", str(invite.from_)),
-                ("To", str(invite.to)),
-                ("Call-ID", invite.call_id),
-                ("CSeq", f"{invite.cseq.number} CANCEL"),
-                *headers,
-            ]
-        ),
-        b"",
-    )
-
-
-def literal_target(uri: SipUri) -> Target | None:
-    """The target of a URI whose host is an IP address; None when DNS has to be asked."""
-    try:
-        address = ipaddress.ip_address(uri.host)
-    except ValueError:
-        return None
-    transport = "tls" if uri.is_secure else uri.transport or "udp"
-    return Target(transport, str(address), uri.port or (5061 if transport == "tls" else 5060))
 
 
 def _is_sips(request: Request) -> bool:

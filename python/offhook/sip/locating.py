@@ -210,5 +210,15 @@ def _hosts(
     return tuple(found[:MAX_TARGETS])
 
 
+def literal_target(uri: SipUri) -> Target | None:
+    """The target of a URI whose host is an IP address; None when DNS has to be asked."""
+    try:
+        address = ipaddress.ip_address(uri.host)
+    except ValueError:
+        return None
+    transport = "tls" if uri.is_secure else uri.transport or "udp"
+    return Target(transport, str(address), uri.port or (5061 if transport == "tls" else 5060))
+
+
 def _family(address: str) -> Literal[4, 6]:
     return 6 if ":" in address else 4

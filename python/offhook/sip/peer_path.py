@@ -3,9 +3,9 @@
 import ipaddress
 from dataclasses import replace
 
-from offhook.sip.client_request import literal_target
 from offhook.sip.effects import Source, Target
 from offhook.sip.headers.name_addr import NameAddr
+from offhook.sip.locating import literal_target
 from offhook.sip.message import Request
 from offhook.sip.uri import SipUri
 

@@ -15,12 +15,12 @@ from offhook.call.out.wish import Wish
 from offhook.ids import TrunkName
 from offhook.route.number import written
 from offhook.route.trunk import Trunk
-from offhook.sip.client_request import literal_target
 from offhook.sip.digest import Credentials
 from offhook.sip.effects import Source, Target
 from offhook.sip.forking import Branch
 from offhook.sip.headers.session_id import SessionId
 from offhook.sip.invite import InviteSession
+from offhook.sip.locating import literal_target
 from offhook.sip.registrar import Binding
 from offhook.sip.uri import SipUri, UriParams
 from offhook.sip.user_agent import UserAgent

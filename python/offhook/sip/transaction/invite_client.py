@@ -196,3 +196,24 @@ def acknowledge_refusal(invite: Request, response: Response) -> Request:
         theirs = response.session_id
         headers.append(("Session-ID", str(ours if theirs is None else ours.hearing(theirs))))
     return Request("ACK", invite.request_uri, Headers(headers), b"")
+
+
+def cancel_of(invite: Request, headers: tuple[tuple[str, str], ...] = ()) -> Request:
+    """The CANCEL of an INVITE as it was sent: Request-URI, top Via, Route, From, To, Call-ID, number (RFC 3261 9.1)."""
+    return Request(
+        "CANCEL",
+        invite.request_uri,
+        Headers(
+            [
+                ("Via", str(invite.via)),
+                *(("Route", route) for route in invite.headers.get_all("Route")),
+                ("Max-Forwards", "70"),
+                ("From", str(invite.from_)),
+                ("To", str(invite.to)),
+                ("Call-ID", invite.call_id),
+                ("CSeq", f"{invite.cseq.number} CANCEL"),
+                *headers,
+            ]
+        ),
+        b"",
+    )
