@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -290,6 +291,7 @@ def python_path() -> dict[str, str]:
 # Several runs on one machine begin at several places.
 _next_port = {few: os.getpid() * 2 % _FEW_PORTS for few in (True, False)}
 _kept: set[int] = set()
+_asking = threading.Lock()
 
 
 def ports(count: int) -> int:
@@ -298,6 +300,11 @@ def ports(count: int) -> int:
     Each process of pytest has its own part of the range, and in it those that ask for a few have a part of their own.
     What a module takes while it is loaded, long before it listens there, is nobody else's as long as the tests run.
     """
+    with _asking:
+        return _free(count)
+
+
+def _free(count: int) -> int:
     few = count <= _FEW
     begin = _PORTS.start + _part() * _PORTS_PER_WORKER + (0 if few else _FEW_PORTS)
     size = _FEW_PORTS if few else _PORTS_PER_WORKER - _FEW_PORTS

@@ -2,7 +2,6 @@
 
 import array
 import json
-import math
 import re
 import shutil
 import socket
@@ -246,7 +245,9 @@ class Baresip:
 
 def tone(hz: float, seconds: float, amplitude: float = 9000.0, rate: int = RATE) -> list[int]:
     """A sine as PCM16."""
-    return [round(amplitude * math.sin(2 * math.pi * hz * n / rate)) for n in range(round(seconds * rate))]
+    when = np.arange(round(seconds * rate)) / rate
+    sound: list[int] = np.rint(amplitude * np.sin(2 * np.pi * hz * when)).astype(int).tolist()
+    return sound
 
 
 def write_wav(path: Path, samples: list[int], rate: int = RATE, channels: int = 1) -> None:
