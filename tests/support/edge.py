@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-LIMIT = 5.0
+LIMIT = 20.0
 _COPIED = ("via", "v", "record-route", "from", "f", "to", "t", "call-id", "i", "cseq")
 _COMPACT = {"via": "v", "from": "f", "to": "t", "call-id": "i", "contact": "m", "content-type": "c", "supported": "k"}
 CRYPTO = "AES_CM_128_HMAC_SHA1_80 inline:" + "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj"

@@ -66,7 +66,7 @@ class Linphone:
         """What it has printed."""
         return self._said.read_text(errors="replace")
 
-    def says(self, pattern: str, within: float = 15.0, since: int = 0) -> str:
+    def says(self, pattern: str, within: float = 40.0, since: int = 0) -> str:
         """Wait until it has printed this after `since`; all that it has printed."""
 
         def found() -> str | None:

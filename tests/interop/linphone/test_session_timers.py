@@ -63,7 +63,7 @@ def test_refreshed_by_either_side_and_ended_when_it_is_dead(gateway: Gateway, tm
             phones[who].type("terminate")
             phones[who].says(r"ended \(No error\)")
         lasted = time.monotonic() - began
-        records = wait_until(lambda: ended(gateway), 10, "the calls have no end")
+        records = wait_until(lambda: ended(gateway), 30, "the calls have no end")
         for who in ("gateway", "linphone"):
             heard, heard_rate = phones[who].heard_so_far()
             half = heard_rate // 2

@@ -25,7 +25,7 @@ class Talking:
     def __init__(self, call: AgentCall) -> None:
         self.call = call
 
-    async def hears(self, hz: float, within: float = 5.0) -> None:
+    async def hears(self, hz: float, within: float = 20.0) -> None:
         """Wait until the last that it has heard is this tone."""
         begin = len(self.call.audio)
 
@@ -36,7 +36,7 @@ class Talking:
 
         await self.call.until(found, within, f"{hz} Hz")
 
-    async def hears_nothing(self, within: float = 5.0) -> None:
+    async def hears_nothing(self, within: float = 20.0) -> None:
         """Wait until it hears nothing, and see that this is so for a while."""
         heard = self.call.audio
         await self.call.until(lambda: is_silent(bytes(heard[-WINDOW:])), within, "silence")

@@ -40,7 +40,7 @@ async def test_both_ends_hold_and_resume(gateway: Gateway, agent: Agent, tmp_pat
     """A tone of a file before the answer and on hold; nothing to who holds, and nothing of who is held."""
     with PHONES[name](tmp_path / name) as phone:
         dialled = asyncio.create_task(asyncio.to_thread(phone.dial, "sounds", gateway.udp))
-        async with talking(agent, ready=lambda: asyncio.to_thread(phone.hears, BEFORE, 15.0)) as agents_end:
+        async with talking(agent, ready=lambda: asyncio.to_thread(phone.hears, BEFORE, 30.0)) as agents_end:
             await dialled
             await both_are_heard(phone, agents_end)
             await asyncio.to_thread(phone.hold)
@@ -82,7 +82,7 @@ async def test_held_with_silence_and_with_the_gateways_music(
 def assert_recorded(gateway: Gateway, record: dict[str, Any]) -> None:
     """The caller's side has the phone's tone and silence on hold; the agent's has its tone, and the music on hold."""
     path = gateway.directory / "data" / "recordings" / record["recording"]["file"]
-    wait_until(path.exists, 10, "no recording")
+    wait_until(path.exists, 30, "no recording")
     with wave.open(str(path)) as sound:
         samples = array("h", sound.readframes(sound.getnframes()))
     assert heard_in_turn(samples[::2], phones.HZ) == [phones.HZ, 0, phones.HZ, 0, phones.HZ]

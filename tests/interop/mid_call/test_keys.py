@@ -57,7 +57,7 @@ async def test_a_phone_that_insists_on_prack_and_holds_by_an_address_of_zeros(
     with twinkle(tmp_path / "twinkle", hold="rfc2543", reliable="required") as phone:
         assert isinstance(phone, TwinklePhone)
         dialled = asyncio.create_task(asyncio.to_thread(phone.dial, "sounds", gateway.udp))
-        async with talking(agent, ready=lambda: asyncio.to_thread(phone.hears, BEFORE, 15.0)) as agents_end:
+        async with talking(agent, ready=lambda: asyncio.to_thread(phone.hears, BEFORE, 30.0)) as agents_end:
             await dialled
             await asyncio.gather(asyncio.to_thread(phone.hears, line.HZ), agents_end.hears(phones.HZ))
             await asyncio.to_thread(phone.hold)

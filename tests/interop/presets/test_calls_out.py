@@ -132,7 +132,7 @@ async def test_teams_is_asked_by_options_that_say_our_name(line: Line) -> None:
     async with edge(line, "teams") as theirs:
         # The trunks with a mistake lead to the same edge, and ask it too.
         at = 1
-        while f"@{NAME}>" not in (options := await theirs.gets("OPTIONS", at, within=12)).header("From"):
+        while f"@{NAME}>" not in (options := await theirs.gets("OPTIONS", at, within=40)).header("From"):
             at += 1
         if not HOSTS["teams"].startswith("127."):
             assert NAME in options.header("Contact")

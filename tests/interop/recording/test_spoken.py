@@ -70,7 +70,7 @@ async def test_each_line_lies_where_its_words_are_heard(tmp_path: Path) -> None:
                 print(f"the phone was late by {late:.1f} s")
             record = gateway.record(call_id)
         shelf = Shelf(gateway.directory / "data" / "recordings")
-        wait_until((shelf.directory / record["recording"]["file"]).exists, 10, "no recording")
+        wait_until((shelf.directory / record["recording"]["file"]).exists, 30, "no recording")
         stored = shelf.find(record["call_id"])
     lines = [json.loads(line) for line in read_transcript(stored, None).splitlines()]
     assert [line["who"] for line in lines] == ["agent", *["caller", "agent"] * len(SAID)]

@@ -77,7 +77,7 @@ async def test_what_was_said_lies_sealed_beside_the_recording_and_goes_with_it(g
             await bot.over()
         record = gateway.record(call.call_id)
         words = shelf(gateway) / record["recording"]["transcript"]
-        wait_until((shelf(gateway) / record["recording"]["file"]).exists, 10, "no recording")
+        wait_until((shelf(gateway) / record["recording"]["file"]).exists, 30, "no recording")
         assert words.name == f"{record['call_id']}.jsonl.enc"
         assert_sealed(gateway)
         line = json.loads(gateway.run("recordings", "transcript", record["call_id"]))

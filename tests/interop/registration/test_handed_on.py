@@ -69,7 +69,7 @@ def is_registered(gateway: Gateway, user: str) -> None:
             phone["phone"] == user and phone["contacts"] for phone in json.loads(gateway.run("phones", "--json"))
         )
 
-    wait_until(found, 10, f"{user} is not registered")
+    wait_until(found, 30, f"{user} is not registered")
 
 
 async def handed_on(gateway: Gateway) -> Transferred:
@@ -94,8 +94,8 @@ async def handed_on(gateway: Gateway) -> Transferred:
 def speak_with_each_other(hears: Callable[[], list[int]], linus: Linphone) -> None:
     """Wait until each of the two hears the other's tone for a quarter of a second; a busy machine may lose some."""
     quarter = RATE // 4
-    wait_until(lambda: share(hears()[-quarter:], HIS) > 0.8, 10, "alice does not hear him")
-    wait_until(lambda: share(linus.heard_so_far()[0][-quarter:], HERS) > 0.8, 10, "he does not hear alice")
+    wait_until(lambda: share(hears()[-quarter:], HIS) > 0.8, 30, "alice does not hear him")
+    wait_until(lambda: share(linus.heard_so_far()[0][-quarter:], HERS) > 0.8, 30, "he does not hear alice")
 
 
 async def test_by_refer(gateway: Gateway, linus: Linphone, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ async def test_by_refer(gateway: Gateway, linus: Linphone, tmp_path: Path) -> No
         speak_with_each_other(lambda: samples(alice.heard_so_far()), linus)
         linus.type("terminate")
         alice.wait_for("CALL_CLOSED")
-        records = wait_until(lambda: over_since(gateway, before, 3), 10, lambda: gateway.said()[-3000:])
+        records = wait_until(lambda: over_since(gateway, before, 3), 30, lambda: gateway.said()[-3000:])
     assert (told.outcome, told.status, told.way) == ("completed", 200, "refer")
     [hers] = [record for record in records if record["to_number"] == "alice"]
     assert (hers["end_reason"], hers["transfer"]["way"]) == ("transferred", "refer")
@@ -129,7 +129,7 @@ async def test_by_a_bridge_where_refer_is_refused(gateway: Gateway, linus: Linph
         told = await handed_on(gateway)
         speak_with_each_other(alice.card.heard, linus)
         linus.type("terminate")
-        records = wait_until(lambda: over_since(gateway, before, 2), 10, lambda: gateway.said()[-3000:])
+        records = wait_until(lambda: over_since(gateway, before, 2), 30, lambda: gateway.said()[-3000:])
     assert (told.outcome, told.way) == ("completed", "bridge")
     hers, his = sorted(records, key=lambda record: str(record["to_number"]))
     assert (hers["to_number"], his["to_number"]) == ("alice", "linus")

@@ -92,7 +92,7 @@ def test_baresip_registers_and_is_called(gateway: Gateway, agent: DialledAgent, 
     assert (record["trunk"], record["to_number"], record["transport"]) == ("desk", "alice", transport)
     assert purest(decode(bytes(talk.heard)), 700, seconds=0.25) > 0.9
     # It takes its contact out as it goes.
-    wait_until(lambda: not contacts(gateway, "alice"), 10)
+    wait_until(lambda: not contacts(gateway, "alice"), 30)
 
 
 def test_two_phones_of_one_user_ring_and_one_has_the_call(

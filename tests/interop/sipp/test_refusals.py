@@ -137,7 +137,7 @@ def test_who_has_seen_the_names_of_a_call_is_not_in_it(gateway: Gateway, sipp: P
         found = (log.read_text(errors="replace") if log.exists() else "").split("\nACK ", 1)
         return found[1] if len(found) == 2 else None
 
-    ack = wait_until(answered, 5)
+    ack = wait_until(answered, 30)
     names = {name: re.search(rf"^{name}: (.*)$", ack, re.M)[1].strip() for name in ("From", "To", "Call-ID")}  # type: ignore[index]
     heard = {}
     for host in ("127.0.0.2", "127.0.0.99"):

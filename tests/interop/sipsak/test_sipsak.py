@@ -109,4 +109,4 @@ def test_scanners_of_sipvicious_learn_nothing(gateway: Gateway, tmp_path: Path) 
     assert "offhook" not in said.lower(), said
     _, said = run("svwar", "sipvicious", *own, "-e", "100-120", "-p", str(port), "-m", "INVITE", host, within=60)
     assert not re.search("reqauth|noauth", said), said
-    wait_until(lambda: STRANGER in gateway.said(), 5, "the stranger is not written down")
+    wait_until(lambda: STRANGER in gateway.said(), 30, "the stranger is not written down")

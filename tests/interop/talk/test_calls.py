@@ -56,7 +56,7 @@ async def record(gateway: Gateway, call_id: str) -> dict[str, object]:
     def found() -> dict[str, object] | None:
         return next((call for call in gateway.calls() if call["call_id"] == call_id and call["end_reason"]), None)
 
-    return await asyncio.to_thread(wait_until, found, 10.0)
+    return await asyncio.to_thread(wait_until, found, 30.0)
 
 
 @undisturbed
@@ -113,7 +113,7 @@ async def test_a_page_that_is_closed_ends_its_call_and_gives_its_place_back(tmp_
         def ended() -> bool:
             return [call["end_reason"] for call in gateway.calls()] == ["caller_hung_up"] * 2
 
-        await asyncio.to_thread(wait_until, ended, 10.0)
+        await asyncio.to_thread(wait_until, ended, 30.0)
         third = await Talker.call(gateway)
         await third.hears("answered")
         await third.close()

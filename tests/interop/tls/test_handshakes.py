@@ -85,8 +85,8 @@ def count(gateway: Gateway, cause: str) -> float:
 
 def expect(gateway: Gateway, cause: str, *, at_least: float = 1) -> None:
     """Wait until it has been counted; the log has told it, now or a while ago."""
-    wait_until(lambda: count(gateway, cause) >= at_least, 15, lambda: f"no {cause}: {gateway.said()}")
-    wait_until(lambda: re.search(rf"tls\.failed.*\b{cause}\b", gateway.said()), 5, gateway.said)
+    wait_until(lambda: count(gateway, cause) >= at_least, 30, lambda: f"no {cause}: {gateway.said()}")
+    wait_until(lambda: re.search(rf"tls\.failed.*\b{cause}\b", gateway.said()), 30, gateway.said)
     _told.setdefault(id(gateway), set()).add(cause)
 
 
@@ -204,14 +204,14 @@ def test_a_trunk_is_known_by_its_certificate(
         client.write(OPTIONS)
         assert client.read_until(b"\r\n").startswith(answer)
     if answer.startswith(b"SIP/2.0 403"):
-        wait_until(lambda: "tls_name 'pbx.example.com'" in gateway.said(), 5, gateway.said)
+        wait_until(lambda: "tls_name 'pbx.example.com'" in gateway.said(), 30, gateway.said)
 
 
 def test_the_same_trunk_in_the_clear_is_refused_by_name(gateway: Gateway) -> None:
     with socket.create_connection(gateway.tcp, source_address=("127.0.0.4", 0)) as plain:
         plain.sendall(OPTIONS.replace(b"/TLS", b"/TCP"))
         assert plain.recv(1000).startswith(b"SIP/2.0 403")
-    wait_until(lambda: "takes TLS alone, but came by TCP" in gateway.said(), 5, gateway.said)
+    wait_until(lambda: "takes TLS alone, but came by TCP" in gateway.said(), 30, gateway.said)
 
 
 def test_strangers_learn_nothing(gateway: Gateway) -> None:

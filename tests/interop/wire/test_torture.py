@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.rfc(4475, "3")]
 
 # A source of its own; `nat = true`, since the Vias of these messages lead to documentation addresses.
 SOURCE = "127.0.0.45"
-ANSWER_LIMIT = 5.0
+ANSWER_LIMIT = 20.0
 
 _TOML = f"""
 [limits]
@@ -76,7 +76,7 @@ class Peer:
                 raise AssertionError(f"OPTIONS after it was not answered; before it came {found}") from None
             if (_header(answer, b"call-id") or b"") == probe:
                 assert answer.startswith(b"SIP/2.0 200 "), answer
-                assert time.monotonic() - began < 0.5 * (1 + _load()), "OPTIONS waited"
+                assert time.monotonic() - began < 2.0 * (1 + _load()), "OPTIONS waited"
                 return found
             # A call that an earlier case began may still repeat its 200.
             if _header(answer, b"call-id") in (call_id, None):
