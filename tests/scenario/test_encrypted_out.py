@@ -140,6 +140,7 @@ async def test_a_refused_offer_says_that_it_was_encrypted_alone() -> None:
         assert call.decided.result().end_reason == "no_common_codec"
 
 
+@pytest.mark.rfc(3261, "21.4.26")
 @pytest.mark.parametrize(
     ("srtp", "reason", "warning", "body", "ending"),
     [

@@ -142,6 +142,8 @@ def comes_back(world: Edge, request: Request, host: str = ONE, quoted: slice = s
     world.stack._on_undelivered(Undelivered(bytes(request)[quoted], (host, 5060), "nothing listens there (ICMP)"))
 
 
+@pytest.mark.rfc(3261, "18.4")
+@pytest.mark.rfc(3263, "4.3")
 @in_virtual_time
 async def test_a_closed_port_is_left_at_once() -> None:
     async with Edge() as world:
@@ -153,6 +155,7 @@ async def test_a_closed_port_is_left_at_once() -> None:
         await is_talking(world, call, TWO)
 
 
+@pytest.mark.rfc(3261, "18.4")
 @in_virtual_time
 @pytest.mark.parametrize("forged", ["another branch", "another address", "cut", "nothing", "from the middle"])
 async def test_an_icmp_error_that_does_not_prove_what_we_sent_changes_nothing(forged: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from offhook.transport.icmp import reason
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.rfc(3261, "18.4")]
 
 
 @pytest.mark.parametrize(
