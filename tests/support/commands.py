@@ -34,9 +34,8 @@ class Forked:
     def __init__(
         self, arguments: Sequence[str], environ: Mapping[str, str], directory: Path, out: Path, err: Path
     ) -> None:
-        network = f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net"
         self._process = _CONTEXT.Process(
-            target=_command, args=(list(arguments), dict(environ), directory, out, err, network), daemon=True
+            target=_command, args=(list(arguments), dict(environ), directory, out, err, _network()), daemon=True
         )
         self._process.start()
         assert self._process.pid is not None, "started"
@@ -75,7 +74,9 @@ def offhook(
     """Run a command to its end, and give what it printed. Raises `subprocess.TimeoutExpired`."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        process = _CONTEXT.Process(target=_command, args=(list(arguments), dict(environ), directory, out, err))
+        process = _CONTEXT.Process(
+            target=_command, args=(list(arguments), dict(environ), directory, out, err, _network())
+        )
         process.start()
         process.join(within)
         if process.exitcode is None:
@@ -87,15 +88,19 @@ def offhook(
         return subprocess.CompletedProcess(["offhook", *arguments], code, out.read_text(), err.read_text())
 
 
+def _network() -> str:
+    """A file that stands for the network that this thread is on."""
+    return f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net"
+
+
 def _command(
-    arguments: list[str], environ: dict[str, str], directory: Path, out: Path, err: Path, network: str = ""
+    arguments: list[str], environ: dict[str, str], directory: Path, out: Path, err: Path, network: str
 ) -> None:
     """What `python -m offhook` does, in this process."""
     for path, descriptor in ((out, 1), (err, 2)):
         with path.open("ab") as file:
             os.dup2(file.fileno(), descriptor)
-    if network:
-        _go_to(network)
+    _go_to(network)
     os.environ.clear()
     os.environ.update(environ)
     os.chdir(directory)
@@ -107,7 +112,7 @@ def _command(
 
 def _go_to(network: str) -> None:
     """Be on that network, unless this process is there already: it may have been forked elsewhere."""
-    if os.stat(network).st_ino == os.stat("/proc/self/ns/net").st_ino:
+    if not os.path.exists(network) or os.stat(network).st_ino == os.stat("/proc/self/ns/net").st_ino:
         return
     descriptor = os.open(network, os.O_RDONLY)
     libc = ctypes.CDLL(None, use_errno=True)

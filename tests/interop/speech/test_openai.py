@@ -112,7 +112,7 @@ async def service() -> AsyncIterator[Service]:
     server = uvicorn.Server(config)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(server.serve())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while not server.started:  # noqa: ASYNC110 - uvicorn tells it in no other way
                 await asyncio.sleep(0.01)
         here.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
@@ -147,12 +147,12 @@ async def test_sound_is_passed_on_before_it_is_complete_and_cancelled_with_its_r
         here.slow = asyncio.Event()
         voice = text_to_speech("openai", base_url=here.url, api_key="")
         speech = voice.say("Hello.", rate=16_000)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(40):
             first = await anext(speech)
         assert isinstance(first, Spoken)
         assert first.text == "Hello."
         await speech.aclose()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(40):
             await here.left.wait()
         await voice.close()
     assert here.keys == {None}
@@ -169,7 +169,7 @@ async def test_stretches_of_speech_are_transcribed() -> None:
         listening.write(pcm)
         listening.finish()
         texts: list[str] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             async for event in listening:
                 if isinstance(event, Transcript):
                     texts.append(event.text)
