@@ -388,6 +388,33 @@ def test_a_closed_port_of_udp_is_told_at_once_and_the_socket_serves_on(here: str
             runner.run(main())
 
 
+@pytest.mark.parametrize("hears_icmp", [True, False], ids=["with ICMP", "without"])
+async def test_what_finds_no_room_in_the_send_buffer_leaves_in_turn(
+    hears_icmp: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not hears_icmp:
+        monkeypatch.setattr("offhook.transport.udp.hears_icmp", lambda sock: False)
+    async with running("udp://127.0.0.1:0") as node:
+        [endpoint] = node.stack._flows.udp.values()
+        sends, full = endpoint._hand_over, [True] * 3
+
+        def refuse(*datagram: Any) -> None:
+            if full:
+                full.pop()
+                raise BlockingIOError
+            sends(*datagram)
+
+        monkeypatch.setattr(endpoint, "_hand_over", refuse)
+        with Udp() as peer:
+            loop, to = asyncio.get_running_loop(), peer.sock.getsockname()
+            for number in range(3):
+                endpoint.send(b"%d" % number, to)
+            async with asyncio.timeout(5):
+                assert [await loop.sock_recv(peer.sock, 100) for _ in range(3)] == [b"0", b"1", b"2"]
+            data, _ = await peer.ask(options(), ("127.0.0.1", node.port("udp")))
+        assert data.startswith(b"SIP/2.0 200")
+
+
 async def test_the_next_target_is_tried() -> None:
     async with running() as node:
         uri = parse_uri("sip:bob@trunk")
