@@ -108,7 +108,7 @@ bargein: $(VENV)/.dev ## how soon a caller who speaks over the agent is let spea
 	$(BIN)/python tests/bargein.py $(ARGS)
 
 answered-by: $(VENV)/.dev ## who has answered, on lines not used for tuning: confusion matrix; writes a dated page to docs/benchmarks/
-	tools/peers.sh
+	tools/peers.sh neverball-data
 	$(BIN)/python tests/answered_by.py $(ARGS)
 
 wheel: $(VENV)/.dev ## a wheel that installs where there is no Rust

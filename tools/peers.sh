@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The foreign programs that the tests talk to: install them as root, else print the line that does.
+# The foreign programs that the tests talk to: install them as root, else print the line that does. Packages may be named besides.
 set -euo pipefail
 declare -A package=(
   [sipp]=sip-tester [baresip]=baresip-core [kamailio]=kamailio [sipsak]=sipsak [svmap]=sipvicious [openssl]=openssl [tshark]=tshark [sox]=sox [ip]=iproute2
@@ -17,6 +17,9 @@ for program in "${!package[@]}"; do
 done
 for files in "${!voice[@]}"; do
   [ -d "$files" ] || missing+=("${voice[$files]}")
+done
+for data in "$@"; do
+  dpkg-query -W "$data" >/dev/null 2>&1 || missing+=("$data")
 done
 # A library that tests load.
 [ -n "$(find /usr/lib /usr/local/lib -name libopus.so.0 -print -quit)" ] || missing+=(libopus0)

@@ -471,13 +471,15 @@ class MediaEvent:
         `barge_in`             the caller speaks over `utterance`, whose policy is only to be told
         `backchannel`          the caller said a word over `utterance`, which was lowered and goes on
         `answered_by`          `detect` has heard who it is: `who` is `human`, `machine`, `fax`, `sit` (special
-                               information tones), `busy_tone`, `no_one` (it rings on, or a dial tone), `silence` or
-                               `unknown`, as sure as `confidence` (0 to 1) says, `position_ms` after it began to listen.
-                               After one of the last three another may follow, and a machine, told by its beep, after a
-                               human. `code` says what told it: `short_then_silence`, `long_speech`, `beep`,
+                               information tones), `busy_tone`, `no_one` (it rings on, or a dial tone), `silence`,
+                               `music` or `unknown`, as sure as `confidence` (0 to 1) says, `position_ms` after it began
+                               to listen. After one of the last four another may follow, and a machine after a human:
+                               `corrects` says whether that one was told too early (`hasty`), or words as short as a
+                               person's had a beep behind them (`beep`); None if somebody has spoken since. `code`
+                               says what told it: `short_then_silence`, `long_speech`, `beep`,
                                `sit_intercept`, `sit_vacant`, `sit_reorder`, `sit_no_circuit`, `sit`,
                                `fax_answer_tone`, `fax_calling_tone`, `busy_tone`, `congestion_tone`, `ringing_tone`,
-                               `dial_tone`, `silence`, `steady_sound` or `announcement` (before the answer).
+                               `dial_tone`, `silence`, `music`, `steady_sound` or `announcement` (before the answer).
                                `speech_ms` from the first word to the last, `pause_ms` since, `tone` if a tone told it
         `greeting_over`        a machine takes a message from now on: its beep has ended (`tone`), or it has fallen
                                silent (`tone` is None); `position_ms` as above. Once at most
@@ -563,6 +565,9 @@ class MediaEvent:
     def speech_ms(self) -> int | None: ...
     @property
     def pause_ms(self) -> int | None: ...
+    @property
+    def corrects(self) -> Literal["hasty", "beep"] | None:
+        """Why a machine is told after a person was, if nobody has spoken as one since."""
     @property
     def tone(self) -> tuple[int, int, int] | None:
         """Its Hz, those of a second one beside it (0 if there is none), and how many ms it lasted."""

@@ -280,6 +280,27 @@ async def _policy(world: DiallingWorld, own: DetectWish, asked: Any) -> str | No
 
 
 @in_virtual_time
+async def test_who_waits_for_news_of_a_call_learns_who_answered_at_once() -> None:
+    async with DiallingWorld() as world:
+        api = Api(world, {"bot": DetectWish(True)})
+        _, placed = await api.place()
+        await world.pass_time(0.05)
+        world.take_call()
+        await world.pass_time(0.05)
+        world.carrier.calls[0].answer()
+        await world.pass_time(0.1)
+        looking = asyncio.create_task(api.ask("GET", f"/v1/calls/{placed['call_id']}?wait=30&since=answered"))
+        await world.pass_time(1)
+        assert not looking.done()
+        heard = {"confidence": 0.75, "position_ms": 1200, "speech_ms": 400, "pause_ms": 320}
+        world.leg.tells("answered_by", who="human", code="short_then_silence", **heard)
+        await world.pass_time(0.1)
+        assert looking.done()
+        _, seen = await looking
+        assert (seen["state"], seen["answered_by"]["who"]) == ("answered", "human")
+
+
+@in_virtual_time
 async def test_a_policy_that_there_is_not_is_refused() -> None:
     async with DiallingWorld() as world:
         status, refused = await Api(world).place(detect={"on_machine": "shout"})

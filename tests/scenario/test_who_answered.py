@@ -96,7 +96,52 @@ async def test_hang_up_ends_what_no_person_answers(who: str, code: str) -> None:
         assert record.answered_by["who"] == who
 
 
-@pytest.mark.parametrize("who", ["no_one", "silence", "unknown"])
+def person_too_early(world: DiallingWorld) -> None:
+    heard(world, "human", "short_then_silence", 1150, speech_ms=420, pause_ms=320)
+
+
+@in_virtual_time
+async def test_a_person_who_was_none_is_hung_up_on_as_the_machine_it_is() -> None:
+    async with DiallingWorld() as world:
+        _call, phone = await world.talk(detect=DetectWish(True, "hang_up"))
+        person_too_early(world)
+        await world.pass_time(3)
+        assert phone.bye is None
+        heard(world, "machine", "long_speech", 5000, speech_ms=4600, corrects="hasty")
+        await world.pass_time(0.2)
+        assert phone.bye is not None
+        assert (await ended(world)).answered_by["who"] == "machine"
+
+
+@pytest.mark.parametrize("corrects", ["hasty", "beep"])
+@in_virtual_time
+async def test_a_message_is_left_to_a_machine_that_was_taken_for_a_person(corrects: str) -> None:
+    async with DiallingWorld() as world:
+        call, phone = await world.talk(detect=DetectWish(True, "voicemail", MESSAGE))
+        person_too_early(world)
+        await world.pass_time(1)
+        heard(world, "machine", "beep", 3000, tone=(1000, 0, 400), corrects=corrects)
+        world.leg.tells("greeting_over", position_ms=3000, tone=(1000, 0, 400))
+        await world.pass_time(4)
+        assert call.agent.joined is None
+        assert phone.bye is not None
+        assert len(world.leg.played) == 1
+        assert (await ended(world)).end_reason == "message_left"
+
+
+@in_virtual_time
+async def test_a_beep_behind_a_persons_words_hangs_up_on_nobody() -> None:
+    async with DiallingWorld() as world:
+        _call, phone = await world.talk(detect=DetectWish(True, "hang_up"))
+        person_too_early(world)
+        heard(world, "machine", "beep", 3000, tone=(1000, 0, 400), corrects="beep")
+        await world.pass_time(20)
+        assert phone.bye is None
+        phone.hang_up()
+        await ended(world)
+
+
+@pytest.mark.parametrize("who", ["no_one", "silence", "music", "unknown"])
 @in_virtual_time
 async def test_who_is_not_known_is_not_hung_up_on(who: str) -> None:
     async with DiallingWorld() as world:

@@ -59,6 +59,7 @@ class FakeEvent:
     confidence: float | None = None
     speech_ms: int | None = None
     pause_ms: int | None = None
+    corrects: str | None = None
     tone: tuple[int, int, int] | None = None
 
 

@@ -188,11 +188,12 @@ class Resumed:
     held_ms: int
 
 
-Answerer = Literal["human", "machine", "fax", "sit", "busy_tone", "no_one", "silence", "unknown"]
-"""Who answered a call out: `sit` is the network's special information tone, `no_one` that it rings on."""
+Answerer = Literal["human", "machine", "fax", "sit", "busy_tone", "no_one", "silence", "music", "unknown"]
+"""Who answered a call out: `sit` is the network's special information tone, `no_one` that it rings on,
+`music` that somebody has us wait."""
 
 _ANSWERERS: tuple[Answerer, ...] = (
-    "human", "machine", "fax", "sit", "busy_tone", "no_one", "silence",
+    "human", "machine", "fax", "sit", "busy_tone", "no_one", "silence", "music",
 )  # fmt: skip
 
 

@@ -213,9 +213,10 @@ class CallDesk:
         wait, since = _seconds(request.query_params.get("wait", "")), request.query_params.get("since", "")
         if wait is None:
             return _error(HTTPStatus.BAD_REQUEST, "bad_request", "`wait` is a number of seconds", field="wait")
+        told = known.call.answerer.verdict if known.call is not None else None
         try:
             async with asyncio.timeout(min(wait, MAX_WAIT)):
-                while (call := known.call) is not None and _state(call) == since:
+                while (call := known.call) is not None and _state(call) == since and call.answerer.verdict is told:
                     await call.changed()
         except TimeoutError:
             pass

@@ -2,9 +2,10 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -16,6 +17,9 @@ _LOOK = 20.0
 """Seconds that one look waits for news."""
 
 _DIAL_PATIENCE = 20.0
+
+_TOLD_WITHIN = 10.0
+"""Seconds after the answer by which it is mostly told who that was; silence and noise take the longest."""
 
 
 class Exit(IntEnum):
@@ -83,7 +87,12 @@ def dial(
         typer.Option(help="Listen, and where no person answers: tell (the agent), hang_up or voicemail."),
     ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Stay until the call is over; Ctrl-C ends it. Without it, until the answer.")
+        bool,
+        typer.Option(
+            "--wait",
+            help="Stay until the call is over; Ctrl-C ends it. Without it, until the answer, with --detect until it is "
+            "told who that was.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: the call as the API has it, once.")] = False,
     config: ConfigFile = None,
@@ -111,10 +120,11 @@ def dial(
     }
     wish = {name: value for name, value in wish.items() if value is not None}
     api = LocalApi.of(GatewayFile.read(config).data_dir)
-    raise typer.Exit(_place(api, wish, "ended" if wait else "answered", as_json))
+    until: _Until = "ended" if wait else "told" if wish.get("detect") else "answered"
+    raise typer.Exit(_place(api, wish, until, as_json))
 
 
-def _place(api: LocalApi, wish: Mapping[str, Any], until: str, as_json: bool) -> Exit:
+def _place(api: LocalApi, wish: Mapping[str, Any], until: "_Until", as_json: bool) -> Exit:
     """Have the call placed, watch it, and say what came of it."""
     reply = api.ask("POST", "/v1/calls", wish, patience=_DIAL_PATIENCE)
     if not reply.is_good:
@@ -130,23 +140,36 @@ def _place(api: LocalApi, wish: Mapping[str, Any], until: str, as_json: bool) ->
     return _EXITS.get(outcome["kind"], Exit.FAILED)
 
 
-def _follow(api: LocalApi, call: dict[str, Any], until: str, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Watch a call until it is over, or `answered` if that is enough. Ctrl-C gives it up and goes on watching."""
+_Until: TypeAlias = Literal["answered", "told", "ended"]
+
+
+def _follow(api: LocalApi, call: dict[str, Any], until: _Until, tell: Callable[[str], None]) -> dict[str, Any]:
+    """Watch a call until it is over, or has come as far as is enough. Ctrl-C gives it up and goes on watching."""
     tell(f"call {call['call_id']}: {call['to_number']} by {call['trunk']}, from {call['from_number']}")
-    path, told = f"/v1/calls/{call['call_id']}", ""
+    path, told, answerer = f"/v1/calls/{call['call_id']}", "", ""
+    deadline = float("inf")
     while True:
         state = call["state"]
         if state != told and state in _STATES:
             tell(_STATES[state])
+            if state == "answered" and until == "told":
+                deadline = time.monotonic() + _TOLD_WITHIN
         told = state
-        if state == "ended" or (until == "answered" and state == "answered"):
+        known = _answerer(call)
+        if known not in ("", answerer):
+            tell(known)
+        answerer = known
+        if state == "ended" or (state == "answered" and (until == "answered" or (until == "told" and known))):
+            return call
+        look = min(_LOOK, deadline - time.monotonic())
+        if look <= 0:
             return call
         try:
-            reply = api.ask("GET", f"{path}?wait={_LOOK}&since={state}", patience=_LOOK + 5)
+            reply = api.ask("GET", f"{path}?wait={look:.1f}&since={state}", patience=look + 5)
         except KeyboardInterrupt:
             tell("hanging up")
             reply = api.ask("DELETE", path)
-            until = "ended"
+            until, deadline = "ended", float("inf")
             continue
         if not reply.is_good:
             return call
@@ -163,15 +186,20 @@ def _tell_outcome(call: Mapping[str, Any], outcome: Mapping[str, Any], tell: Cal
         if outcome["hint"]:
             tell(f"  {outcome['hint']}")
         return
-    answerer = call.get("answered_by")
-    # Right behind the answer nothing has been heard yet that tells it.
-    if answerer and ("confidence" in answerer or call["state"] == "ended"):
-        tell(f"answered by {answerer['who'].replace('_', ' ')}: {printable(answerer['evidence'])}")
     if call["state"] == "ended":
         detail = f": {printable(call['end_detail'])}" if call["end_detail"] else ""
         tell(f"over, {call['end_reason']}{detail}")
     else:
         tell(f"the agent is on the line; `offhook calls show {call['call_id'][-6:]}` tells more once it is over")
+
+
+def _answerer(call: Mapping[str, Any]) -> str:
+    """Who has answered, in words; empty while nothing has been heard that tells it, or where nobody has."""
+    answerer = call.get("answered_by")
+    has_answered = call["outcome"] is not None and call["outcome"]["kind"] == "answered"
+    if not answerer or not has_answered or not ("confidence" in answerer or call["state"] == "ended"):
+        return ""
+    return f"answered by {answerer['who'].replace('_', ' ')}: {printable(answerer['evidence'])}"
 
 
 def _not_placed(reply: Reply, as_json: bool) -> Exit:

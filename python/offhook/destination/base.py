@@ -219,15 +219,17 @@ class OtherCallEnded:
     causes: tuple[EndCause, ...] = ()
 
 
-Answerer = Literal["human", "machine", "fax", "sit", "busy_tone", "no_one", "silence", "unknown"]
-"""Who answered a call out: `sit` is the network's special information tone, `no_one` that it rings on."""
+Answerer = Literal["human", "machine", "fax", "sit", "busy_tone", "no_one", "silence", "music", "unknown"]
+"""Who answered a call out: `sit` is the network's special information tone, `no_one` that it rings on,
+`music` that somebody has us wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnsweredBy:
     """Who has answered, as sure as `confidence` (0 to 1) says, `after_ms` milliseconds after the answer.
 
-    `evidence` is what tells it, in words. Another may follow: a machine, by its beep, or somebody who speaks late.
+    `evidence` is what tells it, in words. Another may follow: a machine after a person, where the
+    pause was none or a beep comes, or somebody who speaks late.
     """
 
     who: Answerer

@@ -99,7 +99,7 @@ HAND_OVERS = MetricSpec(
 ANSWERED_BY = MetricSpec(
     "offhook_answered_by_total", "counter", ("trunk", "who"),
     "Calls out that were listened to, by who answered: `human`, `machine`, `fax`, `sit`, `busy_tone`, `no_one`, "
-    "`silence` or `unknown`.",
+    "`silence`, `music` or `unknown`.",
 )  # fmt: skip
 ONE_WAY = MetricSpec(
     "offhook_calls_one_way_total", "counter", ("silent",),

@@ -302,6 +302,13 @@ impl MediaEvent {
     }
 
     #[getter]
+    fn corrects(&self) -> Option<&'static str> {
+        self.facts()
+            .and_then(|facts| facts.corrects)
+            .map(|corrects| corrects.name())
+    }
+
+    #[getter]
     fn pause_ms(&self) -> Option<u32> {
         self.facts().map(|facts| facts.pause_ms)
     }

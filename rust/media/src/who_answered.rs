@@ -6,14 +6,19 @@
 //! `docs/benchmarks` has of it is claimed. No sockets, no clock, no allocation.
 mod cadence;
 mod moment;
+mod music;
 mod run;
 mod signals;
+mod told;
+
+pub use told::{Correction, Facts, Sign, Sit, Stage, Who, Why};
 
 use crate::uplink::UplinkFrame;
 use crate::vad::Vad;
 use crate::vad::spectrum::WINDOW;
 use cadence::{Cadence, Rhythm};
 use moment::Moment;
+use music::Music;
 use run::{Run, Runs};
 use signals::{Signal, Signals};
 
@@ -46,202 +51,20 @@ const BEFORE_BEEP: u32 = 60;
 const QUIET: f32 = 14.0;
 /// A tone that has lasted so long, in ms, is nobody's voice.
 const TONE: u32 = 110;
+/// A tone that no other follows for so long, in ms, is no busy tone and no ring.
+const ALONE: u32 = 5_600;
+/// Music is told after so much of it, in ms; it is looked for in sound so long, then in the last of it, so often; a gap ends it.
+const MUSIC: u32 = 2_500;
+const MUSIC_BEGINS: u32 = 2_000;
+const MUSIC_SPAN: u32 = 1_500;
+const MUSIC_LOOK: u32 = 200;
+const MUSIC_GAP: u32 = 150;
+/// A signal so sure is one behind music, too.
+const SURE: f32 = 0.95;
+/// So much sound, in ms, is more than a breath.
+const A_WORD: u32 = 200;
 /// The beep of a machine is about as loud as its voice, in dB below the loudest of that.
 const SOFTER: f32 = 24.0;
-
-/// Who has answered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Who {
-    /// Somebody who waits for an answer.
-    Human,
-    /// A recording: voicemail, an answering machine, an announcement.
-    Machine,
-    /// A fax or a modem.
-    Fax,
-    /// The network, by special information tones.
-    Sit,
-    /// The network, by a busy tone.
-    BusyTone,
-    /// Nobody so far: it rings on, or there is a dial tone.
-    NoOne,
-    /// Nobody speaks.
-    Silence,
-    /// There is sound, and nothing tells what it is.
-    Unknown,
-}
-
-impl Who {
-    /// Its name in Python.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Who::Human => "human",
-            Who::Machine => "machine",
-            Who::Fax => "fax",
-            Who::Sit => "sit",
-            Who::BusyTone => "busy_tone",
-            Who::NoOne => "no_one",
-            Who::Silence => "silence",
-            Who::Unknown => "unknown",
-        }
-    }
-
-    /// Whether nothing that is heard later changes it, but for a beep.
-    #[must_use]
-    pub fn is_final(self) -> bool {
-        !matches!(self, Who::NoOne | Who::Silence | Who::Unknown)
-    }
-}
-
-/// Which special information tones (Q.35; for North America GR-1162).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sit {
-    /// The number is not in service, or has changed.
-    Intercept,
-    /// There is no such number.
-    Vacant,
-    /// The call could not be completed as it was dialled.
-    Reorder,
-    /// All circuits are busy.
-    NoCircuit,
-    /// No tones that say more than that an announcement follows.
-    General,
-}
-
-/// What has told who it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Why {
-    /// A few words, then somebody waits.
-    ShortThenSilence,
-    /// Speech that goes on.
-    LongSpeech,
-    /// A beep.
-    Beep,
-    /// Special information tones.
-    Information(Sit),
-    /// The answering tone of a fax or modem, 2100 Hz.
-    AnswerTone,
-    /// The calling tone of a fax, 1100 Hz.
-    CallingTone,
-    /// A busy tone.
-    Busy,
-    /// A fast busy tone: congestion, reorder.
-    Congestion,
-    /// A ringing tone.
-    Ringing,
-    /// A dial tone.
-    DialTone,
-    /// Nobody speaks.
-    Silence,
-    /// Sound that goes on without the rhythm of speech.
-    Steady,
-    /// Speech before the answer: an announcement.
-    Announcement,
-}
-
-impl Why {
-    /// Its name in Python.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Why::ShortThenSilence => "short_then_silence",
-            Why::LongSpeech => "long_speech",
-            Why::Beep => "beep",
-            Why::Information(Sit::Intercept) => "sit_intercept",
-            Why::Information(Sit::Vacant) => "sit_vacant",
-            Why::Information(Sit::Reorder) => "sit_reorder",
-            Why::Information(Sit::NoCircuit) => "sit_no_circuit",
-            Why::Information(Sit::General) => "sit",
-            Why::AnswerTone => "fax_answer_tone",
-            Why::CallingTone => "fax_calling_tone",
-            Why::Busy => "busy_tone",
-            Why::Congestion => "congestion_tone",
-            Why::Ringing => "ringing_tone",
-            Why::DialTone => "dial_tone",
-            Why::Silence => "silence",
-            Why::Steady => "steady_sound",
-            Why::Announcement => "announcement",
-        }
-    }
-
-    fn who(self) -> Who {
-        match self {
-            Why::ShortThenSilence => Who::Human,
-            Why::LongSpeech | Why::Beep | Why::Announcement => Who::Machine,
-            Why::Information(_) => Who::Sit,
-            Why::AnswerTone | Why::CallingTone => Who::Fax,
-            Why::Busy | Why::Congestion => Who::BusyTone,
-            Why::Ringing | Why::DialTone => Who::NoOne,
-            Why::Silence => Who::Silence,
-            Why::Steady => Who::Unknown,
-        }
-    }
-}
-
-/// What a verdict rests on. Times in ms.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Facts {
-    /// From the first word to the last, pauses included.
-    pub speech_ms: u32,
-    /// The pause since.
-    pub pause_ms: u32,
-    /// The tone in Hz, 0 where there is none, and the second one of two.
-    pub hertz: u32,
-    /// See `hertz`.
-    pub second_hertz: u32,
-    /// How long the tone was.
-    pub tone_ms: u32,
-    /// How many tones told it.
-    pub tones: u32,
-}
-
-/// What is told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sign {
-    /// Who it is, as far as is known by now. One that is not final may be followed by another.
-    Verdict {
-        /// Who.
-        who: Who,
-        /// What tells it.
-        why: Why,
-        /// In percent.
-        confidence: u8,
-        /// When it was told, in ms since the listening began.
-        at_ms: u32,
-        /// What it rests on.
-        facts: Facts,
-    },
-    /// The machine takes a message now.
-    GreetingOver {
-        /// When, in ms since the listening began.
-        at_ms: u32,
-        /// The beep in Hz and its length in ms; `None` if it merely fell silent.
-        beep: Option<(u32, u32)>,
-    },
-    /// Nothing more is told.
-    Over,
-}
-
-/// What is listened for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stage {
-    /// Before the answer: tones, and announcements.
-    Early,
-    /// After it: all.
-    Answered,
-}
-
-impl Stage {
-    /// By its name in Python.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "early" => Some(Self::Early),
-            "answered" => Some(Self::Answered),
-            _ => None,
-        }
-    }
-}
 
 /// Listens to one callee.
 #[derive(Debug)]
@@ -262,8 +85,19 @@ pub struct WhoAnswered {
     cadence: Cadence,
     /// A tone that may be the beep.
     candidate: Option<Candidate>,
+    /// A tone that may be the beep of a machine that said nothing before, or the first of a signal.
+    lone: Option<Run>,
+    music: Music,
+    /// Whether music plays, or noise that was taken for a voice, and since when.
+    playing: Option<u32>,
+    /// When it was looked for last.
+    looked: u32,
     told: Option<Who>,
     told_at: u32,
+    /// Whether the one who was told as a person has waited long enough for it.
+    settled: bool,
+    /// Ms of sound that this one had said by then.
+    said: u32,
     greeting_over: bool,
     is_over: bool,
 }
@@ -291,8 +125,14 @@ impl WhoAnswered {
             signals: Signals::default(),
             cadence: Cadence::default(),
             candidate: None,
+            lone: None,
+            music: Music::default(),
+            playing: None,
+            looked: 0,
             told: None,
             told_at: 0,
+            settled: false,
+            said: 0,
             greeting_over: false,
             is_over: false,
         }
@@ -332,6 +172,7 @@ impl WhoAnswered {
         let tone = current.filter(|run| run.lasted() >= TONE && run.spread() < BEEP_EVEN);
         self.cadence
             .take(moment, &self.voice, self.echo, tone.is_some(), now);
+        self.music.take(moment);
         if let Some(tone) = tone {
             self.cadence.revoke(tone.begin);
         }
@@ -351,6 +192,7 @@ impl WhoAnswered {
 
     fn tone_ended(&mut self, run: Run, tell: &mut impl FnMut(Sign)) {
         let heard_speech = self.cadence.has_spoken();
+        self.lone = None;
         if let Some(signal) = self.signals.ended(run, heard_speech) {
             self.candidate = None;
             return self.signal(signal, tell);
@@ -358,14 +200,22 @@ impl WhoAnswered {
         let is_beep = BEEP.contains(&run.hertz[0])
             && BEEP_LASTS.contains(&run.lasted())
             && run.purity >= BEEP_PURE
-            && run.spread() <= if run.lasted() >= LONG_BEEP { BEEP_FADES } else { BEEP_EVEN }
+            && run.spread()
+                <= if run.lasted() >= LONG_BEEP {
+                    BEEP_FADES
+                } else {
+                    BEEP_EVEN
+                }
             && !run.is_key
             && !run.is_voice()
             && run.loudest > self.cadence.loudest() - SOFTER
             && (run.lasted() >= SHORT_BEEP || self.cadence.was_quiet(BEFORE_BEEP))
-            // Without some words before it, it may be the first of a busy tone, or a ring.
-            && !(Signals::is_of_network(&run) || self.cadence.spoke_for() < GREETING && Signals::may_be_part(&run));
-        if is_beep && self.stage == Stage::Answered {
+            && !Signals::is_of_network(&run)
+            && self.stage == Stage::Answered;
+        // Without some words before it, it may be the first of a busy tone, or a ring.
+        if self.cadence.spoke_for() < GREETING && Signals::may_be_part(&run) {
+            self.lone = Some(run).filter(|_| is_beep);
+        } else if is_beep {
             self.candidate = Some(Candidate {
                 run,
                 disturbed: false,
@@ -408,7 +258,7 @@ impl WhoAnswered {
         };
         if changes {
             let confidence = match (self.cadence.has_spoken(), self.told) {
-                (true, Some(Who::Human)) => 0.85,
+                (true, Some(Who::Human)) if self.settled => 0.85,
                 (true, _) => 0.97,
                 (false, _) => 0.75,
             };
@@ -424,6 +274,8 @@ impl WhoAnswered {
         let stands = match self.told {
             Some(told) if told == who && signal.count <= 3 => true,
             Some(Who::Human) => who != Who::Sit,
+            // A melody may have such notes.
+            Some(Who::Music) => signal.confidence < SURE,
             Some(Who::Machine) => !matches!(who, Who::Sit | Who::BusyTone | Who::Fax),
             Some(Who::Fax | Who::Sit | Who::BusyTone) => true,
             _ => false,
@@ -444,8 +296,13 @@ impl WhoAnswered {
 
     fn judge(&mut self, tell: &mut impl FnMut(Sign)) {
         if self.stage == Stage::Early {
-            if self.told.is_none() && self.cadence.spoke_for() >= 1_500 {
-                self.verdict(Why::Announcement, 0.7, None, tell);
+            if self.told.is_none() && self.cadence.spoke_for() >= MUSIC_SPAN {
+                let why = if self.is_no_speech() {
+                    Why::Music
+                } else {
+                    Why::Announcement
+                };
+                self.verdict(why, 0.7, None, tell);
             }
             return;
         }
@@ -457,6 +314,7 @@ impl WhoAnswered {
         }
         match self.told {
             Some(Who::Human) => {
+                self.settle(tell);
                 if self.now > self.told_at + SECOND_THOUGHTS {
                     self.end(tell);
                 }
@@ -471,18 +329,77 @@ impl WhoAnswered {
                 }
             }
             Some(Who::Fax | Who::Sit | Who::BusyTone) => {}
-            Some(Who::NoOne | Who::Silence | Who::Unknown) | None => self.judge_speech(tell),
+            Some(Who::NoOne | Who::Silence | Who::Music | Who::Unknown) | None => match self.lone {
+                Some(lone)
+                    if self.now > lone.end + ALONE
+                        && !self.cadence.has_spoken()
+                        && !self.runs.may_go_on() =>
+                {
+                    self.beep(lone, tell);
+                }
+                _ => self.judge_speech(tell),
+            },
+        }
+    }
+
+    /// Whether the one who was told as a person has waited, or has gone on as no person does.
+    fn settle(&mut self, tell: &mut impl FnMut(Sign)) {
+        if self.settled {
+            return;
+        }
+        match self.cadence.rhythm(self.now) {
+            Rhythm::Waits { .. } => self.settled = true,
+            // "Please hold", and then it plays.
+            Rhythm::GoesOn { .. } if self.is_no_speech() => self.settled = true,
+            Rhythm::GoesOn { confidence } => self.verdict(Why::LongSpeech, confidence, None, tell),
+            Rhythm::Pauses { .. } | Rhythm::None => {}
+        }
+    }
+
+    /// Whether what the cadence takes for speech is none.
+    fn is_no_speech(&self) -> bool {
+        let (spoke, pause) = (self.cadence.spoke_for(), self.cadence.pause(self.now));
+        let again = self.told == Some(Who::Music);
+        self.music.is_no_speech(spoke + pause, pause, again)
+    }
+
+    /// Keeps music from being taken for speech.
+    fn hear_music(&mut self, tell: &mut impl FnMut(Sign)) {
+        let is_due = self.now >= self.looked + MUSIC_LOOK;
+        if is_due {
+            self.looked = self.now;
+        }
+        if let Some(since) = self.playing {
+            let is_over = is_due && !self.music.is_no_speech(MUSIC_SPAN, 0, true);
+            if is_over || self.cadence.was_quiet(MUSIC_GAP) {
+                self.playing = None;
+            }
+            self.cadence.restart();
+            if self.now > since + MUSIC && self.told.is_none() && self.music.is_tonal(MUSIC) {
+                self.verdict(Why::Music, 0.8, None, tell);
+            }
+            return;
+        }
+        let decides = self.cadence.rhythm(self.now) != Rhythm::None;
+        if (decides || is_due && self.cadence.spoke_for() >= MUSIC_BEGINS) && self.is_no_speech() {
+            self.playing = Some(self.now.saturating_sub(self.cadence.spoke_for()));
+            self.cadence.restart();
         }
     }
 
     fn judge_speech(&mut self, tell: &mut impl FnMut(Sign)) {
         let waits = self.candidate.is_some() || self.runs.may_go_on();
+        self.hear_music(tell);
         match self.cadence.rhythm(self.now) {
             Rhythm::Waits { confidence } if !waits => {
                 self.verdict(Why::ShortThenSilence, confidence, None, tell)
             }
+            // Music rests as long.
+            Rhythm::Pauses { confidence } if !waits && self.told != Some(Who::Music) => {
+                self.verdict(Why::ShortThenSilence, confidence, None, tell)
+            }
             Rhythm::GoesOn { confidence } => self.verdict(Why::LongSpeech, confidence, None, tell),
-            Rhythm::None | Rhythm::Waits { .. } => {
+            Rhythm::None | Rhythm::Pauses { .. } | Rhythm::Waits { .. } => {
                 if self.told.is_some() {
                     return;
                 }
@@ -492,10 +409,10 @@ impl WhoAnswered {
                     && !self.signals.has_begun()
                 {
                     let heard = self.cadence.is_loud();
-                    let (why, confidence) = if heard {
-                        (Why::Steady, 0.5)
-                    } else {
-                        (Why::Silence, 0.9)
+                    let (why, confidence) = match heard {
+                        true if self.music.is_tonal(SILENT) => (Why::Music, 0.7),
+                        true => (Why::Steady, 0.5),
+                        false => (Why::Silence, 0.9),
                     };
                     self.verdict(why, confidence, None, tell);
                 } else if self.now >= UNKNOWN {
@@ -513,6 +430,16 @@ impl WhoAnswered {
         tell: &mut impl FnMut(Sign),
     ) {
         let who = why.who();
+        let corrects = match (self.told, who) {
+            (Some(Who::Human), Who::Machine) if !self.settled => Some(Correction::Hasty),
+            (Some(Who::Human), Who::Machine) if self.cadence.sound() < self.said + A_WORD => {
+                Some(Correction::Beep)
+            }
+            _ => None,
+        };
+        if who == Who::Human {
+            self.said = self.cadence.sound();
+        }
         self.told = Some(who);
         self.told_at = self.now;
         let mut facts = Facts {
@@ -522,6 +449,7 @@ impl WhoAnswered {
             } else {
                 self.now
             },
+            corrects,
             ..Facts::default()
         };
         if let Some((run, tones)) = tone {

@@ -3,20 +3,23 @@
 import os
 from collections import Counter, defaultdict
 from functools import cache
+from typing import get_args
 
 import numpy as np
 import pytest
-from tests.support.callees.hearing import Told, hear
+from tests.support.callees.hearing import Told, acts, hear
 from tests.support.callees.lines import Callee, callees
-from tests.support.callees.voices import voices_are_installed
+from tests.support.callees.voices import music_is_installed, voices_are_installed
 from tests.support.figures import Figures
+
+from offhook.call.out.detect import OnMachine
 
 pytestmark = pytest.mark.interop
 
 FULL = "OFFHOOK_PROVE" in os.environ
 SHARE = 1.0 if FULL else 0.07
-TOLD = ("human", "machine", "fax", "sit", "busy_tone", "no_one", "silence", "unknown", "nothing")
-HUNG_UP_ON = ("machine", "fax", "sit", "busy_tone")
+TOLD = ("human", "machine", "fax", "sit", "busy_tone", "no_one", "silence", "music", "unknown", "nothing")
+HELD = ("music, then a person", "a person, then music")
 NEAR = 0.6
 """Seconds after the end of a beep by which it has to be told."""
 
@@ -25,11 +28,14 @@ NEAR = 0.6
 def heard() -> tuple[tuple[Callee, Told], ...]:
     """Every line of the test set, and what was told of it."""
     voices_are_installed()
+    if FULL:
+        music_is_installed("test")
     return tuple((callee, hear(callee)) for callee in callees("test", SHARE))
 
 
 def of(truth: str) -> list[tuple[Callee, Told]]:
-    return [(callee, told) for callee, told in heard() if callee.truth == truth]
+    """Lines by who it is; of people, those whom nothing was played before or after."""
+    return [(callee, told) for callee, told in heard() if callee.truth == truth and callee.kind not in HELD]
 
 
 def share_of(truth: str, *told_as: str) -> float:
@@ -62,29 +68,44 @@ def test_the_confusion_matrix() -> None:
     assert share_of("sit", "sit") > 0.75
     assert share_of("fax", "fax") > 0.75
     assert share_of("busy_tone", "busy_tone") > 0.7
-    assert share_of("machine", "machine") > 0.7
+    assert share_of("machine", "machine") > 0.6
+    assert share_of("music", "machine", "human") < 0.35
 
 
 def test_a_person_is_hardly_ever_taken_for_something_to_hang_up_on() -> None:
     people = of("human")
-    wrong = [callee.name for callee, told in people if told.first[1] in HUNG_UP_ON]
     machines = of("machine")
-    missed = [told for _, told in machines if told.first[1] == "human"]
-    # What a beep says of a person later is told to the agent, and nothing is done about it.
-    corrected = sum(told.verdicts[-1][1] == "machine" for told in missed)
-    Figures().note(
-        "4. Whom a policy would hang up on",
-        people=len(people),
-        hung_up_on=len(wrong),
-        percent=100 * len(wrong) / len(people),
-        machines=len(machines),
-        taken_for_people=len(missed),
-        of_those_corrected_by_the_beep=corrected,
-        percent_of_machines=100 * len(missed) / len(machines),
+    figures = Figures()
+    wrong: dict[str, list[str]] = {}
+    right: dict[str, int] = {}
+    for policy in get_args(OnMachine)[1:]:
+        wrong[policy] = [callee.name for callee, told in people if acts(told, policy)]
+        right[policy] = sum(acts(told, policy) for _, told in machines)
+        figures.note(
+            "4. Whom a policy acts on",
+            on_machine=policy,
+            people=len(people),
+            acted_on=len(wrong[policy]),
+            percent=100 * len(wrong[policy]) / len(people),
+            machines=len(machines),
+            left_alone=len(machines) - right[policy],
+            percent_of_machines=100 * (1 - right[policy] / len(machines)),
+        )
+        assert len(wrong[policy]) <= max(1, 0.03 * len(people)), wrong[policy]
+        assert len(wrong[policy]) / len(people) < 1 - right[policy] / len(machines), (
+            "calling a person a machine is to be the rarer mistake"
+        )
+    first = [told for _, told in machines if told.first[1] == "human"]
+    corrections = Counter(
+        next((event.corrects for *_, event in told.verdicts if event.corrects), None) for told in first
     )
-    assert len(wrong) <= max(1, 0.03 * len(people)), wrong
-    assert len(wrong) / len(people) < len(missed) / len(machines), (
-        "calling a person a machine is to be the rarer mistake"
+    figures.note(
+        "5. Machines that were told as a person first",
+        machines=len(machines),
+        told_as_a_person=len(first),
+        corrected_as_they_went_on=corrections["hasty"],
+        corrected_by_the_beep=corrections["beep"],
+        never=corrections[None],
     )
 
 
@@ -97,18 +118,18 @@ def test_people_are_told_soon_after_they_have_spoken() -> None:
     ]
     figures = Figures()
     figures.note(
-        "5. How soon a person is told",
+        "6. How soon a person is told",
         measure="after the end of the first words",
         lines=len(after),
         **percentiles(after),
     )
     figures.note(
-        "5. How soon a person is told",
+        "6. How soon a person is told",
         measure="after the answer, first words up to 0.9 s",
         lines=len(short),
         **percentiles(short),
     )
-    assert np.percentile(after, 50) < 1.1
+    assert np.percentile(after, 50) < 0.8
 
 
 def test_beeps_are_told_when_they_have_ended_and_nothing_else_is_one() -> None:
@@ -128,7 +149,7 @@ def test_beeps_are_told_when_they_have_ended_and_nothing_else_is_one() -> None:
             missed[callee.beep_kind] += 1
     figures = Figures()
     figures.note(
-        "6. Beeps",
+        "7. Beeps",
         beeps=counts["beeps"],
         told=len(late),
         **percentiles(late),
@@ -136,6 +157,6 @@ def test_beeps_are_told_when_they_have_ended_and_nothing_else_is_one() -> None:
         told_there=counts["a beep told there"],
     )
     for kind, count in missed.most_common():
-        figures.note("7. Beeps that were missed, or told at another moment", beep=kind, times=count)
+        figures.note("8. Beeps that were missed, or told at another moment", beep=kind, times=count)
     assert len(late) > 0.85 * counts["beeps"]
     assert counts["a beep told there"] <= max(1, 0.03 * counts["lines without a beep"])

@@ -1,11 +1,15 @@
 """A callee's line through the media core: RTP, loss and all, in virtual time."""
 
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 from tests.support.speech import speech
 
 from offhook._media import EngineConfig, LegConfig, Line, MediaEvent, NetworkConfig, RemoteMedia, RtpLeg
+from offhook.call.leg import CallerLeg
+from offhook.call.out.answered_by import WhoAnswered
+from offhook.call.out.detect import Detect, OnMachine
 
 from .lines import Callee
 from .voices import RATE
@@ -26,9 +30,26 @@ class Told:
     @property
     def first(self) -> tuple[float, str, float, str]:
         """The first that a policy acts on, or else the last; `nothing` if nothing was told."""
-        sure = [told for told in self.verdicts if told[1] not in ("silence", "unknown", "no_one")]
+        sure = [told for told in self.verdicts if told[1] not in ("silence", "music", "unknown", "no_one")]
         told = sure[0] if sure else self.verdicts[-1] if self.verdicts else None
         return told[:4] if told is not None else (0.0, "nothing", 0.0, "")
+
+
+def acts(told: Told, policy: OnMachine) -> bool:
+    """Whether the gateway does something about who it was, as on a machine."""
+    answerer = WhoAnswered(Detect(policy), cast(CallerLeg, _NoLeg()), lambda told: None, lambda note: None)
+    answerer.listen(early=False)
+    return any(answerer.hear(event) is not None for *_, event in told.verdicts)
+
+
+class _NoLeg:
+    """What `WhoAnswered` asks of a leg."""
+
+    def __init__(self) -> None:
+        self.rtp = self
+
+    def detect(self, stage: str, limit_ms: int) -> None:
+        """It has been listened to before."""
 
 
 def hear(callee: Callee) -> Told:

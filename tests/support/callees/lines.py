@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .noises import KINDS, at, music, office, talk, white
+from .noises import KINDS, at, office, piece, talk, white
 from .phrases import ANSWERS, HUMAN, MACHINE, PROMPTS
 from .tones import BEEPS, BUSY, FAX, RINGING, SIT, silence
 from .voices import RATE, VOICES, Chance, Set, Sound, allison, reader
 
-SEEDS: dict[Set, int] = {"tuning": 1_000_000, "test": 2_000_000}
+SEEDS: dict[Set, int] = {"tuning": 1_000_000, "test": 3_000_000}
 
 
 @dataclass(slots=True)
@@ -59,6 +59,11 @@ def _human(chance: Chance, of: Set, number: int) -> Callee:
     parts = [silence(before), said, silence(float(chance.uniform(2.5, 4.0)))]
     if chance.random() < 0.4:
         parts += [_said(chance, of, texts[number % 4], int(chance.integers(0, 1000))), silence(1.5)]
+    if chance.random() < 0.25:
+        # Whoever has been answered may have a lot to say.
+        voice = int(chance.integers(0, 1000))
+        for text in texts[-5:]:
+            parts += [_said(chance, of, text, voice), silence(float(chance.uniform(0.1, 0.4)))]
     sound = np.concatenate([*parts, silence(2.0)])
     marks = {"speech_begins": before, "speech_ends": before + len(said) / RATE}
     return Callee(f"human: {text}", "human", sound, kind="human", marks=marks)
@@ -130,21 +135,37 @@ def _nobody(chance: Chance, of: Set, number: int) -> Callee:
             return Callee("a quiet room", "silence", at(office(chance, count), level), kind="silence")
 
 
+def _music(chance: Chance, of: Set, number: int) -> Callee:
+    name, sound = piece(chance, round(13 * RATE), of, number)
+    return Callee(f"music: {name}", "music", at(sound, float(chance.uniform(-28, -12))), kind="music")
+
+
+def _held(chance: Chance, of: Set, number: int) -> Callee:
+    """Somebody behind music, or before it."""
+    name, played = piece(chance, round(float(chance.uniform(3, 8)) * RATE), of, number)
+    played = at(played, -22)
+    said = _said(chance, of, HUMAN[of][number % len(HUMAN[of])], int(chance.integers(0, 1000)))
+    before, gap = float(chance.uniform(0.2, 0.8)), silence(float(chance.uniform(0, 0.8)))
+    if number % 3 == 2:
+        sound = np.concatenate([silence(before), said, gap, np.tile(played, 3)])
+        marks = {"speech_begins": before, "speech_ends": before + len(said) / RATE}
+        return Callee(f"a person, then music: {name}", "human", sound, kind="a person, then music", marks=marks)
+    begins = (len(played) + len(gap)) / RATE
+    sound = np.concatenate([played, gap, said, silence(5.0)])
+    marks = {"speech_begins": begins, "speech_ends": begins + len(said) / RATE}
+    return Callee(f"music, then a person: {name}", "human", sound, kind="music, then a person", marks=marks)
+
+
 def _else(chance: Chance, of: Set, number: int) -> Callee:
     count = round(12 * RATE)
-    match number % 3:
-        case 0:
-            return Callee("music", "unknown", at(music(chance, count), -20), kind="music")
-        case 1:
-            return Callee("noise", "unknown", at(office(chance, count), -28), kind="noise")
-        case _:
-            sound = at(talk(chance, count, of), -32)
-            return Callee("people far away", "unknown", sound, kind="talk")
+    if number % 2:
+        return Callee("noise", "unknown", at(office(chance, count), -28), kind="noise")
+    return Callee("people far away", "unknown", at(talk(chance, count, of), -32), kind="talk")
 
 
 COUNTS = {
     "human": 220, "machine": 160, "beep alone": 20, "sit": 24, "fax": 16, "busy": 28, "ringing": 24, "silence": 24,
-    "else": 24,
+    "music": 40, "held": 24, "else": 16,
 }  # fmt: skip
 
 
@@ -166,6 +187,10 @@ def callees(of: Set, share: float = 1.0) -> Iterator[Callee]:
                     made = _sit(chance, of, number)
                 case "silence":
                     made = _nobody(chance, of, number)
+                case "music":
+                    made = _music(chance, of, number)
+                case "held":
+                    made = _held(chance, of, number)
                 case "else":
                     made = _else(chance, of, number)
                 case _:
@@ -176,7 +201,7 @@ def callees(of: Set, share: float = 1.0) -> Iterator[Callee]:
 
 def _carried(chance: Chance, of: Set, callee: Callee) -> Callee:
     """The line that it comes over: how loud, what lies behind it, codec, loss, jitter, and whether our agent speaks."""
-    if callee.truth not in ("silence", "unknown"):
+    if callee.truth not in ("silence", "unknown", "music"):
         callee.level = float(chance.uniform(-30, -6))
         sound = callee.sound * 10 ** ((callee.level + 20) / 20)
         if chance.random() < 0.6:

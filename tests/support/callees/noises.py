@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .voices import RATE, Chance, Set, Sound, allison, play, reader
+from .voices import PIECES, RATE, Chance, Set, Sound, allison, play, reader, tune
 
 
 def at(sound: Sound, level: float) -> Sound:
@@ -50,6 +50,27 @@ def music(chance: Chance, count: int) -> Sound:
     sound = sum(np.sin(n * phase) / n for n in range(1, 6)) * np.exp(-3 * (when % beat))
     chord = sum(np.sin(2 * np.pi * hertz * when) for hertz in (130.8, 164.8, 196.0))
     return np.asarray(sound + 0.25 * chord)
+
+
+def organ(chance: Chance, count: int) -> Sound:
+    """Chords that stay for a while, one after the other, with a little tremor."""
+    when = np.arange(count) / RATE
+    bar = float(chance.uniform(0.8, 1.6))
+    roots = 110.0 * 2 ** (chance.integers(0, 12, count // round(bar * RATE) + 2) / 12)
+    root = roots[(when // bar).astype(int)] * (1 + 0.002 * np.sin(2 * np.pi * 5.5 * when))
+    phase = 2 * np.pi * np.cumsum(root) / RATE
+    return np.asarray(sum(np.sin(part * phase) / part for part in (1, 2, 2.5, 3, 4, 5, 6)))
+
+
+def piece(chance: Chance, count: int, of: Set, number: int) -> tuple[str, Sound]:
+    """Somewhere in a piece of music, with its name: every fourth is made here, as all are where none is installed."""
+    pieces = PIECES[of]()
+    if number % 4 == 3 or not pieces:
+        return ("plucked", music(chance, count)) if of == "tuning" else ("organ", organ(chance, count))
+    path = pieces[number % len(pieces)]
+    whole = tune(path)
+    begin = int(chance.integers(0, max(1, len(whole) - count)))
+    return path.stem, np.resize(whole[begin : begin + count], count)
 
 
 def talk(chance: Chance, count: int, of: Set) -> Sound:

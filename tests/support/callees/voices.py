@@ -126,6 +126,33 @@ VOICES: dict[Set, tuple[Voice, ...]] = {
 """Who says what, by set."""
 
 
+PIECES: dict[Set, Callable[[], list[Path]]] = {
+    "tuning": lambda: sorted(Path("/usr/share/asterisk/moh").glob("*.wav")),
+    "test": lambda: sorted(Path("/usr/share/games/neverball/bgm").glob("*.ogg")),
+}
+"""Music of Debian: that of Asterisk's queues (asterisk-moh-opsound-wav), and of a game (neverball-data)."""
+
+
+@cache
+def tune(path: Path) -> Sound:
+    """A piece of music, one channel of it."""
+    kept = _KEPT / f"{path.stem}.wav"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        made = kept.with_suffix(".new.wav")
+        command = ["sox", "-D", str(path), "-r", str(RATE), "-b", "16", str(made), "remix", "1"]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        made.rename(kept)
+    pcm, _ = read_wav(kept)
+    return pcm.astype(float) / 32_768
+
+
+def music_is_installed(of: Set) -> None:
+    """Fail with the line that installs the pieces of a set, if they are missing."""
+    package = {"tuning": "asterisk-moh-opsound-wav", "test": "neverball-data"}[of]
+    assert PIECES[of](), f"music is missing: sudo apt-get install {package}"
+
+
 def voices_are_installed() -> None:
     """Fail with the line that installs them, if one is missing."""
     programs = [package for program, package in _PROGRAMS.items() if shutil.which(program) is None]

@@ -119,14 +119,14 @@ def test_a_number_that_is_kept_back_and_headers_of_the_invite(data: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "asked"),
     [
-        (("--detect",), True),
+        (("--detect", "--wait"), True),
         (("--no-detect",), False),
-        (("--detect", "--on-machine", "hang_up"), {"on_machine": "hang_up"}),
-        (("--on-machine", "voicemail"), {"on_machine": "voicemail"}),
+        (("--detect", "--on-machine", "hang_up", "--wait"), {"on_machine": "hang_up"}),
+        (("--on-machine", "voicemail", "--wait"), {"on_machine": "voicemail"}),
     ],
 )
 def test_who_answers_is_asked_for(arguments: tuple[str, ...], asked: object, data: Path) -> None:
-    StandIn.looks = [call("answered", outcome("answered", 200, "OK"))]
+    StandIn.looks = [call("ended" if "--wait" in arguments else "answered", outcome("answered", 200, "OK"))]
     assert offhook(data, *arguments).exit_code == 0
     assert StandIn.asked[0][2]["detect"] == asked
 
@@ -135,13 +135,16 @@ def test_who_has_answered_is_said_once_it_is_known(data: Path) -> None:
     answered = outcome("answered", 200, "OK")
     nothing = {"who": "unknown", "evidence": "nothing was heard that tells it", "on_machine": "hang_up"}
     machine = {"who": "machine", "confidence": 0.9, "evidence": "speech that goes on for 3.0 s\x1b[31m"}
-    StandIn.looks = [call("answered", answered, answered_by=nothing)]
-    assert "answered by" not in offhook(data, "--detect").stdout, "it has only just picked up"
+    person = {"who": "human", "confidence": 0.7, "evidence": "0.4 s of speech, then 0.3 s of silence"}
+    StandIn.looks = [call("answered", answered, answered_by=nothing), call("answered", answered, answered_by=person)]
+    assert offhook(data, "--detect").stdout.splitlines()[-2] == f"answered by human: {person['evidence']}"
     StandIn.looks = [
         call("answered", answered, answered_by=nothing),
+        call("answered", answered, answered_by=person),
         call("ended", answered, answered_by=machine, end_reason="no_person_answered"),
     ]
-    assert offhook(data, "--detect", "--on-machine", "hang_up", "--wait").stdout.splitlines()[-2:] == [
+    assert offhook(data, "--detect", "--on-machine", "hang_up", "--wait").stdout.splitlines()[-3:] == [
+        f"answered by human: {person['evidence']}",
         "answered by machine: speech that goes on for 3.0 s\\x1b[31m",
         "over, no_person_answered",
     ]

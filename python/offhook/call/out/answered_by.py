@@ -1,7 +1,8 @@
 """Who has answered a call out, and what the gateway does about it.
 
 The media core hears it (`RtpLeg.detect`). A person is never hung up on: a policy acts on the first verdict after the
-answer alone, and on none that follows one of a person.
+answer, and on a machine that follows a person only where that one had not waited yet. A message is left, too, where a
+beep came behind words as short as a person's, and nobody has said one since.
 """
 
 from collections.abc import Callable
@@ -62,7 +63,7 @@ Action: TypeAlias = HangUpOnIt | TakeFloor | LeaveMessage
 class WhoAnswered:
     """What is known of who has answered one call. `tell` passes it on to the agent, `note` to the timeline."""
 
-    __slots__ = ("_before", "_early", "_leg", "_note", "_tell", "detect", "verdict")
+    __slots__ = ("_before", "_early", "_leaves", "_leg", "_note", "_tell", "detect", "verdict")
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class WhoAnswered:
         """What was asked for; None if nothing was. Until the answer it may change with the trunk."""
         self._leg, self._tell, self._note = leg, tell, note
         self._early = True
+        self._leaves = False
         self._before: set[Answerer] = set()
         self.verdict: AnsweredBy | None = None
         """What was told last; None if nothing was, or nobody asked."""
@@ -99,12 +101,18 @@ class WhoAnswered:
             return None
         self._note(f"answered by {_WORDS[verdict.who]}: {verdict.evidence} ({sure} after the answer)")
         self._tell(verdict)
-        is_first = not self._before & {"human", *_NOBODY}
+        policy = self.detect.on_machine
+        acts = (
+            not self._before & {"human", *_NOBODY}
+            or event.corrects == "hasty"
+            or (event.corrects == "beep" and policy == "voicemail")
+        )
         self._before.add(verdict.who)
-        if verdict.who not in _NOBODY or not is_first or self.detect.on_machine == "tell":
+        if verdict.who not in _NOBODY or not acts or policy == "tell":
             return None
-        if self.detect.on_machine == "hang_up" or verdict.who != "machine":
+        if policy == "hang_up" or verdict.who != "machine":
             return HangUpOnIt(f"answered by {_WORDS[verdict.who]}: {verdict.evidence}")
+        self._leaves = True
         return TakeFloor(alone=self.detect.message is not None)
 
     def _greeting_over(self, event: MediaEvent, detect: Detect) -> Action | None:
@@ -113,7 +121,7 @@ class WhoAnswered:
         what = f"after a beep of {beep[0]} Hz, {beep[2]} ms" if beep is not None else "without a beep, by silence"
         self._note(f"the machine takes a message from now on, {what} ({at:.1f} s after the answer)")
         self._tell(GreetingOver(beep is not None, event.position_ms or 0))
-        if detect.on_machine == "voicemail" and detect.message is not None and "human" not in self._before:
+        if self._leaves and detect.message is not None:
             return LeaveMessage(*detect.message)
         return None
 
@@ -152,6 +160,7 @@ _WORDS: dict[Answerer, str] = {
     "busy_tone": "a busy tone",
     "no_one": "nobody so far",
     "silence": "nobody who speaks",
+    "music": "music",
     "unknown": "nobody knows whom",
 }
 
@@ -180,6 +189,8 @@ def _evidence(event: MediaEvent) -> str:
         case "beep" if tone is not None:
             after = f" after {spoke:.1f} s of speech" if spoke else ""
             return f"a beep of {tone[0]} Hz, {tone[2]} ms{after}"
+        case "music":
+            return "music: somebody or something has us wait"
         case "announcement":
             return "an announcement before the answer"
         case "steady_sound":

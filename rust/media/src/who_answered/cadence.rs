@@ -3,13 +3,42 @@ use super::moment::Moment;
 use super::run::HOP;
 use crate::vad::Vad;
 
-/// After so much speech, in ms, a pause of so much is a wait for an answer, so sure.
-const WAITS: [(u32, u32, f32); 4] = [
-    (700, 520, 0.95),
-    (1_300, 620, 0.93),
-    (2_600, 950, 0.85),
-    (u32::MAX, 1_700, 0.65),
+/// After speech of at most `after` ms, a pause of `told` ms is taken for a wait for an answer; one of `settled` ms is one, so sure.
+struct Wait {
+    after: u32,
+    told: u32,
+    settled: u32,
+    confidence: f32,
+}
+
+const WAITS: [Wait; 4] = [
+    Wait {
+        after: 700,
+        told: 320,
+        settled: 520,
+        confidence: 0.95,
+    },
+    Wait {
+        after: 1_300,
+        told: 400,
+        settled: 620,
+        confidence: 0.93,
+    },
+    Wait {
+        after: 2_600,
+        told: 950,
+        settled: 950,
+        confidence: 0.85,
+    },
+    Wait {
+        after: u32::MAX,
+        told: 1_700,
+        settled: 1_700,
+        confidence: 0.65,
+    },
 ];
+/// How much less sure it is before it is settled.
+const HASTY: f32 = 0.2;
 /// Speech that has gone on for so long, in ms, is a recording's.
 const GOES_ON: u32 = 4_600;
 /// Of which at least this share was sound.
@@ -39,8 +68,17 @@ const KEPT: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Rhythm {
     None,
-    Waits { confidence: f32 },
-    GoesOn { confidence: f32 },
+    /// Somebody waits, as it seems.
+    Pauses {
+        confidence: f32,
+    },
+    /// Somebody waits.
+    Waits {
+        confidence: f32,
+    },
+    GoesOn {
+        confidence: f32,
+    },
 }
 
 #[derive(Debug)]
@@ -110,10 +148,15 @@ impl Cadence {
             .begin
             .is_some_and(|begin| begin + SAME > since && self.sound < 400)
         {
-            self.begin = None;
-            self.sound = 0;
-            self.loudest = -100.0;
+            self.restart();
         }
+    }
+
+    /// What was heard so far was nobody who speaks.
+    pub fn restart(&mut self) {
+        self.begin = None;
+        self.sound = 0;
+        self.loudest = -100.0;
     }
 
     /// Whether anybody has spoken.
@@ -125,6 +168,11 @@ impl Cadence {
     pub fn spoke_for(&self) -> u32 {
         self.begin
             .map_or(0, |begin| self.last.saturating_sub(begin))
+    }
+
+    /// Ms of it with sound.
+    pub fn sound(&self) -> u32 {
+        self.sound
     }
 
     /// How long nobody has spoken, in ms.
@@ -157,12 +205,19 @@ impl Cadence {
             return Rhythm::None;
         };
         let (lasted, pause) = (self.spoke_for(), self.pause(now));
-        let (_, wanted, confidence) = WAITS
-            .into_iter()
-            .find(|(most, ..)| lasted <= *most)
-            .unwrap_or(WAITS[3]);
-        if pause >= wanted {
-            return Rhythm::Waits { confidence };
+        let wait = WAITS
+            .iter()
+            .find(|wait| lasted <= wait.after)
+            .unwrap_or(&WAITS[3]);
+        if pause >= wait.settled {
+            return Rhythm::Waits {
+                confidence: wait.confidence,
+            };
+        }
+        if pause >= wait.told {
+            return Rhythm::Pauses {
+                confidence: wait.confidence - HASTY,
+            };
         }
         let share = self.sound as f32 / (now - begin).max(1) as f32;
         if lasted >= GOES_ON && share >= SPOKEN {

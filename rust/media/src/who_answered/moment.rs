@@ -19,6 +19,22 @@ const FAINT: f32 = 3.2e-6;
 /// How far a key's tones may be off their places.
 const OFF: f32 = 0.02;
 
+/// Peaks of a moment that are followed, and how far below the highest one they may be.
+pub(super) const PEAKS: usize = 16;
+const LOWER: f32 = 0.01;
+/// Where they are looked for, in bins.
+const SOUGHT: std::ops::Range<usize> = 5..110;
+/// From here on is what hisses.
+const HIGH: usize = 64;
+
+/// A peak of the spectrum.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Peak {
+    /// Where, in bins and parts of one.
+    pub bin: f32,
+    pub power: f32,
+}
+
 /// One tone, or two at once: Hz, the stronger first; the second is 0 where there is none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tone {
@@ -33,6 +49,10 @@ pub(super) struct Moment {
     /// dBov.
     pub level: f32,
     pub tone: Option<Tone>,
+    /// Whether most of it is above 2 kHz.
+    pub hisses: bool,
+    peaks: [Peak; PEAKS],
+    count: usize,
 }
 
 impl Moment {
@@ -41,7 +61,20 @@ impl Moment {
         let all: f32 = powers[HUM..].iter().sum();
         let level = 10.0 * (all + 1e-10).log10();
         let tone = (all > FAINT).then(|| tone(&powers, all)).flatten();
-        Self { level, tone }
+        let high: f32 = powers[HIGH..].iter().sum();
+        let (peaks, count) = peaks(&powers);
+        Self {
+            level,
+            tone,
+            hisses: high > 0.5 * all,
+            peaks,
+            count,
+        }
+    }
+
+    /// The peaks of its spectrum, from the lowest on.
+    pub fn peaks(&self) -> &[Peak] {
+        &self.peaks[..self.count]
     }
 }
 
@@ -57,6 +90,29 @@ impl Tone {
         let (low, high) = (one.min(other), one.max(other));
         near(low, &ROWS) && near(high, &COLUMNS)
     }
+}
+
+/// Peaks, each put where the parabola through its logarithms has its top.
+fn peaks(powers: &[f32; BINS]) -> ([Peak; PEAKS], usize) {
+    let mut found = [Peak::default(); PEAKS];
+    let mut count = 0;
+    let least = LOWER * powers[SOUGHT].iter().copied().fold(0.0, f32::max);
+    for bin in SOUGHT {
+        let [before, power, after] = [powers[bin - 1], powers[bin], powers[bin + 1]];
+        if power <= least || power <= before || power < after {
+            continue;
+        }
+        let [a, b, c] = [before, power, after].map(|power| (power + 1e-14).ln());
+        found[count] = Peak {
+            bin: bin as f32 + 0.5 * (a - c) / (a - 2.0 * b + c).min(-1e-6),
+            power,
+        };
+        count += 1;
+        if count == PEAKS {
+            break;
+        }
+    }
+    (found, count)
 }
 
 fn tone(powers: &[f32; BINS], all: f32) -> Option<Tone> {
