@@ -408,18 +408,26 @@ impl WhoAnswered {
                     && !waits
                     && !self.signals.has_begun()
                 {
-                    let heard = self.cadence.is_loud();
-                    let (why, confidence) = match heard {
-                        true if self.music.is_tonal(SILENT) => (Why::Music, 0.7),
-                        true => (Why::Steady, 0.5),
-                        false => (Why::Silence, 0.9),
-                    };
-                    self.verdict(why, confidence, None, tell);
+                    if self.cadence.is_loud() {
+                        self.steady(tell);
+                    } else {
+                        self.verdict(Why::Silence, 0.9, None, tell);
+                    }
                 } else if self.now >= UNKNOWN {
-                    self.verdict(Why::Steady, 0.5, None, tell);
+                    self.steady(tell);
                 }
             }
         }
+    }
+
+    /// There is sound, and no speech.
+    fn steady(&mut self, tell: &mut impl FnMut(Sign)) {
+        let (why, confidence) = if self.music.is_tonal(SILENT) {
+            (Why::Music, 0.7)
+        } else {
+            (Why::Steady, 0.5)
+        };
+        self.verdict(why, confidence, None, tell);
     }
 
     fn verdict(

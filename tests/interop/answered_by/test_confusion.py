@@ -64,7 +64,7 @@ def test_the_confusion_matrix() -> None:
         figures.note(
             "3. The same by kind of line", kind=kind, lines=counts.total(), **{word: counts[word] for word in TOLD}
         )
-    assert share_of("human", "human") > 0.9
+    assert share_of("human", "human") > (0.9 if FULL else 0.75)
     assert share_of("sit", "sit") > 0.75
     assert share_of("fax", "fax") > 0.75
     assert share_of("busy_tone", "busy_tone") > 0.7

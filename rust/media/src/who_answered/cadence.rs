@@ -37,6 +37,8 @@ const WAITS: [Wait; 4] = [
         confidence: 0.65,
     },
 ];
+/// Who waits is so far below what was said, in dB; noise goes on.
+const SILENT: f32 = 6.0;
 /// How much less sure it is before it is settled.
 const HASTY: f32 = 0.2;
 /// Speech that has gone on for so long, in ms, is a recording's.
@@ -209,12 +211,13 @@ impl Cadence {
             .iter()
             .find(|wait| lasted <= wait.after)
             .unwrap_or(&WAITS[3]);
-        if pause >= wait.settled {
+        let is_silent = self.level < self.loudest - SILENT;
+        if pause >= wait.settled && is_silent {
             return Rhythm::Waits {
                 confidence: wait.confidence,
             };
         }
-        if pause >= wait.told {
+        if pause >= wait.told && is_silent {
             return Rhythm::Pauses {
                 confidence: wait.confidence - HASTY,
             };
