@@ -380,6 +380,9 @@ impl WhoAnswered {
             }
             return;
         }
+        if self.cadence.is_drowned(self.now) {
+            self.cadence.restart();
+        }
         let decides = self.cadence.rhythm(self.now) != Rhythm::None;
         if (decides || is_due && self.cadence.spoke_for() >= MUSIC_BEGINS) && self.is_no_speech() {
             self.playing = Some(self.now.saturating_sub(self.cadence.spoke_for()));

@@ -11,7 +11,7 @@ struct Wait {
     confidence: f32,
 }
 
-const WAITS: [Wait; 4] = [
+static WAITS: [Wait; 4] = [
     Wait {
         after: 700,
         told: 320,
@@ -201,17 +201,32 @@ impl Cadence {
             .any(|levels| levels.iter().all(|level| *level < newest - BELOW))
     }
 
+    /// Whether what was taken for speech is behind by as much as makes a wait, and it is as loud as ever: that was nobody.
+    pub fn is_drowned(&self, now: u32) -> bool {
+        let wait = self.wait();
+        self.has_spoken() && self.pause(now) >= wait.settled && !self.is_silent()
+    }
+
+    fn is_silent(&self) -> bool {
+        self.level < self.loudest - SILENT
+    }
+
+    fn wait(&self) -> &'static Wait {
+        let lasted = self.spoke_for();
+        WAITS
+            .iter()
+            .find(|wait| lasted <= wait.after)
+            .unwrap_or(&WAITS[3])
+    }
+
     /// What the rhythm tells at `now`.
     pub fn rhythm(&self, now: u32) -> Rhythm {
         let Some(begin) = self.begin.filter(|_| self.has_spoken()) else {
             return Rhythm::None;
         };
         let (lasted, pause) = (self.spoke_for(), self.pause(now));
-        let wait = WAITS
-            .iter()
-            .find(|wait| lasted <= wait.after)
-            .unwrap_or(&WAITS[3]);
-        let is_silent = self.level < self.loudest - SILENT;
+        let wait = self.wait();
+        let is_silent = self.is_silent();
         if pause >= wait.settled && is_silent {
             return Rhythm::Waits {
                 confidence: wait.confidence,
