@@ -22,6 +22,10 @@ _TOLD_WITHIN = 10.0
 """Seconds after the answer by which it is mostly told who that was; silence and noise take the longest."""
 
 
+_Until: TypeAlias = Literal["answered", "told", "ended"]
+"""How far a call is watched: to its answer, until it is told who that was, or to its end."""
+
+
 class Exit(IntEnum):
     """How the command ends, by what the call came to."""
 
@@ -124,7 +128,7 @@ def dial(
     raise typer.Exit(_place(api, wish, until, as_json))
 
 
-def _place(api: LocalApi, wish: Mapping[str, Any], until: "_Until", as_json: bool) -> Exit:
+def _place(api: LocalApi, wish: Mapping[str, Any], until: _Until, as_json: bool) -> Exit:
     """Have the call placed, watch it, and say what came of it."""
     reply = api.ask("POST", "/v1/calls", wish, patience=_DIAL_PATIENCE)
     if not reply.is_good:
@@ -138,9 +142,6 @@ def _place(api: LocalApi, wish: Mapping[str, Any], until: "_Until", as_json: boo
         return Exit.FAILED
     _tell_outcome(call, outcome, tell)
     return _EXITS.get(outcome["kind"], Exit.FAILED)
-
-
-_Until: TypeAlias = Literal["answered", "told", "ended"]
 
 
 def _follow(api: LocalApi, call: dict[str, Any], until: _Until, tell: Callable[[str], None]) -> dict[str, Any]:
