@@ -108,7 +108,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[Found
         return measured, max(talk.call.late for talk in talks)
 
     with running_gateway(tmp_path_factory.mktemp("gateway"), TOML, media=media_ports(200)) as gateway:
-        yield in_time(lambda: asyncio.run(all_of_them(gateway)))
+        yield in_time(lambda: asyncio.run(all_of_them(gateway)))[0]
 
 
 def highest(line: Line, form: Format) -> float:
