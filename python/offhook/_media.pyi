@@ -195,14 +195,21 @@ class OpusWishes:
     """What a peer asks of the Opus that we send it (RFC 7587 section 6.1)."""
 
     def __new__(
-        cls, *, bitrate: int = 40_000, fec: bool = True, dtx: bool = False, cbr: bool = False, max_rate: int = 48_000
+        cls,
+        *,
+        bitrate: int | None = None,
+        fec: bool = True,
+        dtx: bool = False,
+        cbr: bool = False,
+        max_rate: int = 48_000,
     ) -> Self:
-        """`bitrate`: bits a second on average, brought into 6000 to 60000. `fec`: each packet has a copy of the one
-        before, if losses are likely. `dtx`: nothing is sent in pauses. `cbr`: all packets have one size. `max_rate`:
-        the highest rate in Hz that the peer plays; sound is sent at 16 kHz at most.
+        """`bitrate`: bits a second on average, brought into 6000 to 60000; a partner's packets that exceed it are not
+        handed on either. None for 40000, and any of a partner. `fec`: each packet has a copy of the one before, if
+        losses are likely. `dtx`: nothing is sent in pauses. `cbr`: all packets have one size. `max_rate`: the highest
+        rate in Hz that the peer plays; sound is sent at 16 kHz at most.
         """
     @property
-    def bitrate(self) -> int: ...
+    def bitrate(self) -> int | None: ...
     @property
     def fec(self) -> bool: ...
     @property
@@ -749,6 +756,9 @@ class MediaStats:
     @property
     def sent_audio_packets(self) -> int:
         """Sent packets that held sound from the agent."""
+    @property
+    def passed_packets(self) -> int:
+        """Of those, packets of a leg that it is bridged with, handed on as they came."""
     @property
     def sent_silence_packets(self) -> int:
         """Sent packets that held silence."""

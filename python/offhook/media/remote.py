@@ -64,8 +64,7 @@ def remote_media(
 
 
 def _opus(asked: opus.OpusWishes) -> OpusWishes:
-    rest = {} if asked.bitrate is None else {"bitrate": asked.bitrate}
-    return OpusWishes(fec=asked.fec, dtx=asked.dtx, cbr=asked.cbr, max_rate=asked.max_rate, **rest)
+    return OpusWishes(bitrate=asked.bitrate, fec=asked.fec, dtx=asked.dtx, cbr=asked.cbr, max_rate=asked.max_rate)
 
 
 def dtmf_by(audio: NegotiatedAudio, dtmf: DtmfWay) -> Literal["rfc4733", "info", "inband"]:

@@ -96,6 +96,7 @@ leg_counters! {
     sent_packets
     sent_bytes
     sent_audio_packets
+    passed_packets
     sent_silence_packets
     sent_music_packets
     sent_event_packets

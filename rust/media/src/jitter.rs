@@ -22,6 +22,11 @@ use crate::transit::Transit;
 use crate::uplink::Fill;
 use std::time::Duration;
 
+mod counts;
+pub(crate) mod handover;
+
+pub use counts::{JitterCounts, Played};
+
 /// Ticks of the line's codecs, in Hz.
 const RATE: u32 = 8_000;
 /// Time between two frames.
@@ -58,6 +63,8 @@ const MAX_GAP: i64 = 480_000;
 const PIECE: usize = 160;
 /// Milliseconds of decoded sound: what is bridged, the longest packet or a piece, and what a cut looks at.
 const READY_MS: usize = BRIDGE_MS + opus::MAX_SAMPLES / 16 + 40;
+/// Samples of the longest loss that a decoder is told of.
+const MAX_LOST: usize = BRIDGE_MS * 16;
 /// Shortest repeat that is cut, in ticks.
 const SHORTEST: i64 = 20;
 /// A lack of as much as this is made up for by repeats that are not longer.
@@ -70,34 +77,13 @@ const CUT_EVERY: u32 = 3;
 /// Packets whose places are looked at: their beginnings may lie differently in a frame.
 const PLACES: usize = 4;
 
-/// What a frame was made of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Played {
-    /// Samples written: 20 ms at `rate`.
-    pub samples: usize,
-    /// Samples a second.
-    pub rate: u32,
-    /// Whether any of it was heard, or what all of it is else.
-    pub fill: Fill,
-}
-
-/// What is counted here; cumulative.
+/// What is missing before a packet, in ticks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct JitterCounts {
-    /// Frames played.
-    pub frames: u64,
-    /// Frames of which a part or all was made up for a loss or because its packet was late.
-    pub concealed_frames: u64,
-    /// Packets that came after their place had been made up for.
-    pub late: u64,
-    /// Packets dropped for want of room, or because too much waited.
-    pub dropped: u64,
-    /// Ticks of 8 kHz by which sound was shortened.
-    pub shortened: u64,
-    /// Ticks of 8 kHz by which sound was lengthened, made-up sound not counted.
-    pub lengthened: u64,
-    /// Leaps of the timestamps that no pause explains.
-    pub leaps: u64,
+struct Gap {
+    /// Was lost, whatever has been made up for it by now.
+    lost: i64,
+    /// Has still to be made up for.
+    missing: i64,
 }
 
 /// The buffer of one stream at a time.
@@ -470,10 +456,10 @@ impl JitterBuffer {
                 }
                 self.set_rate(codec.sample_rate());
             }
-            let Some(missing) = self.come_to(tick, &first, codec) else {
+            let Some(gap) = self.come_to(tick, &first, codec) else {
                 break;
             };
-            self.take_sound(codec, missing);
+            self.take_sound(codec, gap);
             heard = true;
         }
         heard
@@ -493,8 +479,8 @@ impl JitterBuffer {
         self.shelf.take(|_| {});
     }
 
-    /// Comes to where the first packet goes on. Returns the ticks that are missing before it, or `None` if it is not yet to be played.
-    fn come_to(&mut self, tick: i64, first: &Label, codec: Codec) -> Option<i64> {
+    /// Comes to where the first packet goes on. Returns what is missing before it, or `None` if it is not yet to be played.
+    fn come_to(&mut self, tick: i64, first: &Label, codec: Codec) -> Option<Gap> {
         let decoded = &self.shelf.payload()[..self.decoded];
         let place = self.whole(first.timestamp) + i64::from(codec.ticks_in(decoded));
         let gap = place - self.end;
@@ -504,14 +490,14 @@ impl JitterBuffer {
         }
         if gap == 0 {
             self.ahead = 0;
-            return Some(0);
+            return Some(Gap::default());
         }
         if !(0..MAX_GAP).contains(&gap) {
             self.counts.leaps += 1;
             self.concealer.splice();
             self.end = place;
             self.ahead = 0;
-            return Some(0);
+            return Some(Gap::default());
         }
         let missing = (gap - self.ahead).max(0);
         if is_loss && !self.pausing && missing <= BRIDGE_MS as i64 * 8 {
@@ -521,13 +507,13 @@ impl JitterBuffer {
             }
             self.end = place;
             self.ahead = 0;
-            return Some(missing);
+            return Some(Gap { lost: gap, missing });
         }
         self.begin(tick, place)
     }
 
     /// A talkspurt begins with the next frame, if that leaves enough to spare.
-    fn begin(&mut self, tick: i64, place: i64) -> Option<i64> {
+    fn begin(&mut self, tick: i64, place: i64) -> Option<Gap> {
         if self.waiting > 0 || tick - place - self.transit.base() < self.spare_wanted {
             return None;
         }
@@ -538,11 +524,11 @@ impl JitterBuffer {
         self.ahead = 0;
         self.pausing = false;
         self.playing = true;
-        Some(0)
+        Some(Gap::default())
     }
 
-    /// Decodes the next piece of the first packet behind a gap of `missing` ticks, which is bridged.
-    fn take_sound(&mut self, codec: Codec, missing: i64) {
+    /// Decodes the next piece of the first packet behind a gap, which is bridged.
+    fn take_sound(&mut self, codec: Codec, Gap { lost, missing }: Gap) {
         let Some(&first) = self.shelf.first() else {
             return;
         };
@@ -554,11 +540,18 @@ impl JitterBuffer {
         };
         let length = piece.len();
         let begins = self.waiting + self.samples_of(missing);
+        let per_ms = self.per_ms();
         let decoder = self.decoders.of(codec);
-        let recovered =
-            missing > 0 && decoder.recover(piece, &mut self.ready[self.waiting..begins]);
-        let ends = begins + decoder.decode(piece, &mut self.ready[begins..]);
+        // What was made up while nothing came is heard already; the decoder has to know of the loss all the same.
+        let lost = (lost as usize * per_ms / 8).min(MAX_LOST);
+        let made = begins - self.waiting;
+        let mut before = [0; MAX_LOST];
+        let recovered = lost >= made.max(1) && decoder.recover(piece, &mut before[..lost]);
         if recovered {
+            self.ready[self.waiting..begins].copy_from_slice(&before[lost - made..lost]);
+        }
+        let ends = begins + decoder.decode(piece, &mut self.ready[begins..]);
+        if missing > 0 && recovered {
             self.concealer.heard(&mut self.ready[self.waiting..begins]);
         } else if missing > 0 {
             let (made, heard) = self.ready.split_at_mut(begins);

@@ -13,9 +13,11 @@ mod keys;
 mod partner;
 mod passage;
 mod receive;
+mod relay;
 mod secure;
 mod send;
 mod sink;
+mod through;
 
 use self::clocks::{HeardClock, SentClock};
 use self::hold::Music;
@@ -233,6 +235,7 @@ impl Leg {
         self.key_used_up_told = false;
         let before = self.playout.frame_ticks();
         if remote.codec != self.encoder.codec() {
+            self.end_passing(now, false);
             self.encoder = Encoder::new(remote.codec);
         }
         self.encoder.set_opus(remote.opus);

@@ -42,6 +42,7 @@ mod duck;
 mod fade;
 mod frame;
 mod leaving;
+mod passing;
 mod queue;
 mod trim;
 
@@ -88,6 +89,10 @@ const MAX_CATCH_UP: u32 = 3;
 enum Phase {
     Silence,
     Speech,
+    /// Sound comes past the queue; if no more has come by then, silence follows.
+    Passing {
+        until: Time,
+    },
 }
 
 /// The queue and the clock of one leg.

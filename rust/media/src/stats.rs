@@ -146,6 +146,8 @@ counters! {
         sent_bytes,
         /// Sent packets that held sound from the agent.
         sent_audio_packets,
+        /// Of those, packets of a leg that it is bridged with, handed on as they came.
+        passed_packets,
         /// Sent packets that held silence.
         sent_silence_packets,
         /// Sent packets that held music, while we held the peer.

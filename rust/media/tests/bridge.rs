@@ -588,7 +588,7 @@ fn a_prompt_is_heard_first_and_nothing_is_late_after_it() {
 fn a_bad_way_is_made_up_for() {
     for (one, two) in [
         (Codec::Pcmu, Codec::Pcmu),
-        (Codec::G722, Codec::G722),
+        (Codec::G722, Codec::Pcma),
         (Codec::Pcma, Codec::G722),
     ] {
         let mut lines = Lines::new(vec![Phone::new(1, one).says(440.0), Phone::new(2, two)]);

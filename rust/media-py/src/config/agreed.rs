@@ -50,7 +50,7 @@ impl SrtpKeys {
 #[pyclass(frozen, get_all, eq, from_py_object, module = "offhook._media")]
 #[derive(Clone, PartialEq)]
 pub(crate) struct OpusWishes {
-    bitrate: u32,
+    bitrate: Option<u32>,
     fec: bool,
     dtx: bool,
     cbr: bool,
@@ -60,9 +60,9 @@ pub(crate) struct OpusWishes {
 #[pymethods]
 impl OpusWishes {
     #[new]
-    #[pyo3(signature = (*, bitrate = opus::BITRATE, fec = true, dtx = false, cbr = false, max_rate = opus::RTP_CLOCK))]
-    #[pyo3(text_signature = "(*, bitrate=40000, fec=True, dtx=False, cbr=False, max_rate=48000)")]
-    fn new(bitrate: u32, fec: bool, dtx: bool, cbr: bool, max_rate: u32) -> Self {
+    #[pyo3(signature = (*, bitrate = None, fec = true, dtx = false, cbr = false, max_rate = opus::RTP_CLOCK))]
+    #[pyo3(text_signature = "(*, bitrate=None, fec=True, dtx=False, cbr=False, max_rate=48000)")]
+    fn new(bitrate: Option<u32>, fec: bool, dtx: bool, cbr: bool, max_rate: u32) -> Self {
         Self {
             bitrate,
             fec,
@@ -80,7 +80,8 @@ impl OpusWishes {
 impl OpusWishes {
     fn settings(&self) -> opus::Settings {
         opus::Settings {
-            bitrate: self.bitrate,
+            bitrate: self.bitrate.unwrap_or(opus::BITRATE),
+            ceiling: self.bitrate,
             fec: self.fec,
             dtx: self.dtx,
             cbr: self.cbr,

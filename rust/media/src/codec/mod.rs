@@ -6,6 +6,17 @@ pub mod g711;
 pub mod g722;
 pub mod opus;
 
+/// How often a thread has decoded and encoded.
+#[cfg(test)]
+pub(crate) mod counted {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub static DECODED: Cell<u64> = const { Cell::new(0) };
+        pub static ENCODED: Cell<u64> = const { Cell::new(0) };
+    }
+}
+
 /// What the line speaks: the payload format of an RTP stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Codec {
@@ -147,6 +158,8 @@ impl Decoder {
     /// Decodes a payload, or the part of it that `out` has room for, and returns how many samples were written: at [`Codec::sample_rate`],
     /// [`Codec::samples_in`] of them. Any bytes are a payload, but for Opus: what is no packet of it, or has no room, has no samples.
     pub fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
+        #[cfg(test)]
+        counted::DECODED.with(|count| count.set(count.get() + 1));
         match (self.codec, &mut self.memory) {
             (_, Memory::G722(g722)) => g722.decode(payload, out),
             (_, Memory::Opus(opus)) => opus.decode(payload, out),
@@ -205,6 +218,8 @@ impl Encoder {
     /// Encodes samples at [`Codec::sample_rate`], or as many as `out` has room for, and returns how many bytes were written. G.722 takes samples by
     /// twos: an odd last one is left out. Opus takes a packet at a time ([`Codec::packet_ms`]); 0 means that none is to be sent.
     pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> usize {
+        #[cfg(test)]
+        counted::ENCODED.with(|count| count.set(count.get() + 1));
         match (self.codec, &mut self.memory) {
             (_, Memory::G722(g722)) => g722.encode(pcm, out),
             (_, Memory::Opus(opus)) => opus.encode(pcm, out),

@@ -47,6 +47,8 @@ const SHORTEST_FRAME: usize = 40;
 pub struct Settings {
     /// Bits a second on average; brought into [`BITRATES`].
     pub bitrate: u32,
+    /// The average that nobody's sound may exceed on its way there, where the peer names one (`maxaveragebitrate`).
+    pub ceiling: Option<u32>,
     /// Copies of the frame before go along (`useinbandfec`).
     pub fec: bool,
     /// Nothing is sent while there is silence (`usedtx`).
@@ -61,6 +63,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             bitrate: BITRATE,
+            ceiling: None,
             fec: true,
             dtx: false,
             cbr: false,

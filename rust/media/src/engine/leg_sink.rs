@@ -48,6 +48,11 @@ impl LegSink for LegGlue<'_> {
     fn audio(&mut self, frame: UplinkFrame<'_>) {
         let tone = mem::take(&mut self.side.tone);
         let is_tone = tone == Likeness::Tone;
+        if self.heard
+            && let Some(partner) = &mut self.partner
+        {
+            partner.leg.overhear(self.now, &frame);
+        }
         if let Some((_, tap)) = &mut self.side.recording {
             let hush = is_tone && self.side.mask != DigitMask::Off;
             let frame = if hush { frame.silent() } else { frame };
@@ -94,7 +99,10 @@ impl LegSink for LegGlue<'_> {
         if self.heard
             && let Some(partner) = &mut self.partner
         {
-            partner.leg.take_of_partner(self.now, packet, anew);
+            let side = &self.side;
+            let hushed = side.removes_tones || self.digits && side.hears_tones;
+            let whole = !hushed && side.mask == DigitMask::Off;
+            partner.take_of_partner(self.now, packet, (anew, whole), self.out);
         }
     }
 
@@ -105,7 +113,7 @@ impl LegSink for LegGlue<'_> {
             && (known || self.side.mask != DigitMask::Off)
             && let Some(partner) = &mut self.partner
         {
-            partner.leg.hush_partner(self.now);
+            partner.hush_partner(self.now);
         }
         self.side.tone = self.side.tone.max(likeness);
         if likeness == Likeness::Tone
@@ -122,6 +130,10 @@ impl LegSink for LegGlue<'_> {
 
     fn keep_open(&mut self, to: SocketAddr) {
         self.out.send.push(&self.port.rtp, self.source, to, &[]);
+    }
+
+    fn records(&self) -> bool {
+        self.side.recording.is_some()
     }
 
     fn sent(&mut self, frame: SentFrame<'_>) {

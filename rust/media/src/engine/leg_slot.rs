@@ -17,6 +17,7 @@ use crate::claim::{LegKey, Waited};
 use crate::clock::Time;
 use crate::leg::{DtmfTones, Leg, Overlap};
 use crate::recorder::Tap;
+use crate::shelf::Queued;
 use crate::srtp::{Protocol, SrtpError};
 use crate::tones::Likeness;
 use crate::utterance::Cut;
@@ -37,6 +38,8 @@ pub(super) struct LegSlot {
     pub wire: Option<u32>,
     /// The leg that it is bridged with.
     pub partner: Option<Partner>,
+    /// Its partner has changed when it is due.
+    pub moved: bool,
     pub leg: Leg,
     pub side: Side,
     /// The address in our SDP, if it is one of this host's: what we send leaves from there.
@@ -173,6 +176,7 @@ impl LegSlot {
             },
             wire: None,
             partner: None,
+            moved: false,
             leg,
             side: Side::default(),
             source,
@@ -451,6 +455,30 @@ impl LegSlot {
             wire.told_speech = true;
             wire.wire.send_speech(true, Duration::ZERO);
         }
+    }
+
+    /// A packet of the peer of the leg that it is bridged with; see [`Leg::take_of_partner`].
+    pub fn take_of_partner(
+        &mut self,
+        now: Time,
+        packet: Queued<'_>,
+        how: (bool, bool),
+        out: &mut Outbox,
+    ) {
+        let nobody = &mut Joined {
+            wire: None,
+            partner: None,
+        };
+        self.moved |= self.leg.is_passing();
+        self.with_sink(now, nobody, out, |leg, sink| {
+            leg.take_of_partner(now, packet, how, sink);
+        });
+    }
+
+    /// What its partner is just saying is not to be heard.
+    pub fn hush_partner(&mut self, now: Time) {
+        self.moved |= self.leg.is_passing();
+        self.leg.hush_partner(now);
     }
 
     fn with_sink(

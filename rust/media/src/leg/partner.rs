@@ -48,20 +48,9 @@ impl Leg {
         }
     }
 
-    /// A packet of the partner's peer; `anew`: another stream begins with it.
-    pub fn take_of_partner(&mut self, now: Time, packet: Queued<'_>, anew: bool) {
-        if self.started
-            && let Some(passage) = self.of(Origin::Partner)
-        {
-            if anew {
-                passage.restart();
-            }
-            passage.receive(now, packet);
-        }
-    }
-
     /// What the partner is just saying is not to be heard: the tones of a key that is told in another way.
     pub fn hush_partner(&mut self, now: Time) {
+        self.end_passing(now, false);
         if let Some(passage) = self.of(Origin::Partner) {
             passage.hush(now);
         }
@@ -102,6 +91,9 @@ impl Leg {
 
     /// Something else follows: what is heard of a partner fades.
     pub(super) fn break_off_partner(&mut self, now: Time) {
+        if self.is_passing() {
+            return self.end_passing(now, true);
+        }
         if let Some(passage) = self.passage.as_deref_mut()
             && passage.is_of(Origin::Partner)
         {

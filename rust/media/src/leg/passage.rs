@@ -2,6 +2,7 @@
 //!
 //! A partner's sound is of the moment: what can't be heard now, since a prompt is played, keys are being pressed or the line is on
 //! hold, is dropped, never late. Where it begins or ends in the middle it fades ([`FADE`]).
+use super::through::Through;
 use crate::clock::Time;
 use crate::codec::Codec;
 use crate::jitter::{FIRST_SPARE, FRAME_TIME, JitterBuffer, JitterCounts, MAX_FRAME};
@@ -31,7 +32,7 @@ pub(super) enum Origin {
 #[derive(Debug)]
 pub(super) struct Passage {
     origin: Origin,
-    buffer: JitterBuffer,
+    pub(super) buffer: JitterBuffer,
     /// `None` until the first packet comes.
     next_tick: Option<Time>,
     way: Way,
@@ -43,6 +44,8 @@ pub(super) struct Passage {
     /// Where somebody else's sound ends, which is heard first.
     first: u64,
     hush_until: Time,
+    /// What is handed on whole, of a partner.
+    pub(super) through: Option<Box<Through>>,
 }
 
 impl Passage {
@@ -60,6 +63,7 @@ impl Passage {
             pushed_to: None,
             first: 0,
             hush_until: Time::ZERO,
+            through: (origin == Origin::Partner).then(|| Box::new(Through::new())),
         };
         passage.expect(codecs);
         passage
@@ -74,6 +78,12 @@ impl Passage {
         for codec in codecs {
             self.buffer.expect(codec);
         }
+    }
+
+    /// Packets go another way from here on: nothing is due, and what comes here later fades in.
+    pub fn rest(&mut self) {
+        self.next_tick = None;
+        self.loud = false;
     }
 
     /// The stream begins anew.
@@ -104,8 +114,13 @@ impl Passage {
                 continue;
             }
             let mut sound = [0; MAX_FRAME];
+            let made_up = self.counts().concealed_frames;
             let played = self.buffer.play(tick, &mut sound);
+            let mut clean = self.loud && self.counts().concealed_frames == made_up;
             let sound = &mut sound[..played.samples];
+            if clean && self.is_about_to_rest() {
+                self.buffer.end_with_packet(sound);
+            }
             // Where nothing is, playout is silent by itself.
             if played.fill != Fill::Silence {
                 if self.is_heard(playout, keyed) {
@@ -113,6 +128,10 @@ impl Passage {
                 } else {
                     self.loud = false;
                 }
+            }
+            if let Some(through) = &mut self.through {
+                clean &= played.fill == Fill::Heard && self.loud;
+                through.gave(clean);
             }
             let mut next = tick + FRAME_TIME + self.buffer.is_short_by().min(SLIDE);
             if now - next > MAX_BEHIND {
@@ -146,7 +165,7 @@ impl Passage {
         self.push(tick, playout, sound, rate);
     }
 
-    fn push(&mut self, tick: Time, playout: &mut Playout, sound: &[i16], rate: u32) {
+    pub(super) fn push(&mut self, tick: Time, playout: &mut Playout, sound: &[i16], rate: u32) {
         let to = playout.format();
         let bytes = self.way.convert_pcm(sound, rate, to, &mut self.converted);
         playout.push(tick, bytes);
@@ -188,7 +207,7 @@ fn fade_in(sound: &mut [i16], rate: u32) {
 }
 
 /// A frame that fades at its beginning, and is silent then.
-fn fade_out(sound: &mut [i16], rate: u32) {
+pub(super) fn fade_out(sound: &mut [i16], rate: u32) {
     let count = fade_samples(rate).min(sound.len());
     for (n, sample) in sound[..count].iter_mut().enumerate() {
         *sample = scaled(*sample, count - n, count);

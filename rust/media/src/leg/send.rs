@@ -23,6 +23,7 @@ impl Leg {
         let mut sound = [0; MAX_FRAME];
         for _ in 0..MAX_FRAMES_A_CALL {
             self.settle_playout();
+            self.settle_passing(now);
             let frame = self.playout.poll(now, &mut sound);
             if let Some(frame) = frame {
                 self.send_frame(now, frame, &mut sound, sink);
@@ -33,6 +34,7 @@ impl Leg {
                 sink.mark(mark);
             }
             if frame.is_none() {
+                self.begin_passing(now, sink);
                 return;
             }
         }

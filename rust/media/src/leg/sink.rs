@@ -42,6 +42,10 @@ pub trait LegSink {
     fn listeners(&mut self) -> Option<&mut Listeners> {
         None
     }
+    /// Whether anybody takes [`LegSink::sent`]: packets that are handed on as they came are decoded for that alone.
+    fn records(&self) -> bool {
+        false
+    }
     /// The sound of the packet that was sent just now.
     fn sent(&mut self, frame: SentFrame<'_>) {
         let _ = frame;

@@ -18,6 +18,7 @@ impl Playout {
         }
         let tick = self.tick();
         Some(match self.phase {
+            Phase::Passing { until } => self.passing_ends_at().unwrap_or(until),
             Phase::Silence => self.spurt_from().map_or(tick, |from| from.min(tick)),
             Phase::Speech if self.queue.len() >= self.frame => tick,
             Phase::Speech => self.patient_until().max(tick),
@@ -36,6 +37,7 @@ impl Playout {
             Phase::Silence => even + REPAY.min(self.ahead()),
             Phase::Speech if self.stretch > Duration::ZERO => even + STRETCH.min(self.stretch),
             Phase::Speech => even.saturating_sub(SHRINK.min(self.shrink)),
+            Phase::Passing { .. } => even,
         }
     }
 
@@ -51,6 +53,7 @@ impl Playout {
         }
         let tick = self.tick();
         match self.phase {
+            Phase::Passing { .. } => None,
             Phase::Silence => {
                 if self.spurt_from().is_some_and(|from| from <= now) {
                     return Some(self.begin_spurt(now, out));
@@ -177,7 +180,7 @@ impl Playout {
     }
 
     /// Moves the clock to `to` in whole timestamp units and returns how many.
-    fn advance(&mut self, to: Time) -> u32 {
+    pub(super) fn advance(&mut self, to: Time) -> u32 {
         let rate = LINE_RATE;
         let step = samples_in(to - self.nominal, rate);
         self.nominal += duration_of(step, rate);
@@ -195,7 +198,7 @@ impl Playout {
 
     /// The sound ends here, whether or not it has come to its end.
     pub(super) fn break_off(&mut self) {
-        if self.phase == Phase::Silence {
+        if self.phase != Phase::Speech {
             return;
         }
         self.phase = Phase::Silence;

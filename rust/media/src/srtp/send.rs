@@ -15,7 +15,8 @@ pub(super) struct Sender {
 #[derive(Clone, Copy)]
 struct Source {
     ssrc: u32,
-    newest: Option<u64>,
+    /// What has been used.
+    used: Option<Window>,
     next_rtcp: u64,
 }
 
@@ -42,20 +43,18 @@ impl Sender {
             return Err(SrtpError::NoRoom);
         }
         let source = source(&mut self.sources, ssrc)?;
-        let index = match source.newest {
-            Some(newest) => {
-                let index = Window::new(newest).guess(sequence);
-                if index <= newest {
-                    return Err(SrtpError::IndexUsed);
-                }
-                index
-            }
-            None => u64::from(sequence),
-        };
+        // Nothing comes before the first packet; of those after it one may come behind its successors, once.
+        let first = Window::beyond(u64::from(sequence));
+        let index = source
+            .used
+            .map_or(first.highest(), |used| used.guess(sequence));
+        if source.used.is_some_and(|used| !used.is_new(index)) {
+            return Err(SrtpError::IndexUsed);
+        }
         if index >= RTP_INDICES {
             return Err(SrtpError::Exhausted);
         }
-        source.newest = Some(index);
+        source.used.get_or_insert(first).add(index);
         Ok(self.rtp.seal_rtp(packet, len, Place { ssrc, index, clear }))
     }
 
@@ -80,7 +79,7 @@ impl Sender {
     #[cfg(test)]
     pub fn begin_at(&mut self, ssrc: u32, newest: u64, next_rtcp: u64) {
         let source = source(&mut self.sources, ssrc).expect("room");
-        source.newest = Some(newest);
+        source.used = Some(Window::beyond(newest));
         source.next_rtcp = next_rtcp;
     }
 }
@@ -92,7 +91,7 @@ fn source(sources: &mut [Option<Source>], ssrc: u32) -> Result<&mut Source, Srtp
     let slot = slot.ok_or(SrtpError::TooManySources)?;
     Ok(slot.get_or_insert(Source {
         ssrc,
-        newest: None,
+        used: None,
         next_rtcp: 0,
     }))
 }

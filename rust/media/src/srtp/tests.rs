@@ -240,6 +240,23 @@ fn an_index_is_never_used_twice() {
 }
 
 #[test]
+fn a_packet_may_be_sealed_behind_its_successors_once() {
+    let (mut ours, mut theirs) = pair(Suite::AeadAes128Gcm);
+    // Across a rollover of the numbers, too.
+    for sequence in [65_533, 65_535, 1, 65_534, 0] {
+        let wire = sealed(&mut ours, &rtp(SSRC, sequence));
+        assert_eq!(opened(&mut theirs, &wire), Ok(rtp(SSRC, sequence)));
+    }
+    for sequence in [65_533, 65_534, 65_535, 0, 1] {
+        let mut buffer = roomy(&rtp(SSRC, sequence));
+        assert_eq!(
+            ours.protect_rtp(&mut buffer, 172),
+            Err(SrtpError::IndexUsed)
+        );
+    }
+}
+
+#[test]
 fn a_key_ends_with_its_last_index() {
     let suite = Suite::AesCm128HmacSha1_80;
     let (mut ours, _) = pair(suite);

@@ -33,8 +33,14 @@ impl Worker {
             return self.fail_call(id, &*panic, now);
         }
         let silent = !leg.is_speaking();
-        // A partner that has got something looks at it with its next frame: it wakes for each.
         self.arm_leg(index);
+        // A partner that has got something looks at it with its next frame: it wakes for each, but where packets are handed on.
+        if let Some(partner) = partner_index.and_then(|partner| self.legs.get_mut(partner))
+            && std::mem::take(&mut partner.moved)
+        {
+            let next = partner.next_timeout().map(Time::as_nanos);
+            self.timers.arm(leg_timer(partner.index), next);
+        }
         if let Some(wire_index) = wire_index {
             if let Some(wire) = self.wires.get_mut(wire_index)
                 && let Some(transport) = &wire.transport
