@@ -10,7 +10,7 @@ from .phrases import ANSWERS, HUMAN, MACHINE, PROMPTS
 from .tones import BEEPS, BUSY, FAX, RINGING, SIT, silence
 from .voices import RATE, VOICES, Chance, Set, Sound, allison, reader
 
-SEEDS: dict[Set, int] = {"tuning": 1_000_000, "test": 3_000_000}
+SEEDS: dict[Set, int] = {"tuning": 1_000_000, "test": 4_000_000}
 
 
 @dataclass(slots=True)

@@ -18,9 +18,10 @@ const PAUSE: f32 = 6.0;
 const LOUD: f32 = 27.0;
 /// Of the loud ones at most this share says by hissing that it is speech.
 const HISS: f32 = 0.05;
-/// Below it is no speech, where so many ms were heard: the less, the surer it has to be.
-const STEADY: [(u32, f32); 3] = [(800, -0.05), (1_300, 0.1), (u32::MAX, 0.2)];
-/// Where there was music before, the next scrap of it needs less.
+/// Below it is no speech, where it lasted so long, in ms: voices differ, and a few words are never taken for music.
+const STEADY: f32 = 0.05;
+const LONG: u32 = 2_000;
+/// Where there was music before, a scrap of it will do.
 const AGAIN: f32 = 0.15;
 /// Less than that, in ms, is not looked at.
 const LEAST: u32 = 200;
@@ -122,12 +123,12 @@ impl Music {
     /// Whether what was heard from `from` to `to` ms ago is no speech; `again` where there was music before.
     pub fn is_no_speech(&self, from: u32, to: u32, again: bool) -> bool {
         let heard = from.saturating_sub(to);
-        let (_, most) = STEADY
-            .into_iter()
-            .find(|(lasted, _)| heard < *lasted)
-            .unwrap_or(STEADY[2]);
-        let most = if again { most.max(AGAIN) } else { most };
-        heard >= LEAST && self.speech_in(from, to) < most
+        let (least, most) = if again {
+            (LEAST, AGAIN)
+        } else {
+            (LONG, STEADY)
+        };
+        heard >= least && self.speech_in(from, to) < most
     }
 
     /// Whether tones stay in the last `lasted` ms, as they do in music and not in noise.
