@@ -380,7 +380,8 @@ impl WhoAnswered {
             }
             return;
         }
-        if self.cadence.is_drowned(self.now) {
+        // A beep behind the words is none of that.
+        if !self.runs.may_go_on() && self.cadence.is_drowned(self.now) {
             self.cadence.restart();
         }
         let decides = self.cadence.rhythm(self.now) != Rhythm::None;

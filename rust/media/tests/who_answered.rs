@@ -232,6 +232,13 @@ fn music_is_neither_a_person_nor_a_machine_until_somebody_speaks() {
 }
 
 #[test]
+fn a_long_beep_behind_a_short_greeting_is_one() {
+    let beep = tone(&[440.0], 1.2);
+    let told = answered(&[quiet(0.4), speech(1.4), quiet(0.4), beep, quiet(1.0)]);
+    assert_eq!(told.last(), Some(&(Who::Machine, Why::Beep)), "{told:?}");
+}
+
+#[test]
 fn a_beep_that_could_be_a_ring_is_one_when_no_other_follows() {
     let told = answered(&[quiet(0.5), tone(&[440.0], 0.5), quiet(7.0)]);
     assert_eq!(told.last(), Some(&(Who::Machine, Why::Beep)), "{told:?}");
