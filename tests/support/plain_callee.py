@@ -133,10 +133,10 @@ class PlainCallee(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def callee(name: str) -> AsyncIterator[PlainCallee]:
-    """A callee on a port that the system chooses."""
+async def callee(name: str, port: int = 0) -> AsyncIterator[PlainCallee]:
+    """A callee on this port, by default one that the system chooses."""
     loop = asyncio.get_running_loop()
-    transport, plain = await loop.create_datagram_endpoint(lambda: PlainCallee(name), local_addr=("127.0.0.1", 0))
+    transport, plain = await loop.create_datagram_endpoint(lambda: PlainCallee(name), local_addr=("127.0.0.1", port))
     try:
         yield plain
     finally:

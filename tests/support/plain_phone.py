@@ -338,6 +338,12 @@ class PhoneCall:
             return
         self._line = asyncio.create_task(self._keep_talking())
 
+    def send_nothing(self) -> None:
+        """Let no RTP flow to the gateway, not even silence, until `start_talking`."""
+        if self._line is not None:
+            self._line.cancel()
+            self._line = None
+
     async def _keep_talking(self) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
