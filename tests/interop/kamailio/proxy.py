@@ -4,8 +4,9 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from tests.support.gateway import ports, wait_until
 
@@ -38,7 +39,7 @@ loadmodule "xlog.so"
 loadmodule "sdpops.so"
 loadmodule "corex.so"
 modparam("rr", "enable_full_lr", 1)
-{tls}
+{tls}{auth}
 request_route {{
     if (!mf_process_maxfwd_header("10")) {{
         sl_send_reply("483", "Too Many Hops");
@@ -47,7 +48,7 @@ request_route {{
     if (has_totag()) {{
         if (loose_route()) {{
             xlog("L_NOTICE", "within: $rm from $si by $proto to $du\\n");
-            {within}t_relay();
+            {proves}{within}t_relay();
             exit;
         }}
         if (is_method("ACK")) {{
@@ -65,7 +66,7 @@ request_route {{
         }}
         exit;
     }}
-    record_route();
+    {proves}record_route();
     {forks}{told}$du = "sip:{gateway[0]}:{gateway[1]};transport={transport}";
     t_relay();
 }}
@@ -79,12 +80,50 @@ modparam("tls", "config", "{profiles}")
 """
 _TOLD = 'xlog("L_NOTICE", "came: $rm to $Rp by $proto from <$tls_peer_subject_cn>\\n");\n    '
 
+_AUTH = """\
+loadmodule "auth.so"
+modparam("auth", "algorithm", "{algorithm}")
+modparam("pv", "shvset", "expired=i:0")
+"""
+_PROVES = """\
+if (is_method("INVITE|BYE") && $sp != {gateway[1]}) {{
+        if (!pv_{kind}_authenticate("{realm}", "{password}", "0")) {{
+            xlog("L_NOTICE", "digest: $rm by $proto from $fU challenged\\n");
+            {kind}_challenge("{realm}", "1");
+            exit;
+        }}
+        if ($fU == "{late}" && $shv(expired) == 0) {{
+            $shv(expired) = 1;
+            xlog("L_NOTICE", "digest: $rm by $proto from $fU challenged as stale\\n");
+            {kind}_challenge("{realm}", "17");
+            exit;
+        }}
+        xlog("L_NOTICE", "digest: $rm by $proto from $fU proven by $aa\\n");
+        consume_credentials();
+    }}
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What a Kamailio asks of callers, by 401 (`www`) or 407 (`proxy`), for calls and their ends; qop is auth.
+
+    The first nonce that `late` uses has expired by then: it is asked again, with `stale=true`.
+    """
+
+    kind: Literal["www", "proxy"]
+    password: str
+    algorithm: Literal["MD5", "SHA-256"] = "MD5"
+    late: str = "nobody"
+    realm: str = "edge.example"
+
 
 class Kamailio:
     """A Kamailio at `HOST`, UDP and TCP, whose way to the gateway is `transport`.
 
     `also` are others that it sends each call to at the same time (RFC 3261 section 16.6, parallel forking).
     `removed` is a codec that it takes out of every offer within a call, as a border controller does.
+    `digest` is what callers have to prove, whom the gateway is not.
     `tls` are ports of TLS, each with the lines of its profile (certificate, whom it asks for one).
     """
 
@@ -97,6 +136,7 @@ class Kamailio:
         also: Sequence[tuple[str, int]] = (),
         removed: str = "",
         tls: Mapping[int, Sequence[str]] | None = None,
+        digest: Digest | None = None,
     ) -> None:
         assert shutil.which("kamailio"), f"kamailio is missing: {APT}"
         modules = Path(_MODULES)
@@ -122,6 +162,10 @@ class Kamailio:
         profiles.write_text("".join("\n".join((f"[{name}]", *lines, "")) for name, lines in sections.items()))
         fields["tls"] = _TLS.format(profiles=profiles, listen=secure) if tls else ""
         fields["told"] = _TOLD if tls else ""
+        fields["auth"] = fields["proves"] = ""
+        if digest is not None:
+            fields["auth"] = _AUTH.format(algorithm=digest.algorithm)
+            fields["proves"] = _PROVES.format(**asdict(digest), gateway=gateway)
         config.write_text(_CONFIG.format(**fields, gateway=gateway, forks=forks, within=within))
         self._log = directory / "kamailio.log"
         command = ["kamailio", "-DD", "-E", "-f", str(config), "-Y", str(directory), "-m", "16", "-M", "4"]
@@ -158,6 +202,10 @@ class Kamailio:
     def relayed(self, method: str) -> list[str]:
         """Where requests of this method within a dialog were sent on to, one line each."""
         return [line for line in self.said().splitlines() if f"within: {method} " in line]
+
+    def proven(self) -> list[str]:
+        """What came to be proven, and what of it was: method, transport, who, and the word on it, one line each."""
+        return [line.partition("digest: ")[2] for line in self.said().splitlines() if "digest: " in line]
 
     def came(self) -> list[str]:
         """Which calls came in where TLS is spoken: method, port, and who the certificate was of, one line each."""
