@@ -3,7 +3,7 @@
 //! The peers are threads of this process, which send a tone that was encoded before; only the media thread's time is counted, as the
 //! system keeps it.
 use offhook_media::claim::Policy;
-use offhook_media::codec::{Codec, Encoder};
+use offhook_media::codec::{Codec, Encoder, TICKS};
 use offhook_media::engine::{
     BridgeHandle, BridgeSettings, Engine, EngineSettings, LegHandle, LegSettings, PortRange,
 };
@@ -91,7 +91,7 @@ impl Peer {
         let media = RemoteMedia::plain(address, payload_type, codec);
         leg.set_remote(media, policy()).expect("set");
         leg.start(Some(Duration::ZERO)).expect("started");
-        let samples = codec.samples_of_ticks(codec.rtp_clock() / 50);
+        let samples = codec.samples_of_ticks(TICKS / 50);
         let step = std::f64::consts::TAU * 440.0 / f64::from(codec.sample_rate());
         let mut encoder = Encoder::new(codec);
         let payloads = (0..FRAMES).map(|frame| {
