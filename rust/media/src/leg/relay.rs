@@ -18,8 +18,11 @@ const SHORTEST: u32 = 80;
 const MAX_AHEAD: i16 = 100;
 /// A packet that is further behind the newest is of no use any more.
 const MAX_BEHIND: u16 = 64;
-/// A timestamp may be ahead of the time that passed by this much.
+/// Timestamps may run ahead of the time that passed by this much, and after a way that held packets up by as much as it did, this at most.
 const SLACK: Duration = Duration::from_millis(200);
+const HELD_UP: Duration = Duration::from_millis(500);
+/// By which part of it a sender's clock may be faster than ours for ever.
+const FASTER: u32 = 256;
 /// Packets that are kept, so that it is known what the far decoder heard last: 100 ms of the usual 20 ms.
 const KEPT: usize = 5;
 /// Time over which a stream's bits are averaged, in ticks.
@@ -87,6 +90,8 @@ pub(super) struct Relay {
     /// How long it lasts, and when it left.
     ticks: u32,
     left_at: Time,
+    /// By how many ticks timestamps have run ahead of the time that passed, since this began.
+    lead: i32,
     /// Numbers that have been used since this began, as far back as matters.
     used: u16,
 }
@@ -107,11 +112,12 @@ impl Relay {
             timestamp: timestamp.wrapping_sub(ticks),
             ticks,
             left_at: now,
+            lead: 0,
             used: 0,
         }
     }
 
-    /// Finds the place of a packet that lasts `ticks`.
+    /// Finds the place of a packet that lasts `ticks`. Whoever sends more than 100 a second, or faster than time passes, has leapt: a flood is not handed on.
     pub fn place(&mut self, now: Time, packet: &Queued<'_>, ticks: u32) -> Place {
         let ahead = packet.sequence.wrapping_sub(self.newest) as i16;
         let later = packet.timestamp.wrapping_sub(self.timestamp) as i32;
@@ -126,11 +132,26 @@ impl Relay {
                 _ => Place::TooLate,
             };
         }
-        let passed = samples_in(now - self.left_at + SLACK, LINE_RATE) as u32;
-        let most = passed.saturating_add(self.ticks * u32::from(ahead.unsigned_abs()));
-        if ahead > MAX_AHEAD || later <= 0 || later as u32 > most {
+        let shortest = SHORTEST as i32 * i32::from(ahead);
+        if ahead > MAX_AHEAD || later < shortest {
             return Place::Leapt;
         }
+        let passed = samples_in(now - self.left_at, LINE_RATE) as u32;
+        let passed =
+            i32::try_from(passed.saturating_add(passed.div_ceil(FASTER))).unwrap_or(i32::MAX);
+        let held_up = samples_in(HELD_UP, LINE_RATE) as i32;
+        let lead = self
+            .lead
+            .saturating_add(later)
+            .saturating_sub(passed)
+            .max(-held_up);
+        if lead
+            > samples_in(SLACK, LINE_RATE) as i32
+                + (self.ticks * u32::from(ahead.unsigned_abs())) as i32
+        {
+            return Place::Leapt;
+        }
+        self.lead = lead;
         let step = later as u32;
         let missing = match ahead {
             1 => 0,
@@ -212,3 +233,6 @@ impl Bitrate {
         average <= i64::from(ceiling)
     }
 }
+
+#[cfg(test)]
+mod tests;
