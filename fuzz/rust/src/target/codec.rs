@@ -50,6 +50,7 @@ pub fn opus(random: &mut Random) {
     for _ in 0..40 {
         encoder.set(opus::Settings {
             bitrate: random.next() as u32 >> random.below(32),
+            ceiling: random.once_in(3).then_some(24_000),
             fec: random.once_in(2),
             dtx: random.once_in(2),
             cbr: random.once_in(4),
