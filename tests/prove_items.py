@@ -28,6 +28,7 @@ ANSWERED_BY = "tests/interop/answered_by"
 VIRTUAL_CALLS = "tests/property/test_nothing_left.py"
 REAL_CALLS = "tests/interop/sipp/test_nothing_left.py"
 TARGETS = "tests/interop/failover/test_under_load.py"
+BRIDGES = "tests/interop/bridge"
 FULL = {"OFFHOOK_PROVE": "1"}
 
 
@@ -166,13 +167,17 @@ def items(options: argparse.Namespace) -> list[Item]:
         ),
         Item(
             "python-interop", "Every test against a real peer, with its full counts",
-            [*pytest, "tests/interop", *but(*MEASURING, *STREAMS, REAL_CALLS, ANSWERED_BY, TARGETS),
+            [*pytest, "tests/interop", *but(*MEASURING, *STREAMS, REAL_CALLS, ANSWERED_BY, TARGETS, BRIDGES),
              "-n", "3", "--dist", "loadfile"],
             60, pytest_count, FULL,
         ),
         Item(
             "answered-by", "Who has answered: several hundred lines that were not used for tuning, all counts",
             [*pytest, ANSWERED_BY], 15, pytest_count, FULL,
+        ),
+        Item(
+            "bridges", "Two lines joined: tones of baresip both ways in all pairs of codecs, each point of a set-up",
+            [*pytest, BRIDGES], 10, pytest_count, FULL,
         ),
         Item(
             "targets", "Calls out by three targets while one is killed, slowed, answers 503, answers 486: none is lost",

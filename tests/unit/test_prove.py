@@ -17,7 +17,8 @@ from tests.support.played import note, summary  # noqa: E402
 pytestmark = pytest.mark.unit
 
 PYTHON_ITEMS = (
-    "python-pure", "python-measuring", "python-interop", "targets", "calls-virtual", "calls-real", "answered-by"
+    "python-pure", "python-measuring", "python-interop", "targets", "calls-virtual", "calls-real", "answered-by",
+    "bridges"
 )  # fmt: skip
 
 
