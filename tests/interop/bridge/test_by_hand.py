@@ -5,6 +5,8 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import pytest
 from tests.support.gateway import Gateway, ports, running_gateway, wait_until
@@ -207,6 +209,12 @@ POINTS: dict[Point, tuple[Sequence[int] | None, str, str]] = {
 """What the caller was told beside 100 and 180, where that is certain, and what the two records end with."""
 
 
+def all_over(gateway: Gateway) -> dict[str, dict[str, Any]] | None:
+    """The records by their SIP Call-ID, once each has an end."""
+    records = {record["sip_call_id"]: record for record in gateway.calls()}
+    return records if all(record["end_reason"] for record in records.values()) else None
+
+
 async def test_at_every_point_of_its_set_up_both_sides_learn_of_the_end(gateway: Gateway, port: int) -> None:
     async with callee("there", port) as there, PlainPhone.open() as phone:
         places = asyncio.Semaphore(AT_ONCE)
@@ -220,7 +228,8 @@ async def test_at_every_point_of_its_set_up_both_sides_learn_of_the_end(gateway:
 
         told = dict(zip(POINTS, await asyncio.gather(*map(play, POINTS)), strict=True))
         await asyncio.to_thread(wait_until, lambda: gateway.metric("offhook_calls_active") == 0, 30)
-        records = {record["sip_call_id"]: record for record in await asyncio.to_thread(gateway.calls)}
+        # A call that is over is written a moment later.
+        records = await asyncio.to_thread(wait_until, partial(all_over, gateway), 30, "a record has no end")
     by_id = {record["call_id"]: record for record in records.values()}
     found, wanted = {}, {}
     for point, (call_id, statuses, invites) in told.items():

@@ -7,10 +7,11 @@ from array import array
 from collections.abc import AsyncGenerator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.chromium import chromium, tab, write_microphone
-from tests.support.gateway import REPOSITORY, Gateway, running_gateway
+from tests.support.gateway import REPOSITORY, Gateway, running_gateway, wait_until
 from tests.support.sdk_worker import agent_table, working
 from tests.support.speech import read_wav, resampled
 from tests.support.talker import link_of
@@ -125,9 +126,15 @@ async def test_the_agent_hears_and_its_answer_is_heard_and_shown(tmp_path: Path)
             assert not await page.page.is_visible("#trouble")
             assert await page.page.is_enabled("#choice")
             assert page.errors == []
-        call = gateway.calls()[0]
+        call = await asyncio.to_thread(wait_until, lambda: over(gateway), 30, "the call has no end")
         assert (call["trunk"], call["codec"], call["end_reason"]) == ("@talk", "G722", "agent_hung_up")
         assert call["media"]["received_lost"] == 0
+
+
+def over(gateway: Gateway) -> dict[str, Any] | None:
+    """The last call, once its record is whole."""
+    call = gateway.calls()[0]
+    return call if call["end_reason"] else None
 
 
 @undisturbed
