@@ -72,7 +72,7 @@ class _Made:
     def __init__(self, data: Mapping[str, Any], agents: tuple[Any, ...]) -> None:
         trunks = data.get("trunk", ())
         self._trunks = [trunk for trunk in trunks if isinstance(trunk, Mapping)] if isinstance(trunks, tuple) else []
-        self._names = {agent.get("name") for agent in agents if isinstance(agent, Mapping)}
+        self._names = {str(agent.get("name")) for agent in agents if isinstance(agent, Mapping)}
         self._known: dict[str, str] = {}
         self.agents: list[Any] = list(agents)
         self.origins: dict[Path, Path] = {}
