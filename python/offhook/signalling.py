@@ -18,6 +18,7 @@ from offhook.call.out.dial_gate import DialGate
 from offhook.call.out.dialler import Dialler
 from offhook.call.out.gatekeeper import Gatekeeper
 from offhook.call.out.outbound_gate import OutboundGate
+from offhook.call.out.placing import Placing
 from offhook.call.out.target_health import TargetHealth, TargetRow, spelt
 from offhook.call.out.target_pings import TargetPings
 from offhook.call.out.way_out import Resolve, WayOut, no_names
@@ -108,15 +109,6 @@ class Signalling:
         self.openai_agents = openai_agents(agents)
         self.platform_api = PlatformApi()
         self.openai_calls = OpenAICalls(self.platform_api)
-        directory = Directory(
-            media,
-            agents,
-            self.admission,
-            self.workers,
-            node=config.node.name,
-            platform_api=self.platform_api,
-            openai_calls=self.openai_calls,
-        )
         self._chance = secrets.SystemRandom().random if chance is None else chance
         self.health = TargetHealth(self._chance, self._target_changed)
         self.gate = DialGate(
@@ -126,7 +118,7 @@ class Signalling:
             alarmed=metrics.dial_limit_near,
             refused=metrics.dial_refused,
         )
-        services = self._make_services(media, directory, recorder, hold_music)
+        services = self._make_services(media, agents, recorder, hold_music)
         self.switchboard = Switchboard(
             Rules(routing.routes, {TALK_TRUNK: self.choices.table}, logins(config)),
             self.admission,
@@ -146,30 +138,30 @@ class Signalling:
         )
         gate = self._make_gate(routing.trunks, agents) if gate is None else gate
         self._way_out = self._make_way_out(resolve)
-        self.dialler = Dialler(
-            gate,
-            self.admission,
-            services,
-            self.switchboard,
-            self.screen,
-            self._way_out,
-            loop_lag=loop_lag,
-            health=self.health,
-            tried=metrics.target_tried,
-        )
+        self.dialler = self._make_dialler(gate, services, loop_lag)
         self.registrations = self._make_registrations(routing.trunks, resolve)
-        self.placing = services.placing
-        self.placing.dialler = self.dialler
-        self.placing.calls_out = any(trunk.calls_out for trunk in routing.trunks)
-        self.placing.routes = lambda trunk: self.switchboard.rules.of(trunk)
+        self.placing = self._join(services.placing, routing.trunks)
         self.pings = self._make_pings(routing.trunks)
         self.phones = self._make_phones(routing.trunks, Path(config.data_dir) if keeps_phones else None)
         self.user_agent.registrar, self.user_agent.in_use = self.phones.take, self.phones.flows
 
     def _make_services(
-        self, media: MediaPlane, directory: Directory, recorder: Recorder | None, hold_music: Mapping[str, Melody]
+        self,
+        media: MediaPlane,
+        agents: Mapping[str, AgentSpec | PlatformSpec],
+        recorder: Recorder | None,
+        hold_music: Mapping[str, Melody],
     ) -> CallServices:
         """What every call may use. What is made after it is looked up when it is needed."""
+        directory = Directory(
+            media,
+            agents,
+            self.admission,
+            self.workers,
+            node=self.config.node.name,
+            platform_api=self.platform_api,
+            openai_calls=self.openai_calls,
+        )
         return CallServices(
             perform=lambda action: self.perform(action),
             media=media,
@@ -197,6 +189,27 @@ class Signalling:
             service_route=lambda trunk: self.registrations.service_route(trunk),
             places=lambda trunk, user: self.phones.places(trunk, user),
         )
+
+    def _make_dialler(self, gate: Gatekeeper, services: CallServices, loop_lag: Callable[[], float]) -> Dialler:
+        """What calls out."""
+        return Dialler(
+            gate,
+            self.admission,
+            services,
+            self.switchboard,
+            self.screen,
+            self._way_out,
+            loop_lag=loop_lag,
+            health=self.health,
+            tried=self._metrics.target_tried,
+        )
+
+    def _join(self, placing: Placing, trunks: TrunkTable) -> Placing:
+        """Where a call has another one placed, joined to what places it."""
+        placing.dialler = self.dialler
+        placing.calls_out = any(trunk.calls_out for trunk in trunks)
+        placing.routes = lambda trunk: self.switchboard.rules.of(trunk)
+        return placing
 
     def _make_registrations(self, trunks: TrunkTable, resolve: Resolve) -> Registrations:
         """Where we register."""
