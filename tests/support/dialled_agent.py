@@ -12,6 +12,18 @@ from websockets.sync.server import ServerConnection, serve
 
 from .tone import tone
 
+TOML = """
+[[route]]
+name = "all"
+destination = "echo:"
+
+[[agent]]
+name = "bot"
+kind = "offhook"
+url = "ws://127.0.0.1:{agent}/"
+"""
+"""It as `bot` of a gateway that calls out; `agent` is its port. Who calls in hears an echo."""
+
 
 @dataclass
 class Talk:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from tests.interop.baresip.phone import Baresip, tone
+from tests.support.dialled_agent import TOML as BOT
 from tests.support.dialled_agent import DialledAgent
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.tone import decode, purest
@@ -24,16 +25,6 @@ transport = "{transport}"
 caller_id = "+14155550100"
 dial_to = "+1415*"
 srtp = "{srtp}"
-"""
-_REST = """
-[[route]]
-name = "all"
-destination = "echo:"
-
-[[agent]]
-name = "bot"
-kind = "offhook"
-url = "ws://127.0.0.1:{agent}/"
 """
 WAYS = {"udp": ("udp", "off", ""), "tcp": ("tcp", "off", ""), "srtp": ("udp", "required", "srtp-mand")}
 """Transport, what the trunk wants, and what the phone does about it."""
@@ -62,7 +53,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
                 phones[name] = stack.enter_context(phone)
                 trunks += _TRUNK.format(name=name, port=phone.port, transport=transport, srtp=srtp)
             trunks += _TRUNK.format(name="strict", port=phones["udp"].port, transport="udp", srtp="required")
-            gateway = running_gateway(directory / "gateway", trunks + _REST.format(agent=agent.port))
+            gateway = running_gateway(directory / "gateway", trunks + BOT.format(agent=agent.port))
             yield Line(stack.enter_context(gateway), agent, phones)
     finally:
         agent.close()

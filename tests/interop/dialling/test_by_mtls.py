@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.certificates import authority, stranger
+from tests.support.dialled_agent import TOML as BOT
 from tests.support.dialled_agent import DialledAgent
 from tests.support.gateway import running_gateway, wait_until
 
@@ -20,16 +21,6 @@ transport = "tls"
 caller_id = "+14155550100"
 dial_to = "+1415*"
 {shown}
-"""
-_OUT = """
-[[route]]
-name = "all"
-destination = "echo:"
-
-[[agent]]
-name = "bot"
-kind = "offhook"
-url = "ws://127.0.0.1:{agent}/"
 """
 _IN = """
 [[trunk]]
@@ -72,7 +63,7 @@ def test_each_trunk_is_known_by_its_own_certificate(tmp_path: Path) -> None:
                         (tmp_path / "near" / file.name).write_bytes(file.read_bytes())
             near_sip = f'listen = ["udp://127.0.0.1:0"]\ntls_ca = "{ca}"'
             with running_gateway(
-                tmp_path / "near", "".join(trunks) + _OUT.format(agent=agent.port), sip=near_sip
+                tmp_path / "near", "".join(trunks) + BOT.format(agent=agent.port), sip=near_sip
             ) as near:
                 outcomes = {}
                 for name in ("bank", "shop", "bank", "nobody", "forger"):

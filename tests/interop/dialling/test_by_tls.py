@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from tests.support.certificates import authority
+from tests.support.dialled_agent import TOML as BOT
 from tests.support.dialled_agent import DialledAgent
 from tests.support.gateway import Gateway, running_gateway, wait_until
 from tests.support.tone import has_tone
@@ -23,16 +24,6 @@ transport = "tls"
 caller_id = "+14155550100"
 dial_to = "+1415*"
 srtp = "required"
-"""
-_REST = """
-[[route]]
-name = "all"
-destination = "echo:"
-
-[[agent]]
-name = "bot"
-kind = "offhook"
-url = "ws://127.0.0.1:{agent}/"
 """
 _IN = """
 [[trunk]]
@@ -74,7 +65,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ends]:
                 far[name] = stack.enter_context(end)
                 trunks += _TRUNK.format(name=name, port=far[name].tls[1])
             sip = f'listen = ["udp://127.0.0.1:0"]\ntls_ca = "{ca}"'
-            near = running_gateway(directory / "near", trunks + _REST.format(agent=agent.port), sip=sip)
+            near = running_gateway(directory / "near", trunks + BOT.format(agent=agent.port), sip=sip)
             yield Ends(stack.enter_context(near), agent, far)
     finally:
         agent.close()

@@ -11,6 +11,7 @@ from tests.interop.failover.zone import Zone, free_port, host, naptr, srv
 from tests.interop.kamailio.proxy import HOST as EDGE
 from tests.interop.kamailio.proxy import Kamailio
 from tests.support.certificates import authority
+from tests.support.dialled_agent import TOML as BOT
 from tests.support.dialled_agent import DialledAgent
 from tests.support.gateway import Gateway, running_gateway, wait_until
 
@@ -26,16 +27,6 @@ transport = "{transport}"
 caller_id = "+14155550100"
 dial_to = "+1415*"
 target_timeout = 3
-"""
-_REST = """
-[[route]]
-name = "all"
-destination = "echo:"
-
-[[agent]]
-name = "bot"
-kind = "offhook"
-url = "ws://127.0.0.1:{agent}/"
 """
 _FAR = """
 [[trunk]]
@@ -105,7 +96,7 @@ def carrier(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Carrier]:
                     f'listen = ["udp://127.0.0.1:0", "tcp://127.0.0.1:0"]\nname_servers = ["{zone.address}"]\n'
                     f'tls_ca = "{ca}"'
                 )
-                toml += _REST.format(agent=agent.port)
+                toml += BOT.format(agent=agent.port)
                 with running_gateway(directory / "gateway", toml, sip=sip) as gateway:
                     yield Carrier(gateway, port, good.tls[1])
     finally:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.interop.failover.targets import MANNERS, SILENCE, SippTarget
 from tests.interop.failover.zone import Zone, host, srv
+from tests.support.dialled_agent import TOML as BOT
 from tests.support.dialled_agent import DialledAgent
 from tests.support.gateway import Gateway, media_ports, running_gateway, wait_until
 from tests.support.played import note
@@ -39,16 +40,7 @@ dial_to = "+1415*"
 target_timeout = {silence}
 max_calls = 200
 """
-_REST = """
-[[route]]
-name = "all"
-destination = "echo:"
-
-[[agent]]
-name = "bot"
-kind = "offhook"
-url = "ws://127.0.0.1:{agent}/"
-
+_KEY = """
 [[key]]
 name = "crm"
 sha256 = "{sha256}"
@@ -112,7 +104,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory, targets: list[SippTarget]) -
     try:
         with Zone(directory / "dns", host("edge.test", "127.0.0.1"), *records) as zone:
             trunks = "".join(_TRUNK.format(name=f"t{trouble}", silence=SILENCE) for trouble in TROUBLES)
-            toml = trunks + _REST.format(agent=agent.port, sha256=sha256)
+            toml = trunks + BOT.format(agent=agent.port) + _KEY.format(sha256=sha256)
             sip = f'listen = ["udp://127.0.0.1:0"]\nname_servers = ["{zone.address}"]'
             with running_gateway(directory / "gateway", toml, sip=sip, media=media_ports(400)) as gateway:
                 yield Crowd(gateway)

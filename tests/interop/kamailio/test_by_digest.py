@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.interop.kamailio.proxy import HOST, Digest, Kamailio
 from tests.support.certificates import authority
+from tests.support.dialled_agent import TOML as BOT
 from tests.support.dialled_agent import DialledAgent
 from tests.support.gateway import Gateway, ports, running_gateway, wait_until
 
@@ -24,16 +25,6 @@ caller_id = "{caller}"
 dial_to = "+1415*"
 username = "acme"
 password = "{password}"
-"""
-_OUT = """
-[[route]]
-name = "all"
-destination = "echo:"
-
-[[agent]]
-name = "bot"
-kind = "offhook"
-url = "ws://127.0.0.1:{agent}/"
 """
 _BEHIND = f"""
 [[trunk]]
@@ -81,7 +72,7 @@ def test_a_password_is_proven_by_each_call_and_its_end_or_the_call_says_that_it_
                 )
                 for name, (port, transport, password) in ways.items()
             ]
-            toml = "".join(trunks) + _OUT.format(agent=agent.port)
+            toml = "".join(trunks) + BOT.format(agent=agent.port)
             sip = f'listen = ["udp://127.0.0.1:0"]\ntls_ca = "{tmp_path}/ca.pem"'
             with running_gateway(tmp_path / "near", toml, sip=sip) as near:
                 with ThreadPoolExecutor() as pool:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.interop.kamailio.proxy import HOST, Kamailio
 from tests.support.certificates import Issued, authority, stranger
+from tests.support.dialled_agent import TOML as BOT
 from tests.support.dialled_agent import DialledAgent
 from tests.support.gateway import Gateway, ports, running_gateway, wait_until
 
@@ -23,16 +24,6 @@ caller_id = "+14155550100"
 dial_to = "+1415*"
 srtp = "required"
 {shown}
-"""
-_OUT = """
-[[route]]
-name = "all"
-destination = "echo:"
-
-[[agent]]
-name = "bot"
-kind = "offhook"
-url = "ws://127.0.0.1:{agent}/"
 """
 _BEHIND = f"""
 [[trunk]]
@@ -103,7 +94,7 @@ def test_it_is_reached_with_the_certificate_that_it_asks_for_or_the_call_says_wh
             Kamailio(tmp_path / "kamailio", behind.udp, "udp", tls=profiles) as kamailio,
             running_gateway(
                 near_home,
-                "".join(trunks) + _OUT.format(agent=agent.port),
+                "".join(trunks) + BOT.format(agent=agent.port),
                 sip=f'listen = ["udp://127.0.0.1:0"]\ntls_ca = "{tmp_path}/ca.pem"',
             ) as near,
         ):
