@@ -1,8 +1,8 @@
 """Who has answered a call out, and what the gateway does about it.
 
-The media core hears it (`RtpLeg.detect`). A person is never hung up on: a policy acts on the first verdict after the
-answer, and on a machine that follows a person only where that one had not waited yet. A message is left, too, where a
-beep came behind words as short as a person's, and nobody has said one since.
+The media core hears it (`RtpLeg.detect`). Who was heard as a person is not hung up on: a policy acts on the first
+verdict after the answer, and on a machine that follows a person only where that one had not waited yet. A message is
+left, too, where a beep came behind words as short as a person's, and nobody has said one since.
 """
 
 from collections.abc import Callable

@@ -74,8 +74,8 @@ class _Reached(Section):
         default=None,
         description="What is done with a call out that is listened to so and that no person answers: the agent is told "
         "(`tell`), the call ends (`hang_up`), or a message is left after the beep (`voicemail`): `voicemail` below, or "
-        "what the agent says once it is told that the greeting is over. A person is never hung up on. Without it, as "
-        "the trunk has it, else `tell`.",
+        "what the agent says once it is told that the greeting is over. Who was heard as a person, and waits, is not "
+        "hung up on. Without it, as the trunk has it, else `tell`.",
     )
     voicemail: Text | None = Field(
         default=None,
