@@ -1,6 +1,7 @@
 """When a test is played once more, and when it is not; and how a tone is found in what was heard."""
 
 import random
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ from tests.support.undisturbed import TRIES, Stillness, undisturbed
 pytestmark = pytest.mark.unit
 
 
+def warned(times: int) -> AbstractContextManager[object]:
+    return pytest.warns(UserWarning, match="played again") if times > 1 else nullcontext()
+
+
 @pytest.mark.parametrize(("stood_still", "times"), [(0.0, 1), (0.2, TRIES)])
 async def test_a_failure_counts_at_once_unless_the_machine_stood_still(
     stood_still: float, times: int, monkeypatch: pytest.MonkeyPatch
@@ -18,7 +23,7 @@ async def test_a_failure_counts_at_once_unless_the_machine_stood_still(
     played: list[int] = []
 
     class Told(Stillness):
-        def _look(self) -> None:
+        def _look(self, processor: int) -> None:
             self.worst = stood_still
 
     @undisturbed
@@ -27,7 +32,8 @@ async def test_a_failure_counts_at_once_unless_the_machine_stood_still(
         raise AssertionError
 
     monkeypatch.setattr(module, "Stillness", Told)
-    with pytest.raises(AssertionError):
+    monkeypatch.setattr(module, "SHORT", 2.0)
+    with warned(times), pytest.raises(AssertionError):
         await fails(7)
     assert played == [7] * times
 
@@ -36,14 +42,14 @@ async def test_a_failure_counts_at_once_unless_the_machine_stood_still(
         played.append(8)
         raise AssertionError
 
-    with pytest.raises(AssertionError):
+    with warned(times), pytest.raises(AssertionError):
         fails_at_once()
     assert played == [7] * times + [8] * times
 
 
 def test_another_try_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Told(Stillness):
-        def _look(self) -> None:
+        def _look(self, processor: int) -> None:
             self.worst = 0.2
 
     @undisturbed
@@ -52,9 +58,25 @@ def test_another_try_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest
         raise AssertionError
 
     monkeypatch.setattr(module, "Stillness", Told)
-    with pytest.raises(AssertionError):
+    with warned(TRIES), pytest.raises(AssertionError):
         leaves_something(tmp_path=tmp_path)
     assert len(list(tmp_path.rglob("something"))) == TRIES
+
+
+def test_a_machine_with_too_few_processors_counts_as_one_that_stood_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pressure = tmp_path / "cpu"
+    monkeypatch.setattr(module, "PRESSURE", pressure)
+    monkeypatch.setattr(module, "LATE", 3600.0)
+    for waited, short in ((0, False), (1_000_000, True)):
+        pressure.write_text("some avg10=0.00 avg60=0.00 avg300=0.00 total=500\nfull avg10=0.00 total=0\n")
+        with Stillness() as still:
+            pressure.write_text(f"some avg10=0.00 avg60=0.00 avg300=0.00 total={500 + waited}\n")
+            assert still.has_disturbed is short
+    pressure.unlink()
+    with Stillness() as still:
+        assert not still.has_disturbed
 
 
 async def test_what_goes_well_is_played_once() -> None:
