@@ -54,9 +54,9 @@ def dial(
             metavar="NUMBER", help="Whom to call: +14155550100, or as it is dialled, or an extension or user name."
         ),
     ],
-    agent: Annotated[str, typer.Option(help="Name of the [[agent]] that the call is for.")],
+    agent: Annotated[str, typer.Option(help="Name of the agent, as the configuration has it, that the call is for.")],
     trunk: Annotated[
-        str | None, typer.Option(help="Name of the [[trunk]] to call by; without it, the first that may.")
+        str | None, typer.Option(help="Name of the trunk to call by; without it, the first that may.")
     ] = None,
     caller_id: Annotated[
         str | None, typer.Option(help="Which of the trunk's numbers is shown; without it, its first.")

@@ -8,9 +8,10 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from offhook import builtin
 from offhook.api.local_key import own_url
@@ -20,6 +21,9 @@ from offhook.config.schema import Config
 from offhook.errors import OffhookError
 from offhook.observe.log import Form, configure
 from offhook.transport.udp import own_addresses
+
+if TYPE_CHECKING:
+    from offhook.app import Gateway
 
 REFUSED = 1
 
@@ -54,9 +58,9 @@ def run_gateway(path: Path | None, *, lan: bool, log: Form, agent: Path | None =
         ) from error
 
     writer = configure(log)
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, emoji=False)
     for warning in config.warnings:
-        console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
+        console.print(_warning(str(warning)), soft_wrap=True)
 
     async def serve() -> int:
         failed = False
@@ -158,34 +162,36 @@ def _runner() -> "asyncio.Runner":
     return asyncio.Runner()
 
 
-def _banner(config: Config, gateway: "object", agent: LocalAgent | None) -> str:
-    from offhook.app import Gateway
+def _warning(text: str) -> str:
+    return f"[yellow]warning:[/] {escape(text)}"
 
-    assert isinstance(gateway, Gateway), "made just above"
+
+def _banner(config: Config, gateway: "Gateway", agent: LocalAgent | None) -> str:
+    """What is said at the start, as markup: what stands in brackets, such as an IPv6 address, is escaped."""
     listeners = "  ".join(gateway.listening)
     source = str(config.source) if config.source else "built-in defaults"
     trunks = ", ".join(f"{trunk.name} ({_sources(trunk.allow)})" for trunk in config.trunks)
     routes = ", ".join(f"{route.name} → {route.destination.redacted}" for route in config.routes)
     host, port = gateway.http_address
     lines = [
-        f"[bold]offhook[/] is ready. Configuration: {source}",
-        f"  SIP     {listeners}",
+        f"[bold]offhook[/] is ready. Configuration: {escape(source)}",
+        f"  SIP     {escape(listeners)}",
         f"  media   UDP {config.media.ports}, room for {gateway.call_capacity} calls at once; behind one NAT address "
         f"{gateway.unheard_capacity} may set up at the same moment",
-        f"  HTTP    http://{host}:{port}/health/ready  /metrics",
-        *([f"  TLS     {gateway.tls_summary}"] if gateway.tls_summary else []),
-        f"  trunks  {trunks}",
-        f"  routes  {routes}",
+        f"  HTTP    http://{escape(host)}:{port}/health/ready  /metrics",
+        *([f"  TLS     {escape(gateway.tls_summary)}"] if gateway.tls_summary else []),
+        f"  trunks  {escape(trunks)}",
+        f"  routes  {escape(routes)}",
     ]
     if gateway.talk_link and config.source is not None:
         own = "" if config.talk.token is None else " and your talk.token behind it"
-        lines.append(f"  talk    {gateway.talk_link}{own}")
+        lines.append(f"  talk    {escape(gateway.talk_link)}{own}")
     if agent is not None:
         lines.append(f"  agent   {agent.name}{'' if _leads_to(config, agent) else ': [red]no route leads to it[/]'}")
     if config.source is None:
         port = gateway.sip_port
         if gateway.talk_link:
-            lines.append(f"Talk to it in your browser: [bold]{gateway.talk_link}[/]")
+            lines.append(f"Talk to it in your browser: [bold]{escape(gateway.talk_link)}[/]")
         lines.append(f"Call it from a softphone on this machine: [bold]sip:hello@127.0.0.1:{port}[/]")
         if agent is None:
             lines.append("It answers with an echo test. For an agent that talks: pip install 'offhook\\[agent]'")

@@ -45,7 +45,7 @@ def print_phones(config: Path | None, *, as_json: bool) -> None:
         return
     page = console()
     if not phones:
-        page.print("No [[trunk]] has phones.")
+        print_line(page, Text("No [[trunk]] has phones."))
     for phone in phones:
         state = "" if phone["contacts"] else " is not registered"
         print_line(page, Text(printable(f"{phone['phone']} of {phone['trunk']}{state}")))

@@ -41,7 +41,7 @@ def presets(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """List the carriers, PBXs and platforms that `preset` of a `[[trunk]]` may name.
+    """List the carriers, PBXs and platforms that `preset` of a trunk may name.
 
     `simulated` says that a preset was tried against a stand-in that behaves as the vendor's pages say; a date is that
     of calls with the real one. Exit status 2: there is no such preset.

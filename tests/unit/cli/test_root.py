@@ -1,10 +1,14 @@
 """Whatever is typed, the command line answers in words and with the code that the documentation names."""
 
 import sys
+from collections.abc import Iterator
 
 import pytest
+import typer
+from rich.text import Text
+from typer.main import get_command
 
-from offhook.cli.root import command
+from offhook.cli.root import app, command
 
 pytestmark = pytest.mark.unit
 
@@ -42,3 +46,18 @@ def test_exit_codes(
     printed = capsys.readouterr()
     assert said in printed.out + printed.err
     assert "Traceback" not in printed.err
+
+
+def helps(found: typer.core.TyperCommand | typer.core.TyperGroup, path: str = "offhook") -> Iterator[tuple[str, str]]:
+    """What a command and all below it say of themselves and of their options."""
+    yield path, found.help or ""
+    for param in found.params:
+        yield f"{path} {param.name}", getattr(param, "help", None) or ""
+    for name, below in getattr(found, "commands", {}).items():
+        yield from helps(below, f"{path} {name}")
+
+
+@pytest.mark.parametrize(("where", "text"), [found for found in helps(get_command(app)) if found[1]])
+def test_a_help_page_loses_nothing_in_brackets(where: str, text: str) -> None:
+    # What help pages show is read as markup: [[trunk]] would be gone.
+    assert Text.from_markup(text).plain == text, where

@@ -2,6 +2,8 @@
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -69,3 +71,28 @@ async def test_an_agent_that_is_there_soon_is_not_waited_for_in_words() -> None:
     said, looks = io.StringIO(), iter([False, False, True])
     await run._tell_when_ready(Console(file=said), "offhook is ready.", "mine", lambda: next(looks))
     assert said.getvalue() == "offhook is ready.\n"
+
+
+def shown(markup: str) -> str:
+    page = io.StringIO()
+    Console(file=page, width=400, highlight=False).print(markup, soft_wrap=True)
+    return page.getvalue()
+
+
+def test_what_stands_in_brackets_is_shown_and_not_taken_for_a_colour(tmp_path: Path) -> None:
+    file = tmp_path / "offhook.toml"
+    file.write_text('[[trunk]]\nname = "pbx"\nallow = ["fd00::2"]\n\n[[route]]\nname = "main"\ndestination = "echo:"\n')
+    gateway: Any = SimpleNamespace(
+        listening=["udp://[fd00::1]:5060"],
+        http_address=("[fd00::1]", 8080),
+        call_capacity=1,
+        unheard_capacity=1,
+        tls_summary="",
+        talk_link="http://[fd00::1]:8080/talk",
+        sip_port=5060,
+    )
+    page = shown(run._banner(load(file, {}), gateway, None))
+    assert "udp://[fd00::1]:5060" in page
+    assert "http://[fd00::1]:8080/health/ready" in page
+    assert "http://[fd00::1]:8080/talk" in page
+    assert shown(run._warning("line 3: a [[trunk]] with it")) == "warning: line 3: a [[trunk]] with it\n"
