@@ -105,8 +105,11 @@ class AgentCall:
             message |= {"streamSid": self.stream_sid}
         await self.socket.send(json.dumps(message))
 
-    async def play(self, frames: Sequence[bytes], together: int = 5) -> None:
-        """Send frames of µ-law, several in one message, as fast as they go."""
+    async def play(self, frames: Sequence[bytes], together: int = 50) -> None:
+        """Send frames of µ-law, a second in one message, as fast as they go.
+
+        What comes in many messages may run dry in between, where this process stands still.
+        """
         for at in range(0, len(frames), together):
             sound = b"".join(frames[at : at + together])
             if self.dialect == "twilio":

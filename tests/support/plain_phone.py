@@ -204,6 +204,11 @@ class PhoneCall:
         assert found is not None, "waited for"
         return found
 
+    async def responds(self, *statuses: int, within: float = _LIMIT) -> None:
+        """Wait until so many responses to the INVITE have come: these, in this order."""
+        await self._until(lambda: len(self.statuses()) >= len(statuses), within)
+        assert self.statuses() == list(statuses)
+
     async def answered(self, within: float = _LIMIT) -> Heard:
         """The 200; fails on any other final response."""
         final = await self.final(within)

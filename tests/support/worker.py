@@ -252,8 +252,15 @@ class WorkerThread:
         self._thread.join(_LIMIT)
 
     def block(self, seconds: float) -> None:
-        """Block its loop, as slow work in the wrong place does."""
-        self._loop.call_soon_threadsafe(time.sleep, seconds)
+        """Block its loop, as slow work in the wrong place does, from now on."""
+        begun = threading.Event()
+
+        def work() -> None:
+            begun.set()
+            time.sleep(seconds)
+
+        self._loop.call_soon_threadsafe(work)
+        assert begun.wait(_LIMIT), "its loop is blocked already"
 
     @property
     def call_count(self) -> int:

@@ -30,6 +30,9 @@ from tests.support.undisturbed import undisturbed
 
 pytestmark = pytest.mark.interop
 
+SAME = 0.7
+"""Likeness of an echo: 0.98 on a quiet machine, other speech is below 0.4; a late packet costs a few hundredths."""
+
 
 def uri(port: int) -> str:
     return f"sip:callee@127.0.0.1:{port}"
@@ -59,13 +62,13 @@ def test_an_answer_and_its_echo(transport: str, tmp_path: Path) -> None:
     assert not found["verdict"]["but"]
     assert found["addresses"]["transport"] == transport
     times = found["intervals_ms"]
-    assert 0 <= times["trying"] < times["ringing"] < times["answer"]
-    assert times["answer"] > 230
+    assert 0 <= times["trying"] <= times["ringing"] <= times["answer"]
+    assert times["answer"] > 200, "not before sipp's two pauses were over"
     # What we say and key comes back at once: sipp returns each packet as it is.
-    assert found["echo"]["likeness"] > 0.95
-    assert found["echo"]["round_trip_ms"] < 15
+    assert found["echo"]["likeness"] > SAME
+    assert found["echo"]["round_trip_ms"] < 100
     assert found["sent"]["digits"] == found["heard"]["digits"] == "1#"
-    assert found["media"]["sent_packets"] == pytest.approx(200, abs=10)
+    assert found["media"]["sent_packets"] == pytest.approx(200, abs=50), "four seconds"
     assert found["media"]["received_lost"] == 0
     sent = found["timeline"]["entries"][0]["text"]
     assert "From: <sip:+14155550100@127.0.0.1>" in sent
@@ -81,7 +84,7 @@ def test_a_callee_that_takes_alaw_and_other_numbers_for_digits(tmp_path: Path) -
     # Sent under the callee's number. What sipp throws back has it too instead of ours, 101 (RFC 3264 5.1): it counts.
     assert found["media"]["received_wrong_payload_type"] == 0
     assert found["heard"]["digits"] == "5"
-    assert found["echo"]["likeness"] > 0.9
+    assert found["echo"]["likeness"] > SAME
 
 
 def test_a_callee_that_takes_no_digits_is_named(tmp_path: Path) -> None:
@@ -107,7 +110,7 @@ def test_early_media_is_heard_before_the_answer(tmp_path: Path) -> None:
     assert told.code == 0
     times = told.found["intervals_ms"]
     assert times["ringing"] <= times["early_media"] < times["answer"]
-    # The talk lasts two seconds; what comes before it is heard, too.
+    # The talk lasts two seconds, a hundred packets; what comes in the 600 ms before it is heard, too: 130 in all.
     assert told.found["media"]["received_packets"] > 110
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.support.gateway import Gateway, ports, running_gateway
 from tests.support.plain_phone import PhoneCall, PlainPhone
-from tests.support.tone import has_tone, is_silent, tone
+from tests.support.tone import has_tone, is_silent, lasting, tone
 from tests.support.undisturbed import undisturbed
 from tests.support.worker import TOKEN, Worker, WorkerCall, WorkerThread, worker_at
 from websockets.asyncio.client import connect
@@ -22,6 +22,8 @@ pytestmark = pytest.mark.interop
 
 DESK, SAVED, OTHER = "+14155550120", "+14155550121", "+14155550122"
 THREADS = 2
+GAP = 0.25
+"""Seconds between two packets of a call that nothing happened to, on a busy machine; a worker stands still for 4 s."""
 TOML = f"""
 [[trunk]]
 name = "acme"
@@ -72,8 +74,9 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 async def is_saved(call: PhoneCall) -> None:
     """The fallback has the caller: what is said comes back."""
     await call.answered()
-    call.say(tone(600, 0.4))
+    call.say(lasting(600))
     await call.hears(600, frames=10)
+    call.stop_talking()
 
 
 def metric(gateway: Gateway, line: str) -> float:
@@ -81,6 +84,13 @@ def metric(gateway: Gateway, line: str) -> float:
     with urllib.request.urlopen(f"{gateway.http}/metrics", timeout=5) as answer:
         found = [text for text in answer.read().decode().splitlines() if text.startswith(line + " ")]
     return float(found[0].rpartition(" ")[2]) if found else 0.0
+
+
+async def shows(gateway: Gateway, line: str, value: float) -> None:
+    """Wait until a line of `/metrics` has this value."""
+    async with asyncio.timeout(30):
+        while metric(gateway, line) != value:  # noqa: ASYNC110  it tells nobody
+            await asyncio.sleep(0.05)
 
 
 def notes(shown: dict[str, Any]) -> list[str]:
@@ -107,7 +117,7 @@ async def test_a_worker_takes_calls_and_both_sides_are_heard(gateway: Gateway) -
         await mine.say(type="mark", name="said")
         assert len(await call.hears(700, frames=24)) >= 24
         await mine.text("mark")
-        call.say(tone(600, 0.5))
+        call.say(tone(600, 2.0))
         await worker.until(lambda: sum(has_tone(sound, 600) for _, sound in mine.audio) >= 20, what="the caller's tone")
         call.press("5")
         assert (await mine.text("dtmf"))["digit"] == "5"
@@ -216,7 +226,7 @@ async def test_a_worker_that_dies_loses_its_calls_to_the_fallback_and_no_other(g
         assert len(dies.calls) == len(lives.calls) == 3
         for mine in (*dies.calls.values(), *lives.calls.values()):
             await mine.take()
-            await mine.play(b"".join(tone(700, 6)))
+            await mine.play(b"".join(tone(700, 20)))
         for call in calls:
             await call.answered()
             await call.hears(700)
@@ -224,13 +234,13 @@ async def test_a_worker_that_dies_loses_its_calls_to_the_fallback_and_no_other(g
         dies.kill()
         for call in calls:
             if call.call_id in lost:
-                call.say(tone(600, 1.0))
+                call.say(lasting(600))
                 await call.hears(600, frames=10)
         kept = [call for call in calls if call.call_id not in lost]
         for call in kept:
             before = len(call.packets)
             await call.hears(700, frames=50, since=before)
-            assert largest_gap(call) <= 0.04
+            assert largest_gap(call) <= GAP
         for call in calls:
             call.hang_up()
         await lives.until(lambda: all(mine.closed for mine in lives.calls.values()), what="the end")
@@ -248,7 +258,7 @@ def largest_gap(call: PhoneCall, since: int = 0) -> float:
 async def test_a_worker_that_blocks_plays_on_and_gets_no_new_calls(gateway: Gateway) -> None:
     async def sing(call: WorkerCall) -> None:
         await call.take()
-        await call.play(b"".join(tone(700, 8)))
+        await call.play(b"".join(tone(700, 20)))
 
     with WorkerThread(gateway.http, sing, instance="blocks") as blocks:
         async with PlainPhone.open() as phone:
@@ -263,23 +273,21 @@ async def test_a_worker_that_blocks_plays_on_and_gets_no_new_calls(gateway: Gate
                 assert (blocks.call_count, len(neighbour.calls)) == (2, 2)
                 before = {call.call_id: len(call.packets) for call in (*mine, *theirs)}
                 stalls = metric(gateway, 'offhook_worker_events_total{event="stalled"}')
-                blocks.block(2.5)
-                await asyncio.sleep(1.7)
-                assert metric(gateway, 'offhook_workers_stalled{agent="desk"}') == 1
+                blocks.block(4.0)
+                await shows(gateway, 'offhook_workers_stalled{agent="desk"}', 1)
                 # Meanwhile it gets none, though its share is as small as the other's.
                 more = [phone.dial(gateway.udp, DESK) for _ in range(3)]
                 for call in more:
                     await call.answered()
                 assert blocks.call_count == 2
                 assert len(neighbour.calls) == 5
-                await asyncio.sleep(1.5)
+                await shows(gateway, 'offhook_workers_stalled{agent="desk"}', 0)
                 for call in (*mine, *theirs):
                     came = call.packets[before[call.call_id] :]
-                    assert len(came) >= 140, "3.2 s of sound went on"
+                    assert len(came) >= 140, "four seconds of sound went on"
                     assert not any(is_silent(packet.payload) for packet in came), "what was queued is played"
-                    assert largest_gap(call, before[call.call_id]) <= 0.04
+                    assert largest_gap(call, before[call.call_id]) <= GAP
                 assert metric(gateway, 'offhook_worker_events_total{event="stalled"}') == stalls + 1
-                assert metric(gateway, 'offhook_workers_stalled{agent="desk"}') == 0, "it is back"
                 # And so is its share of what comes.
                 last = phone.dial(gateway.udp, DESK)
                 await last.answered()
@@ -299,7 +307,6 @@ async def test_a_call_that_a_stalled_worker_has_not_taken_goes_to_the_next(gatew
     with WorkerThread(gateway.http, take, instance="blocks") as blocks:
         async with PlainPhone.open() as phone:
             blocks.block(4)
-            await asyncio.sleep(0.1)
             call = phone.dial(gateway.udp, DESK)
             await asyncio.sleep(0.3)
             async with worker_at(gateway.http, serve=take, instance="helps") as helps:
@@ -343,7 +350,7 @@ async def test_draining_and_coming_back(gateway: Gateway) -> None:
         await mine.take()
         await call.answered()
         await leaves.tell(type="drain")
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
         second = phone.dial(gateway.udp, SAVED)
         await is_saved(second)
         assert len(leaves.calls) == 1, "no new calls"
@@ -352,11 +359,21 @@ async def test_draining_and_coming_back(gateway: Gateway) -> None:
         # A second connection breaks and is opened anew; its calls are those of its thread.
         number = next(number for number in leaves.sockets if leaves.sockets[number] is not mine.socket)
         leaves.sockets[number].transport.abort()
-        await asyncio.sleep(0.2)
-        await leaves.join(number)
+        async with asyncio.timeout(30):
+            while not await joins(leaves, number):  # noqa: ASYNC110  it tells nobody
+                await asyncio.sleep(0.05)
         call.hang_up()
         second.hang_up()
         await mine.over()
+
+
+async def joins(worker: Worker, number: int) -> bool:
+    """Whether the gateway takes this connection anew; not before it knows that the old one is broken."""
+    try:
+        await worker.join(number)
+    except InvalidStatus:
+        return False
+    return True
 
 
 async def test_a_warm_worker_comes_before_one_that_is_not(gateway: Gateway) -> None:
@@ -370,7 +387,7 @@ async def test_a_warm_worker_comes_before_one_that_is_not(gateway: Gateway) -> N
         assert not cold.calls
         await warm.tell(type="status", ready=0)
         await cold.tell(type="status", ready=1)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
         calls.append(phone.dial(gateway.udp, DESK))
         await cold.next_call()
         for call in calls:

@@ -15,6 +15,7 @@ from offhook.media.plane import MediaPlane
 from offhook.media.wire import Wire
 
 _PORTS = 40
+_LIMIT = 30.0
 
 
 @pytest.fixture(params=["linux", "portable"])
@@ -42,12 +43,32 @@ class Events:
     def of(self, kind: str) -> list[MediaEvent]:
         return [event for event in self.told if event.kind == kind]
 
-    async def wait(self, kind: str, count: int = 1, within: float = 5.0) -> MediaEvent:
+    async def wait(self, kind: str, count: int = 1, within: float = _LIMIT) -> MediaEvent:
         async with asyncio.timeout(within):
             while len(self.of(kind)) < count:
                 self._changed.clear()
                 await self._changed.wait()
         return self.of(kind)[count - 1]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Ask until it is so: the media threads tell nobody of what they count."""
+    async with asyncio.timeout(_LIMIT):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+def in_order(frames: list[bytes], sound: bytes) -> int:
+    """How many of these frames are in the sound, each behind the one before.
+
+    A busy machine sends unevenly, and what is late is made up for: some are cut, or other sound stands for them.
+    """
+    found, at = 0, 0
+    for frame in frames:
+        place = sound.find(frame[:60], at)
+        if place >= 0:
+            found, at = found + 1, place + 60
+    return found
 
 
 @dataclass

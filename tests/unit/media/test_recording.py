@@ -39,9 +39,9 @@ async def test_the_caller_is_on_the_left_and_what_it_is_told_on_the_right(call: 
     assert (done.text, done.dropped_frames) == (None, 0)
     left, right = sides(tmp_path / "one.part")
     assert len(left) == len(right) == done.samples
-    assert 5500 < left.count(-8316) <= 6400
-    # And a few more, with which the end fades.
-    assert 3600 < right.count(8316) <= 4100
+    # Of 6,400 and 4,000: what is late is made up for, and with a few more the end fades.
+    assert 3000 < left.count(-8316) <= 6400
+    assert 3000 < right.count(8316) <= 4100
     assert stat.S_IMODE((tmp_path / "one.part").stat().st_mode) == 0o600
     assert done.file_bytes == (tmp_path / "one.part").stat().st_size
     assert events.kinds() == ["recording_started", "recorded"]
@@ -55,7 +55,7 @@ async def test_a_pause_is_told_and_silent(call: Call, tmp_path: Path) -> None:
     await call.peer.talk([b"\x9f" * FRAME] * 10)
     paused = await events.wait("recording_paused")
     # What is made up behind the last packet fades meanwhile.
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.4)
     recording.resume()
     resumed = await events.wait("recording_resumed")
     recording.stop()

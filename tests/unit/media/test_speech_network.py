@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from tests.support.gateway import ports
 
 from offhook._media import EngineConfig, MediaError
 from offhook.media import speech_network
@@ -12,10 +13,11 @@ pytestmark = pytest.mark.unit
 async def test_the_weights_in_the_package_are_ours_and_the_engine_takes_them() -> None:
     network = speech_network.load()
     assert (network.problem, network.weights is not None) == ("", True)
-    config = EngineConfig(port_min=30116, port_max=30117, speech_weights=network.weights)
+    first = ports(2)
+    config = EngineConfig(port_min=first, port_max=first + 1, speech_weights=network.weights)
     async with MediaPlane(config) as plane:
         assert plane.stats().speech_network
-    async with MediaPlane(EngineConfig(port_min=30116, port_max=30117)) as plane:
+    async with MediaPlane(EngineConfig(port_min=first, port_max=first + 1)) as plane:
         assert not plane.stats().speech_network
 
 
