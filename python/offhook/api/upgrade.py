@@ -139,7 +139,11 @@ def read_request(head: bytes, source: str) -> UpgradeRequest:
     """Read the head of a request that an HTTP parser has judged already. Of a header given twice the last counts."""
     request_line, *lines = head.decode("latin-1").split("\r\n")
     target = request_line.split(" ")[1] if request_line.count(" ") >= 2 else "/"
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        # Brackets around what is no address: a target that nothing is served at.
+        parts = urlsplit("")
     headers = {}
     for line in lines:
         name, colon, value = line.partition(":")

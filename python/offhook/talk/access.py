@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from offhook.api.failures import FAILURES, Failures
 from offhook.api.guard import OnRefused
@@ -58,7 +57,9 @@ class Access:
         # Digests are of one length, so that comparing them tells nothing of the token.
         if token and hmac.compare_digest(asked, self._digest):
             return None
-        self._failures.add(source, self._now())
+        if token:
+            # Who has none guesses nothing: else a picture on any page, with our address, could lock its reader out.
+            self._failures.add(source, self._now())
         how = "with a wrong" if token else "without a"
         self._refused(source, "talk_token", f"somebody came to the talk page {how} token")
         return Declined(
@@ -87,8 +88,9 @@ class Access:
     def _is_ours(self, origin: str, host: str) -> bool:
         if origin in self._origins:
             return True
-        parts = urlsplit(origin)
-        return parts.scheme in ("http", "https") and bool(host) and parts.netloc == host
+        # An origin is a scheme and an authority (RFC 6454 section 6.2): no more is read of it, whatever it holds.
+        scheme, _, authority = origin.partition("://")
+        return scheme in ("http", "https") and bool(host) and authority == host
 
     def give_ticket(self, choice: Choice, codecs: tuple[str, ...]) -> str:
         """A ticket for one call."""

@@ -35,6 +35,8 @@ def test_a_request_is_read() -> None:
     assert (request.path, request.query, request.source) == ("/a", {"b": "c d"}, "192.0.2.1")
     assert (request.subprotocols, request.bearer) == (("one", "two"), "s3cret")
     assert read_request(b"", "").path == "/"
+    for odd in ("//[", "http://[/w", "//[/v1/worker", "*"):
+        assert read_request(REQUEST.format(target=odd, key=KEY, version=13).encode(), "").path in ("", "*")
     assert read_request(b"GET /?" + b"a=1&" * 100 + b" HTTP/1.1\r\n\r\n", "").query == {}
     assert UpgradeRequest("/", {}, {"authorization": "Basic x"}, "").bearer is None
 

@@ -45,6 +45,12 @@ def test_ten_wrong_ones_in_a_minute_are_enough_even_before_the_right_one() -> No
     assert door.ask() == ""
 
 
+def test_requests_without_a_token_lock_nobody_out() -> None:
+    door = Door()
+    assert [door.ask(None) for _ in range(20)] == ["401 wrong_token"] * 20
+    assert door.ask() == ""
+
+
 @pytest.mark.parametrize(
     ("origin", "host", "answer"),
     [
@@ -57,6 +63,11 @@ def test_ten_wrong_ones_in_a_minute_are_enough_even_before_the_right_one() -> No
         ("null", HOST, "403 strange_origin"),
         ("http://", "", "403 strange_origin"),
         ("file://127.0.0.1:8080", HOST, "403 strange_origin"),
+        ("http://[", HOST, "403 strange_origin"),
+        ("http://a]b", "a]b", ""),
+        ("http://\u2100", HOST, "403 strange_origin"),
+        ("http://127.0.0.1:8080/", HOST, "403 strange_origin"),
+        ("http://127.0.0.1:8080@evil.example", HOST, "403 strange_origin"),
     ],
 )
 def test_a_page_of_somebody_else_gets_nothing(origin: str | None, host: str, answer: str) -> None:
