@@ -306,3 +306,11 @@ async def test_a_policy_that_there_is_not_is_refused() -> None:
         status, refused = await Api(world).place(detect={"on_machine": "shout"})
         assert (status, refused["code"]) == (400, "bad_request")
         assert refused["field"].startswith("detect")
+
+
+@in_virtual_time
+async def test_a_header_that_may_not_be_set_is_named() -> None:
+    async with DiallingWorld() as world:
+        status, refused = await Api(world).place(headers={"Via": "b"})
+        assert (status, refused["field"]) == (400, "headers")
+        assert refused["message"] == "'Via' is none of X-*, User-to-User, which alone may be set"

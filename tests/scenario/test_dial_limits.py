@@ -85,6 +85,7 @@ async def test_money_of_the_day_ends_the_call_before_it_is_exceeded() -> None:
         assert 119 < phone.at["bye"] - began < 120, "two minutes at 0.5 are paid"
         assert call.reason is not None
         assert call.reason.slug == "limit_outbound_spend"
+        assert call.end_detail.startswith("trunk 'out' has had its 1 of money for the day (raise `outbound.max_spend_")
         assert "limit_outbound_spend" in (phone.bye.headers.get("Reason") or "")
         refused = await world.wish(CALLEE)
         assert isinstance(refused, NotPlaced)
@@ -106,6 +107,9 @@ async def test_minutes_of_the_day_are_shared_by_the_calls_of_an_agent() -> None:
         await world.pass_time(70)
         assert all(phone.bye is not None for phone in phones)
         assert {record.end_reason for record in world.records} == {"limit_outbound_minutes"}
+        [detail] = {record.end_detail for record in world.records}
+        assert detail is not None
+        assert detail.startswith("agent 'bot' has had its 4 minutes of the day (raise `outbound.max_minutes_per_day`")
         assert sum(record.billable_seconds for record in world.records) <= 240 + 60
 
 

@@ -373,7 +373,7 @@ async def test_a_day_s_budget_ends_a_call() -> None:
         assert phone.bye is None
         await world.pass_time(2)
         assert phone.bye is not None
-        assert world.records[0].end_detail == "what it may cost a day is used up"
+        assert world.records[0].end_detail == "the day's minutes are used up"
 
 
 @in_virtual_time

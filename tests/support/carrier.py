@@ -53,6 +53,9 @@ class Permits:
     def time_left(self, now: float) -> tuple[float, str] | None:
         return self.budget(now)
 
+    def used_up(self) -> str:
+        return "the day's minutes are used up"
+
     def release(self, now: float) -> None:
         self.released_at = self.released_at or now
 

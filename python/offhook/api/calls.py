@@ -327,7 +327,8 @@ def _seconds(text: str) -> float | None:
 def _invalid(error: ValidationError) -> Response:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"])) or None
-    return _error(HTTPStatus.BAD_REQUEST, "bad_request", str(first["msg"])[:300], field=where)
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return _error(HTTPStatus.BAD_REQUEST, "bad_request", message[:300], field=where)
 
 
 def _no_such_call() -> Response:

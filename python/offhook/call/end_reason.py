@@ -333,8 +333,8 @@ class EndReason(Enum):
     PHONE_NOT_REGISTERED = _Ending(
         "phone_not_registered", 480, 20, "operator",
         "The phone that was called is not registered.",
-        "`offhook phones` says since when; where it should be there: the user name, the password and the server in the "
-        "phone's own account.",
+        "`offhook phones` says which are. Where it should be among them: the user name, the password and the server in "
+        "the phone's own account; `offhook calls refused` has what it was refused for.",
     )  # fmt: skip
     PARTNER_LOST = _Ending(
         "partner_lost", 480, 41, "carrier",

@@ -89,6 +89,8 @@ class _Call:
     answered_at: float | None = None
     counted: float = 0.0
     minutes: int = 0
+    nearest: tuple[Party, str] | None = None
+    """Whose setting ends it first, as far as that was asked."""
 
 
 class Usage:
@@ -171,12 +173,22 @@ class Usage:
         if paid <= 0 and all(self._affords(party, call.rate, at) for party in call.parties):
             self._pay(call, at)
             paid += 60
-        left = [limit for party in call.parties for limit in self._left(call, paid, party, at)]
+        left = [(*limit, party) for party in call.parties for limit in self._left(call, paid, party, at)]
         if not left:
             return None
-        seconds, slug = min(left)
+        seconds, setting, party = min(left)
+        call.nearest, slug = (party, setting), _SETTINGS[setting][0]
         # Less than any clock shows is nothing: who waits for it would ask again for ever.
         return min(seconds, LOOK_AGAIN) if seconds > _INSTANT else 0.0, slug
+
+    def used_up(self, ticket: int) -> str:
+        """Whose limit ends a call that has no time left, in words, and what to raise; empty where none does."""
+        call = self._calls.get(ticket)
+        if call is None or call.nearest is None:
+            return ""
+        party, setting = call.nearest
+        over = _over(party, setting, getattr(self._limits[party], setting), None)
+        return f"{over.why} ({over.hint})"
 
     def release(self, ticket: int, now: float, at: float) -> None:
         """The call is over. May be repeated."""
@@ -271,9 +283,9 @@ class Usage:
         if limit.max_minutes_per_day is not None:
             going_on = sum(each.answered_at is not None for each in self._calls_of(party))
             seconds = 60 * limit.max_minutes_per_day - self._today(party, at).seconds
-            yield seconds / going_on, "limit_outbound_minutes"
+            yield seconds / going_on, "max_minutes_per_day"
         if limit.max_spend_per_day is not None and call.rate:
-            yield paid, "limit_outbound_spend"
+            yield paid, "max_spend_per_day"
 
     def _today(self, party: Party, at: float) -> DayUse:
         meter, today = self._meters[party], int(at // DAY)
@@ -302,7 +314,7 @@ def _until_midnight(at: float) -> int:
     return ceil(DAY - at % DAY)
 
 
-def _over(party: Party, setting: str, limit: float, retry_after: int) -> OverLimit:
+def _over(party: Party, setting: str, limit: float, retry_after: int | None) -> OverLimit:
     slug, of_what = _SETTINGS[setting]
     return OverLimit(
         slug,

@@ -78,6 +78,10 @@ class DialGate:
         self._told()
         return left
 
+    def used_up(self, ticket: int) -> str:
+        """Whose limit ends a counted call that has no time left, in words."""
+        return self._usage.used_up(ticket)
+
     def release(self, ticket: int, now: float) -> None:
         """A counted call is over."""
         self._usage.release(ticket, now, self._at(now))
@@ -129,6 +133,10 @@ class CountedCall:
     def time_left(self, now: float) -> tuple[float, str] | None:
         """Seconds after which it is to be asked again, or has to end at 0, and the limit's slug; None without one."""
         return self._gate.time_left(self._ticket, now)
+
+    def used_up(self) -> str:
+        """Whose limit has left no time, in words, and what to raise."""
+        return self._gate.used_up(self._ticket)
 
     def release(self, now: float) -> None:
         """The call is over. May be repeated."""

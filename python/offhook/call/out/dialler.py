@@ -72,7 +72,7 @@ class Dialler:
         verdict = self._gate.judge(wish, arrived_at)
         if isinstance(verdict, Denied):
             detail = f"{verdict.slug}: {verdict.why}" + (f" ({verdict.hint})" if verdict.hint else "")
-            attempt = _Attempt(wish, call_id, arrived_at, verdict.trunk or TrunkName(wish.trunk or ""), wish.to)
+            attempt = _Attempt(wish, call_id, arrived_at, verdict.trunk or TrunkName(""), wish.to)
             no_way = NoWay(EndReason.DIAL_REFUSED, detail, verdict.slug, verdict.retry_after)
             return self._not_placed(attempt, no_way)
         attempt = _Attempt(wish, call_id, arrived_at, verdict.trunk.name, verdict.number, verdict.caller_id)

@@ -30,6 +30,7 @@ class Denied:
     hint: str = ""
     retry_after: int | None = None
     trunk: TrunkName | None = None
+    """The trunk that it is said of, one of the configuration: whoever asks may name any other."""
 
 
 class Gatekeeper(Protocol):

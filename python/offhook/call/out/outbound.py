@@ -55,6 +55,9 @@ class Permit(Protocol):
     def time_left(self, now: float) -> tuple[float, str] | None:
         """Seconds that the call may go on, and the limit that ends it; None without one."""
 
+    def used_up(self) -> str:
+        """Whose limit has left no time, in words."""
+
     def release(self, now: float) -> None:
         """The call is over. May be repeated."""
 
@@ -166,7 +169,7 @@ class OutboundCall(Call):
             return
         seconds, limit = left
         if seconds <= 0:
-            self._end(EndReason.of(limit), "what it may cost a day is used up")
+            self._end(EndReason.of(limit), self._permit.used_up())
         else:
             self._timers.arm("budget", seconds)
 

@@ -54,9 +54,12 @@ class OutboundGate:
     def judge(self, wish: Wish, now: float, without: frozenset[TrunkName] = frozenset()) -> Allowed | Denied:
         """The best trunk that may, of those that the wish leaves open; or what is against the first that has it."""
         verdict = self._best(wish, now, without)
-        if isinstance(verdict, Denied) and not without:
+        if isinstance(verdict, Allowed):
+            return verdict
+        if not without:
             self._gate.refused("dial", verdict.slug)
-        return verdict
+        named = next((trunk.name for trunk in self._trunks if trunk.name == wish.trunk), None)
+        return replace(verdict, trunk=verdict.trunk or named)
 
     def _best(self, wish: Wish, now: float, without: frozenset[TrunkName]) -> Allowed | Denied:
         if isinstance(wish.agent, AgentUri | WorkerUri) and wish.agent.name in self._platforms:

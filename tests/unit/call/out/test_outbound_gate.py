@@ -176,6 +176,14 @@ def test_the_first_trunk_that_may_is_taken_or_the_one_that_is_wanted() -> None:
     assert denied(judge(inside)) == "dial_no_trunk"
 
 
+@pytest.mark.parametrize(("asked", "told"), [("home", "home"), ("whatever-a-client-writes", None), (None, "home")])
+def test_a_refusal_names_no_trunk_but_those_of_the_file(asked: str | None, told: str | None) -> None:
+    # The name is a label of metrics: whoever may ask could make as many of them as he likes.
+    verdict = judge(trunk("home", "+1*"), to="+442079460018", trunk=asked)
+    assert isinstance(verdict, Denied)
+    assert verdict.trunk == told
+
+
 PEER = trunk("peer", "+1415*", transfer_to=(Pattern("2*"), Pattern("alice")))
 DESK = trunk("desk", "alice", host=None, phones=(Phone("alice"),))
 ELSEWHERE = trunk("elsewhere", "2*", "alice", host="sip.elsewhere.example")
