@@ -330,7 +330,9 @@ class Gateway:
             talk = await self._open_talk(signalling)
             routes += talk_routes(talk, node=self.config.node.name, version=self._version)
             upgrades[TALK_API] = talk.judge
-        self._http = HttpServer(Starlette(routes=routes), listen.host, listen.port, upgrades=upgrades)
+        self._http = HttpServer(
+            Starlette(routes=routes), listen.host, listen.port, upgrades, refused=signalling.http_refused
+        )
         self._resources.push_async_callback(self._http.close)
         await self._http.start()
         await self._leave_key(LocalKey(own_url(self._http.address), token), self.config.data_dir)
