@@ -47,7 +47,8 @@ class Linphone:
             self._process = subprocess.Popen(
                 ["linphonec", "-c", str(directory / "config")],
                 stdin=subprocess.PIPE, stdout=output, stderr=output, cwd=directory,
-                env={**os.environ, "HOME": str(directory)},
+                # libpulse would leave a folder for its socket in /tmp.
+                env={**os.environ, "HOME": str(directory), "PULSE_RUNTIME_PATH": str(directory / "pulse")},
             )  # fmt: skip
 
     def __enter__(self) -> Self:
