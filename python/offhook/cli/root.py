@@ -33,6 +33,21 @@ app = typer.Typer(
 )
 
 
+def _version_and_end(is_asked_for: bool) -> None:
+    if is_asked_for:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version_and_end, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What may stand before a command."""
+
+
 @app.command()
 def run(
     agent: Annotated[

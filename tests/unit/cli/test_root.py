@@ -17,6 +17,7 @@ pytestmark = pytest.mark.unit
     ("arguments", "code", "said"),
     [
         (["version"], 0, "offhook"),
+        (["--version"], 0, "offhook 0.1"),
         (["--help"], 0, "Usage"),
         (["check", "/nowhere/offhook.toml"], 2, "there is no such file"),
         (["check", "--unknown"], 2, "No such option"),
