@@ -24,7 +24,8 @@ one. A person is told early, in a pause that may turn out to be a breath of a ma
 second verdict corrects the first, and a policy acts on that one: sections 4 and 5 count what becomes of such lines.
 `unknown` as the truth are lines of noise and of people far away: `unknown` alone counts as right for them.
 
-A first reading of this version (e5bcb34bb1, seeds of its own) had 15 people of 220 who were taken for music or for nobody: a few words, or steady voices. From then on only
+A first reading of this version (e5bcb34bb1, seeds of its own) had 15 people of 220 who
+were taken for music or for nobody: a few words, or steady voices. From then on only
 long sound that is plainly steady counts as music; no line was looked at for that, and those of this page were drawn
 anew. Phrases and voices are those of before.
 """
