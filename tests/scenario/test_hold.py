@@ -9,6 +9,7 @@ from tests.support.world import CALLER, ECHO, OFFHOOK, TWILIO, PhoneCall, World,
 
 from offhook.report.timeline import MAX_ENTRIES
 from offhook.sdp.description import SessionDescription
+from offhook.sip.message import Message
 
 pytestmark = pytest.mark.scenario
 
@@ -312,6 +313,28 @@ async def test_an_offerless_reinvite_whose_ack_is_empty_leaves_the_call_as_it_wa
         await offer(world, call, sdp(way="sendonly", version=2))
         assert world.leg.remote.hold
         assert call.bye is None
+
+
+@pytest.mark.rfc(3261, "13.3.1.4")
+@in_virtual_time
+async def test_a_late_ack_to_the_first_200_is_not_the_answer_to_the_offer_in_a_later_one() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place()
+        acks: list[Message] = []
+
+        def lost(sender: str, message: Message) -> bool:
+            if message.cseq.method == "ACK":
+                acks.append(message)
+            return message.cseq.method == "ACK" and len(acks) <= 2
+
+        world.network.lost = lost
+        world.take_call()
+        await world.pass_time(0.05)
+        call.acknowledges = sdp(port=4400, version=2)
+        call.reinvite(None)
+        await world.pass_time(3)
+        assert [ack.cseq.number for ack in acks] == [1, 2, 1, 2]
+        assert world.leg.remote.port == 4400
 
 
 # -- the agent holds

@@ -156,13 +156,17 @@ class CallerLeg(LegMedia):
             self._timeline.add("sdp", now, note=f"the offer in the PRACK can't be taken: {refused.detail}")
         self.session.answer_prack(self._sdp if refused is None else None, now=now)
 
-    def acknowledged(self, body: bytes, now: float) -> Refused | None:
-        """Take the ACK: the answer to our offer if there was one. Returns why the call can't go on, if it can't."""
+    def acknowledged(self, body: bytes, now: float, *, answers: bool) -> Refused | None:
+        """Take the ACK: the answer to our offer if it `answers` one. Returns why the call can't go on, if it can't.
+
+        One that comes late may be to another 2xx than that with our offer, whose own ACK is still to come.
+        """
         self._acknowledged = True
-        offered, self._offered = self._offered, None
+        offered = self._offered if answers else None
         if offered is None:
             self._let_speak()
             return None
+        self._offered = None
         if not body and self.audio is not None:
             self._unanswered(now)
             return None

@@ -18,8 +18,8 @@ OfferOrAnswer: TypeAlias = (
 def exchange(event: OfferOrAnswer, leg: CallerLeg, services: CallServices) -> Refused | None:
     """Let the leg have it. Returns why the call can't go on, if it can't."""
     match event:
-        case sip.Acknowledged(_, body):
-            return services.perform(lambda now: leg.acknowledged(body, now))
+        case sip.Acknowledged(_, body, answers):
+            return services.perform(lambda now: leg.acknowledged(body, now, answers=answers))
         case sip.Reinvited(_, request):
             services.perform(lambda now: leg.reinvited(request, now))
         case sip.ReinviteAnswered(_, response, is_refresh):

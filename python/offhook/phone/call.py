@@ -323,7 +323,7 @@ class Phone:
                 self._finish(came.GaveUp())
             case sip.Reinvited(session, request):
                 self._on_reinvite(session, request, now)
-            case sip.Acknowledged(_, body):
+            case sip.Acknowledged(_, body, True):
                 self._on_acknowledged(body, now)
             case sip.InfoReceived(session, request):
                 session.answer_info(now=now)

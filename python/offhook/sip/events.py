@@ -60,10 +60,11 @@ class InviteRefused:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The ACK to our 2xx. `body` is the answer when our 2xx carried the offer, else mostly empty."""
+    """The ACK to a 2xx of ours. With `answers` that 2xx carried our offer, and `body` is the answer, empty for none."""
 
     session: "InviteSession"
     body: bytes
+    answers: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -360,7 +360,8 @@ class InviteSession(SessionParts):
     def on_ack(self, request: Request, now: float) -> None:
         """The ACK to a 2xx of ours; repetitions and strangers' numbers do nothing."""
         sdp = _sdp_of(request)
-        if not self.renegotiation.acknowledged(self.dialog_of(request), request.cseq.number, sdp):
+        accepted = self.renegotiation.acknowledged(self.dialog_of(request), request.cseq.number, sdp)
+        if accepted is None:
             return
         before = self.state
         self.letterhead.hear(request)
@@ -369,7 +370,7 @@ class InviteSession(SessionParts):
         if before is State.CLOSING:
             self.bye(now)
         elif before is not State.TERMINATED:
-            self.core.tell(Acknowledged(self, sdp))
+            self.core.tell(Acknowledged(self, sdp, accepted.carries_offer))
             self.renegotiation.try_ours(self, now)
 
     def on_cancel(self, cancel: Request, transaction: InviteServerTransaction, now: float) -> None:

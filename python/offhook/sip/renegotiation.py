@@ -73,14 +73,14 @@ class Renegotiation:
             transaction, response, session.core.timers, now, carries_offer=carries_offer
         )
 
-    def acknowledged(self, dialog: Dialog, number: int, sdp: bytes) -> bool:
-        """An ACK came, with an answer or nothing; False for repetitions and strangers' numbers."""
+    def acknowledged(self, dialog: Dialog, number: int, sdp: bytes) -> AcceptedInvite | None:
+        """An ACK came, with an answer or nothing: to which 2xx; None for repetitions and strangers' numbers."""
         accepted = self._accepted.pop(number, None)
-        if accepted is None:
-            return False
+        if accepted is None or not accepted.acknowledge():
+            return None
         if accepted.carries_offer:
             _ = dialog.offers.answered() if sdp else dialog.offers.withdraw()
-        return accepted.acknowledge()
+        return accepted
 
     def answer_owed(self, session: "InviteSession", sdp: bytes, now: float) -> None:
         """Send the ACK that is owed; empty where nobody answers the offer, lest its 2xx be repeated for ever."""

@@ -196,7 +196,7 @@ class BrowserCall:
                 self._on_answer(response.sdp)
             case sip.Reinvited(session, request):
                 self._on_reinvite(session, request, now)
-            case sip.Acknowledged(_, body):
+            case sip.Acknowledged(_, body, True):
                 self._on_acknowledged(body)
             case sip.InfoReceived(session, _):
                 session.answer_info(now=now)
