@@ -337,6 +337,67 @@ async def test_a_late_ack_to_the_first_200_is_not_the_answer_to_the_offer_in_a_l
         assert world.leg.remote.port == 4400
 
 
+# -- the version of our SDP
+
+
+def versions(world: World) -> list[tuple[int, str]]:
+    """Of each description that the gateway has sent, with its direction, repetitions left out."""
+    sent = [SessionDescription.parse(m.body) for _, host, m in world.network.log if host != CALLER and m.body]
+    return list(dict.fromkeys((int(one.origin.version), one.direction_of(one.media[0]).value) for one in sent))
+
+
+@pytest.mark.rfc(3264, "8")
+@in_virtual_time
+async def test_an_answer_after_an_offer_of_ours_that_was_refused_has_a_version_of_its_own() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered()
+        call.refuses_reinvites = True
+        world.wire.says(type="hold")
+        await world.pass_time(0.1)
+        await offer(world, call, sdp(way="sendonly", version=2))
+        assert versions(world) == [(1, "sendrecv"), (2, "sendonly"), (3, "recvonly")]
+
+
+@pytest.mark.rfc(3264, "8")
+@in_virtual_time
+async def test_an_offer_behind_one_of_ours_that_waits_for_its_ack_has_a_version_of_its_own() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered()
+        call.acknowledges = sdp(version=2)
+        call.reinvite(None)
+        await world.pass_time(0.0075)
+        world.wire.says(type="hold")
+        await world.pass_time(0.5)
+        assert [version for version, _ in versions(world)] == [1, 2, 3]
+        assert versions(world)[-1] == (3, "sendonly")
+
+
+@pytest.mark.rfc(3264, "8")
+@in_virtual_time
+async def test_a_hold_that_waits_while_an_offer_is_asked_for_has_a_version_of_its_own() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place()
+        acks: list[Message] = []
+
+        def lost(sender: str, message: Message) -> bool:
+            if message.cseq.method == "ACK":
+                acks.append(message)
+            return message.cseq.method == "ACK" and len(acks) == 1
+
+        world.network.lost = lost
+        world.take_call()
+        await world.pass_time(0.05)
+        world.wire.says(type="hold")
+        await world.pass_time(0.01)
+        call.acknowledges = sdp(version=2)
+        call.reinvite(None)
+        await world.pass_time(3)
+        numbers, directions = zip(*versions(world), strict=True)
+        assert directions == ("sendrecv", "sendrecv", "sendonly")
+        assert sorted(set(numbers)) == list(numbers), "each is newer than the one before"
+        assert told(world)[-1] == {"type": "held", "by": "agent"}
+
+
 # -- the agent holds
 
 

@@ -197,15 +197,22 @@ class CallerLeg(LegMedia):
     def reinvite_refused(self) -> bool:
         """Our re-INVITE was refused. True if the call can't go on for that: the caller's sound has no other way."""
         proposed, self._proposed = self._proposed, None
+        if proposed is not None:
+            self._seen(proposed.description)
         return proposed is not None and proposed.moves
 
     def reinvited(self, request: Request, now: float) -> None:
         """Answer an offer of the caller's; on failure the media session stays as it was (RFC 3261 section 14.2)."""
         assert self._local is not None, "a re-INVITE comes within a session"
+        if self._proposed is not None:
+            # It has met this one of the caller's, and comes again.
+            self._seen(self._proposed.description)
         if request.sdp is None:
             # RFC 3261 section 14.2: an offer that is no less than what is in use.
             self._offered = self._offer()
+            self._seen(self._offered)
             self.session.answer_reinvite(bytes(self._offered), now=now)
+            self._propose_again(now)
             return
         judged = self._judge(request.sdp, now)
         refused = judged if isinstance(judged, Refused) else self._change(judged, now)
@@ -215,9 +222,7 @@ class CallerLeg(LegMedia):
             return
         assert self._description is not None, "an accepted offer has an answer"
         self.session.answer_reinvite(bytes(self._description), now=now)
-        if self._proposed is not None:
-            # Ours has not left yet, and what it was made for is no more: the version of our SDP, for one.
-            self._propose(hold=self._proposed.hold, moves=self._proposed.moves, now=now)
+        self._propose_again(now)
 
     def ask_hold(self, hold: bool, now: float) -> bool:
         """Offer to hold the caller, or to have it back: `reinvite_answered` or `reinvite_refused` takes what comes.
@@ -270,6 +275,11 @@ class CallerLeg(LegMedia):
         self._proposed = Proposal(self._offer(hold=hold, moves=moves), hold, moves)
         return self.session.reinvite(bytes(self._proposed.description), now=now)
 
+    def _propose_again(self, now: float) -> None:
+        """Ours has not left yet, and what it was made for is no more: the version of our SDP, for one."""
+        if self._proposed is not None:
+            self._propose(hold=self._proposed.hold, moves=self._proposed.moves, now=now)
+
     def _offer(self, *, hold: bool | None = None, moves: bool = False) -> SessionDescription:
         assert self._local is not None, "a port comes before an offer"
         was, terms = self.audio, self._terms
@@ -284,6 +294,7 @@ class CallerLeg(LegMedia):
             terms,
             hold=self.holds if hold is None else hold,
             previous=self._description,
+            newest=self._newest,
             was=was,
             fresh=self._fresh_keys(),
         )
@@ -296,7 +307,7 @@ class CallerLeg(LegMedia):
         assert self._local is not None, "a change comes within a session"
         before = self._local
         if self.audio is not None and self.audio.is_same_as(judgement.audio):
-            self._description = negotiate.answer(judgement, before, previous=self._description)
+            self._description = negotiate.answer(judgement, before, previous=self._description, newest=self._newest)
             return None
         try:
             refused = self._relocate(judgement.audio, now)

@@ -70,6 +70,8 @@ class LegMedia:
         self._offered: SessionDescription | None = None
         self._their_description: SessionDescription | None = None
         self._proposed: Proposal | None = None
+        # The highest version of our SDP that the other side may have seen in an offer that came to nothing.
+        self._newest = 0
         self._started = self._acknowledged = self._early = self._rung_early = self._offered_early = False
         self._hands_on_music = False
 
@@ -201,7 +203,7 @@ class LegMedia:
     def _answer_offer(self, judgement: Judgement, now: float) -> None:
         assert self._local is not None, "a port comes before an answer"
         assert judgement.audio is not None, "refused offers are not answered"
-        answer = negotiate.answer(judgement, self._local, previous=self._description)
+        answer = negotiate.answer(judgement, self._local, previous=self._description, newest=self._newest)
         self._agree(judgement.audio, now)
         self._description = answer
         self._let_speak()
@@ -220,6 +222,10 @@ class LegMedia:
             return judged
         assert judged.audio is not None, "what is not refused has audio"
         return judged.audio
+
+    def _seen(self, ours: SessionDescription) -> None:
+        """An offer of ours may have been seen, and what stands may differ from it: its version is used up."""
+        self._newest = max(self._newest, int(ours.origin.version))
 
     def _heard(self, judgement: Judgement, now: float) -> Judgement | Refused:
         # Addresses, codecs and protocols in it are the caller's own words.

@@ -92,12 +92,12 @@ def judge(
 
 
 def answer(
-    judgement: Judgement, local: LocalMedia, *, previous: SessionDescription | None = None
+    judgement: Judgement, local: LocalMedia, *, previous: SessionDescription | None = None, newest: int = 0
 ) -> SessionDescription:
     """Write the answer to an offer that was judged: as many lines as the offer has, all but ours with port 0.
 
-    `previous` is the description we sent last on this dialog: one that says the same keeps its version, another counts
-    it up (RFC 3264 section 8).
+    `previous` is the description of ours that is in force on this dialog: one that says the same keeps its version,
+    another counts it up (RFC 3264 section 8), beyond the `newest` that has left, if only in an offer that was refused.
     """
     audio, offer = judgement.audio, judgement.description
     lines = [
@@ -106,7 +106,7 @@ def answer(
         else MediaDescription(line.kind, 0, line.protocol, line.formats)
         for index, line in enumerate(offer.media)
     ]
-    return _revise(replace(_describe(local, lines), timing=offer.timing), previous)
+    return _revise(replace(_describe(local, lines), timing=offer.timing), previous, newest)
 
 
 def offer(
@@ -115,14 +115,16 @@ def offer(
     *,
     hold: bool = False,
     previous: SessionDescription | None = None,
+    newest: int = 0,
     was: NegotiatedAudio | None = None,
     fresh: FreshKeys | None = None,
 ) -> SessionDescription:
     """Offer audio (RFC 3264 section 5). With `previous`, a new offer on a running dialog.
 
-    That one keeps the number and order of lines and the payload types of what stood before (RFC 3264 section 8). With
-    `was`, what is agreed on goes on: its codec is the first, its keys and its packet time are kept. `hold` asks the
-    peer to be silent and listen (section 8.4). `fresh` are new keys, which terms with SRTP need.
+    That one keeps the number and order of lines and the payload types of what stood before (RFC 3264 section 8); of
+    `newest` see `answer`. With `was`, what is agreed on goes on: its codec is the first, its keys and its packet time
+    are kept. `hold` asks the peer to be silent and listen (section 8.4). `fresh` are new keys, which terms with SRTP
+    need.
     """
     standing = _live_audio(previous) if previous is not None else None
     codecs = terms.codecs if was is None else (was.codec, *(name for name in terms.codecs if name != was.codec))
@@ -148,7 +150,7 @@ def offer(
     lines = [line if slot is old else replace(old, port=0, attributes=()) for old in previous.media]
     if slot is None:
         lines.append(line)
-    return _revise(_describe(local, lines), previous)
+    return _revise(_describe(local, lines), previous, newest)
 
 
 def accept(
@@ -483,14 +485,14 @@ def _describe(local: LocalMedia, lines: list[MediaDescription]) -> SessionDescri
     )
 
 
-def _revise(description: SessionDescription, previous: SessionDescription | None) -> SessionDescription:
-    """Give a description of ours the id and version that follow `previous` (RFC 3264 section 8)."""
+def _revise(description: SessionDescription, previous: SessionDescription | None, newest: int) -> SessionDescription:
+    """Give a description of ours the id and version that follow what was said before (RFC 3264 section 8)."""
     if previous is None:
         return description
     origin = replace(description.origin, session_id=previous.origin.session_id, version=previous.origin.version)
     if replace(description, origin=origin) == previous:
         return previous
-    return replace(description, origin=replace(origin, version=str(int(origin.version) + 1)))
+    return replace(description, origin=replace(origin, version=str(max(int(origin.version), newest) + 1)))
 
 
 def _live_audio(description: SessionDescription) -> MediaDescription | None:
