@@ -337,6 +337,23 @@ async def test_a_late_ack_to_the_first_200_is_not_the_answer_to_the_offer_in_a_l
         assert world.leg.remote.port == 4400
 
 
+@pytest.mark.rfc(3261, "14.2")
+@in_virtual_time
+async def test_a_reinvite_with_its_cancel_right_behind_it_changes_nothing() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered()
+        call.reinvite(sdp(way="sendonly", version=2))
+        invite = world.network.requests("INVITE")[-1]
+        kept = [f"{name}: {value}" for name, value in invite.headers if not name.startswith(("Content", "CSeq"))]
+        call.party.send(f"CANCEL {invite.request_uri} SIP/2.0", *kept, f"CSeq: {invite.cseq.number} CANCEL")
+        await world.pass_time(0.5)
+        assert [response.status for response in call.reinvited if response] == [487]
+        assert not world.leg.remote.hold
+        assert told(world) == []
+        await offer(world, call, sdp(way="sendonly", version=3))
+        assert (ways(call), world.leg.remote.hold) == (["recvonly"], True)
+
+
 # -- the version of our SDP
 
 

@@ -204,6 +204,9 @@ class CallerLeg(LegMedia):
     def reinvited(self, request: Request, now: float) -> None:
         """Answer an offer of the caller's; on failure the media session stays as it was (RFC 3261 section 14.2)."""
         assert self._local is not None, "a re-INVITE comes within a session"
+        if not self.session.waits_for_answer(request):
+            self._timeline.add("sdp", now, note="the caller has taken back its change before it was looked at")
+            return
         if self._proposed is not None:
             # It has met this one of the caller's, and comes again.
             self._seen(self._proposed.description)

@@ -99,14 +99,14 @@ class Renegotiation:
     def is_idle(self) -> bool:
         """Whether no change is open, wanted or to be acknowledged, on either side."""
         ours = self._outgoing.state is ChangeState.NONE and self.owed is None and not self._accepted
-        return ours and self._open_of_peer() is None
+        return ours and self.open_of_peer is None
 
     # ------------------------------------------------------------------ the peer's change
 
     def receive_invite(self, session: "InviteSession", transaction: InviteServerTransaction, now: float) -> None:
         """A re-INVITE: told, or refused at once where another change is open (RFC 3261 14.2)."""
         dialog = session.dialog_of(transaction.request)
-        is_open = self._open_of_peer() is not None or session.state in UNANSWERED
+        is_open = self.open_of_peer is not None or session.state in UNANSWERED
         if is_open or dialog.offers.state is OfferState.THEIRS or len(self._accepted) >= MAX_UNACKNOWLEDGED:
             self._come_again(session, transaction, now)
         elif session.state is State.CLOSING:
@@ -121,7 +121,7 @@ class Renegotiation:
         """An UPDATE: without an offer it is a refresh, answered at once; with one as a re-INVITE (RFC 3311 5.2)."""
         request = transaction.request
         dialog = session.dialog_of(request)
-        incoming = self._open_of_peer()
+        incoming = self.open_of_peer
         is_offer = request.sdp is not None
         if session.state is State.CLOSING:
             in_dialog.answer(session, transaction, 481, now)
@@ -143,7 +143,7 @@ class Renegotiation:
 
     def answer(self, session: "InviteSession", sdp: bytes, headers: HeaderList, now: float) -> bool:
         """Accept it, with our answer or (re-INVITE without one) our offer; False if none is open."""
-        if self._open_of_peer() is None or self._incoming is None:
+        if self.open_of_peer is None or self._incoming is None:
             return False
         incoming, self._incoming = self._incoming, None
         transaction, dialog = incoming
@@ -162,7 +162,7 @@ class Renegotiation:
 
     def reject(self, session: "InviteSession", status: int, headers: HeaderList = (), *, now: float) -> bool:
         """Refuse it: all stays as it was. False if none is open."""
-        if self._open_of_peer() is None or self._incoming is None:
+        if self.open_of_peer is None or self._incoming is None:
             return False
         incoming, self._incoming = self._incoming, None
         transaction, dialog = incoming
@@ -197,7 +197,8 @@ class Renegotiation:
         retry = (("Retry-After", str(int(session.core.between(0, 10)))),)
         in_dialog.answer(session, transaction, 500, now, retry)
 
-    def _open_of_peer(self) -> Request | None:
+    @property
+    def open_of_peer(self) -> Request | None:
         """The peer's request that waits for its answer; an UPDATE for no longer than 64*T1."""
         if self._incoming is None:
             return None
@@ -235,7 +236,7 @@ class Renegotiation:
         """Send what is wanted, if nothing stands in its way: one offer at a time, and one INVITE (RFC 3264 4)."""
         change = self._outgoing.waiting
         dialog = (change.dialog or session.dialog) if change is not None else None
-        if change is None or dialog is None or self._open_of_peer() is not None:
+        if change is None or dialog is None or self.open_of_peer is not None:
             return
         if change.sdp is not None and not dialog.offers.may_offer:
             return

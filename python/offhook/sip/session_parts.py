@@ -124,6 +124,10 @@ class SessionParts(Steps[State, Input]):
         """Whether the peer's 2xx brought an offer, which `acknowledge` has to answer."""
         return self.renegotiation.owed is not None
 
+    def waits_for_answer(self, request: Request) -> bool:
+        """Whether this re-INVITE or UPDATE of the peer is still to be answered: a CANCEL may have been faster."""
+        return self.renegotiation.open_of_peer is request
+
     def dialog_of(self, request: Request) -> Dialog:
         """The dialog that a request of the peer is for: that of a fork while an INVITE of ours has no answer."""
         early = self.calling.dialog_of(request) if self.calling is not None else None
