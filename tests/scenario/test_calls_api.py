@@ -311,6 +311,7 @@ async def test_a_policy_that_there_is_not_is_refused() -> None:
 @in_virtual_time
 async def test_a_header_that_may_not_be_set_is_named() -> None:
     async with DiallingWorld() as world:
-        status, refused = await Api(world).place(headers={"Via": "b"})
+        wish = {"to": CALLEE, "agent": "bot", "headers": {"Via": "b"}}
+        status, refused = await Api(world).ask("POST", "/v1/calls", wish)
         assert (status, refused["field"]) == (400, "headers")
         assert refused["message"] == "'Via' is none of X-*, User-to-User, which alone may be set"
