@@ -4,7 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from offhook.agent.call import Call
 from offhook.agent.engines import Speech
@@ -25,6 +25,8 @@ _C = TypeVar("_C", bound=CallHandler)
 _T = TypeVar("_T", bound=TurnHandler)
 _K = TypeVar("_K", bound=KeyHandler)
 _P = TypeVar("_P", bound=Callable[[], Awaitable[None]])
+
+_PARAMETERS: dict[type, str] = {Call: "call", Turn: "turn", AnsweredBy: "answered_by", str: "key"}
 
 APOLOGY = "I'm sorry, something went wrong here. Please call again later."
 
@@ -71,6 +73,13 @@ class Agent:
             raise ValueError(f"a rate of {rate} Hz: choose one of {', '.join(map(str, RATES))}")
         if not 1 <= max_calls <= 10_000:
             raise ValueError(f"max_calls = {max_calls}: 1 to 10000")
+        if barge_in is not None and barge_in not in get_args(BargeIn):
+            raise ValueError(f"barge_in = {barge_in!r}: choose one of {', '.join(get_args(BargeIn))}")
+        if inspect.iscoroutinefunction(greeting):
+            raise AgentError(
+                "a greeting is said at once, so it is no coroutine function",
+                hint="look up in `on_ringing`, keep it in `call.data`, and let `greeting` make a text of that",
+            )
         self.name = name
         self.greeting = greeting
         self.apology = apology
@@ -87,37 +96,37 @@ class Agent:
 
     def on_ringing(self, handler: _C) -> _C:
         """While the phone rings: look up, reject, choose. When it returns, the call is answered."""
-        self.handlers.ringing = _coroutine(handler)
+        self.handlers.ringing = _checked(handler, Call)
         return handler
 
     def on_call(self, handler: _C) -> _C:
         """The call itself, from its answer and the greeting on. When it returns, the call is hung up."""
-        self.handlers.call = _coroutine(handler)
+        self.handlers.call = _checked(handler, Call)
         return handler
 
     def on_turn(self, handler: _T) -> _T:
         """The caller has said something. One task at a time: it is cancelled when the next turn begins."""
-        self.handlers.turn = _coroutine(handler)
+        self.handlers.turn = _checked(handler, Call, Turn)
         return handler
 
     def on_dtmf(self, handler: _K) -> _K:
         """The caller has pressed a key: one of `0-9 * # A-D`. One key after the other."""
-        self.handlers.dtmf = _coroutine(handler)
+        self.handlers.dtmf = _checked(handler, Call, str)
         return handler
 
     def on_answered_by(self, handler: _B) -> _B:
         """It is known who has answered a call out: a person, a machine … Once more if that changes, as by a beep."""
-        self.handlers.answered_by = _coroutine(handler)
+        self.handlers.answered_by = _checked(handler, Call, AnsweredBy)
         return handler
 
     def on_hangup(self, handler: _C) -> _C:
         """A call that was answered is over: `call.end_reason` says why, `call.history` what was said. It has 30 s."""
-        self.handlers.hangup = _coroutine(handler)
+        self.handlers.hangup = _checked(handler, Call)
         return handler
 
     def prewarm(self, handler: _P) -> _P:
         """Before the first call of this process: open connections, load models. Speech engines are warmed up anyway."""
-        self._prewarm.append(_coroutine(handler))
+        self._prewarm.append(_checked(handler))
         return handler
 
     # -- its process
@@ -154,7 +163,28 @@ class Agent:
 _H = TypeVar("_H", bound=Callable[..., Any])
 
 
-def _coroutine(handler: _H) -> _H:
+def _checked(handler: _H, *given: type) -> _H:
+    """A handler that can be called with what it is given. Raises `AgentError` now, not in the first call."""
+    name = getattr(handler, "__name__", str(handler))
     if not inspect.iscoroutinefunction(handler) and not inspect.iscoroutinefunction(getattr(handler, "__call__", None)):  # noqa: B004
-        raise AgentError(f"{getattr(handler, '__name__', handler)} is no coroutine function", hint="write `async def`")
+        raise AgentError(f"{name} is no coroutine function", hint="write `async def`")
+    wanted = ", ".join(f"{_PARAMETERS[kind]}: {kind.__name__}" for kind in given)
+    try:
+        # Not that of what it wraps: a decorator may give that one more, or less.
+        signature = inspect.signature(handler, follow_wrapped=False)
+        parameters = signature.bind(*given).arguments
+    except TypeError as error:
+        raise AgentError(
+            f"{name} takes other parameters than it is given ({error})", hint=f"write `async def {name}({wanted})`"
+        ) from None
+    except ValueError:  # of a few callables nobody knows what they take
+        return handler
+    for parameter, kind in parameters.items():
+        annotation = signature.parameters[parameter].annotation
+        said = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+        if kind in _PARAMETERS and said != kind.__name__ and said in {other.__name__ for other in _PARAMETERS}:
+            raise AgentError(
+                f"{name} gets {kind.__name__} where it has `{parameter}: {said}`",
+                hint=f"write `async def {name}({wanted})`",
+            )
     return handler

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Corout
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from offhook.agent.caller import Diversion, EndCause, Identity, UserToUser
 from offhook.agent.digits import DigitCollector
@@ -181,7 +181,7 @@ class Call:
         speaking, unless `barge_in` is `off`; by default it is as the agent or the route has it. One thing is said at a
         time: what is said meanwhile waits. Raises `AgentError` without a voice, and `CallEnded` after the call.
         """
-        return await self._session.voice.say(text, barge_in or self._session.agent.barge_in)
+        return await self._session.voice.say(text, self._policy(barge_in))
 
     async def play(
         self,
@@ -194,7 +194,7 @@ class Call:
 
         As with `say`, it returns when it has been played or was cut off. `heard` is empty.
         """
-        return await self._session.voice.play(self._pieces(sound, rate), barge_in or self._session.agent.barge_in)
+        return await self._session.voice.play(self._pieces(sound, rate), self._policy(barge_in))
 
     async def clear(self) -> None:
         """Cut off what is being said or played. Whoever said it gets a `Said` that is `interrupted`."""
@@ -249,6 +249,8 @@ class Call:
         It ends with the last of them, with one of `terminators`, or after a pause: `first_timeout` seconds from the end
         of the prompt, `next_timeout` after a digit. A key cuts off the prompt. The keys are not told to `on_dtmf`.
         """
+        if count < 1:
+            raise ValueError(f"{count} digits can't be waited for: 1 or more")
         if by_voice:
             self._session.listen()
         collector = DigitCollector(
@@ -381,6 +383,8 @@ class Call:
         call's route, `start` and `stop` begin and end it, once in a call; where there is an announcement, `start`
         returns when that has been heard.
         """
+        if action not in get_args(RecordingAction):
+            raise ValueError(f"a recording can't be told to {action!r}: {', '.join(get_args(RecordingAction))}")
         return await self._session.record(action)
 
     async def transfer(
@@ -458,6 +462,11 @@ class Call:
         reason = self.end_reason
         if reason is not None:
             raise CallEnded(reason)
+
+    def _policy(self, barge_in: BargeIn | None) -> BargeIn | None:
+        if barge_in is not None and barge_in not in get_args(BargeIn):
+            raise ValueError(f"barge_in = {barge_in!r}: choose one of {', '.join(get_args(BargeIn))}")
+        return barge_in or self._session.agent.barge_in
 
     async def _pieces(
         self, sound: bytes | str | Path | AsyncIterable[bytes], rate: int | None

@@ -42,6 +42,7 @@ from offhook.agent.hold import Hold
 from offhook.agent.line import Answered, CallOver, HoldRefused, Line, LineEvent, UtteranceOver
 from offhook.agent.masks import Masks
 from offhook.agent.reader import EventReader
+from offhook.agent.tasks import STOPPING, CallTasks
 from offhook.agent.voice import Floor, Unsaid, Voice
 from offhook.agent.waiting import first_of
 
@@ -53,12 +54,10 @@ _log = logging.getLogger("offhook.agent")
 # Seconds that a call's own last acts may take.
 _APOLOGY = 20.0
 _GOODBYE = 150.0
-_STOPPING = 5.0
 # An announcement comes before a recording, of a minute at most.
 _STARTING = 90.0
 # The longest that a trunk may give a transfer.
 _TRANSFER = 600.0
-_AFTERWARDS = 30.0
 _UNDERSTANDING = 3.0
 _KEYS_WAITING = 1_000
 _TURNS = 100
@@ -88,7 +87,7 @@ class Session:
         self.hand_over = HandOver(line, self.voice, self.over)
         self.call = Call(self)
         self._loop = loop
-        self._broken: asyncio.Future[None] = loop.create_future()
+        self._tasks = CallTasks(agent.name, line.facts.call_id)
         self._started = asyncio.Event()
         self.recording: RecordingState = "off"
         self._recorded = asyncio.Event()
@@ -99,7 +98,6 @@ class Session:
         # Places in the caller's sound: where the line heard the caller last, and where the agent had spoken last.
         self._caller_until_ms = self._agent_until_ms = 0.0
         self._patience: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._turns: asyncio.Queue[Turn] = asyncio.Queue(_TURNS)
         self._keys: asyncio.Queue[Key] = asyncio.Queue(_KEYS_WAITING)
         self._pressed = ""
@@ -169,7 +167,7 @@ class Session:
                 self._tell(event)
                 handler = self.agent.handlers.answered_by
                 if handler is not None:
-                    self.start(handler(self.call, event), "answered_by")
+                    self.start(handler(self.call, event), "on_answered_by")
             case GreetingOver():
                 self.greeting_over.set()
                 self._tell(event)
@@ -205,14 +203,14 @@ class Session:
 
     async def run(self) -> None:
         """From ringing to the end. Never raises what a handler raised: that is logged."""
-        talk = self.start(self._talk(), "call")
+        talk = self.start(self._talk(), "on_ringing")
         try:
-            await first_of(talk, self.over, self._broken)
-            if not self.over.done() and not self._broken.done() and not self._rejected:
+            await first_of(talk, self.over, self._tasks.failed)
+            if not self.over.done() and not self._tasks.failed.done() and not self._rejected:
                 # on_call has returned, and what it said last has been played.
                 self.line.hang_up("", now=False)
-            elif self._broken.done() and not self.over.done():
-                await self._stop()
+            elif self._tasks.failed.done() and not self.over.done():
+                await self._tasks.stop()
                 await self._make_good()
             if not self.over.done():
                 await asyncio.wait({self.over}, timeout=_GOODBYE)
@@ -220,18 +218,13 @@ class Session:
             if not self.over.done():
                 self.line.hang_up("", now=True)
                 self._end(CallOver("agent_ended"))
-            await self._stop()
+            await self._tasks.stop()
         if self._started_talking and self.agent.handlers.hangup is not None:
-            await self._afterwards(self.agent.handlers.hangup(self.call))
+            await self._tasks.afterwards(self.agent.handlers.hangup(self.call))
 
     def start(self, work: Coroutine[Any, Any, Any], what: str) -> "asyncio.Task[Any]":
         """Run something of this call's; it is cancelled when the call ends, and ends the call when it fails."""
-        task = self._loop.create_task(self._guarded(work, what), name=f"{what} {self.line.facts.call_id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        # Cancelled before its first step it was never awaited, of which Python would warn.
-        task.add_done_callback(lambda _: work.close())
-        return task
+        return self._tasks.start(work, what)
 
     async def _talk(self) -> None:
         handlers = self.agent.handlers
@@ -244,7 +237,8 @@ class Session:
             self.listen()
             self.start(self._take_turns(), "turns")
         if handlers.dtmf is not None:
-            self.start(self._take_keys(), "keys")
+            self.start(self._take_keys(), "on_dtmf")
+        self._tasks.call_it("greeting")
         greeting = self.agent.greeting
         if greeting is not None:
             # Not after the answer but now: it waits at the gateway and is the first thing to be heard, even by a caller
@@ -252,25 +246,12 @@ class Session:
             text = greeting(self.call) if callable(greeting) else greeting
             await self.voice.say(text, self.agent.barge_in, at_once=True)
         await self._started.wait()
+        self._tasks.call_it("on_call")
         if handlers.call is not None:
             await handlers.call(self.call)
             await self.voice.drain("agent_hung_up")
         else:
             await asyncio.wait({self.over})
-
-    async def _guarded(self, work: Coroutine[Any, Any, Any], what: str) -> Any:
-        try:
-            return await work
-        except CallEnded:
-            return None
-        except Exception as error:
-            _log.exception(
-                "%s of agent %s failed, which ends call %s: %s: %s",
-                what, self.agent.name, self.line.facts.call_id, type(error).__name__, error,
-            )  # fmt: skip
-            if not self._broken.done():
-                self._broken.set_result(None)
-            return None
 
     async def _make_good(self) -> None:
         """After a failure: apologise and hang up, or leave the caller to the route's fallback."""
@@ -289,26 +270,6 @@ class Session:
                 self.line.hang_up("the agent failed", now=False)
                 return
         self.line.give_up("the agent failed")
-
-    async def _stop(self) -> None:
-        """Cancel all that runs for the call."""
-        own = asyncio.current_task()
-        tasks = {task for task in self._tasks if task is not own}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            _, left = await asyncio.wait(tasks, timeout=_STOPPING)
-            for task in left:
-                _log.warning("%s goes on although its call is over", task.get_name())
-
-    async def _afterwards(self, work: Coroutine[Any, Any, Any]) -> None:
-        try:
-            async with asyncio.timeout(_AFTERWARDS):
-                await work
-        except TimeoutError:
-            _log.warning("on_hangup of agent %s took longer than %g s", self.agent.name, _AFTERWARDS)
-        except Exception:
-            _log.exception("on_hangup of agent %s failed", self.agent.name)
 
     @property
     def _started_talking(self) -> bool:
@@ -353,7 +314,7 @@ class Session:
             self._recorded.clear()
             self.line.record(action)
             with suppress(TimeoutError):
-                async with asyncio.timeout(_STARTING if action == "start" else _STOPPING):
+                async with asyncio.timeout(_STARTING if action == "start" else STOPPING):
                     await self._recorded.wait()
         return self.recording
 
@@ -378,7 +339,7 @@ class Session:
             raise
         if not answer.done():
             self.line.transfer(target, headers, timeout)
-            await asyncio.wait({answer}, timeout=2 * (timeout or _TRANSFER) + _STOPPING)
+            await asyncio.wait({answer}, timeout=2 * (timeout or _TRANSFER) + STOPPING)
         if not answer.done():
             self._transferred(
                 Transferred("timed_out", reason="the gateway does not answer: it may be too old for that")
@@ -541,7 +502,7 @@ class Session:
             if self._answering is not None:
                 was_done = self._answering.done() and not self._answering.cancelled()
                 self._answering.cancel()
-                _, left = await asyncio.wait({self._answering}, timeout=_STOPPING)
+                _, left = await asyncio.wait({self._answering}, timeout=STOPPING)
                 if left:
                     _log.warning("on_turn of agent %s goes on although it was cancelled", self.agent.name)
                 if not was_done and not self._was_heard:

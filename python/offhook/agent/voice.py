@@ -1,6 +1,7 @@
 """What the agent says: one utterance after another, and how much of each was heard."""
 
 import asyncio
+import inspect
 import itertools
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import aclosing, suppress
@@ -145,8 +146,9 @@ class Voice:
 
         With `at_once` it begins even while the caller speaks.
         Cancelling it silences it. Raises `CallEnded`, and what the text's source or the engine raises: after what was
-        spoken until then has been played.
+        spoken until then has been played. What can't be spoken is a `TypeError` at once.
         """
+        _check_text(text)
         self._check()
         tts = self._tts()
         pieces = _spoken(text, tts, self._line.rate)
@@ -288,14 +290,38 @@ async def _sentences(text: str | AsyncIterable[str | None]) -> AsyncGenerator[st
     sentences = Sentences()
     if isinstance(text, str):
         for sentence in sentences.feed(text):
-            yield sentence
+            yield _whole(sentence)
     else:
         async for token in text:
+            if token is not None and not isinstance(token, str):
+                raise TypeError(
+                    f"what is said is a stream of strings, and this one has {type(token).__name__} in it: take the "
+                    "text out of each piece, as in `call.say(piece.text async for piece in stream)`"
+                )
             # Streams of language models have pieces without text, such as the one that says why they ended.
             for sentence in sentences.feed(token or ""):
-                yield sentence
+                yield _whole(sentence)
     for sentence in sentences.finish():
-        yield sentence
+        yield _whole(sentence)
+
+
+def _check_text(text: object) -> None:
+    """Raise `TypeError` for what is neither a string nor a stream, before anything waits for it."""
+    if isinstance(text, str) or hasattr(text, "__aiter__"):
+        return
+    if inspect.iscoroutine(text):
+        text.close()
+        hint = "write `await` before the call that made it"
+    elif text is None:
+        hint = "does a function return nothing in one of its branches?"
+    else:
+        hint = "for a number write str(…), for a list of strings ' '.join(…)"
+    raise TypeError(f"what is said is a string or an asynchronous stream of strings, not {type(text).__name__}: {hint}")
+
+
+def _whole(sentence: str) -> str:
+    """Without halves of characters: tokens that were JSON may bring one as two (surrogates), or lose one of them."""
+    return sentence.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 async def _sounds(sound: AsyncIterable[bytes], rate: int) -> AsyncGenerator[Spoken, None]:
