@@ -83,4 +83,12 @@ async def test_after_a_day_it_is_forgotten_and_there_are_never_too_many() -> Non
     assert await desk.ask("k") == 2
     for number in range(REMEMBERED + 10):
         await desk.ask(f"n{number}")
-    assert len(desk.once._known) <= REMEMBERED
+    assert len(desk.once) <= REMEMBERED
+
+
+async def test_who_asks_much_makes_no_other_owners_key_forgotten() -> None:
+    desk = Desk()
+    await desk.ask("k", whose="clinic")
+    for number in range(REMEMBERED + 10):
+        await desk.ask(f"n{number}")
+    assert await desk.ask("k", whose="clinic") == 1
