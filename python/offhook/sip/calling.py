@@ -13,11 +13,10 @@ from offhook.sip.early_dialog import EarlyDialog
 from offhook.sip.effects import Target
 from offhook.sip.events import Answered, Failed, FailureCause, Provisional, Refused
 from offhook.sip.forking import Branches, ForkingRequest
-from offhook.sip.headers.rack import RAck
 from offhook.sip.message import Request, Response
 from offhook.sip.reliable import is_reliable
 from offhook.sip.sent_acks import credentials_of
-from offhook.sip.session_core import SDP, HeaderList
+from offhook.sip.session_core import HeaderList
 from offhook.sip.session_state import Input, State
 from offhook.sip.tries import Tries
 from offhook.sip.uri import SipUri
@@ -167,7 +166,7 @@ class Calling:
         session.response = response
         rack = early.acknowledgement(response) if early is not None else None
         if early is not None and rack is not None:
-            self._acknowledge(session, early, rack, b"", now)
+            in_dialog.send_prack(session, early.dialog, rack, b"", now)
         if session.state is not State.CANCELLING and (early is None or not early.is_gone):
             session.dialog = early.dialog if early is not None else None
         if early is not None and response.status == FORK_GONE:
@@ -188,14 +187,8 @@ class Calling:
             return False
         rack, early.owed = early.owed, None
         early.dialog.offers.answer(sdp)
-        self._acknowledge(session, early, rack, sdp, now)
+        in_dialog.send_prack(session, early.dialog, rack, sdp, now)
         return True
-
-    def _acknowledge(self, session: "InviteSession", early: EarlyDialog, rack: RAck, sdp: bytes, now: float) -> None:
-        """Send a PRACK (RFC 3262 section 4). Nobody waits for its end: without it the peer gives the call up itself."""
-        content = (("Content-Type", SDP),) if sdp else ()
-        headers = (("RAck", str(rack)), *session.core.user_agent_header(), *content)
-        in_dialog.send(session, early.dialog, early.dialog.request("PRACK", headers, sdp), now)
 
     def _on_final(
         self, session: "InviteSession", response: Response | None, cause: FailureCause | None, now: float

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from offhook.sip.client_request import ClientRequest, Done
+from offhook.sip.client_request import ClientRequest, Done, Progress
 from offhook.sip.dialog import WITH_CONTACT, Dialog
 from offhook.sip.events import FailureCause
+from offhook.sip.headers.rack import RAck
 from offhook.sip.message import Headers, Request, Response
 from offhook.sip.peer_path import wants_sips
 from offhook.sip.sent_acks import credentials_of
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from offhook.sip.invite import InviteSession
 
 
-def client(session: "InviteSession", dialog: Dialog, request: Request, done: Done) -> ClientRequest:
+def client(
+    session: "InviteSession", dialog: Dialog, request: Request, done: Done, progress: Progress | None = None
+) -> ClientRequest:
     """A request of ours, on its way by the peer's path once `begin` is called."""
     mark = session.calling.mark_of(session, dialog) if session.calling is not None else ()
     said = (*mark, *session.letterhead.of_request(request.method, tuple(request.headers)))
@@ -30,6 +33,7 @@ def client(session: "InviteSession", dialog: Dialog, request: Request, done: Don
         request,
         next_hop,
         done,
+        progress=progress,
         fixed=path.fixed(next_hop, secure=secure, speaks_tls=session.core.speaks_tls),
         listener=path.target,
         credentials=session.credentials,
@@ -56,6 +60,13 @@ def send_ack(session: "InviteSession", number: int, sdp: bytes, now: float, invi
     credentials = credentials_of(invite or (session.request if session.is_caller else None))
     request = dialog.request("ACK", (*credentials, *content), sdp, cseq=number)
     session.acks.keep(dialog.remote_tag, number, send(session, dialog, request, now))
+
+
+def send_prack(session: "InviteSession", dialog: Dialog, rack: RAck, sdp: bytes, now: float) -> None:
+    """Send a PRACK (RFC 3262 section 4). Nobody waits for its end: without it the peer gives up by itself."""
+    content = (("Content-Type", SDP),) if sdp else ()
+    headers = (("RAck", str(rack)), *session.core.user_agent_header(), *content)
+    send(session, dialog, dialog.request("PRACK", headers, sdp), now)
 
 
 def answer(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from offhook.sip import in_dialog, refreshing
 from offhook.sip.accepted import AcceptedInvite
 from offhook.sip.accepted import State as AcceptedState
+from offhook.sip.answered_early import EarlyAnswer
 from offhook.sip.dialog import Dialog, new_target
 from offhook.sip.dialog import State as DialogState
 from offhook.sip.events import FailureCause, ReinviteAnswered, Reinvited, ReinviteRefused
@@ -269,11 +270,19 @@ class Renegotiation:
                 self._refused(session, dialog, None, now)
             return
 
+        early = EarlyAnswer()
+
         def done(response: Response | None, cause: FailureCause | None, at: float) -> None:
             self._sent = client.sent_request
-            self._on_final(session, dialog, response, cause, client.why, at)
+            self._on_final(session, dialog, response and early.complete(response), cause, client.why, at)
 
-        client = in_dialog.client(session, dialog, dialog.request("INVITE", headers, change.sdp or b""), done)
+        def progress(response: Response, at: float) -> None:
+            rack = early.take(response, offered=bool(change.sdp)) if not session.is_over else None
+            if rack is not None:
+                in_dialog.send_prack(session, dialog, rack, b"", at)
+
+        request = dialog.request("INVITE", headers, change.sdp or b"")
+        client = in_dialog.client(session, dialog, request, done, progress)
         self._outgoing.sent(client)
         self._give_up_at = now + PATIENCE
         client.begin(now)

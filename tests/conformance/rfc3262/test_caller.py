@@ -2,9 +2,10 @@
 
 import pytest
 from tests.support.messages import SDP, response
+from tests.support.sessions import callee
 from tests.support.solo import Solo
 
-from offhook.sip.events import Answered, Provisional
+from offhook.sip.events import Answered, Provisional, ReinviteAnswered, ReinviteRefused
 from offhook.sip.message import Request, Response
 
 pytestmark = pytest.mark.conformance
@@ -186,3 +187,51 @@ def test_forks_beyond_the_bound_are_neither_told_nor_acknowledged_when_they_are_
         solo.receive(reliable(invite, 1, tag=f"fork-{number}"))
     assert len(solo.requests("PRACK")) == 24
     assert solo.user_agent.open_dialogs == 24
+
+
+@pytest.mark.rfc(3262, "4")
+def test_a_reliable_response_to_a_reinvite_of_ours_gets_its_prack() -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.do(session.reinvite, b"v=0 ours")
+    invite = solo.requests("INVITE")[0]
+    assert "100rel" in invite.supported
+    (prack,) = solo.receive(reliable(invite, 17, 180, "alice"))
+    assert isinstance(prack, Request)
+    assert (prack.method, str(prack.rack), prack.to.tag) == ("PRACK", f"17 {invite.cseq.number} INVITE", "alice")
+    assert solo.receive(reliable(invite, 17, 180, "alice")) == [], "its repetition has its PRACK"
+    assert solo.receive(reliable(invite, 19, 180, "alice")) == [], "one before it is missing"
+    solo.receive(response(prack, 200))
+    (ack,) = solo.receive(response(invite, 200, "alice", body=SDP))
+    assert ack.method == "ACK"
+    assert [event.response.sdp for event in solo.told(ReinviteAnswered)] == [SDP]
+
+
+@pytest.mark.rfc(3262, "5")
+def test_the_answer_to_a_change_may_come_before_its_200_and_nowhere_else() -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.do(session.reinvite, b"v=0 ours")
+    invite = solo.requests("INVITE")[0]
+    (prack,) = solo.receive(reliable(invite, 17, 183, "alice", SDP))
+    assert isinstance(prack, Request)
+    assert prack.body == b""
+    solo.receive(response(prack, 200))
+    (ack,) = solo.receive(response(invite, 200, "alice"))
+    assert (ack.method, ack.body) == ("ACK", b"")
+    assert [event.response.sdp for event in solo.told(ReinviteAnswered)] == [SDP]
+    assert session.dialog is not None
+    assert session.dialog.offers.local == b"v=0 ours"
+
+
+@pytest.mark.rfc(3262, "5")
+def test_a_change_that_was_answered_early_and_is_refused_leaves_the_session() -> None:
+    solo = Solo()
+    session = callee(solo)
+    solo.do(session.reinvite, b"v=0 ours")
+    invite = solo.requests("INVITE")[0]
+    solo.receive(reliable(invite, 17, 183, "alice", SDP))
+    solo.receive(response(invite, 488, "alice"))
+    assert [event.response and event.response.status for event in solo.told(ReinviteRefused)] == [488]
+    assert session.dialog is not None
+    assert session.dialog.offers.local == SDP
