@@ -398,3 +398,153 @@ fn losses_of_opus_are_made_good_at_the_far_end_by_the_copies_that_came_along() {
     );
     assert!(passed(&lines, 1) > 350);
 }
+
+/// A telephone that speaks for 2 s and is silent for 2 s, of which it sends but a sign of life; `asks`: it wants to hear the same of others.
+fn pausing(n: u16, asks: bool, tells: bool) -> Phone {
+    let mut phone = Phone::new(n, Codec::Opus).pausing(asks, tells);
+    let mut random = Random::new(u64::from(n));
+    let rate = u64::from(phone.rate());
+    phone.voice = Some(Box::new(move |n| {
+        let noise = 400.0 * (random.unit() - 0.5);
+        let word = (n as f64 * 0.1).sin() * 6_000.0;
+        match n % (4 * rate) < 2 * rate {
+            true => (word + noise) as i16,
+            false => 0,
+        }
+    }));
+    phone
+}
+
+/// The stream has no gaps in its numbers, and its timestamps tell the time that passed.
+fn assert_flows(got: &[Got]) {
+    let first = &got[0];
+    for (n, packet) in got.iter().enumerate() {
+        let number = first.header.sequence.wrapping_add(n as u16);
+        assert_eq!(packet.header.sequence, number);
+        let passed = (packet.at - first.at).as_millis() as i32;
+        let told = packet.header.timestamp.wrapping_sub(first.header.timestamp) as i32 / 48;
+        assert!((passed - told).abs() <= 30, "{passed} ms, not {told}");
+    }
+    let later = |pair: &[Got]| {
+        pair[1]
+            .header
+            .timestamp
+            .wrapping_sub(pair[0].header.timestamp)
+    };
+    let overlap = got.windows(2).filter(|&pair| (later(pair) as i32) < 960);
+    assert_eq!(overlap.count(), 0);
+}
+
+/// How loud it is from a time on, for 200 ms, to who hears silence where nothing comes.
+fn level_from(lines: &Lines, from: Duration, phone: usize) -> f64 {
+    let start = lines::START + from;
+    let until = start + Duration::from_millis(200);
+    let (sound, _) = lines.phones[phone].sound(start);
+    let heard = lines.phones[phone].got.iter();
+    let packets = heard.filter(|got| (start..until).contains(&got.at)).count();
+    let sound = &sound[..320 * packets];
+    let energy = sound.iter().map(|sample| f64::from(*sample).powi(2));
+    (energy.sum::<f64>() / 3_200.0).sqrt()
+}
+
+#[test]
+fn a_pause_that_was_asked_for_is_handed_on_and_the_next_word_is_whole() {
+    let mut lines = Lines::new(vec![pausing(1, true, true), pausing(2, true, true)]);
+    let _bridge = bridge(&lines, 0, 1);
+    lines.run(500);
+    let before = lines.phones[1].got.len();
+    let passed_before = passed(&lines, 1);
+    lines.run(11_500);
+    let (said, phone) = (&lines.phones[0].sent, &lines.phones[1]);
+    let got = &phone.got[before..];
+    assert_flows(&phone.got);
+    assert_eq!(passed(&lines, 1) - passed_before, got.len() as u64);
+    let from = said.len() - got.len();
+    for (n, (said, got)) in said[from..].iter().zip(got).enumerate() {
+        assert_eq!(*said, got.payload, "packet {n}");
+    }
+    let pauses = got
+        .iter()
+        .filter(|got| got.payload.len() <= opus::DTX_BYTES);
+    assert!(pauses.count() >= 9, "three pauses, told again every 400 ms");
+    for pair in got.windows(2) {
+        let apart = (pair[1].at - pair[0].at).as_millis();
+        assert!(apart <= 420 && pair[1].header.marker == (apart > 20));
+    }
+    for word in [0u64, 4_000, 8_000] {
+        let at = |ms: u64| Duration::from_millis(word + ms);
+        assert!(level_from(&lines, at(100), 1) > 3_000.0);
+        assert!(level_from(&lines, at(2_500), 1) < 60.0);
+    }
+}
+
+#[test]
+fn a_pause_that_was_not_asked_for_is_filled_with_silence() {
+    let mut lines = Lines::new(vec![pausing(1, true, true), pausing(2, false, true)]);
+    let _bridge = bridge(&lines, 0, 1);
+    lines.run(12_000);
+    let got = &lines.phones[1].got;
+    assert_flows(got);
+    assert!(got.iter().all(|got| got.payload.len() > opus::DTX_BYTES));
+    let apart = |pair: &[Got]| (pair[1].at - pair[0].at).as_millis();
+    let longest = got.windows(2).map(apart).max();
+    assert!(longest <= Some(40), "{longest:?}");
+    for word in [0u64, 4_000, 8_000] {
+        let at = |ms: u64| Duration::from_millis(word + ms);
+        assert!(level_from(&lines, at(100), 1) > 3_000.0);
+        assert!(level_from(&lines, at(2_500), 1) < 60.0);
+    }
+    // A second of a word is encoded anew, the rest of it is handed on.
+    assert!(passed(&lines, 1) > 150, "{}", passed(&lines, 1));
+}
+
+#[test]
+fn a_pause_that_nobody_told_of_is_our_own_and_words_are_whole_around_it() {
+    for asks in [false, true] {
+        let mut lines = Lines::new(vec![pausing(1, true, false), pausing(2, asks, true)]);
+        let _bridge = bridge(&lines, 0, 1);
+        lines.run(12_000);
+        let got = &lines.phones[1].got;
+        assert_flows(got);
+        let apart = |pair: &[Got]| (pair[1].at - pair[0].at).as_millis();
+        let longest = got.windows(2).map(apart).max();
+        // It takes 200 ms until we know that it is a pause; of our own silence every 400 ms is heard where that was asked for.
+        let most = if asks { 440 } else { 260 };
+        assert!(longest <= Some(most), "{asks}: {longest:?}");
+        for word in [0u64, 4_000, 8_000] {
+            let at = |ms: u64| Duration::from_millis(word + ms);
+            assert!(level_from(&lines, at(100), 1) > 3_000.0);
+            assert!(level_from(&lines, at(2_600), 1) < 60.0);
+        }
+        assert!(passed(&lines, 1) > 250, "{asks}: {}", passed(&lines, 1));
+    }
+}
+
+#[test]
+fn who_is_gone_in_a_pause_is_replaced_by_silence_after_a_second() {
+    for asks in [false, true] {
+        let mut lines = Lines::new(vec![pausing(1, true, true), pausing(2, asks, true)]);
+        let _bridge = bridge(&lines, 0, 1);
+        lines.run(2_300);
+        lines.phones[0].way = Box::new(|_| None);
+        let gone = lines.phones[1].got.len();
+        lines.run(2_700);
+        let got = &lines.phones[1].got;
+        assert_flows(got);
+        let apart = |pair: &[Got]| (pair[1].at - pair[0].at).as_millis();
+        let longest = got[gone - 1..].windows(2).map(apart).max();
+        // A pause that was told of is waited for; then our own silence is told of every 400 ms. Where nobody asked for that there is silence all the time.
+        let expected = if asks { 1_000..=1_080 } else { 20..=40 };
+        let longest = longest.expect("packets");
+        assert!(expected.contains(&longest), "{asks}: {longest}");
+        let then = got[gone + 1..].windows(2).map(apart).max();
+        assert!(
+            then <= Some(if asks { 440 } else { 40 }),
+            "{asks}: {then:?}"
+        );
+        lines.phones[0].way = Box::new(|_| Some(Duration::from_millis(10)));
+        lines.run(500);
+        assert_flows(&lines.phones[1].got);
+        assert!(level_from(&lines, Duration::from_millis(5_150), 1) > 3_000.0);
+    }
+}

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses what it needs")]
 use offhook_media::claim::Policy;
 use offhook_media::clock::Time;
-use offhook_media::codec::{Codec, Decoder, Encoder, TICKS};
+use offhook_media::codec::{Codec, Decoder, Encoder, TICKS, opus};
 use offhook_media::engine::{Engine, EngineSettings, Event, LegHandle, LegSettings, PortRange};
 use offhook_media::leg::RemoteMedia;
 use offhook_media::rtp::{Header, Packet};
@@ -11,7 +11,7 @@ use offhook_media_sys::Carried;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-const START: Time = Time::from_millis(1_000_000);
+pub const START: Time = Time::from_millis(1_000_000);
 const GATEWAY: &str = "10.0.0.1";
 
 /// An RTP packet that a telephone has got.
@@ -40,6 +40,8 @@ pub struct Phone {
     codec: Codec,
     ptime_ms: u32,
     encoder: Encoder,
+    /// Shorter payloads are not sent, in bytes.
+    shortest: usize,
     header: Header,
     spoken: u64,
     next_at: Time,
@@ -69,6 +71,7 @@ impl Phone {
             codec,
             ptime_ms: 20,
             encoder: Encoder::new(codec),
+            shortest: 1,
             header: Header {
                 marker: true,
                 payload_type,
@@ -88,6 +91,18 @@ impl Phone {
     pub fn packets_of(mut self, ptime_ms: u32) -> Self {
         self.ptime_ms = ptime_ms;
         self.media.ptime_ms = ptime_ms;
+        self
+    }
+
+    /// Sends nothing while it says digital silence, but that it pauses, if it `tells` that (DTX); `asks`: it wants the same of us.
+    pub fn pausing(mut self, asks: bool, tells: bool) -> Self {
+        let pauses = opus::Settings {
+            dtx: true,
+            ..opus::Settings::default()
+        };
+        self.encoder.set_opus(pauses);
+        self.media.opus.dtx = asks;
+        self.shortest = if tells { 1 } else { opus::DTX_BYTES + 1 };
         self
     }
 
@@ -161,6 +176,10 @@ impl Phone {
             let pcm: Vec<i16> = (begin..self.spoken).map(voice).collect();
             let mut payload = [0; 4_000];
             let len = self.encoder.encode(&pcm, &mut payload);
+            if len < self.shortest {
+                self.header.marker = true;
+                continue;
+            }
             self.header.sequence = self.header.sequence.wrapping_add(1);
             self.header.marker = false;
             self.sent.push(payload[..len].to_vec());
