@@ -247,7 +247,7 @@ fn cost(engine: &Engine, peers: &mut [Peer], legs: &[LegHandle]) -> f64 {
 #[test]
 fn fifty_echoes_on_two_ports_cost_about_one_call_a_packet() {
     let _alone = ALONE.lock();
-    let engine = engine(24_100, 24_103);
+    let engine = engine(14_100, 14_103);
     if engine.stats().driver != "linux" {
         return;
     }
@@ -266,7 +266,7 @@ fn fifty_echoes_on_two_ports_cost_about_one_call_a_packet() {
 #[test]
 fn twenty_five_bridges_on_two_ports_cost_as_little() {
     let _alone = ALONE.lock();
-    let engine = engine(24_120, 24_123);
+    let engine = engine(14_120, 14_123);
     if engine.stats().driver != "linux" {
         return;
     }
@@ -345,7 +345,7 @@ fn converse(mut stream: TcpStream) -> Option<()> {
 #[test]
 fn thirty_calls_with_a_connection_each_cost_less_than_three_calls_a_packet() {
     let _alone = ALONE.lock();
-    let engine = engine(24_110, 24_113);
+    let engine = engine(14_110, 14_113);
     if engine.stats().driver != "linux" {
         return;
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::command::LegCommand;
@@ -16,7 +17,18 @@ mod ports;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+/// Tests run side by side: each has ports that no other has. They lie below those of the gateways that other tests run.
 fn settings(min: u16, max: u16) -> EngineSettings {
+    static GIVEN: Mutex<Vec<PortRange>> = Mutex::new(Vec::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let others = given
+        .iter()
+        .find(|range| range.min <= max && min <= range.max);
+    assert!(
+        others.is_none(),
+        "{min} to {max}: {others:?} is another test's"
+    );
+    given.push(PortRange { min, max });
     EngineSettings {
         addresses: vec![LOOPBACK],
         ports: PortRange { min, max },
@@ -187,7 +199,7 @@ fn an_address_of_another_machine_is_told_before_any_call() {
 
 #[test]
 fn a_panic_in_one_call_ends_that_call_only_though_they_share_a_port() {
-    let engine = engine(23_100, 23_101);
+    let engine = engine(13_100, 13_101);
     let mut peers: Vec<Peer> = (1..=3).map(Peer::new).collect();
     let legs: Vec<LegHandle> = peers
         .iter()

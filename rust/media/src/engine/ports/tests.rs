@@ -12,7 +12,7 @@ use crate::rtp::Header;
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const SECOND: u64 = 1_000_000_000;
 
-/// An allocator and the ids of its legs. Each test has a range that no other of this crate uses.
+/// An allocator and the ids of its legs. Each test has a range that no other of this crate uses, and no gateway of other tests.
 struct Ports {
     allocator: PortAllocator,
     load: Vec<usize>,
@@ -132,7 +132,7 @@ fn latch(placement: &Placement, expected: &Expected, source: &str) {
 
 #[test]
 fn rtp_is_even_and_rtcp_follows() {
-    let mut ports = ports(21_001, 21_010);
+    let mut ports = ports(11_001, 11_010);
     let (_, leg) = ports.open(at("192.0.2.1:4000")).expect("a port");
     assert_eq!(leg.port.address.port() % 2, 0);
     let rtcp = leg.port.rtcp.local_address().expect("bound");
@@ -141,13 +141,13 @@ fn rtp_is_even_and_rtcp_follows() {
 
 #[test]
 fn a_port_of_its_own_first_then_the_one_with_the_fewest_legs() {
-    let mut ports = ports(21_020, 21_025);
+    let mut ports = ports(11_020, 11_025);
     let given: Vec<_> = (0..7)
         .filter_map(|n| ports.port(at(&format!("192.0.2.1:{}", 4000 + n))))
         .collect();
     assert_eq!(
         given,
-        [21_020, 21_022, 21_024, 21_020, 21_022, 21_024, 21_020]
+        [11_020, 11_022, 11_024, 11_020, 11_022, 11_024, 11_020]
     );
     assert_eq!(ports.allocator.stats(0).most_legs, 3);
     assert_eq!(ports.allocator.stats(0).in_use, 3);
@@ -155,7 +155,7 @@ fn a_port_of_its_own_first_then_the_one_with_the_fewest_legs() {
 
 #[test]
 fn the_same_remote_address_never_shares_a_port() {
-    let mut ports = ports(21_030, 21_033);
+    let mut ports = ports(11_030, 11_033);
     let first = ports.port(at("192.0.2.1:4000")).expect("a port");
     let other = ports.port(at("[::ffff:192.0.2.1]:4000")).expect("a port");
     assert_ne!(first, other);
@@ -173,7 +173,7 @@ fn the_same_remote_address_never_shares_a_port() {
 
 #[test]
 fn a_source_that_was_learned_collides_as_one_that_sdp_names() {
-    let mut ports = ports(21_040, 21_041);
+    let mut ports = ports(11_040, 11_041);
     let behind = nat("10.0.0.1:4000");
     let (_, placement) = ports.open(behind.clone()).expect("a port");
     latch(&placement, &behind, "203.0.113.5:61000");
@@ -184,15 +184,15 @@ fn a_source_that_was_learned_collides_as_one_that_sdp_names() {
 #[test]
 fn who_must_learn_is_alone_among_its_hosts_until_it_is_heard() {
     for (case, min) in [
-        (nat("192.0.2.1:4000"), 21_050),
+        (nat("192.0.2.1:4000"), 11_050),
         // A private address behind a public one, and an offer of ours that is not answered yet.
-        (at("10.0.0.1:4000"), 21_052),
+        (at("10.0.0.1:4000"), 11_052),
         (
             Expected {
                 remote: None,
                 ..at("192.0.2.1:4000")
             },
-            21_054,
+            11_054,
         ),
     ] {
         let mut ports = ports(min, min + 1);
@@ -230,7 +230,7 @@ fn who_must_learn_is_alone_among_its_hosts_until_it_is_heard() {
 
 #[test]
 fn ranges_that_overlap_count_as_the_same_hosts() {
-    let mut ports = ports(21_060, 21_061);
+    let mut ports = ports(11_060, 11_061);
     let allow = |expected, network: &str, prefix| {
         with(expected, |policy| {
             policy.media_allow = vec![Network::new(network.parse().expect("an address"), prefix)];
@@ -255,7 +255,7 @@ fn ranges_that_overlap_count_as_the_same_hosts() {
 
 #[test]
 fn of_a_leg_of_which_nothing_is_known_anybody_could_be() {
-    let mut ports = ports(21_070, 21_073);
+    let mut ports = ports(11_070, 11_073);
     let (leg, unknown) = ports.open(Expected::default()).expect("a port");
     let second = ports.port(at("192.0.2.1:4000")).expect("another");
     assert_ne!(second, unknown.port.address.port());
@@ -274,7 +274,7 @@ fn of_a_leg_of_which_nothing_is_known_anybody_could_be() {
 
 #[test]
 fn a_remote_address_that_another_leg_has_is_refused() {
-    let mut ports = ports(21_080, 21_081);
+    let mut ports = ports(11_080, 11_081);
     ports.open(at("192.0.2.1:4000")).expect("a port");
     let (leg, placement) = ports.open(at("192.0.2.1:4002")).expect("the same");
     let id = placement.port.id;
@@ -285,7 +285,7 @@ fn a_remote_address_that_another_leg_has_is_refused() {
 
 #[test]
 fn a_leg_is_placed_elsewhere_only_where_it_must_be() {
-    let mut ports = ports(21_090, 21_093);
+    let mut ports = ports(11_090, 11_093);
     let (_, first) = ports.open(at("192.0.2.1:4000")).expect("a port");
     let (_, second) = ports.open(at("192.0.2.1:4002")).expect("another");
     let (leg, placement) = ports.open(at("192.0.2.1:4004")).expect("the first");
@@ -309,7 +309,7 @@ fn a_leg_is_placed_elsewhere_only_where_it_must_be() {
 
 #[test]
 fn where_it_is_asked_to_go_nobody_else_may_go_meanwhile() {
-    let mut ports = ports(21_100, 21_101);
+    let mut ports = ports(11_100, 11_101);
     let (leg, placement) = ports.open(at("192.0.2.1:4000")).expect("a port");
     assert!(
         ports
@@ -328,7 +328,7 @@ fn where_it_is_asked_to_go_nobody_else_may_go_meanwhile() {
 
 #[test]
 fn a_port_rests_after_its_last_leg_and_is_taken_before_a_call_is_refused() {
-    let mut ports = ports(21_110, 21_113);
+    let mut ports = ports(11_110, 11_113);
     let (leg, first) = ports.open(nat("10.0.0.1:4000")).expect("a port");
     ports.allocator.leave(first.port.id, leg, SECOND);
     assert_eq!(ports.allocator.stats(SECOND).resting, 1);
@@ -338,9 +338,9 @@ fn a_port_rests_after_its_last_leg_and_is_taken_before_a_call_is_refused() {
             .ok()
     };
     let second = ports.open_at(nat("10.0.0.2:4000"), None, SECOND);
-    assert_eq!(port(second), Some(21_112), "one that nobody had");
+    assert_eq!(port(second), Some(11_112), "one that nobody had");
     let third = ports.open_at(nat("10.0.0.3:4000"), None, SECOND);
-    assert_eq!(port(third), Some(21_110), "it has not rested, but is free");
+    assert_eq!(port(third), Some(11_110), "it has not rested, but is free");
     assert_eq!(
         port(ports.open_at(nat("10.0.0.4:4000"), None, SECOND)),
         None
@@ -349,7 +349,7 @@ fn a_port_rests_after_its_last_leg_and_is_taken_before_a_call_is_refused() {
 
 #[test]
 fn ports_are_taken_in_turn() {
-    let mut ports = ports(21_120, 21_127);
+    let mut ports = ports(11_120, 11_127);
     let (leg, first) = ports.open(at("192.0.2.1:4000")).expect("a port");
     ports.allocator.leave(first.port.id, leg, 0);
     let (_, second) = ports
@@ -363,21 +363,21 @@ fn ports_are_taken_in_turn() {
 
 #[test]
 fn what_another_process_holds_is_passed_over_and_tried_again() {
-    let other = std::net::UdpSocket::bind("127.0.0.1:21131").expect("free");
-    let mut ports = ports(21_130, 21_133);
+    let other = std::net::UdpSocket::bind("127.0.0.1:11131").expect("free");
+    let mut ports = ports(11_130, 11_133);
     assert_eq!(ports.allocator.bind_small(1).len(), 1);
-    assert_eq!(ports.port(at("192.0.2.1:4000")), Some(21_132));
+    assert_eq!(ports.port(at("192.0.2.1:4000")), Some(11_132));
     let stats = ports.allocator.stats(0);
     assert_eq!((stats.ipv4, stats.taken), (1, 1));
     drop(other);
-    assert_eq!(ports.port(at("192.0.2.1:4002")), Some(21_130));
+    assert_eq!(ports.port(at("192.0.2.1:4002")), Some(11_130));
     let stats = ports.allocator.stats(0);
     assert_eq!((stats.ipv4, stats.taken), (2, 0));
 }
 
 #[test]
 fn the_ports_of_a_small_range_are_spread_over_the_threads_and_legs_stay_together() {
-    let mut ports = ports(21_140, 21_147);
+    let mut ports = ports(11_140, 11_147);
     ports.load = vec![0; 8];
     let bound = ports.allocator.bind_small(8);
     let threads: Vec<_> = bound.iter().map(|port| port.thread).collect();
@@ -422,7 +422,7 @@ fn a_wide_range_holds_few_descriptors_however_fast_calls_come_and_go() {
 
 #[test]
 fn a_port_that_is_taken_again_is_not_closed() {
-    let mut ports = ports(22_000, 22_199);
+    let mut ports = ports(12_000, 12_199);
     let (leg, first) = ports.open(at("192.0.2.1:4000")).expect("a port");
     for _ in 1..100 {
         ports.open(nat("10.0.0.1:4000")).expect("a port");
@@ -444,8 +444,8 @@ fn a_foreign_address_is_told_apart_from_a_full_range() {
         dscp: 0,
     };
     let range = PortRange {
-        min: 21_150,
-        max: 21_151,
+        min: 11_150,
+        max: 11_151,
     };
     let foreign = "192.0.2.1".parse().expect("an address");
     let mut allocator = PortAllocator::new(&[foreign], range, 0, options, Driver::pick());
@@ -464,29 +464,29 @@ fn a_foreign_address_is_told_apart_from_a_full_range() {
 
 #[test]
 fn our_own_ports_are_known_under_every_name_that_we_have() {
-    let mut ports = ports(21_160, 21_163);
+    let mut ports = ports(11_160, 11_163);
     let own = |ports: &Ports, text: &str| {
         let address: SocketAddr = text.parse().expect("an address");
         ports.allocator.is_own(address)
     };
     ports.port(at("192.0.2.1:4000"));
     for ours in [
-        "127.0.0.1:21160",
-        "127.0.0.1:21161",
-        "[::ffff:127.0.0.1]:21160",
-        "127.0.0.1:21162",
+        "127.0.0.1:11160",
+        "127.0.0.1:11161",
+        "[::ffff:127.0.0.1]:11160",
+        "127.0.0.1:11162",
     ] {
         assert!(own(&ports, ours), "{ours}");
     }
-    for other in ["127.0.0.1:21164", "127.0.0.2:21160", "203.0.113.9:21160"] {
+    for other in ["127.0.0.1:11164", "127.0.0.2:11160", "203.0.113.9:11160"] {
         assert!(!own(&ports, other), "{other}");
     }
-    let other = std::net::UdpSocket::bind("127.0.0.1:21162").expect("free");
-    assert!(!own(&ports, "127.0.0.1:21162"), "another process has it");
+    let other = std::net::UdpSocket::bind("127.0.0.1:11162").expect("free");
+    assert!(!own(&ports, "127.0.0.1:11162"), "another process has it");
     drop(other);
     // The address that a router has for us.
     let advertised = "203.0.113.9".parse().expect("an address");
     ports.allocator.tell_own(advertised);
-    assert!(own(&ports, "203.0.113.9:21160"));
+    assert!(own(&ports, "203.0.113.9:11160"));
     assert!(!own(&ports, "203.0.113.9:5060"));
 }

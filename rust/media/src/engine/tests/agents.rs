@@ -25,7 +25,7 @@ fn records_of(worker: &mut TcpStream, decoder: &mut Decoder) -> Vec<(Option<Kind
 
 #[test]
 fn an_agent_that_may_only_speak_hears_the_caller_from_the_answer_on() {
-    let engine = engine(23_310, 23_313);
+    let engine = engine(13_320, 13_323);
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let mut worker = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
     worker
@@ -75,7 +75,7 @@ fn an_agent_that_may_only_speak_hears_the_caller_from_the_answer_on() {
 
 #[test]
 fn a_panic_in_one_call_of_a_worker_ends_that_call_only_and_the_worker_is_told() {
-    let engine = engine(23_300, 23_303);
+    let engine = engine(13_330, 13_333);
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let mut worker = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
     worker

@@ -8,7 +8,7 @@ use crate::tones::{ToneDetector, ToneMaker};
 
 #[test]
 fn what_comes_before_the_answer_is_heard_with_it() {
-    let engine = engine(23_240, 23_241);
+    let engine = engine(13_240, 13_241);
     let mut peer = Peer::new(5);
     let leg = engine
         .open_leg(&leg_for(None, policy()), None)
@@ -31,7 +31,7 @@ fn what_comes_before_the_answer_is_heard_with_it() {
 
 #[test]
 fn a_call_after_another_on_the_same_port_is_clean() {
-    let engine = engine(23_250, 23_251);
+    let engine = engine(13_250, 13_251);
     let mut zombie = Peer::new(6);
     let before = echo(&engine, &zombie, nat());
     let port = before.local_address();
@@ -67,10 +67,10 @@ fn a_call_after_another_on_the_same_port_is_clean() {
 
 #[test]
 fn media_aimed_at_our_own_ports_is_never_sent() {
-    let peer = Peer::at("127.0.0.1:23264", 1);
+    let peer = Peer::at("127.0.0.1:13264", 1);
     let engine = Engine::new(EngineSettings {
         addresses: vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
-        ..settings(23_260, 23_265)
+        ..settings(13_260, 13_265)
     })
     .expect("an engine");
     let victim = open(&engine);
@@ -79,7 +79,7 @@ fn media_aimed_at_our_own_ports_is_never_sent() {
         (own, None),
         (SocketAddr::new(own.ip(), own.port() + 1), None),
         (
-            "[::ffff:127.0.0.1]:23263".parse().expect("an address"),
+            "[::ffff:127.0.0.1]:13263".parse().expect("an address"),
             None,
         ),
         (own, Some(own)),
@@ -106,7 +106,7 @@ fn media_aimed_at_our_own_ports_is_never_sent() {
 fn what_is_sent_leaves_from_the_address_that_the_peer_sends_to() {
     let engine = Engine::new(EngineSettings {
         addresses: vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
-        ..settings(23_270, 23_271)
+        ..settings(13_270, 13_271)
     })
     .expect("an engine");
     if engine.stats().driver != "linux" {
@@ -125,7 +125,7 @@ fn what_is_sent_leaves_from_the_address_that_the_peer_sends_to() {
 
 #[test]
 fn reports_come_and_go_by_the_rtp_port_where_that_was_agreed() {
-    let engine = engine(23_300, 23_301);
+    let engine = engine(13_300, 13_301);
     let mut peer = Peer::new(3);
     let leg = open(&engine);
     let muxed = RemoteMedia {
@@ -155,7 +155,7 @@ fn reports_come_and_go_by_the_rtp_port_where_that_was_agreed() {
 
 #[test]
 fn an_icmp_error_is_counted_for_the_leg_whose_it_is() {
-    let engine = engine(23_310, 23_311);
+    let engine = engine(13_310, 13_311);
     if engine.stats().driver != "linux" {
         return;
     }
@@ -181,7 +181,7 @@ fn an_icmp_error_is_counted_for_the_leg_whose_it_is() {
 fn an_address_in_sdp_that_is_none_of_this_host_costs_no_call() {
     let engine = Engine::new(EngineSettings {
         addresses: vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED)],
-        ..settings(23_130, 23_131)
+        ..settings(13_130, 13_131)
     })
     .expect("an engine");
     let settings = LegSettings {
@@ -241,7 +241,7 @@ fn tapped_keys(engine: &Engine, mask: DigitMask) -> String {
 
 #[test]
 fn who_taps_a_leg_hears_keys_only_where_they_are_not_masked() {
-    let engine = engine(23_600, 23_605);
+    let engine = engine(13_600, 13_605);
     assert_eq!(tapped_keys(&engine, DigitMask::Off), "5");
     assert_eq!(tapped_keys(&engine, DigitMask::Masked), "");
     assert_eq!(tapped_keys(&engine, DigitMask::Withheld), "");

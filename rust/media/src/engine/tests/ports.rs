@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn forty_calls_share_two_ports_and_each_hears_itself() {
-    let engine = engine(23_200, 23_203);
+    let engine = engine(13_200, 13_203);
     let mut peers: Vec<Peer> = (1..=40).map(Peer::new).collect();
     let legs: Vec<LegHandle> = peers
         .iter()
@@ -31,7 +31,7 @@ fn forty_calls_share_two_ports_and_each_hears_itself() {
 
 #[test]
 fn peers_behind_one_address_need_a_port_each_until_they_are_heard() {
-    let engine = engine(23_210, 23_213);
+    let engine = engine(13_210, 13_213);
     let mut peers: Vec<Peer> = (1..=3).map(Peer::new).collect();
     // Their SDP names ports that the router has changed on the way.
     let behind = |number: u16| {
@@ -73,7 +73,7 @@ fn peers_behind_one_address_need_a_port_each_until_they_are_heard() {
 
 #[test]
 fn a_remote_address_that_another_call_has_is_an_error_and_another_port_solves_it() {
-    let engine = engine(23_220, 23_223);
+    let engine = engine(13_220, 13_223);
     let (one, mut two, mut both) = (Peer::new(1), Peer::new(2), Peer::new(3));
     let first = echo(&engine, &both, policy());
     let _second = echo(&engine, &one, policy());
@@ -118,7 +118,7 @@ fn a_remote_address_that_another_call_has_is_an_error_and_another_port_solves_it
 
 #[test]
 fn a_place_that_sdp_does_not_name_after_all_is_given_back() {
-    let engine = engine(23_230, 23_233);
+    let engine = engine(13_230, 13_233);
     let (one, mut two) = (Peer::new(1), Peer::new(2));
     let _first = echo(&engine, &one, policy());
     let _other = echo(&engine, &Peer::new(4), policy());
@@ -142,7 +142,7 @@ fn each_family_has_its_ports_and_a_leg_that_of_its_peer() {
     let six = IpAddr::V6(Ipv6Addr::LOCALHOST);
     let engine = Engine::new(EngineSettings {
         addresses: vec![LOOPBACK, six],
-        ..settings(23_280, 23_281)
+        ..settings(13_280, 13_281)
     })
     .expect("an engine");
     let mut four = Peer::new(4);
@@ -177,7 +177,7 @@ fn each_family_has_its_ports_and_a_leg_that_of_its_peer() {
 
 #[test]
 fn a_family_without_an_address_is_an_error_that_says_so() {
-    let engine = engine(23_290, 23_291);
+    let engine = engine(13_290, 13_291);
     let settings = LegSettings {
         family: Some(Family::V6),
         ..LegSettings::default()
@@ -191,7 +191,7 @@ fn a_family_without_an_address_is_an_error_that_says_so() {
 fn a_wide_range_is_one_call_a_port_and_closes_what_has_rested() {
     let engine = Engine::new(EngineSettings {
         quarantine: Duration::from_millis(30),
-        ..settings(23_400, 23_599)
+        ..settings(13_400, 13_599)
     })
     .expect("an engine");
     let peers: Vec<Peer> = (1..=3).map(Peer::new).collect();
@@ -210,18 +210,18 @@ fn a_wide_range_is_one_call_a_port_and_closes_what_has_rested() {
 
 #[test]
 fn a_small_range_stays_bound() {
-    let engine = engine(23_140, 23_143);
-    let taken = UdpSocket::bind("127.0.0.1:23141").expect_err("bound from the start");
+    let engine = engine(13_140, 13_143);
+    let taken = UdpSocket::bind("127.0.0.1:13141").expect_err("bound from the start");
     assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
     assert_eq!(engine.stats().ports.ipv4, 2);
     drop(open(&engine));
     until("the leg is gone", || engine.stats().legs == 0);
-    UdpSocket::bind("127.0.0.1:23140").expect_err("and after a call");
+    UdpSocket::bind("127.0.0.1:13140").expect_err("and after a call");
 }
 
 #[test]
 fn closing_the_engine_ends_legs_and_frees_their_ports() {
-    let engine = engine(23_120, 23_121);
+    let engine = engine(13_120, 13_121);
     let leg = open(&engine);
     let address = leg.local_address();
     engine.close();
