@@ -1,7 +1,7 @@
 """Who may speak, and what somebody is told who is not served: answers without a transaction (RFC 3261 8.2.7 and 22)."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from offhook.errors import RemoteProtocolError
 from offhook.sip.causes import why_refused, with_reason
@@ -14,8 +14,15 @@ from offhook.sip.message import Message, Request, Response
 from offhook.sip.parser import MessageError, validate
 from offhook.sip.screening import Admit, Challenge, Drop, Refuse, Screen, Verdict
 from offhook.sip.session_core import HeaderList
-from offhook.sip.stateless import StatelessTags, reply_to
+from offhook.sip.stateless import StatelessTags, least_size, reply_to
 from offhook.sip.transaction.layer import TransactionLayer
+
+MOST_FOR_NOTHING = 3
+"""Bytes of an answer for each byte of what asked for it by UDP, while nothing is proven (RFC 3261 section 26.3.2.4).
+
+Whoever writes another's address into a datagram has the answer sent there. No request of a real peer is so small that
+all that it is told would not fit.
+"""
 
 
 class Doorkeeper:
@@ -58,7 +65,7 @@ class Doorkeeper:
                 return verdict
             case Refuse(status, phrase, headers):
                 self._counters["refused_requests"] += 1
-                self.reply(request, source, status, tuple(headers), phrase)
+                self._tell_unproven(request, source, status, (tuple(headers),), phrase)
             case Drop():
                 self._counters["dropped_requests"] += 1
             case Challenge() | None:
@@ -91,8 +98,26 @@ class Doorkeeper:
             return Drop("cancel_without_invite")
         self._counters["challenged_requests"] += 1
         values = challenger.challenge(now, source.remote[0], request.method, str(request.request_uri), stale=stale)
-        self.reply(request, source, 401, tuple(("WWW-Authenticate", value) for value in values))
+        offered = tuple(("WWW-Authenticate", value) for value in values)
+        self._tell_unproven(request, source, 401, [offered[:count] for count in range(len(offered), 0, -1)])
         return None
+
+    def _tell_unproven(
+        self,
+        request: Request,
+        source: Source,
+        status: int,
+        choices: Sequence[HeaderList],
+        reason: str | None = None,
+    ) -> None:
+        """Answer who has proven nothing, with the first of `choices` of headers that is not too long for it."""
+        most = MOST_FOR_NOTHING * least_size(request)
+        for headers in choices:
+            answer = self._answer(request, source, status, headers, reason)
+            if source.transport != "udp" or len(answer.wire) <= most:
+                self._emit(answer)
+                return
+        self._counters["answers_too_large"] += 1
 
     # ------------------------------------------------------------------ what the others are told
 
@@ -164,6 +189,21 @@ class Doorkeeper:
         mark: HeaderList | None = None,
     ) -> Response:
         """Send a response without a transaction; every repetition of the request gets the same one."""
+        answer = self._answer(request, source, status, headers, reason, nat=nat, mark=mark)
+        self._emit(answer)
+        return answer.response
+
+    def _answer(
+        self,
+        request: Request,
+        source: Source,
+        status: int,
+        headers: HeaderList,
+        reason: str | None,
+        *,
+        nat: bool = False,
+        mark: HeaderList | None = None,
+    ) -> SendResponse:
         request = request.received_from(source.remote[0], source.remote[1], force_rport=nat)
         response = request.response(
             status,
@@ -171,8 +211,7 @@ class Doorkeeper:
             to_tag=self.tag_of(request),
             headers=(*(self.mark_of(request) if mark is None else mark), *headers, *self._server_header),
         )
-        self._emit(SendResponse(response, source, reply_to(request, source, nat=nat), bytes(response)))
-        return response
+        return SendResponse(response, source, reply_to(request, source, nat=nat), bytes(response))
 
     def session_uuid(self, request: Request) -> str:
         """Our session id towards the caller of a request: the same in what refuses it and in the session it makes."""

@@ -22,6 +22,12 @@ class StatelessTags:
         return hashlib.blake2s(text.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=8).hexdigest()
 
 
+def least_size(request: Request) -> int:
+    """Bytes that a request had at least on the wire, whatever short names its header fields had there."""
+    fields = sum(len(value) + len("v:\r\n") for _, value in request.headers)
+    return len(f"{request.method} {request.request_uri} SIP/2.0\r\n\r\n") + fields + len(request.body)
+
+
 def reply_to(request: Request, source: Source, *, nat: bool) -> Address:
     """RFC 3261 18.2.2, RFC 3581 4: the source's address, and its port if rport asks for it or the peer is behind NAT.
 
