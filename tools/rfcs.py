@@ -111,6 +111,7 @@ RFCS: tuple[Rfc, ...] = (
             "22.4": "Digest as SIP has it",
             "26.2.1": "TLS",
             "26.2.2": "sips URIs: TLS on every hop",
+            "26.3.2.4": "Protection against floods: how much a stranger is answered",
         },
         (
             Gap("16", "proxy", "a gateway ends calls on both sides, it relays none"),
