@@ -50,6 +50,7 @@ from offhook.talk.choices import talk_trunk
 from offhook.talk.desk import TalkDesk
 from offhook.talk.pages import API as TALK_API
 from offhook.talk.pages import PAGE, talk_routes
+from offhook.transport import open_files
 from offhook.transport.driver import SipStack
 from offhook.transport.listener import Listener
 from offhook.transport.resolver import DnsResolver
@@ -178,6 +179,10 @@ class Gateway:
 
     async def _open(self) -> None:
         self._take_signals(asyncio.get_running_loop())
+        if (files := open_files.raise_limit()) < open_files.LOW:
+            _log.warning(
+                "open_files.few", limit=files, wanted=open_files.LOW, hint="LimitNOFILE= in a unit file, ulimit"
+            )
         await self._open_store()
         self._metrics = Metrics(node=self.config.node.name, version=self._version)
         # Closed behind the media plane, whose end is the end of the last recordings.
