@@ -10,9 +10,10 @@ from collections.abc import Callable
 import pytest
 from tests.support.clock import in_virtual_time
 from tests.support.media import FakeWire
-from tests.support.world import OFFHOOK, PhoneCall, World, sdp
+from tests.support.world import GATEWAY, OFFHOOK, PhoneCall, World, sdp
 
 from offhook.call.state import CallState
+from offhook.sdp.description import SessionDescription
 
 pytestmark = pytest.mark.scenario
 
@@ -32,6 +33,7 @@ ROUTES = (
 FALLBACKS = ("", 'fallback = [{ to = "ws://second.example/" }, { to = "echo:" }]')
 OFFERS = (b"", b"", None, sdp(way="inactive"))
 OTHER = "ws://other.example/"
+CHANGES = frozenset({"accept", "ready", "agent holds", "agent resumes", "update", "reinvite", "offerless"})
 
 # Longer than anything that a call waits for: playout, a transfer, ringing.
 LONGEST_WAIT = 750.0
@@ -51,6 +53,7 @@ class Crossing:
         self.world, self.call, self.chance = world, call, chance
         self.done: list[str] = []
         self.version = 1
+        self.ends_nothing = chance.random() < 0.5
 
     @property
     def wires(self) -> list[FakeWire]:
@@ -64,6 +67,8 @@ class Crossing:
             wishes |= self.of_agent(wire) if wire._connected else {"accept": wire.accept, "refuse": wire.refuse}
         if not self.call.is_over:
             wishes |= self.of_caller()
+        if self.ends_nothing:
+            wishes = {name: wish for name, wish in wishes.items() if name in CHANGES}
         if wishes:
             name = self.chance.choice(sorted(wishes))
             self.done.append(name)
@@ -91,7 +96,14 @@ class Crossing:
     def of_caller(self) -> dict[str, Callable[[], None]]:
         self.version += 1
         way = self.chance.choice(("sendrecv", "sendonly", "inactive"))
-        offer, call = sdp(way=way, version=self.version), self.call
+        call = self.call
+        offer = sdp(way=way, version=self.version, port=4000 + 2 * self.version)
+        # What it answers next, which may be nothing.
+        answer = sdp(
+            way=self.chance.choice(("sendrecv", "recvonly")), version=self.version, port=4001 + 2 * self.version
+        )
+        call.acknowledges = answer if self.chance.random() < 0.9 else None
+        call.refuses_reinvites = self.chance.random() < 0.1
         wishes: dict[str, Callable[[], None]] = {}
         if self.world.engine.legs:
             wishes["key"] = lambda: self.world.leg.keys("5")
@@ -119,6 +131,24 @@ def stuck(world: World) -> list[str]:
     return found
 
 
+def apart(world: World, call: PhoneCall) -> list[str]:
+    """What the two sides of a call that is up believe differently of its sound, and versions that are used twice."""
+    found = []
+    dialog = call.session.dialog
+    if not call.is_over and call.is_answered and dialog is not None and dialog.offers.local:
+        theirs, remote = SessionDescription.parse(dialog.offers.local), world.leg.remote
+        if theirs.media[0].port != remote.port:
+            found.append(f"the caller is at port {theirs.media[0].port}, its sound goes to {remote.port}")
+    newest, known = 0, set()
+    for body in [message.body for _, host, message in world.network.log if host == GATEWAY and message.body]:
+        if body.startswith(b"v=0") and body not in known:
+            known.add(body)
+            before, newest = newest, int(SessionDescription.parse(body).origin.version)
+            if newest <= before:
+                found.append(f"SDP that is new has version {newest} after {before}")
+    return found
+
+
 async def play(seed: int) -> None:
     chance = random.Random(seed)
     async with World(config(chance)) as world:
@@ -136,6 +166,7 @@ async def play(seed: int) -> None:
         world.network.lost = lambda sender, message: False
         await world.pass_time(LONGEST_WAIT)
         assert stuck(world) == [], told
+        assert apart(world, call) == [], told
         call.hang_up()
         await world.pass_time(200)
         assert world.faults == {}, told

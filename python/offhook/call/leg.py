@@ -180,6 +180,7 @@ class CallerLeg(LegMedia):
             # Nothing of ours waits any more.
             return None
         if not body and not proposed.moves:
+            self._seen(proposed.description)
             self._unanswered(now)
             return None
         judged = self._accept(proposed.description, body, now)
