@@ -130,6 +130,7 @@ async def test_a_trunk_that_says_nothing() -> None:
         await world.pass_time(33)
         outcome = call.decided.result()
         assert (outcome.kind, outcome.end_reason, outcome.status) == ("failed", "trunk_unreachable", None)
+        assert outcome.detail == "udp 192.0.2.9:5060: no answer in 32 s", "the hint says that it names the address"
         await world.pass_time(40)
         world.assert_nothing_left()
 

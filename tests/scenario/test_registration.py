@@ -222,6 +222,17 @@ async def test_a_registrar_that_is_dead_gives_way_to_the_next() -> None:
 
 
 @in_virtual_time
+async def test_a_registrar_that_says_nothing_is_told_by_its_address() -> None:
+    async with RegisteringWorld(OFFHOOK + TRUNK) as world:
+        world.carrier.registrar = lambda request: None
+        world.start()
+        await world.pass_time(33)
+        problem = state(world)["problem"]
+        assert problem["code"] == "no_answer"
+        assert problem["message"].startswith(f"udp {CARRIER}:5060: ")
+
+
+@in_virtual_time
 async def test_trunks_do_not_all_register_at_once() -> None:
     many = "".join(TRUNK.replace('"line"', f'"line{i}"').replace('"alice"', f'"user{i}"') for i in range(8))
     async with RegisteringWorld(OFFHOOK + many) as world:

@@ -18,7 +18,8 @@ def trunk_routes(
     phones: Callable[[], list[dict[str, Any]]],
     guard: Guard,
 ) -> list[Route]:
-    """`/v1/trunks` is the list of the trunks in the file; `registration` is null where we do not register.
+    """`/v1/trunks` is the list of the trunks in the file; `registration` is null where we do not register,
+    `phones` how many may register with us.
 
     `targets` are the addresses that our calls, or OPTIONS, have gone to of late.
     `/v1/phones` is the list of the phones that may register with us, with the contacts of those that have.
@@ -31,6 +32,7 @@ def trunk_routes(
                 "name": trunk.name,
                 "host": trunk.host,
                 "transport": trunk.transport,
+                "phones": len(trunk.phones),
                 "registration": states.get(trunk.name),
                 "targets": addresses.get(trunk.name, []),
             }

@@ -56,9 +56,14 @@ def print_phones(config: Path | None, *, as_json: bool) -> None:
             print_line(page, Text(printable(line)))
 
 
+def _where(trunk: dict[str, Any]) -> str:
+    if trunk["host"]:
+        return f"calls go to {trunk['host']}"
+    return "its phones register with us, `offhook phones` lists them" if trunk["phones"] else "sends us calls"
+
+
 def _lines(trunk: dict[str, Any]) -> list[str]:
-    where = f"calls go to {trunk['host']}" if trunk["host"] else "sends us calls"
-    lines = [f"{trunk['name']}: {where}", *map(_target, trunk["targets"])]
+    lines = [f"{trunk['name']}: {_where(trunk)}", *map(_target, trunk["targets"])]
     state = trunk["registration"]
     if state is None:
         return lines

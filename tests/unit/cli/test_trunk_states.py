@@ -16,3 +16,9 @@ def test_each_address_is_told_with_what_came_of_it() -> None:
     assert lines[1].startswith("  udp 198.51.100.1:5060 is up since ")
     assert lines[2].startswith("  udp [2001:db8::1]:5060 is down since ")
     assert ": no answer in 4 s; asked last until " in lines[2]
+
+
+def test_a_trunk_with_phones_is_told_from_one_that_only_sends_calls() -> None:
+    trunk = {"name": "desk", "host": None, "registration": None, "targets": []}
+    assert _lines({**trunk, "phones": 2}) == ["desk: its phones register with us, `offhook phones` lists them"]
+    assert _lines({**trunk, "phones": 0}) == ["desk: sends us calls"]

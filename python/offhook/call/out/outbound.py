@@ -189,7 +189,7 @@ class OutboundCall(Call):
             case sip.Failed(_, cause, detail) if self.answered_at is None:
                 if cause not in _UNREACHED or not self._goes_elsewhere(detail or cause.value):
                     reason, why = failure_of(cause, detail)
-                    self._end(reason, self._with_tries(why))
+                    self._end(reason, self._with_tries(self.tried[0] if len(self.tried) == 1 else why))
             case _:
                 super()._take_sip(event)
 

@@ -68,6 +68,16 @@ def spelt(target: Target) -> str:
     return f"{target.transport} {host}:{target.port}"
 
 
+def what_came_of(target: Target, why: str) -> str:
+    """A target that failed and why, the address once: `tcp 198.51.100.1:5060: connection refused`."""
+    return f"{spelt(target)}: {_without_address(target, why)}"
+
+
+def _without_address(target: Target, why: str) -> str:
+    # Connections that can't be made are told of with where they were to go.
+    return why.removeprefix(f"{target.host} port {target.port} by {target.transport.upper()}: ")
+
+
 class TargetHealth:
     """The targets of all trunks, at most `MAX_TARGETS`; those that nobody has asked for longest are forgotten first."""
 
@@ -112,7 +122,7 @@ class TargetHealth:
 
     def failed(self, trunk: TrunkName, target: Target, why: str, now: float) -> None:
         """Nothing came from it, or nothing reached it."""
-        self._fail(self._state(trunk, target, now), why, None, now)
+        self._fail(self._state(trunk, target, now), _without_address(target, why), None, now)
 
     def refused(self, trunk: TrunkName, target: Target, why: str, retry_after: int | None, now: float) -> None:
         """It said 503: it is down for as long as it asks for, or after several in a row (one may be the number's)."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from offhook.call.out.outbound_leg import CalleeLeg
-from offhook.call.out.target_health import TargetHealth, spelt
+from offhook.call.out.target_health import TargetHealth, spelt, what_came_of
 from offhook.call.screen import TrunkScreen
 from offhook.ids import TrunkName
 from offhook.report.timeline import Timeline
@@ -101,8 +101,9 @@ class TargetTries:
 
     def failed(self, target: Target, why: str, response: Response | None, now: float) -> None:
         """It is asked last for a while, and the call's account says so."""
-        self._timeline.add("note", now, note=f"tried {spelt(target)}: {why}")
-        self._search.told.append(f"{spelt(target)}: {why}")
+        told = what_came_of(target, why)
+        self._timeline.add("note", now, note=f"tried {told}")
+        self._search.told.append(told)
         if response is None:
             self._health.failed(self._trunk.name, target, why, now)
         else:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from offhook.call.out.target_health import what_came_of
 from offhook.ids import TrunkName
 from offhook.route.trunk import Trunk
 from offhook.sip.digest import Credentials
@@ -272,7 +273,8 @@ class Registrations:
     def _answered(self, kept: _Kept, response: Response | None, why: str, target: Target | None, now: float) -> None:
         registration = kept.registration
         before, was_known = registration.is_registered(now), registration.problem
-        self._do(kept, lambda: registration.answered(response, why, now), now)
+        told = what_came_of(target, why) if response is None and target is not None and why else why
+        self._do(kept, lambda: registration.answered(response, told, now), now)
         if registration.state is State.REGISTERED:
             kept.target = target or kept.target
             if kept.target is not None:

@@ -9,6 +9,7 @@ from offhook.call.out.target_health import (
     TRIAL,
     TargetHealth,
     TargetRow,
+    what_came_of,
 )
 from offhook.ids import TrunkName
 from offhook.sip.effects import Target
@@ -36,6 +37,15 @@ def test_one_that_said_nothing_is_asked_last_and_told_of_once() -> None:
     assert [(row.target, row.state, row.why) for row in told] == [(A, "down", "no answer in 4 s")]
     # Only that trunk knows it so.
     assert of.in_order(TrunkName("other"), (A, B), 102.0) == (A, B)
+
+
+def test_why_it_failed_names_its_address_once() -> None:
+    by_tcp, why = Target("tcp", "198.51.100.1", 5060), "198.51.100.1 port 5060 by TCP: connection refused"
+    assert what_came_of(by_tcp, why) == "tcp 198.51.100.1:5060: connection refused"
+    assert what_came_of(A, "no answer in 4 s") == "udp 198.51.100.1:5060: no answer in 4 s"
+    of, told = health()
+    of.failed(ACME, by_tcp, why, 0.0)
+    assert [row.why for row in told] == ["connection refused"]
 
 
 def test_after_its_pause_one_call_tries_it_and_the_others_wait_for_what_comes_of_it() -> None:
