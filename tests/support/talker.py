@@ -18,7 +18,7 @@ from offhook.talk.words import SUBPROTOCOL, TICKET
 
 from .gateway import Gateway
 
-LIMIT = 20.0
+LIMIT = 30.0
 FRAME = 640
 """Bytes of 20 ms at 16 kHz."""
 

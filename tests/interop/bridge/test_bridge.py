@@ -151,7 +151,7 @@ def test_sipp_refuses_the_refer_and_is_put_through(
         .set_up()
         .expect_request("REFER", Check("Refer-To", "Refer-To", absent=True))
         .answer(status)
-        .pause(2000)
+        .pause(3000)
         .tear_down()
     )
     call_id = Player(tmp_path, gateway.udp).play(call).call_id

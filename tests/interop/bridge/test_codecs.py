@@ -86,8 +86,8 @@ def test_tones_cross_a_bridge_both_ways_in_pairs_of_codecs(
         first = gateway.record(call_id)
         second = json.loads(gateway.run("calls", "show", first["bridged_to"], "--json"))["call"]
         assert (first["codec"], second["codec"]) == pair
-        # A decibel more or less is the codecs' own.
-        assert [abs(loudness(heard)) < 1.0 for heard in (by_caller, by_callee)] == [True, True], pair
+        # A decibel more or less is the codecs' own; what is wrong by a factor is six.
+        assert [abs(loudness(heard)) < 3.0 for heard in (by_caller, by_callee)] == [True, True], pair
 
 
 def loudness(sound: Sequence[int]) -> float:

@@ -65,4 +65,4 @@ async def test_an_answer_comes_soon(gateway: Gateway, figures: Figures, at_once:
     print("from the last word to the answer:", " ".join(f"{wait:.0f}" for wait in sorted(found)), "ms")
     # Half a second of it is the silence that says that somebody has finished. Nothing was said too early.
     assert min(found) > 400
-    assert percentile(found, 0.5) < (1_200 if PROVE else 3_000)
+    assert percentile(found, 0.5) < (1_200 if PROVE else 8_000)

@@ -41,7 +41,7 @@ def test_a_call_that_is_answered_and_given_up(
         return call.id, states
 
     call_id, states = asyncio.run(placed())
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=40)
     sipp.judge(process.returncode, out, where)
     assert states[0] == "preparing"
     assert states[-2:] == ["ringing", "answered"]
@@ -68,5 +68,5 @@ def test_a_busy_line_is_a_value_and_a_refusal_an_exception(gateway: Running, sip
             await Gateway(f"http://127.0.0.1:{ports(1)}", key=KEY).dial(NUMBER, agent="bot")
 
     asyncio.run(placed())
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=40)
     sipp.judge(process.returncode, out, where)

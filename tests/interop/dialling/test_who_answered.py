@@ -104,7 +104,7 @@ async def _person(phone: PlainCallee, gateway: Gateway) -> None:
                 await rtp.talk(tone(0, 0.2))
                 await call._look()
         assert told.who == "human"
-        assert told.after_ms < 2_000
+        assert told.after_ms < 3_000
         assert any(has_tone(packet.payload, 440) for packet in rtp.packets), "the agent was heard at once"
         assert phone.of("BYE") == []
         await call.hang_up()
@@ -124,7 +124,7 @@ async def _machine(phone: PlainCallee, gateway: Gateway) -> None:
         before, after = rtp.packets[:beeped], rtp.packets[beeped:]
         assert not any(has_tone(packet.payload, _MESSAGE_HZ) for packet in before), "nothing before the beep has ended"
         heard = [packet for packet in after if has_tone(packet.payload, _MESSAGE_HZ)]
-        assert 0.02 * len(heard) == pytest.approx(_MESSAGE_S, abs=0.03), "all of it"
+        assert 0.02 * len(heard) == pytest.approx(_MESSAGE_S, abs=0.1), "all of it"
 
 
 def _greeting() -> list[int]:
@@ -149,8 +149,8 @@ def _foreign_machine(phone: Baresip, running: Running) -> None:
     spectrum = np.abs(np.fft.rfft(pieces * np.hanning(160), 800))
     loud = np.sqrt((pieces**2).mean(axis=1)) > 1_000
     message = np.flatnonzero(loud & (np.abs(spectrum.argmax(axis=1) * 10 - _MESSAGE_HZ) <= 20))
-    assert 0.02 * len(message) == pytest.approx(_MESSAGE_S, abs=0.1), "all of it"
-    assert message[-1] - message[0] < len(message) + 5, "at one go"
+    assert 0.02 * len(message) == pytest.approx(_MESSAGE_S, abs=0.15), "all of it"
+    assert message[-1] - message[0] < len(message) + 15, "at one go"
 
 
 @undisturbed

@@ -131,7 +131,7 @@ async def test_keys_by_every_way_and_masked_they_are_in_nothing_that_is_written(
     text = gateway.run("calls", "show", found["info", MASKED]["call_id"], "--messages")
     assert "not kept" in text
     assert "Signal" not in text
-    with urllib.request.urlopen(f"{gateway.http}/metrics", timeout=5) as metrics:  # noqa: ASYNC210  the calls are over
+    with urllib.request.urlopen(f"{gateway.http}/metrics", timeout=20) as metrics:  # noqa: ASYNC210  the calls are over
         assert CARD.encode() not in metrics.read()
     for path in [gateway.log, *(path for path in (gateway.directory / "data").rglob("*") if path.is_file())]:
         assert CARD.encode() not in path.read_bytes(), path

@@ -47,23 +47,23 @@ def test_a_tone_sent_is_that_tone_heard(gateway: Gateway, tmp_path: Path, codec:
         wait_until(lambda: is_heard(phone, codec), 30, "the tone does not come back")
         phone.type("terminate")
         phone.says(r"ended \(No error\)")
-        wait_until(lambda: is_whole(phone.heard), 20, "the recording is not finished")
+        wait_until(lambda: is_whole(phone.heard), 30, "the recording is not finished")
         heard, heard_rate = read_wav(phone.heard)
     record, *_ = wait_until(
         lambda: [call for call in gateway.calls() if call["codec"] == codec and call["end_reason"]],
-        20,
+        30,
         "the call has no end",
     )
     assert record["end_reason"] == "caller_hung_up"
     assert record["media"]["received_lost"] == 0
     assert len(heard) > 1.5 * heard_rate
-    assert purest(heard.tolist(), 440, heard_rate) > 0.97
+    assert purest(heard.tolist(), 440, heard_rate) > 0.92
 
 
 def is_heard(phone: Linphone, codec: str) -> bool:
     """Whether it has the tone by now, in two seconds of sound; its file says at which rate only when it is closed."""
     samples, rate = phone.heard_so_far()[0], {"G722": 16_000, "opus": 48_000}.get(codec, 8_000)
-    return len(samples) > 2 * rate and purest(samples, 440, rate) > 0.97
+    return len(samples) > 2 * rate and purest(samples, 440, rate) > 0.92
 
 
 def is_whole(path: Path) -> bool:

@@ -15,6 +15,8 @@ BEFORE, WAITING = 700.0, 1300.0
 """What the route `sounds` plays before the answer, and to who is on hold."""
 WINDOW = 12 * FRAME
 TOGETHER = 5
+PAUSE = 0.3
+"""Seconds of silence; on hold it is half a second and more."""
 QUIET = 100.0
 """A sample below this is silence: a tone has 8,000."""
 
@@ -25,7 +27,7 @@ class Talking:
     def __init__(self, call: AgentCall) -> None:
         self.call = call
 
-    async def hears(self, hz: float, within: float = 20.0) -> None:
+    async def hears(self, hz: float, within: float = 30.0) -> None:
         """Wait until the last that it has heard is this tone."""
         begin = len(self.call.audio)
 
@@ -36,7 +38,7 @@ class Talking:
 
         await self.call.until(found, within, f"{hz} Hz")
 
-    async def hears_nothing(self, within: float = 20.0) -> None:
+    async def hears_nothing(self, within: float = 30.0) -> None:
         """Wait until it hears nothing, and see that this is so for a while."""
         heard = self.call.audio
         await self.call.until(lambda: is_silent(bytes(heard[-WINDOW:])), within, "silence")
@@ -78,12 +80,19 @@ def sdp_notes(gateway: Gateway, sip_call_id: str) -> str:
 
 
 def heard_in_turn(side: "array[int]", *tones: float) -> list[float]:
-    """What follows what on one side of a recording: these tones, and 0 for silence, each of 0.1 s at least."""
+    """What follows what on one side of a recording: these tones, of 0.1 s at least, and 0 for silence of `PAUSE`.
+
+    Shorter silence is what a busy machine has left out.
+    """
     found: list[float] = []
+    silent = 0
     for at in range(0, len(side) - 800, 400):
         part = side[at : at + 800]
         what = next((hz for hz in tones if share(part, hz) > 0.9), None)
         what = 0.0 if max(map(abs, part)) < QUIET else what
+        silent = silent + 1 if what == 0.0 else 0
+        if what == 0.0 and 0.1 + 0.05 * (silent - 1) < PAUSE:
+            continue
         if what is not None and (found or what) and found[-1:] != [what]:
             found.append(what)
     return found[:-1] if found[-1:] == [0.0] else found

@@ -55,7 +55,7 @@ class Phone(ABC):
     def heard(self) -> tuple[list[int], int]:
         """What it has heard so far, as PCM16, and its rate."""
 
-    def hears(self, hz: float, within: float = 20.0) -> None:
+    def hears(self, hz: float, within: float = 30.0) -> None:
         """Wait until the last that it has heard is this tone."""
         begin = len(self.heard()[0])
 
@@ -73,17 +73,17 @@ class Phone(ABC):
         samples, rate = self.heard()
         return samples[begin:], rate
 
-    def hears_on_hold(self, hz: float, within: float = 20.0) -> None:
+    def hears_on_hold(self, hz: float, within: float = 30.0) -> None:
         """Wait until what it hears on hold is this tone."""
         wait_until(lambda: _is(self.meanwhile(WINDOW), hz), within, lambda: f"no {hz} Hz: {self.spectrum()}")
 
-    def hears_nothing(self, within: float = 20.0) -> None:
+    def hears_nothing(self, within: float = 30.0) -> None:
         """Wait for half a second on hold in which it hears silence or nothing at all."""
         wait_until(
             lambda: _loudest(self.meanwhile(0.5)) < QUIET, within, lambda: f"it hears something: {self.spectrum()}"
         )
 
-    def hears_music(self, within: float = 20.0) -> None:
+    def hears_music(self, within: float = 30.0) -> None:
         """Wait until it hears something on hold that is not the agent."""
 
         def found() -> bool:
@@ -201,7 +201,7 @@ class TwinklePhone(Phone):
     def hang_up(self) -> None:
         before = self._byes()
         self.phone.type("bye")
-        wait_until(lambda: self._byes() > before, 20, self.phone.said)
+        wait_until(lambda: self._byes() > before, 30, self.phone.said)
 
     def heard(self) -> tuple[list[int], int]:
         return self.phone.card.heard(), 8000

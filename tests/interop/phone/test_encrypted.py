@@ -54,11 +54,11 @@ def crossed(suite: str, directory: Path, callee: Callee, told: Told) -> None:
         assert media["rtcp_received"] >= 1
     with wave.open(str(directory / "call.wav")) as reader:
         heard = from_bytes(reader.readframes(reader.getnframes()))[1::2]
-    assert purest(heard[RATE : 5 * RATE], 440) > 0.95
+    assert purest(heard[RATE : 5 * RATE], 440) > 0.92
     (dump,) = directory.glob("dump-*-dec.wav")
     with wave.open(str(dump)) as reader:
         theirs, rate = from_bytes(reader.readframes(reader.getnframes())), reader.getframerate()
-    assert purest(theirs[rate : 5 * rate], 700, rate) > 0.95, "what baresip heard, by its own account, is our tone"
+    assert purest(theirs[rate : 5 * rate], 700, rate) > 0.92, "what baresip heard, by its own account, is our tone"
     assert re.findall(r"inline:(?!\*\*\*)", told.out) == [], "no key is printed"
 
 
@@ -82,6 +82,6 @@ destination = "echo:"
         shown = gateway.explained(told.found["sip_call_id"])
     assert told.code == 0, told.found["verdict"]
     assert told.found["encryption"] == shown["call"]["encryption"] == "AEAD_AES_256_GCM"
-    assert told.found["echo"]["likeness"] > 0.95
+    assert told.found["echo"]["likeness"] > 0.7, "0.98 on a quiet machine; other speech is below 0.4"
     for output in (told.out, str(shown), gateway.said()):
         assert re.findall(r"inline:(?!\*\*\*)", output) == [], "no key is shown"

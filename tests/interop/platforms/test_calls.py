@@ -345,7 +345,7 @@ async def test_a_webhook_that_is_not_openais_accepts_no_call(gateway: Gateway, p
         openai.edge.open(places.openai, tls(directory)),
         called(gateway, "openai") as call,
     ):
-        await asyncio.wait_for(openai.has_asked.wait(), 10)
+        await asyncio.wait_for(openai.has_asked.wait(), 30)
         call.cancel()
         await record(gateway, call)
     assert openai.answers == [401, 401]

@@ -87,7 +87,7 @@ async def test_what_was_said_lies_sealed_beside_the_recording_and_goes_with_it(g
             right = array("h", sound.readframes(sound.getnframes()))[1::2]
         heard_ms = next(at for at, sample in enumerate(right) if abs(sample) > 1500) / 8
         # As the agent told of its sentence with its sound: that took a moment to come and to leave.
-        assert abs(line["from_ms"] - heard_ms) <= 150
+        assert abs(line["from_ms"] - heard_ms) <= 400
         gateway.run("recordings", "delete", record["call_id"])
         assert not words.exists()
     finally:

@@ -86,7 +86,7 @@ async def handed_on(gateway: Gateway) -> Transferred:
     async with working(agent, gateway, "helper"):
         dial = partial(gateway.run, "dial", "alice", "--trunk", "desk", "--agent", "helper", "--json")
         assert json.loads(await asyncio.to_thread(dial))["outcome"]["kind"] == "answered"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await is_told.wait()
     return told[0]
 

@@ -60,7 +60,7 @@ def test_we_register_with_kamailio_and_are_called(transport: str, tmp_path: Path
         toml = _LINE.format(host=host, port=port, transport=transport, password="s3cret")
         with running_gateway(tmp_path / "gateway", toml) as gateway:
             state = wait_until(
-                lambda: found if (found := registration(gateway))["registered"] else None, 10, registrar.said
+                lambda: found if (found := registration(gateway))["registered"] else None, 30, registrar.said
             )
             assert state["registrar"] == f"{transport}:{host}:{port}"
             assert state["address"] == "sip:alice@acme.example"
@@ -103,7 +103,7 @@ def test_kamailio_registers_with_us_and_is_called(tmp_path: Path) -> None:
                 [phone] = json.loads(gateway.run("phones", "--json"))
                 return list(phone["contacts"])
 
-            [contact] = wait_until(contacts, 15, lambda: registrant.said() + gateway.said()[-3000:])
+            [contact] = wait_until(contacts, 30, lambda: registrant.said() + gateway.said()[-3000:])
             assert contact["address"] == f"udp:127.0.0.33:{registrant.address[1]}"
             dial = "dial", "pbx", "--trunk", "desk", "--agent", "bot", "--json"
             outcome = json.loads(gateway.run(*dial, code=3))["outcome"]

@@ -63,11 +63,11 @@ def contacts(gateway: Gateway, user: str) -> list[dict[str, Any]]:
 def registered(gateway: Gateway, user: str, places: int = 1) -> list[dict[str, Any]]:
     """Wait until a phone is registered."""
     return wait_until(
-        lambda: found if len(found := contacts(gateway, user)) == places else None, 10, lambda: gateway.said()[-4000:]
+        lambda: found if len(found := contacts(gateway, user)) == places else None, 30, lambda: gateway.said()[-4000:]
     )
 
 
-def dial(gateway: Gateway, user: str, seconds: float = 1) -> dict[str, Any]:
+def dial(gateway: Gateway, user: str, seconds: float = 2) -> dict[str, Any]:
     """Have the agent call a phone and hang up so long after the answer."""
     data = f"hangs_up_after={seconds}"
     said = gateway.run("dial", user, "--trunk", "desk", "--agent", "bot", "--json", "--data", data)
@@ -90,7 +90,7 @@ def test_baresip_registers_and_is_called(gateway: Gateway, agent: DialledAgent, 
         talk = agent.of(call["call_id"])
         record = gateway.record(talk.ringing["sip_call_id"])
     assert (record["trunk"], record["to_number"], record["transport"]) == ("desk", "alice", transport)
-    assert purest(decode(bytes(talk.heard)), 700, seconds=0.25) > 0.9
+    assert purest(decode(bytes(talk.heard)), 700) > 0.92
     # It takes its contact out as it goes.
     wait_until(lambda: not contacts(gateway, "alice"), 30)
 
@@ -111,7 +111,7 @@ def test_two_phones_of_one_user_ring_and_one_has_the_call(
         silent.wait_for("CALL_CLOSED")
         talk = agent.of(call["call_id"])
         gateway.record(talk.ringing["sip_call_id"])
-    assert purest(decode(bytes(talk.heard)), 900, seconds=0.25) > 0.9
+    assert purest(decode(bytes(talk.heard)), 900) > 0.92
 
 
 def test_linphone_registers_is_called_in_opus_and_calls(gateway: Gateway, agent: DialledAgent, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_linphone_registers_is_called_in_opus_and_calls(gateway: Gateway, agent:
         phone.type(f"call sip:100@{host}:{port}")
         phone.says("Call answered|connected", since=before)
         phone.type("terminate")
-        record = wait_until(lambda: newest(gateway, "linus"), 15)
+        record = wait_until(lambda: newest(gateway, "linus"), 30)
     assert (record["direction"], record["from_number"], record["trunk"]) == ("inbound", "linus", "desk")
 
 
@@ -157,7 +157,7 @@ def test_twinkle_registers_is_called_and_calls(gateway: Gateway, agent: DialledA
         phone.type(f"call sip:100@{host}:{port}")
         phone.says("answered call")
         phone.type("bye")
-        record = wait_until(lambda: newest(gateway, "terry"), 15)
+        record = wait_until(lambda: newest(gateway, "terry"), 30)
     assert (record["direction"], record["from_number"], record["trunk"]) == ("inbound", "terry", "desk")
 
 
@@ -179,7 +179,7 @@ def test_sipvicious_learns_nothing(gateway: Gateway, tmp_path: Path) -> None:
 
 def run(directory: Path, *command: str) -> str:
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, cwd=directory, env={"HOME": str(directory),
+        command, capture_output=True, text=True, timeout=120, check=False, cwd=directory, env={"HOME": str(directory),
         "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
     return done.stdout + done.stderr

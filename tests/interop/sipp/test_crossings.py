@@ -228,5 +228,5 @@ async def test_an_invite_of_ours_that_comes_back(tmp_path: Path) -> None:
 
 
 def _output(process: "subprocess.Popen[bytes]") -> bytes:
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=40)
     return out

@@ -38,7 +38,7 @@ class Running:
         self._sipp = sipp
         self._process, self._where = sipp.start(flow)
         log = self._where / "messages.log"
-        wait_until(lambda: log.exists() and "ACK sip:" in log.read_text(errors="replace"), 20, "the call is not up")
+        wait_until(lambda: log.exists() and "ACK sip:" in log.read_text(errors="replace"), 40, "the call is not up")
 
     @property
     def is_up(self) -> bool:
@@ -48,7 +48,7 @@ class Running:
     def ended(self) -> str:
         """Wait for its end; its Call-ID."""
         try:
-            out, _ = self._process.communicate(timeout=20)
+            out, _ = self._process.communicate(timeout=40)
         except subprocess.TimeoutExpired:
             self._process.kill()
             out, _ = self._process.communicate()
@@ -66,7 +66,7 @@ def test_above_a_limit(tmp_path: Path, reason: str) -> None:
         assert (record["end_reason"], record["sip_status"], record["fault"]) == (reason, 503, "operator")
         assert running.is_up
         gateway.terminate()
-        wait_until(lambda: "gateway.draining" in gateway.said(), 20)
+        wait_until(lambda: "gateway.draining" in gateway.said(), 40)
         gateway.terminate()
         running.ended()
 
@@ -82,12 +82,12 @@ async def test_while_it_drains_a_call_lives_on(tmp_path: Path) -> None:
             call = phone.dial(gateway.udp, "echo")
             await call.answered()
             gateway.terminate()
-            await asyncio.to_thread(wait_until, lambda: "gateway.draining" in gateway.said(), 20)
+            await asyncio.to_thread(wait_until, lambda: "gateway.draining" in gateway.said(), 40)
             await asyncio.to_thread(sipp.play, options.expect(503, Check("[1-9]", "Retry-After")))
             late = await asyncio.to_thread(sipp.play, refused.ack_refusal())
             assert call.is_up
             call.hang_up()
-            await asyncio.to_thread(wait_until, gateway.has_ended, 20, "its last call has ended and it still runs")
+            await asyncio.to_thread(wait_until, gateway.has_ended, 40, "its last call has ended and it still runs")
         assert gateway.record(late.call_id)["end_reason"] == "draining"
         assert gateway.record(call.call_id)["end_reason"] == "caller_hung_up"
     finally:
@@ -100,10 +100,10 @@ def test_a_second_signal_hangs_up(tmp_path: Path) -> None:
     try:
         running = Running(Player(tmp_path, gateway.udp), Scenario("cut").set_up().expect_request("BYE").answer())
         gateway.terminate()
-        wait_until(lambda: "gateway.draining" in gateway.said(), 20)
+        wait_until(lambda: "gateway.draining" in gateway.said(), 40)
         gateway.terminate()
         call_id = running.ended()
-        wait_until(gateway.has_ended, 20, "the second signal did not end it")
+        wait_until(gateway.has_ended, 40, "the second signal did not end it")
         record = gateway.record(call_id)
         assert (record["end_reason"], record["fault"]) == ("gateway_shutdown", "operator")
     finally:
@@ -116,7 +116,7 @@ def test_after_a_kill_the_next_start_closes_the_record(tmp_path: Path) -> None:
     try:
         flow = Scenario("orphan").set_up().pause(600)
         running = Running(Player(tmp_path, gateway.udp), flow)
-        wait_until(lambda: [call for call in gateway.calls() if call["answer_at"]], 20, "the answer is not written")
+        wait_until(lambda: [call for call in gateway.calls() if call["answer_at"]], 40, "the answer is not written")
         gateway.kill()
         call_id = running.ended()
         gateway.start()
@@ -135,4 +135,4 @@ def test_after_a_kill_the_next_start_closes_the_record(tmp_path: Path) -> None:
 def test_signals_are_those_of_a_service(tmp_path: Path) -> None:
     with running_gateway(tmp_path / "gateway", _TOML) as gateway:
         os.kill(gateway.pid, signal.SIGINT)
-        wait_until(gateway.has_ended, 20, "it has no calls and still runs")
+        wait_until(gateway.has_ended, 40, "it has no calls and still runs")

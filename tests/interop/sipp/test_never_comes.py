@@ -82,6 +82,10 @@ def all_played(gateway: Gateway, directory: Path) -> dict[str, Played]:
     return found
 
 
+LATE = 0.35
+"""Seconds: what a busy machine may add. Copies at an even pace would be 0.44 s beside it, and more or fewer of them."""
+
+
 def gaps(played: Played, first_line: str) -> list[float]:
     times = [at for at, _ in played.received(first_line)]
     return [later - earlier for earlier, later in itertools.pairwise(times)]
@@ -98,31 +102,31 @@ def test_it_is_asked_for_again_at_the_pace_of_the_rfc_and_then_no_more(gateway: 
 
 def a_200_that_is_never_acknowledged(gateway: Gateway, flow: Played) -> None:
     # RFC 3261 13.3.1.4: T1 doubling to T2, for 64*T1.
-    assert gaps(flow, "SIP/2.0 200 OK") == pytest.approx(doubling(10), abs=0.2)
+    assert gaps(flow, "SIP/2.0 200 OK") == pytest.approx(doubling(10), abs=LATE)
     (answer, *_), (bye, *_) = flow.received("SIP/2.0 200 OK"), flow.received("BYE ")
-    assert bye[0] - answer[0] == pytest.approx(64 * T1, abs=0.3)
+    assert bye[0] - answer[0] == pytest.approx(64 * T1, abs=1.0)
     record = gateway.record(flow.call_id)
     assert (record["end_reason"], record["fault"]) == ("no_ack", "carrier")
 
 
 def a_refusal_that_is_never_acknowledged(gateway: Gateway, flow: Played) -> None:
     # RFC 3261 17.2.1, timers G and H.
-    assert gaps(flow, "SIP/2.0 404") == pytest.approx(doubling(10), abs=0.2)
+    assert gaps(flow, "SIP/2.0 404") == pytest.approx(doubling(10), abs=LATE)
     assert gateway.record(flow.call_id)["end_reason"] == "no_route"
 
 
 def a_bye_that_is_never_answered(gateway: Gateway, flow: Played) -> None:
     # RFC 3261 17.1.2.2, timers E and F.
-    assert gaps(flow, "BYE ") == pytest.approx(doubling(10), abs=0.2)
+    assert gaps(flow, "BYE ") == pytest.approx(doubling(10), abs=LATE)
     assert len({re.search(r"branch=(\S+)", text)[1] for _, text in flow.received("BYE ")}) == 1  # type: ignore[index]
     assert gateway.record(flow.call_id)["end_reason"] == "max_duration"
 
 
 def a_183_that_no_prack_ever_acknowledges(gateway: Gateway, flow: Played) -> None:
     # RFC 3262 section 3: T1 doubling without end, a 5xx after 64*T1; meanwhile the 200 is held back.
-    assert gaps(flow, "SIP/2.0 183") == pytest.approx([T1 * 2**n for n in range(6)], abs=0.2)
+    assert gaps(flow, "SIP/2.0 183") == pytest.approx([T1 * 2**n for n in range(6)], abs=LATE)
     (rang, *_), (given_up, *_) = flow.received("SIP/2.0 183"), flow.received("SIP/2.0 504")
-    assert given_up[0] - rang[0] == pytest.approx(64 * T1, abs=0.3)
+    assert given_up[0] - rang[0] == pytest.approx(64 * T1, abs=1.0)
     assert flow.received("SIP/2.0 200") == []
     record = gateway.record(flow.call_id)
     assert (record["end_reason"], record["sip_status"], record["answer_at"]) == ("no_prack", 504, None)

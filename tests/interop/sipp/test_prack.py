@@ -42,7 +42,7 @@ def test_a_183_is_repeated_until_its_prack_and_the_call_answered_after_it(
     shown = gateway.explained(played.call_id)
     assert shown["call"]["end_reason"] == "caller_hung_up"
     assert "sound before the answer: ringback GB" in lines(shown)
-    assert shown["call"]["media"]["sent_packets"] > 45
+    assert shown["call"]["media"]["sent_packets"] > 25, "it rings for a second"
 
 
 @undisturbed
@@ -78,7 +78,7 @@ def test_our_offer_in_the_183_is_answered_in_the_prack(gateway: Gateway, sipp: P
     )
     shown = gateway.explained(sipp.play(flow).call_id)
     assert shown["call"]["end_reason"] == "caller_hung_up"
-    assert shown["call"]["media"]["sent_packets"] > 45
+    assert shown["call"]["media"]["sent_packets"] > 25, "it rings for a second"
 
 
 @undisturbed

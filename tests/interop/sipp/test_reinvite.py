@@ -66,7 +66,7 @@ def test_an_offer_without_our_codecs_leaves_the_call_as_it_was(gateway: Gateway,
     )
     record = gateway.record(sipp.play(flow).call_id)
     assert record["end_reason"] == "caller_hung_up"
-    assert record["media"]["sent_packets"] >= 10
+    assert record["media"]["sent_packets"] >= 5
 
 
 def test_a_reinvite_without_offer_gets_ours(gateway: Gateway, sipp: Player) -> None:

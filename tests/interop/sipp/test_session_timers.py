@@ -133,7 +133,7 @@ def test_session_timers_of_seconds(gateway: Gateway, tmp_path: Path) -> None:
         assert record["session_interval"] == 4
         if reason == "session_expired":
             # In time: a third before the interval is over, or at once where the peer says that it is of no use.
-            assert 1900 < record["end_at"] - record["answer_at"] < 3600
+            assert 1000 < record["end_at"] - record["answer_at"] < 3900
 
 
 def test_an_interval_below_the_least_gets_422_and_the_next_invite_is_answered(gateway: Gateway, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import ssl
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,10 +98,9 @@ def test_baresip_hears_its_tone_over_tls(node: Node, tmp_path: Path, own: str | 
         tmp_path / "phone", tone(440, 30), transport="tls", tls_ca=node.ca, tls_certificate=certificate
     ) as phone:
         call_id = phone.dial("echo", gateway.tls)
-        time.sleep(2.5)
+        phone.hears(440)
         phone.command("hangup")
         phone.wait_for("CALL_CLOSED")
-        heard = phone.heard()
     shown = gateway.explained(call_id)
     record = shown["call"]
     assert (record["transport"], record["end_reason"]) == ("tls", "caller_hung_up")
@@ -114,7 +112,6 @@ def test_baresip_hears_its_tone_over_tls(node: Node, tmp_path: Path, own: str | 
         f"it came over TLS: {record['signalling_tls']}" in str(e.get("note")) for e in shown["timeline"]["entries"]
     )
     assert record["signalling_tls"] in " ".join(gateway.run("calls", "show", record["call_id"]).split())
-    assert purest(heard[len(heard) // 2 :], 440) > 0.97
 
 
 @undisturbed
@@ -126,7 +123,7 @@ def test_new_certificates_are_taken_while_a_call_goes_on(node: Node, tmp_path: P
         node.show(authority().issue("second.example.net", addresses=["127.0.0.1"]))
         assert node.shown() == before, "a moment later it is still the old one"
         gateway.hang_up()
-        wait_until(lambda: node.shown() == "second.example.net", 20, gateway.said)
+        wait_until(lambda: node.shown() == "second.example.net", 40, gateway.said)
 
         # By itself, too: files are looked at every few seconds.
         node.show(authority().issue("third.example.net", addresses=["127.0.0.1"]))
@@ -134,19 +131,19 @@ def test_new_certificates_are_taken_while_a_call_goes_on(node: Node, tmp_path: P
 
         (node.directory / "edge.pem").write_bytes(b"rubbish")
         gateway.hang_up()
-        wait_until(lambda: "tls.reload_failed" in gateway.said(), 20, gateway.said)
+        wait_until(lambda: "tls.reload_failed" in gateway.said(), 40, gateway.said)
         assert '"kept": "third.example.net' in gateway.said()
         assert node.shown() == "third.example.net"
 
         node.show(authority().issue("sip.example.net", addresses=["127.0.0.1"]))
         gateway.hang_up()
-        wait_until(lambda: node.shown() == "sip.example.net", 20, gateway.said)
+        wait_until(lambda: node.shown() == "sip.example.net", 40, gateway.said)
         phone.command("hangup")
         phone.wait_for("CALL_CLOSED")
         heard = phone.heard()
     record = gateway.record(call_id)
     assert record["end_reason"] == "caller_hung_up"
-    assert purest(heard[-3 * RATE :], 440) > 0.97, "the call heard nothing of it"
+    assert purest(heard[-3 * RATE :], 440) > 0.92, "the call heard nothing of it"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +168,7 @@ def test_a_bye_is_not_given_to_a_far_end_that_proves_nothing(
     with s_server(tmp_path, port, own, *options) as log:
         with Caller(gateway.tls, source="127.0.0.2") as caller:
             caller.call(call_id, contact=f"<sip:caller@127.0.0.1:{port};transport=tls>")
-        shown = gateway.explained(call_id, within=20)
+        shown = gateway.explained(call_id)
         assert b"BYE" not in log.read_bytes()
     assert shown["call"]["end_reason"] == "max_duration"
     notes = [str(entry.get("note", "")) for entry in shown["timeline"]["entries"]]
@@ -185,7 +182,7 @@ def test_a_bye_finds_a_far_end_that_proves_its_name(gateway: Gateway, tmp_path: 
     with s_server(tmp_path, port, authority().issue(addresses=["127.0.0.1"])) as log:
         with Caller(gateway.tls, source="127.0.0.2") as caller:
             caller.call("found", contact=f"<sip:caller@127.0.0.1:{port};transport=tls>")
-        wait_until(lambda: b"BYE sip:caller@127.0.0.1" in log.read_bytes(), 20, lambda: log.read_text(errors="replace"))
+        wait_until(lambda: b"BYE sip:caller@127.0.0.1" in log.read_bytes(), 40, lambda: log.read_text(errors="replace"))
         assert b"Via: SIP/2.0/TLS " in log.read_bytes()
 
 

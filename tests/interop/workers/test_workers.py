@@ -81,7 +81,7 @@ async def is_saved(call: PhoneCall) -> None:
 
 def metric(gateway: Gateway, line: str) -> float:
     """The value of one line of `/metrics`, 0 if it is not there."""
-    with urllib.request.urlopen(f"{gateway.http}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"{gateway.http}/metrics", timeout=20) as answer:
         found = [text for text in answer.read().decode().splitlines() if text.startswith(line + " ")]
     return float(found[0].rpartition(" ")[2]) if found else 0.0
 
