@@ -20,6 +20,7 @@ _CONTEXT.set_forkserver_preload(
     [
         *("offhook.cli.root", "offhook.store.sqlite_reader", "offhook.recording.shelf"),
         *("offhook.app", "uvloop", "uvicorn", "offhook.phone.call", "offhook.phone.live", "offhook.phone.page"),
+        "tests.support.patience",
     ]
 )
 
@@ -107,6 +108,10 @@ def _command(
     sys.argv = ["offhook", *arguments]
     from offhook.__main__ import main
 
+    if arguments[0] == "run":
+        from .patience import be_patient
+
+        be_patient()
     main()
 
 

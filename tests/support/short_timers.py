@@ -21,4 +21,8 @@ if __name__ == "__main__":
     signalling.UserAgentConfig = functools.partial(  # type: ignore[assignment, misc]
         UserAgentConfig, min_session_interval=SHORTEST, timers=timers
     )
+    # It stands beside this one, and that is where a program looks first.
+    from patience import be_patient
+
+    be_patient()
     __main__.main()

@@ -41,7 +41,7 @@ def assert_clean(record: dict[str, Any]) -> None:
     """Both ways were encrypted and nothing was refused."""
     assert (record["encryption"], record["end_reason"]) == (SUITE, "caller_hung_up")
     media = record["media"]
-    assert media["received_packets"] > 20
+    assert media["received_packets"] > 10
     refused = ("received_unauthenticated", "received_replayed", "received_lost")
     assert {name: media[name] for name in refused} == dict.fromkeys(refused, 0)
     # A ping before it has its keys, a goodbye when it has them no more: both go in the clear, and are dropped.

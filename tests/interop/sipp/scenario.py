@@ -304,20 +304,13 @@ class Player:
     def play(
         self, scenario: Scenario, *, transport: str = "udp", calls: int = 1, rate: int = 10, limit: float = 30.0
     ) -> Played:
-        """Run the flow to its end; fail with what sipp says if it went otherwise.
-
-        A call that a machine short of breath has turned away is placed again, as carriers do.
-        """
-        for is_last in (*[False] * 4, True):
-            process, where = self.start(scenario, transport=transport, calls=calls, rate=rate, limit=limit)
-            try:
-                out, _ = process.communicate(timeout=limit + 10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                out, _ = process.communicate()
-            if process.returncode == 0 or is_last or calls > 1 or not was_busy(where):
-                break
-            time.sleep(1.0)
+        """Run the flow to its end; fail with what sipp says if it went otherwise."""
+        process, where = self.start(scenario, transport=transport, calls=calls, rate=rate, limit=limit)
+        try:
+            out, _ = process.communicate(timeout=limit + 10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, _ = process.communicate()
         return self.judge(process.returncode, out, where)
 
     def start(
@@ -379,13 +372,6 @@ class Player:
 
 _ENTRY = re.compile(r"^-{10,} (\d{4}-\d\d-\d\d)[ T\t](\d\d):(\d\d):(\d\d(?:\.\d+)?).*$", re.M)
 _HEAD = re.compile(r"^(?:UDP|TCP) message (sent|received)[^\n]*$", re.M)
-
-
-def was_busy(where: Path) -> bool:
-    """Whether the gateway has turned a call of this run away because its loop was late."""
-    log = where / "messages.log"
-    came = read_messages(log.read_text(errors="replace")) if log.exists() else []
-    return any(way == "in" and text.startswith("SIP/2.0 503") and "limit_loop_lag" in text for _, way, text in came)
 
 
 def read_messages(log: str) -> list[tuple[float, str, str]]:
