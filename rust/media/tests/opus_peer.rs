@@ -162,6 +162,76 @@ fn a_copy_of_libopus_is_heard_as_libopus_hears_it() {
     }
 }
 
+/// Lengths of 10 ms in which a tone is too quiet behind losses, one packet in 40, as either decoder plays it; and how many packets carry a copy.
+fn dips(packets: &[Vec<u8>], loud: f64) -> ([usize; 2], usize) {
+    let (mut ours, mut theirs) = (opus::Decoder::default(), libopus::Decoder::default());
+    let mut dips = [0, 0];
+    let mut hear = |made: &[[i16; 320]; 2]| {
+        for (dips, made) in dips.iter_mut().zip(made) {
+            let quiet = made.chunks(160).filter(|made| level(made) < 0.4 * loud);
+            *dips += quiet.count();
+        }
+    };
+    for (number, packet) in packets.iter().enumerate().skip(1) {
+        let lost = |number: usize| number % 40 == 39;
+        let mut made = [[0; 320]; 2];
+        if lost(number - 1) {
+            assert!(ours.recover(packet, &mut made[0]));
+            theirs.recover(packet, &mut made[1]);
+            hear(&made);
+        }
+        if !lost(number) {
+            ours.decode(packet, &mut made[0]);
+            theirs.decode(packet, &mut made[1]);
+            hear(&made);
+        }
+    }
+    let copies = packets
+        .iter()
+        .filter(|packet| opus::copied_ticks(packet) > 0);
+    (dips, copies.count())
+}
+
+/// What a steady tone loses behind losses is not of our making: libopus takes it for no speech, either, sends no copies of it, and fades.
+#[test]
+fn a_steady_tone_dips_behind_losses_as_it_does_with_libopus() {
+    let step = std::f64::consts::TAU * 440.0 / 16_000.0;
+    let tone: Vec<i16> = (0..16_000 * 10)
+        .map(|n| (8_000.0 * (f64::from(n) * step).sin()) as i16)
+        .collect();
+    let loud = level(&tone);
+    let frames = || tone.chunks_exact(320);
+    let mut ours = opus::Encoder::default();
+    let mut theirs = libopus::Encoder::new(16_000, 1, Application::Voip);
+    for (setting, value) in [
+        (Setting::Bitrate, opus::BITRATE as i32),
+        (Setting::Fec, 1),
+        (Setting::Loss, 5),
+        (Setting::Complexity, 3),
+    ] {
+        theirs.set(setting, value);
+    }
+    let by_us = frames().map(|frame| {
+        let mut packet = vec![0; 480];
+        let bytes = ours.encode(frame, &mut packet);
+        packet.truncate(bytes);
+        packet
+    });
+    let (by_us, our_copies) = dips(&by_us.collect::<Vec<_>>(), loud);
+    let by_them: Vec<Vec<u8>> = frames().map(|frame| theirs.encode(frame)).collect();
+    let (by_them, their_copies) = dips(&by_them, loud);
+    assert!(
+        our_copies < 50 && their_copies < 50,
+        "{our_copies} {their_copies}"
+    );
+    assert!(by_them[0] >= 6, "{by_them:?}");
+    assert!(
+        by_us[0].abs_diff(by_us[1]) <= 3,
+        "of our packets, by either decoder: {by_us:?}"
+    );
+    assert!(by_us[0] <= by_them[1] * 3 / 2, "{by_us:?} {by_them:?}");
+}
+
 #[test]
 fn what_we_encode_sounds_from_libopus_as_from_our_decoder() {
     let usual = opus::Settings::default();

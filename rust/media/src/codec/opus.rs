@@ -7,6 +7,9 @@
 //! takes all other sound for speech. The first packet of a pause says that it is one, so that the peer goes on with its background and not with
 //! the end of a word.
 //!
+//! A steady tone is no speech to the library, as it is none to libopus: no copies of it are sent, and behind each lost packet it dips for some
+//! 40 ms, whoever decodes it. A voice does not.
+//!
 //! The decoder allocates nothing after its first packets but up to [`LOSS_ALLOCATIONS`] for each lost frame; the encoder makes up to
 //! [`ENCODER_ALLOCATIONS`] a packet. All of them are short-lived.
 use std::fmt;
