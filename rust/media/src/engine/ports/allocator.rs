@@ -71,6 +71,8 @@ pub enum Left {
     Stays,
     /// It rests until then; who reads it asks [`PortAllocator::close_idle`] whether to close it.
     RestsUntil(u64),
+    /// It is closed: nobody has begun to read it.
+    Closed,
 }
 
 /// The allocator's gauges.
@@ -266,7 +268,7 @@ impl PortAllocator {
         true
     }
 
-    /// A leg leaves a port, which rests if that was the last one.
+    /// A leg leaves a port, which rests if that was the last one. Whoever holds the leg's placement lets go of it first.
     pub fn leave(&mut self, port: PortId, leg: u64, now_ns: u64) -> Left {
         let small = self.is_small();
         let Some(&(host, pair)) = self.by_id.get(&port) else {
@@ -274,12 +276,22 @@ impl PortAllocator {
         };
         let pair = &mut self.hosts[host].pairs[pair];
         pair.tenants.retain(|tenant| tenant.leg != leg);
-        if !pair.tenants.is_empty() {
+        if !pair.tenants.is_empty() || pair.idle {
             return Left::Stays;
         }
         pair.rests_until_ns = now_ns + self.quarantine_ns;
         if small {
             return Left::Stays;
+        }
+        if pair
+            .port
+            .as_ref()
+            .is_some_and(|own| Arc::strong_count(own) == 1)
+        {
+            // The command that would have had it read was refused, or its reader could not watch it: nobody would ever ask for its end.
+            pair.port = None;
+            self.by_id.remove(&port);
+            return Left::Closed;
         }
         pair.idle = true;
         self.resting_bound += 1;

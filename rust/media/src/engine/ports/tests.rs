@@ -405,11 +405,10 @@ fn a_wide_range_holds_few_descriptors_however_fast_calls_come_and_go() {
         let (leg, placement) = ports
             .open(at(&format!("192.0.2.1:{}", 4000 + n)))
             .expect("a port");
-        let id = placement.port.id;
-        drop(placement);
-        match ports.allocator.leave(id, leg, 0) {
+        let Placement { port: read, .. } = placement;
+        match ports.allocator.leave(read.id, leg, 0) {
             Left::RestsUntil(0) => {
-                assert!(ports.allocator.close_idle(id));
+                assert!(ports.allocator.close_idle(read.id));
                 closed += 1;
             }
             left => assert_eq!(left, Left::RestsUntil(2 * SECOND)),
@@ -418,6 +417,34 @@ fn a_wide_range_holds_few_descriptors_however_fast_calls_come_and_go() {
     assert_eq!(closed, 600 - 256);
     assert_eq!(ports.allocator.stats(SECOND).resting, 600);
     assert_eq!(ports.allocator.stats(3 * SECOND).resting, 0);
+}
+
+#[test]
+fn a_port_that_nobody_has_begun_to_read_is_closed_at_once() {
+    let mut ports = ports(12_400, 12_599);
+    let (leg, placement) = ports.open(at("192.0.2.1:4000")).expect("a port");
+    let (id, address) = (placement.port.id, placement.port.address);
+    drop(placement);
+    assert_eq!(ports.allocator.leave(id, leg, 0), Left::Closed);
+    std::net::UdpSocket::bind(address).expect("nobody holds it");
+    assert_eq!(ports.allocator.leave(id, leg, 0), Left::Stays);
+    assert!(!ports.allocator.close_idle(id));
+}
+
+#[test]
+fn who_leaves_twice_is_counted_once() {
+    let mut ports = ports(12_600, 12_799);
+    let (leg, first) = ports.open(at("192.0.2.1:4000")).expect("a port");
+    assert_eq!(
+        ports.allocator.leave(first.port.id, leg, 0),
+        Left::RestsUntil(2 * SECOND)
+    );
+    assert_eq!(
+        ports.allocator.leave(first.port.id, leg, SECOND),
+        Left::Stays
+    );
+    assert!(ports.allocator.close_idle(first.port.id));
+    assert!(!ports.allocator.close_idle(first.port.id));
 }
 
 #[test]

@@ -62,7 +62,9 @@ impl Worker {
         } = new;
         let Some(place) = self.watch_port(&placement.port) else {
             // Out of kernel memory: without its socket watched the leg is deaf, and signalling must know.
-            self.shared.leave_port(placement.port.id, id, now);
+            let port = placement.port.id;
+            drop(placement);
+            self.shared.leave_port(port, id, now);
             self.forget_leg();
             let place = "the leg's socket could not be watched".to_owned();
             self.out

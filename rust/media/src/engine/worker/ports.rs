@@ -303,7 +303,9 @@ impl Worker {
             return;
         };
         let Some(place) = watched else {
-            self.shared.leave_port(placement.port.id, leg.id, now);
+            let port = placement.port.id;
+            drop(placement);
+            self.shared.leave_port(port, leg.id, now);
             return;
         };
         leg.places.next = Some((place, Arc::clone(&placement.port)));
