@@ -415,6 +415,31 @@ async def test_a_hold_that_waits_while_an_offer_is_asked_for_has_a_version_of_it
         assert told(world)[-1] == {"type": "held", "by": "agent"}
 
 
+@pytest.mark.rfc(3264, "8")
+@in_virtual_time
+async def test_a_hold_that_waits_behind_an_update_leaves_once_and_newer_than_the_answer_to_that() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place()
+        acks: list[Message] = []
+
+        def lost(sender: str, message: Message) -> bool:
+            if message.cseq.method == "ACK":
+                acks.append(message)
+            return message.cseq.method == "ACK"
+
+        world.network.lost = lost
+        world.take_call()
+        await world.pass_time(0.05)
+        world.wire.says(type="hold")
+        await world.pass_time(0.01)
+        call.acknowledges = sdp(way="inactive", version=3)
+        call.update(sdp(way="sendonly", version=2))
+        call.party.send(*bytes(acks[0]).decode().partition("\r\nContent-Length")[0].split("\r\n"))
+        await world.pass_time(10)
+        assert versions(world) == [(1, "sendrecv"), (3, "recvonly"), (4, "sendonly")]
+        assert len(our_reinvites(world)) == 1
+
+
 # -- the agent holds
 
 

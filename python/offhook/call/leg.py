@@ -215,8 +215,8 @@ class CallerLeg(LegMedia):
             # RFC 3261 section 14.2: an offer that is no less than what is in use.
             self._offered = self._offer()
             self._seen(self._offered)
-            self.session.answer_reinvite(bytes(self._offered), now=now)
             self._propose_again(now)
+            self.session.answer_reinvite(bytes(self._offered), now=now)
             return
         judged = self._judge(request.sdp, now)
         refused = judged if isinstance(judged, Refused) else self._change(judged, now)
@@ -225,8 +225,8 @@ class CallerLeg(LegMedia):
             self.session.reject_reinvite(refused.status or refused.reason.sip_status or 488, now=now)
             return
         assert self._description is not None, "an accepted offer has an answer"
-        self.session.answer_reinvite(bytes(self._description), now=now)
         self._propose_again(now)
+        self.session.answer_reinvite(bytes(self._description), now=now)
 
     def ask_hold(self, hold: bool, now: float) -> bool:
         """Offer to hold the caller, or to have it back: `reinvite_answered` or `reinvite_refused` takes what comes.
@@ -280,7 +280,10 @@ class CallerLeg(LegMedia):
         return self.session.reinvite(bytes(self._proposed.description), now=now)
 
     def _propose_again(self, now: float) -> None:
-        """Ours has not left yet, and what it was made for is no more: the version of our SDP, for one."""
+        """Ours has not left yet, and what it was made for is no more: the version of our SDP, for one.
+
+        Before the answer leaves, since what waits behind an UPDATE leaves right behind it.
+        """
         if self._proposed is not None:
             self._propose(hold=self._proposed.hold, moves=self._proposed.moves, now=now)
 
