@@ -492,7 +492,8 @@ class Phone:
                 self._keys.heard(event)
             case "key_by_info":
                 self._keys.send(event, self._ask_by_info)
-            case "unreachable":
+            case "unreachable" if "ended" not in self.finding.milestones:
+                # After the BYE nobody has to listen there any more.
                 self.finding.unreachable_media = True
                 self._account.step("the far end's host refuses our audio packets", "bad")
             case "internal_error":

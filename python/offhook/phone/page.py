@@ -126,6 +126,8 @@ def _sound_trouble(finding: Finding) -> tuple[str, str]:
             f"{asked}If that address can't be reached from there (NAT, firewall), call from a machine where it can, or "
             "set `nat = true` on the far end's [[trunk]].",
         )
+    if finding.unreachable_media and finding.echo is not None:
+        return "the far end's host refused some of our audio: for a while nothing listened there.", ""
     if finding.unreachable_media:
         return (
             "our audio never arrived: the far end's host refuses it.",

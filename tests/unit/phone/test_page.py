@@ -83,6 +83,14 @@ def test_an_answer_with_bad_sound(stats: dict[str, int], heard: int, but: str, h
     assert page(finding).startswith("⚠ ")
 
 
+def test_audio_that_the_far_end_refused_never_arrived_unless_it_came_back() -> None:
+    finding = answered()
+    finding.unreachable_media = True
+    assert verdict(finding).but == "our audio never arrived: the far end's host refuses it."
+    finding.echo = Echo(40.4, 40.0, 41.0, 0.99, 9)
+    assert verdict(finding).but == "the far end's host refused some of our audio: for a while nothing listened there."
+
+
 @pytest.mark.parametrize("width", [60, 80, 110, 140])
 def test_it_fits_the_terminal(width: int) -> None:
     finding = answered(rtcp_received=1, round_trip_us=900, sent_event_packets=20)
