@@ -101,6 +101,7 @@ RFCS: tuple[Rfc, ...] = (
             "18.3": "Framing on streams",
             "18.4": "ICMP errors, read on Linux",
             "19.1.4": "When two URIs are one",
+            "19.1.5": "A Request-URI made of a contact has no headers and no method",
             "20.33": "Retry-After to a REGISTER",
             "21.4.17": "423 to a REGISTER",
             "21.4.26": "What a 488 says of our offer",

@@ -62,8 +62,8 @@ class Binding:
 
     @property
     def uri(self) -> SipUri:
-        """The Request-URI of calls to it."""
-        return NameAddr.parse(f"<{self.contact}>").sip_uri
+        """The Request-URI of calls to it: without headers and method, which a contact may have (RFC 3261 19.1.5)."""
+        return NameAddr.parse(f"<{self.contact}>").sip_uri.without_headers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,7 @@ def _is_same(binding: Binding, uri: SipUri, instance: str) -> bool:
     """Whether a contact is that of a binding: by the device (RFC 5626 section 6), else by its URI."""
     if instance and binding.instance:
         return instance == binding.instance
-    return binding.uri.equivalent(uri)
+    return binding.uri.equivalent(uri.without_headers())
 
 
 def _instance(contact: NameAddr) -> str:

@@ -66,6 +66,18 @@ def test_a_contact_is_bound_to_where_it_came_from() -> None:
     assert desk.registrar.bindings(Owner("other", "alice"), desk.now) == ()
 
 
+@pytest.mark.rfc(3261, "19.1.5")
+def test_headers_and_method_of_a_contact_are_in_no_call_to_it() -> None:
+    desk = Desk()
+    for number, contact in enumerate(
+        ("<sip:alice@10.0.0.5?Replaces=a%3Bto-tag%3Db&Subject=x%0D%0AEvil:y>", "<sip:alice@10.0.0.5;method=BYE>")
+    ):
+        answer = desk.take(contact, number=number + 1)
+        assert [value.partition(";expires")[0] for value in told(answer)] == [contact], "the phone knows it again"
+        [binding] = desk.registrar.bindings(ALICE, desk.now)
+        assert str(binding.uri) == "sip:alice@10.0.0.5"
+
+
 @pytest.mark.rfc(3261, "10.3")
 @pytest.mark.parametrize(
     ("contact", "expires", "granted"),
