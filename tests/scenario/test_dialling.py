@@ -10,6 +10,7 @@ from tests.support.world import GATEWAY, notes, sdp
 from offhook.call.out.gatekeeper import Denied
 from offhook.call.out.outcome import NotPlaced
 from offhook.ids import TrunkName
+from offhook.sdp.description import SessionDescription
 
 pytestmark = pytest.mark.scenario
 
@@ -327,6 +328,10 @@ async def test_what_was_changed_before_the_answer_stands_after_it() -> None:
         await world.pass_time(0.1)
         assert [remote.port for remote in world.leg.remotes] == [4000, 4002]
         assert world.leg.released_at is not None
+        [answer] = world.network.responses(200, "UPDATE")
+        offered, answered = (SessionDescription.parse(body).origin for body in (phone.offer, answer.body))
+        assert answered.session_id == offered.session_id
+        assert int(answered.version) == int(offered.version) + 1, "it says other than the INVITE did"
 
 
 @in_virtual_time

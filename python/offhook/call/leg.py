@@ -314,7 +314,7 @@ class CallerLeg(LegMedia):
         assert self._local is not None, "a change comes within a session"
         before = self._local
         if self.audio is not None and self.audio.is_same_as(judgement.audio):
-            self._description = negotiate.answer(judgement, before, previous=self._description, newest=self._newest)
+            self._description = negotiate.answer(judgement, before, previous=self._said, newest=self._newest)
             return None
         try:
             refused = self._relocate(judgement.audio, now)

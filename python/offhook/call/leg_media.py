@@ -203,7 +203,7 @@ class LegMedia:
     def _answer_offer(self, judgement: Judgement, now: float) -> None:
         assert self._local is not None, "a port comes before an answer"
         assert judgement.audio is not None, "refused offers are not answered"
-        answer = negotiate.answer(judgement, self._local, previous=self._description, newest=self._newest)
+        answer = negotiate.answer(judgement, self._local, previous=self._said, newest=self._newest)
         self._agree(judgement.audio, now)
         self._description = answer
         self._let_speak()
@@ -269,6 +269,11 @@ class LegMedia:
         description = self._description or self._offered
         assert description is not None, "prepare comes before anything is promised"
         return bytes(description)
+
+    @property
+    def _said(self) -> SessionDescription | None:
+        """What an answer of ours follows: before the answer to a call of ours, that is the offer in its INVITE."""
+        return self._description or self._offered
 
     def _start_early(self) -> None:
         if not self._started:
