@@ -34,7 +34,8 @@ def workers(
         page.print("No worker is connected. `offhook worker agent.py` makes one of an agent.")
         return
     for line in _table(sorted(found, key=lambda worker: (worker["agent"], worker["connected_at"]))):
-        line.truncate(min(page.width, WIDEST), overflow="ellipsis")
+        if page.is_terminal:
+            line.truncate(min(page.width, WIDEST), overflow="ellipsis")
         print_line(page, line)
 
 

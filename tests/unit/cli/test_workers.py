@@ -18,6 +18,7 @@ from offhook.errors import OffhookError
 pytestmark = pytest.mark.unit
 
 TOKEN = "the-token"
+WIDTH = {"COLUMNS": "120"}
 
 
 def worker(**values: Any) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def offhook(data: Path, *arguments: str) -> Result:
     file.write_text(f'[node]\ndata_dir = "{data}"\n')
     app = Typer()
     app.command()(workers)
-    return CliRunner().invoke(app, ["--config", str(file), *arguments], env={"COLUMNS": "120", "TZ": "UTC"})
+    return CliRunner().invoke(app, ["--config", str(file), *arguments], env={**WIDTH, "TZ": "UTC"})
 
 
 def test_each_is_a_line_with_what_it_does(data: Path) -> None:
@@ -85,6 +86,14 @@ def test_each_is_a_line_with_what_it_does(data: Path) -> None:
     assert "192.0.2.7" in lines[0]
     assert lines[0].endswith("18 Nov 11:06")
     assert "\x1b" not in lines[-1], "nothing that a worker says acts on the terminal"
+
+
+def test_where_no_terminal_is_nothing_is_cut_off(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    StandIn.known = [worker(instance="a-machine-with-a-long-name:30211", address="2001:db8::7")]
+    monkeypatch.setitem(WIDTH, "COLUMNS", "40")
+    title, line = offhook(data).stdout.splitlines()
+    assert title.endswith("SINCE")
+    assert line.endswith("18 Nov 11:06")
 
 
 def test_json_is_what_the_gateway_says(data: Path) -> None:
