@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from offhook.api.body import body_of
 from offhook.api.guard import Guard, Holder
 from offhook.api.idempotency import LONGEST_KEY, Idempotency, OtherRequest
 from offhook.call.out.detect import DetectWish, OnMachine
@@ -134,7 +135,7 @@ class CallDesk:
         ]
 
     async def _post(self, request: Request, holder: Holder) -> Response:
-        body = await _body_of(request)
+        body = await body_of(request, MAX_BODY)
         if body is None:
             return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"a request has at most {MAX_BODY} bytes")
         try:
@@ -304,16 +305,6 @@ def _not_placed(refused: NotPlaced) -> _Answer:
         "outcome": _outcome(outcome),
     }
     return _Answer(status, body, headers)
-
-
-async def _body_of(request: Request) -> bytes | None:
-    """The body; None if it is too large."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            return None
-    return bytes(body)
 
 
 def _seconds(text: str) -> float | None:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from offhook.api.body import body_of
 from offhook.api.failures import Failures
 from offhook.api.guard import OnRefused
 from offhook.destination.openai_calls import OpenAICalls, OpenAISpec
@@ -55,7 +56,7 @@ class OpenAIDoor:
 
     async def _post(self, request: Request) -> Response:
         source = request.client.host if request.client is not None else ""
-        body = await _body_of(request)
+        body = await body_of(request, MAX_BODY)
         if body is None:
             return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"a webhook has at most {MAX_BODY} bytes")
         name = request.path_params["agent"]
@@ -99,16 +100,6 @@ class OpenAIDoor:
         hint = "the gateway's own list says what was wrong: offhook calls refused"
         message = "the webhook is not signed with the secret of an agent at this address"
         return _error(HTTPStatus.UNAUTHORIZED, "webhook_refused", message, hint=hint)
-
-
-async def _body_of(request: Request) -> bytes | None:
-    """The body; None if it is too large."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            return None
-    return bytes(body)
 
 
 def _taken() -> Response:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from offhook.api.body import body_of
 from offhook.api.upgrade import Declined
 from offhook.talk.access import Access
 from offhook.talk.choices import Choices
@@ -113,11 +114,9 @@ def _judge(desk: Desk, request: Request) -> Declined | None:
 
 async def _object(request: Request) -> dict[str, Any]:
     """The JSON object of a request, empty where there is none."""
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MOST_BODY:
-            return {}
+    body = await body_of(request, _MOST_BODY)
+    if body is None:
+        return {}
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
