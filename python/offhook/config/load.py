@@ -169,19 +169,7 @@ def examine_text(
         return Examined(errors=[ConfigProblem("", "is nested too deep", file=file)])
     assert isinstance(data, dict), "a TOML text is a table"
     lines = locate(text)
-    findings: list[Finding] = []
-    if lan and "trunk" in data:
-        findings.append(
-            Finding(("trunk",), "--lan widens the built-in trunk, but this file has its own", "leave out --lan")
-        )
-    if "trunk" not in data:
-        allow = LOOPBACK + machine + (PRIVATE if lan else ())
-        data["trunk"] = ({"name": LOCAL_TRUNK, "allow": allow, "codecs": LOCAL_CODECS},)
-        if "route" not in data:
-            data["route"] = ({"name": WELCOME_ROUTE, "trunk": LOCAL_TRUNK, **_leads_to(agent)},)
-    if agent is not None:
-        _add_agent(data, agent)
-
+    findings = _add_built_in(data, lan=lan, machine=machine, agent=agent)
     expanded = platform_uris.expand(data)
     # What is wrong with an agent that nobody wrote is told where it was named.
     lines |= {path: line for path, origin in expanded.origins.items() if (line := line_of(lines, origin)) is not None}
@@ -204,14 +192,36 @@ def examine_text(
     assert node is not None and store is not None, _SOUND  # noqa: PT018  for the type checker
     config = _built(draft, node, store, base=base, source=source, host_name=host_name)
     config = replace(config, presets=filled)
-    wrong_files, doubtful_files = certificates.findings(config)
-    wrong_files += recordings.findings(config)
-    wrong_files += sounds.findings(config)
-    wrong_files += hold_music.findings(config)
+    wrong_files, doubtful_files = _files(config)
     warned = sorted([*warned, *map(problem, doubtful_files)], key=lambda found: found.line or 0)
     if wrong_files:
         return Examined(errors=[problem(finding) for finding in wrong_files], warnings=warned)
     return Examined(replace(config, warnings=tuple(str(found) for found in warned)), warnings=warned)
+
+
+def _add_built_in(
+    data: dict[str, Any], *, lan: bool, machine: tuple[str, ...], agent: LocalAgent | None
+) -> list[Finding]:
+    """Put in what a file leaves to us: a trunk, a route, the agent that runs beside the gateway."""
+    findings = []
+    if lan and "trunk" in data:
+        findings.append(
+            Finding(("trunk",), "--lan widens the built-in trunk, but this file has its own", "leave out --lan")
+        )
+    if "trunk" not in data:
+        allow = LOOPBACK + machine + (PRIVATE if lan else ())
+        data["trunk"] = ({"name": LOCAL_TRUNK, "allow": allow, "codecs": LOCAL_CODECS},)
+        if "route" not in data:
+            data["route"] = ({"name": WELCOME_ROUTE, "trunk": LOCAL_TRUNK, **_leads_to(agent)},)
+    if agent is not None:
+        _add_agent(data, agent)
+    return findings
+
+
+def _files(config: Config) -> tuple[list[Finding], list[Finding]]:
+    """What is wrong with the files that a configuration names, and what is doubtful."""
+    wrong, doubtful = certificates.findings(config)
+    return [*wrong, *recordings.findings(config), *sounds.findings(config), *hold_music.findings(config)], doubtful
 
 
 def _drafted(

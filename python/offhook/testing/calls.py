@@ -61,9 +61,7 @@ async def call(
     At the end the caller hangs up, if nobody has, and `on_hangup` has run. Raises `RuntimeError` outside of the
     plugin's event loop.
     """
-    # On the second, so that a call is the same whatever came before it.
-    loop = asyncio.get_running_loop()
-    await asyncio.sleep(math.ceil(loop.time()) - loop.time())
+    await _next_second()
     plan = CallPlan(
         line_of(line),
         codec,
@@ -77,9 +75,7 @@ async def call(
         tuple(user_to_user),
         early_media,
         keys,
-        tuple(
-            SaidLine("caller" if line.role == "caller" else "agent", line.text, line.interrupted) for line in history
-        ),
+        _said(history),
         HandedOver(handed_over_by, note) if handed_over_by is not None else None,
     )
     caller, engines = _speaking(speech, patience)
@@ -94,6 +90,19 @@ async def call(
         finally:
             await exchange.close()
             caller.called()
+
+
+async def _next_second() -> None:
+    """Let a call begin on the second, so that it is the same whatever came before it."""
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(math.ceil(loop.time()) - loop.time())
+
+
+def _said(history: Sequence[Line]) -> tuple[SaidLine, ...]:
+    """What was said with an agent before this one, as the gateway hands it on."""
+    return tuple(
+        SaidLine("caller" if line.role == "caller" else "agent", line.text, line.interrupted) for line in history
+    )
 
 
 def _speaking(speech: SpeechMode, patience: float) -> tuple[Caller, Speech | None]:
