@@ -1,12 +1,12 @@
 """A call that comes in goes on to a number: two calls, each the other's agent, and what crosses between them."""
 
-from typing import Any, Self
+from typing import Any
 
 import pytest
-from tests.support.carrier import CALLEE, CARRIER, OURS, CalledPhone, Carrier
+from tests.support.carrier import CALLEE, CARRIER, OURS, CalledPhone, CarrierWorld
 from tests.support.clock import in_virtual_time
 from tests.support.media import FakeLeg
-from tests.support.world import CALLER, ECHO, GATEWAY, PhoneCall, World, notes, sdp
+from tests.support.world import CALLER, ECHO, GATEWAY, PhoneCall, notes, sdp
 
 from offhook.report.record import CallRecord
 from offhook.report.timeline import Timeline
@@ -25,17 +25,11 @@ dial_to = ["+1*", "desk"]
 CONFIG = ECHO.replace('"echo:"', f'"tel:{CALLEE}"') + OUT
 
 
-class BridgingWorld(World):
+class BridgingWorld(CarrierWorld):
     """A gateway whose calls go on to a number, by the trunk of a carrier whose phones are in the test's hand."""
 
     def __init__(self, config: str = CONFIG, **options: Any) -> None:
         super().__init__(config, **options)
-
-    async def __aenter__(self) -> Self:
-        await super().__aenter__()
-        self.carrier = Carrier(self.network)
-        await self.carrier.stack.start()
-        return self
 
     async def ringing(self, **options: Any) -> tuple[PhoneCall, CalledPhone]:
         """A call that has reached whom it goes on to, whose phone rings."""

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from tests.support.carrier import CARRIER, Carrier
+from tests.support.carrier import CARRIER, Carrier, CarrierWorld
 from tests.support.clock import in_virtual_time
 from tests.support.world import GATEWAY, OFFHOOK, World
 
@@ -56,15 +56,13 @@ class Registrar:
         return request.response(200, to_tag="t", headers=(("Contact", f"{contact};expires={self.grants}"),))
 
 
-class RegisteringWorld(World):
+class RegisteringWorld(CarrierWorld):
     """A gateway with trunks that register with a carrier at 192.0.2.9."""
 
     async def __aenter__(self) -> "RegisteringWorld":
         await super().__aenter__()
         self.registrar = Registrar()
-        self.carrier = Carrier(self.network)
         self.carrier.registrar = self.registrar
-        await self.carrier.stack.start()
         return self
 
     def start(self) -> None:

@@ -3,10 +3,10 @@
 from typing import Any, Self
 
 import pytest
-from tests.support.carrier import CALLEE, CARRIER, OURS, CalledPhone, Carrier
+from tests.support.carrier import CALLEE, CARRIER, OURS, CalledPhone, CarrierWorld
 from tests.support.clock import in_virtual_time
 from tests.support.media import FakeLeg
-from tests.support.world import ECHO, GATEWAY, PhoneCall, World, sdp
+from tests.support.world import ECHO, GATEWAY, PhoneCall, sdp
 
 from offhook.report.record import CallRecord
 from offhook.sip.effects import Source
@@ -37,7 +37,7 @@ def last(status: str) -> tuple[str, str]:
     return (f"SIP/2.0 {status}", "terminated;reason=noresource")
 
 
-class SentOnWorld(World):
+class SentOnWorld(CarrierWorld):
     """A gateway whose callers go on to a number, whose phone may send them further."""
 
     def __init__(self, config: str = CONFIG, **options: Any) -> None:
@@ -45,8 +45,6 @@ class SentOnWorld(World):
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
-        self.carrier = Carrier(self.network)
-        await self.carrier.stack.start()
         flows = self.network.hosts[CARRIER]
         deliver = flows.deliver
 

@@ -1,13 +1,13 @@
 """Where REFER is of no use the gateway calls the target itself and joins the two; the agent hears which way it went."""
 
-from typing import Any, Self
+from typing import Any
 
 import pytest
-from tests.support.carrier import CARRIER, OURS, CalledPhone, Carrier
+from tests.support.carrier import CARRIER, OURS, CalledPhone, CarrierWorld
 from tests.support.clock import in_virtual_time
 from tests.support.phones import CONFIG as PHONES
 from tests.support.phones import DeskWorld
-from tests.support.world import CALLER, GATEWAY, OFFHOOK, PhoneCall, World, notes, sdp
+from tests.support.world import CALLER, GATEWAY, OFFHOOK, PhoneCall, notes, sdp
 
 from offhook.call.out.outbound import OutboundCall
 from offhook.call.out.wish import Wish
@@ -28,17 +28,11 @@ dial_to = "+1*"
 CONFIG = OFFHOOK + OUT
 
 
-class TransferringWorld(World):
+class TransferringWorld(CarrierWorld):
     """A gateway whose callers come by one trunk, and by another of which their targets are called."""
 
     def __init__(self, config: str = CONFIG, **options: Any) -> None:
         super().__init__(config, **options)
-
-    async def __aenter__(self) -> Self:
-        await super().__aenter__()
-        self.carrier = Carrier(self.network)
-        await self.carrier.stack.start()
-        return self
 
     def told(self) -> list[dict[str, Any]]:
         """What the agent was told of its transfers."""

@@ -175,7 +175,17 @@ class Carrier(Party):
                 pass
 
 
-class DiallingWorld(World):
+class CarrierWorld(World):
+    """A gateway, and the carrier at the other end of its trunk, whose phones are in the test's hand."""
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self.carrier = Carrier(self.network)
+        await self.carrier.stack.start()
+        return self
+
+
+class DiallingWorld(CarrierWorld):
     """A gateway that may dial everything by trunk `out`, and the carrier behind it."""
 
     def __init__(self, config: str = CONFIG, *, opens: bool = True, **options: Any) -> None:
@@ -186,8 +196,6 @@ class DiallingWorld(World):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         self.gate.trunks = self.signalling.screen.rules.trunks
-        self.carrier = Carrier(self.network)
-        await self.carrier.stack.start()
         return self
 
     async def wish(self, to: str = CALLEE, **options: Any) -> Any:

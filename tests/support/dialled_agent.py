@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.server import ServerConnection, serve
+from websockets.sync.server import ServerConnection
 
+from .threaded_agent import ThreadedAgent
 from .tone import tone
 
 TOML = """
@@ -36,7 +37,7 @@ class Talk:
     end: dict[str, Any] | None = None
 
 
-class DialledAgent:
+class DialledAgent(ThreadedAgent):
     """Takes every call, says a tone of 440 Hz from `start` on and hangs up when the `data` of the call say so.
 
     `data` of a call: `says`, the seconds of the tone, 3 by default; `hangs_up_after` seconds of the answer, or as soon
@@ -45,15 +46,7 @@ class DialledAgent:
 
     def __init__(self) -> None:
         self.talks: list[Talk] = []
-        self._server = serve(self._call, "127.0.0.1", 0, subprotocols=["offhook.v1"])  # type: ignore[list-item]
-        self.port: int = self._server.socket.getsockname()[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """No more calls."""
-        self._server.shutdown()
-        self._thread.join()
+        super().__init__()
 
     def of(self, call_id: str) -> Talk:
         """The talk of a call of the gateway."""

@@ -1,27 +1,20 @@
-"""An agent that has headers sent with every call, in a thread of its own; `websockets` alone, from the page."""
+"""An agent that has headers sent with every call; `websockets` alone, from the protocol's page."""
 
 import json
-import threading
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.server import ServerConnection, serve
+from websockets.sync.server import ServerConnection
+
+from .threaded_agent import ThreadedAgent
 
 
-class TellingAgent:
+class TellingAgent(ThreadedAgent):
     """Takes each call with headers and ends it at once with others. `told` has by Call-ID all that it was told."""
 
     def __init__(self) -> None:
         self.told: dict[str, list[dict[str, Any]]] = {}
-        self._server = serve(self._call, "127.0.0.1", 0, subprotocols=["offhook.v1"])  # type: ignore[list-item]
-        self.port: int = self._server.socket.getsockname()[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """No more calls."""
-        self._server.shutdown()
-        self._thread.join()
+        super().__init__()
 
     def _call(self, socket: ServerConnection) -> None:
         told: list[dict[str, Any]] = []

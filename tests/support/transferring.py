@@ -1,17 +1,18 @@
-"""An agent that transfers every call once it is answered, in a thread of its own; `websockets` alone, from the page."""
+"""An agent that transfers every call once it is answered; `websockets` alone, from the protocol's page."""
 
 import json
-import threading
 import time
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.server import ServerConnection, serve
+from websockets.sync.server import ServerConnection
+
+from .threaded_agent import ThreadedAgent
 
 TARGET = "tel:+14155550142"
 
 
-class TransferringAgent:
+class TransferringAgent(ThreadedAgent):
     """`told` has by Call-ID what it was told: `transferred`, and last `end`.
 
     Headers of the INVITE change what it does: `X-Target`, `X-Timeout-Ms`, `X-Wishes`, the headers that
@@ -23,15 +24,7 @@ class TransferringAgent:
         self.after = after
         """Seconds from the answer to the transfer."""
         self.told: dict[str, list[dict[str, Any]]] = {}
-        self._server = serve(self._call, "127.0.0.1", 0, subprotocols=["offhook.v1"])  # type: ignore[list-item]
-        self.port: int = self._server.socket.getsockname()[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """No more calls."""
-        self._server.shutdown()
-        self._thread.join()
+        super().__init__()
 
     def transfers(self, sip_call_id: str) -> list[dict[str, Any]]:
         """What became of the transfers of a call."""
