@@ -1,6 +1,5 @@
 """A phone's end of a conversation with an agent: in words, by a voice and ears that are the test's own."""
 
-import asyncio
 import time
 from array import array
 from collections.abc import Awaitable
@@ -66,11 +65,15 @@ class Talk:
             samples.pop()
         sound = frames(samples)
         self.call.say(sound)
-        await asyncio.sleep(0.02 * len(sound))
+        await self._has_left()
         self.since = time.time()
 
     async def presses(self, keys: str) -> None:
         """Press them, each a fifth of a second."""
         self.call.press(keys)
-        await asyncio.sleep(0.2 * len(keys))
+        await self._has_left()
         self.since = time.time()
+
+    async def _has_left(self) -> None:
+        """Wait until the phone has sent all that it was given."""
+        await self.call.rtp.until(lambda _: not self.call.waiting, 60)

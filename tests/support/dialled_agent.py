@@ -10,6 +10,7 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection
 
+from .gateway import wait_until
 from .threaded_agent import ThreadedAgent
 from .tone import tone
 
@@ -49,8 +50,14 @@ class DialledAgent(ThreadedAgent):
         super().__init__()
 
     def of(self, call_id: str) -> Talk:
-        """The talk of a call of the gateway."""
-        return next(talk for talk in self.talks if talk.ringing["call_id"] == call_id)
+        """The talk of a call of the gateway, once it is known here."""
+
+        def found() -> Talk | None:
+            return next((talk for talk in self.talks if talk.ringing["call_id"] == call_id), None)
+
+        talk = wait_until(found, 30, lambda: f"no talk of {call_id}")
+        assert talk is not None, "waited for"
+        return talk
 
     def _call(self, socket: ServerConnection) -> None:
         talk: Talk | None = None

@@ -7,6 +7,7 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection
 
+from .gateway import wait_until
 from .threaded_agent import ThreadedAgent
 
 TARGET = "tel:+14155550142"
@@ -27,8 +28,20 @@ class TransferringAgent(ThreadedAgent):
         super().__init__()
 
     def transfers(self, sip_call_id: str) -> list[dict[str, Any]]:
-        """What became of the transfers of a call."""
-        return [message for message in self.told[sip_call_id] if message["type"] == "transferred"]
+        """What became of the transfers of a call, once that is told."""
+        return self._told_of(sip_call_id, "transferred")
+
+    def end(self, sip_call_id: str) -> dict[str, Any]:
+        """What it was told at the end of a call, once that has come."""
+        return self._told_of(sip_call_id, "end")[-1]
+
+    def _told_of(self, sip_call_id: str, kind: str) -> list[dict[str, Any]]:
+        """It reads in a thread of its own, so what the record has already may still be on its way."""
+
+        def found() -> list[dict[str, Any]]:
+            return [message for message in self.told.get(sip_call_id, []) if message["type"] == kind]
+
+        return wait_until(found, 30, lambda: f"no {kind!r} of {sip_call_id}: {self.told}")
 
     def _call(self, socket: ServerConnection) -> None:
         told: list[dict[str, Any]] = []

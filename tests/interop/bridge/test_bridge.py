@@ -133,7 +133,7 @@ async def test_a_transfer_by_us_joins_the_caller_to_a_person(
         missing = (call.packets[-1].sequence - call.packets[0].sequence + 1 - len(call.packets)) & 0xFFFF
     [result] = agent.transfers(call.call_id)
     assert (result["outcome"], result["way"]) == ("completed", "bridge")
-    assert agent.told[call.call_id][-1]["reason"] == "transferred"
+    assert agent.end(call.call_id)["reason"] == "transferred"
     # For the caller it was one stream from first to last.
     assert len(sources) == 1
     assert missing == 0

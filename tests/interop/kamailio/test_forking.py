@@ -79,8 +79,8 @@ async def forked(directory: Path, flow: Flow, seconds: float = 2.0) -> tuple[Tol
 
 
 def hears(samples: list[int], hz: float) -> bool:
-    """Whether this tone is what is heard for a fifth of a second somewhere in it."""
-    step, width = RATE // 50, RATE // 5
+    """Whether this tone is what is heard for a tenth of a second somewhere in it."""
+    step, width = RATE // 50, RATE // 10
     return any(share(samples[at : at + width], hz, RATE) > 0.9 for at in range(0, len(samples) - width, step))
 
 
@@ -89,7 +89,7 @@ async def test_early_sound_of_one_and_the_answer_of_the_other(tmp_path: Path) ->
     async def flow(one: Fork, two: Fork) -> None:
         await one.ring("183 Session Progress", heard=True)
         await two.ring()
-        await one.say(EARLY, 0.8)
+        await one.say(EARLY, 1.0)
         two.take()
         await two.sip.gets("ACK")
         await one.sip.gets("CANCEL")
@@ -108,7 +108,7 @@ async def test_the_one_that_was_heard_early_answers(tmp_path: Path) -> None:
     async def flow(one: Fork, two: Fork) -> None:
         await two.ring()
         await one.ring("183 Session Progress", heard=True)
-        await one.say(EARLY, 0.5)
+        await one.say(EARLY, 1.0)
         one.take()
         await one.sip.gets("ACK")
         await two.sip.gets("CANCEL")

@@ -350,7 +350,7 @@ async def test_a_webhook_that_is_not_openais_accepts_no_call(gateway: Gateway, p
         await record(gateway, call)
     assert openai.answers == [401, 401]
     assert not openai.api.asked
-    listed = await asyncio.to_thread(wait_until, lambda: "webhook_signature" in gateway.run("calls", "refused"), 12)
+    listed = await asyncio.to_thread(wait_until, lambda: "webhook_signature" in gateway.run("calls", "refused"), 40)
     assert listed
 
 

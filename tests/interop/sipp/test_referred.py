@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.interop.sipp.scenario import OFFER, Check, Player, Scenario
 from tests.support.dialled_agent import DialledAgent
-from tests.support.gateway import Gateway, ports, running_gateway
+from tests.support.gateway import Gateway, ports, running_gateway, wait_until
 
 pytestmark = pytest.mark.interop
 
@@ -111,7 +111,7 @@ def test_the_target_answers(referred: Gateway, tmp_path: Path, port: int, agent:
     assert first["end_reason"] == "referred"
     assert first["transfer"]["outcome"] == "completed"  # type: ignore[index]
     assert first["transfer"]["call_id"] == second["call_id"]  # type: ignore[index]
-    end = agent.of(str(first["call_id"])).end
+    end = wait_until(lambda: agent.of(str(first["call_id"])).end, 30, "the agent is not told of the end")
     assert end is not None
     assert end["reason"] == "referred"
     assert second["end_reason"] == "max_duration"

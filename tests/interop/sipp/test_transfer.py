@@ -74,7 +74,7 @@ def test_202_then_200(gateway: Gateway, sipp: Player, transferring_agent: Transf
     shown = gateway.explained(call_id)
     assert shown["call"]["end_reason"] == "transferred"
     assert shown["call"]["transfer"]["outcome"] == "completed"
-    assert transferring_agent.told[call_id][-1]["reason"] == "transferred"
+    assert transferring_agent.end(call_id)["reason"] == "transferred"
     ladder = gateway.run("calls", "show", shown["call"]["call_id"])
     assert "NOTIFY (180 Ringing)" in ladder
     assert f"REFER ({TARGET})" in ladder

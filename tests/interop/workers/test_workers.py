@@ -109,8 +109,8 @@ async def test_a_worker_takes_calls_and_both_sides_are_heard(gateway: Gateway) -
         assert (ringing["from_number"], ringing["to_number"], ringing["route"]) == ("+14155550100", DESK, "desk")
         await mine.take()
         await call.answered()
-        assert metric(gateway, 'offhook_workers{agent="desk"}') == 1
-        assert metric(gateway, 'offhook_worker_calls{agent="desk"}') == 1
+        await shows(gateway, 'offhook_workers{agent="desk"}', 1)
+        await shows(gateway, 'offhook_worker_calls{agent="desk"}', 1)
         [listed] = json.loads(await asyncio.to_thread(gateway.run, "workers", "--json"))
         assert (listed["agent"], listed["instance"], listed["calls"]) == ("desk", "box 1", 1)
         await mine.play(b"".join(tone(700, 0.5)))
@@ -130,7 +130,7 @@ async def test_a_worker_takes_calls_and_both_sides_are_heard(gateway: Gateway) -
     shown = gateway.explained(call.call_id)
     assert shown["call"]["end_reason"] == "caller_hung_up"
     assert any("worker box 1 is asked" in note for note in notes(shown))
-    assert metric(gateway, 'offhook_worker_calls{agent="desk"}') == 0
+    await shows(gateway, 'offhook_worker_calls{agent="desk"}', 0)
 
 
 async def test_an_agents_hang_up_is_heard_out(gateway: Gateway) -> None:
