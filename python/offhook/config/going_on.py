@@ -24,10 +24,13 @@ def nobody_calls(routes: Iterable[tuple[int, RouteConfig]], trunks: Iterable[Tru
 def _against(uri: DialUri, trunks: list[Trunk]) -> tuple[str, str] | None:
     """Why none of them may call it, and what to change; None if one may."""
     host = host_of(uri.to)
-    meant = [trunk for trunk in trunks if uri.trunk in (None, trunk.name) and trunk.reaches(host)]
+    meant = [trunk for trunk in trunks if trunk.is_meant(uri.trunk, host)]
     if not meant:
+        hint = "give a [[trunk]] a `host`, a `caller_id` and `dial_to`"
+        if uri.trunk is None and host is None and trunks:
+            return "no trunk calls out but those to platforms, which have to be named", f"{hint}, or write ?trunk=NAME"
         which = f"'{uri.trunk}'" if uri.trunk is not None else f"with host '{host}'" if host else "at all"
-        return f"no trunk {which} calls out", "give a [[trunk]] a `host`, a `caller_id` and `dial_to`"
+        return f"no trunk {which} calls out", hint
     verdicts = [judge_called(user_of(uri.to), trunk) for trunk in meant]
     first = verdicts[0]
     if not isinstance(first, NotDialled) or any(isinstance(verdict, str) for verdict in verdicts):

@@ -97,6 +97,7 @@ def trunk_of(config: TrunkConfig) -> Trunk:
         caller_ids=tuple(read_own(text, config.country) for text in config.caller_id)
         or (("offhook",) if config.phones else ()),
         registers=config.register_,
+        only_named=config.preset is not None and config.preset.preset.kind == "platform",
         register_expires=config.register_expires,
         registrar=config.registrar,
         phones=tuple(Phone(phone.username, phone.max_contacts) for phone in config.phones),

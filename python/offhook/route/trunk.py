@@ -157,6 +157,8 @@ class Trunk:
     """Who registers with us; their calls are this trunk's, and calls to it go to where they are."""
     registers: bool = False
     """Whether we register with it."""
+    only_named: bool = False
+    """Whether our calls go by it only where they name it: it leads to a platform's agents, not to telephones."""
     register_expires: int = 600
     """Seconds that we ask for."""
     registrar: str | None = None
@@ -189,6 +191,12 @@ class Trunk:
         None is nowhere in particular, so any trunk's.
         """
         return host is None or host == self.host or (bool(self.phones) and host in (self.domain, self.name.lower()))
+
+    def is_meant(self, name: str | None, host: str | None) -> bool:
+        """Whether a call out may go by it that names a trunk, a host, both or neither."""
+        if name is None and host is None:
+            return not self.only_named
+        return name in (None, self.name) and self.reaches(host)
 
     def phone(self, user: str) -> Phone | None:
         """The phone of that user name."""

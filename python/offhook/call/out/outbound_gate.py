@@ -33,7 +33,8 @@ class OutboundGate:
 
     Of several that may dial a number the one with the lowest priority is taken, within one by chance according to
     weight, and without weights in the order of the file; how exact its pattern is says nothing. One whose targets are
-    all down goes last (`is_down`). `platforms` are the agents that are called by SIP, and talk from their answer on.
+    all down goes last (`is_down`), and one that leads to a platform is taken only by name. `platforms` are the agents
+    that are called by SIP, and talk from their answer on.
     """
 
     def __init__(
@@ -69,7 +70,8 @@ class OutboundGate:
                 "let the platform place the call by this gateway (docs/guides/platforms), or name another agent",
             )
         host = host_of(wish.to)
-        candidates = [trunk for trunk in self._trunks if wish.trunk in (None, trunk.name) and trunk.reaches(host)]
+        own = wish.joined.trunk if wish.joined is not None else None
+        candidates = [trunk for trunk in self._trunks if trunk.is_meant(wish.trunk, host) or trunk.name == own]
         if wish.joined is not None and wish.joined.is_local:
             phones = [trunk for trunk in candidates if trunk.phone(wish.to) is not None]
             candidates = phones or [trunk for trunk in candidates if trunk.name == wish.joined.trunk]
@@ -115,6 +117,8 @@ class OutboundGate:
         hint = "give a [[trunk]] a `host`, a `caller_id` and `dial_to`"
         if (host := host_of(wish.to)) is not None:
             return Denied("dial_no_trunk", f"no trunk that may be taken has the host '{printable(host)}'", hint)
+        if wish.trunk is None and any(trunk.only_named for trunk in self._trunks):
+            return Denied("dial_no_trunk", "no trunk calls out but those to platforms, which have to be named", hint)
         if wish.trunk is None:
             return Denied("dial_no_trunk", "no trunk calls out", hint)
         return Denied("dial_no_trunk", f"there is no trunk '{printable(wish.trunk)}' that calls out", hint)

@@ -184,6 +184,25 @@ def test_a_refusal_names_no_trunk_but_those_of_the_file(asked: str | None, told:
     assert verdict.trunk == told
 
 
+def test_a_number_goes_to_a_platform_only_where_that_is_named() -> None:
+    # The presets of platforms list all numbers, and their trunks may stand first: a person was meant.
+    platform, carrier = trunk("livekit", "*", host="lk.example", only_named=True), trunk("carrier", "+1*")
+    somebody, by_name = judge(platform, carrier), judge(platform, carrier, trunk="livekit")
+    by_host = judge(platform, carrier, to="sip:+14155550142@lk.example")
+    assert [verdict.trunk.name for verdict in (somebody, by_name, by_host) if isinstance(verdict, Allowed)] == [
+        "carrier",
+        "livekit",
+        "livekit",
+    ]
+    assert denied(judge(platform, carrier, to="+442079460018")) == "dial_not_listed"
+    alone = judge(platform)
+    assert isinstance(alone, Denied)
+    assert (alone.slug, alone.why) == (
+        "dial_no_trunk",
+        "no trunk calls out but those to platforms, which have to be named",
+    )
+
+
 PEER = trunk("peer", "+1415*", transfer_to=(Pattern("2*"), Pattern("alice")))
 DESK = trunk("desk", "alice", host=None, phones=(Phone("alice"),))
 ELSEWHERE = trunk("elsewhere", "2*", "alice", host="sip.elsewhere.example")
@@ -203,6 +222,8 @@ def test_an_extension_is_one_of_the_callers_own_phone_system_or_a_phone_of_ours(
     verdict = judge(PEER, ELSEWHERE, to="alice", joined=local)
     assert isinstance(verdict, Allowed)
     assert verdict.trunk.name == "peer"
+    own = judge(replace(PEER, only_named=True), to="201", joined=local)
+    assert isinstance(own, Allowed), "it is the caller's own"
     # A trunk that only sends us calls has no way to its extensions, and nobody else is asked for them.
     assert denied(judge(ELSEWHERE, to="201", joined=joined(None, is_local=True))) == "dial_no_trunk"
 
