@@ -214,8 +214,7 @@ class Listener:
         # Also the second after it: the last of what was late comes back then.
         late, call.late = max(call.late, self.was_late), 0.0
         self.was_late = late if late != self.was_late else 0.0
-        middle = packets[len(packets) // 2] if packets else None
-        if middle is not None and len(packets) > SECOND // 2 and has_tone(middle.payload, told.kind.hz):
+        if sum(has_tone(packet.payload, told.kind.hz) for packet in packets) > SECOND // 2:
             self.silence = 0
         elif late > PUNCTUAL:
             told.disturbed += 1

@@ -90,7 +90,7 @@ class Host:
         """Run a command on it and give what it printed; fails if it fails."""
         assert shutil.which(command[0]), f"{command[0]} is missing: tools/peers.sh installs it"
         with self:
-            done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=20, check=False)
+            done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, f"{self.name}: {' '.join(command)}: {done.stderr}"
         return done.stdout
 

@@ -68,7 +68,7 @@ async def test_the_last_word_is_heard_before_the_call_is_hung_up(gateway: Gatewa
 
     async with working(agent, gateway), calling(gateway) as phone:
         await phone.hung_up()
-        assert abs(heard_ms(phone) - 5 * WORD_MS) <= 40
+        assert abs(heard_ms(phone) - 5 * WORD_MS) <= WORD_MS / 2
         assert said == [Said("Four five.", False, 2 * WORD_MS)]
         assert (calls[0].from_number, calls[0].trunk, calls[0].route) == ("+14155550100", "acme", "front")
         assert calls[0].headers == {"X-Account": "77"}
@@ -99,13 +99,13 @@ async def test_a_caller_who_speaks_over_the_agent_silences_it_and_the_words_hear
         said = await asyncio.wait_for(saying, 30)
         heard = heard_ms(phone)
         assert said.interrupted
-        assert abs(said.played_ms - heard) <= 40
+        assert abs(said.played_ms - heard) <= WORD_MS / 2
         assert abs(len(said.heard.split()) - heard / WORD_MS) <= 1
         assert loudest(ears) > 1000, "what the caller says is heard"
         ears.starts()
         ears.stops("Enough, thank you.")
         await phone.hung_up()
-        assert heard_ms(phone) - heard <= 20
+        assert heard_ms(phone) - heard <= WORD_MS / 2
         assert turns[0].interrupted == said
 
 
@@ -256,7 +256,7 @@ async def test_one_command_runs_gateway_and_agent(tmp_path: Path) -> None:
             call = phone.dial(gateway.udp)
             await call.answered()
             await call.hung_up()
-            assert abs(heard_ms(call, 700) - 500) <= 40
+            assert abs(heard_ms(call, 700) - 500) <= 100
         wait_until(lambda: "a call from +14155550100" in gateway.said(), 30, gateway.said)
         assert "agent   beside" in gateway.said()
 

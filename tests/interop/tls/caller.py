@@ -15,7 +15,7 @@ class Caller:
     def __init__(
         self, address: tuple[str, int], context: ssl.SSLContext | None = None, *, source: str = "127.0.0.1"
     ) -> None:
-        plain = socket.create_connection(address, timeout=10, source_address=(source, 0))
+        plain = socket.create_connection(address, timeout=30, source_address=(source, 0))
         self.socket = (context or peer_context()).wrap_socket(plain)
         self._buffer = b""
 

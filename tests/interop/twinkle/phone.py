@@ -120,7 +120,7 @@ class Twinkle:
         """What it has printed."""
         return self._log.read_text(errors="replace")
 
-    def says(self, pattern: str, within: float = 10.0, since: int = 0) -> int:
+    def says(self, pattern: str, within: float = 30.0, since: int = 0) -> int:
         """Wait until it has printed this after `since`; where that ends."""
 
         def found() -> int | None:
