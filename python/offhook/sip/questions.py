@@ -87,7 +87,7 @@ class Questions:
             is_gone = response is not None and response.status == 481 and question.method not in OTHER_USAGES
             question.done(response, cause, at)
             if is_gone and dialog.state is DialogState.CONFIRMED and not session.is_over:
-                session.lost(FailureCause.DIALOG_GONE, client.why, at)
+                session.lost(FailureCause.DIALOG_GONE, f"481 to our {question.method}", at)
             self._next(session, question.method, at)
 
         client = in_dialog.client(session, dialog, request, done)

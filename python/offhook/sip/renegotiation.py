@@ -315,7 +315,8 @@ class Renegotiation:
                 refreshing.lost(session, response, cause, why, now)
             elif session.state not in EARLY:
                 # RFC 3261 12.2.1.2 and 14.1: the dialog is lost. An early one is its INVITE's to end.
-                session.lost(cause or FailureCause.DIALOG_GONE, why, now)
+                said = why if response is None else f"{response.status} to our {response.cseq.method}"
+                session.lost(cause or FailureCause.DIALOG_GONE, said, now)
         elif response.status in (405, 501) and change.method == "UPDATE" and session.state is State.CONFIRMED:
             # It is in the peer's Allow or there is none, and isn't known to it all the same.
             dialog.offers.withdraw()

@@ -80,7 +80,8 @@ def test_a_481_ends_the_session() -> None:
     solo.do(session.ask, "INFO", DIGIT, b"1")
     solo.do(session.ask, "INFO", DIGIT, b"2")
     solo.receive(response(solo.requests("INFO")[0], 481, None))
-    assert [event.cause for event in solo.told(Failed)] == [FailureCause.DIALOG_GONE]
+    said = "481 to our INFO"
+    assert [(event.cause, event.detail) for event in solo.told(Failed)] == [(FailureCause.DIALOG_GONE, said)]
     assert len(solo.requests("BYE")) == 1
     assert len(solo.requests("INFO")) == 1
 

@@ -162,7 +162,8 @@ def test_a_peer_that_has_lost_the_dialog_ends_it(status: int) -> None:
     session = caller(solo)
     solo.do(session.reinvite, b"v=0 ours")
     solo.receive(response(solo.requests("INVITE")[-1], status, "alice"))
-    assert [event.cause for event in solo.told(Failed)] == [FailureCause.DIALOG_GONE]
+    said = f"{status} to our INVITE"
+    assert [(event.cause, event.detail) for event in solo.told(Failed)] == [(FailureCause.DIALOG_GONE, said)]
     assert len(solo.requests("BYE")) == 1
     assert session.state is State.ENDING
 
