@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -73,8 +74,7 @@ def offhook(
     arguments: Sequence[str], environ: Mapping[str, str], directory: Path, within: float = 60.0
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end, and give what it printed. Raises `subprocess.TimeoutExpired`."""
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
+    with output() as (out, err):
         process = _CONTEXT.Process(
             target=_command, args=(list(arguments), dict(environ), directory, out, err, _network())
         )
@@ -87,6 +87,13 @@ def offhook(
         code = process.exitcode
         process.close()
         return subprocess.CompletedProcess(["offhook", *arguments], code, out.read_text(), err.read_text())
+
+
+@contextmanager
+def output() -> Iterator[tuple[Path, Path]]:
+    """Two files for what a command prints. They have no name of their own, so nothing of them outlives this process."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        yield Path(f"/proc/{os.getpid()}/fd/{out.fileno()}"), Path(f"/proc/{os.getpid()}/fd/{err.fileno()}")
 
 
 def _network() -> str:

@@ -6,14 +6,13 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.commands import Forked
+from tests.support.commands import Forked, output
 from tests.support.gateway import ports, python_path, wait_until
 
 LIMIT = 40.0
@@ -333,8 +332,7 @@ class RunningPhone:
 def running_phone(*arguments: str) -> Iterator[RunningPhone]:
     """Call."""
     environ = {**os.environ, **python_path(), "COLUMNS": "100"}
-    with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
+    with output() as (out, err):
         process = Forked(["phone", *arguments], environ, Path.cwd(), out, err)
         try:
             yield RunningPhone(process, out, err)
