@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
@@ -26,6 +27,7 @@ _T = TypeVar("_T", bound=TurnHandler)
 _K = TypeVar("_K", bound=KeyHandler)
 _P = TypeVar("_P", bound=Callable[[], Awaitable[None]])
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _PARAMETERS: dict[type, str] = {Call: "call", Turn: "turn", AnsweredBy: "answered_by", str: "key"}
 
 APOLOGY = "I'm sorry, something went wrong here. Please call again later."
@@ -69,6 +71,11 @@ class Agent:
         resumes: bool = True,
         max_calls: int = 50,
     ) -> None:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise AgentError(
+                f"{name!r} can't be an agent's name",
+                hint="letters, digits, '_' and '-', at most 63, a letter or digit first: routes say worker:NAME",
+            )
         if rate not in RATES:
             raise ValueError(f"a rate of {rate} Hz: choose one of {', '.join(map(str, RATES))}")
         if not 1 <= max_calls <= 10_000:
@@ -152,8 +159,15 @@ class Agent:
         its tokens for workers, by default that of `OFFHOOK_TOKEN`. While the gateway can't be reached, it tries again.
         Raises `AgentError` when the agent can't be run as it is, or the gateway does not want it.
         """
+        from offhook.agent.loading import is_loading
         from offhook.agent.process import run_agent
 
+        if is_loading():
+            # It would never come back, and whoever loads the file runs the agent themselves.
+            raise AgentError(
+                f"agent {self.name} runs while its file is being loaded",
+                hint='write `if __name__ == "__main__":` above `agent.run()`',
+            )
         run_agent(self, url, token)
 
     def __repr__(self) -> str:

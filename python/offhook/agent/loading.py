@@ -8,6 +8,12 @@ from offhook.agent.agent import Agent
 from offhook.agent.errors import AgentError
 
 _MODULE = "__offhook_agent__"
+_loading = False
+
+
+def is_loading() -> bool:
+    """Whether the file of an agent is being run by `load_agent` now."""
+    return _loading
 
 
 def load_agent(path: Path) -> Agent:
@@ -26,7 +32,12 @@ def load_agent(path: Path) -> Agent:
         raise AgentError(f"{path} is no Python file", hint="its name has to end with .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[_MODULE] = module
-    spec.loader.exec_module(module)
+    global _loading
+    _loading = True
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        _loading = False
     found = {name: value for name, value in vars(module).items() if isinstance(value, Agent)}
     if isinstance(agent := found.get("agent"), Agent):
         return agent

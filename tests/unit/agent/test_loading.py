@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from offhook.agent.agent import Agent
 from offhook.agent.errors import AgentError
 from offhook.agent.loading import load_agent
 
@@ -49,3 +50,16 @@ def test_what_is_no_file_of_python_is_said(tmp_path: Path) -> None:
 def test_what_the_file_raises_is_its_own(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         load_agent(written(tmp_path / "e.py", "1 / 0\n"))
+
+
+def test_a_file_that_runs_its_agent_is_told_how_to_leave_that_to_us(tmp_path: Path) -> None:
+    with pytest.raises(AgentError, match="agent desk runs while its file is being loaded") as raised:
+        load_agent(written(tmp_path / "f.py", 'agent = Agent("desk")\nagent.run()\n'))
+    assert '__name__ == "__main__"' in raised.value.hint
+
+
+@pytest.mark.parametrize("name", ["", "Front Desk", "-x", "a" * 64, None])
+def test_a_name_that_no_route_could_say_is_refused(name: str) -> None:
+    with pytest.raises(AgentError, match="can't be an agent's name"):
+        Agent(name)
+    assert Agent("Front-desk_2").name == "Front-desk_2"
