@@ -334,7 +334,7 @@ class InviteSession(SessionParts):
         """A request within the dialog, of the right peer."""
         request = transaction.request
         status = self.dialog_of(request).accept(request)
-        if status and not self.referrals.is_overtaken(request):
+        if status and not self.referrals.is_overtaken(request) and not self.provisionals.is_awaited(request):
             in_dialog.answer(self, transaction, status, now)
             return
         self.letterhead.hear(request)

@@ -61,6 +61,14 @@ class Provisionals:
         """Whether a PRACK may still come."""
         return self._line is not None and self._line.is_unacknowledged
 
+    def is_awaited(self, request: Request) -> bool:
+        """Whether this is the PRACK that is waited for, though a later request of the caller's has overtaken it.
+
+        RFC 3261 12.2.2 refuses it. But it is not sent a second time once it has its answer, and the call would end for
+        it: RAck says by itself that it is no old one.
+        """
+        return request.method == "PRACK" and self._line is not None and self._line.awaits(request.rack)
+
     # ------------------------------------------------------------------ ours
 
     def ring(

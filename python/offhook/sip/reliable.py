@@ -110,10 +110,14 @@ class ReliableProvisionals(Steps[State, Input]):
         self._times = Repetition(self._timers, now)
         return self._open
 
+    def awaits(self, rack: RAck | None) -> bool:
+        """Whether a PRACK with this RAck acknowledges the response that is out."""
+        return self._open is not None and rack == RAck(self._rseq, self._cseq_number, "INVITE")
+
     def acknowledge(self, rack: RAck | None) -> Response | None:
         """The response that a PRACK acknowledges; None if it matches nothing, which is a 481."""
         response = self._open
-        if response is None or rack != RAck(self._rseq, self._cseq_number, "INVITE") or not self._step(Input.PRACK):
+        if not self.awaits(rack) or not self._step(Input.PRACK):
             return None
         self._open = None
         return response

@@ -1,5 +1,7 @@
 """RFC 3262 sections 3 and 5, the callee: provisional responses that are repeated until their PRACK."""
 
+from dataclasses import replace
+
 import pytest
 from tests.support.messages import SDP, request
 from tests.support.solo import Solo
@@ -172,6 +174,23 @@ def test_a_rack_that_can_not_be_read_is_400() -> None:
     session = ringing(solo, REQUIRED)
     solo.do(session.ring, 180)
     assert statuses(solo.receive(within(session, "PRACK", 2, "RAck: 0 1 INVITE"))) == [(400, "PRACK")]
+
+
+@pytest.mark.rfc(3262, "3")
+@pytest.mark.parametrize(("method", "status"), [("UPDATE", 500), ("INFO", None)])
+def test_a_prack_that_is_lost_and_overtaken_counts_when_it_comes(method: str, status: int | None) -> None:
+    solo = Solo()
+    session = ringing(solo, SUPPORTED)
+    solo.do(session.ring, 183, OURS, reliable=True)
+    (early,) = solo.responses(183)
+    solo.do(session.answer, OURS)
+    answers = statuses(solo.receive(within(session, method, 3, body=SDP if method == "UPDATE" else b"")))
+    assert answers == ([] if status is None else [(status, method)])
+    late = prack(session, early)
+    assert statuses(solo.receive(late)) == [(200, "PRACK"), (200, "INVITE")]
+    assert statuses(solo.receive(late)) == [(200, "PRACK")]
+    (again,) = statuses(solo.receive(replace(late, headers=late.headers.replacing("Via", f"{late.via}other"))))
+    assert again == (500, "PRACK"), "what has been acknowledged is not waited for"
 
 
 @pytest.mark.rfc(3262, "3")
