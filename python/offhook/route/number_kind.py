@@ -3,11 +3,14 @@
 By the metadata of libphonenumber, for the country of the number or, for short numbers, that of the trunk.
 """
 
+import re
 from enum import Enum
 from functools import lru_cache
 
 import phonenumbers
 from phonenumbers import PhoneNumberType, ShortNumberCost, shortnumberinfo
+
+from offhook.route.number import is_valid, read_number
 
 
 class NumberKind(Enum):
@@ -39,6 +42,9 @@ _COSTLY = frozenset(
 _NO_COUNTRY = ("+808", "+870", "+878", "+881", "+882", "+883", "+888", "+979")
 
 _LONGEST_SHORT = 6
+_LONGEST_EXTENSION = 7
+# In every area code of North America the exchange 976 is paid by the call.
+_PAID_BY_THE_CALL = re.compile(r"\+1[2-9][0-9]{2}976[0-9]{4}")
 
 
 @lru_cache(maxsize=8192)
@@ -48,6 +54,9 @@ def kind_of(number: str, country: str | None = None) -> NumberKind:
         return _kind_of_global(number)
     if number in (_SOMEWHERE if country is None else _EVERYWHERE):
         return NumberKind.EMERGENCY
+    if country is not None and _connects_before_its_end(number, country):
+        known = read_number(number, country).e164
+        return NumberKind.ORDINARY if known is not None and is_valid(known) else NumberKind.EMERGENCY
     if country is None or len(number) > _LONGEST_SHORT:
         return NumberKind.ORDINARY
     if shortnumberinfo.is_emergency_number(number, country):
@@ -56,6 +65,14 @@ def kind_of(number: str, country: str | None = None) -> NumberKind:
     short = phonenumbers.PhoneNumber(country_code=code, national_number=int(number))
     cost = shortnumberinfo.expected_cost_for_region(short, country) if number[0] != "0" else None
     return NumberKind.PREMIUM if cost == ShortNumberCost.PREMIUM_RATE else NumberKind.ORDINARY
+
+
+def _connects_before_its_end(digits: str, region: str) -> bool:
+    """Whether an exchange that listens digit by digit has heard an emergency number before it has heard all of these.
+
+    What is as short as an extension is left to the lists: in Germany 1101 may be a desk.
+    """
+    return len(digits) > _LONGEST_EXTENSION and shortnumberinfo.connects_to_emergency_number(digits, region)
 
 
 def _kind_of_global(number: str) -> NumberKind:
@@ -74,6 +91,12 @@ def _kind_of_global(number: str) -> NumberKind:
         len(national) <= _LONGEST_SHORT and shortnumberinfo.is_emergency_number(national, region)
     ):
         return NumberKind.EMERGENCY
+    # Where 911 is dialled it is no area code. Other beginnings may be a number of the next country, guessed at.
+    is_unknown = national.startswith("911") and not phonenumbers.is_valid_number(parsed)
+    if is_unknown and _connects_before_its_end(national, region):
+        return NumberKind.EMERGENCY
+    if _PAID_BY_THE_CALL.match(number):
+        return NumberKind.PREMIUM
     # An exchange has heard enough once the number is whole, whatever is dialled behind it.
     phonenumbers.truncate_too_long_number(parsed)
     return NumberKind.PREMIUM if phonenumbers.number_type(parsed) in _COSTLY else NumberKind.ORDINARY

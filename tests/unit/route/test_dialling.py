@@ -69,6 +69,9 @@ def test_a_text_has_few_readings_however_it_is_made() -> None:
         ("+88213300000", None, "premium"), ("+979123456789", None, "premium"), ("+190055501009999", None, "premium"),
         ("1001", "FR", "premium"), ("24280", "US", "premium"), ("2001", "US", "ordinary"), ("2001", None, "ordinary"),
         ("+14155550142", None, "ordinary"), ("+442079460000", None, "ordinary"), ("+80012345678", None, "ordinary"),
+        ("9115550100", "US", "emergency"), ("+19115550100", None, "emergency"), ("9991234567", "GB", "emergency"),
+        ("1101234567", "DE", "emergency"), ("1101", "DE", "ordinary"), ("911123456789", "US", "ordinary"),
+        ("+911123456789", None, "ordinary"), ("+12129760100", None, "premium"), ("+12125550976", None, "ordinary"),
         ("+1", None, "ordinary"), ("0", "US", "ordinary"), ("00", "US", "ordinary"),
     ],
 )  # fmt: skip
