@@ -59,7 +59,7 @@ def print_phones(config: Path | None, *, as_json: bool) -> None:
 def _where(trunk: dict[str, Any]) -> str:
     if trunk["host"]:
         return f"calls go to {trunk['host']}"
-    return "its phones register with us, `offhook phones` lists them" if trunk["phones"] else "sends us calls"
+    return "its phones register with us, `offhook phones` lists them" if trunk.get("phones") else "sends us calls"
 
 
 def _lines(trunk: dict[str, Any]) -> list[str]:

@@ -22,3 +22,4 @@ def test_a_trunk_with_phones_is_told_from_one_that_only_sends_calls() -> None:
     trunk = {"name": "desk", "host": None, "registration": None, "targets": []}
     assert _lines({**trunk, "phones": 2}) == ["desk: its phones register with us, `offhook phones` lists them"]
     assert _lines({**trunk, "phones": 0}) == ["desk: sends us calls"]
+    assert _lines(trunk) == ["desk: sends us calls"], "a gateway that runs since before the upgrade"
