@@ -82,8 +82,9 @@ def _waited() -> float:
 def undisturbed(test: Callable[P, R]) -> Callable[P, R]:
     """A test that is played again, twice at most, if it failed while the machine had no time for it.
 
-    On a machine that had time for it a failure counts at once: a fault of the product is no matter of luck. What the
-    test begins it has to end itself, so it shares only what lasts for a module; its `tmp_path` is a new one.
+    On a machine that had time for it a failure counts at once: a fault of the product is no matter of luck. Whatever is
+    raised may come of what was late: of a list that is still empty, too. What the test begins it has to end itself, so
+    it shares only what lasts for a module; its `tmp_path` is a new one.
     """
     if not inspect.iscoroutinefunction(test):
 
@@ -93,7 +94,7 @@ def undisturbed(test: Callable[P, R]) -> Callable[P, R]:
                 with Stillness() as still:
                     try:
                         return test(*arguments, **_anew(named, number))
-                    except (AssertionError, TimeoutError) as error:
+                    except Exception as error:
                         _judge(error, still, is_last)
             raise AssertionError("the last try has passed or failed")
 
@@ -105,7 +106,7 @@ def undisturbed(test: Callable[P, R]) -> Callable[P, R]:
             with Stillness() as still:
                 try:
                     return await test(*arguments, **_anew(named, number))
-                except (AssertionError, TimeoutError) as error:
+                except Exception as error:
                     _judge(error, still, is_last)
         raise AssertionError("the last try has passed or failed")
 
@@ -121,7 +122,7 @@ def _anew(named: Mapping[str, Any], number: int) -> dict[str, Any]:
     return dict(named)
 
 
-def _judge(error: BaseException, still: Stillness, is_last: bool) -> None:
+def _judge(error: Exception, still: Stillness, is_last: bool) -> None:
     if is_last or not still.has_disturbed:
         raise error
     why = f"a wait of {still.worst * 1000:.0f} ms, waits in {still.short:.0%} of the time"
