@@ -15,7 +15,7 @@ from offhook.config import certificates, hold_music, not_built, platform_uris, r
 from offhook.config.lines import Path as TomlPath
 from offhook.config.lines import line_of, locate
 from offhook.config.presets.use import Filled, fill_in
-from offhook.config.problems import Finding, from_validation, in_words, unknown_key
+from offhook.config.problems import Finding, from_validation, in_words, unknown_key, without_secrets
 from offhook.config.schema import (
     LISTS,
     SECTIONS,
@@ -182,7 +182,7 @@ def examine_text(
         line = line_of(lines, finding.path)
         # Names and values of the file stand in these texts.
         texts = (_dotted(finding.path, data), finding.message, finding.hint)
-        path, message, hint = (printable(text, None) for text in texts)
+        path, message, hint = (printable(without_secrets(text), None) for text in texts)
         return ConfigProblem(path, message, hint=hint, line=line, file=file)
 
     errors = sorted((problem(finding) for finding in findings), key=lambda found: found.line or 0)

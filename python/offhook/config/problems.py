@@ -1,5 +1,6 @@
 """What is wrong with a file, in words: validation errors become findings with a path, a sentence and a hint."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -20,6 +21,19 @@ class Finding:
     path: Path
     message: str
     hint: str = ""
+
+
+_USER_INFO = re.compile(r"(?<=://)[^/\s'\"@]*@")
+# Of a text that was cut within its user and password; a port is none.
+_CUT_USER_INFO = re.compile(r"(://[^/\s'\"@:]*:)(?![0-9]*…)[^/\s'\"@]*…")
+_SECRET_PARAMETER = re.compile(r"(?i)([?&][^=&\s'\"]*(?:token|secret|key|passw|auth|sig)[^=&\s'\"]*=)[^&\s'\"…]+")
+
+
+def without_secrets(text: str) -> str:
+    """What is said of a value that is wrong, without the passwords and tokens that a URL in it may hold."""
+    text = _USER_INFO.sub("***@", text)
+    text = _CUT_USER_INFO.sub(r"\1***…", text)
+    return _SECRET_PARAMETER.sub(r"\1***", text)
 
 
 def names_of(model: type[Section]) -> tuple[str, ...]:

@@ -81,6 +81,40 @@ def test_a_store_that_is_no_file_is_refused_without_its_password(url: str) -> No
     assert "secret" not in str(found.errors[0])
 
 
+_LONG = "u" * 30
+_LINES = {
+    "agent": '[[agent]]\nname = "x"\nkind = "offhook"\nurl = "{}"\n',
+    "route": '[[trunk]]\nname = "a"\nallow = ["192.0.2.1"]\n[[route]]\ndestination = "{}"\n',
+    "fallback": '[[trunk]]\nname = "a"\nallow = ["192.0.2.1"]\n[[route]]\ndestination = "echo:"\nfallback = "{}"\n',
+    "origin": '[talk]\norigins = ["{}"]\n',
+    "api": '[[agent]]\nname = "x"\nkind = "retell"\napi_key = "k"\nagent_id = "a"\napi_url = "{}"\n',
+}
+
+
+@pytest.mark.parametrize("where", _LINES)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://user:hunter2secret@host/path",
+        "ftp://hunter2secret@host",
+        "wss://user:hunter2secret@host/path",
+        f"ftp://{_LONG}:hunter2secret{_LONG}@host/path",
+        "ftp://host/path?a=b&access_token=hunter2secret",
+        "ftp://host/path?api_key=hunter2secret",
+    ],
+)
+def test_what_is_wrong_with_a_url_is_said_without_its_password(where: str, url: str) -> None:
+    found = examine_text(_LINES[where].format(url), {}, file="f", base=Path("/"))
+    assert found.errors
+    assert "hunter2secret" not in "\n".join(map(str, (*found.errors, *found.warnings)))
+
+
+@pytest.mark.parametrize("url", ["ftp://host:8080/path", "ftp://host/path?agent=7", "ftp://[2001:db8::1]:80"])
+def test_a_url_without_secrets_is_said_whole(url: str) -> None:
+    found = examine_text(_LINES["agent"].format(url), {}, file="f", base=Path("/"))
+    assert f"'{url}'" in str(found.errors[0])
+
+
 def test_an_absolute_store_stays_where_it_is() -> None:
     found = examine_text('[store]\nurl = "sqlite:////var/lib/offhook/calls.db"\n', {}, file="f", base=Path("/srv"))
     assert found.config is not None
