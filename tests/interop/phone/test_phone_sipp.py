@@ -31,7 +31,7 @@ from tests.support.undisturbed import undisturbed
 pytestmark = pytest.mark.interop
 
 SAME = 0.7
-"""Likeness of an echo: 0.98 on a quiet machine, other speech is below 0.4; a late packet costs a few hundredths."""
+"""Likeness of an echo: 0.96 to 1 on a quiet machine, below 0.4 of other speech; a late packet costs some hundredths."""
 
 
 def uri(port: int) -> str:
