@@ -289,7 +289,7 @@ class Worker:
     def _said(self, message: dict[str, Any]) -> None:
         match message["type"]:
             case "drain":
-                _log.info("the gateway is stopping: %s", words(message, "reason") or "no new calls")
+                _log.info("the gateway sends no more calls: %s", words(message, "reason") or "it drains")
             case "error":
                 _log.warning("the gateway did not take what was said: %s", words(message, "message"))
 
