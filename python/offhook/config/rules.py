@@ -139,7 +139,9 @@ def warnings(draft: Draft) -> Iterator[Finding]:
     if not draft.names.get("route") and (not draft.trunks or any(map(_takes_calls, draft.trunks.values()))):
         yield Finding((), "there is no [[route]], so every call is refused", "write one with a destination")
     yield from _hidden_routes(draft.routes)
-    yield from nobody_calls(draft.routes.items(), [trunk_of(trunk) for trunk in draft.trunks.values()])
+    if len(draft.trunks) == len(draft.known("trunk")):
+        # A trunk with a mistake of its own may be the one that is meant.
+        yield from nobody_calls(draft.routes.items(), [trunk_of(trunk) for trunk in draft.trunks.values()])
     for index, agent in draft.agents.items():
         yield from platform_rules.warnings(("agent", index), agent, draft.http)
         if agent.kind == "worker" and agent.token is not None and len(agent.token.reveal()) < _SHORT_TOKEN:
