@@ -31,6 +31,9 @@ _LISTENING_RATE = 16_000
 _LONGEST_ANSWER = 2**20
 _LONGEST_SENTENCE_S = 120
 _PIECE_MS = 100
+_WHOLE_ADDRESS = "is the base URL right? that of most servers ends with /v1; the model may be unknown there, too"
+# What files begin with that a server sends which knows no raw sound.
+_FILES = {b"RIFF": "a WAV file", b"ID3": "an MP3 file", b"OggS": "an Ogg file", b"fLaC": "a FLAC file"}
 
 
 class OpenAIClient:
@@ -214,17 +217,41 @@ async def _pieces(response: Any, rate: int) -> AsyncGenerator[bytes, None]:
     """The sound of a response at the rate asked for, in pieces of 0.1 s; the first as soon as there is one."""
     resampler, waiting, total = Resampler(_RATE, rate), b"", 0
     least = _RATE * 2 * _PIECE_MS // 1000
+    _check_kind(response)
+    begun = False
     async for data in response.aiter_bytes():
         waiting += data
         total += len(data)
+        if not begun and total >= 4:
+            _check_beginning(waiting)
+            begun = True
         if total > _LONGEST_SENTENCE_S * _RATE * 2:
             raise SpeechError("/audio/speech: the sound of a sentence doesn't end")
         while len(waiting) >= least:
             piece, waiting = waiting[:least], waiting[least:]
             yield to_pcm(resampler.feed(from_pcm(piece)))
+    if not total:
+        raise SpeechError("/audio/speech: the answer has no sound in it", retryable=True)
     rest = np.concatenate([resampler.feed(from_pcm(waiting)), resampler.finish()])
     if len(rest):
         yield to_pcm(rest)
+
+
+def _check_kind(response: Any) -> None:
+    """Raise `SpeechError` for what is meant to be read: noise, if it were played."""
+    kind = str(response.headers.get("content-type", "")).split(";")[0].strip().lower()
+    if kind.startswith("text/") or kind == "application/json":
+        raise SpeechError(f"/audio/speech: the answer is {_printable(kind)}, no sound", hint=_WHOLE_ADDRESS)
+
+
+def _check_beginning(data: bytes) -> None:
+    """Raise `SpeechError` for a file: its head would be heard as a click, the rest at a wrong rate or as noise."""
+    for beginning, what in _FILES.items():
+        if data.startswith(beginning):
+            raise SpeechError(
+                f"/audio/speech: the answer is {what}, not the PCM that was asked for",
+                hint="choose a model or a server that knows response_format=pcm (16 bits, 24 kHz)",
+            )
 
 
 async def _lines(response: Any) -> AsyncIterator[str]:
@@ -251,7 +278,7 @@ async def _refusal(path: str, response: Any) -> SpeechError:
     except ValueError:
         said = ""
     status = response.status_code
-    hint = "look at OPENAI_API_KEY" if status in (401, 403) else ""
+    hint = {401: "look at OPENAI_API_KEY", 403: "look at OPENAI_API_KEY", 404: _WHOLE_ADDRESS}.get(status, "")
     # Too many requests, and what is the server's own fault, may pass.
     retryable = status in (408, 409, 429) or status >= 500
     return SpeechError(f"{path} was answered {status}{said and f': {said}'}", hint=hint, retryable=retryable)
@@ -261,7 +288,11 @@ def _said(answer: Any) -> str:
     """The service's own words, cut to what a log line bears."""
     error = answer.get("error") if isinstance(answer, dict) else None
     message = error.get("message") if isinstance(error, dict) else error
-    return "".join(character if character.isprintable() else " " for character in str(message or ""))[:300]
+    return _printable(str(message or ""))
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)[:300]
 
 
 def _wav(sound: Sound) -> bytes:

@@ -41,6 +41,7 @@ class Service:
     keys: set[str | None] = field(default_factory=set)
     broken: list[int] = field(default_factory=list)
     slow: asyncio.Event | None = None
+    spoken: tuple[bytes, str] | None = None
     left: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def speech(self, request: Request) -> Response:
@@ -48,6 +49,8 @@ class Service:
         if failure := self._note(request, "speech", body):
             return failure
         assert body["response_format"] == "pcm"
+        if self.spoken is not None:
+            return Response(self.spoken[0], media_type=self.spoken[1])
         return StreamingResponse(self._sound(), media_type="application/octet-stream")
 
     async def _sound(self) -> AsyncIterator[bytes]:
@@ -212,6 +215,36 @@ async def test_what_the_service_refuses_is_told_without_the_key(status: int, ret
         assert error.value.retryable is retryable
         # It stays usable.
         assert (await anext(voice.say("Hello.", rate=8_000))).pcm
+        await voice.close()
+
+
+@pytest.mark.parametrize(
+    ("sound", "kind", "words"),
+    [
+        (b"RIFF\x24\x00\x00\x00WAVEfmt " + TONE, "audio/wav", "the answer is a WAV file, not the PCM"),
+        (b"ID3\x04" + TONE, "audio/pcm", "the answer is an MP3 file"),
+        (b"<html>Log in</html>", "text/html; charset=utf-8", "the answer is text/html, no sound"),
+        (b"", "audio/pcm", "the answer has no sound in it"),
+    ],
+)
+async def test_an_answer_that_is_no_raw_sound_is_told_and_not_played(sound: bytes, kind: str, words: str) -> None:
+    async with service() as here:
+        here.spoken = sound, kind
+        voice = text_to_speech("openai", base_url=here.url, api_key=KEY)
+        with pytest.raises(SpeechError, match=words):
+            await anext(voice.say("Hello.", rate=8_000))
+        # What a server calls its sound is not believed: some name every answer MP3.
+        here.spoken = TONE, "audio/mpeg"
+        assert (await anext(voice.say("Hello.", rate=8_000))).pcm
+        await voice.close()
+
+
+async def test_an_address_without_its_end_is_told() -> None:
+    async with service() as here:
+        voice = text_to_speech("openai", base_url=here.url.removesuffix("/v1"), api_key=KEY)
+        with pytest.raises(SpeechError, match="was answered 404") as error:
+            await anext(voice.say("Hello.", rate=8_000))
+        assert "ends with /v1" in error.value.hint
         await voice.close()
 
 
