@@ -412,7 +412,7 @@ class Call:
             raise ValueError("headers are at most 32 strings of at most 1024 characters")
         if timeout is not None and not 1 <= timeout <= 600:
             raise ValueError("a transfer may take 1 to 600 seconds")
-        return await self._session.transfer(target, headers, timeout)
+        return await self._session.transfer.ask(target, headers, timeout)
 
     async def hand_over(
         self,

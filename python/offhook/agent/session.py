@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,7 @@ from offhook.agent.line import Answered, CallOver, HoldRefused, Line, LineEvent,
 from offhook.agent.masks import Masks
 from offhook.agent.reader import EventReader
 from offhook.agent.tasks import STOPPING, CallTasks
+from offhook.agent.transfer import Transfer
 from offhook.agent.voice import Floor, Unsaid, Voice
 from offhook.agent.waiting import first_of
 
@@ -56,8 +57,6 @@ _APOLOGY = 20.0
 _GOODBYE = 150.0
 # An announcement comes before a recording, of a minute at most.
 _STARTING = 90.0
-# The longest that a trunk may give a transfer.
-_TRANSFER = 600.0
 _UNDERSTANDING = 3.0
 _KEYS_WAITING = 1_000
 _TURNS = 100
@@ -84,6 +83,7 @@ class Session:
         self.over: asyncio.Future[CallOver] = loop.create_future()
         self.hold = Hold(line, self.floor, self.over)
         self.masks = Masks(line, self.over)
+        self.transfer = Transfer(line, self.voice, self.over, self._tell)
         self.hand_over = HandOver(line, self.voice, self.over)
         self.call = Call(self)
         self._loop = loop
@@ -91,7 +91,6 @@ class Session:
         self._started = asyncio.Event()
         self.recording: RecordingState = "off"
         self._recorded = asyncio.Event()
-        self._transfer: asyncio.Future[Transferred] | None = None
         self._taken = False
         self._rejected = False
         self._caller_speaks = False
@@ -150,7 +149,7 @@ class Session:
                 self._recorded.set()
                 self._tell(event)
             case Transferred():
-                self._transferred(event)
+                self.transfer.receive(event)
             case HandedOver():
                 self._handed_over(event)
             case Held():
@@ -187,7 +186,7 @@ class Session:
         self._be_patient()
         self._started.set()
         self._recorded.set()
-        self._transferred(Transferred("caller_gone", reason="the call is over"))
+        self.transfer.receive(Transferred("caller_gone", reason="the call is over"))
         self._handed_over(HandedOver("caller_gone", "the call is over"))
         self.masks.call_over()
         self.voice.call_over(event.reason)
@@ -318,43 +317,6 @@ class Session:
                     await self._recorded.wait()
         return self.recording
 
-    async def transfer(
-        self,
-        target: str,
-        headers: Mapping[str, str],
-        timeout: float | None,  # noqa: ASYNC109  it is the gateway that counts
-    ) -> Transferred:
-        """Have the caller transferred once all that was said has been played, and wait for what becomes of it."""
-        if self.over.done():
-            return Transferred("caller_gone", reason="the call is over")
-        if self._transfer is not None:
-            raise ValueError("a transfer is being tried: one at a time")
-        # From here on, so that what the caller says while the last words are played does not cancel who waits here.
-        answer: asyncio.Future[Transferred] = self._loop.create_future()
-        self._transfer = answer
-        try:
-            await self.voice.idle()
-        except BaseException:
-            self._transfer = None
-            raise
-        if not answer.done():
-            self.line.transfer(target, headers, timeout)
-            await asyncio.wait({answer}, timeout=2 * (timeout or _TRANSFER) + STOPPING)
-        if not answer.done():
-            self._transferred(
-                Transferred("timed_out", reason="the gateway does not answer: it may be too old for that")
-            )
-        return answer.result()
-
-    def _transferred(self, result: Transferred) -> None:
-        """A transfer is decided, or with the call's end no matter any more."""
-        answer, self._transfer = self._transfer, None
-        if answer is None:
-            return
-        if not answer.done():
-            answer.set_result(result)
-        self._tell(result)
-
     def _handed_over(self, result: HandedOver) -> None:
         """A hand-over is decided, or with the call's end no matter any more."""
         if self.hand_over.receive(result):
@@ -459,7 +421,7 @@ class Session:
         self._turn_number, self._turn_words = self._turn_number + 1, ""
         if is_echo:
             return
-        if self._transfer is not None or self.hand_over.is_open:
+        if self.transfer.is_open or self.hand_over.is_open:
             # Said to whom it is to be handed over to, or to nobody: not to the handler that waits.
             self.history.caller_said(turn.text)
             self._tell(replace(turn, dtmf=self._pressed))
