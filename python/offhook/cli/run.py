@@ -17,7 +17,7 @@ from offhook import builtin
 from offhook.api.local_key import own_url
 from offhook.cli.agent_process import AgentProcess, agent_name
 from offhook.config.load import LocalAgent, default_file, load
-from offhook.config.schema import Config
+from offhook.config.schema import Config, TrunkConfig
 from offhook.errors import OffhookError
 from offhook.observe.log import Form, configure
 from offhook.transport.udp import own_addresses
@@ -170,7 +170,7 @@ def _banner(config: Config, gateway: "Gateway", agent: LocalAgent | None) -> str
     """What is said at the start, as markup: what stands in brackets, such as an IPv6 address, is escaped."""
     listeners = "  ".join(gateway.listening)
     source = str(config.source) if config.source else "built-in defaults"
-    trunks = ", ".join(f"{trunk.name} ({_sources(trunk.allow)})" for trunk in config.trunks)
+    trunks = ", ".join(f"{trunk.name} ({_sources(trunk)})" for trunk in config.trunks)
     routes = ", ".join(f"{route.name} → {route.destination.redacted}" for route in config.routes)
     host, port = gateway.http_address
     lines = [
@@ -207,7 +207,13 @@ def _leads_to(config: Config, agent: LocalAgent) -> bool:
     )
 
 
-def _sources(allow: "tuple[object, ...]") -> str:
-    names = [str(network) for network in allow[:3]]
-    more = [f"{len(allow) - 3} more"] if len(allow) > 3 else []
-    return ", ".join([*names, *more]) or "by password"
+def _sources(trunk: TrunkConfig) -> str:
+    """Where its calls come from, or by what it is known."""
+    if trunk.allow:
+        more = [f"{len(trunk.allow) - 3} more"] if len(trunk.allow) > 3 else []
+        return ", ".join([*map(str, trunk.allow[:3]), *more])
+    if trunk.inbound is not None or trunk.phones:
+        return "by password"
+    if trunk.tls_name is not None:
+        return "by certificate"
+    return "by registration" if trunk.register_ else "calls out alone"

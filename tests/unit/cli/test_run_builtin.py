@@ -79,6 +79,25 @@ def shown(markup: str) -> str:
     return page.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            'allow = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"]',
+            "192.0.2.1/32, 192.0.2.2/32, 192.0.2.3/32, 1 more",
+        ),
+        ('inbound = { username = "carrier", password = "carrier-secret" }', "by password"),
+        ('phones = [{ username = "alice", password = "alice-secret" }]', "by password"),
+        ('host = "192.0.2.9"\nregister = true\nusername = "a"\npassword = "b-secret-b"', "by registration"),
+        ('host = "192.0.2.9"\ncaller_id = "+14155550100"\ndial_to = "+1415*"', "calls out alone"),
+    ],
+)
+def test_a_trunk_is_told_with_what_it_is_known_by(settings: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "offhook.toml"
+    file.write_text(f'[[trunk]]\nname = "acme"\n{settings}\n\n[[route]]\nname = "main"\ndestination = "echo:"\n')
+    assert run._sources(load(file, {}).trunks[0]) == said
+
+
 def test_what_stands_in_brackets_is_shown_and_not_taken_for_a_colour(tmp_path: Path) -> None:
     file = tmp_path / "offhook.toml"
     file.write_text('[[trunk]]\nname = "pbx"\nallow = ["fd00::2"]\n\n[[route]]\nname = "main"\ndestination = "echo:"\n')
