@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from uvicorn.server import ServerState
 
+from offhook.api.body import body_of
 from offhook.api.connections import RULE, HttpBounds, HttpConnection, HttpConnections
 from offhook.api.upgrade import upgrade_protocol
 
@@ -56,7 +57,7 @@ class Wire(asyncio.Transport):
 
 
 async def hello(request: Request) -> PlainTextResponse:
-    return PlainTextResponse(f"hello {len(await request.body())}")
+    return PlainTextResponse(f"hello {len(await body_of(request, 1 << 20) or b'')}")
 
 
 class Server:
@@ -74,14 +75,17 @@ class Server:
         assert rule == RULE
         self.refused.append(f"{source}: {why.removeprefix('an HTTP connection was cut off: ')}")
 
-    def connect(self, source: str = "192.0.2.7") -> tuple[Wire, Callable[[bytes], None]]:
+    def connect(self, source: str = "192.0.2.7") -> tuple[Wire, Callable[[bytes | None], None]]:
+        """A connection, and what sends on it; None breaks it off."""
         wire = Wire(source)
         settings: dict[str, Any] = {"config": self._config, "server_state": self._state, "app_state": {}}
         connection: HttpConnection = self.connections.protocol(**settings)
         connection.connection_made(wire)
 
-        def send(data: bytes) -> None:
-            if not wire.is_closing():
+        def send(data: bytes | None) -> None:
+            if data is None:
+                connection.connection_lost(ConnectionResetError())
+            elif not wire.is_closing():
                 connection.data_received(data)
 
         return wire, send
@@ -207,3 +211,14 @@ async def test_a_connection_that_became_a_websocket_is_somebody_elses() -> None:
     send(HEAD + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
     assert len(server.connections) == 0
     assert wire.sent.startswith(b"HTTP/1.1 404 ")
+
+
+async def test_who_goes_away_in_the_middle_of_a_body_is_no_fault_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server()
+    wire, send = server.connect()
+    send(HEAD.replace(b"GET", b"POST") + b"Content-Length: 100\r\n\r\nabc")
+    assert await answered(wire) == b""
+    send(None)
+    assert await answered(wire) == b""
+    assert [record.getMessage() for record in caplog.records] == []
+    assert len(server.connections) == 0
