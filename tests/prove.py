@@ -186,7 +186,14 @@ def page(machine: Machine, listed: list[Item], outcomes: dict[str, Outcome]) -> 
     for item in listed:
         outcome = outcomes.get(item.name)
         if outcome is not None and outcome.end:
-            lines += ["", f"## `{item.name}` failed", "", f"`{shlex.join(item.command)}`", "", "```"]
+            lines += [
+                "",
+                f"## `{item.name}` failed",
+                "",
+                f"`{shlex.join(item.command).replace(str(ROOT), '.')}`",
+                "",
+                "```",
+            ]
             lines += [line.replace("```", "'''").replace(str(ROOT), ".") for line in outcome.end] + ["```"]
     return "\n".join(lines) + "\n"
 
