@@ -62,7 +62,11 @@ def stays(of: Examination) -> Check:
         end = log.agent_end
         if end is None or log.answered_at is None:
             continue
-        after = f"{end.at - log.answered_at:.1f} s after the start of the {log.label}"
+        lasted = end.at - log.answered_at
+        after = f"{lasted:.1f} s after the start of the {log.label}"
+        if lasted < 0.05:
+            # It may even come before we have said `start`, which followed its own `ready`.
+            after = f"as the {log.label} began"
         if not end.in_good_order:
             advice = "an exception in the agent, or a proxy's time limit: its log at that moment says more"
             return Check("stays", Outcome.FAULT, f"it was lost {after}: {end}", advice)
