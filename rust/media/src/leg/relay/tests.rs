@@ -7,12 +7,20 @@ use std::time::Duration;
 
 /// Where packets of 20 ms with these numbers and timestamps go, so many milliseconds after the beginning.
 fn places(packets: impl IntoIterator<Item = (u64, u16, u32)>) -> Vec<Place> {
+    places_from((0, 0), packets)
+}
+
+/// The same of a stream whose counters stand there at its beginning.
+fn places_from(
+    first: (u16, u32),
+    packets: impl IntoIterator<Item = (u64, u16, u32)>,
+) -> Vec<Place> {
     let start = Time::from_nanos(1_000_000_000);
-    let mut relay = Relay::new(start, Codec::Opus, (0, 0), 7_000, 160);
+    let mut relay = Relay::new(start, Codec::Opus, first, 7_000, 160);
     let mut place = |(ms, sequence, timestamp): (u64, u16, u32)| {
         let packet = Queued {
-            sequence,
-            timestamp,
+            sequence: first.0.wrapping_add(sequence),
+            timestamp: first.1.wrapping_add(timestamp),
             marker: false,
             content: Content::Sound(Codec::Opus),
             payload: &[0; 40],
@@ -34,6 +42,40 @@ fn leapt(places: &[Place]) -> usize {
 fn a_stream_in_time_goes_on_for_ever() {
     let hour = (0..180_000u32).map(|n| (20 * u64::from(n), n as u16, 160 * n));
     assert_eq!(leapt(&places(hour)), 0);
+}
+
+#[test]
+fn places_do_not_depend_on_where_the_counters_stand() {
+    // Some late, some lost, some far off.
+    let mut packets: Vec<(u64, u16, u32)> = (0..2_000u32)
+        .filter(|n| n % 31 != 7)
+        .map(|n| {
+            let late = if n % 17 == 3 { 45 } else { 0 };
+            let leap = if n % 501 == 500 { 0x8000_0000 } else { 0 };
+            (
+                u64::from(20 * n + late),
+                n as u16,
+                (160 * n).wrapping_add(leap),
+            )
+        })
+        .collect();
+    packets.sort_by_key(|&(ms, ..)| ms);
+    let usual = places(packets.clone());
+    assert!(
+        leapt(&usual) > 0
+            && usual
+                .iter()
+                .any(|place| matches!(place, Place::Behind { .. }))
+    );
+    for before in [1, 500, 1_999] {
+        for (sequence, timestamp) in [(0u16, 0u32), (0x8000, 0x8000_0000)] {
+            let first = (
+                sequence.wrapping_sub(before),
+                timestamp.wrapping_sub(160 * u32::from(before)),
+            );
+            assert_eq!(places_from(first, packets.clone()), usual);
+        }
+    }
 }
 
 #[test]
