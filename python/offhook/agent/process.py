@@ -5,7 +5,9 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping
+from pathlib import Path
 
 from offhook.agent.agent import Agent
 from offhook.agent.errors import AgentError
@@ -14,6 +16,11 @@ from offhook.agent.watchdog import Watchdog
 from offhook.agent.worker import Gateway, Worker
 
 _LOOK_EVERY = 2.0
+_PATIENCE = 5.0
+"""Seconds that what is cancelled at the end has for it. What takes longer is named, and ends with the process."""
+
+_OURS = Path(__file__).parents[1]
+_LIBRARY = Path(asyncio.__file__).parents[1]
 
 _log = logging.getLogger("offhook.agent")
 
@@ -47,6 +54,7 @@ async def _serve(agent: Agent, gateway: Gateway, parent: str | None) -> None:
 
     def told_to_stop() -> None:
         if worker.is_draining:
+            _leave_in_time(loop)
             serving.cancel()
         worker.drain()
 
@@ -59,10 +67,13 @@ async def _serve(agent: Agent, gateway: Gateway, parent: str | None) -> None:
             await first_of(serving, orphaned)
             if not serving.done():
                 _log.error("the process that started this worker is gone")
+                _leave_in_time(loop)
                 serving.cancel()
                 await asyncio.wait({serving})
     finally:
         orphaned.cancel()
+        # What a handler has begun and not waited for is cancelled as the loop is closed.
+        _leave_in_time(loop)
         await agent.speech.close()
     if not serving.cancelled():
         serving.result()
@@ -77,6 +88,35 @@ async def _orphaned(parent: str | None) -> None:
         if parent is not None and os.getppid() != int(parent):
             return
         await asyncio.sleep(_LOOK_EVERY)
+
+
+def _leave_in_time(loop: asyncio.AbstractEventLoop) -> None:
+    timer = threading.Timer(_PATIENCE, _leave, [loop])
+    timer.daemon = True
+    timer.start()
+
+
+def _leave(loop: asyncio.AbstractEventLoop) -> None:
+    """End the process, whatever goes on in it."""
+    stuck = {_where(task) for task in asyncio.all_tasks(loop) if task.cancelling()}
+    _log.error(
+        "not ended %g s after a cancel: %s; what catches CancelledError has to raise it again. The worker ends now",
+        _PATIENCE,
+        ", ".join(sorted(place for place in stuck if place is not None)) or "a blocked event loop",
+    )
+    logging.shutdown()
+    os._exit(1)
+
+
+def _where(task: asyncio.Task[object]) -> str | None:
+    """The innermost of the coroutines in which a task waits that is no library's and not ours."""
+    inner: object = task.get_coro()
+    found = None
+    while (code := getattr(inner, "cr_code", None)) is not None:
+        if not Path(code.co_filename).is_relative_to(_OURS) and not Path(code.co_filename).is_relative_to(_LIBRARY):
+            found = f"{code.co_qualname} ({code.co_filename})"
+        inner = getattr(inner, "cr_await", None)
+    return found
 
 
 def _runner() -> "asyncio.Runner":

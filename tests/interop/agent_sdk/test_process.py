@@ -94,6 +94,44 @@ async def test_a_second_signal_ends_its_calls(tmp_path: Path) -> None:
         assert call.of("hangup") == [{"type": "hangup", "now": True}]
 
 
+@pytest.mark.parametrize(("handler", "signals"), [("await stays()", 2), ("asyncio.create_task(stays())", 1)])
+async def test_what_does_not_let_itself_be_cancelled_is_named_and_left(
+    handler: str, signals: int, tmp_path: Path
+) -> None:
+    path = agent_file(
+        tmp_path,
+        f"""
+import asyncio
+from offhook import Agent
+agent = Agent("front")
+
+async def stays():
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            pass
+
+@agent.on_call
+async def on_call(call):
+    {handler}
+    await call.wait_until_over()
+""",
+    )
+    async with fake_gateway() as gateway, offhook("worker", path, **settings(gateway)) as process:
+        await gateway.until(lambda: gateway.wires, 60, "worker")
+        call = gateway.wires[0].ring()
+        await call.text("ready")
+        call.start()
+        for _ in range(signals):
+            process.send_signal(signal.SIGTERM)
+            await gateway.until(lambda: not gateway.wires or gateway.wires[0].texts, 60, "drain")
+        call.hang_up()
+        code, said = await ended(process)
+        assert code == 1, said
+        assert f"not ended 5 s after a cancel: stays ({path})" in said
+
+
 async def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
     async with fake_gateway() as gateway:
         path = agent_file(tmp_path)
