@@ -1,5 +1,6 @@
 """`offhook worker`: serves an agent's calls, dialling the gateway."""
 
+import io
 import json
 import os
 import sys
@@ -35,6 +36,9 @@ def worker(
         found = load_agent(agent)
         own.write(json.dumps({"name": found.name}) + "\n")
         return
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What an agent prints is there at once, in a pipe, a file and a container's log, too.
+        sys.stdout.reconfigure(line_buffering=True)
     writer = configure(log)
     try:
         run_agent(load_agent(agent), url, token, parent=os.environ.get("OFFHOOK_WORKER_PARENT"))

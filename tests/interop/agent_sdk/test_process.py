@@ -94,6 +94,19 @@ async def test_a_second_signal_ends_its_calls(tmp_path: Path) -> None:
         assert call.of("hangup") == [{"type": "hangup", "now": True}]
 
 
+async def test_what_an_agent_prints_is_there_at_once(tmp_path: Path) -> None:
+    path = agent_file(tmp_path, STAYING + 'print("loaded")\n')
+    # As in a container that nobody has told otherwise.
+    async with (
+        fake_gateway() as gateway,
+        offhook("worker", path, **settings(gateway), PYTHONUNBUFFERED="") as process,
+        asyncio.timeout(60),
+    ):
+        assert process.stdout is not None
+        while b"loaded" not in (line := await process.stdout.readline()):
+            assert line, "it has ended"
+
+
 @pytest.mark.parametrize(("handler", "signals"), [("await stays()", 2), ("asyncio.create_task(stays())", 1)])
 async def test_what_does_not_let_itself_be_cancelled_is_named_and_left(
     handler: str, signals: int, tmp_path: Path

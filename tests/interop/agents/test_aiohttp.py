@@ -36,7 +36,7 @@ def agent_log(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "agent.log"
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with path.open("wb") as log:
-        command = [str(agents_python()), str(Path(__file__).with_name("aiohttp_agent.py")), str(PORT)]
+        command = [str(agents_python()), "-u", str(Path(__file__).with_name("aiohttp_agent.py")), str(PORT)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ)
     try:
         wait_until(lambda: process.poll() is not None or "Running on" in path.read_text(), 60, path.read_text)
