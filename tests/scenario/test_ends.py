@@ -262,6 +262,31 @@ async def test_hang_up_now_does_not_wait_for_the_queue() -> None:
         await ended(world, "agent_hung_up", status=200)
 
 
+@pytest.mark.parametrize("now", [False, True])
+@in_virtual_time
+async def test_an_agent_that_failed_and_hangs_up_is_whom_the_record_names(now: bool) -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place_answered()
+        world.wire.speaks(1.0)
+        await world.pass_time(0.1)
+        world.wire.says(type="hangup", now=now, failed=True, reason="the agent failed")
+        await world.pass_time(3)
+        assert call.bye is not None
+        assert world.records[0].end_detail.endswith("the agent failed")
+        await ended(world, "agent_failed", status=200)
+
+
+@in_virtual_time
+async def test_an_agent_that_fails_before_the_answer_does_not_count_as_one_that_said_no() -> None:
+    async with World(OFFHOOK) as world:
+        call = await world.place()
+        world.wire.accept()
+        world.wire.says(type="hangup", failed=True, reason="no database")
+        await world.pass_time(1)
+        assert call.statuses == [180, 480]
+        await ended(world, "agent_failed", status=480)
+
+
 @in_virtual_time
 async def test_a_queue_that_never_drains_ends_all_the_same() -> None:
     async with World(TWILIO.replace('name = "acme"\n', 'name = "acme"\nmedia_timeout = 600\n', 1)) as world:

@@ -129,9 +129,10 @@ class AgentLine:
         done = Held("agent") if action == "hold" else Resumed("agent", 0)
         self._loop.call_later(0.05, self._tell, done if self.hold_status is None else refused)
 
-    def hang_up(self, reason: str, *, now: bool) -> None:
-        self.said.append(("hang_up", reason, now))
-        self._loop.call_later(0 if now else max(0.0, self._played_until - self._loop.time()), self.end, "agent_hung_up")
+    def hang_up(self, reason: str, *, now: bool, failed: bool = False) -> None:
+        self.said.append(("hang_up", reason, now, *(["failed"] if failed else [])))
+        after = 0 if now else max(0.0, self._played_until - self._loop.time())
+        self._loop.call_later(after, self.end, "agent_failed" if failed else "agent_hung_up")
 
     def give_up(self, reason: str) -> None:
         self.said.append(("give_up", reason))

@@ -190,8 +190,8 @@ class Line(Protocol):
     def hold(self, action: Literal["hold", "resume"]) -> None:
         """Hold the caller, or have it back: `Held`, `Resumed` or `HoldRefused` answers."""
 
-    def hang_up(self, reason: str, *, now: bool) -> None:
-        """End the call: when what is queued has been played, or at once."""
+    def hang_up(self, reason: str, *, now: bool, failed: bool = False) -> None:
+        """End the call: when what is queued has been played, or at once; `failed` if the agent has an error."""
 
     def give_up(self, reason: str) -> None:
         """The agent failed: the gateway takes the route's fallback."""

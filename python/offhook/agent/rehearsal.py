@@ -395,9 +395,9 @@ class _Line:
             utterance, self._open = self._open, None
             self._soon(UtteranceOver(utterance, 0.0, interrupted=True, held=True))
 
-    def hang_up(self, reason: str, *, now: bool) -> None:
+    def hang_up(self, reason: str, *, now: bool, failed: bool = False) -> None:
         """Over at once."""
-        self.end("agent_hung_up")
+        self.end("agent_failed" if failed else "agent_hung_up")
 
     def give_up(self, reason: str) -> None:
         """Over at once."""

@@ -257,7 +257,7 @@ class Session:
         apology = self.agent.apology
         if self.voice.is_closed:
             # It was about to hang up anyway.
-            self.line.hang_up("the agent failed", now=False)
+            self.line.hang_up("the agent failed", now=False, failed=True)
             return
         if apology is not None and self._taken and self._started.is_set():
             try:
@@ -266,7 +266,7 @@ class Session:
             except Exception as error:  # whatever it is, the caller must not hear silence for it
                 _log.warning("the apology could not be said: %s", error)
             else:
-                self.line.hang_up("the agent failed", now=False)
+                self.line.hang_up("the agent failed", now=False, failed=True)
                 return
         self.line.give_up("the agent failed")
 

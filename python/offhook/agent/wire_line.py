@@ -380,9 +380,10 @@ class WireLine:
         """Hold the caller, or have it back."""
         self._say({"type": action})
 
-    def hang_up(self, reason: str, *, now: bool) -> None:
+    def hang_up(self, reason: str, *, now: bool, failed: bool = False) -> None:
         """End the call."""
-        self._say({"type": "hangup", "now": now} | ({"reason": reason[:123]} if reason else {}))
+        why = ({"reason": reason[:123]} if reason else {}) | ({"failed": True} if failed else {})
+        self._say({"type": "hangup", "now": now} | why)
 
     def give_up(self, reason: str) -> None:
         """The agent failed."""

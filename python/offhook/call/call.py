@@ -264,10 +264,10 @@ class Call(Departure):
             case CallerAudio(at):
                 self.set_up.reach("caller_audio_sent", at)
                 self.timeline.add("agent", at, note="first caller audio sent to the agent")
-            case AgentHungUp(detail, drain):
-                self._agent_hung_up(detail, drain)
-            case AgentLeaves(reason):
-                self._agent_leaves(reason)
+            case AgentHungUp(detail, drain, failed):
+                self._agent_hung_up(detail, drain, EndReason.AGENT_FAILED if failed else EndReason.AGENT_HUNG_UP)
+            case AgentLeaves(reason, failed):
+                self._agent_leaves(reason, EndReason.AGENT_FAILED if failed else EndReason.AGENT_HUNG_UP)
             case AgentLost(error):
                 if not self._defers(lambda: self._give_up_agent(error, FallbackCause.LOST)):
                     self._give_up_agent(error, FallbackCause.LOST)
@@ -340,7 +340,7 @@ class Call(Departure):
                     self._replace_agent()
                 self._played_out()
             case "hang_up_requested" if self._farewell and self.state in (CallState.PREPARING, CallState.WAITING):
-                self._agent_hung_up(self._farewell, drain=False)
+                self._agent_hung_up(self._farewell, False, self._farewell_reason)
             case "hang_up_requested":
                 self._played_out()
             case "media_timeout":
@@ -407,7 +407,7 @@ class Call(Departure):
             case "holders_music":
                 self.holders_music.look()
             case "far_end_buffer" | "drain_limit":
-                self._end(EndReason.AGENT_HUNG_UP, self._farewell)
+                self._end(self._farewell_reason, self._farewell)
             case "budget" | "message":
                 raise AssertionError("calls that come to us cost nobody here anything, and no machine answers them")
             case _:

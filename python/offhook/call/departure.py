@@ -35,30 +35,31 @@ class Departure(Parts):
         """The agent that the call has says something."""
         raise NotImplementedError
 
-    def _agent_hung_up(self, detail: str, drain: bool) -> None:
+    def _agent_hung_up(self, detail: str, drain: bool, reason: EndReason) -> None:
         """The agent wants no more of the call, and what it said last is still to be played if `drain`."""
         if self.state in (CallState.PREPARING, CallState.WAITING):
             # Nobody has answered yet: so the agent does not take the call.
-            self._end(EndReason.AGENT_REJECTED, detail)
+            self._end(EndReason.AGENT_REJECTED if reason is EndReason.AGENT_HUNG_UP else reason, detail)
         elif not drain:
-            self._end(EndReason.AGENT_HUNG_UP, detail)
+            self._end(reason, detail)
         else:
-            self._farewell = self._farewell or detail
+            if not self._farewell:
+                self._farewell, self._farewell_reason = detail, reason
             if self._is_being_given_away:
                 self.timeline.add("agent", self._services.now(), note="the agent leaves; what it has asked for goes on")
             elif self.state is CallState.ANSWERED:
                 self.timeline.add("agent", self._services.now(), note="playing what the agent said last")
             self._say_goodbye()
 
-    def _agent_leaves(self, reason: str) -> None:
+    def _agent_leaves(self, why: str, reason: EndReason) -> None:
         """The agent wants the call to end behind what it has said, which it is told by the media core."""
         asked = "the agent asked to hang up"
-        detail = f"{asked}: {reason}" if reason else asked
+        detail = f"{asked}: {why}" if why else asked
         if not self.agent.has_spoken and (self.answered_at is None or not self.agent.is_ready):
             # There is nothing to be played first.
-            self._agent_hung_up(detail, drain=False)
+            self._agent_hung_up(detail, False, reason)
             return
-        self._farewell = detail
+        self._farewell, self._farewell_reason = detail, reason
         after = "; what it has asked for goes on" if self._is_being_given_away else ""
         self.timeline.add("agent", self._services.now(), note=f"the agent asks to hang up{after}")
         self._say_goodbye()
@@ -72,7 +73,7 @@ class Departure(Parts):
         if not self._farewell or not is_up or self._is_being_given_away:
             return
         if self.leg.is_quiet:
-            self._end(EndReason.AGENT_HUNG_UP, f"{self._farewell} (on hold: what it said last was not heard)")
+            self._end(self._farewell_reason, f"{self._farewell} (on hold: what it said last was not heard)")
         elif self.state is CallState.ANSWERED and self.agent.joined is not None:
             self._move(CallInput.DRAIN)
             self._timers.arm("drain_limit", _DRAIN_LIMIT)
@@ -183,7 +184,7 @@ class Departure(Parts):
             self.timeline.add("agent", self._services.now(), note=f"after its goodbye: {error}")
             self._say_goodbye()
             if self.state is not CallState.DRAINING:
-                self._agent_hung_up(self._farewell, drain=False)
+                self._agent_hung_up(self._farewell, False, self._farewell_reason)
             return
         reason = EndReason.of(error.code)
         self.reject_status = error.sip_status

@@ -250,6 +250,11 @@ class EndReason(Enum):
         "The connection to the agent broke in the middle of the call.",
         "Look at the agent's own log at this time; a `fallback` on `lost` keeps the caller.",
     )  # fmt: skip
+    AGENT_FAILED = _Ending(
+        "agent_failed", 480, 41, "agent",
+        "Something went wrong in the agent, and it hung up.",
+        "The agent's own log has the error, with the id of this call; an agent of the SDK writes the traceback there.",
+    )  # fmt: skip
     AGENT_PROTOCOL_ERROR = _Ending(
         "agent_protocol_error", 480, 41, "agent",
         "The agent sent messages that its protocol does not know.",

@@ -59,6 +59,7 @@ class Parts(Course):
     __slots__ = (
         "__weakref__",
         "_farewell",
+        "_farewell_reason",
         "_floor",
         "_inbox",
         "_keys",
@@ -118,6 +119,7 @@ class Parts(Course):
         self._keys = Keys(self.leg, timeline, services, way=trunk.dtmf, policy=digits)
         self._floor = Floor(timeline, self.tape, self._tell)
         self._farewell = ""
+        self._farewell_reason = EndReason.AGENT_HUNG_UP
         self.variables = Variables()
         """What this call's other side, and whoever it went on to, has said in headers of its own."""
 

@@ -36,20 +36,26 @@ class CallerAudio:
 
 @dataclass(frozen=True, slots=True)
 class AgentHungUp:
-    """The agent ended the call in good order. What it said last is still to be played when `drain` is true."""
+    """The agent ended the call in good order. What it said last is still to be played when `drain` is true.
+
+    `failed` says that it did so because something in it went wrong.
+    """
 
     detail: str
     drain: bool = True
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AgentLeaves:
     """The agent wants the call to end once what it has said so far has been played.
 
-    The media core tells when that is (`hang_up_requested`), unless it stands still because nobody can hear it.
+    The media core tells when that is (`hang_up_requested`), unless it stands still because nobody can hear it. `failed`
+    says that something in the agent went wrong.
     """
 
     reason: str
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,16 +43,18 @@ class PassedOn:
 
 @dataclass(frozen=True, slots=True)
 class EndNow:
-    """The agent wants the call to end at once, without what it has queued."""
+    """The agent wants the call to end at once, without what it has queued; `failed` if something in it went wrong."""
 
     reason: str
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class EndAfterwards:
-    """The agent wants the call to end once what it has queued has been played."""
+    """The agent wants the call to end once what it has queued has been played; `failed` as above."""
 
     reason: str
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,8 +307,8 @@ class OffhookConversation:
                 except LocalProtocolError as error:
                     return Ignored(str(error), Say(offhook.error("bad_header", f"headers: {error}")))
                 return HeadersWanted(self._headers.outgoing)
-            case offhook.HangUp(now, reason):
-                return EndNow(reason) if now else EndAfterwards(reason)
+            case offhook.HangUp(now, reason, failed):
+                return EndNow(reason, failed) if now else EndAfterwards(reason, failed)
             case offhook.Unknown(kind):
                 return Ignored(f"a message of the unknown type '{kind}'")
             case offhook.Invalid("ready", _, message):

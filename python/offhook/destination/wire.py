@@ -355,10 +355,10 @@ class WireDestination:
             case HandOverWanted(to, note, timeout):
                 self._handing_over = True
                 self._tell(HandOverAsked(to, note, timeout))
-            case EndNow(reason):
-                self._tell(AgentHungUp(reason or "the agent hung up", drain=False))
-            case EndAfterwards(reason):
-                self._tell(AgentLeaves(reason))
+            case EndNow(reason, failed):
+                self._tell(AgentHungUp(reason or "the agent hung up", drain=False, failed=failed))
+            case EndAfterwards(reason, failed):
+                self._tell(AgentLeaves(reason, failed))
             case Invalid(what):
                 self._lose("agent_protocol_error", f"{self._uri} said what can't be taken: {what}")
             case Ignored(what, answer):

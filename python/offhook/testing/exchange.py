@@ -21,6 +21,7 @@ from offhook.api.worker_door import PATH, Tokens, WorkerDoor
 from offhook.destination.base import (
     AgentAudio,
     AgentHungUp,
+    AgentLeaves,
     AgentLost,
     AgentNote,
     Destination,
@@ -238,6 +239,7 @@ class Exchange:
         self.is_over = False
         """Whether the telephone knows of the end."""
         self.reason: str | None = None
+        self._has_failed = False
         self.status: int | None = None
         self.outgoing = NOTHING
         """The headers that the agent has set."""
@@ -493,8 +495,11 @@ class Exchange:
                 if not self._draining and self.reason is None:
                     self._draining = True
                     self._legs[0].drain()
-            case AgentHungUp(detail):
-                self.end("agent_hung_up" if self.is_answered else "agent_rejected", detail)
+            case AgentHungUp(detail, _, failed):
+                hung_up = "agent_hung_up" if self.is_answered else "agent_rejected"
+                self.end("agent_failed" if failed else hung_up, detail)
+            case AgentLeaves(_, failed):
+                self._has_failed = failed
             case AgentLost(error):
                 self.end(error.code, str(error))
             case TransferAsked(target):
@@ -526,7 +531,7 @@ class Exchange:
             case "key_by_info":
                 self._press_by_info(self._legs[1], event)
             case "drained" | "hang_up_requested":
-                self._later(_FAR_END_BUFFER, self.end, "agent_hung_up", "")
+                self._later(_FAR_END_BUFFER, self.end, "agent_failed" if self._has_failed else "agent_hung_up", "")
             case "internal_error":
                 self.end("internal_error", event.text or "")
             case _:

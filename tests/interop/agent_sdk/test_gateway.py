@@ -199,6 +199,19 @@ async def test_an_agent_that_fails_leaves_the_caller_to_the_fallback(gateway: Ga
         assert phone.is_up
 
 
+async def test_an_agent_that_fails_and_apologises_is_whom_the_record_names(gateway: Gateway) -> None:
+    agent = Agent("front", tts=ToneVoice())
+
+    @agent.on_call
+    async def on_call(call: Call) -> None:
+        raise KeyError("table")
+
+    async with working(agent, gateway), calling(gateway) as phone:
+        await phone.hung_up()
+        record = gateway.record(phone.call_id)
+        assert (record["end_reason"], record["fault"]) == ("agent_failed", "agent")
+
+
 async def test_frames_go_round(gateway: Gateway) -> None:
     agent = load_agent(REPOSITORY / "examples" / "raw_frames.py")
     async with working(agent, gateway), calling(gateway) as phone:

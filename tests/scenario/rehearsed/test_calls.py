@@ -152,6 +152,7 @@ async def test_an_agent_that_fails_apologises_and_the_picture_says_why(caller_fo
         await caller.says("Please fail")
         assert (await caller.hears()).text == APOLOGY
         await caller.is_hung_up_on()
+        assert caller.end_reason == "agent_failed"
         assert "KeyError" in caller.timeline
 
 

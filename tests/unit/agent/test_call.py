@@ -436,7 +436,7 @@ async def test_an_exception_ends_the_call_with_an_apology_and_a_traceback(caplog
         await asyncio.sleep(0.1)
         await other.says("Hello.")
         await other.until(lambda: other.task.done())
-        assert other.line.said[1:] == [("say", "off"), ("hang_up", "the agent failed", False)]
+        assert other.line.said[1:] == [("say", "off"), ("hang_up", "the agent failed", False, "failed")]
         assert agent.speech.tts().said == ["Sorry, good bye."]  # type: ignore[attr-defined]
         assert not caller.task.done(), "the other call goes on"
 
@@ -476,7 +476,7 @@ async def test_an_engine_that_breaks_ends_the_call(caplog: pytest.LogCaptureFixt
         await asyncio.sleep(0.1)
         ears.listening[-1].events.put_nowait(SpeechError("out of memory"))
         await caller.until(lambda: caller.task.done())
-        assert caller.line.said[-1] == ("hang_up", "the agent failed", False)
+        assert caller.line.said[-1] == ("hang_up", "the agent failed", False, "failed")
 
 
 @in_virtual_time

@@ -25,7 +25,7 @@ async def failing(agent: Agent, handler: Callable[[Call], Any]) -> None:
     agent.on_call(handler)
     async with calling(agent) as caller:
         await caller.until(lambda: caller.task.done())
-        assert caller.line.said[-2:] == [("say", "off"), ("hang_up", "the agent failed", False)]
+        assert caller.line.said[-2:] == [("say", "off"), ("hang_up", "the agent failed", False, "failed")]
 
 
 @in_virtual_time
@@ -44,7 +44,7 @@ async def test_sys_exit_in_a_handler_ends_its_call_and_no_other(caplog: pytest.L
 
     async with calling(agent) as caller:
         await caller.until(lambda: caller.task.done())
-        assert caller.line.said[-1] == ("hang_up", "the agent failed", False)
+        assert caller.line.said[-1] == ("hang_up", "the agent failed", False, "failed")
     assert "on_call of agent front failed, which ends call call-1: SystemExit: no customer" in caplog.text
     assert "on_hangup of agent front failed" in caplog.text
 

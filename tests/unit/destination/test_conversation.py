@@ -37,6 +37,8 @@ def offhook() -> OffhookConversation:
         ({"type": "reject", "status": 486, "reason": "busy"}, Rejected(486, "busy")),
         ({"type": "hangup"}, EndAfterwards("")),
         ({"type": "hangup", "now": True, "reason": "x"}, EndNow("x")),
+        ({"type": "hangup", "failed": True}, EndAfterwards("", failed=True)),
+        ({"type": "hangup", "now": True, "failed": True}, EndNow("", failed=True)),
         (
             {"type": "transcript", "who": "agent", "id": "u1", "text": "Hello.", "final": False},
             Transcribed(Transcript("agent", "u1", "Hello.", final=False)),

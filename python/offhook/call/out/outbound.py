@@ -309,11 +309,11 @@ class OutboundCall(Call):
 
     # -- ends
 
-    def _agent_hung_up(self, detail: str, drain: bool) -> None:
+    def _agent_hung_up(self, detail: str, drain: bool, reason: EndReason) -> None:
         if self.state is CallState.CALLING:
-            self._end(EndReason.DIAL_CANCELLED, detail)
+            self._end(EndReason.DIAL_CANCELLED if reason is EndReason.AGENT_HUNG_UP else reason, detail)
         else:
-            super()._agent_hung_up(detail, drain)
+            super()._agent_hung_up(detail, drain, reason)
 
     def _end(self, reason: EndReason, detail: str) -> None:
         if self.state is CallState.ENDED:

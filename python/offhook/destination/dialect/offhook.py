@@ -275,6 +275,8 @@ class HangUp:
 
     now: bool = False
     reason: str = ""
+    failed: bool = False
+    """It ends the call because something in it went wrong."""
 
 
 RecordingAction = Literal["start", "stop", "pause", "resume"]
@@ -400,7 +402,11 @@ def parse(text: str, *, offered: str = FORMATS[0]) -> AgentMessage:
             case "reject":
                 return Reject(_status(message.get("status")), _reason(message.get("reason")))
             case "hangup":
-                return HangUp(_flag(message.get("now"), "now"), _reason(message.get("reason")))
+                return HangUp(
+                    _flag(message.get("now"), "now"),
+                    _reason(message.get("reason")),
+                    _flag(message.get("failed"), "failed"),
+                )
             case "record":
                 return Record(_action(message.get("action")))
             case "transfer":
