@@ -17,6 +17,7 @@ from tests.interop.sipp.scenario import Player, Scenario
 from tests.support.gateway import Gateway, ports, running_gateway
 from tests.support.plain_phone import PhoneCall, PlainPhone
 from tests.support.tone import tone
+from tests.support.undisturbed import Stillness
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
@@ -73,19 +74,25 @@ def gaps(calls: list[PhoneCall], since: float) -> list[tuple[float, str]]:
     return found
 
 
-async def measure(calls: list[PhoneCall]) -> None:
-    """No gap over 40 ms for a while. A machine on which a bare timer is as late says nothing, and is asked again."""
+async def measure(calls: list[PhoneCall], under_way: asyncio.Event | None = None) -> None:
+    """No gap over 40 ms for a while. A machine that had no time for timers or for us says nothing: once more.
+
+    The calls are said back, so of what we say late there is a gap in what we hear.
+    """
     for _ in range(3):
-        with trouble.control() as late:
+        with trouble.control() as (late, runs), Stillness() as still:
+            await begun(runs)
             since = time.time()
+            if under_way is not None:
+                under_way.set()
             await asyncio.sleep(SECONDS)
             found = gaps(calls, since)
             if max(gap for gap, _ in found) <= LONGEST_GAP:
                 return
-            if late.value < LONGEST_GAP - 0.02:
+            if late.value < LONGEST_GAP - 0.02 and not still.has_disturbed:
                 break
     where = ", ".join(where for _, where in found)
-    raise AssertionError(f"gaps of {where}; a bare timer was {late.value * 1000:.1f} ms late at worst")
+    raise AssertionError(f"gaps of {where}; timers were {late.value * 1000:.1f} and {still.worst * 1000:.1f} ms late")
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +117,8 @@ async def test_while_an_agent_is_killed(gateway: Gateway, agent_port: int) -> No
     with trouble.process(trouble.agent, agent_port, True, flag) as agent:
         await begun(flag)
         async with talking(gateway, "echo", MEASURED) as others, talking(gateway, "victim", AGENT_CALLS) as victims:
-            measuring = asyncio.create_task(measure(others))
-            await asyncio.sleep(1.0)
+            measuring = asyncio.create_task(measure(others, under_way := asyncio.Event()))
+            await under_way.wait()
             agent.kill()
             for call in victims:
                 await call.hung_up()
@@ -142,7 +149,7 @@ async def test_while_a_stranger_floods_signalling(gateway: Gateway) -> None:
             await measure(others)
             # A known caller is still served at once.
             async with talking(gateway, "echo", 1) as (late,):
-                assert late.heard[0].at - late.dialled_at < 1.0
+                assert late.heard[0].at - late.dialled_at < 3.0
     assert not [call for call in gateway.calls() if call["sip_call_id"] == "flood"]
 
 
@@ -161,7 +168,8 @@ async def test_while_a_stranger_floods_the_media_ports(gateway: Gateway) -> None
 async def test_while_many_calls_come_at_once(gateway: Gateway, tmp_path: Path) -> None:
     sipp = Player(tmp_path, gateway.udp)
     async with talking(gateway, "echo", MEASURED) as others:
-        measuring = asyncio.create_task(measure(others))
+        measuring = asyncio.create_task(measure(others, under_way := asyncio.Event()))
+        await under_way.wait()
         flow = Scenario("at-once").set_up().pause(1500).tear_down()
         played = await asyncio.to_thread(sipp.play, flow, calls=AT_ONCE, rate=1000)
         await measuring

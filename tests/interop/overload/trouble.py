@@ -65,9 +65,10 @@ def agent(port: int, reads: bool, begun: Event) -> None:
     asyncio.run(run())
 
 
-def metronome(late: Any, stop: Event) -> None:
+def metronome(late: Any, begun: Event, stop: Event) -> None:
     """Wake every 20 ms and keep the longest that it took: what the machine does to anybody's timer."""
     due = time.monotonic()
+    begun.set()
     while not stop.is_set():
         due += 0.02
         time.sleep(max(0.0, due - time.monotonic()))
@@ -75,9 +76,9 @@ def metronome(late: Any, stop: Event) -> None:
 
 
 @contextmanager
-def control() -> Iterator[Any]:
-    """`.value` is how late a bare timer woke at worst, in seconds."""
-    late, stop = _SPAWN.Value("d", 0.0), event()
-    with process(metronome, late, stop):
-        yield late
+def control() -> Iterator[tuple[Any, Event]]:
+    """How late a bare timer woke at worst (`.value`, in seconds), and a flag that it runs: it takes a while."""
+    late, begun, stop = _SPAWN.Value("d", 0.0), event(), event()
+    with process(metronome, late, begun, stop):
+        yield late, begun
         stop.set()
