@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import sysconfig
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +20,8 @@ _LOOK_EVERY = 2.0
 _PATIENCE = 5.0
 """Seconds that what is cancelled at the end has for it. What takes longer is named, and ends with the process."""
 
-_OURS = Path(__file__).parents[1]
-_LIBRARY = Path(asyncio.__file__).parents[1]
+_NOBODYS = (Path(__file__).parents[1], *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")))
+"""Folders of code that no user of the SDK wrote: ours, Python's, that of packages."""
 
 _log = logging.getLogger("offhook.agent")
 
@@ -113,7 +114,7 @@ def _where(task: asyncio.Task[object]) -> str | None:
     inner: object = task.get_coro()
     found = None
     while (code := getattr(inner, "cr_code", None)) is not None:
-        if not Path(code.co_filename).is_relative_to(_OURS) and not Path(code.co_filename).is_relative_to(_LIBRARY):
+        if not any(Path(code.co_filename).is_relative_to(folder) for folder in _NOBODYS):
             found = f"{code.co_qualname} ({code.co_filename})"
         inner = getattr(inner, "cr_await", None)
     return found
