@@ -9,6 +9,8 @@ import sysconfig
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from offhook.agent.agent import Agent
 from offhook.agent.errors import AgentError
@@ -35,8 +37,8 @@ def run_agent(agent: Agent, url: str | None = None, token: str | None = None, *,
     if not logging.getLogger().handlers:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         logging.getLogger("websockets").setLevel(logging.WARNING)
-    with _runner() as runner:
-        runner.run(_serve(agent, gateway, parent))
+    with _LastDelay() as delay, _runner() as runner:
+        runner.run(_serve(agent, gateway, parent, delay))
 
 
 def settings(url: str | None, token: str | None, environ: Mapping[str, str]) -> Gateway:
@@ -46,7 +48,7 @@ def settings(url: str | None, token: str | None, environ: Mapping[str, str]) -> 
     )
 
 
-async def _serve(agent: Agent, gateway: Gateway, parent: str | None) -> None:
+async def _serve(agent: Agent, gateway: Gateway, parent: str | None, delay: "_LastDelay") -> None:
     if agent.handlers.call is None and agent.handlers.turn is None and agent.greeting is None:
         raise AgentError(f"agent {agent.name} does nothing", hint="give it an on_call or an on_turn")
     await agent.warm_up()
@@ -55,7 +57,7 @@ async def _serve(agent: Agent, gateway: Gateway, parent: str | None) -> None:
 
     def told_to_stop() -> None:
         if worker.is_draining:
-            _leave_in_time(loop)
+            delay.begin()
             serving.cancel()
         worker.drain()
 
@@ -68,13 +70,13 @@ async def _serve(agent: Agent, gateway: Gateway, parent: str | None) -> None:
             await first_of(serving, orphaned)
             if not serving.done():
                 _log.error("the process that started this worker is gone")
-                _leave_in_time(loop)
+                delay.begin()
                 serving.cancel()
                 await asyncio.wait({serving})
     finally:
         orphaned.cancel()
         # What a handler has begun and not waited for is cancelled as the loop is closed.
-        _leave_in_time(loop)
+        delay.begin()
         await agent.speech.close()
     if not serving.cancelled():
         serving.result()
@@ -91,14 +93,29 @@ async def _orphaned(parent: str | None) -> None:
         await asyncio.sleep(_LOOK_EVERY)
 
 
-def _leave_in_time(loop: asyncio.AbstractEventLoop) -> None:
-    timer = threading.Timer(_PATIENCE, _leave, [loop])
-    timer.daemon = True
-    timer.start()
+class _LastDelay:
+    """Ends the process, whatever goes on in it, if the event loop is not closed `_PATIENCE` after the end has begun."""
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        # What runs behind that is no matter of ours: `agent.run()` may have a program around it.
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def begin(self) -> None:
+        """The end of the running loop begins. May be repeated."""
+        if self._timer is None:
+            self._timer = threading.Timer(_PATIENCE, _leave, [asyncio.get_running_loop()])
+            self._timer.daemon = True
+            self._timer.start()
 
 
 def _leave(loop: asyncio.AbstractEventLoop) -> None:
-    """End the process, whatever goes on in it."""
     stuck = {_where(task) for task in asyncio.all_tasks(loop) if task.cancelling()}
     _log.error(
         "not ended %g s after a cancel: %s; what catches CancelledError has to raise it again. The worker ends now",

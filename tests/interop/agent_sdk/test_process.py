@@ -146,6 +146,22 @@ async def on_call(call):
         assert f"stays ({path})" in said
 
 
+async def test_what_stands_behind_an_agent_that_was_stopped_has_all_the_time_that_it_wants(tmp_path: Path) -> None:
+    path = tmp_path / "program.py"
+    path.write_text(
+        f"{STAYING}\nimport time\nfrom offhook.agent import process\nprocess._PATIENCE = 0.5\n"
+        "agent.run()\ntime.sleep(1.5)\nprint('cleaned up')\n"
+    )
+    async with fake_gateway() as gateway:
+        program = await asyncio.create_subprocess_exec(
+            *[sys.executable, path], env=ENVIRON | settings(gateway), stdout=PIPE, stderr=STDOUT
+        )
+        await gateway.until(lambda: gateway.wires, 60, "worker")
+        program.send_signal(signal.SIGTERM)
+        code, said = await ended(program)
+        assert (code, "cleaned up" in said) == (0, True), said
+
+
 async def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
     async with fake_gateway() as gateway:
         path = agent_file(tmp_path)
