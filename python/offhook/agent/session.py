@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from offhook.agent.asked import HandOver, Transfer
 from offhook.agent.backchannel import is_backchannel
 from offhook.agent.call import Call
 from offhook.agent.digits import DigitCollector
@@ -36,14 +37,12 @@ from offhook.agent.events import (
     Turn,
     WantsFloor,
 )
-from offhook.agent.hand_over import HandOver
 from offhook.agent.history import History
 from offhook.agent.hold import Hold
 from offhook.agent.line import Answered, CallOver, HoldRefused, Line, LineEvent, UtteranceOver
 from offhook.agent.masks import Masks
 from offhook.agent.reader import EventReader
 from offhook.agent.tasks import STOPPING, CallTasks
-from offhook.agent.transfer import Transfer
 from offhook.agent.voice import Floor, Unsaid, Voice
 from offhook.agent.waiting import first_of
 
@@ -84,7 +83,7 @@ class Session:
         self.hold = Hold(line, self.floor, self.over)
         self.masks = Masks(line, self.over)
         self.transfer = Transfer(line, self.voice, self.over, self._tell)
-        self.hand_over = HandOver(line, self.voice, self.over)
+        self.hand_over = HandOver(line, self.voice, self.over, self._tell)
         self.call = Call(self)
         self._loop = loop
         self._tasks = CallTasks(agent.name, line.facts.call_id)
@@ -151,7 +150,7 @@ class Session:
             case Transferred():
                 self.transfer.receive(event)
             case HandedOver():
-                self._handed_over(event)
+                self.hand_over.receive(event)
             case Held():
                 self.hold.receive(event)
                 self._tell(event)
@@ -187,7 +186,7 @@ class Session:
         self._started.set()
         self._recorded.set()
         self.transfer.receive(Transferred("caller_gone", reason="the call is over"))
-        self._handed_over(HandedOver("caller_gone", "the call is over"))
+        self.hand_over.receive(HandedOver("caller_gone", "the call is over"))
         self.masks.call_over()
         self.voice.call_over(event.reason)
         self.ears.end_taps()
@@ -316,11 +315,6 @@ class Session:
                 async with asyncio.timeout(_STARTING if action == "start" else STOPPING):
                     await self._recorded.wait()
         return self.recording
-
-    def _handed_over(self, result: HandedOver) -> None:
-        """A hand-over is decided, or with the call's end no matter any more."""
-        if self.hand_over.receive(result):
-            self._tell(result)
 
     @contextmanager
     def next_turn(self) -> "Iterator[asyncio.Future[Turn]]":
