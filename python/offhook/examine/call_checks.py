@@ -135,6 +135,8 @@ def together(of: Examination) -> Check:
         advice = "keep everything that belongs to a call in an object of that call: queues, tasks, stream ids"
         return Check("together", Outcome.FAULT, mixed, advice)
     heard = [log for log in of.pair if log.playout.last_sound]
+    if not heard:
+        return Check("together", Outcome.NOT_JUDGED, "there was no sound in either of two calls at once")
     if len(heard) == 1 and of.talk.playout.last_sound and heard[0] is silent:
         advice = "keep everything that belongs to a call in an object of that call: queues, tasks, stream ids"
         return Check("together", Outcome.FAULT, "the caller who spoke heard nothing, the silent one did", advice)

@@ -140,6 +140,8 @@ def pace(of: Examination) -> Check:
         advice = f"make sound as it is needed: what is more than {AHEAD_LIMIT:.0f} s ahead of real time is dropped"
         sent = {"sent_s": round(flooded.audio_seconds, 1), "took_s": round(took, 2)}
         return Check("pace", Outcome.FAULT, found, advice, sent)
+    if not any(log.audio_seconds for log in of.conversations):
+        return Check("pace", Outcome.NOT_JUDGED, "there was no sound")
     ahead = max((log.playout.most_ahead for log in of.conversations), default=0.0)
     holes, lost, sound = 0, 0.0, 0.0
     for log in of.conversations:
