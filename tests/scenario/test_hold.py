@@ -36,6 +36,20 @@ def told(world: World) -> list[dict[str, Any]]:
     return [said for said in world.wire.said if said["type"] in ("held", "resumed", "hold_failed")]
 
 
+def lose_acks(world: World, first: int | None = None) -> list[Message]:
+    """Lose so many ACKs, or all of them from here on; gives those that were sent."""
+    sent: list[Message] = []
+
+    def lost(sender: str, message: Message) -> bool:
+        if message.cseq.method != "ACK":
+            return False
+        sent.append(message)
+        return first is None or len(sent) <= first
+
+    world.network.lost = lost
+    return sent
+
+
 # -- the caller holds
 
 
@@ -320,14 +334,7 @@ async def test_an_offerless_reinvite_whose_ack_is_empty_leaves_the_call_as_it_wa
 async def test_a_late_ack_to_the_first_200_is_not_the_answer_to_the_offer_in_a_later_one() -> None:
     async with World(OFFHOOK) as world:
         call = await world.place()
-        acks: list[Message] = []
-
-        def lost(sender: str, message: Message) -> bool:
-            if message.cseq.method == "ACK":
-                acks.append(message)
-            return message.cseq.method == "ACK" and len(acks) <= 2
-
-        world.network.lost = lost
+        acks = lose_acks(world, 2)
         world.take_call()
         await world.pass_time(0.05)
         call.acknowledges = sdp(port=4400, version=2)
@@ -394,14 +401,7 @@ async def test_an_offer_behind_one_of_ours_that_waits_for_its_ack_has_a_version_
 async def test_a_hold_that_waits_while_an_offer_is_asked_for_has_a_version_of_its_own() -> None:
     async with World(OFFHOOK) as world:
         call = await world.place()
-        acks: list[Message] = []
-
-        def lost(sender: str, message: Message) -> bool:
-            if message.cseq.method == "ACK":
-                acks.append(message)
-            return message.cseq.method == "ACK" and len(acks) == 1
-
-        world.network.lost = lost
+        lose_acks(world, 1)
         world.take_call()
         await world.pass_time(0.05)
         world.wire.says(type="hold")
@@ -420,14 +420,7 @@ async def test_a_hold_that_waits_while_an_offer_is_asked_for_has_a_version_of_it
 async def test_a_hold_that_waits_behind_an_update_leaves_once_and_newer_than_the_answer_to_that() -> None:
     async with World(OFFHOOK) as world:
         call = await world.place()
-        acks: list[Message] = []
-
-        def lost(sender: str, message: Message) -> bool:
-            if message.cseq.method == "ACK":
-                acks.append(message)
-            return message.cseq.method == "ACK"
-
-        world.network.lost = lost
+        acks = lose_acks(world)
         world.take_call()
         await world.pass_time(0.05)
         world.wire.says(type="hold")

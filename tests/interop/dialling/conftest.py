@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from tests.interop.sipp.scenario import Player
-from tests.support.dialled_agent import DialledAgent
+from tests.support.dialled_agent import TOML, DialledAgent
 from tests.support.gateway import Gateway, ports, running_gateway
 
-_TOML = """
+_TOML = (
+    TOML
+    + """
 [[trunk]]
 name = "udp"
 host = "127.0.0.1"
@@ -34,19 +36,11 @@ dial_to = ["+1415*", "+44*"]
 name = "inbound"
 allow = ["127.0.0.8"]
 
-[[route]]
-name = "all"
-destination = "echo:"
-
-[[agent]]
-name = "bot"
-kind = "offhook"
-url = "ws://127.0.0.1:{agent}/"
-
 [[key]]
 name = "crm"
 sha256 = "{sha256}"
 """
+)
 
 KEY = "5f0c" * 16
 
