@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.interop.baresip.phone import RATE, RATES, Baresip, tone
-from tests.support.gateway import Gateway, running_gateway
+from tests.support.gateway import Gateway, media_ports, running_gateway
 
 pytestmark = pytest.mark.interop
 
@@ -60,7 +60,9 @@ def callees(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Pair, Bar
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, callees: dict[Pair, Baresip]) -> Iterator[Gateway]:
     ways = (_WAY.format(name=name_of(pair), port=phone.port) for pair, phone in callees.items())
-    with running_gateway(tmp_path_factory.mktemp("gateway"), _TOML + "".join(ways)) as running:
+    # A port for each leg: baresip sends from another address than its SDP has, so no two may share one unheard.
+    media = media_ports(4 * len(PAIRS) + 8)
+    with running_gateway(tmp_path_factory.mktemp("gateway"), _TOML + "".join(ways), media=media) as running:
         yield running
 
 
